@@ -1,0 +1,40 @@
+"""Errors of the network → why a download was interrupted.
+
+Never the error's own text: it can carry the URL, and a signed URL is a key to the file.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import aiohttp
+
+from batchgen.downloads.addresses import PrivateAddressError
+from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+
+NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
+NetworkError: TypeAlias = aiohttp.ClientError | TimeoutError | ConnectionError
+
+
+def from_error(exc: NetworkError) -> Interrupted | HostNotAllowed:
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return _not_connected(exc)
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return Interrupted("no connection to the file server in time")
+    if isinstance(exc, TimeoutError):
+        return Interrupted("the file server stopped sending")
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return Interrupted("the file broke off before its end")
+    if isinstance(exc, (aiohttp.ClientConnectionError, ConnectionError)):
+        return Interrupted("the file server closed the connection")
+    return Interrupted(f"the file server's answer cannot be read ({type(exc).__name__})")
+
+
+def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAllowed:
+    if isinstance(exc.os_error, PrivateAddressError):
+        return HostNotAllowed(exc.host, str(exc.os_error))
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return Interrupted(f"the certificate of {exc.host} is not valid")
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return Interrupted(f"no address is known for {exc.host}")
+    return Interrupted(f"no connection to {exc.host}: {exc.os_error.strerror or 'refused'}")

@@ -1,0 +1,204 @@
+"""The `.part` file, its sidecar, and the one way they become a finished file.
+
+What is durable when: bytes → decoded → fsync → rename → fsync of the folder. Whoever sees the final
+name sees a whole, verified file, after a power loss too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from aiofiles.threadpool import wrap
+
+from batchgen.downloads.answers import Body
+from batchgen.downloads.disk import disk_errors, link_in_the_way
+from batchgen.downloads.files import open_to_read, open_to_write
+from batchgen.downloads.media import CorruptFileError, Media, decode
+from batchgen.downloads.outcomes import Corrupt, Fetched, Interrupted, Target, VerifiedFile
+from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BufferedRandom, BufferedReader
+    from pathlib import Path
+
+SIDECAR_BYTES = 4096
+
+
+class Part:
+    """Blocks, except `write`: call it in a thread. Raises OutputError, StorageError, DiskFullError.
+
+    `fsync` is the door to the disk: tests let it fail.
+    """
+
+    def __init__(self, target: Target, fsync: Callable[[int], None]) -> None:
+        self._target = target
+        self._fsync = fsync
+        self._file: BufferedRandom | None = None
+        self.path = target.folder / f"{target.name}.part"
+        self._sidecar = target.folder / f"{target.name}.part.json"
+
+    @property
+    def is_open(self) -> bool:
+        return self._file is not None
+
+    def prepare(self) -> Resume | None:
+        """Make the folders; say from where an earlier attempt can be continued."""
+        with disk_errors(self.path):
+            make_folders(self._target, self._fsync)
+            try:
+                with open_to_read(self._sidecar) as file:
+                    text = file.read(SIDECAR_BYTES)
+                size = self.path.lstat().st_size
+            except FileNotFoundError:
+                return None
+        return plan_resume(parse_sidecar(text.decode(errors="replace")), size)
+
+    def open(self, body: Body) -> None:
+        """Make ready to write at `body.offset`."""
+        with disk_errors(self.path):
+            if body.offset:
+                self._file = open_to_write(self.path, keep=True)
+                self._file.truncate(body.offset)
+                self._file.seek(body.offset)
+                return
+            # First the old sidecar goes: it must never describe the new bytes.
+            self._sidecar.unlink(missing_ok=True)
+            self._file = open_to_write(self.path, keep=False)
+            if body.sidecar is not None:
+                with open_to_write(self._sidecar, keep=False) as file:
+                    file.write(sidecar_text(body.sidecar).encode())
+
+    async def write(self, block: bytes) -> None:
+        with disk_errors(self.path):
+            await wrap(self._file, loop=asyncio.get_running_loop()).write(block)
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with disk_errors(self.path):
+                file.close()
+
+    def discard(self) -> None:
+        self.close()
+        with disk_errors(self.path):
+            self._sidecar.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+
+    def store_whole(self, content: bytes, body: Body) -> Fetched | Corrupt | Interrupted:
+        """Do all that a small file needs, in one thread call."""
+        try:
+            self.open(Body(0, body.total, None))
+            assert self._file is not None
+            with disk_errors(self.path):
+                self._file.write(content)
+            return self.publish(body.total)
+        finally:
+            self.close()
+
+    def publish(self, total: int | None) -> Fetched | Corrupt | Interrupted:
+        """Verify what was written and give it its final name."""
+        assert self._file is not None
+        with disk_errors(self.path):
+            self._file.flush()
+            size = os.fstat(self._file.fileno()).st_size
+            if total is not None and size < total:
+                return Interrupted(f"only {size} of {total} bytes came")
+            try:
+                digest, media = examine(self._file)
+            except CorruptFileError as exc:
+                self.discard()
+                return Corrupt(str(exc))
+            self._sync(self._file)
+            self.close()
+        name = f"{self._target.name}{media.extension}"
+        self._rename(self._target.folder / name)
+        return Fetched(_verified(f"{self._target.folder.name}/{name}", size, digest, media))
+
+    def _sync(self, file: BufferedRandom) -> None:
+        try:
+            self._fsync(file.fileno())
+        except OSError:
+            # What the disk refused may be gone although it still reads well, and a second fsync
+            # would call it safe: nothing may be continued from this.
+            self._sidecar.unlink(missing_ok=True)
+            raise
+
+    def _rename(self, final: Path) -> None:
+        with disk_errors(final):
+            if final.is_symlink():
+                raise link_in_the_way(final)
+            self.path.replace(final)
+            self._sidecar.unlink(missing_ok=True)
+            sync_folder(final.parent, self._fsync)
+
+
+def verify_file(path: Path, shown_as: str) -> VerifiedFile:
+    """Decode a finished file again. Blocks. `shown_as` becomes the `path` of the answer.
+
+    Raises CorruptFileError; FileNotFoundError where it is gone; else as `open_to_read` does.
+    """
+    with open_to_read(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest, media = examine(file)
+    return _verified(shown_as, size, digest, media)
+
+
+def examine(file: BufferedRandom | BufferedReader) -> tuple[str, Media]:
+    """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
+    media = decode(file)
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest(), media
+
+
+def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
+    """Make the files folder and those inside it that the name asks for.
+
+    Not the one above: were its disk not mounted, the files would go somewhere else.
+    """
+    folder = target.folder
+    _make_folder(folder, fsync)
+    for part in target.name.split("/")[:-1]:
+        folder /= part
+        _make_folder(folder, fsync)
+        if folder.is_symlink():
+            raise link_in_the_way(folder)
+
+
+def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
+    if os.name == "nt":  # Windows has no such call, and needs none
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fsync(descriptor)
+    except OSError as exc:
+        # Some network file systems know no fsync of a folder.
+        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    sync_folder(folder.parent, fsync)
+
+
+def _verified(path: str, size: int, digest: str, media: Media) -> VerifiedFile:
+    return VerifiedFile(
+        path=path,
+        bytes=size,
+        sha256=digest,
+        media_type=media.media_type,
+        width=media.width,
+        height=media.height,
+        seconds=media.seconds,
+        frames=media.frames,
+    )

@@ -1,0 +1,95 @@
+"""Every frame of a video through PyAV."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+import av
+import av.error
+
+from batchgen.downloads.media import (
+    EBML,
+    HEAD_BYTES,
+    CorruptFileError,
+    Format,
+    Media,
+    check_frames,
+    check_pixels,
+)
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+SEGMENT = b"\x18\x53\x80\x67"
+
+
+def decode_video(file: BinaryIO, found: Format) -> Media:
+    """Raise CorruptFileError, and OSError where the disk fails.
+
+    The demuxer is named, so that no playlist can make FFmpeg open other files or URLs.
+    """
+    try:
+        _check_segment(file)
+        with av.open(file, "r", format=found.codec) as container:
+            return _decode(container, found)
+    except CorruptFileError:
+        raise
+    except (av.error.FFmpegError, ValueError, ArithmeticError) as exc:
+        raise CorruptFileError(f"the video does not decode: {exc}") from exc
+
+
+def _check_segment(file: BinaryIO) -> None:
+    """Raise CorruptFileError for a Matroska file that is shorter than it says.
+
+    FFmpeg takes the cut for the end. RFC 8794: the leading zero bits of a size's first byte tell
+    how many bytes it has; a size of all ones is unknown, as in a live recording.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    start = head.find(SEGMENT) + len(SEGMENT)
+    if not head.startswith(EBML) or start < len(SEGMENT) or start >= len(head):
+        return
+    length = 9 - head[start].bit_length()
+    unknown = (1 << 7 * length) - 1
+    announced = int.from_bytes(head[start : start + length], "big") & unknown
+    if announced != unknown and start + length + announced > size:
+        raise CorruptFileError("the video breaks off before its end")
+
+
+def _decode(container: InputContainer, found: Format) -> Media:
+    if not container.streams.video:
+        raise CorruptFileError("the file has no picture track")
+    stream = container.streams.video[0]
+    width, height = stream.width, stream.height
+    check_pixels(width, height)
+    frames = _decode_all(container, stream)
+    if frames == 0:
+        raise CorruptFileError("the video has no frame")
+    seconds = _seconds(container, stream)
+    return Media(found.kind, found.media_type, found.extension, width, height, seconds, frames)
+
+
+def _decode_all(container: InputContainer, stream: VideoStream) -> int:
+    frames = packets = 0
+    for packet in container.demux(stream):
+        packets += packet.size > 0
+        for frame in packet.decode():
+            frames += 1
+            check_pixels(frame.width, frame.height)
+            check_frames(frame.width, frame.height, frames)
+            if packet.is_corrupt or frame.is_corrupt:
+                raise CorruptFileError(f"frame {frames} of the video is damaged")
+    # Cut between two frames, nothing but the index tells that there were more.
+    if packets < stream.frames:
+        raise CorruptFileError(f"the video stops after {packets} of {stream.frames} frames")
+    return frames
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / av.time_base

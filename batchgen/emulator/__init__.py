@@ -1,0 +1,24 @@
+"""The vendor's whole API on this machine's loopback: no token, no money, every failure on demand.
+
+    async with running_emulator(EmulatorSettings(latency=0.1)) as emulator:
+        emulator.base_url                                       # http://127.0.0.1:PORT/v1
+        emulator.arm(Fault(on="submit", kind="reset_after"))    # the next submit loses its answer
+
+`GET /emulator/ledger` tells what was charged; `POST /emulator/faults` arms faults from outside.
+Prices are invented; see offers.py. The kinds of faults stand in faults.py.
+"""
+
+from batchgen.emulator.errors import EmulatorError
+from batchgen.emulator.faults import Fault
+from batchgen.emulator.server import Emulator, running_emulator
+from batchgen.emulator.settings import EmulatorSettings
+from batchgen.emulator.store import Charge
+
+__all__ = [
+    "Charge",
+    "Emulator",
+    "EmulatorError",
+    "EmulatorSettings",
+    "Fault",
+    "running_emulator",
+]

@@ -1,0 +1,84 @@
+"""The models on offer: one for each published schema under batchgen/models/schemas/."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchgen.emulator.dialect import input_validator
+from batchgen.emulator.offers import Offer, offer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jsonschema.protocols import Validator
+
+SCHEMAS = Path(__file__).parent.parent / "models" / "schemas"
+OUTPUT_SCHEMA = "output.json"
+PRICING_NOTE = "A rehearsal price of the emulator; it says nothing about a real bill."
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    model_id: str
+    offer: Offer
+    schema: Mapping[str, Any]
+    validator: Validator
+
+    def default(self, key: str) -> Any:
+        return self.schema.get("properties", {}).get(key, {}).get("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    models: Mapping[str, Model]
+    output_schema: Mapping[str, Any]
+
+
+def load_catalogue(own_port: int, folder: Path = SCHEMAS) -> Catalogue:
+    models = {model.model_id: model for model in _read_models(folder, own_port)}
+    return Catalogue(models, _read_json(folder / OUTPUT_SCHEMA))
+
+
+def _read_models(folder: Path, own_port: int) -> Iterator[Model]:
+    for path in sorted(folder.rglob("*.json")):
+        model_id = path.relative_to(folder).with_suffix("").as_posix()
+        # A model id has an owner; what lies on the top level describes no model.
+        if "/" in model_id:
+            schema = _read_json(path)
+            yield Model(model_id, offer_of(model_id), schema, input_validator(schema, own_port))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def model_document(
+    model: Model, output_schema: Mapping[str, Any], *, with_schema: bool
+) -> dict[str, Any]:
+    """Describe a model as `GET /models` does."""
+    document: dict[str, Any] = {
+        "model_id": model.model_id,
+        "display_name": model.offer.display_name,
+        "category": model.offer.category,
+        "base_price_usd": model.offer.usd,
+        "price_unit": model.offer.unit,
+        "pricing_note": PRICING_NOTE,
+    }
+    if with_schema:
+        document |= {"input_schema": model.schema, "output_schema": output_schema}
+    return document
+
+
+def matching(models: Iterable[Model], search: str, category: str) -> list[Model]:
+    """`search` looks into ids and display names, whatever the case; empty words match all."""
+    word = search.casefold()
+    return [
+        model
+        for model in models
+        if word in f"{model.model_id}\n{model.offer.display_name}".casefold()
+        and category in ("", model.offer.category)
+    ]

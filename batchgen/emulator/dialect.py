@@ -1,0 +1,98 @@
+"""RunComfy's dialect of JSON Schema, as far as a server can judge an input without fetching.
+
+`"type": "float"` is a JSON number; `"format": "image_uri"` is a URL that the vendor's servers can
+fetch. Unknown keys are not forbidden: the vendor's schemas do not forbid them either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
+from jsonschema.validators import extend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
+LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing wrong with an input. `place` are the keys and indexes that lead to it."""
+
+    place: tuple[str | int, ...]
+    message: str
+    rule: str
+
+
+def _is_number(_checker: TypeChecker, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_DialectValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("float", _is_number),
+)
+
+
+def input_validator(schema: Mapping[str, Any], own_port: int) -> Validator:
+    """Prepare a validator, once a model: compiling is most of a check's cost.
+
+    `own_port` makes the emulator's own result URLs good inputs, so that chains can be rehearsed.
+    """
+    formats = FormatChecker(formats=())
+    formats.checks("image_uri")(lambda value: is_fetchable(value, own_port))
+    return _DialectValidator(schema, format_checker=formats)
+
+
+def is_fetchable(value: object, own_port: int) -> bool:
+    """Tell whether the vendor's servers could fetch the URL: HTTPS, a public host, no login."""
+    if not isinstance(value, str):
+        return True  # "type" says what is wrong with it
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        return False
+    if url.scheme == "http":
+        return url.hostname in LOOPBACK_NAMES and port == own_port
+    return url.scheme == "https" and "@" not in url.netloc and _is_public(url)
+
+
+def _is_public(url: SplitResult) -> bool:
+    host = (url.hostname or "").rstrip(".")
+    if not host or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return True  # a name; only a fetch could tell more
+
+
+def input_problems(validator: Validator, value: Any) -> Iterator[InputProblem]:
+    for error in validator.iter_errors(value):
+        yield InputProblem(tuple(error.absolute_path), _sentence(error), str(error.validator))
+
+
+def _sentence(error: ValidationError) -> str:
+    instance: Any = error.instance
+    asked: Any = error.validator_value
+    match error.validator:
+        case "maxLength" | "minLength":
+            return f"{len(instance)} characters; {error.validator} is {asked}"
+        case "maxItems" | "minItems":
+            return f"{len(instance)} items; {error.validator} is {asked}"
+        case "format":
+            return "not a public HTTPS URL of an image"
+        case "enum":
+            return f"must be one of {', '.join(map(str, asked))}"
+    message = error.message
+    return message if len(message) <= LONGEST_MESSAGE else f"…{message[-LONGEST_MESSAGE:]}"

@@ -1,0 +1,136 @@
+"""Puts the parts together: which part answers which path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from batchgen.emulator.calls import Calls, Work
+from batchgen.emulator.control import FaultControl
+from batchgen.emulator.deliveries import whole
+from batchgen.emulator.fault_json import parse_fate
+from batchgen.emulator.files import Files
+from batchgen.emulator.follow import Follow
+from batchgen.emulator.ledger import Ledger
+from batchgen.emulator.limits import SubmitLimits
+from batchgen.emulator.links import API, FileLinks
+from batchgen.emulator.listing import Listing
+from batchgen.emulator.media import MediaCache
+from batchgen.emulator.offers import offer_of
+from batchgen.emulator.payloads import encoded
+from batchgen.emulator.refusals import unknown_path
+from batchgen.emulator.submits import Submits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from aiohttp.typedefs import Handler
+
+    from batchgen.emulator.catalogue import Catalogue
+    from batchgen.emulator.faults import FaultPlan, Place
+    from batchgen.emulator.settings import EmulatorSettings
+    from batchgen.emulator.store import Store
+    from batchgen.emulator.workers import Workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all parts share. `random` and `now` are the doors to chance and to the wall clock."""
+
+    settings: EmulatorSettings
+    catalogue: Catalogue
+    store: Store
+    workers: Workers
+    faults: FaultPlan
+    random: Random
+    now: Callable[[], float]
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=self.settings.max_body_bytes)
+        key = self.random.randbytes(32)
+        links = FileLinks(self.store.signing_key(key), self.settings.url_ttl)
+        self._add_api(app, links)
+        self._add_files(app, links)
+        self._add_control(app)
+        app.router.add_route("*", "/{path:.*}", _nowhere)
+        return app
+
+    def _add_api(self, app: web.Application, links: FileLinks) -> None:
+        calls = Calls(self.settings.token, self.faults, self._model_of)
+        follow = self._follow(links)
+        listing = Listing(self.catalogue)
+        one = f"{API}/models/{{model_id:.+}}"
+        request = f"{API}/requests/{{request_id}}"
+        app.router.add_post(one, _endpoint(calls, "submit", self._submits().submit))
+        app.router.add_get(one, _endpoint(calls, "model", listing.one))
+        app.router.add_get(f"{API}/models", _endpoint(calls, "model", listing.many))
+        app.router.add_get(f"{request}/status", _endpoint(calls, "status", follow.status))
+        app.router.add_get(f"{request}/result", _endpoint(calls, "result", follow.result))
+        app.router.add_post(f"{request}/cancel", _endpoint(calls, "cancel", follow.cancel))
+
+    def _add_files(self, app: web.Application, links: FileLinks) -> None:
+        files = Files(
+            store=self.store,
+            catalogue=self.catalogue,
+            links=links,
+            faults=self.faults,
+            cache=MediaCache(self.settings.cache_bytes),
+            noise_bytes=self.settings.media_bytes,
+            now=self.now,
+        )
+        app.router.add_get(r"/files/{request_id}/{number:\d{1,4}}.{extension}", files.serve)
+
+    def _add_control(self, app: web.Application) -> None:
+        control = FaultControl(self.faults)
+        app.router.add_get("/emulator/ledger", Ledger(self.store, self.workers).serve)
+        app.router.add_get("/emulator/faults", control.show)
+        app.router.add_post("/emulator/faults", control.arm)
+        app.router.add_delete("/emulator/faults", control.clear)
+
+    def _submits(self) -> Submits:
+        settings = self.settings
+        return Submits(
+            store=self.store,
+            catalogue=self.catalogue,
+            workers=self.workers,
+            limits=SubmitLimits(settings.rate_per_minute, settings.max_parallel),
+            images_per_request=settings.images_per_request,
+            max_body_bytes=settings.max_body_bytes,
+            random=self.random,
+            now=self.now,
+        )
+
+    def _follow(self, links: FileLinks) -> Follow:
+        return Follow(store=self.store, workers=self.workers, links=links, now=self.now)
+
+    def _model_of(self, request: web.Request) -> str:
+        if "model_id" in request.match_info:
+            return request.match_info["model_id"]
+        stored = self.store.find(request.match_info.get("request_id", ""))
+        return "" if stored is None else stored.model_id
+
+
+def _endpoint(calls: Calls, place: Place, work: Work) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await calls.answer(place, request, work)
+
+    return handle
+
+
+async def _nowhere(request: web.Request) -> web.StreamResponse:
+    return whole(encoded(unknown_path(request.path)))
+
+
+def latency_of(settings: EmulatorSettings, model_id: str) -> float:
+    return offer_of(model_id).latency if settings.latency is None else settings.latency
+
+
+def end_of(store: Store, request_id: str) -> str:
+    """`failed` for the request whose fate says so."""
+    stored = store.find(request_id)
+    fate = stored.fate if stored is not None else None
+    failed = fate is not None and parse_fate(fate).kind == "vendor_failed"
+    return "failed" if failed else "succeeded"

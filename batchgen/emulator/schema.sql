@@ -1,0 +1,27 @@
+-- The emulator's memory. One row is one accepted submit, in order of acceptance.
+CREATE TABLE IF NOT EXISTS requests (
+    seq         INTEGER PRIMARY KEY,
+    request_id  TEXT NOT NULL UNIQUE,
+    model_id    TEXT NOT NULL,
+    input       TEXT NOT NULL,          -- JSON, ASCII only
+    outputs     INTEGER NOT NULL,       -- files it makes
+    status      TEXT NOT NULL,          -- in_queue, succeeded, failed, cancelled
+    usd         REAL NOT NULL,
+    created_at  REAL NOT NULL,          -- seconds since 1970
+    finished_at REAL,
+    fate        TEXT                    -- the fault that sticks to it, as JSON
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS unfinished ON requests (seq) WHERE finished_at IS NULL;
+
+-- Requests for files that bore a token.
+CREATE TABLE IF NOT EXISTS token_leaks (
+    path TEXT NOT NULL,
+    at   REAL NOT NULL
+) STRICT;
+
+-- Signs result URLs; kept so that a URL is good across a restart.
+CREATE TABLE IF NOT EXISTS signing_key (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    key      BLOB NOT NULL
+) STRICT;

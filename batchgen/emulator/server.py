@@ -1,0 +1,137 @@
+"""Starts and stops the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from batchgen.emulator.catalogue import load_catalogue
+from batchgen.emulator.checkpoints import Checkpoints
+from batchgen.emulator.errors import EmulatorError
+from batchgen.emulator.faults import Fault, FaultPlan
+from batchgen.emulator.house import House, end_of, latency_of
+from batchgen.emulator.ledger import Ledger
+from batchgen.emulator.links import API
+from batchgen.emulator.store import Charge, Store, open_store
+from batchgen.emulator.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from batchgen.emulator.settings import EmulatorSettings
+
+LOOPBACK = "127.0.0.1"
+BACKLOG = 1024
+SECONDS_TO_SHUT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator, for the process that runs it."""
+
+    port: int
+    _faults: FaultPlan
+    _ledger: Ledger
+
+    @property
+    def origin(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return self.origin + API
+
+    def arm(self, *faults: Fault) -> None:
+        self._faults.arm(faults)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def charges(self) -> tuple[Charge, ...]:
+        return tuple(self._ledger.charges())
+
+
+@asynccontextmanager
+async def running_emulator(
+    settings: EmulatorSettings,
+    *,
+    random: Random | None = None,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Emulator]:
+    """Serve on 127.0.0.1 until the block is left. What is unfinished then waits in the memory.
+
+    `random` gives request ids; `now` the seconds since 1970 that stand in answers. Raises
+    EmulatorError where the port or the state file cannot be had.
+    """
+    chance = random or SystemRandom()
+    with open_store(settings.state) as store, _listening(settings.port) as listener:
+        faults = FaultPlan(settings.faults)
+        async with _working(settings, store, now) as workers:
+            house = House(
+                settings=settings,
+                catalogue=load_catalogue(listener.getsockname()[1]),
+                store=store,
+                workers=workers,
+                faults=faults,
+                random=chance,
+                now=now,
+            )
+            async with _serving(house.application(), listener):
+                port = listener.getsockname()[1]
+                yield Emulator(port, faults, Ledger(store, workers))
+
+
+def _listening(port: int) -> socket.socket:
+    try:
+        return socket.create_server((LOOPBACK, port), backlog=BACKLOG)
+    except (OSError, OverflowError) as exc:
+        raise EmulatorError(
+            f"Port {port} of {LOOPBACK} cannot be had: {exc}.",
+            next_step="Choose another with --port, or 0 for a free one.",
+        ) from exc
+
+
+@asynccontextmanager
+async def _working(
+    settings: EmulatorSettings, store: Store, now: Callable[[], float]
+) -> AsyncIterator[Workers]:
+    """Start the workers; what an earlier process left unfinished is queued again in its order."""
+    checkpoints = Checkpoints(store)
+
+    def finish(request_id: str) -> None:
+        store.finish(request_id, end_of(store, request_id), now())
+        checkpoints.committed()
+
+    workers = Workers(settings.workers, lambda model_id: latency_of(settings, model_id), finish)
+    housekeeping = asyncio.create_task(checkpoints.run(), name="emulator checkpoints")
+    try:
+        for request_id, model_id in tuple(store.unfinished()):
+            workers.accept(request_id, model_id)
+        yield workers
+    finally:
+        housekeeping.cancel()
+        await workers.aclose()
+        with contextlib.suppress(asyncio.CancelledError):
+            await housekeeping
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+    # Cancelling handlers ends those that hang on purpose, as soon as their client has left.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=SECONDS_TO_SHUT
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,58 @@
+"""What can be set when the emulator starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.emulator.faults import Fault
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorSettings:
+    """Every setting has a value that suits a rehearsal.
+
+    `port` 0 takes a free one. `token` None takes any that is not empty. `latency` is the seconds a
+    request is worked on, for every model; None is 1 s a picture and 2 s a video. `workers` is how
+    many requests of one model are worked on at once. `state` is the SQLite file that remembers
+    requests; None keeps them until the end only. `rate_per_minute` and `max_parallel` limit
+    submits, None does not. `images_per_request` is how many pictures a request makes unless it
+    asks for `force_single`. `media_bytes` replaces each text-to-image picture by a small PNG of
+    about that size, for benchmarks. `url_ttl` is the seconds for which a result URL is good.
+
+    Raises ValueError for a value that makes no sense.
+    """
+
+    port: int = 0
+    token: str | None = None
+    latency: float | None = None
+    workers: int = 8
+    state: Path | None = None
+    rate_per_minute: int | None = None
+    max_parallel: int | None = None
+    images_per_request: int = 1
+    media_bytes: int | None = None
+    url_ttl: float | None = None
+    max_body_bytes: int = MEBIBYTE
+    cache_bytes: int = 64 * MEBIBYTE
+    faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least("workers", self.workers, 1)
+        _at_least("images_per_request", self.images_per_request, 1)
+        _at_least("latency", self.latency, 0)
+        _at_least("rate_per_minute", self.rate_per_minute, 1)
+        _at_least("max_parallel", self.max_parallel, 1)
+        _at_least("media_bytes", self.media_bytes, 1)
+        _at_least("url_ttl", self.url_ttl, 0)
+
+
+def _at_least(name: str, value: float | None, lowest: int) -> None:
+    # `not >=` also refuses NaN.
+    if value is not None and not value >= lowest:
+        raise ValueError(f"{name} is {value}; it must be {lowest} or more")

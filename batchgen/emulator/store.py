@@ -1,0 +1,188 @@
+"""The emulator's memory: every accepted request, in SQLite. Nothing of a finished one is in RAM."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchgen.emulator.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APPLICATION_ID = 0x42474D55  # "BGMU": this file is an emulator's, not a run's
+SCHEMA = Path(__file__).with_name("schema.sql")
+PAGE = 500
+
+COLUMNS = "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at, fate"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """An accepted submit. `input` is ASCII JSON; `fate` is the fault that sticks to it, as JSON."""
+
+    request_id: str
+    model_id: str
+    input: str
+    outputs: int
+    usd: float
+    created_at: float
+    fate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest(NewRequest):
+    """`finished_at` is None while the request is in the queue or worked on."""
+
+    seq: int = 0
+    status: str = "in_queue"
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A line of the ledger."""
+
+    request_id: str
+    model_id: str
+    input: str
+    status: str
+    usd: float
+
+
+class Store:
+    """One connection. Each call commits by itself, so an answer never runs ahead of the memory.
+
+    The calls are made on the event loop: in WAL mode with synchronous=NORMAL a commit is a write
+    without fsync, some 30 µs. Only a checkpoint waits for the disk: see `checkpoint`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+        self._connection = connection
+        self._path = path
+
+    def add(self, new: NewRequest) -> None:
+        self._connection.execute(
+            "INSERT INTO requests"
+            " (request_id, model_id, input, outputs, status, usd, created_at, fate)"
+            " VALUES (?, ?, ?, ?, 'in_queue', ?, ?, ?)",
+            (
+                new.request_id,
+                new.model_id,
+                new.input,
+                new.outputs,
+                new.usd,
+                new.created_at,
+                new.fate,
+            ),
+        )
+
+    def finish(self, request_id: str, status: str, at: float) -> None:
+        """Record an end. A cancelled request costs nothing; a failed one may, so here it does."""
+        self._connection.execute(
+            "UPDATE requests SET status = ?, finished_at = ?,"
+            " usd = CASE WHEN ? = 'cancelled' THEN 0 ELSE usd END WHERE request_id = ?",
+            (status, at, status, request_id),
+        )
+
+    def find(self, request_id: str) -> StoredRequest | None:
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM requests WHERE request_id = ?",  # noqa: S608 - a constant
+            (request_id,),
+        ).fetchone()
+        return None if row is None else _stored(row)
+
+    def latest_id(self) -> str | None:
+        row = self._connection.execute(
+            "SELECT request_id FROM requests ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def unfinished(self) -> Iterator[tuple[str, str]]:
+        """Request id and model id, in the order of acceptance."""
+        yield from self._connection.execute(
+            "SELECT request_id, model_id FROM requests WHERE finished_at IS NULL ORDER BY seq"
+        )
+
+    def charges_after(self, seq: int, limit: int = PAGE) -> list[tuple[int, Charge]]:
+        """Read a page of the ledger: what was accepted after number `seq`."""
+        rows = self._connection.execute(
+            "SELECT seq, request_id, model_id, input, status, usd FROM requests"
+            " WHERE seq > ? ORDER BY seq LIMIT ?",
+            (seq, limit),
+        )
+        return [(row[0], Charge(*row[1:])) for row in rows]
+
+    def add_token_leak(self, path: str, at: float) -> None:
+        self._connection.execute("INSERT INTO token_leaks (path, at) VALUES (?, ?)", (path, at))
+
+    def token_leaks(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM token_leaks").fetchone()[0])
+
+    def signing_key(self, fresh: bytes) -> bytes:
+        """Return the key of this memory; `fresh` becomes it where there is none yet."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO signing_key (only_row, key) VALUES (1, ?)", (fresh,)
+        )
+        return bytes(self._connection.execute("SELECT key FROM signing_key").fetchone()[0])
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file. Waits for the disk: call it in a thread."""
+        if self._path is None:
+            return
+        connection = sqlite3.connect(self._path)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            connection.close()
+
+
+def _stored(row: tuple[Any, ...]) -> StoredRequest:
+    return StoredRequest(**dict(zip(COLUMNS.split(", "), row, strict=True)))
+
+
+@contextmanager
+def open_store(path: Path | None) -> Iterator[Store]:
+    """Open the memory. Raises EmulatorError where the file is unusable or something else."""
+    try:
+        connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+    except sqlite3.Error as exc:
+        raise _unusable(path, exc) from exc
+    try:
+        _prepare(connection, path)
+        yield Store(connection, path)
+    finally:
+        connection.close()
+
+
+def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
+    try:
+        _check_owner(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # Checkpoints run in a thread instead; see Store.checkpoint.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.executescript(SCHEMA.read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    except sqlite3.Error as exc:
+        raise _unusable(path, exc) from exc
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path | None) -> None:
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and owner != APPLICATION_ID:
+        raise EmulatorError(
+            f"{path} is a database, but not an emulator's memory.",
+            next_step="Name another file with --state.",
+        )
+
+
+def _unusable(path: Path | None, exc: sqlite3.Error) -> EmulatorError:
+    return EmulatorError(
+        f"The emulator's memory {path} cannot be used: {exc}.",
+        next_step="Name a file in a folder that exists and can be written, with --state.",
+    )

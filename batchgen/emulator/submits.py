@@ -1,0 +1,124 @@
+"""`POST /models/{model_id}`: judge an input, record it, put it into the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
+
+from aiohttp import web
+
+from batchgen.emulator.dialect import input_problems
+from batchgen.emulator.fault_json import fate_text
+from batchgen.emulator.faults import STICKS, Fault
+from batchgen.emulator.links import cancel_link, request_links
+from batchgen.emulator.offers import outputs_of, price_of
+from batchgen.emulator.payloads import Answer
+from batchgen.emulator.refusals import bad_input, bad_json, too_large, too_many, unknown_model
+from batchgen.emulator.store import NewRequest, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from batchgen.emulator.catalogue import Catalogue, Model
+    from batchgen.emulator.limits import SubmitLimits
+    from batchgen.emulator.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    """`text` is the same value again, in ASCII: a lone surrogate could not be stored else."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submits:
+    """`random` gives the request ids; `now` the seconds since 1970."""
+
+    store: Store
+    catalogue: Catalogue
+    workers: Workers
+    limits: SubmitLimits
+    images_per_request: int
+    max_body_bytes: int
+    random: Random
+    now: Callable[[], float]
+
+    async def submit(self, request: web.Request, fault: Fault | None) -> Answer:
+        model_id = request.match_info["model_id"]
+        model = self.catalogue.models.get(model_id)
+        if model is None:
+            return unknown_model(model_id)
+        try:
+            body = parse_body(await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            return too_large(self.max_body_bytes)
+        except ValueError as exc:
+            return bad_json(str(exc))
+        problems = tuple(input_problems(model.validator, body.value))
+        if problems:
+            return bad_input(problems)
+        return self._admit(model, body, fault, _origin(request))
+
+    def _admit(self, model: Model, body: JsonBody, fault: Fault | None, origin: str) -> Answer:
+        # No await from here to the commit: the limits hold for submits that come together.
+        now = asyncio.get_running_loop().time()
+        retry_after = self.limits.take(now, self.workers.unfinished)
+        if retry_after is not None:
+            return too_many(retry_after)
+        told_id = self._told_id(fault)
+        new = self._new_request(model, body, fault)
+        self.store.add(new)
+        self.workers.accept(new.request_id, model.model_id)
+        return Answer(_receipt(origin, told_id or new.request_id))
+
+    def _told_id(self, fault: Fault | None) -> str | None:
+        """Return the id of the request before, where a fault mixes them up."""
+        mixed_up = fault is not None and fault.kind == "duplicate_request_id"
+        return self.store.latest_id() if mixed_up else None
+
+    def _new_request(self, model: Model, body: JsonBody, fault: Fault | None) -> NewRequest:
+        outputs = outputs_of(body.value, model.offer, self.images_per_request)
+        return NewRequest(
+            request_id=self._fresh_id(),
+            model_id=model.model_id,
+            input=body.text,
+            outputs=outputs,
+            usd=price_of(body.value, model.offer, outputs),
+            created_at=self.now(),
+            fate=fate_text(fault) if fault is not None and fault.kind in STICKS else None,
+        )
+
+    def _fresh_id(self) -> str:
+        while True:
+            request_id = str(UUID(int=self.random.getrandbits(128), version=4))
+            # A seeded source repeats itself when the memory outlives the process.
+            if self.store.find(request_id) is None:
+                return request_id
+
+
+def parse_body(raw: bytes) -> JsonBody:
+    """Read a body. Raises ValueError for what is not JSON: NaN and endless nesting as well."""
+    try:
+        value = json.loads(raw, parse_constant=_no_constant)
+        return JsonBody(value, json.dumps(value))
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _receipt(origin: str, request_id: str) -> dict[str, str]:
+    links = request_links(origin, request_id)
+    return {"request_id": request_id, **links, "cancel_url": cancel_link(origin, request_id)}
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"

@@ -1,0 +1,18 @@
+"""Carry out a run: many jobs at once, each along its life, within the limits.
+
+scheduler.py   many jobs: who starts next, and when the run has ended
+pending.py     the pending jobs of one model, read a page at a time
+limits.py      how many at once, how fast, and slower after a 429: arithmetic
+turns.py       which model starts its next job: pure
+submitting.py  one job: intent, submit, answer, each durable before the next
+following.py   one request: asked until it ends
+fetching.py    results: a pool of downloads of its own
+verdicts.py    what to do after an answer: pure
+polling.py     when to ask next: pure
+backoff.py     how long to wait after trouble: pure
+breaker.py     when trouble is no longer one job's: pure
+budget.py      money reserved before it can be spent
+control.py     whether the run goes on, and who is told; drain.py lets go of what can wait
+events.py      what happened, for screens and logs
+doors.py       API, files and chance, as the engine sees them
+"""

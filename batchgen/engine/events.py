@@ -1,0 +1,115 @@
+"""What happens in a run, as small frozen events. The engine tells; others show and log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.jobs import JobState
+    from batchgen.state.records import Counts, Money, SavedFile
+
+
+class PauseReason(StrEnum):
+    """Why no more is submitted."""
+
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
+    NO_BALANCE = "no_balance"
+    BUDGET = "budget"
+    THROTTLED = "throttled"
+    UNKNOWN_OUTCOMES = "unknown_outcomes"
+    REDIRECTED = "redirected"
+    BAD_CERTIFICATE = "bad_certificate"
+    UNREACHABLE = "unreachable"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new submits. `sentence` says why, `next_step` how to go on.
+
+    `lets_go`: requests in flight cannot be followed either; the next run does.
+    """
+
+    reason: PauseReason
+    sentence: str
+    next_step: str
+    lets_go: bool = False
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Everything is checked; `counts` and `money` are what earlier runs left."""
+
+    name: str
+    folder: Path
+    counts: Counts
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class JobMoved:
+    """A job changed its state, and that is on the disk. `cost` in USD where the vendor told."""
+
+    job_id: str
+    model: str
+    before: JobState
+    state: JobState
+    request_id: str | None = None
+    code: str | None = None
+    reason: str | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRefused:
+    """`jobs` pending jobs of a model failed together, since the vendor refuses the model."""
+
+    model: str
+    jobs: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSaved:
+    file: SavedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """The vendor said 429: no submit of this model for `seconds`, and fewer at once after."""
+
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The run was asked to stop; `in_flight` requests stay with the vendor for the next run."""
+
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something odd that changes nothing, for the log."""
+
+    text: str
+    job_id: str | None = None
+
+
+Event: TypeAlias = (
+    RunStarted | JobMoved | ModelRefused | FileSaved | Slowed | Paused | Draining | Noted
+)
+Listener: TypeAlias = Callable[[Event], None]

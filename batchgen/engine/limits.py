@@ -1,0 +1,87 @@
+"""How many requests at once, how fast, and slower after a 429. Arithmetic on the loop's time.
+
+A gate never lets two starts come closer than its interval, and keeps no credit for idle time: so
+there is no burst after a pause, nor after the machine slept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LONGEST_SHUT = 300.0
+
+
+@dataclass(slots=True)
+class Gate:
+    """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
+
+    `ceiling` is the limit as throttling left it: halved by a 429, raised by one after as many
+    accepted requests as it allows (additive increase, multiplicative decrease).
+    """
+
+    limit: int
+    interval: float = 0.0
+    in_flight: int = 0
+    ceiling: float = field(init=False)
+    next_start: float = field(init=False, default=float("-inf"))
+    shut_until: float = field(init=False, default=float("-inf"))
+
+    def __post_init__(self) -> None:
+        self.ceiling = float(self.limit)
+
+    def opening(self, now: float) -> float | None:
+        """From when on one more may start; None while too many are in flight."""
+        if self.in_flight >= int(self.ceiling):
+            return None
+        return max(now, self.next_start, self.shut_until)
+
+    def enter(self, now: float) -> None:
+        self.in_flight += 1
+        self.next_start = now + self.interval
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+
+    def is_shut(self, now: float) -> bool:
+        return now < self.shut_until
+
+    def shut(self, now: float, seconds: float) -> None:
+        self.shut_until = max(self.shut_until, now + min(seconds, LONGEST_SHUT))
+
+    def halve(self) -> None:
+        """After a 429: fewer at once, one at least."""
+        self.ceiling = max(1.0, min(self.ceiling, self.in_flight) // 2)
+
+    def relax(self) -> None:
+        """After an accepted request."""
+        self.ceiling = min(float(self.limit), self.ceiling + 1.0 / self.ceiling)
+
+
+@dataclass(slots=True)
+class Permit:
+    """A place within several gates at once, given back at the end of `async with`."""
+
+    gates: tuple[Gate, ...]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for gate in self.gates:
+            gate.leave()
+
+
+def take(gates: tuple[Gate, ...], now: float) -> Permit:
+    """Enter all the gates at once; the caller has seen that they are open."""
+    for gate in gates:
+        gate.enter(now)
+    return Permit(gates)

@@ -1,0 +1,43 @@
+"""How a run shall be carried out. Times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class LanePolicy:
+    """The limits of one model: requests in flight, and seconds between two submits."""
+
+    limit: int
+    interval: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePolicy:
+    """`timeout` is for one request, from accept to end.
+
+    `submit_deadline` is how long an answer to a submit is waited for before the job is called
+    unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
+    `grace` is how long a request may be unheard of after its submit. `resubmits` is how often an
+    unknown outcome is submitted again without asking, at most, where the manifest allows it.
+    """
+
+    concurrency: int = 8
+    interval: float = 0.0
+    lanes: Mapping[str, LanePolicy] = field(default_factory=dict)
+    retries: int = 0
+    resubmits: int = 0
+    timeout: float = 3600.0
+    budget: float | None = None
+    downloads: int = 8
+    submit_deadline: float = 60.0
+    late_deadline: float = 300.0
+    grace: float = 60.0
+
+    def lane(self, model: str) -> LanePolicy:
+        return self.lanes.get(model) or LanePolicy(self.concurrency)

@@ -1,0 +1,33 @@
+"""When to ask the vendor next whether a request has ended. Pure but for the dice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+SHORTEST = 0.25
+LONGEST = 15.0
+LONGEST_FIRST = 60.0
+
+EARLY = 0.9
+"""The first look comes at this share of the expected time: a little early costs one poll, a
+little late costs a slot that stands idle."""
+
+GROWTH = 0.5
+GROWTH_WHEN_EXPECTED = 0.1
+JITTER = 0.1
+
+
+def next_poll(age: float, expected: float | None, dice: Random) -> float:
+    """Seconds until the next poll of a request accepted `age` seconds ago.
+
+    `expected` is how long such a request usually takes, None where nobody knows yet: then the
+    gaps grow with the age, so a request of any length is found out at most half its own time late.
+    """
+    if expected is not None and age < EARLY * expected:
+        return min(LONGEST_FIRST, max(SHORTEST, EARLY * expected - age))
+    growth = GROWTH if expected is None else GROWTH_WHEN_EXPECTED
+    gap = min(LONGEST, max(SHORTEST, growth * age))
+    return gap * dice.uniform(1 - JITTER, 1 + JITTER)

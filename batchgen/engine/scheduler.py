@@ -1,0 +1,253 @@
+"""Many jobs: who starts next, what is taken up from an earlier run, and when all has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.engine.budget import Budget
+from batchgen.engine.control import Control
+from batchgen.engine.events import Draining, Listener, Noted, Pause, PauseReason
+from batchgen.engine.fetching import Fetcher
+from batchgen.engine.following import FollowEnd, Follower
+from batchgen.engine.limits import Gate, Permit, take
+from batchgen.engine.pending import PendingQueue
+from batchgen.engine.submitting import Again, Submitted, Submitter
+from batchgen.engine.trouble import Lane, Trouble
+from batchgen.engine.turns import Start, next_turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from batchgen.engine.doors import Doors
+    from batchgen.engine.policy import EnginePolicy
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import LiveRequest, PendingJob
+
+LAST_ANSWERS = 10.0
+"""Seconds that answers on the wire are still given when the run is torn down."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended. Where all work was done there is no `pause`, and it was not `drained`."""
+
+    pause: Pause | None
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A model's lane together with its pending jobs."""
+
+    lane: Lane
+    jobs: PendingQueue
+
+
+class Scheduler:
+    """Carries out the pending jobs of a state, and follows what is under way.
+
+    Each job has one task from submit to result; downloads have a pool of their own.
+    """
+
+    def __init__(
+        self, doors: Doors, policy: EnginePolicy, selection: Selection, listener: Listener
+    ) -> None:
+        self._doors = doors
+        self._policy = policy
+        self._selection = selection
+        self._control = Control(listener)
+        self._overall = Gate(policy.concurrency, policy.interval)
+        self._trouble = Trouble(self._control, self._overall, doors.dice)
+        self._budget = Budget(policy.budget)
+        self._fetcher = Fetcher(doors, self._control)
+        self._follower = Follower(doors, policy, self._control, self._trouble, self._budget)
+        self._tracks: dict[str, _Track] = {}
+        self._active = 0
+        self._last = -1
+        self._jobs: asyncio.TaskGroup
+        self._submitter: Submitter
+
+    async def run(self, models: Iterable[str]) -> RunEnd:
+        """Work until nothing is left to do, or a pause or a drain ends it.
+
+        Raises the tree's errors, in an ExceptionGroup, where the state file fails.
+        """
+        for model in models:
+            await self._open_track(model)
+        self._budget.committed = (await self._doors.store.money()).committed
+        async with self._open_wire() as self._submitter, asyncio.TaskGroup() as self._jobs:
+            pool = [
+                self._jobs.create_task(self._fetcher.work(), name=f"download {number}")
+                for number in range(self._policy.downloads)
+            ]
+            await self._take_up()
+            await self._dispatch()
+            await self._settle()
+            await self._fetcher.finished()
+            if not self._control.drain.requested:
+                for worker in pool:
+                    worker.cancel()
+        return RunEnd(self._control.paused, self._control.drain.requested)
+
+    def drain(self) -> None:
+        """Submit and ask no more; downloads at hand end, requests stay with the vendor."""
+        if not self._control.drain.requested:
+            self._control.emit(Draining(self._active))
+            self._control.drain.request()
+            self._control.wake.set()
+
+    async def look_again(self, seq: int) -> None:
+        """A person decided about this job: it may be pending, or have a request to follow."""
+        if job := await self._doors.store.pending_job(seq):
+            (await self._open_track(job.model)).jobs.put_back(job)
+            self._control.wake.set()
+        elif request := await self._doors.store.live_request(seq):
+            await self._start_following(request)
+
+    async def cancel(self, seq: int) -> None:
+        """Ask the vendor to cancel a request; what became of it shows in its result."""
+        if request := await self._doors.store.live_request(seq):
+            outcome = await self._doors.api.cancel(request.request_id)
+            self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
+
+    @asynccontextmanager
+    async def _open_wire(self) -> AsyncIterator[Submitter]:
+        """Owns the POSTs. However the run ends, an answer that is on its way is recorded."""
+        async with asyncio.TaskGroup() as group:
+            submitter = Submitter(
+                self._doors, self._policy, self._control, self._trouble, self._budget, group
+            )
+            try:
+                yield submitter
+            finally:
+                if submitter.posts:
+                    await asyncio.wait(submitter.posts, timeout=LAST_ANSWERS)
+                for post in submitter.posts:
+                    post.cancel()
+
+    async def _open_track(self, model: str) -> _Track:
+        if model not in self._tracks:
+            policy = self._policy.lane(model)
+            lane = Lane(model, Gate(policy.limit, policy.interval))
+            jobs = PendingQueue(model, self._selection, self._doors.store)
+            self._tracks[model] = _Track(lane, jobs)
+            if (seconds := await self._doors.store.expected_seconds(model)) is not None:
+                self._follower.expectations.learn(model, seconds)
+        return self._tracks[model]
+
+    async def _take_up(self) -> None:
+        """What an earlier run left: requests to follow, results to download."""
+        for seq in await self._doors.store.fetching():
+            self._fetcher.add(seq)
+        for request in await self._doors.store.live_requests():
+            await self._start_following(request)
+
+    async def _dispatch(self) -> None:
+        while self._control.submitting:
+            tracks = tuple(self._tracks.values())
+            gates = [await self._gate(track) for track in tracks]
+            now = asyncio.get_running_loop().time()
+            turn = next_turn(gates, self._overall, now, self._last)
+            if isinstance(turn, Start):
+                self._last = turn.lane
+                await self._start(tracks[turn.lane], now)
+            elif self._active or turn.until is not None:
+                await self._wait_for_change(turn.until)
+            else:
+                return
+
+    async def _gate(self, track: _Track) -> Gate | None:
+        """The gate of a model with work; None where it has none."""
+        if track.lane.refused:
+            track.jobs.clear()
+        await track.jobs.refill()
+        return track.lane.gate if track.jobs else None
+
+    async def _start(self, track: _Track, now: float) -> None:
+        job = track.jobs.take()
+        price = self._doors.prices.price(job.model, job.body)
+        if not self._budget.reserve(job.seq, price):
+            track.jobs.put_back(job)
+            await self._wait_for_money(price)
+            return
+        permit = self._enter(track.lane, now)
+        self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
+
+    async def _wait_for_money(self, price: float | None) -> None:
+        """What is under way may cost less than was reserved; if nothing is, the budget is spent."""
+        if self._active:
+            await self._wait_for_change(None)
+            return
+        spent, limit = self._budget.committed, self._budget.limit
+        self._control.pause(
+            Pause(
+                PauseReason.BUDGET,
+                f"the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
+                f" and the next job costs {price or 0:.2f}",
+                "raise run.budget; the same command continues",
+            )
+        )
+
+    async def _start_following(self, request: LiveRequest) -> None:
+        """Takes its place even where that is over the limit: the request exists already."""
+        track = await self._open_track(request.model)
+        self._budget.take_over(request.seq, request.price)
+        permit = self._enter(track.lane, asyncio.get_running_loop().time())
+        self._jobs.create_task(
+            self._carry_on(track, request, permit), name=f"request {request.request_id}"
+        )
+
+    def _enter(self, lane: Lane, now: float) -> Permit:
+        self._active += 1
+        return take((lane.gate, self._overall), now)
+
+    async def _carry(
+        self, track: _Track, job: PendingJob, price: float | None, permit: Permit
+    ) -> None:
+        async with self._place(permit):
+            submission = await self._submitter.submit(job, track.lane, price)
+            if isinstance(submission, Submitted):
+                await self._follow(track, submission.request)
+            elif isinstance(submission, Again):
+                await self._requeue(track, job.seq)
+
+    async def _carry_on(self, track: _Track, request: LiveRequest, permit: Permit) -> None:
+        async with self._place(permit):
+            await self._follow(track, request)
+
+    async def _follow(self, track: _Track, request: LiveRequest) -> None:
+        match await self._follower.follow(request):
+            case FollowEnd.DELIVERED:
+                self._fetcher.add(request.seq)
+            case FollowEnd.PENDING_AGAIN:
+                await self._requeue(track, request.seq)
+            case FollowEnd.OVER | FollowEnd.LET_GO:
+                pass
+
+    async def _requeue(self, track: _Track, seq: int) -> None:
+        if job := await self._doors.store.pending_job(seq):
+            track.jobs.put_back(job)
+
+    @asynccontextmanager
+    async def _place(self, permit: Permit) -> AsyncIterator[None]:
+        """A place among those at work, given back with the permit; the scheduler hears of it."""
+        try:
+            async with permit:
+                yield
+        finally:
+            self._active -= 1
+            self._control.wake.set()
+
+    async def _wait_for_change(self, until: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._control.wake.wait()
+        self._control.wake.clear()
+
+    async def _settle(self) -> None:
+        """Wait until no job is under way."""
+        while self._active:
+            await self._wait_for_change(None)

@@ -1,0 +1,99 @@
+"""Trouble that is not one job's: a silent line, an impatient vendor, too many unknown outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.engine.backoff import delay
+from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
+from batchgen.engine.events import Pause, PauseReason, Slowed
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from batchgen.engine.control import Control
+    from batchgen.engine.limits import Gate
+
+
+@dataclass(slots=True)
+class Lane:
+    """What the run knows of one model while it submits to it."""
+
+    model: str
+    gate: Gate
+    throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
+    refused: bool = False
+
+
+class Trouble:
+    """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
+
+    Requests that meet the same trouble at the same time count once: who is behind a shut gate
+    was on its way already.
+    """
+
+    def __init__(self, control: Control, overall: Gate, dice: Random) -> None:
+        self._control = control
+        self._overall = overall
+        self._dice = dice
+        self._outage = OutageBreaker()
+        self._unknowns = UnknownBreaker()
+
+    def contact(self) -> None:
+        """The API answered."""
+        self._outage.contact()
+
+    def no_contact(self, reason: str) -> None:
+        """The API did not answer, be it a submit or a question."""
+        now = _loop_time()
+        if self._overall.is_shut(now):
+            return
+        tripped = self._outage.trips(now)
+        self._overall.shut(now, delay(self._outage.in_a_row, self._dice))
+        if tripped:
+            self._control.pause(
+                Pause(
+                    PauseReason.UNREACHABLE,
+                    f"the API cannot be reached ({reason})",
+                    "check the network; the same command continues",
+                    lets_go=True,
+                )
+            )
+
+    def throttled(self, lane: Lane, retry_after: float | None, reason: str) -> None:
+        """The vendor refused a submit for its rate: wait as told, then slower."""
+        self.contact()
+        now = _loop_time()
+        if lane.gate.is_shut(now):
+            return
+        tripped = lane.throttles.trips()
+        seconds = retry_after
+        if seconds is None:
+            seconds = delay(lane.throttles.in_a_row, self._dice)
+        lane.gate.halve()
+        lane.gate.shut(now, seconds)
+        self._control.emit(Slowed(lane.model, seconds))
+        if tripped:
+            self._control.pause(
+                Pause(
+                    PauseReason.THROTTLED,
+                    f"the API keeps refusing {lane.model} for its rate ({reason})",
+                    "set run.rate or a lower run.concurrency; the same command continues",
+                )
+            )
+
+    def unknown(self) -> None:
+        if self._unknowns.trips(_loop_time()):
+            self._control.pause(
+                Pause(
+                    PauseReason.UNKNOWN_OUTCOMES,
+                    "five submits within a minute had an outcome that cannot be known",
+                    "see `batchgen status`, decide with `batchgen resolve`, then run again",
+                )
+            )
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

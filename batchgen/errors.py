@@ -1,0 +1,151 @@
+"""The one tree of errors. Each says what happened, where, and what to do next.
+
+    BatchgenError                      70  a bug, when nothing below fits
+     ├─ UsageError                     64  the command line asks for something impossible
+     ├─ InputError                     65  manifest or input wrong
+     │   ├─ ManifestError                  … with every Problem found
+     │   ├─ ChangedJobsError               … a job that was paid for has a new input
+     │   └─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
+     ├─ MissingFileError               66  a file that should be read is not there
+     ├─ ApiUnreachableError            69  the API cannot be reached
+     ├─ OutputError                    73  output or state cannot be written
+     │   └─ SchemaVersionError             … the state file is of another version
+     ├─ StorageError                   74  I/O error while the run went on
+     │   ├─ DiskFullError                  … no space is left, or the quota is reached
+     │   └─ DamagedStateError              … the state file is not sound
+     ├─ LockedError                    75  another runner has this state
+     └─ TokenError                     77  no token, or the API refused it
+
+The exit codes are sysexits.h's, as the vendor's own command line uses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a command tells the shell."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 64
+    BAD_INPUT = 65
+    MISSING_FILE = 66
+    UNREACHABLE = 69
+    BUG = 70
+    CANNOT_WRITE = 73
+    IO_ERROR = 74
+    STOPPED = 75
+    UNKNOWN_OUTCOMES = 76
+    NO_TOKEN = 77
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class BatchgenError(Exception):
+    """The root. `what` happened, `where` (file:line, job id, request id), `next_step` to take."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+
+    def __init__(
+        self, what: str, *, where: str | None = None, next_step: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.next_step:
+            lines.append(f"  → {self.next_step}")
+        return "\n".join(lines)
+
+
+class UsageError(BatchgenError):
+    exit_code = ExitCode.USAGE
+
+
+class InputError(BatchgenError):
+    exit_code = ExitCode.BAD_INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a manifest: where it stands, what was expected, a way out.
+
+    `line` and `column` count from 1, as editors do; 0 means that the file has no such place.
+    """
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str | None = None
+    job_id: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        job = f" job {self.job_id}:" if self.job_id else ""
+        hint = f"\n  → {self.hint}" if self.hint else ""
+        return f"{place}:{job} {self.message}{hint}"
+
+
+class ManifestError(InputError):
+    """A manifest with problems; nothing was sent.
+
+    `total` may exceed `len(problems)`: of a million problems only the first ones are kept.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...], total: int | None = None) -> None:
+        self.problems = problems
+        self.total = len(problems) if total is None else total
+        noun = "problem" if self.total == 1 else "problems"
+        super().__init__(f"{self.total} {noun} in the manifest; nothing was sent")
+
+
+class ChangedJobsError(InputError):
+    pass
+
+
+class ProviderMismatchError(InputError):
+    pass
+
+
+class MissingFileError(BatchgenError):
+    exit_code = ExitCode.MISSING_FILE
+
+
+class ApiUnreachableError(BatchgenError):
+    exit_code = ExitCode.UNREACHABLE
+
+
+class OutputError(BatchgenError):
+    exit_code = ExitCode.CANNOT_WRITE
+
+
+class SchemaVersionError(OutputError):
+    pass
+
+
+class StorageError(BatchgenError):
+    exit_code = ExitCode.IO_ERROR
+
+
+class DiskFullError(StorageError):
+    pass
+
+
+class DamagedStateError(StorageError):
+    pass
+
+
+class LockedError(BatchgenError):
+    exit_code = ExitCode.STOPPED
+
+
+class TokenError(BatchgenError):
+    exit_code = ExitCode.NO_TOKEN

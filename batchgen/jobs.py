@@ -1,0 +1,142 @@
+"""Job, Attempt, their states and the legal transitions. Pure: no clock, no disk, no network.
+
+The life of a job, as DESIGN.md draws it:
+
+    pending → submitting → queued → running → fetching → done
+
+and aside `failed`, `cancelled`, `unknown`, `lost`, `blocked`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | Mapping[str, JsonValue] | None"
+JsonObject: TypeAlias = Mapping[str, JsonValue]
+
+CONTENT_ID_DIGITS = 10
+
+
+class JobState(StrEnum):
+    """Where a job stands. The order is the order in which people are shown the counts."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    FETCHING = "fetching"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    LOST = "lost"
+    BLOCKED = "blocked"
+
+
+LEGAL: Mapping[JobState, frozenset[JobState]] = {
+    JobState.PENDING: frozenset(
+        {JobState.SUBMITTING, JobState.FAILED, JobState.CANCELLED, JobState.BLOCKED}
+    ),
+    # Back to pending only where nothing was sent or the vendor refused before doing anything.
+    JobState.SUBMITTING: frozenset(
+        {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.UNKNOWN}
+    ),
+    JobState.QUEUED: frozenset(
+        {
+            JobState.RUNNING,
+            JobState.FETCHING,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.LOST,
+            JobState.UNKNOWN,
+        }
+    ),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.FETCHING,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.LOST,
+            JobState.UNKNOWN,
+        }
+    ),
+    JobState.FETCHING: frozenset({JobState.DONE}),
+    # A late answer or a person's word; nothing else ends an unknown outcome.
+    JobState.UNKNOWN: frozenset({JobState.QUEUED, JobState.PENDING, JobState.FAILED}),
+    # A person's retry; to queued where the request outlived its timeout and may still deliver.
+    JobState.FAILED: frozenset({JobState.PENDING, JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.PENDING}),
+    JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED}),
+    JobState.BLOCKED: frozenset({JobState.PENDING}),
+    JobState.DONE: frozenset({JobState.PENDING}),
+}
+"""Which state may follow which. The state file refuses every other step."""
+
+ENTRANCES: Mapping[JobState, tuple[JobState, ...]] = {
+    target: tuple(source for source, targets in LEGAL.items() if target in targets)
+    for target in JobState
+}
+"""The same table read backwards: the states from which one may come here."""
+
+IN_FLIGHT = frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING})
+"""The vendor has, or may be getting, a request: the job holds a permit of the limits."""
+
+ENDED = frozenset(
+    {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.BLOCKED}
+)
+"""Nothing more happens to the job unless a person asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input for one model.
+
+    `body` is the input as the JSON text that is sent: keys sorted, so that equal inputs are equal
+    texts. `name` is what its files shall be called, without extension, as the manifest says it: not
+    yet safe for a disk. `line` is where the manifest names the job, from 1.
+    """
+
+    id: str
+    model: str
+    body: str
+    name: str
+    tags: tuple[str, ...] = ()
+    line: int = 0
+
+    @property
+    def body_sha256(self) -> str:
+        return hashlib.sha256(self.body.encode()).hexdigest()
+
+
+def canonical_json(value: JsonValue) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN.
+
+    Raises ValueError for NaN and the infinities, which JSON does not have.
+    """
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+def model_alias(model: str) -> str:
+    """A short word for a model id: `…/text-to-image` → `t2i`, `…/edit` → `edit`."""
+    last = model.rsplit("/", 1)[-1]
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", last) if word]
+    if len(words) < 2:  # noqa: PLR2004 - one word is its own alias
+        return last.lower() or "job"
+    return "".join("2" if word == "to" else word[0] for word in words).lower()
+
+
+def content_id(model: str, body: str) -> str:
+    """The id of a job that has none of its own, e.g. `t2i-3f9a1c2b04`.
+
+    It depends on the content alone, so inserting a job above it changes nothing.
+    """
+    digest = hashlib.sha256(f"{model}\n{body}".encode()).hexdigest()
+    return f"{model_alias(model)}-{digest[:CONTENT_ID_DIGITS]}"

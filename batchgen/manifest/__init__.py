@@ -1,0 +1,34 @@
+"""A YAML manifest → checked jobs, as a stream.
+
+`read_manifest` reads the header, `checked_jobs` streams the jobs; both write what is wrong into one
+`ProblemLog`.
+"""
+
+from batchgen.manifest.header import Manifest, read_manifest
+from batchgen.manifest.policy import (
+    ModelPolicy,
+    OnUnknown,
+    Output,
+    Policy,
+    Rate,
+    parse_duration,
+    parse_rate,
+)
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.starter import starter_manifest
+from batchgen.manifest.stream import checked_jobs
+
+__all__ = [
+    "Manifest",
+    "ModelPolicy",
+    "OnUnknown",
+    "Output",
+    "Policy",
+    "ProblemLog",
+    "Rate",
+    "checked_jobs",
+    "parse_duration",
+    "parse_rate",
+    "read_manifest",
+    "starter_manifest",
+]

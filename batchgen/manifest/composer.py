@@ -1,0 +1,235 @@
+"""Events of the parser → nodes. No constructor of PyYAML ever runs.
+
+What is refused: tags of one's own, a key that stands twice, aliases that loop or blow up, and
+whatever is deeper or larger than any job has reason to be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import yaml
+
+from batchgen.manifest.anchors import Anchors
+from batchgen.manifest.nodes import Node, Place
+from batchgen.manifest.scalars import SCALAR_TAGS, ScalarError, resolve_plain, resolve_tagged
+from batchgen.manifest.source import UnreadableYamlError
+
+if TYPE_CHECKING:
+    from batchgen.jobs import JsonValue
+
+DEEPEST = 50
+"""Levels of nesting; the deepest published input has three."""
+MOST_NODES = 20_000
+"""Nodes of one job, or of the header, with aliases expanded: an alias bomb ends here."""
+MERGE_KEY = "<<"
+
+Report: TypeAlias = Callable[[Place, str, str | None], None]
+
+_CORE = "tag:yaml.org,2002:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Composer:
+    """Reads nodes one after the other. What is wrong, but can be read past, goes to `report`.
+
+    `broken` is set with each such report: what was composed since is not what the file means.
+    Raises UnreadableYamlError where reading on has no sense.
+    """
+
+    def __init__(self, events: Iterator[yaml.Event], report: Report) -> None:
+        self._events = events
+        self._report = report
+        self._anchors = Anchors()
+        self._nodes = 0
+        self._depth = 0
+        self._silent = False
+        self.broken = False
+
+    def next_event(self) -> Any:
+        return next(self._events)
+
+    def compose(self) -> Node:
+        """Read the next whole node, with a fresh bound on its size."""
+        self._nodes = 0
+        self.broken = False
+        return self._compose(self.next_event())
+
+    def compose_from(self, event: Any) -> Node:
+        """Read the node that begins with this event, with a fresh bound on its size."""
+        self._nodes = 0
+        self.broken = False
+        return self._compose(event)
+
+    def skip(self) -> None:
+        self.skip_from(self.next_event())
+
+    def skip_from(self, event: Any) -> None:
+        """Pass over a node, keeping only what an anchor in it names; reports nothing."""
+        depth = 0
+        while True:
+            if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
+                self._compose_silently(event)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth == 0:
+                return
+            event = self.next_event()
+
+    def entries(
+        self, *, end: type[yaml.Event] = yaml.MappingEndEvent
+    ) -> Iterator[tuple[str, Place]]:
+        """Yield the keys of the mapping that was just begun; the caller reads each value."""
+        seen: dict[str, Place] = {}
+        while not isinstance(event := self.next_event(), end):
+            key, place = self._key(event)
+            if key in seen:
+                self.complain(
+                    place,
+                    f"the key '{key}' stands twice: lines {seen[key].line} and {place.line}",
+                    "keep one of them",
+                )
+                self.skip()
+                continue
+            seen[key] = place
+            yield key, place
+
+    def complain(self, place: Place, message: str, hint: str | None = None) -> None:
+        self.broken = True
+        if not self._silent:
+            self._report(place, message, hint)
+
+    def _compose_silently(self, event: Any) -> None:
+        before = self._silent, self.broken, self._nodes
+        self._silent, self._nodes = True, 0
+        self._compose(event)
+        self._silent, self.broken, self._nodes = before
+
+    def _compose(self, event: Any) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._resolve_alias(event)
+        self._count(1, event)
+        if event.anchor:
+            self._anchors.begin(event.anchor)
+        if isinstance(event, yaml.ScalarEvent):
+            node = self._scalar(event)
+        else:
+            node = self._collection(event)
+        if event.anchor:
+            self._anchors.keep(event.anchor, node)
+        return node
+
+    def _collection(self, event: Any) -> Node:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _unreadable(event, f"this is nested more than {DEEPEST} levels deep")
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        self._check_tag(event, {"map"} if is_mapping else {"seq"})
+        node = self._mapping(event) if is_mapping else self._sequence(event)
+        self._depth -= 1
+        return node
+
+    def _mapping(self, event: Any) -> Node:
+        children: dict[str, Node] = {}
+        places: dict[str, Place] = {}
+        merged: Node | None = None
+        for key, place in self.entries():
+            child = self._compose(self.next_event())
+            if key == MERGE_KEY:
+                merged = child
+            else:
+                children[key], places[key] = child, place
+        for source in self._merge_sources(merged):
+            for key, child in source.children.items():
+                if key not in children:
+                    children[key], places[key] = child, source.keys[key]
+        value = {key: child.value for key, child in children.items()}
+        whole = 1 + sum(child.size for child in children.values())
+        return Node(value, place_at(event), whole, children, places)
+
+    def _merge_sources(self, merged: Node | None) -> list[Node]:
+        """List what `<<` brings in, the strongest first."""
+        if merged is None:
+            return []
+        sources = list(merged.children.values()) if isinstance(merged.value, list) else [merged]
+        if all(isinstance(source.value, dict) for source in sources):
+            return sources
+        self.complain(merged.place, f"'{MERGE_KEY}' merges only mappings", "write <<: *name")
+        return []
+
+    def _sequence(self, event: Any) -> Node:
+        children: list[Node] = []
+        while not isinstance(item := self.next_event(), yaml.SequenceEndEvent):
+            children.append(self._compose(item))
+        value: list[JsonValue] = [child.value for child in children]
+        size = 1 + sum(child.size for child in children)
+        return Node(value, place_at(event), size, dict(enumerate(children)))
+
+    def _scalar(self, event: Any) -> Node:
+        text, place = event.value, place_at(event)
+        # Only escapes in double quotes can bring in what the text itself cannot hold.
+        if event.style == '"' and ("\0" in text or _SURROGATE.search(text)):
+            kind = "a NUL character" if "\0" in text else "half a character (a lone surrogate)"
+            self.complain(place, f"{kind} is escaped in this text", "remove the escape")
+            return Node(None, place, text=text)
+        return Node(self._scalar_value(event, place), place, text=text)
+
+    def _scalar_value(self, event: Any, place: Place) -> JsonValue:
+        tag: str | None = event.tag
+        text: str = event.value
+        try:
+            if tag is None:
+                return resolve_plain(text) if event.implicit[0] else text
+            if tag == "!" or not self._check_tag(event, SCALAR_TAGS):
+                return text
+            return resolve_tagged(tag.removeprefix(_CORE), text)
+        except ScalarError as exc:
+            self.complain(place, str(exc), "put it in quotes if it is text")
+            return None
+
+    def _check_tag(self, event: Any, core: Container[str]) -> bool:
+        tag = event.tag
+        if tag is None or tag == "!" or tag.removeprefix(_CORE) in core:
+            return True
+        name = tag.replace(_CORE, "!!")
+        self.complain(place_at(event), f"the tag {name} is not supported", "remove the tag")
+        return False
+
+    def _key(self, event: Any) -> tuple[str, Place]:
+        """Read a key as it is written: JSON has only text there."""
+        place = place_at(event)
+        if isinstance(event, yaml.ScalarEvent):
+            node = self._compose(event)
+            return node.text, place
+        self._compose(event)
+        self.complain(place, "a key must be plain text", "an alias, a list or a mapping is no key")
+        return f"\0{place.line}:{place.column}", place
+
+    def _resolve_alias(self, event: Any) -> Node:
+        found = self._anchors.find(event.anchor)
+        if isinstance(found, Node):
+            self._count(found.size, event)
+            return found
+        self.complain(place_at(event), found, "an anchor stands before its aliases")
+        return Node(None, place_at(event))
+
+    def _count(self, size: int, event: Any) -> None:
+        self._nodes += size
+        if self._nodes > MOST_NODES:
+            raise _unreadable(
+                event, f"one job, or one key of the header, holds more than {MOST_NODES} values"
+            )
+
+
+def place_at(event: Any) -> Place:
+    mark = event.start_mark
+    return Place(mark.line + 1, mark.column + 1)
+
+
+def _unreadable(event: Any, message: str) -> UnreadableYamlError:
+    place = place_at(event)
+    return UnreadableYamlError(place.line, place.column, message, "make it smaller")

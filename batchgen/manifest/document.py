@@ -1,0 +1,170 @@
+"""The two walks through the file: the header without the jobs, and the jobs without the header.
+
+The header may stand before and after the jobs (YAML writers that sort keys put `run` and `version`
+last), and no job can be judged before the header is known.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+import yaml
+
+from batchgen.errors import MissingFileError, StorageError
+from batchgen.manifest.composer import MERGE_KEY, Composer, Report, place_at
+from batchgen.manifest.events import parse_events
+from batchgen.manifest.nodes import Node, Place
+from batchgen.manifest.source import UnreadableYamlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchgen.manifest.report import Reporter
+
+JOBS = "jobs"
+
+
+@dataclass(slots=True)
+class Header:
+    """What was read besides the jobs. `complete` is False when the file broke off."""
+
+    place: Place = field(default_factory=lambda: Place(1, 1))
+    children: dict[str, Node] = field(default_factory=dict)
+    keys: dict[str, Place] = field(default_factory=dict)
+    jobs_at: Place | None = None
+    complete: bool = False
+
+    @property
+    def node(self) -> Node:
+        value = {key: child.value for key, child in self.children.items()}
+        return Node(value, self.place, 1, self.children, self.keys)
+
+
+def read_header(reporter: Reporter) -> Header | None:
+    """Walk through the whole file; None where it is no mapping at all.
+
+    Raises MissingFileError, StorageError.
+    """
+    header = Header()
+    with _opened(reporter.path) as file:
+        composer = Composer(parse_events(file), reporter.at)
+        try:
+            if not _enter_root(composer, header, reporter):
+                return None
+            _read_entries(composer, header, reporter)
+            _expect_end(composer)
+            header.complete = True
+        except UnreadableYamlError as exc:
+            reporter.unreadable(exc)
+            return header if header.keys else None
+    return header
+
+
+def read_jobs(path: Path, report: Report) -> Iterator[Node]:
+    """Yield the jobs, each sound as YAML, one at a time.
+
+    Raises UnreadableYamlError, MissingFileError, StorageError.
+    """
+    with _opened(path) as file:
+        composer = Composer(parse_events(file), report)
+        for _ in range(3):  # stream, document, mapping
+            composer.next_event()
+        for key, _ in composer.entries():
+            if key == JOBS:
+                yield from _items(composer)
+                return
+            composer.skip()
+
+
+def _items(composer: Composer) -> Iterator[Node]:
+    composer.next_event()
+    while not isinstance(event := composer.next_event(), yaml.SequenceEndEvent):
+        node = composer.compose_from(event)
+        if not composer.broken:
+            yield node
+
+
+def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:
+    composer.next_event()
+    event = composer.next_event()
+    if isinstance(event, yaml.StreamEndEvent):
+        reporter.whole("the manifest is empty", "'batchgen init' writes one to begin with")
+        return False
+    root = composer.next_event()
+    header.place = place_at(root)
+    if isinstance(root, yaml.MappingStartEvent):
+        return True
+    hint = "begin with 'version: 1' and 'jobs:'; 'batchgen init' shows how"
+    reporter.at(header.place, "a manifest is a mapping of keys", hint)
+    return False
+
+
+def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> None:
+    for key, place in composer.entries():
+        if key == JOBS:
+            header.jobs_at = place
+            header.keys[JOBS] = place
+            _pass_jobs(composer, header, reporter)
+            continue
+        node = composer.compose()
+        if composer.broken:
+            continue
+        if key == MERGE_KEY:
+            reporter.at(place, "'<<' cannot stand at the top", "merge below defaults or in a job")
+            continue
+        header.children[key], header.keys[key] = node, place
+
+
+def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
+    event = composer.next_event()
+    if not isinstance(event, yaml.SequenceStartEvent) or event.tag not in (None, "!"):
+        reporter.at(place_at(event), "jobs must be a list", "write each job as an item: '- id: …'")
+        header.jobs_at = None
+        composer.skip_from(event)
+        return
+    if event.anchor:
+        reporter.at(place_at(event), "jobs cannot have an anchor", f"remove &{event.anchor}")
+        header.jobs_at = None
+    empty = True
+    while not isinstance(item := composer.next_event(), yaml.SequenceEndEvent):
+        empty = False
+        composer.skip_from(item)
+    if empty:
+        reporter.at(place_at(event), "jobs is empty: there is nothing to do", "add a job")
+        header.jobs_at = None
+
+
+def _expect_end(composer: Composer) -> None:
+    composer.next_event()
+    event = composer.next_event()
+    if not isinstance(event, yaml.StreamEndEvent):
+        place = place_at(event)
+        hint = "a manifest is one document: remove the '---' between them"
+        raise UnreadableYamlError(*place, "a second document begins here", hint)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open the manifest; translate what the operating system says, also while it is read."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as exc:
+        hint = "'batchgen init' writes a manifest to begin with"
+        raise MissingFileError("there is no such file", where=str(path), next_step=hint) from exc
+    except IsADirectoryError as exc:
+        hint = "name the manifest in it"
+        raise MissingFileError("this is a folder", where=str(path), next_step=hint) from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        what = f"the manifest cannot be read: {reason}"
+        hint = "check the path and its permissions"
+        raise MissingFileError(what, where=str(path), next_step=hint) from exc
+    with file:
+        try:
+            yield file
+        except OSError as exc:
+            what = f"the manifest cannot be read to its end: {exc.strerror}"
+            raise StorageError(what, where=str(path), next_step="check the disk") from exc

@@ -1,0 +1,111 @@
+"""How a run shall go: limits, money, retries, and where results are put."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DEFAULT_NAME = "{{ id }}"
+LONGEST_DURATION = 31 * 86400.0
+"""Seconds. Nobody waits a month for a request; timers of some systems overflow soon after."""
+
+_RATE = re.compile(
+    r"\s*(?P<count>[1-9][0-9]{0,8})\s*/\s*"
+    r"(?P<unit>s|sec|second|min|m|minute|h|hour|d|day)\s*"
+)
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(
+    r"\s*(?:(?P<d>[0-9]+)\s*d)?\s*(?:(?P<h>[0-9]+)\s*h)?\s*(?:(?P<m>[0-9]+)\s*m(?:in)?)?"
+    r"\s*(?:(?P<s>[0-9]+(?:\.[0-9]+)?)\s*s?)?\s*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` submits in `seconds`."""
+
+    count: int
+    seconds: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two submits."""
+        return self.seconds / self.count
+
+
+class OnUnknown(StrEnum):
+    """What becomes of a job whose submit has an unknown outcome."""
+
+    HOLD = "hold"
+    RESUBMIT = "resubmit"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """Limits of one model, besides those of the run. `price` in USD for one request."""
+
+    concurrency: int | None = None
+    rate: Rate | None = None
+    price: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`timeout` in seconds, for one request from accept to end; `budget` in USD."""
+
+    concurrency: int = 8
+    rate: Rate | None = None
+    retries: int = 0
+    timeout: float = 3600.0
+    budget: float | None = None
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    models: Mapping[str, ModelPolicy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """`dir` is relative to the working directory. `name` is the template of the files' names.
+
+    `allow_hosts` are hosts, or `*.domain`, that results may come from besides the vendor's own.
+    """
+
+    dir: Path
+    name: str = DEFAULT_NAME
+    allow_hosts: tuple[str, ...] = ()
+
+
+def parse_rate(text: str) -> Rate:
+    """Read `60/min`, `2/s` or `1000/h`. Raises InputError."""
+    parts = _RATE.fullmatch(text)
+    if parts is None:
+        raise InputError(
+            f"a rate looks like 60/min, 2/s or 1000/h; got '{text[:60]}'",
+            next_step="write how many submits in which time, e.g. 60/min",
+        )
+    return Rate(int(parts["count"]), _UNIT_SECONDS[parts["unit"][0]])
+
+
+def parse_duration(text: str | float) -> float:
+    """Read `90s`, `15m`, `1h30m` or a number of seconds. Returns seconds; raises InputError."""
+    seconds = float(text) if isinstance(text, int | float) else _sum_of_parts(text)
+    if seconds is None or not 0 < seconds <= LONGEST_DURATION:
+        raise InputError(
+            f"a duration looks like 90s, 15m or 1h30m, up to 31d; got '{str(text)[:60]}'",
+            next_step="write a number and its unit: s, m, h or d",
+        )
+    return seconds
+
+
+def _sum_of_parts(text: str) -> float | None:
+    parts = _DURATION.fullmatch(text) if len(text) < 40 else None  # noqa: PLR2004 - no duration is so long
+    if parts is None:
+        return None
+    return sum(float(parts[unit] or 0) * seconds for unit, seconds in _UNIT_SECONDS.items())

@@ -1,0 +1,49 @@
+"""Findings of any stage → problems with file, line and column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.errors import Problem
+from batchgen.manifest.nodes import Node, Place, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.source import UnreadableYamlError
+    from batchgen.models.wording import InputProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Writes the problems of one file into the log."""
+
+    path: Path
+    log: ProblemLog
+
+    def at(
+        self, place: Place, message: str, hint: str | None = None, job_id: str | None = None
+    ) -> None:
+        self.log.add(Problem(str(self.path), *place, message, hint, job_id))
+
+    def whole(self, message: str, hint: str | None = None) -> None:
+        """Report what is wrong with the file as such."""
+        self.at(Place(0, 0), message, hint)
+
+    def unreadable(self, error: UnreadableYamlError) -> None:
+        self.at(Place(error.line, error.column), error.what, error.next_step)
+
+    def below(
+        self,
+        node: Node,
+        problems: Iterable[InputProblem],
+        under: tuple[str | int, ...] = (),
+        job_id: str | None = None,
+    ) -> None:
+        """Report problems whose paths begin at `under` in `node`."""
+        for problem in problems:
+            place = place_of(node, (*under, *problem.path), at_key=problem.at_key)
+            self.at(place, problem.message, problem.hint, job_id)

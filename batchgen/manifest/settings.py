@@ -1,0 +1,72 @@
+"""A header's plain values → the policy of the run and the place of its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchgen.manifest.policy import (
+    DEFAULT_NAME,
+    ModelPolicy,
+    OnUnknown,
+    Output,
+    Policy,
+    Rate,
+    parse_duration,
+    parse_rate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+ValuePath = tuple[str | int, ...]
+
+
+def without(value: Any, wrong: Collection[ValuePath], path: ValuePath = ()) -> Any:
+    """Leave out what stands at the wrong paths, so that the rest can be used."""
+    if isinstance(value, dict):
+        return {
+            key: without(part, wrong, (*path, key))
+            for key, part in value.items()
+            if (*path, key) not in wrong
+        }
+    if isinstance(value, list):
+        return [
+            without(part, wrong, (*path, index))
+            for index, part in enumerate(value)
+            if (*path, index) not in wrong
+        ]
+    return value
+
+
+def build_policy(run: Mapping[str, Any]) -> Policy:
+    """Build the policy from sound values; what is absent has its default."""
+    plain = Policy()
+    return Policy(
+        concurrency=run.get("concurrency", plain.concurrency),
+        rate=_rate(run),
+        retries=run.get("retries", plain.retries),
+        timeout=parse_duration(run.get("timeout", plain.timeout)),
+        budget=run.get("budget"),
+        on_unknown=OnUnknown(run.get("on_unknown", plain.on_unknown)),
+        models={key: _model_policy(part) for key, part in run.get("models", {}).items()},
+    )
+
+
+def build_output(output: Mapping[str, Any], name: str) -> Output:
+    # `~` would otherwise become a folder of that name, which nobody dares to delete.
+    folder = Path(output.get("dir", f"output/{name}"))
+    return Output(
+        dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,
+        name=output.get("name", DEFAULT_NAME),
+        allow_hosts=tuple(output.get("allow_hosts", ())),
+    )
+
+
+def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
+    return ModelPolicy(part.get("concurrency"), _rate(part), part.get("price"))
+
+
+def _rate(part: Mapping[str, Any]) -> Rate | None:
+    text = part.get("rate")
+    return None if text is None else parse_rate(text)

@@ -1,0 +1,121 @@
+"""The manifest's text, decoded and looked through chunk by chunk: memory stays flat.
+
+It is decoded here and not by the parser, so that a wrong byte has a line and a column.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from io import IncrementalNewlineDecoder
+from typing import BinaryIO
+
+from batchgen.errors import InputError
+
+CHUNK = 64 * 1024
+LONGEST_VALUE = 1024 * 1024
+"""Characters between two things that the parser recognises: bounds one value or comment."""
+
+# The order matters: UTF-32's mark begins with UTF-16's.
+_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+class UnreadableYamlError(InputError):
+    """Nothing after this place can be read. `line` and `column` count from 1."""
+
+    def __init__(self, line: int, column: int, what: str, next_step: str | None = None) -> None:
+        super().__init__(what, where=f"{line}:{column}", next_step=next_step)
+        self.line = line
+        self.column = column
+
+
+class TextSource:
+    """What the YAML parser reads from.
+
+    A failure does not raise here but ends the text, so that the parser still tells everything that
+    stands before it; `failure` says what ended it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decoder: IncrementalNewlineDecoder | None = None
+        self._encoding = "utf-8"
+        self._line = 1
+        self._column = 1
+        self._delivered = 0
+        self._seen = (0, 1, 1)
+        self.failure: UnreadableYamlError | None = None
+
+    def read(self, _: int = -1) -> str:
+        """Return the next chunk, whatever its size; "" at the end. Lets OSError through."""
+        text = ""
+        while not text and self.failure is None:
+            data = self._file.read(CHUNK)
+            text = self._checked(self._decode(data))
+            if not data:
+                break
+        self._advance(text)
+        seen, line, column = self._seen
+        if self._delivered - seen > LONGEST_VALUE and self.failure is None:
+            hint = f"at most {LONGEST_VALUE} characters are read at a stretch"
+            self.failure = UnreadableYamlError(
+                line, column, "the value or comment after this place is too long", hint
+            )
+        return text
+
+    def has_seen(self, index: int, line: int, column: int) -> None:
+        """Take note of how far the events go: `index` in characters, line and column from 1."""
+        self._seen = (index, line, column)
+
+    def _decode(self, data: bytes) -> str:
+        if self._decoder is None:
+            data = self._find_encoding(data)
+        assert self._decoder is not None
+        try:
+            return self._decoder.decode(data, final=not data)
+        except UnicodeDecodeError as exc:
+            sound = exc.object[: exc.start].decode(self._encoding)
+            text = sound.replace("\r\n", "\n").replace("\r", "\n")
+            self._fail_after(text, f"this is not {self._encoding.upper()}", "save it as UTF-8")
+            return text
+
+    def _find_encoding(self, data: bytes) -> bytes:
+        mark, self._encoding = next(
+            ((mark, name) for mark, name in _ENCODINGS if data.startswith(mark)), (b"", "utf-8")
+        )
+        decoder = codecs.getincrementaldecoder(self._encoding)()
+        self._decoder = IncrementalNewlineDecoder(decoder, translate=True)
+        return data[len(mark) :]
+
+    def _checked(self, text: str) -> str:
+        bad = _FORBIDDEN.search(text)
+        if bad is None:
+            return text
+        sound = text[: bad.start()]
+        name = "a NUL character" if bad[0] == "\0" else f"the control character U+{ord(bad[0]):04X}"
+        self._fail_after(sound, f"{name} stands here", "text must not contain it: remove it")
+        return sound
+
+    def _advance(self, text: str) -> None:
+        self._delivered += len(text)
+        self._line, self._column = _after(text, self._line, self._column)
+
+    def _fail_after(self, text: str, message: str, hint: str) -> None:
+        self.failure = UnreadableYamlError(*_after(text, self._line, self._column), message, hint)
+
+
+def _after(text: str, line: int, column: int) -> tuple[int, int]:
+    """Give the place that follows `text`, if it begins at this line and column."""
+    breaks = text.count("\n")
+    if not breaks:
+        return line, column + len(text)
+    return line + breaks, len(text) - text.rindex("\n")

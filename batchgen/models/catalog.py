@@ -1,0 +1,125 @@
+"""The list of models, read once from the schemas as published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from batchgen.errors import BatchgenError
+from batchgen.jobs import model_alias
+from batchgen.models.dialect import build_validator
+from batchgen.models.fields import Field, read_fields
+from batchgen.models.nearest import did_you_mean
+from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
+
+
+class Makes(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One model. `schema` is its input schema exactly as published.
+
+    `sizes` maps the short form of a size to the schema's value; empty where the model has no sizes.
+    """
+
+    id: str
+    makes: Makes
+    schema: Mapping[str, Any]
+    fields: tuple[Field, ...]
+    sizes: Mapping[str, str]
+
+    @property
+    def alias(self) -> str:
+        return model_alias(self.id)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that an input may have, `size` among them where it stands for another."""
+        short = (SHORT_KEY,) if self.sizes else ()
+        return tuple(field.name for field in self.fields) + short
+
+
+@cache
+def catalog() -> Mapping[str, Model]:
+    """Model id → model, in the order of the ids."""
+    return read_catalog(files("batchgen.models") / "schemas")
+
+
+def find_model(model_id: str) -> Model | None:
+    return catalog().get(model_id)
+
+
+def nearest_model(model_id: str) -> str | None:
+    """Say what an unknown id may mean: `did you mean '…'?`, or list all ids.
+
+    `text-to-image` and `t2i` are near to the one model that they can mean.
+    """
+    spellings = {one: one for one in catalog()}
+    for short in (lambda one: one.rsplit("/", 1)[-1], model_alias):
+        shorts = [short(one) for one in catalog()]
+        spellings |= {
+            name: one
+            for name, one in zip(shorts, catalog(), strict=True)
+            if shorts.count(name) == 1
+        }
+    if model_id.lower() in spellings:
+        return f"did you mean '{spellings[model_id.lower()]}'?"
+    return did_you_mean(model_id, catalog())
+
+
+def read_catalog(folder: Traversable) -> dict[str, Model]:
+    """Every schema below `folder`; a model's id is its path without `.json`.
+
+    Files of the top folder itself are no models: no model id is a single word.
+    Raises BatchgenError for a file that is no schema of the dialect.
+    """
+    models = [
+        _read_model(f"{group.name}/{model_id}", file)
+        for group in folder.iterdir()
+        if group.is_dir()
+        for model_id, file in _schema_files(group)
+    ]
+    return {model.id: model for model in sorted(models, key=lambda model: model.id)}
+
+
+def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from ((f"{entry.name}/{rest}", file) for rest, file in _schema_files(entry))
+        elif entry.name.endswith(".json"):
+            yield entry.name.removesuffix(".json"), entry
+
+
+def _read_model(model_id: str, file: Traversable) -> Model:
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        build_validator(schema)
+        return Model(model_id, _makes(model_id), schema, read_fields(schema), _sizes(schema))
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise BatchgenError(
+            f"the bundled schema of {model_id} cannot be used: {exc}",
+            next_step="put the schema there exactly as its page publishes it",
+        ) from exc
+
+
+def _makes(model_id: str) -> Makes:
+    target = model_id.rsplit("/", 1)[-1].rsplit("to-", 1)[-1]
+    return Makes.VIDEO if "video" in target else Makes.IMAGE
+
+
+def _sizes(schema: Mapping[str, Any]) -> dict[str, str]:
+    properties = schema["properties"]
+    if SHORT_KEY in properties:
+        return {}
+    return short_sizes(properties.get(SIZE_KEY, {}).get("enum", ()))

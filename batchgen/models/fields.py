@@ -1,0 +1,110 @@
+"""The fields of a model's input, as a person wants to read them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from batchgen.jobs import JsonValue
+
+_RULE = re.compile(r"(?P<quantity>.*?)\s*(?P<operator><=|>=|==|[<>=≤≥])")
+_PLAIN_OPERATORS = {"≤": "<=", "≥": ">=", "=": "=="}
+
+
+@dataclass(frozen=True, slots=True)
+class FileRule:
+    """A rule on the file behind a URL, from the schema's `validations`.
+
+    `quantity` is the vendor's word: `file_size_mb`, `width_pixels`, `height_pixels`,
+    `width/height`. `operator` is one of `<`, `<=`, `>`, `>=`, `==`. `sentence` is the page's own.
+    """
+
+    quantity: str
+    operator: str
+    limit: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of an input. `default` is what the page suggests; it is never sent by itself."""
+
+    name: str
+    title: str
+    type: str
+    required: bool
+    limits: str
+    choices: tuple[JsonValue, ...]
+    default: JsonValue
+    description: str
+    file_rules: tuple[FileRule, ...]
+
+
+def read_fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
+    required = schema.get("required", ())
+    return tuple(
+        _read_field(name, part, required=name in required)
+        for name, part in schema["properties"].items()
+    )
+
+
+def _read_field(name: str, part: Mapping[str, Any], *, required: bool) -> Field:
+    return Field(
+        name=name,
+        title=part.get("title", name),
+        type=_type_words(part),
+        required=required,
+        limits=", ".join(_limits(part)),
+        choices=tuple(part.get("enum", ())),
+        default=part.get("default"),
+        description=part.get("description", ""),
+        file_rules=tuple(map(_read_rule, _validations(part))),
+    )
+
+
+def _type_words(part: Mapping[str, Any]) -> str:
+    if part.get("type") == "array":
+        return f"list of {_type_words(part.get('items', {}))}"
+    kind = part.get("format", part.get("type", "any"))
+    return kind if isinstance(kind, str) else " or ".join(kind)
+
+
+def _limits(part: Mapping[str, Any]) -> Iterator[str]:
+    for least, most, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+    ):
+        words = _range(part.get(least), part.get(most))
+        if words:
+            yield f"{words}{unit.removesuffix('s') if words in {'1', 'at most 1'} else unit}"
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is None:
+        return "" if most is None else f"at most {most}"
+    if most is None:
+        return f"at least {least}"
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def _validations(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*part.get("validations", ()), *part.get("items", {}).get("validations", ())]
+
+
+def _read_rule(rule: Mapping[str, Any]) -> FileRule:
+    """Read one rule. Raises ValueError where it has no comparison or no number."""
+    parts = _RULE.fullmatch(rule["validation_rule"].strip())
+    if parts is None:
+        raise ValueError(f"the rule '{rule['validation_rule']}' is not understood")
+    operator = parts["operator"]
+    return FileRule(
+        quantity=parts["quantity"],
+        operator=_PLAIN_OPERATORS.get(operator, operator),
+        limit=float(rule["validation_value"]),
+        sentence=rule["validation_error"],
+    )

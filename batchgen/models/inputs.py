@@ -1,0 +1,124 @@
+"""Is this input what its model takes? Asked for every job, before any money is spent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JsonObject, JsonValue, canonical_json
+from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN, build_validator
+from batchgen.models.nearest import did_you_mean, nearest
+from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, with_full_size
+from batchgen.models.wording import InputProblem, Path, describe_all, one_of, place_words, shown
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+    from batchgen.models.catalog import Model
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedInput:
+    """A sound input. `values` has the schema's own keys; `body` is the text that is sent."""
+
+    values: JsonObject
+    body: str
+
+
+def check_input(
+    model: Model, given: JsonObject, *, rehearsal: bool = False
+) -> CheckedInput | list[InputProblem]:
+    """Return the input ready to be sent, or everything that is wrong with it.
+
+    With `rehearsal`, URLs of this machine pass as files.
+    """
+    values = with_full_size(given, model.sizes) if model.sizes else dict(given)
+    validator = _validator(model, rehearsal)
+    if validator.is_valid(values) and not _has_two_sizes(model, given):
+        body = _sound_body(values)
+        if body is not None:
+            return CheckedInput(values, body)
+    return _problems(model, given, values, validator)
+
+
+@lru_cache(maxsize=64)
+def _validator(model: Model, rehearsal: bool) -> Validator:  # noqa: FBT001 - lru_cache counts it by place
+    return build_validator(model.schema, rehearsal=rehearsal)
+
+
+def _has_two_sizes(model: Model, given: JsonObject) -> bool:
+    return bool(model.sizes) and SHORT_KEY in given and SIZE_KEY in given
+
+
+def _sound_body(values: JsonObject) -> str | None:
+    """Return the body, or None where some text or number in it needs a closer look."""
+    try:
+        body = canonical_json(values)
+        body.encode()
+    except ValueError:
+        return None
+    # Also true for a written-out "\\u0000"; `_unsound` knows the difference.
+    if "\\u0000" in body and any(_unsound(values, ())):
+        return None
+    return body
+
+
+def _problems(
+    model: Model, given: JsonObject, values: JsonObject, validator: Validator
+) -> list[InputProblem]:
+    found = describe_all(validator.iter_errors(values))
+    if model.sizes:
+        found = [_in_size_words(model, given, problem) for problem in found]
+    told = {problem.path for problem in found}
+    found += [problem for problem in _unsound(values, ()) if problem.path not in told]
+    if _has_two_sizes(model, given):
+        hint = f"keep '{SHORT_KEY}'"
+        message = f"'{SHORT_KEY}' and '{SIZE_KEY}' say the same thing"
+        found.append(InputProblem((SHORT_KEY,), message, hint, at_key=True))
+    return found
+
+
+def _in_size_words(model: Model, given: JsonObject, problem: InputProblem) -> InputProblem:
+    """Say a problem about sizes with the key and the short values that people write."""
+    if problem.at_key:
+        hint = did_you_mean(str(problem.path[-1]), model.keys) if len(problem.path) == 1 else None
+        return InputProblem(problem.path, problem.message, hint or problem.hint, at_key=True)
+    if problem.path != (SIZE_KEY,):
+        return problem
+    key = SHORT_KEY if SHORT_KEY in given else SIZE_KEY
+    value = given.get(key)
+    message = f"{key} must be one of {one_of(list(model.sizes))}; got {shown(value)}"
+    close = nearest(value, model.sizes) if isinstance(value, str) else None
+    return InputProblem((key,), message, close and f"did you mean '{close}'?")
+
+
+def _unsound(value: JsonValue, path: Path) -> Iterator[InputProblem]:
+    """Find what no schema forbids, but JSON or 64 bits cannot carry."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _unsound(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _unsound(part, (*path, index))
+    elif isinstance(value, str):
+        yield from _unsound_text(value, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield InputProblem(path, f"{place_words(path)} must be a finite number; got {value}")
+    elif isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+        yield InputProblem(path, f"{place_words(path)} must fit in 64 bits; got {shown(value)}")
+
+
+def _unsound_text(text: str, path: Path) -> Iterator[InputProblem]:
+    if "\0" in text:
+        yield InputProblem(
+            path, f"{place_words(path)} has a NUL character, which text must not have"
+        )
+    elif _SURROGATE.search(text):
+        message = f"{place_words(path)} has half a character (a lone surrogate)"
+        yield InputProblem(path, message, "write the character itself")

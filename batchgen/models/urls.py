@@ -1,0 +1,102 @@
+"""URLs of input files: HTTPS, public, no login. The vendor's servers fetch them, not this machine.
+
+Only what the URL itself says is looked at: no name is resolved, nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+LONGEST_URL = 8192
+"""Characters. Pre-signed URLs are long, but servers refuse longer request lines than this."""
+
+PRIVATE_ZONES = ("localhost", "local", "internal", "home.arpa")
+
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+class UnfitUrlError(ValueError):
+    """The vendor could not fetch this URL; the text says why, e.g. `must begin with https://`."""
+
+
+def require_public_url(url: str) -> None:
+    """Raise UnfitUrlError unless `url` is HTTPS on a public host."""
+    parts = _split(url)
+    if parts.scheme != "https":
+        raise UnfitUrlError("must begin with https://")
+    _require_public_host(_host(parts))
+
+
+def require_public_or_loopback_url(url: str) -> None:
+    """Do as `require_public_url`, but a rehearsal's http server on this machine will do as well."""
+    parts = _split(url)
+    if parts.scheme in {"http", "https"} and _is_loopback(_host(parts)):
+        return
+    require_public_url(url)
+
+
+def _split(url: str) -> SplitResult:
+    if len(url) > LONGEST_URL:
+        raise UnfitUrlError(f"is {len(url)} characters long; at most {LONGEST_URL} are allowed")
+    # urlsplit drops tabs and line breaks silently, and readers differ about the backslash.
+    if _UNSAFE.search(url):
+        raise UnfitUrlError("must not contain spaces, control characters or backslashes")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise UnfitUrlError("is not a valid URL") from exc
+    if port == 0:
+        raise UnfitUrlError("is not a valid URL")
+    return parts
+
+
+def _host(parts: SplitResult) -> str:
+    if parts.username is not None or parts.password is not None:
+        raise UnfitUrlError("must not contain a user name or a password")
+    host = (parts.hostname or "").removesuffix(".")
+    if not host:
+        raise UnfitUrlError("has no host name")
+    return host
+
+
+def _require_public_host(host: str) -> None:
+    address = _literal_address(host)
+    if address is not None:
+        if not _is_public(address):
+            raise UnfitUrlError(f"must be on a public host; {host} is a private or local address")
+        return
+    if not _HOST_NAME.fullmatch(host) or ".." in host:
+        raise UnfitUrlError("has a host name that is not plain ASCII (use its xn-- form)")
+    labels = host.split(".")
+    # Some readers take `127.1` or `0x7f.1` for an IPv4 address.
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        raise UnfitUrlError("has a host that is neither a name nor an IP address")
+    if len(labels) == 1 or _in_private_zone(host):
+        raise UnfitUrlError(f"must be on a public host; '{host}' is known only locally")
+
+
+def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    plain = mapped or address
+    return plain.is_global and not plain.is_multicast
+
+
+def _is_loopback(host: str) -> bool:
+    address = _literal_address(host)
+    return address.is_loopback if address is not None else host == "localhost"
+
+
+def _in_private_zone(host: str) -> bool:
+    return any(host == zone or host.endswith(f".{zone}") for zone in PRIVATE_ZONES)

@@ -1,0 +1,242 @@
+"""What the judge found, in plain words. Serves inputs and the manifest's own structure alike."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batchgen.models.nearest import did_you_mean, nearest
+from batchgen.models.urls import UnfitUrlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from jsonschema.exceptions import ValidationError
+
+Path: TypeAlias = tuple[str | int, ...]
+
+SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+_TYPE_WORDS = {
+    "string": "text",
+    "float": "a number",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing wrong at `path`. `at_key`: the key itself is wrong, not what it holds."""
+
+    path: Path
+    message: str
+    hint: str | None = None
+    at_key: bool = False
+
+
+def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
+    """One problem a place: where the type is wrong, the other complaints only repeat it."""
+    by_path: dict[Path, ValidationError] = {}
+    for error in errors:
+        path = tuple(error.absolute_path)
+        if path not in by_path or error.validator == "type":
+            by_path[path] = error
+    return [describe(error) for error in by_path.values()]
+
+
+def describe(error: ValidationError) -> InputProblem:
+    path = tuple(error.absolute_path)
+    say = _SENTENCES.get(str(error.validator), _say_unforeseen)
+    message, hint = say(error, place_words(path))
+    return InputProblem(path, message, hint, at_key=error.validator == "additionalProperties")
+
+
+def place_words(path: Path) -> str:
+    """`run.rate`, `item 3 of image_urls`; the whole is `this`."""
+    if not path:
+        return "this"
+    if isinstance(path[-1], int):
+        return f"item {path[-1] + 1} of {place_words(path[:-1])}"
+    return ".".join(map(str, path))
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: on one line, bounded, without control characters."""
+    if isinstance(value, int) and not -(10**SHOWN) < value < 10**SHOWN:
+        # Python itself refuses to print integers of some thousand digits.
+        return f"an integer of {int(value.bit_length() * math.log10(2)) + 1} digits"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, str):
+        text = f"'{value[: SHOWN + 1]}'"
+    else:
+        text = str(value) if isinstance(value, float) else json.dumps(value)
+    safe = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+    return safe if len(safe) <= SHOWN else f"{safe[: SHOWN - 1]}…"
+
+
+def counted(amount: int, noun: str) -> str:
+    return f"{amount} {noun if amount == 1 else f'{noun}s'}"
+
+
+def one_of(choices: Sequence[object]) -> str:
+    return ", ".join(choice if isinstance(choice, str) else shown(choice) for choice in choices)
+
+
+Sentence: TypeAlias = tuple[str, str | None]
+
+
+def _say_required(_: ValidationError, place: str) -> Sentence:
+    return f"{place} is required", None
+
+
+def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
+    *parents, key = error.absolute_path
+    within = f" in {place_words(tuple(parents))}" if parents else ""
+    known = error.schema.get("properties", ()) if isinstance(error.schema, dict) else ()
+    return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
+
+
+def _say_type(error: ValidationError, place: str) -> Sentence:
+    wanted: Any = error.validator_value
+    kinds = [wanted] if isinstance(wanted, str) else list(wanted)
+    value: Any = error.instance
+    if {"number", "float", "integer"} & set(kinds):
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{place} must be a finite number; got {shown(value)}", None
+        if type(value) is int:
+            return f"{place} must fit in 64 bits; got {shown(value)}", None
+    words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
+    return f"{place} must be {' or '.join(words)}; got {shown(value)}", _type_hint(kinds, value)
+
+
+def _type_hint(kinds: Sequence[str], value: object) -> str | None:
+    if "string" in kinds and not isinstance(value, list | dict | None):
+        return "put it in quotes"
+    if "array" in kinds and isinstance(value, str):
+        return "a list of one is written [ … ]"
+    if "boolean" in kinds and value in ("yes", "no", "on", "off"):
+        return f"write {'true' if value in ('yes', 'on') else 'false'}"
+    if isinstance(value, str) and value.lower() in {"true", "false"} and "boolean" in kinds:
+        return "remove the quotes"
+    if isinstance(value, str) and _is_numeral(value):
+        return "remove the quotes"
+    return None
+
+
+def _is_numeral(text: str) -> bool:
+    return text.isascii() and text.strip("+-").replace(".", "", 1).isdecimal()
+
+
+def _say_enum(error: ValidationError, place: str) -> Sentence:
+    choices: Any = error.validator_value
+    message = f"{place} must be one of {one_of(choices)}; got {shown(error.instance)}"
+    texts = [choice for choice in choices if isinstance(choice, str)]
+    close = nearest(error.instance, texts) if isinstance(error.instance, str) else None
+    return message, close and f"did you mean '{close}'?"
+
+
+def _say_const(error: ValidationError, place: str) -> Sentence:
+    return f"{place} must be {shown(error.validator_value)}; got {shown(error.instance)}", None
+
+
+def _say_range(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and most is not None:
+        limits = f"between {least} and {most}"
+    else:
+        limits = f"at least {least}" if most is None else f"at most {most}"
+    return f"{place} must be {limits}; got {shown(error.instance)}", None
+
+
+def _say_exclusive(error: ValidationError, place: str) -> Sentence:
+    side = "more" if error.validator == "exclusiveMinimum" else "less"
+    return f"{place} must be {side} than {error.validator_value}; got {shown(error.instance)}", None
+
+
+def _say_multiple(error: ValidationError, place: str) -> Sentence:
+    return (
+        f"{place} must be a multiple of {error.validator_value}; got {shown(error.instance)}",
+        None,
+    )
+
+
+def _say_too_long(error: ValidationError, place: str) -> Sentence:
+    length = counted(len(_text(error)), "character")
+    return f"{place} is {length} long; at most {error.validator_value} are allowed", None
+
+
+def _say_too_short(error: ValidationError, place: str) -> Sentence:
+    if not error.instance:
+        return f"{place} is empty", None
+    length = counted(len(_text(error)), "character")
+    return f"{place} is {length} long; at least {error.validator_value} are needed", None
+
+
+def _say_items(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    items: Any = error.instance
+    noun = schema.get("items", {}).get("format", "item").removesuffix("_uri")
+    side = "most" if error.validator == "maxItems" else "least"
+    return f"{place}: {counted(len(items), noun)} given; at {side} {error.validator_value}", None
+
+
+def _say_unique(_: ValidationError, place: str) -> Sentence:
+    return f"{place} has an item twice", None
+
+
+def _say_pattern(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    rule = schema.get("patternErrorMessage", f"must match {error.validator_value}")
+    return f"{place} {rule}; got {shown(error.instance)}", None
+
+
+def _say_format(error: ValidationError, place: str) -> Sentence:
+    if isinstance(error.cause, UnfitUrlError):
+        hint = "the vendor's servers fetch the file: HTTPS, public, without login"
+        return f"{place} {error.cause}; got {shown(error.instance)}", hint
+    return f"{place} must be a valid {error.validator_value}; got {shown(error.instance)}", None
+
+
+def _say_unforeseen(error: ValidationError, place: str) -> Sentence:
+    return (
+        f"{place} breaks the schema's rule '{error.validator}'; got {shown(error.instance)}",
+        None,
+    )
+
+
+def _text(error: ValidationError) -> str:
+    assert isinstance(error.instance, str)
+    return error.instance
+
+
+_SENTENCES: dict[str, Callable[[ValidationError, str], Sentence]] = {
+    "required": _say_required,
+    "additionalProperties": _say_unknown_key,
+    "type": _say_type,
+    "enum": _say_enum,
+    "const": _say_const,
+    "minimum": _say_range,
+    "maximum": _say_range,
+    "exclusiveMinimum": _say_exclusive,
+    "exclusiveMaximum": _say_exclusive,
+    "multipleOf": _say_multiple,
+    "maxLength": _say_too_long,
+    "minLength": _say_too_short,
+    "maxItems": _say_items,
+    "minItems": _say_items,
+    "uniqueItems": _say_unique,
+    "pattern": _say_pattern,
+    "format": _say_format,
+}

@@ -1,0 +1,74 @@
+"""The base address of the API, and what may stand in for it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from batchgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE = "https://model-api.runcomfy.net/v1"
+BASE_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
+
+
+def api_base(env: Mapping[str, str]) -> str:
+    """Give the base address without a slash at its end, its `/v1` included.
+
+    Raises UsageError for anything but https, or http to this machine: the token goes there.
+    """
+    base = env.get(BASE_VARIABLE, "").strip().rstrip("/")
+    if not base:
+        return DEFAULT_BASE
+    problem = _problem_with(base)
+    if problem:
+        raise UsageError(
+            f"not an API base: {problem}",
+            where=BASE_VARIABLE,
+            next_step=f"use an address such as {DEFAULT_BASE}, or unset the variable",
+        )
+    return base
+
+
+def is_loopback(base: str) -> bool:
+    """Whether `base` is on this machine, as the emulator's is."""
+    return _is_loopback_host(urlsplit(base).hostname or "")
+
+
+def _problem_with(base: str) -> str | None:
+    # urlsplit drops tabs and line breaks in silence, so they are looked for first.
+    if not base.isascii() or not base.isprintable() or " " in base:
+        return "it has a space, a control character or a character outside ASCII"
+    try:
+        parts = urlsplit(base)
+        _ = parts.port
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        return "its host or port is malformed"
+    return _problem_with_parts(base, parts)
+
+
+def _problem_with_parts(base: str, parts: SplitResult) -> str | None:
+    # None of these sentences repeats the value: what stands before an @ may be a secret.
+    host = parts.hostname or ""
+    if not base.startswith(("http://", "https://")) or not host:
+        return "it must begin with https:// and name a host"
+    if "@" in parts.netloc:
+        return "it has a user name or password"
+    if any(char in base for char in "?#\\"):
+        return "it has a query, a fragment or a backslash"
+    if parts.scheme == "http" and not _is_loopback_host(host):
+        return f"http would show the token to everyone on the way to {host}"
+    return None
+
+
+def _is_loopback_host(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

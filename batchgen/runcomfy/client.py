@@ -1,0 +1,186 @@
+"""The client of the API: one session, five calls, no exception for anything a network does."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from batchgen.runcomfy.answer import BODY_LIMIT, Answer
+from batchgen.runcomfy.cancel_answer import read_cancel
+from batchgen.runcomfy.outcomes import (
+    CancelOutcome,
+    Halted,
+    NoAnswer,
+    NotSent,
+    ResultOutcome,
+    SubmitOutcome,
+    Unclear,
+)
+from batchgen.runcomfy.price_answer import ModelPrice, read_price
+from batchgen.runcomfy.result_answer import read_result
+from batchgen.runcomfy.submit_answer import read_submit
+from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.abc import AbstractResolver
+
+    from batchgen.runcomfy.token import Token
+
+_Trouble: TypeAlias = NotSent | Halted | Unclear
+
+_JSON = {"Content-Type": "application/json"}
+_ID_CHARS = "-._~!$&'()*+,;=:@"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds, but for `connections`.
+
+    `submit` lies far beyond any patience: the engine has the deadline and records late answers.
+    Less than `connect` it would leave open whether anything was sent.
+    `keep_alive` is short, so that a submit seldom meets a connection which the server just closed.
+    `connections` 0 is no limit: the engine bounds what is in flight, and a second queue here would
+    only hide it.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    submit: float = 600.0
+    keep_alive: float = 4.0
+    connections: int = 0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class RunComfy:
+    """The vendor's API. Only cancellation, and a bug of ours, leave its methods as exceptions."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        token: Token,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._redact = token.redact
+        self._wall_clock = wall_clock
+        self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
+        self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
+
+    async def submit(self, model: str, body: str) -> SubmitOutcome:
+        """Send `body`, JSON text, once. It is never sent again by itself."""
+        answer = await self._call(
+            "POST", f"/models/{quote(model)}", self._submit_timeout, body.encode()
+        )
+        return read_submit(answer) if isinstance(answer, Answer) else answer
+
+    async def result(self, request_id: str) -> ResultOutcome:
+        """Ask what became of a request, and what it cost."""
+        path = f"/requests/{quote(request_id, _ID_CHARS)}/result?include_cost=true"
+        answer = await self._call("GET", path, self._get_timeout)
+        if isinstance(answer, Answer):
+            return read_result(answer)
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+
+    async def cancel(self, request_id: str) -> CancelOutcome:
+        """Ask the vendor to cancel a request; only one in the queue can be."""
+        path = f"/requests/{quote(request_id, _ID_CHARS)}/cancel"
+        answer = await self._call("POST", path, self._get_timeout)
+        return read_cancel(answer) if isinstance(answer, Answer) else CancelOutcome.UNANSWERED
+
+    async def price(self, model: str) -> ModelPrice | None:
+        """Ask for a model's price; None where the vendor does not tell."""
+        answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
+        return read_price(answer) if isinstance(answer, Answer) else None
+
+    async def _call(
+        self, method: str, path: str, patience: aiohttp.ClientTimeout, body: bytes | None = None
+    ) -> Answer | _Trouble:
+        try:
+            async with self._session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=body,
+                headers=None if body is None else _JSON,
+                timeout=patience,
+                allow_redirects=False,
+            ) as response:
+                content, broken = await _read(response.content)
+        except NETWORK_TROUBLES as exc:
+            return trouble_of(exc)
+        return Answer(
+            response.status, response.headers, content, self._wall_clock(), broken, self._redact
+        )
+
+
+async def _read(content: aiohttp.StreamReader) -> tuple[bytes, str]:
+    """Read the body, up to its limit, and why it ended early, if it did.
+
+    What came before the end is kept: the status still speaks, and half an answer to a submit may
+    hold the id by which a person finds the request.
+    """
+    chunks: list[bytes] = []
+    room = BODY_LIMIT
+    try:
+        while room > 0 and (chunk := await content.readany()):
+            chunks.append(chunk[:room])
+            room -= len(chunk)
+    except NETWORK_TROUBLES as exc:
+        return b"".join(chunks), trouble_of(exc).reason
+    return b"".join(chunks), ""
+
+
+@asynccontextmanager
+async def connect(
+    base: str,
+    token: Token,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    wall_clock: Callable[[], float] = time.time,
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[RunComfy]:
+    """Open a client for the API at `base`, as `api_base` gives it, for as long as the block lasts.
+
+    No cookies, no proxies and no .netrc of the environment, no redirects: the token goes to `base`
+    and nowhere else.
+    """
+    connector = aiohttp.TCPConnector(
+        limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_headers(token),
+        trust_env=False,
+    ) as session:
+        yield RunComfy(session, base, token, limits=limits, wall_clock=wall_clock)
+
+
+def _headers(token: Token) -> dict[str, str]:
+    return {
+        "Authorization": token.header_value(),
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"batchgen/{_version()}",
+    }
+
+
+def _version() -> str:
+    try:
+        return version("batchgen")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,158 @@
+"""What an answer of the API means: one small class an outcome, no dict behind them.
+
+The meanings are those of DESIGN.md's table and of api-contract.md's list of errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Scope(StrEnum):
+    """How far a refusal reaches."""
+
+    JOB = "job"
+    MODEL = "model"
+
+
+class PauseCause(StrEnum):
+    """Why the account, not a job, is the trouble."""
+
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
+    NO_BALANCE = "no_balance"
+    REDIRECTED = "redirected"
+    BAD_CERTIFICATE = "bad_certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor took the request: it will be charged. `raw` is the answer's text, bounded."""
+
+    request_id: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the request reached the vendor: DNS, refused, connect timeout."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """HTTP 429. `retry_after` in seconds, clamped; None where the vendor did not say."""
+
+    retry_after: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The vendor refused before doing anything: nothing is charged."""
+
+    scope: Scope
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """Nothing is wrong with the job, but no other submit would pass either."""
+
+    cause: PauseCause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The request may or may not have been accepted and charged; nothing can tell."""
+
+    reason: str
+    raw: str = ""
+
+
+SubmitOutcome: TypeAlias = Accepted | NotSent | Throttled | Refused | Halted | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UnrecognizedState:
+    """A word of state that nobody documented: not an end, so polling goes on."""
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """`urls` in the vendor's order, without repeats; empty is a paid failure. `cost` in USD."""
+
+    urls: tuple[str, ...]
+    cost: float | None
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The vendor ended the request with an error, in its own words."""
+
+    code: str
+    reason: str
+    cost: float | None
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    cost: float | None
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """404: unknown, deleted or expired, or not yet there just after the submit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing usable came back; asking again is free."""
+
+    reason: str
+
+
+ResultOutcome: TypeAlias = (
+    Queued
+    | Running
+    | UnrecognizedState
+    | Succeeded
+    | Failed
+    | Cancelled
+    | Missing
+    | Refused
+    | Throttled
+    | Halted
+    | NoAnswer
+)
+
+
+class CancelOutcome(StrEnum):
+    """`REQUESTED` and `UNANSWERED` leave it to the result to say what became of it."""
+
+    CANCELLED = "cancelled"
+    NOT_CANCELLABLE = "not_cancellable"
+    REQUESTED = "requested"
+    MISSING = "missing"
+    UNANSWERED = "unanswered"

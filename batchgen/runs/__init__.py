@@ -1,0 +1,15 @@
+"""One run of a manifest: its folder, its lock, what is prepared, carried out and summed up.
+
+api.py         what other programs call; the commands call it too
+options.py     what may be asked of a run
+prepare.py     manifest → checked jobs in the state
+carry_out.py   state, API, downloads and engine wired together
+folder.py      where everything of a run lies; lock.py: one runner at a time
+provider.py    the vendor or the emulator, and never the one for the other
+prices.py      what a request costs, where a budget asks
+decisions.py   what people decide, taken up by the one writer
+receipts.py    the last trace of a paid request when the state file fails
+metadata.py    metadata.jsonl; journal.py: run.log
+signals.py     Ctrl-C and SIGTERM
+summary.py     how it ended, and the exit code
+"""

@@ -1,0 +1,50 @@
+"""What other programs call; the commands call it too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+from batchgen.runs.at_work import World
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.options import RunOptions
+
+if TYPE_CHECKING:
+    from batchgen.engine.events import Event, Listener
+    from batchgen.runs.summary import Summary
+
+
+def run(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Summary:
+    """Start, continue or finish the run of a manifest; returns how it ended.
+
+    `on_event` hears of everything as it happens (batchgen.engine.events). With `signals`, Ctrl-C
+    and SIGTERM drain the run; that needs the main thread. Raises errors of batchgen.errors, each
+    with an `exit_code`.
+    """
+    return asyncio.run(run_async(manifest, options, on_event=on_event, signals=signals))
+
+
+async def run_async(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Summary:
+    """Do as `run` does, inside a loop that is running already."""
+    world = World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
+    return await carry_out(Path(manifest), options or RunOptions(), on_event or _ignore, world)
+
+
+def _ignore(_: Event) -> None:
+    pass

@@ -1,0 +1,89 @@
+"""What a run does with the state before its first request: one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+from batchgen.manifest import OnUnknown
+from batchgen.runs.decisions import apply_new
+from batchgen.runs.lock import myself
+from batchgen.runs.receipts import adopt_receipts, read_receipts
+from batchgen.state import people, queries
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from batchgen.manifest import Manifest
+    from batchgen.runs.decisions import Applied
+    from batchgen.runs.folder import RunFolder
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import Counts, Money
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs."""
+
+    selection: Selection
+    models: tuple[str, ...]
+    in_flight: int
+    to_fetch: int
+    counts: Counts
+    money: Money
+    applied: tuple[Applied, ...]
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.models or self.in_flight or self.to_fetch)
+
+
+def begin(
+    db: sqlite3.Connection,
+    folder: RunFolder,
+    manifest: Manifest,
+    options: RunOptions,
+    at: float,
+) -> Beginning:
+    """Settle what a dead run left, apply what people decided, and see what is to do."""
+    queries.set_meta(db, "runner", myself())
+    queries.set_meta(db, "name", manifest.name)
+    people.settle_dead_run(db)
+    # Receipts before decisions: a request that is known again needs no person.
+    adopt_receipts(db, read_receipts(folder.receipts), at)
+    applied = apply_new(db, folder.decisions)
+    people.reopen_timed_out(db)
+    if options.retry_failed:
+        people.retry_selected(db, options.selection)
+    if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
+        people.resubmit_all(db, at)
+    selection = _limited(db, options)
+    return _look(db, selection, tuple(applied))
+
+
+def _limited(db: sqlite3.Connection, options: RunOptions) -> Selection:
+    if options.limit is None:
+        return options.selection
+    last = queries.nth_pending(db, options.selection, options.limit)
+    return options.selection.up_to(last)
+
+
+def _look(db: sqlite3.Connection, selection: Selection, applied: tuple[Applied, ...]) -> Beginning:
+    models = tuple(
+        model
+        for model in queries.pending_models(db)
+        if queries.pending_page(db, model, selection, 0, 1)
+    )
+    counts = queries.counts(db)
+    totals = queries.totals(counts)
+    return Beginning(
+        selection,
+        models,
+        totals.get(JobState.QUEUED, 0) + totals.get(JobState.RUNNING, 0),
+        totals.get(JobState.FETCHING, 0),
+        counts,
+        queries.money(db),
+        applied,
+    )

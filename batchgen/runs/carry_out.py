@@ -1,0 +1,110 @@
+"""Carry a manifest out: check it, open its state under the lock, work, sum up."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import JobMoved, RunStarted
+from batchgen.jobs import JobState
+from batchgen.runcomfy.base import api_base, is_loopback
+from batchgen.runcomfy.token import find_token
+from batchgen.runs.at_work import Ended, Workplace, work
+from batchgen.runs.beginning import begin
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.journal import Journal
+from batchgen.runs.lock import locked
+from batchgen.runs.metadata import MetadataFile, catch_up
+from batchgen.runs.prepare import checked, take_up
+from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.summary import Summary
+from batchgen.state.database import open_for_writing, translated
+from batchgen.state.queries import totals
+from batchgen.state.store import open_store
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from batchgen.engine.events import Event, Listener
+    from batchgen.runs.at_work import World
+    from batchgen.runs.options import RunOptions
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts the submits of this run."""
+
+    submitted: int = 0
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, JobMoved) and event.state is JobState.SUBMITTING:
+            self.submitted += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Audience:
+    """All who hear of an event, in the order of `listeners`."""
+
+    listeners: Sequence[Listener] = field(default_factory=tuple)
+
+    def tell(self, event: Event) -> None:
+        for hear in self.listeners:
+            hear(event)
+
+
+async def carry_out(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
+    """Start, continue or finish the run of a manifest. Raises the tree's errors."""
+    started = asyncio.get_running_loop().time()
+    with ExitStack() as held:
+        place, db = _open(path, options, world, held)
+        folder = place.folder
+        tally = _Tally()
+        journal = held.enter_context(Journal(folder.log, world.now))
+        metadata = held.enter_context(MetadataFile(folder.metadata))
+        audience = _Audience((journal.hear, metadata.hear, tally.hear, listener))
+        async with open_store(db, folder.state, world.now) as store:
+            beginning = await store.run(begin, folder, place.manifest, options, world.now())
+            audience.tell(
+                RunStarted(place.manifest.name, folder.root, beginning.counts, beginning.money)
+            )
+            ended = Ended()
+            if not beginning.is_idle:
+                ended = await work(place, store, beginning, audience.tell)
+            summary = Summary(
+                name=place.manifest.name,
+                folder=folder.root,
+                counts=totals(await store.counts()),
+                money=await store.money(),
+                seconds=asyncio.get_running_loop().time() - started,
+                submitted=tally.submitted,
+                pause=ended.pause,
+                stopped_by=ended.stopped_by,
+            )
+        journal.note("RunEnded", **summary.to_json())
+        return summary
+
+
+def _open(
+    path: Path, options: RunOptions, world: World, held: ExitStack
+) -> tuple[Workplace, sqlite3.Connection]:
+    """Check everything, then take the lock and open the state, which `held` closes at the end."""
+    base = "" if options.emulator else api_base(world.env)
+    rehearsing = options.emulator or is_loopback(base)
+    with checked(path, rehearsal=rehearsing) as (manifest, staging):
+        folder = RunFolder(manifest.output.dir)
+        if not options.emulator and not folder.state.exists():
+            # Nothing can be done yet without a token: say so before a folder is made.
+            find_token(world.env, world.home)
+        folder.create()
+        held.enter_context(locked(folder))
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        with translated(folder.state):
+            claim_state(db, provider_name(base, emulator=options.emulator), folder)
+        take_up(db, staging, folder.state, options.on_changed)
+        with translated(folder.state):
+            catch_up(folder.metadata, db)
+    return Workplace(manifest, folder, options, world, base), db

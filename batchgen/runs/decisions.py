@@ -1,0 +1,128 @@
+"""What people decide about jobs, in decisions.jsonl: appended by commands, taken up by the writer.
+
+The state remembers how far the file was read, in the transaction that applied it: so a decision
+takes effect exactly once, however often a run dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, assert_never
+
+from batchgen.errors import OutputError
+from batchgen.runs.folder import open_private
+from batchgen.state import people
+from batchgen.state.queries import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_OFFSET = "decisions_read"
+
+
+class Verb(StrEnum):
+    ADOPT = "adopt"
+    RESUBMIT = "resubmit"
+    WRITE_OFF = "write_off"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds."""
+
+    verb: Verb
+    job_id: str
+    at: float
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decision and what it met: `objection` says why it could not be done.
+
+    `ask_vendor`: the job has a request, so a cancel is the vendor's to grant.
+    """
+
+    decision: Decision
+    seq: int | None
+    objection: str | None = None
+    ask_vendor: bool = False
+
+
+def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
+    """Write the decisions to the disk. Raises OutputError."""
+    lines = "".join(json.dumps(_to_json(decision)) + "\n" for decision in decisions)
+    try:
+        descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            # One write, so that the runner never reads half a decision of two that come together.
+            os.write(descriptor, lines.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise OutputError(
+            f"the decision cannot be written: {exc.strerror}",
+            where=str(path),
+            next_step="check the folder and its permissions",
+        ) from exc
+
+
+def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
+    """Apply what was appended since the last time; inside the caller's transaction."""
+    if not path.exists():
+        return []
+    offset = int(get_meta(db, _OFFSET) or 0)
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        return []
+    set_meta(db, _OFFSET, str(offset + len(whole)))
+    return [_apply(db, decision) for line in whole.splitlines() if (decision := _parse(line))]
+
+
+def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
+    row = db.execute("SELECT seq FROM job WHERE id = ?", (decision.job_id,)).fetchone()
+    if row is None:
+        return Applied(decision, None, f"there is no job {decision.job_id}")
+    seq: int = row[0]
+    objection: str | None
+    match decision.verb:
+        case Verb.ADOPT:
+            assert decision.request_id is not None
+            objection = people.adopt(db, seq, decision.request_id, decision.at)
+        case Verb.RESUBMIT:
+            objection = people.resubmit(db, seq, decision.at)
+        case Verb.WRITE_OFF:
+            objection = people.write_off(db, seq, decision.at)
+        case Verb.CANCEL:
+            return Applied(decision, seq, ask_vendor=not people.cancel_pending(db, seq))
+        case _:
+            assert_never(decision.verb)
+    return Applied(decision, seq, objection)
+
+
+def _to_json(decision: Decision) -> dict[str, str | float | None]:
+    return {
+        "at": decision.at,
+        "decide": decision.verb.value,
+        "job": decision.job_id,
+        "request_id": decision.request_id,
+    }
+
+
+def _parse(line: bytes) -> Decision | None:
+    """Read one line; None for what no command of ours wrote."""
+    try:
+        row = json.loads(line)
+        return Decision(Verb(row["decide"]), row["job"], row["at"], row["request_id"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,71 @@
+"""Where everything of a run lies, below `output.dir`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def metadata(self) -> Path:
+        return self.root / "metadata.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "run.log"
+
+    @property
+    def decisions(self) -> Path:
+        return self.root / "decisions.jsonl"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "run.lock"
+
+    @property
+    def emulator(self) -> Path:
+        return self.root / "emulator.db"
+
+    def create(self) -> None:
+        """Make the folders. Raises OutputError where that is not allowed, before anything is sent.
+
+        Writing is tried, not asked about: a mounted read-only disk looks writable to its owner.
+        """
+        probe = self.files / f".writable-{os.getpid()}"
+        try:
+            self.files.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as exc:
+            raise OutputError(
+                f"the output folder cannot be written: {exc.strerror}",
+                where=str(self.root),
+                next_step="check the folder and its permissions, or set output.dir",
+            ) from exc
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file that names prompts and requests: only its owner may read it."""
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,56 @@
+"""One runner a state file. The operating system frees the lock of a process that died."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from batchgen.errors import LockedError, MissingFileError, OutputError
+from batchgen.state.database import open_for_reading
+from batchgen.state.queries import get_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchgen.runs.folder import RunFolder
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock. Raises LockedError (exit 75) where another process has it."""
+    lock = FileLock(folder.lock, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as exc:
+        raise LockedError(
+            f"another runner is at work on this state ({holder(folder)}); nothing was sent",
+            where=str(folder.root),
+            next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
+        ) from exc
+    except OSError as exc:
+        raise OutputError(
+            f"the run cannot be locked: {exc.strerror}",
+            where=str(folder.lock),
+            next_step="check the folder and its permissions, or set output.dir",
+        ) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def holder(folder: RunFolder) -> str:
+    """Who runs, as the runner wrote it into the state."""
+    try:
+        with closing(open_for_reading(folder.state)) as db:
+            return get_meta(db, "runner") or "unknown process"
+    except MissingFileError:
+        return "it has just begun"
+
+
+def myself() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"

@@ -1,0 +1,90 @@
+"""metadata.jsonl: one line a file, in the layout that dataset loaders read (imagefolder).
+
+It grows as results come. It can always be made anew from the state, so it needs no fsync.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Self
+
+from batchgen.engine.events import FileSaved
+from batchgen.errors import OutputError
+from batchgen.state.queries import saved_files
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.engine.events import Event
+    from batchgen.state.records import SavedFile
+
+CHUNK = 1024 * 1024
+
+
+def metadata_line(file: SavedFile) -> str:
+    """The line of one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
+    sent = json.loads(file.body)
+    fields = {
+        "file_name": file.path,
+        "id": file.job_id,
+        "model": file.model,
+        "prompt": sent.get("prompt"),
+        "input": sent,
+        "seed": sent.get("seed"),
+        "sha256": file.sha256,
+        "width": file.width,
+        "height": file.height,
+        "request_id": file.request_id,
+        "cost": file.cost,
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+class MetadataFile:
+    """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+        except OSError as exc:
+            raise OutputError(
+                f"the metadata cannot be written: {exc.strerror}",
+                where=str(self._path),
+                next_step="check the folder and its permissions, or set output.dir",
+            ) from exc
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, FileSaved):
+            self._file.write(metadata_line(event.file) + "\n")
+
+
+def catch_up(path: Path, db: sqlite3.Connection) -> None:
+    """Write the file anew where a crash left it with fewer or broken lines. Flat in memory."""
+    (expected,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
+    if _whole_lines(path) == expected:
+        return
+    temporary = path.with_suffix(".jsonl.part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.writelines(metadata_line(saved) + "\n" for saved in saved_files(db))
+    os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+
+
+def _whole_lines(path: Path) -> int | None:
+    """How many lines the file has; None where it is missing or its last line is broken."""
+    if not path.exists():
+        return None
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    return lines if last == b"\n" else None

@@ -1,0 +1,43 @@
+"""The vendor, or something on this machine that stands for it: a state belongs to one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchgen.errors import ProviderMismatchError
+from batchgen.runcomfy.base import is_loopback
+from batchgen.state.queries import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from batchgen.runs.folder import RunFolder
+
+EMULATOR = "the emulator"
+LOOPBACK = "a server on this machine"
+_KEY = "provider"
+
+
+def provider_name(base: str, *, emulator: bool) -> str:
+    """Whose requests these are. A server on this machine may come back at another port."""
+    if emulator:
+        return EMULATOR
+    return LOOPBACK if is_loopback(base) else base
+
+
+def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> None:
+    """Bind a new state to its provider; raise ProviderMismatchError where it has another one.
+
+    A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
+    would lose requests that are paid.
+    """
+    known = get_meta(db, _KEY)
+    if known is None:
+        set_meta(db, _KEY, provider)
+    elif known != provider:
+        flag = "give --emulator to continue the rehearsal" if known == EMULATOR else "undo that"
+        raise ProviderMismatchError(
+            f"this run was begun with {known}, and would now go to {provider}",
+            where=str(folder.root),
+            next_step=f"{flag}, or move the folder away (or set another output.dir) to start anew",
+        )

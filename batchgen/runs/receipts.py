@@ -1,0 +1,92 @@
+"""The last trace of a paid request when the state file fails in the moment it is accepted.
+
+The spare file has its blocks from the start of the run, so a full disk does not stop the writing.
+The next run reads it and follows the requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from batchgen.engine.doors import Receipt
+from batchgen.errors import OutputError
+from batchgen.runs.folder import open_private
+from batchgen.state.moves import accepted
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+SPARE_BYTES = 64 * 1024
+
+
+class SpareReceipts:
+    """Writes receipts into blocks that are there already, and to stderr for a person."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def reserve(self) -> None:
+        """Claim the space. Raises OutputError where there is none: then nothing is submitted."""
+        try:
+            descriptor = open_private(self._path, os.O_RDWR | os.O_TRUNC)
+            try:
+                os.write(descriptor, b" " * SPARE_BYTES)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise OutputError(
+                f"no room for the spare receipts: {exc.strerror}",
+                where=str(self._path),
+                next_step="make room, then give the same command again",
+            ) from exc
+
+    def keep(self, receipt: Receipt) -> None:
+        line = json.dumps(
+            {
+                "job": receipt.job_id,
+                "attempt": receipt.attempt,
+                "request_id": receipt.request_id,
+            }
+        )
+        # First the screen: it works even where the disk does not.
+        data = f"{line}\n".encode()
+        descriptor = open_private(self._path, os.O_RDWR)
+        try:
+            os.pwrite(descriptor, data, self._offset)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._offset += len(data)
+
+
+def read_receipts(path: Path) -> list[Receipt]:
+    """What an earlier run could only write here."""
+    if not path.exists():
+        return []
+    lines = path.read_text("utf-8", "replace").split("\n")
+    rows = [json.loads(line) for line in lines if line.strip().startswith("{")]
+    return [Receipt(row["job"], row["attempt"], row["request_id"]) for row in rows]
+
+
+def adopt_receipts(db: sqlite3.Connection, receipts: list[Receipt], at: float) -> int:
+    """Give the requests to their jobs; how many were new to the state."""
+    adopted = 0
+    for receipt in receipts:
+        with closing(
+            db.execute(
+                "SELECT seq FROM job JOIN attempt ON attempt.job = seq"
+                " WHERE id = ? AND number = ? AND request_id IS NULL",
+                (receipt.job_id, receipt.attempt),
+            )
+        ) as rows:
+            row = rows.fetchone()
+        if row:
+            accepted(db, row[0], receipt.attempt, receipt.request_id, "from the spare receipt", at)
+            adopted += 1
+    return adopted

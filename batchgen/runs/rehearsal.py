@@ -1,0 +1,27 @@
+"""The emulator inside a run. Its memory is in the run's folder, so a stopped rehearsal goes on."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from batchgen.emulator import EmulatorError, EmulatorSettings, running_emulator
+from batchgen.errors import OutputError
+from batchgen.runcomfy.token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batchgen.runs.folder import RunFolder
+    from batchgen.runs.options import RunOptions
+
+
+@asynccontextmanager
+async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tuple[str, Token]]:
+    """Run the emulator; gives its base and a token of its own: the real one stays at home."""
+    settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
+    try:
+        async with running_emulator(settings) as emulator:
+            yield emulator.base_url, Token("rehearsal", "the emulator")
+    except EmulatorError as exc:
+        raise OutputError(exc.what, where=str(folder.emulator), next_step=exc.next_step) from exc

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM: the first one drains, the second one leaves at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+DRAIN_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0}
+"""How long downloads at hand and answers on the wire are waited for."""
+
+
+class StopSignals:
+    """While the block lasts, signals drain the run; `received` is the one that came.
+
+    `drain` asks the run to stop, `abort` tears it down when the drain takes too long. Not `on`, the
+    signals are left to the program that called.
+    """
+
+    def __init__(
+        self, drain: Callable[[], None], abort: Callable[[], object], *, on: bool = True
+    ) -> None:
+        self.received: signal.Signals | None = None
+        self._drain = drain
+        self._abort = abort
+        self._numbers = tuple(DRAIN_SECONDS) if on else ()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        for number in self._numbers:
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number in self._numbers:
+            self._loop.remove_signal_handler(number)
+        if self._timer:
+            self._timer.cancel()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self.received is not None:
+            # Safe at any moment: all that matters is on the disk, as after a kill -9.
+            sys.stderr.flush()
+            os._exit(128 + number)
+        self.received = number
+        self._timer = self._loop.call_later(DRAIN_SECONDS[number], self._abort)
+        self._drain()

@@ -1,0 +1,81 @@
+"""How a run ended, in numbers, and the exit code that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Pause, PauseReason
+from batchgen.errors import ExitCode
+from batchgen.jobs import JobState
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+    from batchgen.state.records import Money
+
+
+_PAUSE_CODES = {
+    PauseReason.TOKEN_REFUSED: ExitCode.NO_TOKEN,
+    PauseReason.NO_BALANCE: ExitCode.STOPPED,
+    PauseReason.BUDGET: ExitCode.STOPPED,
+    PauseReason.THROTTLED: ExitCode.STOPPED,
+    PauseReason.UNKNOWN_OUTCOMES: ExitCode.UNKNOWN_OUTCOMES,
+    PauseReason.REDIRECTED: ExitCode.UNREACHABLE,
+    PauseReason.BAD_CERTIFICATE: ExitCode.UNREACHABLE,
+    PauseReason.UNREACHABLE: ExitCode.UNREACHABLE,
+    PauseReason.DISK: ExitCode.IO_ERROR,
+}
+_NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run's end. `seconds` is how long it took, `submitted` how many submits it sent."""
+
+    name: str
+    folder: Path
+    counts: Mapping[JobState, int]
+    money: Money
+    seconds: float
+    submitted: int = 0
+    pause: Pause | None = None
+    stopped_by: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The most urgent thing to know, as DESIGN.md's list has it."""
+        if self.stopped_by is not None:
+            return ExitCode(128 + self.stopped_by)
+        if self.pause is not None:
+            return _PAUSE_CODES[self.pause.reason]
+        if self.counts.get(JobState.UNKNOWN):
+            return ExitCode.UNKNOWN_OUTCOMES
+        if self.counts.get(JobState.FETCHING):
+            return ExitCode.STOPPED
+        if any(self.counts.get(state) for state in _NOT_DONE):
+            return ExitCode.SOME_FAILED
+        return ExitCode.DONE
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "counts": {state.value: count for state, count in self.counts.items()},
+            "submitted": self.submitted,
+            "spent_usd": round(self.money.spent, 6),
+            "reserved_usd": round(self.money.reserved, 6),
+            "unpriced": self.money.unpriced,
+            "seconds": round(self.seconds, 3),
+            "paused": None
+            if self.pause is None
+            else {
+                "reason": self.pause.reason.value,
+                "sentence": self.pause.sentence,
+                "next_step": self.pause.next_step,
+            },
+            "exit_code": int(self.exit_code),
+        }

@@ -1,0 +1,52 @@
+"""While a run goes on, it hears what people decide in other commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Noted
+from batchgen.runs.decisions import Applied, Verb, apply_new
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batchgen.engine.events import Listener
+    from batchgen.engine.scheduler import Scheduler
+    from batchgen.state.store import Store
+
+LOOK_EVERY = 1.0
+"""Seconds. Nothing portable tells of a file that grows, and a look at its size is cheap."""
+
+
+async def watch_decisions(
+    path: Path, store: Store, scheduler: Scheduler, listener: Listener
+) -> None:
+    """Take up what is appended to decisions.jsonl, until cancelled."""
+    size = _size(path)
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        if (grown := _size(path)) != size:
+            size = grown
+            await act_on(await store.run(apply_new, path), scheduler, listener)
+
+
+async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Listener) -> None:
+    """The state has the decisions; the engine learns of the jobs that move again."""
+    for one in applied:
+        verb, job_id = one.decision.verb, one.decision.job_id
+        listener(Noted(one.objection or f"decided: {verb.value}", job_id))
+        if one.seq is None or one.objection:
+            continue
+        if verb is Verb.CANCEL and one.ask_vendor:
+            await scheduler.cancel(one.seq)
+        elif verb is not Verb.CANCEL:
+            await scheduler.look_again(one.seq)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

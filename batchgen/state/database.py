@@ -1,0 +1,157 @@
+"""Opening the state file, and the one place where SQLite's errors become ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from batchgen.errors import (
+    BatchgenError,
+    DamagedStateError,
+    DiskFullError,
+    MissingFileError,
+    OutputError,
+    SchemaVersionError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x62676E31
+"""`bgn1`: tells `file` and us that a database is a state file of batchgen."""
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """The one writing connection; makes the file where there is none.
+
+    The caller holds the run's lock. Raises OutputError, SchemaVersionError, DamagedStateError.
+    """
+    _create_private(path)
+    with translated(path), ExitStack() as on_refusal:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        on_refusal.callback(connection.close)
+        _configure(connection)
+        _create_or_check_schema(connection, path)
+        on_refusal.pop_all()
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A read-only connection: it sees a snapshot and never disturbs a running runner.
+
+    Raises MissingFileError where nothing was run yet.
+    """
+    if not path.exists():
+        raise MissingFileError(
+            "no state file: nothing has been run from this manifest yet",
+            where=str(path),
+            next_step="start it with: batchgen run MANIFEST",
+        )
+    with translated(path), ExitStack() as on_refusal:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        on_refusal.callback(connection.close)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        _check_version(connection, path)
+        on_refusal.pop_all()
+    return connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Everything SQLite raises inside leaves as an error of our tree."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise translate(exc, path) from exc
+
+
+def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
+    """What an error of SQLite means for the run, by its result code (sqlite.org/rescode.html)."""
+    code = (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF
+    where = str(path)
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return DiskFullError(
+                "the disk is full: the state could not be recorded",
+                where=where,
+                next_step="free some space, then give the same command again",
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return DamagedStateError(
+                f"the state file is damaged ({exc}); nothing was sent",
+                where=where,
+                next_step="restore it from a backup, or move it away to start anew: "
+                "a new state knows of no paid request",
+            )
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return OutputError(
+                f"the state file cannot be written ({exc})",
+                where=where,
+                next_step="check the folder and its permissions, or set output.dir",
+            )
+        case sqlite3.SQLITE_IOERR:
+            return StorageError(
+                f"I/O error on the state file ({exc})",
+                where=where,
+                next_step="check the disk before the next run",
+            )
+        case _:
+            return StorageError(f"the state file refused a change ({exc})", where=where)
+
+
+def _create_private(path: Path) -> None:
+    """The state names prompts and requests: only its owner reads it. SQLite keeps the mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as exc:
+        raise OutputError(
+            f"the state file cannot be written: {exc.strerror}",
+            where=str(path),
+            next_step="check the folder and its permissions, or set output.dir",
+        ) from exc
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a commit returns only when it would survive a power loss.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _create_or_check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables:
+        _check_version(connection, path)
+        return
+    schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+    # One transaction: a crash in the middle leaves an empty file, not half a schema.
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {APPLICATION_ID};"
+        f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise SchemaVersionError(
+            "this file is not a state file of batchgen",
+            where=str(path),
+            next_step="move it away, or set another output.dir",
+        )
+    if version != SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"the state file has version {version}; this batchgen reads version {SCHEMA_VERSION}",
+            where=str(path),
+            next_step="use the batchgen that wrote it, or set another output.dir",
+        )

@@ -1,0 +1,111 @@
+"""What the state file hands out: rows as frozen dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from batchgen.jobs import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJob:
+    """A job that may be submitted. `failures`: attempts that the vendor failed so far."""
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRequest:
+    """A request that the vendor has: to be followed to its end. `accepted_at`: epoch seconds."""
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    failures: int
+    state: JobState
+    attempt: int
+    request_id: str
+    accepted_at: float
+    price: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """One output of a request whose URL is on the disk, and its bytes are not yet."""
+
+    id: int
+    position: int
+    url: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchJob:
+    """A job whose results are to be downloaded."""
+
+    seq: int
+    id: str
+    model: str
+    attempt: int
+    request_id: str
+    files: tuple[ResultFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """One verified file with all that describes it; `path` is relative to the run's folder."""
+
+    job_id: str
+    model: str
+    body: str
+    request_id: str
+    cost: float | None
+    path: str
+    bytes: int
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    seconds: float | None
+    frames: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One job as people are shown it."""
+
+    id: str
+    model: str
+    state: JobState
+    attempts: int
+    request_id: str | None
+    files: tuple[SavedFile, ...]
+    error_code: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """USD. `spent` is what the vendor's results say.
+
+    `reserved` are the prices of attempts without a cost yet; `unpriced` counts the attempts that
+    may cost and whose price nobody knows.
+    """
+
+    spent: float
+    reserved: float
+    unpriced: int
+
+    @property
+    def committed(self) -> float:
+        return self.spent + self.reserved
+
+
+Counts = Mapping[str, Mapping[JobState, int]]
+"""Jobs by model and state."""

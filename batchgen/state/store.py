@@ -1,0 +1,131 @@
+"""The state as the engine sees it: one async method a durable step, the clock put in here."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from batchgen.state import files, moves, people, queries
+from batchgen.state.writer import Writer
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from batchgen.downloads.outcomes import VerifiedFile
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import Counts, FetchJob, LiveRequest, Money, PendingJob, SavedFile
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Store:
+    """Every method returns once its change is durable. `now` is the wall clock, epoch seconds."""
+
+    def __init__(self, writer: Writer, now: Callable[[], float]) -> None:
+        self._writer = writer
+        self.now = now
+
+    async def run(
+        self,
+        change: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Any change or question of this room, in its place in the queue."""
+        return await self._writer.run(lambda db: change(db, *args, **kwargs))
+
+    async def pending_page(
+        self, model: str, selection: Selection, after: int, limit: int
+    ) -> list[PendingJob]:
+        return await self.run(queries.pending_page, model, selection, after, limit)
+
+    async def begin_attempt(self, job: PendingJob, price: float | None) -> int | None:
+        digest = hashlib.sha256(job.body.encode()).hexdigest()
+        return await self.run(moves.begin_attempt, job.seq, digest, price, self.now())
+
+    async def accepted(
+        self, seq: int, number: int, request_id: str, answer: str
+    ) -> moves.Acceptance:
+        return await self.run(moves.accepted, seq, number, request_id, answer, self.now())
+
+    async def unclear(self, seq: int, number: int, code: str, reason: str, answer: str) -> bool:
+        return await self.run(moves.unclear, seq, number, code, reason, answer)
+
+    async def turn_back(self, seq: int, number: int, outcome: str, reason: str) -> bool:
+        return await self.run(moves.turn_back, seq, number, outcome, reason, self.now())
+
+    async def refused(self, seq: int, number: int, code: str, reason: str) -> bool:
+        return await self.run(moves.refused, seq, number, code, reason, self.now())
+
+    async def refuse_model(self, model: str, code: str, reason: str) -> int:
+        return await self.run(moves.refuse_model, model, code, reason)
+
+    async def running(self, seq: int) -> bool:
+        return await self.run(moves.running, seq)
+
+    async def delivered(
+        self, request: LiveRequest, urls: Sequence[str], cost: float | None, result: str
+    ) -> bool:
+        return await self.run(
+            moves.delivered, request.seq, request.attempt, urls, cost, result, self.now()
+        )
+
+    async def ended(self, request: LiveRequest, ending: moves.Ending) -> bool:
+        return await self.run(moves.ended, request.seq, request.attempt, ending, self.now())
+
+    async def timed_out(self, seq: int, reason: str) -> bool:
+        return await self.run(moves.timed_out, seq, reason)
+
+    async def resubmit_unknown(self, seq: int) -> str | None:
+        return await self.run(people.resubmit, seq, self.now())
+
+    async def files_to_fetch(self, seq: int) -> FetchJob | None:
+        return await self.run(files.files_to_fetch, seq)
+
+    async def renew_url(self, file_id: int, url: str) -> None:
+        await self.run(moves.renew_url, file_id, url)
+
+    async def verified(self, file_id: int, file: VerifiedFile) -> tuple[SavedFile, bool]:
+        return await self.run(files.verified, file_id, file, self.now())
+
+    async def trouble(self, seq: int, code: str, reason: str) -> None:
+        await self.run(moves.trouble, seq, code, reason)
+
+    async def pending_job(self, seq: int) -> PendingJob | None:
+        return await self.run(queries.pending_job, seq)
+
+    async def live_request(self, seq: int) -> LiveRequest | None:
+        return await self.run(queries.live_request, seq)
+
+    async def live_requests(self) -> list[LiveRequest]:
+        return await self.run(queries.live_requests)
+
+    async def fetching(self) -> list[int]:
+        return await self.run(queries.fetching)
+
+    async def counts(self) -> Counts:
+        return await self.run(queries.counts)
+
+    async def money(self) -> Money:
+        return await self.run(queries.money)
+
+    async def expected_seconds(self, model: str) -> float | None:
+        return await self.run(queries.expected_seconds, model)
+
+
+@asynccontextmanager
+async def open_store(
+    connection: sqlite3.Connection, path: Path, now: Callable[[], float]
+) -> AsyncIterator[Store]:
+    """The store on a connection of open_for_writing, which stays the caller's to close."""
+    with ThreadPoolExecutor(1, thread_name_prefix="state-writer") as executor:
+        writer = Writer(connection, path, executor)
+        try:
+            yield Store(writer, now)
+        finally:
+            await writer.drain()

@@ -1,0 +1,137 @@
+"""The one writer: one writing connection, and group commit.
+
+While one fsync is under way, the changes that arrive gather and then share the next one: a
+hundred jobs that move at once cost one fsync, not a hundred. A change is acknowledged only when
+its group is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from batchgen.errors import BatchgenError
+from batchgen.state.database import translate, translated
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+T = TypeVar("T")
+Change: TypeAlias = Callable[[sqlite3.Connection], T]
+
+LARGEST_GROUP = 512
+"""Changes in one commit; keeps the wait of the first one short."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    change: Change[Any]
+    done: asyncio.Future[Any]
+
+
+class Writer:
+    """Applies changes in the order of their arrival, many to a commit.
+
+    `executor` runs the commits, one at a time: a single thread, or the caller's own where a test
+    wants no thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, executor: Executor) -> None:
+        self._connection = connection
+        self._path = path
+        self._executor = executor
+        self._waiting: deque[_Waiting] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._broken: BatchgenError | None = None
+
+    async def run(self, change: Change[T]) -> T:
+        """Apply `change` in a transaction; returns its value once that is durable.
+
+        The change goes on even if the waiting task is cancelled. Raises what the change raises,
+        and StorageError (or DiskFullError, DamagedStateError) where the commit failed: from then
+        on every change is refused, since a failed fsync must not be tried again.
+        """
+        if self._broken is not None:
+            raise self._broken
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(change, done))
+        if self._idle.is_set():
+            self._start_commit()
+        return await done
+
+    async def drain(self) -> None:
+        """Wait until every change that was handed in is on the disk."""
+        await self._idle.wait()
+
+    def _start_commit(self) -> None:
+        size = min(len(self._waiting), LARGEST_GROUP)
+        group = [self._waiting.popleft() for _ in range(size)]
+        self._idle.clear()
+        commit = asyncio.get_running_loop().run_in_executor(
+            self._executor, self._commit, [waiting.change for waiting in group]
+        )
+        commit.add_done_callback(partial(self._settle, group))
+
+    def _commit(self, changes: Sequence[Change[Any]]) -> list[tuple[Any, BatchgenError | None]]:
+        with translated(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._apply(change) for change in changes]
+            self._connection.execute("COMMIT")
+        return outcomes
+
+    def _apply(self, change: Change[Any]) -> tuple[Any, BatchgenError | None]:
+        """One change, undone alone where it fails: its neighbours in the group are kept."""
+        self._connection.execute("SAVEPOINT change")
+        outcome: tuple[Any, BatchgenError | None]
+        try:
+            outcome = change(self._connection), None
+        except BatchgenError as exc:
+            outcome = self._undo(exc)
+        except sqlite3.IntegrityError as exc:
+            outcome = self._undo(translate(exc, self._path))
+        self._connection.execute("RELEASE change")
+        return outcome
+
+    def _undo(self, error: BatchgenError) -> tuple[None, BatchgenError]:
+        self._connection.execute("ROLLBACK TO change")
+        return None, error
+
+    def _settle(
+        self,
+        group: Sequence[_Waiting],
+        commit: asyncio.Future[list[tuple[Any, BatchgenError | None]]],
+    ) -> None:
+        failure = commit.exception()
+        if failure is None:
+            for waiting, (value, error) in zip(group, commit.result(), strict=True):
+                _resolve(waiting.done, value, error)
+        else:
+            self._break(failure, group)
+        if self._waiting:
+            self._start_commit()
+        else:
+            self._idle.set()
+
+    def _break(self, failure: BaseException, group: Sequence[_Waiting]) -> None:
+        """Nothing of the group is on the disk, and nothing more will be."""
+        if isinstance(failure, BatchgenError):
+            self._broken = failure
+        for waiting in (*group, *self._waiting):
+            _resolve(waiting.done, None, failure)
+        self._waiting.clear()
+
+
+def _resolve(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(value)
+    else:
+        done.set_exception(error)

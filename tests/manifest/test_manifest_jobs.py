@@ -1,0 +1,244 @@
+"""Jobs: merged with the defaults, checked, named, and claimed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
+
+from batchgen.jobs import Job, content_id
+from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = "https://files.example.org/a.jpg"
+CLIP = f"{{model: {VIDEO}, id: clip, input: {{prompt: x, image_urls: ['{IMAGE}']}}}}"
+
+
+def jobs(text: str) -> list[Job]:
+    reading = read(text)
+    assert reading.problems == []
+    return reading.jobs
+
+
+def body(job: Job) -> Any:
+    return json.loads(job.body)
+
+
+def test_a_job_carries_what_will_be_sent() -> None:
+    (job,) = jobs(with_jobs("{id: boat, input: {prompt: a boat, scale: 1e-1}, tags: [hero, 7]}"))
+    assert job == Job("boat", T2I, '{"prompt":"a boat","scale":0.1}', "boat", ("hero", "7"), 4)
+
+
+def test_a_job_without_an_id_is_named_by_its_content() -> None:
+    (job,) = jobs(with_jobs("input: {prompt: x}"))
+    assert job.id == content_id(T2I, '{"prompt":"x"}')
+    assert job.id.startswith("t2i-")
+
+
+def test_a_job_inserted_above_changes_no_id() -> None:
+    (before,) = jobs(with_jobs("input: {prompt: x}"))
+    after = jobs(with_jobs("input: {prompt: y}", "input: {prompt: x}"))
+    assert after[1].id == before.id
+
+
+@pytest.mark.parametrize(
+    ("written", "id_"), [("7", "7"), ("007", "007"), ("'007'", "007"), ("0x1F", "0x1F"), ("ä", "ä")]
+)
+def test_an_id_is_what_is_written(written: str, id_: str) -> None:
+    assert [job.id for job in jobs(with_jobs(f"{{id: {written}, input: {{prompt: x}}}}"))] == [id_]
+
+
+def test_defaults_lie_under_the_input_where_the_model_knows_the_key() -> None:
+    head = f"version: 1\ndefaults:\n  model: {T2I}\n  input: {{size: 2048x2048, scale: 0.5}}\n"
+    boat, clip = jobs(with_jobs("{id: a, input: {prompt: x, scale: 1}}", CLIP, head=head))
+    assert body(boat) == {"prompt": "x", "scale": 1, "width×height": "2048x2048(1:1)"}  # noqa: RUF001 - the vendor's key
+    assert body(clip) == {"prompt": "x", "image_urls": [IMAGE]}
+
+
+@pytest.mark.parametrize(
+    ("default", "own"),
+    [("size", "width×height"), ("width×height", "size")],  # noqa: RUF001 - the vendor's key
+)
+def test_the_size_of_a_job_wins_however_it_is_spelt(default: str, own: str) -> None:
+    head = f"version: 1\ndefaults: {{model: {T2I}, input: {{{default}: 1024x1024}}}}\n"
+    (job,) = jobs(with_jobs(f"{{input: {{prompt: x, {own}: 2048x2048}}}}", head=head))
+    assert body(job)["width×height"] == "2048x2048(1:1)"  # noqa: RUF001 - the vendor's key
+
+
+def test_tags_of_the_defaults_come_first_and_none_twice() -> None:
+    head = f"version: 1\ndefaults: {{model: {T2I}, tags: [a, b]}}\n"
+    (job,) = jobs(with_jobs("{input: {prompt: x}, tags: [b, c]}", head=head))
+    assert job.tags == ("a", "b", "c")
+
+
+def test_a_wrong_default_is_told_once_where_it_stands() -> None:
+    head = f"version: 1\ndefaults: {{model: {T2I}, input: {{scale: 9}}}}\n"
+    lines = [f"{{id: j{n}, input: {{prompt: x}}}}" for n in range(50)]
+    reading = read(with_jobs(*lines, "{id: own, input: {prompt: x, scale: 0}}", head=head))
+    assert reading.problems == [
+        f"2:{head.splitlines()[1].index('9') + 1} scale must be between 0 and 1; got 9"
+    ]
+    assert [job.id for job in reading.jobs] == ["own"]
+
+
+def test_a_wrong_default_model_is_told_once() -> None:
+    head = "version: 1\ndefaults: {model: nope}\n"
+    reading = read(with_jobs("{input: {prompt: x}}", "{input: {prompt: y}}", CLIP, head=head))
+    assert reading.problems == ["2:19 unknown model 'nope'"]
+    assert [job.id for job in reading.jobs] == ["clip"]
+
+
+@pytest.mark.parametrize(
+    ("job", "problem", "hint"),
+    [
+        (
+            "x",
+            "4:5 a job must be a mapping of keys; got 'x'",
+            "write each key on its own line: 'id: …', 'input: …'",
+        ),
+        (
+            "~",
+            "4:5 a job must be a mapping of keys; got null",
+            "write each key on its own line: 'id: …', 'input: …'",
+        ),
+        ("{modle: x, input: {prompt: x}}", "4:6 unknown key 'modle'", "did you mean 'model'?"),
+        ("{model: nope/x}", "4:13 unknown model 'nope/x'", f"known: {VIDEO}, {EDIT}, {T2I}"),
+        ("{model: 3, input: {prompt: x}}", "4:13 model must be text; got 3", "put it in quotes"),
+        ("{id: '', input: {prompt: x}}", "4:10 id is empty", None),
+        (
+            "{id: [], input: {prompt: x}}",
+            "4:10 id must be text or a whole number; got a list",
+            None,
+        ),
+        (
+            "{id: 1.5, input: {prompt: x}}",
+            "4:10 id must be text or a whole number; got 1.5",
+            "put it in quotes",
+        ),
+        (
+            f"{{id: {'x' * 201}, input: {{prompt: x}}}}",
+            "4:10 id is 201 characters long; at most 200 are allowed",
+            None,
+        ),
+        (
+            '{id: "a\\nb", input: {prompt: x}}',
+            (
+                "4:10 id must not contain line breaks or control "
+                "characters; got 'a\N{REPLACEMENT CHARACTER}b'"
+            ),
+            None,
+        ),
+        (
+            '{id: "a\\n", input: {prompt: x}}',
+            (
+                "4:10 id must not contain line breaks or control "
+                "characters; got 'a\N{REPLACEMENT CHARACTER}'"
+            ),
+            None,
+        ),
+        ("{id: a, input: text}", "4:20 input must be a mapping; got 'text'", None),
+        ("{id: a}", "4:5 prompt is required", None),
+        (
+            "{id: a, input: {promt: x, prompt: x}}",
+            "4:21 unknown key 'promt'",
+            "did you mean 'prompt'?",
+        ),
+        (
+            "{id: a, input: {prompt: x, scale: 2}}",
+            "4:39 scale must be between 0 and 1; got 2",
+            None,
+        ),
+        ("{id: a, tags: [''], input: {prompt: x}}", "4:20 item 1 of tags is empty", None),
+        (
+            "{id: a, name: '{{ input.seed }}', input: {prompt: x}}",
+            "4:19 the name '{{ input.seed }}' cannot be made: input has no 'seed'",
+            None,
+        ),
+        (
+            "{id: a, name: '{{ idd }}', input: {prompt: x}}",
+            "4:19 a name's template knows no 'idd'",
+            "did you mean 'id'?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_job_is_said_at_its_place(
+    job: str, problem: str, hint: str | None
+) -> None:
+    """Rows 8 and 9."""
+    reading = read(with_jobs(job))
+    assert (reading.problems, reading.hints) == ([problem], [hint])
+    assert reading.jobs == []
+
+
+def test_a_job_without_any_model_says_where_to_name_one() -> None:
+    reading = read(with_jobs("{input: {prompt: x}}", head="version: 1\n"))
+    assert reading.problems == ["3:5 model is required"]
+    assert reading.hints == ["name it in the job, or for all jobs under defaults"]
+
+
+def test_a_problem_names_its_job(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(with_jobs("{id: boat, input: {prompt: x, scale: 2}}"))
+    log = ProblemLog()
+    manifest = read_manifest(path, log)
+    assert manifest is not None
+    assert list(checked_jobs(manifest, log, lambda _id, _line: None)) == []
+    assert str(log.problems[0]) == (f"{path}:4:42: job boat: scale must be between 0 and 1; got 2")
+
+
+def test_an_id_that_stands_twice_names_both_lines() -> None:
+    """Row 1."""
+    line = "{id: boat, input: {prompt: x}}"
+    reading = read(with_jobs(line, "{id: b, input: {prompt: x}}", line))
+    assert reading.problems == ["6:10 the id 'boat' stands twice: lines 4 and 6"]
+    assert [job.id for job in reading.jobs] == ["boat", "b"]
+
+
+def test_equal_jobs_without_ids_are_told_to_take_one() -> None:
+    """Row 1."""
+    reading = read(with_jobs("input: {prompt: x}", "input: {prompt: x}"))
+    assert reading.problems == ["5:5 two jobs without an id are equal: lines 4 and 5"]
+    assert reading.hints == ["give each an id to get both, or remove one"]
+
+
+def test_an_id_that_yaml_reads_as_another_number_is_another_id() -> None:
+    assert len(jobs(with_jobs("{id: 7, input: {prompt: x}}", "{id: 007, input: {prompt: x}}"))) == 2
+
+
+def test_files_of_this_machine_pass_in_a_rehearsal() -> None:
+    job = f"{{model: {EDIT}, input: {{prompt: x, image_urls: ['http://127.0.0.1:9/a.png']}}}}"
+    assert len(read(with_jobs(job), rehearsal=True).jobs) == 1
+    assert "must begin with https://" in problems(with_jobs(job))[0]
+
+
+def test_anchors_reach_from_the_header_into_jobs_and_from_job_to_job() -> None:
+    head = f"version: 1\nx-in: &in {{prompt: x, scale: 0}}\ndefaults: {{model: {T2I}}}\n"
+    lines = ["{id: a, input: *in}", "{id: b, input: &b {<<: *in, scale: 1}}", "{id: c, input: *b}"]
+    assert [body(job)["scale"] for job in jobs(with_jobs(*lines, head=head))] == [0, 1, 1]
+
+
+def test_an_anchor_in_a_job_reaches_a_header_that_stands_after() -> None:
+    text = f"version: 1\njobs: [{{input: {{prompt: &p x, scale: 0}}, model: {T2I}}}]\nname: *p\n"
+    reading = read(text)
+    assert reading.problems == []
+    assert reading.manifest is not None
+    assert reading.manifest.name == "x"
+
+
+prompts = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=50)
+
+
+@given(st.lists(prompts, min_size=1, max_size=5, unique=True))
+def test_any_prompt_arrives_as_it_was_written(texts: list[str]) -> None:
+    items = [{"model": T2I, "input": {"prompt": text}} for text in texts]
+    found = jobs(
+        yaml.safe_dump({"version": 1, "jobs": items}, allow_unicode=True, default_style='"')
+    )
+    assert [body(job)["prompt"] for job in found] == texts

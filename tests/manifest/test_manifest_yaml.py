@@ -1,0 +1,191 @@
+"""YAML itself: values, places, and everything that is refused."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from manifest_reading import HEAD, problems, read
+
+from batchgen.manifest import composer, events, source
+from batchgen.manifest.source import UnreadableYamlError
+
+SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ('a: "x', "3:4 a quotation mark is opened here and never closed"),
+        ("a: b: c", "3:5 a ':' cannot stand here"),
+        ("\ta: 1", "3:1 a value cannot begin with this character"),
+        ("a: @x", "3:4 a value cannot begin with this character"),
+        ("a: [1, 2", "4:1 a ',' or a closing bracket is missing"),
+        ("a:\n  b: 1\n c: 2", "5:2 a key was expected here"),
+        ("a:\n  - b\n  c: 1", "5:3 a '- ' was expected here"),
+        ("a: - b", "3:4 a list cannot begin here"),
+        ("a: }", "3:4 a value is missing here"),
+        ('a: "\\q"', "3:5 this backslash escape does not exist"),
+        ('a: "\\ud800"', "3:7 this escape is half a character (a lone surrogate) or none"),
+        ("a: |x\n  y", "3:5 text cannot follow | or > on its line"),
+        ("a: *", "3:5 the name after this & or * is missing"),
+    ],
+)
+def test_a_syntax_error_is_said_plainly_with_line_and_column(bad: str, problem: str) -> None:
+    """Row 4."""
+    assert problems(HEAD + bad + "\n")[-1] == problem
+
+
+def test_something_after_the_root_is_a_syntax_error() -> None:
+    assert problems("{version: 1}\nx\n")[-1] == "2:1 something is left over here"
+
+
+def test_what_stands_before_a_syntax_error_is_shown_too() -> None:
+    """Row 4."""
+    found = problems(HEAD + "jobs:\n  - {id: a, input: {}}\n  - {id: 'b}\n")
+    assert found == [
+        "4:13 prompt is required",
+        "5:10 a quotation mark is opened here and never closed",
+    ]
+
+
+def test_a_version_that_may_yet_have_come_is_not_missed() -> None:
+    assert problems("jobs:\n  - [a\n") == ["3:1 a ',' or a closing bracket is missing"]
+
+
+def test_the_plain_parser_serves_where_libyaml_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOADER", yaml.SafeLoader)
+    assert [job.id for job in read(SMALL).jobs] == ["a"]
+    assert problems(HEAD + "x-a: b: c") == ["3:7 a ':' cannot stand here"]
+    assert problems('a: "\\ud800"')[0] == "1:1 version is required"
+    assert "1:4 half a character (a lone surrogate) is escaped in this text" in problems(
+        'a: "\\ud800"'
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        codecs.BOM_UTF8 + SMALL.encode(),
+        SMALL.replace("\n", "\r\n").encode(),
+        SMALL.replace("\n", "\r").encode(),
+        codecs.BOM_UTF8 + SMALL.replace("\n", "\r\n").encode(),
+        SMALL.encode("utf-16"),
+        codecs.BOM_UTF16_BE + SMALL.encode("utf-16-be"),
+        SMALL.encode("utf-32"),
+    ],
+)
+def test_marks_line_ends_and_encodings_of_editors_are_read(data: bytes) -> None:
+    """Row 5."""
+    reading = read(data)
+    assert reading.problems == []
+    assert [(job.id, job.line) for job in reading.jobs] == [("a", 4)]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"x: a\0b", "5:5 a NUL character stands here"),
+        (b"x: a\x1bb", "5:5 the control character U+001B stands here"),
+        (b"x: a\xffb", "5:5 this is not UTF-8"),
+        (b"x: a\xed\xa0\x80", "5:5 this is not UTF-8"),
+        (b"x: \xc3\xa9\xc3", "5:5 this is not UTF-8"),
+        (b"x: \xef\xbb\xbfb", "5:4 the control character U+FEFF stands here"),
+    ],
+)
+def test_wrong_bytes_are_refused_at_their_place(line: bytes, problem: str) -> None:
+    """Row 5."""
+    assert problems(SMALL.encode() + line + b"\n") == [problem]
+
+
+def test_wrong_utf16_is_refused_too() -> None:
+    """Row 5."""
+    data = codecs.BOM_UTF16_LE + SMALL.encode("utf-16-le") + b"\x00\xd8"
+    assert problems(data) == ["5:1 this is not UTF-16-LE"]
+
+
+def test_a_cut_line_makes_no_phantom_job() -> None:
+    text = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n  - {id: b, input: {}}"
+    assert problems(text.encode() + b"\0, more") == ["5:23 a NUL character stands here"]
+
+
+def test_a_wrong_byte_far_behind_has_its_line() -> None:
+    job = "  - {id: %d, input: {prompt: some words to fill the chunks}}\n"
+    text = HEAD + "jobs:\n" + "".join(job % number for number in range(5000))
+    assert problems(text.encode() + b"# \xff") == ["5004:3 this is not UTF-8"]
+
+
+def test_a_value_without_end_is_not_read_into_memory() -> None:
+    text = SMALL + "x-long: '" + "y" * (source.LONGEST_VALUE + 3 * source.CHUNK) + "'\n"
+    assert problems(text) == ["5:7 the value or comment after this place is too long"]
+
+
+def test_an_alias_bomb_is_refused() -> None:
+    """Row 7."""
+    lines = ["x-a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"x-a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    (problem, *_) = problems("\n".join(lines))
+    assert (
+        problem
+        == f"5:22 one job, or one key of the header, holds more than {composer.MOST_NODES} values"
+    )
+
+
+def test_a_bomb_of_merge_keys_is_refused() -> None:
+    """Row 7."""
+    lines = ["x-a0: &a0 {a: 1, b: 2}"]
+    lines += [f"x-a{n}: &a{n} {{<<: *a{n - 1}, c{n}: *a{n - 1}}}" for n in range(1, 30)]
+    assert "holds more than" in problems("\n".join(lines))[0]
+
+
+def test_deep_nesting_is_refused() -> None:
+    assert problems("a: " + "[" * 60) == ["1:54 this is nested more than 50 levels deep"]
+    assert problems(SMALL + "  - " + "{a: " * 5000)[0].startswith("5:")
+
+
+def test_many_anchors_are_refused() -> None:
+    """Row 6."""
+    jobs = "".join(f"  - &a{n} [{'x, ' * 1999}]\n" for n in range(101))
+    found = problems(HEAD + "jobs:\n" + jobs)
+    assert "anchors name more than 200000 values" in found[-1]
+
+
+def test_a_job_that_is_broken_as_yaml_is_left_out_and_the_others_go_on() -> None:
+    text = HEAD + "jobs:\n- {id: a, id: b}\n- {id: c, input: {prompt: x}}\n"
+    reading = read(text)
+    assert [job.id for job in reading.jobs] == ["c"]
+    assert reading.problems == ["4:11 the key 'id' stands twice: lines 4 and 4"]
+
+
+@given(st.text() | st.text("ab:-?[]{}\n #&*!|>'\"%@`<0.\t\\u", max_size=200))
+def test_any_text_gives_jobs_or_problems(text: str) -> None:
+    """Rows 4 and 7."""
+    reading = read(text.encode("utf-8", "surrogatepass"))
+    assert reading.problems
+
+
+@given(st.binary())
+def test_any_bytes_give_problems(data: bytes) -> None:
+    assert read(data).problems
+
+
+@given(st.text("ab:-?[]{}\n #&*!|>'\"<0.\t\\", max_size=80))
+def test_any_text_among_the_jobs_gives_jobs_or_problems(text: str) -> None:
+    reading = read(f"{HEAD}jobs:\n  - {text}\n")
+    assert reading.problems or reading.jobs
+
+
+def test_the_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path(__file__).parents[2].joinpath("manifests/overnight.yaml").read_text("utf-8")
+    fast = read(text)
+    monkeypatch.setattr(events, "LOADER", yaml.SafeLoader)
+    assert read(text).jobs == fast.jobs
+
+
+def test_the_unreadable_carries_its_place() -> None:
+    error = UnreadableYamlError(3, 4, "what", "next")
+    assert str(error) == "3:4: what\n  → next"

@@ -1,0 +1,292 @@
+"""What the answer about a request means: states, ends, and silence."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.runcomfy.outcomes import (
+    Cancelled,
+    Failed,
+    Halted,
+    Missing,
+    NoAnswer,
+    PauseCause,
+    Queued,
+    Refused,
+    ResultOutcome,
+    Running,
+    Scope,
+    Succeeded,
+    Throttled,
+    UnrecognizedState,
+)
+from batchgen.runcomfy.result_answer import read_result
+from tests.runcomfy.answers import HTML, answer
+
+URL = "https://cdn.runcomfy.net/a.png"
+OTHER = "https://cdn.runcomfy.net/b.png"
+
+
+@pytest.mark.parametrize(
+    "word", ["in_queue", "pending", "waiting", "queued", " IN-QUEUE ", "In queue"]
+)
+def test_a_request_in_the_queue_is_queued(word: str) -> None:
+    assert read_result(answer({"status": word, "queue_position": 3})) == Queued(3)
+
+
+@pytest.mark.parametrize(
+    ("position", "place"),
+    [
+        (None, None),
+        (0, 0),
+        ("4", 4),
+        (2.0, 2),
+        (-1, None),
+        (True, None),
+        (10**30, None),
+        ([], None),
+    ],
+)
+def test_row_39_an_odd_queue_position_is_harmless(position: Any, place: int | None) -> None:
+    assert read_result(answer({"status": "in_queue", "queue_position": position})) == Queued(place)
+
+
+@pytest.mark.parametrize("word", ["in_progress", "starting", "processing", "running"])
+def test_a_running_request_runs(word: str) -> None:
+    assert read_result(answer({"status": word, "error_code": 0})) == Running()
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("thinking", "thinking"), ("\x1b[31mEvil\nword", "evil word"), ("x" * 99, "x" * 39 + "…")],
+)
+def test_row_33_an_unknown_word_is_no_end(word: str, shown: str) -> None:
+    assert read_result(answer({"status": word})) == UnrecognizedState(shown)
+
+
+@pytest.mark.parametrize("word", ["succeeded", "completed"])
+def test_a_finished_request_gives_its_files_and_cost(word: str) -> None:
+    body = {"request_id": "r", "status": word, "output": {"image": URL}, "cost": 0.03}
+    outcome = read_result(answer(body))
+    assert isinstance(outcome, Succeeded)
+    assert (outcome.urls, outcome.cost) == ((URL,), 0.03)
+    assert URL in outcome.raw
+
+
+def test_row_37_success_without_addresses_is_told() -> None:
+    for body in ({"status": "succeeded"}, {"status": "completed", "output": {"text": "blocked"}}):
+        outcome = read_result(answer(body))
+        assert isinstance(outcome, Succeeded)
+        assert outcome.urls == ()
+
+
+def test_completed_with_neither_output_nor_error_is_asked_again() -> None:
+    nothing: list[dict[str, Any]] = [{}, {"output": None}, {"output": {}}, {"error": ""}]
+    for extra in nothing:
+        body = {"status": "completed"} | extra
+        assert read_result(answer(body)) == UnrecognizedState("completed")
+
+
+def test_completed_with_an_error_and_no_files_has_failed() -> None:
+    outcome = read_result(answer({"status": "completed", "error": "nsfw", "output": {}}))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "nsfw"
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "reason"),
+    [
+        ({"error": "content policy"}, "", "content policy"),
+        ({"error": {"code": "NSFW", "message": "content policy"}}, "NSFW", "content policy"),
+        (
+            {"error_code": 404001, "error": "input image not found"},
+            "404001",
+            "input image not found",
+        ),
+        ({"error_code": 400002}, "400002", "error code 400002"),
+        ({}, "", "the vendor gave no reason"),
+    ],
+)
+def test_row_29_a_failed_request_is_failed_whatever_its_code(
+    extra: dict[str, Any], code: str, reason: str
+) -> None:
+    outcome = read_result(answer({"request_id": "r", "status": "failed", "cost": 0} | extra))
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.reason, outcome.cost) == (code, reason, 0.0)
+
+
+@pytest.mark.parametrize("word", ["cancelled", "canceled"])
+def test_a_cancelled_request_is_cancelled(word: str) -> None:
+    outcome = read_result(answer({"status": word, "cost": "free"}))
+    assert isinstance(outcome, Cancelled)
+    assert outcome.cost is None
+
+
+def test_row_38_files_beside_cancelled_are_kept() -> None:
+    outcome = read_result(answer({"status": "cancelled", "output": URL}))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.urls == (URL,)
+
+
+def test_files_without_a_word_of_state_are_kept() -> None:
+    outcome = read_result(answer({"output": {"image": URL}}))
+    assert isinstance(outcome, Succeeded)
+
+
+@pytest.mark.parametrize(
+    ("cost", "usd"),
+    [
+        (0, 0.0),
+        (1, 1.0),
+        (0.5, 0.5),
+        (-1, None),
+        (True, None),
+        ("1", None),
+        (None, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+    ],
+)
+def test_a_cost_is_a_sane_number_or_none(cost: Any, usd: float | None) -> None:
+    outcome = read_result(answer({"status": "succeeded", "cost": cost}))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.cost == usd
+
+
+@pytest.mark.parametrize(
+    ("output", "urls"),
+    [
+        (URL, (URL,)),
+        ([URL, OTHER, URL], (URL, OTHER)),
+        ({"images": [OTHER, URL], "image": URL}, (URL, OTHER)),
+        ({"image": URL, "images": [OTHER, URL]}, (URL, OTHER)),
+        ({"videos": [OTHER], "video": URL, "thumbnail": "https://x.example/t"}, (URL, OTHER)),
+        ({"images": [{"url": URL, "width": 1}, None, 7, [OTHER]]}, (URL, OTHER)),
+        ({"result": {"files": [URL]}}, (URL,)),
+        ({"image": "HTTPS://cdn.runcomfy.net/a.png"}, ("HTTPS://cdn.runcomfy.net/a.png",)),
+        (["ftp://x.example/a", "data:image/png;base64,AA", "file:///etc/passwd", "a.png"], ()),
+        (["https://x.example/a b", "https://x.example/\r\nX: 1", "https://x/" + "a" * 9000], ()),
+        (["https://x.example/\ud800"], ()),
+        ({}, ()),
+        (5, ()),
+    ],
+)
+def test_addresses_are_found_in_every_shape_and_always_in_one_order(
+    output: Any, urls: tuple[str, ...]
+) -> None:
+    outcome = read_result(answer({"status": "succeeded", "output": output}))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.urls == urls
+
+
+def test_row_74_a_deep_output_is_walked_without_recursion() -> None:
+    deep = b"[" * 900 + f'"{URL}"'.encode() + b"]" * 900
+    outcome = read_result(answer(b'{"status": "succeeded", "output": ' + deep + b"}"))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.urls == (URL,)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, {}), (404, b"404: Not Found"), (400, {"error_code": 404001}), (200, {"code": 404001})],
+)
+def test_rows_34_35_a_request_that_is_not_there_is_missing(status: int, body: Any) -> None:
+    assert isinstance(read_result(answer(body, status)), Missing)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cause"),
+    [
+        (401, {}, PauseCause.TOKEN_REFUSED),
+        (200, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
+        (402, {}, PauseCause.NO_BALANCE),
+        (200, {"status": "error", "error_code": 400002}, PauseCause.NO_BALANCE),
+    ],
+)
+def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: PauseCause) -> None:
+    outcome = read_result(answer(body, status))
+    assert isinstance(outcome, Halted)
+    assert outcome.cause is cause
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (403, {}, "403"),
+        (200, {"error_code": 403001, "message": "not yours"}, "403001"),
+        (400, {"error_code": 400001}, "400001"),
+        (422, {}, "422"),
+    ],
+)
+def test_a_refused_question_concerns_this_job_alone(status: int, body: Any, code: str) -> None:
+    outcome = read_result(answer(body, status))
+    assert isinstance(outcome, Refused)
+    assert (outcome.scope, outcome.code) == (Scope.JOB, code)
+
+
+def test_row_30_too_many_questions_are_a_wait() -> None:
+    assert read_result(answer(HTML, 429, Retry_After="2")) == Throttled(
+        2.0, "HTTP 429, without a reason"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, {"status": "failed"}),
+        (503, b""),
+        (408, {}),
+        (302, b""),
+        (200, HTML),
+        (404, HTML),
+        (403, HTML),
+        (401, HTML),
+        (200, b""),
+        (200, b'{"status": "succ'),
+        (200, b"[" * 200_000),
+        (200, b"null"),
+        (200, {}),
+        (200, {"status": 7}),
+        (200, {"error_code": 1001}),
+        (200, {"error_code": 500001}),
+    ],
+)
+def test_what_tells_nothing_is_no_answer(status: int, body: Any) -> None:
+    outcome = read_result(answer(body, status))
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.reason.startswith(f"HTTP {status}: ")
+
+
+@given(st.integers(min_value=100, max_value=599), st.binary())
+def test_row_74_no_bytes_crash_the_reading_of_a_result(status: int, body: bytes) -> None:
+    assert isinstance(read_result(answer(body, status)), get_args(ResultOutcome))
+
+
+WORDS = ["in_queue", "in_progress", "completed", "succeeded", "failed", "cancelled", "odd"]
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(URL),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+KEYS = ["queue_position", "output", "error", "error_code", "code", "message", "cost", "request_id"]
+
+
+@given(
+    st.integers(min_value=100, max_value=599),
+    st.sampled_from(WORDS) | JSON_VALUES,
+    st.dictionaries(st.sampled_from(KEYS), JSON_VALUES),
+)
+def test_row_74_no_json_crashes_it_and_only_2xx_ends_a_request(
+    status: int, word: Any, rest: dict[str, Any]
+) -> None:
+    outcome = read_result(answer(rest | {"status": word}, status))
+    assert isinstance(outcome, get_args(ResultOutcome))
+    if isinstance(outcome, (Succeeded, Failed, Cancelled)):
+        assert status // 100 == 2
+        assert outcome.cost is None or outcome.cost >= 0
+        outcome.raw.encode()
