@@ -1,0 +1,1 @@
+"""One verb, one file: each wires the rooms, prints, and returns an exit code."""

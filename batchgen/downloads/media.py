@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, BinaryIO
 from batchgen.downloads.files import open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 HEAD_BYTES = 512
@@ -83,17 +82,17 @@ def decode(file: BinaryIO) -> Media:
 
     Raises CorruptFileError, and OSError where the disk fails.
     """
-    # Only what is needed is loaded, and only in the thread: a run of pictures never loads PyAV.
-    from batchgen.downloads import pictures, videos  # noqa: PLC0415 - see above
-
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    decoders: dict[MediaKind, Callable[[BinaryIO, Format], Media]] = {
-        MediaKind.IMAGE: pictures.decode_picture,
-        MediaKind.VIDEO: videos.decode_video,
-    }
-    return decoders[found.kind](file, found)
+    # A library is loaded when the first file needs it: a run of pictures never loads PyAV.
+    if found.kind is MediaKind.IMAGE:
+        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
+
+        return decode_picture(file, found)
+    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
+
+    return decode_video(file, found)
 
 
 def verify_media(path: Path) -> Media:

@@ -106,8 +106,8 @@ class Part:
         with disk_errors(self.path):
             self._file.flush()
             size = os.fstat(self._file.fileno()).st_size
-            if total is not None and size < total:
-                return Interrupted(f"only {size} of {total} bytes came")
+            if total is not None and size != total:
+                return Interrupted(f"{size} bytes came instead of {total}")
             try:
                 digest, media = examine(self._file)
             except CorruptFileError as exc:

@@ -64,6 +64,9 @@ def _decode(container: InputContainer, found: Format) -> Media:
     if not container.streams.video:
         raise CorruptFileError("the file has no picture track")
     stream = container.streams.video[0]
+    # PyAV's types say that it is always there; it is not where FFmpeg knows no decoder.
+    if getattr(stream, "codec_context", None) is None:
+        raise CorruptFileError("the video is in a coding that is not known here")
     width, height = stream.width, stream.height
     check_pixels(width, height)
     frames = _decode_all(container, stream)

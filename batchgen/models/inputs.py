@@ -48,7 +48,7 @@ def check_input(
 
 
 @lru_cache(maxsize=64)
-def _validator(model: Model, rehearsal: bool) -> Validator:  # noqa: FBT001 - lru_cache counts it by place
+def _validator(model: Model, rehearsal: bool) -> Validator:
     return build_validator(model.schema, rehearsal=rehearsal)
 
 

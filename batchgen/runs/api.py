@@ -9,12 +9,14 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from batchgen.runs.at_work import World
+from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
+from batchgen.runs.workplace import World
 
 if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener
+    from batchgen.runs.cancelling import Cancellation
     from batchgen.runs.summary import Summary
 
 
@@ -42,8 +44,20 @@ async def run_async(
     signals: bool = False,
 ) -> Summary:
     """Do as `run` does, inside a loop that is running already."""
-    world = World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
-    return await carry_out(Path(manifest), options or RunOptions(), on_event or _ignore, world)
+    return await carry_out(
+        Path(manifest), options or RunOptions(), on_event or _ignore, _world(signals=signals)
+    )
+
+
+def cancel_jobs(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None
+) -> Cancellation:
+    """Cancel the jobs that `options.selection` names. Raises as `run` does."""
+    return asyncio.run(cancel(Path(manifest), options or RunOptions(), _world(signals=False)))
+
+
+def _world(*, signals: bool) -> World:
+    return World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
 
 
 def _ignore(_: Event) -> None:

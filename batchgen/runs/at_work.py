@@ -14,60 +14,23 @@ from batchgen.downloads.settings import DownloadSettings
 from batchgen.engine.doors import Doors
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
-from batchgen.runcomfy.base import is_loopback
-from batchgen.runcomfy.client import connect
-from batchgen.runcomfy.token import find_token
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
-from batchgen.runs.rehearsal import rehearsal
 from batchgen.runs.signals import StopSignals
 from batchgen.runs.watching import watch_decisions
+from batchgen.runs.workplace import connected
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping
     from pathlib import Path
-    from random import Random
 
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener, Pause
-    from batchgen.manifest import Manifest
-    from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.beginning import Beginning
-    from batchgen.runs.folder import RunFolder
-    from batchgen.runs.options import RunOptions
+    from batchgen.runs.workplace import Workplace
     from batchgen.state.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a run takes from outside: environment, wall clock (epoch seconds), chance.
-
-    `signals`: whether Ctrl-C and SIGTERM are the run's to handle, as in a command.
-    """
-
-    env: Mapping[str, str]
-    home: Path
-    now: Callable[[], float]
-    dice: Random
-    signals: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """A run whose manifest is checked and whose state is open. `base` is empty for a rehearsal."""
-
-    manifest: Manifest
-    folder: RunFolder
-    options: RunOptions
-    world: World
-    base: str
-
-    @property
-    def on_this_machine(self) -> bool:
-        return self.options.emulator or is_loopback(self.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +55,7 @@ class _FilesBelow:
 async def work(place: Workplace, store: Store, beginning: Beginning, tell: Listener) -> Ended:
     """Do what there is to do. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
-        api = await _connect(place, stack)
+        api = await stack.enter_async_context(connected(place))
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
         downloader = await stack.enter_async_context(open_downloader(DownloadSettings(hosts)))
         receipts = SpareReceipts(place.folder.receipts)
@@ -108,14 +71,6 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
         policy = engine_policy(place.manifest.policy, place.options)
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         return await _run(place, scheduler, store, beginning, tell)
-
-
-async def _connect(place: Workplace, stack: AsyncExitStack) -> RunComfy:
-    if place.options.emulator:
-        base, token = await stack.enter_async_context(rehearsal(place.folder, place.options))
-    else:
-        base, token = place.base, find_token(place.world.env, place.world.home)
-    return await stack.enter_async_context(connect(base, token, wall_clock=place.world.now))
 
 
 async def _run(

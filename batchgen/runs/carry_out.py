@@ -11,7 +11,7 @@ from batchgen.engine.events import JobMoved, RunStarted
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
-from batchgen.runs.at_work import Ended, Workplace, work
+from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.journal import Journal
@@ -20,6 +20,7 @@ from batchgen.runs.metadata import MetadataFile, catch_up
 from batchgen.runs.prepare import checked, take_up
 from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.summary import Summary
+from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_writing, translated
 from batchgen.state.queries import totals
 from batchgen.state.store import open_store
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.engine.events import Event, Listener
-    from batchgen.runs.at_work import World
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.workplace import World
 
 
 @dataclass(slots=True)

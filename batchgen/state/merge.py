@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.naming import name_key
+from batchgen.jobs import JobState
 from batchgen.state.database import translated
 from batchgen.state.names import distinct_name
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batchgen.state.records import Counts
     from batchgen.state.staging import Staging
 
 
@@ -82,6 +84,18 @@ def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
     """What a merge would meet; changes nothing."""
     with _attached(db, staging, path):
         return _difference(db)
+
+
+def counts_after_merge(db: sqlite3.Connection, staging: Staging, path: Path) -> Counts:
+    """The manifest's jobs by model and state, as they would be; changes nothing."""
+    table: dict[str, dict[JobState, int]] = {}
+    with _attached(db, staging, path):
+        for model, state, count in db.execute(
+            "SELECT today.model, coalesce(job.state, 'pending'), count(*)"
+            " FROM incoming.incoming AS today LEFT JOIN job USING (id) GROUP BY 1, 2"
+        ):
+            table.setdefault(model, {})[JobState(state)] = count
+    return table
 
 
 def merge(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.files import SAVED_FILES
-from batchgen.state.records import Counts, JobStatus, LiveRequest, Money, PendingJob, SavedFile
+from batchgen.state.records import (
+    Counts,
+    FailureCause,
+    JobStatus,
+    LiveRequest,
+    Money,
+    PendingJob,
+    SavedFile,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -199,6 +207,17 @@ def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
             saved = tuple(SavedFile(*row[1:]) for row in next_files[1])
             next_files = next(files, None)
         yield JobStatus(job_id, model, JobState(state), attempts, request_id, saved, code, error)
+
+
+def failures(db: sqlite3.Connection, limit: int) -> list[FailureCause]:
+    """Why jobs are not done, the commonest causes first."""
+    rows = db.execute(
+        "SELECT state, error_code, count(*), min(error), min(id) FROM job"
+        " WHERE error_code IS NOT NULL AND state != 'done' AND (listed = 1 OR state = 'unknown')"
+        " GROUP BY state, error_code ORDER BY count(*) DESC, state, error_code LIMIT ?",
+        (limit,),
+    )
+    return [FailureCause(JobState(row[0]), row[1], row[2], row[3] or "", row[4]) for row in rows]
 
 
 def get_meta(db: sqlite3.Connection, key: str) -> str | None:

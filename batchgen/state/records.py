@@ -107,5 +107,16 @@ class Money:
         return self.spent + self.reserved
 
 
+@dataclass(frozen=True, slots=True)
+class FailureCause:
+    """Jobs that are in trouble for one cause; `example` is the id of one of them."""
+
+    state: JobState
+    code: str
+    jobs: int
+    reason: str
+    example: str
+
+
 Counts = Mapping[str, Mapping[JobState, int]]
 """Jobs by model and state."""

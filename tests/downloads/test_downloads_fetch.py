@@ -412,6 +412,24 @@ async def test_only_the_missing_bytes_are_sent(site: Site, desk: Desk, large_png
     assert (desk.folder / "boat.png").read_bytes() == large_png
 
 
+@pytest.mark.parametrize(("start", "end"), [(200_000, 300_000), (200_000, None)])
+async def test_a_range_of_the_wrong_length_never_takes_the_final_name(
+    site: Site, desk: Desk, large_png: bytes, start: int, end: int | None
+) -> None:
+    """Row 41: too short, and too long."""
+    desk.leave_part(large_png[:start], '"v1"', len(large_png))
+    rest = large_png[start:end] + (b"" if end else b"more")
+    headers = {"ETag": '"v1"', "Content-Range": f"bytes {start}-{len(large_png) - 1}/*"}
+    site.gives(lambda: web.Response(status=206, body=rest, headers=headers))
+    outcome = await desk.fetch(site.url)
+    came = start + len(rest)
+    assert outcome == Interrupted(f"{came} bytes came instead of {len(large_png)}")
+    assert not (desk.folder / "boat.png").exists()
+    site.answer = ranged(large_png, '"v1"')
+    assert isinstance(await desk.fetch(site.url), Fetched)
+    assert site.sent("Range")[-1] == (f"bytes={came}-" if end else None)
+
+
 async def test_of_a_complete_part_one_byte_is_asked_for(
     site: Site, desk: Desk, large_png: bytes
 ) -> None:

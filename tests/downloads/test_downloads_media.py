@@ -73,6 +73,10 @@ def test_every_frame_of_a_video_is_counted(
     assert found.seconds == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_video_in_an_unknown_coding_is_refused(media: dict[str, bytes]) -> None:
+    assert "not known here" in why_refused(media["mp4"].replace(b"avc1", b"zzzz"))
+
+
 @pytest.mark.parametrize("codec", ["GIF", "WEBP", "PNG"])
 def test_every_frame_of_an_animation_is_counted(codec: str) -> None:
     frames = [Image.effect_noise((32, 32), 90).convert("RGB") for _ in range(3)]

@@ -1,0 +1,252 @@
+"""The command line: options and exit codes, no logic. Each verb's work is in commands/."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchgen.commands.console import print_error, say
+from batchgen.commands.validate import say_problems
+from batchgen.errors import BatchgenError, ExitCode, InputError, ManifestError, UsageError
+from batchgen.manifest import Rate, parse_rate
+from batchgen.models.catalog import catalog
+from batchgen.runs.decisions import Verb
+from batchgen.runs.options import RunOptions
+from batchgen.state.merge import OnChanged
+from batchgen.state.queries import Selection
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
+EMULATOR = click.option(
+    "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
+)
+SELECTION = (
+    click.option("--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids."),
+    click.option("--model", "models", multiple=True, metavar="GLOB", help="Only such models."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag."),
+)
+LIMITS = (
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="At most N requests in flight; wins over the manifest.",
+    ),
+    click.option(
+        "--rate", metavar="N/min", help="At most so many submits; wins over the manifest."
+    ),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs."),
+    click.option(
+        "--changed",
+        type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
+        help="What to do with jobs whose input changed after they were paid.",
+    ),
+    click.option(
+        "--latency",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="With --emulator: how long a request takes.",
+    ),
+)
+
+
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Stack options in the order in which --help shows them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="batchgen")
+def cli() -> None:
+    """Turn a manifest of generation jobs into verified files, and pay for none of them twice.
+
+    Start with `batchgen init`, try it with `batchgen run MANIFEST --emulator`, and give the same
+    command again whenever it was stopped: it continues.
+    """
+
+
+@cli.command()
+@click.argument("manifest", type=click.Path(path_type=Path), default="manifest.yaml")
+def init(manifest: Path) -> int:
+    """Write a commented manifest to start from."""
+    from batchgen.commands.init import init as command  # noqa: PLC0415 - a verb loads its own only
+
+    return command(manifest)
+
+
+@cli.command()
+@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True)
+@JSON
+def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
+    """Show every problem of manifests; nothing is sent."""
+    from batchgen.commands.validate import validate as command  # noqa: PLC0415 - as above
+
+    return command(manifests, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
+@all_of(EMULATOR, *SELECTION, *LIMITS)
+@click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@all_of(QUIET, JSON)
+def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any) -> int:
+    """Start, continue or finish the run of a manifest."""
+    from batchgen.commands.run import run_manifest, show_preview  # noqa: PLC0415 - as above
+
+    options = run_options(**asked)
+    if dry_run:
+        return show_preview(manifest, options, as_json=as_json)
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
+@all_of(EMULATOR, *SELECTION, *LIMITS, QUIET, JSON)
+def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
+    """Run again, with the jobs that failed, were cancelled or lost; this may cost."""
+    from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
+
+    options = run_options(retry_failed=True, **asked)
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
+@JSON
+@click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
+def status(manifest: Path, as_json: bool, watch: bool) -> int:
+    """Show how a run stands; never disturbs a runner at work."""
+    from batchgen.commands.status import status as show_once  # noqa: PLC0415 - as above
+    from batchgen.commands.status import watch as keep_watching  # noqa: PLC0415 - as above
+
+    if watch and as_json:
+        raise UsageError("--watch is for people, --json for programs: give one of them")
+    return keep_watching(manifest) if watch else show_once(manifest, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
+@all_of(EMULATOR, *SELECTION)
+def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
+    """Cancel jobs: what was not sent at once, the rest where the vendor still can."""
+    from batchgen.commands.cancel import cancel_selected  # noqa: PLC0415 - as above
+
+    return cancel_selected(manifest, RunOptions(emulator=emulator, selection=Selection(**selected)))
+
+
+@cli.command()
+@MANIFEST
+@click.argument("job")
+@click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
+@click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
+@click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
+def resolve(manifest: Path, job: str, adopt: str | None, resubmit: bool, write_off: bool) -> int:
+    """Decide about a submit whose outcome is unknown. JOB is an id or a glob."""
+    from batchgen.commands.resolve import resolve as command  # noqa: PLC0415 - as above
+
+    chosen = [
+        verb
+        for verb, given in (
+            (Verb.ADOPT, adopt is not None),
+            (Verb.RESUBMIT, resubmit),
+            (Verb.WRITE_OFF, write_off),
+        )
+        if given
+    ]
+    if len(chosen) != 1:
+        raise UsageError("give one of --adopt REQUEST_ID, --resubmit and --write-off")
+    return command(manifest, job, chosen[0], adopt)
+
+
+@cli.command()
+@click.argument(
+    "model",
+    required=False,
+    shell_complete=lambda _context, _param, word: [i for i in catalog() if i.startswith(word)],
+)
+@JSON
+def models(model: str | None, as_json: bool) -> int:
+    """Show what can be asked for: all models, or every field of one."""
+    from batchgen.commands.models import list_models, show_model  # noqa: PLC0415 - as above
+
+    return show_model(model, as_json=as_json) if model else list_models(as_json=as_json)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--latency", type=click.FloatRange(0), help="Seconds that a request takes.")
+@click.option("--state", type=click.Path(path_type=Path), help="File that remembers requests.")
+@click.option("--token", help="The only token to take; without it, any.")
+def emulator(port: int, latency: float | None, state: Path | None, token: str | None) -> int:
+    """Serve the vendor's whole API on this machine, until Ctrl-C."""
+    from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
+
+    return emulate(port=port, latency=latency, state=state, token=token)
+
+
+def run_options(
+    rate: str | None,
+    changed: str | None,
+    latency: float | None,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    **others: Any,
+) -> RunOptions:
+    return RunOptions(
+        rate=None if rate is None else _rate(rate),
+        on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
+        emulator_latency=latency,
+        selection=Selection(jobs, models, tags),
+        **others,
+    )
+
+
+def _rate(text: str) -> Rate:
+    try:
+        return parse_rate(text)
+    except InputError as exc:
+        raise UsageError(exc.what, where="--rate", next_step=exc.next_step) from exc
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: the only place where errors become one."""
+    try:
+        code = cli.main(args=argv, prog_name="batchgen", standalone_mode=False)
+    except ManifestError as exc:
+        say_problems(exc)
+        return exc.exit_code
+    except BatchgenError as exc:
+        print_error(exc)
+        return exc.exit_code
+    except click.ClickException as exc:
+        exc.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.SIGINT
+    except BrokenPipeError:
+        # The reader of a pipe left, as `| head` does; nothing more can be said to it.
+        sys.stderr.close()
+        return ExitCode.IO_ERROR
+    except Exception:  # noqa: BLE001 - the one at the very top
+        traceback.print_exc()
+        say(
+            "batchgen: this is a bug; the state is safe: the same command continues", to_stderr=True
+        )
+        return ExitCode.BUG
+    return int(code or 0)

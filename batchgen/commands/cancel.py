@@ -1,0 +1,28 @@
+"""`batchgen cancel`: no more of these jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import plural, say
+from batchgen.runs.api import cancel_jobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.runs.options import RunOptions
+
+
+def cancel_selected(path: Path, options: RunOptions) -> int:
+    """Cancel what was not sent, and ask the vendor for the rest. Raises the tree's errors."""
+    found = cancel_jobs(path, options)
+    if found.handed_over:
+        say(f"{plural(found.handed_over, 'job')} handed to the runner at work")
+        return 0
+    say(f"{plural(found.cancelled, 'job')} cancelled")
+    if found.delivering:
+        say(
+            f"{plural(found.delivering, 'request')} could not be cancelled: the vendor is at work"
+            f" on them, and they cost\n  → fetch their results with: batchgen run {path}"
+        )
+    return 0

@@ -1,0 +1,57 @@
+"""What commands print: people's text, and one JSON document where that is asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchgen.errors import BatchgenError
+    from batchgen.jobs import JsonValue
+    from batchgen.state.records import Money
+
+
+def say(text: str, *, to_stderr: bool = False) -> None:
+    print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def print_json(document: JsonValue) -> None:
+    pass
+
+
+def print_error(error: BatchgenError) -> None:
+    say(f"batchgen: {error}", to_stderr=True)
+
+
+def counts_line(counts: Mapping[JobState, int]) -> str:
+    """Say `6 done, 1 failed, 1 unknown`; states without jobs are left out."""
+    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
+    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
+    return ", ".join(parts) or "no jobs"
+
+
+def money_line(money: Money) -> str:
+    parts = [f"{money.spent:.2f} USD spent"]
+    if money.reserved:
+        parts.append(f"{money.reserved:.2f} USD reserved")
+    if money.unpriced:
+        parts.append(f"{money.unpriced} of unknown price")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 - an hour
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,119 @@
+"""`batchgen run` and `batchgen retry`: start, continue or finish a run."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import (
+    counts_line,
+    duration,
+    money_line,
+    plural,
+    print_json,
+    say,
+)
+from batchgen.jobs import IN_FLIGHT, JobState
+from batchgen.progress import Progress
+from batchgen.runs.api import run
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.preview import preview
+from batchgen.state.database import open_for_reading
+from batchgen.state.queries import failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.preview import Preview
+    from batchgen.runs.summary import Summary
+
+SHOWN_CAUSES = 8
+
+
+def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool) -> int:
+    """Carry the manifest out and say how it ended."""
+    if quiet:
+        summary = run(path, options, signals=True)
+    else:
+        with Progress(sys.stderr) as progress:
+            summary = run(path, options, on_event=progress.hear, signals=True)
+    if as_json:
+        print_json(summary.to_json())
+    if not quiet:
+        for line in closing_lines(summary, path):
+            say(line, to_stderr=as_json)
+    return summary.exit_code
+
+
+def show_preview(path: Path, options: RunOptions, *, as_json: bool) -> int:
+    """Say what a run would do; sends and writes nothing."""
+    found = preview(path, options)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for line in preview_lines(found):
+            say(line)
+    return 0
+
+
+def closing_lines(summary: Summary, path: Path) -> list[str]:
+    """The end of a run for people: what came, what did not and why, what to do next."""
+    lines = [
+        (
+            f"{summary.name}: {counts_line(summary.counts)} · {money_line(summary.money)}"
+            f" · {duration(summary.seconds)} · {summary.folder}"
+        )
+    ]
+    if summary.pause:
+        where = f" ({summary.pause.where})" if summary.pause.where else ""
+        lines += [f"paused: {summary.pause.sentence}{where}", f"  → {summary.pause.next_step}"]
+    if summary.stopped_by:
+        lines.append(_stopped_line(summary))
+    lines += _cause_lines(RunFolder(summary.folder))
+    return lines + _next_steps(summary, path)
+
+
+def _stopped_line(summary: Summary) -> str:
+    in_flight = sum(summary.counts.get(state, 0) for state in IN_FLIGHT)
+    word = "Ctrl-C" if summary.stopped_by and summary.stopped_by.name == "SIGINT" else "SIGTERM"
+    left = f"{plural(in_flight, 'request')} in flight stay with the vendor" if in_flight else ""
+    return f"stopped by {word}" + (f"; {left}" if left else "; nothing is in flight")
+
+
+def _cause_lines(folder: RunFolder) -> list[str]:
+    with closing(open_for_reading(folder.state)) as db:
+        causes = failures(db, SHOWN_CAUSES)
+    return [
+        f"  {cause.jobs} {cause.state.value} · {cause.code}: {cause.reason} (e.g. {cause.example})"
+        for cause in causes
+    ]
+
+
+def _next_steps(summary: Summary, path: Path) -> list[str]:
+    counts = summary.counts
+    steps = []
+    if counts.get(JobState.UNKNOWN):
+        steps.append(
+            f"{plural(counts[JobState.UNKNOWN], 'submit')} may have been charged and may not;"
+            " look them up in your RunComfy account, then:\n"
+            f"  → batchgen resolve {path} JOB --adopt REQUEST_ID | --resubmit | --write-off"
+        )
+    going = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
+    if any(counts.get(state) for state in going):
+        steps.append(f"  → continue with: batchgen run {path}")
+    ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
+    if any(counts.get(state) for state in ended) and not summary.stopped_by:
+        steps.append(f"  → try them again with: batchgen retry {path}")
+    return steps
+
+
+def preview_lines(found: Preview) -> list[str]:
+    lines = [f"{found.name}: {plural(found.jobs, 'job')} · {found.folder}"]
+    lines += [f"  {model}: {counts_line(counts)}" for model, counts in found.counts.items()]
+    if found.orphaned:
+        lines.append(f"  {found.orphaned} known to the state, no longer in the manifest")
+    lines += [f"  changed: {job.id} ({job.state})" for job in found.changed]
+    lines.append("a dry run: nothing was sent, nothing was written")
+    return lines

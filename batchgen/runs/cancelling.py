@@ -1,0 +1,89 @@
+"""Cancel jobs: those not sent at once, those with the vendor where it grants that."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+from batchgen.runcomfy.base import api_base
+from batchgen.runcomfy.outcomes import Cancelled
+from batchgen.runs.deciding import deciding
+from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.workplace import Workplace, connected
+from batchgen.state.database import open_for_reading, translated
+from batchgen.state.moves import Ending, ended
+from batchgen.state.queries import live_request, select_jobs
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.runcomfy.client import RunComfy
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.workplace import World
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import LiveRequest
+
+CANCELLABLE = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """How many jobs were cancelled; `delivering` are at work with the vendor and will come.
+
+    `handed_over`: how many the runner at work was told of instead.
+    """
+
+    cancelled: int = 0
+    delivering: int = 0
+    handed_over: int = 0
+
+
+async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
+    """Cancel the selected jobs of a manifest. Raises the tree's errors."""
+    manifest = read_header(path)
+    base = "" if options.emulator else api_base(world.env)
+    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    jobs = _cancellable(place.folder, options.selection)
+    decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
+    with deciding(place.folder, decisions) as decided:
+        if decided is None:
+            return Cancellation(handed_over=len(jobs))
+        asked = [one.seq for one in decided.applied if one.ask_vendor and one.seq is not None]
+        requests = [live for seq in asked if (live := live_request(decided.db, seq))]
+        granted = await _ask_vendor(place, decided.db, requests) if requests else 0
+        at_once = len(decided.applied) - len(asked)
+        return Cancellation(at_once + granted, len(requests) - granted)
+
+
+def _cancellable(folder: RunFolder, selection: Selection) -> list[str]:
+    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
+
+
+async def _ask_vendor(place: Workplace, db: sqlite3.Connection, requests: list[LiveRequest]) -> int:
+    """How many the vendor cancelled; the others stay in flight for the next run."""
+    provider = provider_name(place.base, emulator=place.options.emulator)
+    claim_state(db, provider, place.folder)
+    async with connected(place) as api:
+        return sum([await _cancel_one(api, db, request, place) for request in requests])
+
+
+async def _cancel_one(
+    api: RunComfy, db: sqlite3.Connection, request: LiveRequest, place: Workplace
+) -> bool:
+    await api.cancel(request.request_id)
+    # Only the result tells: the request may have ended in the same moment (and is kept then).
+    outcome = await api.result(request.request_id)
+    if not isinstance(outcome, Cancelled):
+        return False
+    ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
+    db.execute("BEGIN IMMEDIATE")
+    done = ended(db, request.seq, request.attempt, ending, place.world.now())
+    db.execute("COMMIT")
+    return done

@@ -1,0 +1,51 @@
+"""A person's decisions from a command: to the runner where one is at work, else done here."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.errors import LockedError
+from batchgen.runs.decisions import append_decisions, apply_new
+from batchgen.runs.lock import locked
+from batchgen.state import people
+from batchgen.state.database import open_for_writing, translated
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from batchgen.runs.decisions import Applied, Decision
+    from batchgen.runs.folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of the decisions; the state may be written while the lock is held."""
+
+    db: sqlite3.Connection
+    applied: tuple[Applied, ...]
+
+
+@contextmanager
+def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decided | None]:
+    """Write the decisions down and apply them; None where the runner at work will do that.
+
+    Written first: whatever happens here, they take effect with the next run at the latest.
+    """
+    append_decisions(folder.decisions, decisions)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder))
+        except LockedError:
+            yield None
+            return
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        with translated(folder.state):
+            db.execute("BEGIN IMMEDIATE")
+            # Nobody runs, so what was being submitted when the last runner died is unknown.
+            people.settle_dead_run(db)
+            applied = apply_new(db, folder.decisions)
+            db.execute("COMMIT")
+            yield Decided(db, tuple(applied))
