@@ -14,9 +14,17 @@ import aiohttp
 
 from batchgen.downloads.addresses import PublicResolver
 from batchgen.downloads.answers import REDIRECTS, Body, StartOver, judge
+from batchgen.downloads.folder_sync import FolderSync
 from batchgen.downloads.hosts import LOOPBACK_HOSTS
 from batchgen.downloads.network import NETWORK_ERRORS, from_error
-from batchgen.downloads.outcomes import FetchOutcome, HostNotAllowed, Interrupted, Target, TooLarge
+from batchgen.downloads.outcomes import (
+    Fetched,
+    FetchOutcome,
+    HostNotAllowed,
+    Interrupted,
+    Target,
+    TooLarge,
+)
 from batchgen.downloads.part import Part
 from batchgen.downloads.threads import in_thread
 
@@ -50,6 +58,7 @@ class Downloader:
         self._session = session
         self._settings = settings
         self._fsync = fsync
+        self._folders = FolderSync(fsync)
 
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
         """Continue what an earlier attempt left as `.part`, where that is still the same file.
@@ -69,6 +78,8 @@ class Downloader:
         except NETWORK_ERRORS as exc:
             return from_error(exc)
         assert not isinstance(outcome, StartOver)
+        if isinstance(outcome, Fetched):
+            await self._folders.sync(part.path.parent)
         return outcome
 
     async def _attempt(

@@ -1,7 +1,7 @@
 """The `.part` file, its sidecar, and the one way they become a finished file.
 
-What is durable when: bytes → decoded → fsync → rename → fsync of the folder. Whoever sees the final
-name sees a whole, verified file, after a power loss too.
+What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
+does for many at once. Whoever sees the final name sees a whole, verified file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hashlib
 import os
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from aiofiles.threadpool import wrap
@@ -96,12 +97,17 @@ class Part:
             assert self._file is not None
             with disk_errors(self.path):
                 self._file.write(content)
-            return self.publish(body.total)
+            return self.publish(body.total, BytesIO(content))
         finally:
             self.close()
 
-    def publish(self, total: int | None) -> Fetched | Corrupt | Interrupted:
-        """Verify what was written and give it its final name."""
+    def publish(
+        self, total: int | None, content: BytesIO | None = None
+    ) -> Fetched | Corrupt | Interrupted:
+        """Verify what was written and give it its final name; the folder's fsync is still due.
+
+        `content` are the same bytes where they are in memory: reading them back costs time.
+        """
         assert self._file is not None
         with disk_errors(self.path):
             self._file.flush()
@@ -109,7 +115,7 @@ class Part:
             if total is not None and size != total:
                 return Interrupted(f"{size} bytes came instead of {total}")
             try:
-                digest, media = examine(self._file)
+                digest, media = examine(content or self._file)
             except CorruptFileError as exc:
                 self.discard()
                 return Corrupt(str(exc))
@@ -134,7 +140,6 @@ class Part:
                 raise link_in_the_way(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
-            sync_folder(final.parent, self._fsync)
 
 
 def verify_file(path: Path, shown_as: str) -> VerifiedFile:
@@ -148,7 +153,7 @@ def verify_file(path: Path, shown_as: str) -> VerifiedFile:
     return _verified(shown_as, size, digest, media)
 
 
-def examine(file: BufferedRandom | BufferedReader) -> tuple[str, Media]:
+def examine(file: BufferedRandom | BufferedReader | BytesIO) -> tuple[str, Media]:
     """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
     media = decode(file)
     file.seek(0)
