@@ -105,7 +105,7 @@ def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @all_of(QUIET, JSON)
 def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any) -> int:
-    """Start, continue or finish the run of a manifest."""
+    """Start, continue or finish a run."""
     from batchgen.commands.run import run_manifest, show_preview  # noqa: PLC0415 - as above
 
     options = run_options(**asked)
@@ -118,7 +118,10 @@ def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any)
 @MANIFEST
 @all_of(EMULATOR, *SELECTION, *LIMITS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
-    """Run again, with the jobs that failed, were cancelled or lost; this may cost."""
+    """Run again, with what failed.
+
+    Jobs that failed, were cancelled or lost are submitted again; this may cost.
+    """
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
 
     options = run_options(retry_failed=True, **asked)
@@ -130,7 +133,10 @@ def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
 @JSON
 @click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
 def status(manifest: Path, as_json: bool, watch: bool) -> int:
-    """Show how a run stands; never disturbs a runner at work."""
+    """Show how a run stands.
+
+    It reads a snapshot of the state and never disturbs a runner at work.
+    """
     from batchgen.commands.status import status as show_once  # noqa: PLC0415 - as above
     from batchgen.commands.status import watch as keep_watching  # noqa: PLC0415 - as above
 
@@ -143,7 +149,10 @@ def status(manifest: Path, as_json: bool, watch: bool) -> int:
 @MANIFEST
 @all_of(EMULATOR, *SELECTION)
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
-    """Cancel jobs: what was not sent at once, the rest where the vendor still can."""
+    """Cancel jobs, sent or not.
+
+    What was not sent is cancelled at once, the rest where the vendor still can.
+    """
     from batchgen.commands.cancel import cancel_selected  # noqa: PLC0415 - as above
 
     return cancel_selected(manifest, RunOptions(emulator=emulator, selection=Selection(**selected)))
@@ -156,7 +165,10 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
 def resolve(manifest: Path, job: str, adopt: str | None, resubmit: bool, write_off: bool) -> int:
-    """Decide about a submit whose outcome is unknown. JOB is an id or a glob."""
+    """Decide about a submit of unknown outcome.
+
+    JOB is the id of an unknown job, or a glob for several.
+    """
     from batchgen.commands.resolve import resolve as command  # noqa: PLC0415 - as above
 
     chosen = [
@@ -181,7 +193,7 @@ def resolve(manifest: Path, job: str, adopt: str | None, resubmit: bool, write_o
 )
 @JSON
 def models(model: str | None, as_json: bool) -> int:
-    """Show what can be asked for: all models, or every field of one."""
+    """Show the models, or every field of one."""
     from batchgen.commands.models import list_models, show_model  # noqa: PLC0415 - as above
 
     return show_model(model, as_json=as_json) if model else list_models(as_json=as_json)
@@ -193,7 +205,10 @@ def models(model: str | None, as_json: bool) -> int:
 @click.option("--state", type=click.Path(path_type=Path), help="File that remembers requests.")
 @click.option("--token", help="The only token to take; without it, any.")
 def emulator(port: int, latency: float | None, state: Path | None, token: str | None) -> int:
-    """Serve the vendor's whole API on this machine, until Ctrl-C."""
+    """Serve the vendor's API on this machine.
+
+    The first line says where; Ctrl-C ends it.
+    """
     from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
 
     return emulate(port=port, latency=latency, state=state, token=token)

@@ -8,7 +8,11 @@ from typing import Any, get_args
 
 import aiohttp
 import pytest
-from emulator_client import (
+from PIL import Image
+
+from batchgen.emulator import EmulatorSettings, Fault
+from batchgen.emulator.faults import KINDS, FaultPlan, Place
+from tests.emulator.emulator_client import (
     A_LONG_TIME,
     AUTHORIZATION,
     EDIT,
@@ -17,10 +21,6 @@ from emulator_client import (
     Client,
     emulating,
 )
-from PIL import Image
-
-from batchgen.emulator import EmulatorSettings, Fault
-from batchgen.emulator.faults import KINDS, FaultPlan, Place
 
 BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 ONE_SLOW_WORKER = EmulatorSettings(workers=1, latency=A_LONG_TIME)

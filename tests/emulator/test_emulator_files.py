@@ -7,15 +7,6 @@ from typing import Any
 
 import av
 import pytest
-from emulator_client import (
-    EDIT,
-    IMAGE_TO_VIDEO,
-    PICTURE,
-    TEXT_TO_IMAGE,
-    Client,
-    Reply,
-    emulating,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,6 +15,15 @@ import batchgen.emulator
 from batchgen.emulator import EmulatorSettings, running_emulator
 from batchgen.emulator.media import MediaCache, MediaFile
 from batchgen.emulator.ranges import Part, asked_part
+from tests.emulator.emulator_client import (
+    EDIT,
+    IMAGE_TO_VIDEO,
+    PICTURE,
+    TEXT_TO_IMAGE,
+    Client,
+    Reply,
+    emulating,
+)
 
 SCHEMAS = Path(batchgen.emulator.__file__).parent.parent / "models" / "schemas"
 SIZE = "width×height"  # noqa: RUF001 - the vendor's own key

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from emulator_client import (
+
+from batchgen.emulator import EmulatorSettings
+from tests.emulator.emulator_client import (
     A_LONG_TIME,
     EDIT,
     IMAGE_TO_VIDEO,
@@ -12,8 +14,6 @@ from emulator_client import (
     Client,
     emulating,
 )
-
-from batchgen.emulator import EmulatorSettings
 
 ONE_SLOW_WORKER = EmulatorSettings(workers=1, latency=A_LONG_TIME)
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulator_client import A_LONG_TIME, AUTHORIZATION, Client, emulating
 
 import batchgen.emulator
 from batchgen.emulator import EmulatorError, EmulatorSettings, Fault, running_emulator
 from batchgen.emulator.store import NewRequest, open_store
+from tests.emulator.emulator_client import A_LONG_TIME, AUTHORIZATION, Client, emulating
 
 ROOT = Path(batchgen.emulator.__file__).parent.parent.parent
 SERVE = """

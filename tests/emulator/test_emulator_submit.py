@@ -6,7 +6,10 @@ import re
 from typing import Any
 
 import pytest
-from emulator_client import (
+
+from batchgen.emulator import EmulatorSettings
+from batchgen.emulator.submits import parse_body
+from tests.emulator.emulator_client import (
     A_LONG_TIME,
     AUTHORIZATION,
     EDIT,
@@ -16,9 +19,6 @@ from emulator_client import (
     Client,
     emulating,
 )
-
-from batchgen.emulator import EmulatorSettings
-from batchgen.emulator.submits import parse_body
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 SIZE = "width×height"  # noqa: RUF001 - the vendor's own key

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from manifest_reading import HEAD, read_file
 
 from batchgen.errors import ExitCode, ManifestError, MissingFileError, Problem
 from batchgen.manifest import (
     ProblemLog,
     read_manifest,
 )
+from tests.manifest.manifest_reading import HEAD, read_file
 
 
 def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:

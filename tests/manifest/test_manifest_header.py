@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from manifest_reading import EDIT, T2I, VIDEO, problems, read
 
 from batchgen.manifest import (
     ModelPolicy,
@@ -14,6 +13,7 @@ from batchgen.manifest import (
     Policy,
     Rate,
 )
+from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
 
 from batchgen.jobs import Job, content_id
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
+from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from manifest_reading import HEAD, T2I, read, with_jobs
+
+from tests.manifest.manifest_reading import HEAD, T2I, read, with_jobs
 
 
 @pytest.mark.parametrize(

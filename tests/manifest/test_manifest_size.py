@@ -6,9 +6,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from manifest_reading import EDIT, HEAD, T2I, VIDEO, read, read_file
 
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest, starter_manifest
+from tests.manifest.manifest_reading import EDIT, HEAD, T2I, VIDEO, read, read_file
 
 EXAMPLES = Path(__file__).parents[2] / "manifests"
 

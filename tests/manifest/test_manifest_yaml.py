@@ -9,10 +9,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from manifest_reading import HEAD, problems, read
 
 from batchgen.manifest import composer, events, source
 from batchgen.manifest.source import UnreadableYamlError
+from tests.manifest.manifest_reading import HEAD, problems, read
 
 SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"
 

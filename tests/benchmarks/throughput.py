@@ -1,0 +1,164 @@
+"""How fast a run is, against a bare aiohttp loop on the same emulator in the same minute.
+
+    python -m tests.benchmarks.throughput [--jobs 3000] [--concurrency 256] [--rounds 3]
+
+The bare loop does what nobody can leave out: submit, one poll, the result, a 64 KiB file written to
+disk; no check, no state, no limits, nothing to continue from. Both run as processes of their own,
+in turns, and CPU time is the kernel's account of each whole process, its start included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from batchgen.emulator import EmulatorSettings, running_emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODEL = "bytedance/dreamina-4-0/text-to-image"
+FILE_BYTES = 64 * 1024
+WORKERS = 512
+TIMEOUT = aiohttp.ClientTimeout(total=120)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One process: seconds on the wall, seconds of CPU."""
+
+    wall: float
+    cpu: float
+
+
+async def serve() -> None:
+    settings = EmulatorSettings(latency=0, workers=WORKERS, media_bytes=FILE_BYTES)
+    async with running_emulator(settings) as emulator:
+        print(emulator.base_url, flush=True)
+        await asyncio.Event().wait()
+
+
+async def bare_loop(base: str, jobs: int, concurrency: int, folder: Path) -> None:
+    numbers = iter(range(jobs))
+    headers = {"Authorization": "Bearer bench"}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector, headers=headers, timeout=TIMEOUT) as api,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as files,
+        asyncio.TaskGroup() as group,
+    ):
+
+        async def one_after_another() -> None:
+            for number in numbers:
+                body = {"prompt": f"job {number}"}
+                async with api.post(f"{base}/models/{MODEL}", json=body) as answer:
+                    request_id = (await answer.json())["request_id"]
+                async with api.get(f"{base}/requests/{request_id}/status") as answer:
+                    await answer.json()
+                async with api.get(f"{base}/requests/{request_id}/result") as answer:
+                    url = (await answer.json())["output"]["image"]
+                async with files.get(url) as answer:
+                    content = await answer.read()
+                (folder / f"{number}.png").write_bytes(content)
+
+        for number in range(concurrency):
+            group.create_task(one_after_another(), name=f"worker {number}")
+
+
+def write_manifest(path: Path, jobs: int, concurrency: int, output: Path) -> None:
+    lines = [
+        "version: 1",
+        f"defaults: {{model: {MODEL}}}",
+        f"run: {{concurrency: {concurrency}}}",
+        f"output: {{dir: {json.dumps(str(output))}}}",
+        "jobs:",
+        *(f"  - {{id: job-{number}, input: {{prompt: job {number}}}}}" for number in range(jobs)),
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def measure(command: list[str], env: dict[str, str]) -> Measured:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(wall, cpu)
+
+
+def one_round(base: str, jobs: int, concurrency: int) -> tuple[Measured, Measured]:
+    env = {**os.environ, "RUNCOMFY_MODEL_API_BASE": base, "RUNCOMFY_TOKEN": "bench"}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "bare").mkdir()
+        manifest = folder / "bench.yaml"
+        write_manifest(manifest, jobs, concurrency, folder / "ours")
+        this = [sys.executable, "-m", "tests.benchmarks.throughput"]
+        numbers = ["--jobs", str(jobs), "--concurrency", str(concurrency)]
+        bare = measure([*this, "--bare", base, "--folder", str(folder / "bare"), *numbers], env)
+        ours = measure([sys.executable, "-m", "batchgen", "run", str(manifest), "--quiet"], env)
+    return ours, bare
+
+
+def report(rounds: list[tuple[Measured, Measured]], jobs: int) -> None:
+    for name, index in (("batchgen", 0), ("bare aiohttp loop", 1)):
+        speed = median(jobs / pair[index].wall for pair in rounds)
+        cpu = median(1000 * pair[index].cpu / jobs for pair in rounds)
+        print(f"{name:18} {speed:7.0f} jobs/s   {cpu:6.2f} ms CPU a job")
+    cpu_ratio = median(ours.cpu / bare.cpu for ours, bare in rounds)
+    wall_ratio = median(ours.wall / bare.wall for ours, bare in rounds)
+    print(f"ratio, batchgen to bare: CPU {cpu_ratio:.2f}, wall {wall_ratio:.2f}")
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run an emulator as a process of its own; gives its base address."""
+    command = [sys.executable, "-m", "tests.benchmarks.throughput", "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def compare(jobs: int, concurrency: int, rounds: int) -> None:
+    with serving() as base:
+        one_round(base, jobs // 10, concurrency)
+        report([one_round(base, jobs, concurrency) for _ in range(rounds)], jobs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=3000)
+    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--bare", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        asyncio.run(serve())
+    elif asked.bare:
+        asyncio.run(bare_loop(asked.bare, asked.jobs, asked.concurrency, asked.folder))
+    else:
+        compare(asked.jobs, asked.concurrency, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()
