@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 from batchgen.downloads.files import open_to_read
+from batchgen.downloads.formats import (
+    EBML,
+    GIF,
+    HEAD_BYTES,
+    JPEG,
+    MKV,
+    MOV,
+    MP4,
+    PNG,
+    WEBM,
+    WEBP,
+    CorruptFileError,
+    Format,
+    Media,
+    MediaKind,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAD_BYTES = 512
-MAX_PIXELS = 300_000_000
-"""Of one frame: 300 megapixels decode to about a gigabyte."""
-MAX_DECODED_PIXELS = 100_000_000_000
-"""Of all frames: half an hour of 1080p. A small file can unfold to days of frames."""
-
-
-class CorruptFileError(ValueError):
-    """The bytes are no sound picture or video; the text says why, in plain words."""
-
-
-class MediaKind(StrEnum):
-    IMAGE = "image"
-    VIDEO = "video"
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """`codec` is what Pillow, or PyAV, calls the container."""
-
-    kind: MediaKind
-    media_type: str
-    extension: str
-    codec: str
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """What was decoded. `extension` has its dot; `seconds` is None for pictures."""
-
-    kind: MediaKind
-    media_type: str
-    extension: str
-    width: int
-    height: int
-    seconds: float | None
-    frames: int
-
-
-PNG = Format(MediaKind.IMAGE, "image/png", ".png", "PNG")
-JPEG = Format(MediaKind.IMAGE, "image/jpeg", ".jpg", "JPEG")
-GIF = Format(MediaKind.IMAGE, "image/gif", ".gif", "GIF")
-WEBP = Format(MediaKind.IMAGE, "image/webp", ".webp", "WEBP")
-MP4 = Format(MediaKind.VIDEO, "video/mp4", ".mp4", "mp4")
-MOV = Format(MediaKind.VIDEO, "video/quicktime", ".mov", "mov")
-WEBM = Format(MediaKind.VIDEO, "video/webm", ".webm", "webm")
-MKV = Format(MediaKind.VIDEO, "video/x-matroska", ".mkv", "matroska")
-
-EBML = b"\x1a\x45\xdf\xa3"
 STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
 
@@ -99,20 +64,6 @@ def verify_media(path: Path) -> Media:
     """Do as `decode`, for a file on disk. Raises also as `open_to_read` does."""
     with open_to_read(path) as file:
         return decode(file)
-
-
-def check_pixels(width: int, height: int) -> None:
-    """Raise CorruptFileError before a bomb is unpacked."""
-    if width <= 0 or height <= 0:
-        raise CorruptFileError(f"the picture has no size: {width}x{height}")
-    if width * height > MAX_PIXELS:
-        raise CorruptFileError(f"{width}x{height} pixels are too many to unpack")
-
-
-def check_frames(width: int, height: int, frames: int) -> None:
-    """Raise CorruptFileError for a file whose frames would be unpacked for hours."""
-    if width * height * frames > MAX_DECODED_PIXELS:
-        raise CorruptFileError(f"more than {frames - 1} frames of {width}x{height} are too many")
 
 
 def _what_else(head: bytes) -> str:

@@ -18,7 +18,8 @@ from aiofiles.threadpool import wrap
 from batchgen.downloads.answers import Body
 from batchgen.downloads.disk import disk_errors, link_in_the_way
 from batchgen.downloads.files import open_to_read, open_to_write
-from batchgen.downloads.media import CorruptFileError, Media, decode
+from batchgen.downloads.formats import CorruptFileError, Media
+from batchgen.downloads.media import decode
 from batchgen.downloads.outcomes import Corrupt, Fetched, Interrupted, Target, VerifiedFile
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
 

@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from batchgen.downloads.media import CorruptFileError, Format, Media, check_frames, check_pixels
+from batchgen.downloads.formats import CorruptFileError, Format, Media, check_frames, check_pixels
 
 # Opened by class, not by Image.open: that one warns at a size which only a global can change.
 READERS: dict[str, type[ImageFile.ImageFile]] = {

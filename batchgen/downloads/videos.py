@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import av
 import av.error
 
-from batchgen.downloads.media import (
+from batchgen.downloads.formats import (
     EBML,
     HEAD_BYTES,
     CorruptFileError,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batchgen.downloads import media as media_module
-from batchgen.downloads.media import CorruptFileError, MediaKind, check_frames, decode, verify_media
+from batchgen.downloads.formats import CorruptFileError, MediaKind, check_frames
+from batchgen.downloads.media import decode, verify_media
 from batchgen.downloads.part import verify_file
 from batchgen.errors import OutputError
 
