@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchgen.downloads import media as media_module
+from batchgen.downloads import formats
 from batchgen.downloads.formats import CorruptFileError, MediaKind, check_frames
 from batchgen.downloads.media import decode, verify_media
 from batchgen.downloads.part import verify_file
@@ -160,7 +160,7 @@ def test_days_of_frames_are_refused(
     monkeypatch: pytest.MonkeyPatch, media: dict[str, bytes]
 ) -> None:
     """Row 72."""
-    monkeypatch.setattr(media_module, "MAX_DECODED_PIXELS", 96 * 64 * 5)
+    monkeypatch.setattr(formats, "MAX_DECODED_PIXELS", 96 * 64 * 5)
     assert "too many" in why_refused(media["mp4"])
     check_frames(96, 64, 5)
 
