@@ -184,10 +184,10 @@ def test_no_damage_makes_the_decoder_fail_in_another_way(
 
 class FailingDisk(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell() >= media_module.HEAD_BYTES:
+        if self.tell() >= formats.HEAD_BYTES:
             raise OSError(errno.EIO, "Input/output error")
         # Never past the sound sector, whatever is asked for.
-        sound = media_module.HEAD_BYTES - self.tell()
+        sound = formats.HEAD_BYTES - self.tell()
         return super().read(sound if size is None or size < 0 else min(size, sound))
 
 
