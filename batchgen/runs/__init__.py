@@ -9,7 +9,7 @@ provider.py    the vendor or the emulator, and never the one for the other
 prices.py      what a request costs, where a budget asks
 decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails
-metadata.py    metadata.jsonl; journal.py: run.log
+metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow
 signals.py     Ctrl-C and SIGTERM
 summary.py     how it ended, and the exit code
 """

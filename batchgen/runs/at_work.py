@@ -18,7 +18,7 @@ from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
-from batchgen.runs.watching import watch_decisions
+from batchgen.runs.watching import ask_for_cancels, watch_decisions
 from batchgen.runs.workplace import connected
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ async def _run_together(
         running = group.create_task(scheduler.run(beginning.models), name="scheduler")
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
+        )
+        group.create_task(
+            ask_for_cancels(beginning.applied, scheduler, tell), name="cancels of before"
         )
         with StopSignals(scheduler.drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})

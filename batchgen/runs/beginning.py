@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import JobState
 from batchgen.manifest import OnUnknown
 from batchgen.runs.decisions import apply_new
-from batchgen.runs.lock import myself
 from batchgen.runs.receipts import adopt_receipts, read_receipts
 from batchgen.state import people, queries
 
@@ -48,11 +47,8 @@ def begin(
     at: float,
 ) -> Beginning:
     """Settle what a dead run left, apply what people decided, and see what is to do."""
-    queries.set_meta(db, "runner", myself())
     queries.set_meta(db, "name", manifest.name)
-    people.settle_dead_run(db)
-    # Receipts before decisions: a request that is known again needs no person.
-    adopt_receipts(db, read_receipts(folder.receipts), at)
+    settle_dead_run(db, folder, at)
     applied = apply_new(db, folder.decisions)
     people.reopen_timed_out(db)
     if options.retry_failed:
@@ -61,6 +57,12 @@ def begin(
         people.resubmit_all(db, at)
     selection = _limited(db, options)
     return _look(db, selection, tuple(applied))
+
+
+def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
+    people.settle_dead_run(db)
+    adopt_receipts(db, read_receipts(folder.receipts), at)
 
 
 def _limited(db: sqlite3.Connection, options: RunOptions) -> Selection:

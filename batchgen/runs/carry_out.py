@@ -15,14 +15,14 @@ from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.journal import Journal
-from batchgen.runs.lock import locked
+from batchgen.runs.lock import locked, myself
 from batchgen.runs.metadata import MetadataFile, catch_up
 from batchgen.runs.prepare import checked, take_up
 from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.summary import Summary
 from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_writing, translated
-from batchgen.state.queries import totals
+from batchgen.state.queries import set_meta, totals
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def _open(
         held.enter_context(locked(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         with translated(folder.state):
+            set_meta(db, "runner", myself())
             claim_state(db, provider_name(base, emulator=options.emulator), folder)
         take_up(db, staging, folder.state, options.on_changed)
         with translated(folder.state):

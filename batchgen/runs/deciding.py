@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import LockedError
+from batchgen.runs.beginning import settle_dead_run
 from batchgen.runs.decisions import append_decisions, apply_new
 from batchgen.runs.lock import locked
-from batchgen.state import people
 from batchgen.state.database import open_for_writing, translated
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
         with translated(folder.state):
             db.execute("BEGIN IMMEDIATE")
             # Nobody runs, so what was being submitted when the last runner died is unknown.
-            people.settle_dead_run(db)
+            settle_dead_run(db, folder, max((one.at for one in decisions), default=0.0))
             applied = apply_new(db, folder.decisions)
             db.execute("COMMIT")
             yield Decided(db, tuple(applied))

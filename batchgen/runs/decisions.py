@@ -7,13 +7,15 @@ takes effect exactly once, however often a run dies.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
+from batchgen.downloads.disk import disk_errors
 from batchgen.errors import OutputError
-from batchgen.runs.folder import open_private
+from batchgen.runs.lines import APPEND, end_torn_line, write_all
 from batchgen.state import people
 from batchgen.state.queries import get_meta, set_meta
 
@@ -59,10 +61,11 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
     """Write the decisions to the disk. Raises OutputError."""
     lines = "".join(json.dumps(_to_json(decision)) + "\n" for decision in decisions)
     try:
-        descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+        descriptor = os.open(path, APPEND, 0o600)
         try:
+            end_torn_line(descriptor)
             # One write, so that the runner never reads half a decision of two that come together.
-            os.write(descriptor, lines.encode())
+            write_all(descriptor, lines.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -75,18 +78,26 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
-    """Apply what was appended since the last time; inside the caller's transaction."""
-    if not path.exists():
-        return []
+    """Apply what was appended since the last time; inside the caller's transaction.
+
+    Raises OutputError or StorageError where the file cannot be read.
+    """
     offset = int(get_meta(db, _OFFSET) or 0)
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
+    data = _read_from(path, offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
         return []
     set_meta(db, _OFFSET, str(offset + len(whole)))
     return [_apply(db, decision) for line in whole.splitlines() if (decision := _parse(line))]
+
+
+def _read_from(path: Path, offset: int) -> bytes:
+    with disk_errors(path):
+        if not path.exists():
+            return b""
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
 
 
 def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
@@ -97,7 +108,7 @@ def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
     objection: str | None
     match decision.verb:
         case Verb.ADOPT:
-            assert decision.request_id is not None
+            assert decision.request_id is not None, "_parse lets no such line through"
             objection = people.adopt(db, seq, decision.request_id, decision.at)
         case Verb.RESUBMIT:
             objection = people.resubmit(db, seq, decision.at)
@@ -120,9 +131,20 @@ def _to_json(decision: Decision) -> dict[str, str | float | None]:
 
 
 def _parse(line: bytes) -> Decision | None:
-    """Read one line; None for what no command of ours wrote."""
+    """Read one line; None for what no command of ours wrote.
+
+    Strict: a line that the state refuses would stop this run and every later one.
+    """
     try:
         row = json.loads(line)
-        return Decision(Verb(row["decide"]), row["job"], row["at"], row["request_id"])
-    except (ValueError, KeyError, TypeError):
+        verb, job_id, at, request_id = Verb(row["decide"]), row["job"], row["at"], row["request_id"]
+        sound = _is_text(job_id) and isinstance(at, int | float) and math.isfinite(at)
+        sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return Decision(verb, job_id, float(at), request_id) if sound else None
+
+
+def _is_text(value: object) -> bool:
+    """Text that SQLite takes. Raises UnicodeEncodeError, a ValueError, for lone surrogates."""
+    return isinstance(value, str) and bool(value.encode())

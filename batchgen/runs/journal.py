@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING
 
-from batchgen.engine.events import FileSaved, JobMoved
-from batchgen.errors import OutputError
-from batchgen.runs.folder import open_private
+from batchgen.engine.events import FileSaved
+from batchgen.runs.lines import LineFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,45 +19,34 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
 
 
-class Journal:
+class Journal(LineFile):
     """Appends events to run.log; use with `with`. `now` is the wall clock, epoch seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        self._path = path
+        super().__init__(path, "the log")
         self._now = now
-        self._file: TextIO
-
-    def __enter__(self) -> Self:
-        try:
-            descriptor = open_private(self._path, os.O_WRONLY | os.O_APPEND)
-        except OSError as exc:
-            raise OutputError(
-                f"the log cannot be written: {exc.strerror}",
-                where=str(self._path),
-                next_step="check the folder and its permissions, or set output.dir",
-            ) from exc
-        self._file = os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def hear(self, event: Event) -> None:
         self.note(type(event).__name__, **_fields(event))
 
     def note(self, event: str, **fields: JsonValue) -> None:
         at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "event": event, **fields}
-        self._file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        line = {"at": at, "event": event, **_told(fields)}
+        self.append(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _fields(event: Event) -> dict[str, JsonValue]:
-    """What is worth a line: no empty field, no whole input."""
-    match event:
-        case FileSaved(file):
-            return {"job_id": file.job_id, "path": file.path, "bytes": file.bytes}
-        case JobMoved():
-            moved = {name: getattr(event, name) for name in JobMoved.__slots__}
-            return {name: value for name, value in moved.items() if value is not None}
-        case _:
-            return asdict(event)
+    """What is worth a line: no whole input."""
+    if isinstance(event, FileSaved):
+        file = event.file
+        return {"job_id": file.job_id, "path": file.path, "bytes": file.bytes}
+    return asdict(event)
+
+
+def _told(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Without what is not known."""
+    return {
+        name: _told(value) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value is not None
+    }

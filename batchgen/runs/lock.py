@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from batchgen.errors import LockedError, MissingFileError, OutputError
-from batchgen.state.database import open_for_reading
+from batchgen.errors import (
+    BatchgenError,
+    LockedError,
+    MissingFileError,
+    OutputError,
+    SchemaVersionError,
+)
+from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import get_meta
 
 if TYPE_CHECKING:
@@ -46,10 +52,13 @@ def locked(folder: RunFolder) -> Iterator[None]:
 def holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:
-        with closing(open_for_reading(folder.state)) as db:
+        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             return get_meta(db, "runner") or "unknown process"
-    except MissingFileError:
+    except (MissingFileError, SchemaVersionError):
         return "it has just begun"
+    except BatchgenError:
+        # That the state cannot be read is the runner's to say; that it is held is true.
+        return "unknown process"
 
 
 def myself() -> str:

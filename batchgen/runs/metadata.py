@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import disk_errors
 from batchgen.engine.events import FileSaved
-from batchgen.errors import OutputError
+from batchgen.runs.lines import LineFile
 from batchgen.state.queries import saved_files
 
 if TYPE_CHECKING:
@@ -42,40 +43,31 @@ def metadata_line(file: SavedFile) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-class MetadataFile:
+class MetadataFile(LineFile):
     """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Self:
-        try:
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
-        except OSError as exc:
-            raise OutputError(
-                f"the metadata cannot be written: {exc.strerror}",
-                where=str(self._path),
-                next_step="check the folder and its permissions, or set output.dir",
-            ) from exc
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        # As readable as the pictures that it describes.
+        super().__init__(path, "the metadata", mode=0o666)
 
     def hear(self, event: Event) -> None:
         if isinstance(event, FileSaved):
-            self._file.write(metadata_line(event.file) + "\n")
+            self.append(metadata_line(event.file))
 
 
 def catch_up(path: Path, db: sqlite3.Connection) -> None:
-    """Write the file anew where a crash left it with fewer or broken lines. Flat in memory."""
+    """Write the file anew where a crash left it with fewer or broken lines. Flat in memory.
+
+    Raises OutputError, StorageError.
+    """
     (expected,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
-    if _whole_lines(path) == expected:
-        return
-    temporary = path.with_suffix(".jsonl.part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.writelines(metadata_line(saved) + "\n" for saved in saved_files(db))
-    os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+    with disk_errors(path):
+        if _whole_lines(path) == expected:
+            return
+        temporary = path.with_suffix(".jsonl.part")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(metadata_line(saved) + "\n" for saved in saved_files(db))
+        os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
 
 
 def _whole_lines(path: Path) -> int | None:

@@ -35,9 +35,17 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
     if known is None:
         set_meta(db, _KEY, provider)
     elif known != provider:
-        flag = "give --emulator to continue the rehearsal" if known == EMULATOR else "undo that"
         raise ProviderMismatchError(
             f"this run was begun with {known}, and would now go to {provider}",
             where=str(folder.root),
-            next_step=f"{flag}, or move the folder away (or set another output.dir) to start anew",
+            next_step=f"{_way_back(known, provider)}, or move the folder away (or set another"
+            " output.dir) to start anew",
         )
+
+
+def _way_back(known: str, provider: str) -> str:
+    if known == EMULATOR:
+        return "give --emulator to continue the rehearsal"
+    if provider == EMULATOR:
+        return "leave --emulator out to continue"
+    return "set RUNCOMFY_MODEL_API_BASE back"

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import disk_errors
 from batchgen.engine.doors import Receipt
 from batchgen.errors import OutputError
 from batchgen.runs.folder import open_private
+from batchgen.runs.lines import write_all
 from batchgen.state.moves import accepted
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class SpareReceipts:
         try:
             descriptor = open_private(self._path, os.O_RDWR | os.O_TRUNC)
             try:
-                os.write(descriptor, b" " * SPARE_BYTES)
+                write_all(descriptor, b" " * SPARE_BYTES)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -47,6 +50,7 @@ class SpareReceipts:
             ) from exc
 
     def keep(self, receipt: Receipt) -> None:
+        """Raises OutputError or StorageError where not even this can be written."""
         line = json.dumps(
             {
                 "job": receipt.job_id,
@@ -55,23 +59,34 @@ class SpareReceipts:
             }
         )
         # First the screen: it works even where the disk does not.
+        sys.stderr.write(f"receipt of a paid request: {line}\n")
         data = f"{line}\n".encode()
-        descriptor = open_private(self._path, os.O_RDWR)
-        try:
-            os.pwrite(descriptor, data, self._offset)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with disk_errors(self._path):
+            descriptor = open_private(self._path, os.O_RDWR)
+            try:
+                os.pwrite(descriptor, data, self._offset)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         self._offset += len(data)
 
 
 def read_receipts(path: Path) -> list[Receipt]:
-    """What an earlier run could only write here."""
-    if not path.exists():
-        return []
-    lines = path.read_text("utf-8", "replace").split("\n")
-    rows = [json.loads(line) for line in lines if line.strip().startswith("{")]
-    return [Receipt(row["job"], row["attempt"], row["request_id"]) for row in rows]
+    """What an earlier run could only write here. Raises OutputError or StorageError."""
+    with disk_errors(path):
+        if not path.exists():
+            return []
+        lines = path.read_text("utf-8", "replace").split("\n")
+    return [receipt for line in lines if (receipt := _parse(line))]
+
+
+def _parse(line: str) -> Receipt | None:
+    """Read one line; None for the blanks, and for one that a crash tore."""
+    try:
+        row = json.loads(line)
+        return Receipt(row["job"], int(row["attempt"]), row["request_id"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def adopt_receipts(db: sqlite3.Connection, receipts: list[Receipt], at: float) -> int:

@@ -24,7 +24,8 @@ async def watch_decisions(
     path: Path, store: Store, scheduler: Scheduler, listener: Listener
 ) -> None:
     """Take up what is appended to decisions.jsonl, until cancelled."""
-    size = _size(path)
+    # Not the size of now: something may have come since the run began.
+    size = 0
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if (grown := _size(path)) != size:
@@ -43,6 +44,14 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
             await scheduler.cancel(one.seq)
         elif verb is not Verb.CANCEL:
             await scheduler.look_again(one.seq)
+
+
+async def ask_for_cancels(
+    applied: Iterable[Applied], scheduler: Scheduler, listener: Listener
+) -> None:
+    """What the beginning of the run applied, the engine meets in the state; but only we ask."""
+    cancels = [one for one in applied if one.decision.verb is Verb.CANCEL]
+    await act_on(cancels, scheduler, listener)
 
 
 def _size(path: Path) -> int:

@@ -38,8 +38,11 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         on_refusal.callback(connection.close)
+        # Looked at first: WAL would be written into a file that is not ours.
+        is_new = _is_new(connection, path)
         _configure(connection)
-        _create_or_check_schema(connection, path)
+        if is_new:
+            _create_schema(connection)
         on_refusal.pop_all()
     return connection
 
@@ -120,18 +123,21 @@ def _create_private(path: Path) -> None:
 
 
 def _configure(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a commit returns only when it would survive a power loss.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _create_or_check_schema(connection: sqlite3.Connection, path: Path) -> None:
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables:
         _check_version(connection, path)
-        return
+    return not tables
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
     schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.moves import move
 from batchgen.state.records import FetchJob, ResultFile, SavedFile
+from batchgen.state.steps import move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import VerifiedFile
 
 _SAVED_COLUMNS = (
-    "job.id, job.model, coalesce(attempt.body, job.body), attempt.request_id, attempt.cost,"
+    "job.id, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
+    " attempt.request_id, attempt.cost,"
     " file.path, file.bytes, file.sha256, file.media_type, file.width, file.height,"
     " file.seconds, file.frames"
 )

@@ -150,9 +150,11 @@ def _forget_never_attempted(db: sqlite3.Connection) -> None:
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
     db.execute(
-        "UPDATE job SET model = today.model, body = today.body, state = 'pending',"  # noqa: S608
+        "UPDATE job SET model = today.model, body = today.body,"  # noqa: S608 - our own words
+        # What a person cancelled stays cancelled; a retry then sends the new input.
+        " state = CASE state WHEN 'cancelled' THEN state ELSE 'pending' END,"
         " error_code = NULL, error = NULL FROM incoming.incoming AS today"
-        " WHERE today.id = job.id AND job.state IN ('pending', 'failed', 'blocked')"
+        " WHERE today.id = job.id AND job.state IN ('pending', 'failed', 'blocked', 'cancelled')"
         f" AND (job.body != today.body OR job.model != today.model) AND {_UNPAID}"
     )
 
@@ -162,7 +164,8 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     due = f"SELECT job.seq {_CHANGED} AND {_ATTEMPTED} AND job.state NOT IN {_LIVE}"
     due += " AND NOT EXISTS (SELECT 1 FROM attempt WHERE job = job.seq AND outcome IS NULL)"
     db.execute(
-        "UPDATE attempt SET body = (SELECT body FROM job WHERE seq = attempt.job)"  # noqa: S608
+        "UPDATE attempt SET (model, body) ="  # noqa: S608 - only our own words
+        " (SELECT model, body FROM job WHERE seq = attempt.job)"
         f" WHERE body IS NULL AND attempt.job IN ({due})"
     )
     db.execute(

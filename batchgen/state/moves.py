@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import ENTRANCES, JobState
+from batchgen.jobs import JobState
 from batchgen.state.names import claim_file_names
+from batchgen.state.steps import Closing, close_attempt, is_followed, is_open, move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,37 +56,56 @@ def accepted(
     """Record the request's id. The answer may be late: the job may be unknown already.
 
     One id for two jobs: both are held, since nobody can tell whose it is. An attempt that a
-    person settled meanwhile keeps the id, for the record, and the job stays as it is.
+    person settled meanwhile keeps the id, for the record, and the job stays as it is. A request
+    that a person adopted meanwhile is not overwritten: there are two now, so the job is held.
     """
     twin = db.execute(
-        "SELECT job.seq, job.id FROM attempt JOIN job ON job.seq = attempt.job"
+        "SELECT job.seq, job.id, number FROM attempt JOIN job ON job.seq = attempt.job"
         " WHERE request_id = ? AND (job, number) != (?, ?)",
         (request_id, seq, number),
     ).fetchone()
     if twin is not None:
         return _hold_both(db, (seq, number), twin, request_id, answer)
-    (outcome,) = db.execute(
+    row = db.execute(
         "UPDATE attempt SET request_id = ?, answer = ?, accepted_at = ?"
-        " WHERE job = ? AND number = ? RETURNING outcome",
-        (request_id, answer, at, seq, number),
+        " WHERE job = ? AND number = ? AND (request_id IS NULL OR request_id = ?)"
+        " RETURNING outcome",
+        (request_id, answer, at, seq, number, request_id),
     ).fetchone()
-    return Acceptance(queued=outcome is None and move(db, seq, JobState.QUEUED))
+    if row is None:
+        return _hold_two_requests(db, seq, number, request_id, answer)
+    return Acceptance(queued=row[0] is None and move(db, seq, JobState.QUEUED))
+
+
+def _hold_two_requests(
+    db: sqlite3.Connection, seq: int, number: int, request_id: str, answer: str
+) -> Acceptance:
+    db.execute("UPDATE attempt SET answer = ? WHERE job = ? AND number = ?", (answer, seq, number))
+    reason = f"the late answer names request {request_id}, but another one was adopted by hand"
+    _hold(db, seq, number, "two_requests", reason)
+    return Acceptance(queued=False)
 
 
 def _hold_both(
     db: sqlite3.Connection,
     attempt: tuple[int, int],
-    twin: tuple[int, str],
+    twin: tuple[int, str, int],
     request_id: str,
     answer: str,
 ) -> Acceptance:
     db.execute("UPDATE attempt SET answer = ? WHERE job = ? AND number = ?", (answer, *attempt))
-    twin_seq, twin_id = twin
+    twin_seq, twin_id, twin_number = twin
     (job_id,) = db.execute("SELECT id FROM job WHERE seq = ?", attempt[:1]).fetchone()
-    for seq, other in ((attempt[0], twin_id), (twin_seq, job_id)):
+    for seq, number, other in ((*attempt, twin_id), (twin_seq, twin_number, job_id)):
         reason = f"the vendor gave request {request_id} to this job and to {other}"
-        move(db, seq, JobState.UNKNOWN, "duplicate_request", reason)
+        _hold(db, seq, number, "duplicate_request", reason)
     return Acceptance(queued=False, twin=twin_id)
+
+
+def _hold(db: sqlite3.Connection, seq: int, number: int, code: str, reason: str) -> None:
+    """Only while the attempt is open: a settled one says nothing about the job of today."""
+    if is_open(db, seq, number):
+        move(db, seq, JobState.UNKNOWN, code, reason)
 
 
 def unclear(
@@ -93,9 +113,12 @@ def unclear(
 ) -> bool:
     """The outcome of a submit cannot be known: the job waits for a person, its attempt is open.
 
-    Only while it is being submitted: an answer that was recorded in the meantime is the truth.
+    Only while this attempt is being submitted: an answer that was recorded in the meantime is the
+    truth, and a later attempt is another story.
     """
-    if db.execute("SELECT 1 FROM job WHERE seq = ? AND state = 'submitting'", (seq,)).fetchone():
+    if db.execute(
+        "SELECT 1 FROM job WHERE seq = ? AND attempts = ? AND state = 'submitting'", (seq, number)
+    ).fetchone():
         db.execute(
             "UPDATE attempt SET answer = ? WHERE job = ? AND number = ?", (answer, seq, number)
         )
@@ -111,15 +134,26 @@ def turn_back(
     db: sqlite3.Connection, seq: int, number: int, outcome: str, reason: str, at: float
 ) -> bool:
     """The submit ended without a charge, and nothing is wrong with the job: pending again."""
-    closed = close_attempt(db, seq, number, Closing(outcome, error=reason), at)
+    closed = _close_unaccepted(db, seq, number, Closing(outcome, error=reason), at)
     return closed and move(db, seq, JobState.PENDING)
 
 
 def refused(
     db: sqlite3.Connection, seq: int, number: int, code: str, reason: str, at: float
 ) -> bool:
-    closed = close_attempt(db, seq, number, Closing("refused", code, reason), at)
+    closed = _close_unaccepted(db, seq, number, Closing("refused", code, reason), at)
     return closed and move(db, seq, JobState.FAILED, code, reason)
+
+
+def _close_unaccepted(
+    db: sqlite3.Connection, seq: int, number: int, closing: Closing, at: float
+) -> bool:
+    """Not where a person adopted a request meanwhile: that one is followed, and may be charged."""
+    adopted = db.execute(
+        "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND request_id IS NOT NULL",
+        (seq, number),
+    ).fetchone()
+    return adopted is None and close_attempt(db, seq, number, closing, at)
 
 
 def refuse_model(db: sqlite3.Connection, model: str, code: str, reason: str) -> int:
@@ -141,8 +175,9 @@ def delivered(
     at: float,
 ) -> bool:
     """The request succeeded: its URLs are on the disk before a download starts."""
-    if not move(db, seq, JobState.FETCHING):
+    if not (is_followed(db, seq) and is_open(db, seq, number)):
         return False
+    move(db, seq, JobState.FETCHING)
     closing = Closing("succeeded", cost=cost, result=result)
     close_attempt(db, seq, number, closing, at)
     for position, (url, (name, key)) in enumerate(
@@ -169,7 +204,12 @@ class Ending:
 
 
 def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: float) -> bool:
-    """The request ended without a result: failed, cancelled or lost."""
+    """The request ended without a result: failed, cancelled or lost.
+
+    A job that is held meanwhile stays held: else `again` would submit what a person must decide.
+    """
+    if not (is_followed(db, seq) and is_open(db, seq, number)):
+        return False
     if not move(db, seq, ending.state, ending.code, ending.reason):
         return False
     closing = Closing(ending.state.value, ending.code, ending.reason, ending.cost, ending.result)
@@ -183,7 +223,7 @@ def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: flo
 
 def timed_out(db: sqlite3.Connection, seq: int, reason: str) -> bool:
     """Nobody waits any longer, but the vendor may still deliver: the attempt stays open."""
-    return move(db, seq, JobState.FAILED, "timeout", reason)
+    return is_followed(db, seq) and move(db, seq, JobState.FAILED, "timeout", reason)
 
 
 def renew_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
@@ -193,61 +233,3 @@ def renew_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
 def trouble(db: sqlite3.Connection, seq: int, code: str, reason: str) -> None:
     """Note why a download does not come home; the job stays where it is."""
     db.execute("UPDATE job SET error_code = ?, error = ? WHERE seq = ?", (code, reason, seq))
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """What is written on an attempt when it is closed. `outcome` as in schema.sql."""
-
-    outcome: str
-    code: str | None = None
-    error: str | None = None
-    cost: float | None = None
-    result: str | None = None
-
-
-def close_attempt(
-    db: sqlite3.Connection, seq: int, number: int, closing: Closing, at: float
-) -> bool:
-    """Close an open attempt; False where it is closed already."""
-    return (
-        db.execute(
-            "UPDATE attempt SET outcome = ?, ended_at = ?, error_code = ?, error = ?, cost = ?,"
-            " result = ? WHERE job = ? AND number = ? AND outcome IS NULL",
-            (
-                closing.outcome,
-                at,
-                closing.code,
-                closing.error,
-                closing.cost,
-                closing.result,
-                seq,
-                number,
-            ),
-        ).rowcount
-        == 1
-    )
-
-
-def move(
-    db: sqlite3.Connection,
-    seq: int,
-    to: JobState,
-    code: str | None = None,
-    reason: str | None = None,
-) -> bool:
-    """One legal step of a job; False where the table of jobs.LEGAL does not allow it."""
-    return (
-        db.execute(
-            "UPDATE job SET state = ?, error_code = ?, error = ?"  # noqa: S608 - only our own words
-            f" WHERE seq = ? AND state IN {_SOURCES[to]}",
-            (to.value, code, reason, seq),
-        ).rowcount
-        == 1
-    )
-
-
-_SOURCES = {
-    state: "(" + ", ".join(f"'{source.value}'" for source in sources) + ")"
-    for state, sources in ENTRANCES.items()
-}

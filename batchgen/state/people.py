@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.moves import move
 from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.steps import move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
     """The person found the request in the vendor's list: follow it. Returns why not, if not."""
     taken = db.execute(
-        "SELECT job.id FROM attempt JOIN job ON job.seq = attempt.job WHERE request_id = ?",
-        (request_id,),
+        "SELECT job.id FROM attempt JOIN job ON job.seq = attempt.job WHERE request_id = ?"
+        # A held job may have its own request back.
+        " AND NOT (job.seq = ? AND outcome IS NULL)",
+        (request_id, seq),
     ).fetchone()
     if taken:
         return f"request {request_id} belongs to job {taken[0]} already"
-    if not move(db, seq, JobState.QUEUED):
+    # The table of legal moves knows other ways to queued; those have no open attempt to adopt into.
+    if not _is_unknown(db, seq):
         return _not_unknown(db, seq)
+    move(db, seq, JobState.QUEUED)
     db.execute(
         "UPDATE attempt SET request_id = ?, accepted_at = ?, answer = 'adopted by hand'"
         " WHERE job = ? AND outcome IS NULL",
@@ -47,8 +51,7 @@ def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
 
 
 def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: float) -> str | None:
-    (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()
-    if state != JobState.UNKNOWN:
+    if not _is_unknown(db, seq):
         return _not_unknown(db, seq)
     code, reason = (None, None) if to is JobState.PENDING else (outcome, "written off by hand")
     move(db, seq, to, code, reason)
@@ -57,6 +60,11 @@ def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: f
         (outcome, at, seq),
     )
     return None
+
+
+def _is_unknown(db: sqlite3.Connection, seq: int) -> bool:
+    (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()
+    return bool(state == JobState.UNKNOWN)
 
 
 def _not_unknown(db: sqlite3.Connection, seq: int) -> str:
@@ -108,6 +116,7 @@ def settle_dead_run(db: sqlite3.Connection) -> int:
 def reopen_timed_out(db: sqlite3.Connection) -> int:
     """At start: requests that outlived their timeout may have delivered since. How many."""
     return db.execute(
-        "UPDATE job SET state = 'queued' WHERE state = 'failed' AND EXISTS ("
+        "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
+        " WHERE state = 'failed' AND EXISTS ("
         "SELECT 1 FROM attempt WHERE job = seq AND outcome IS NULL AND request_id IS NOT NULL)"
     ).rowcount

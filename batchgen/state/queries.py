@@ -125,7 +125,7 @@ def pending_job(db: sqlite3.Connection, seq: int) -> PendingJob | None:
 
 
 _LIVE = (
-    "SELECT seq, id, model, job.body, failures, state, number, request_id, accepted_at, price"
+    "SELECT seq, id, job.model, job.body, failures, state, number, request_id, accepted_at, price"
     " FROM job JOIN attempt ON attempt.job = seq AND number = attempts"
     " WHERE request_id IS NOT NULL AND state "
 )
@@ -193,15 +193,17 @@ def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
 
 def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
     """Every job in the manifest's order, as a stream: two cursors that walk side by side."""
+    # The jobs' cursor is opened first: while it has rows to give, both see one snapshot.
+    jobs = db.execute(
+        "SELECT seq, id, model, state, attempts, (SELECT request_id FROM attempt"
+        " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1),"
+        " job.error_code, job.error FROM job ORDER BY seq"
+    )
     files = groupby(
         db.execute(SAVED_FILES.replace("SELECT ", "SELECT file.job, ", 1)), key=lambda row: row[0]
     )
     next_files = next(files, None)
-    for seq, job_id, model, state, attempts, request_id, code, error in db.execute(
-        "SELECT seq, id, model, state, attempts, (SELECT request_id FROM attempt"
-        " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1),"
-        " job.error_code, job.error FROM job ORDER BY seq"
-    ):
+    for seq, job_id, model, state, attempts, request_id, code, error in jobs:
         saved: tuple[SavedFile, ...] = ()
         if next_files is not None and next_files[0] == seq:
             saved = tuple(SavedFile(*row[1:]) for row in next_files[1])

@@ -31,7 +31,8 @@ CREATE TABLE attempt (
     job          INTEGER NOT NULL REFERENCES job (seq),
     number       INTEGER NOT NULL CHECK (number >= 1),
     body_sha256  TEXT NOT NULL,
-    body         TEXT,                       -- only where the job's input has changed since
+    model        TEXT,                       -- these two only where the job has changed since
+    body         TEXT,
     price        REAL,                       -- reserved before the submit; NULL: not known
     submitted_at REAL NOT NULL,              -- when the intent was recorded, before the POST
     request_id   TEXT UNIQUE,

@@ -57,8 +57,8 @@ class Staging:
     def add(self, job: Job) -> None:
         name = safe_name(job.name)
         with translated(self.path):
-            if not self._insert(job, name):
-                self._insert(job, distinct_name(name, job.id))
+            while not self._insert(job, name):
+                name = distinct_name(name, job.id)
 
     def _insert(self, job: Job, name: str) -> bool:
         inserted = self._db.execute(

@@ -121,11 +121,19 @@ class Writer:
 
     def _break(self, failure: BaseException, group: Sequence[_Waiting]) -> None:
         """Nothing of the group is on the disk, and nothing more will be."""
-        if isinstance(failure, BatchgenError):
-            self._broken = failure
+        self._broken = _ours(failure)
         for waiting in (*group, *self._waiting):
-            _resolve(waiting.done, None, failure)
+            _resolve(waiting.done, None, self._broken)
         self._waiting.clear()
+
+
+def _ours(failure: BaseException) -> BatchgenError:
+    """A bug in one change must reach its neighbours as an error they know: a receipt is kept."""
+    if isinstance(failure, BatchgenError):
+        return failure
+    bug = BatchgenError(f"a change of the state failed unexpectedly: {failure!r}")
+    bug.__cause__ = failure
+    return bug
 
 
 def _resolve(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

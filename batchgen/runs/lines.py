@@ -1,0 +1,69 @@
+"""Files that grow by lines: run.log, metadata.jsonl, decisions.jsonl."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self
+
+from batchgen.downloads.disk import disk_error
+from batchgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: on a disk nearly full, one call may write a part. Raises OSError."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def end_torn_line(descriptor: int) -> None:
+    """End a line that a crash cut off, so that it does not swallow the next one. Raises OSError."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        write_all(descriptor, b"\n")
+
+
+class LineFile:
+    """Appends lines; use with `with`.
+
+    The first failure ends the writing, and is raised when the block ends: a log that cannot grow is
+    no reason to let go of requests that are paid. `what` is its name in messages, `mode` who may
+    read it.
+    """
+
+    def __init__(self, path: Path, what: str, mode: int = 0o600) -> None:
+        self._path = path
+        self._what = what
+        self._mode = mode
+        self._descriptor = -1
+        self._failure: OSError | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._descriptor = os.open(self._path, APPEND, self._mode)
+            end_torn_line(self._descriptor)
+        except OSError as exc:
+            raise OutputError(
+                f"{self._what} cannot be written: {exc.strerror}",
+                where=str(self._path),
+                next_step="check the folder and its permissions, or set output.dir",
+            ) from exc
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        os.close(self._descriptor)
+        if self._failure is not None and kind is None:
+            raise disk_error(self._failure, self._path) from self._failure
+
+    def append(self, line: str) -> None:
+        if self._failure is not None:
+            return
+        try:
+            # Lone surrogates become what they are in JSON.
+            write_all(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+        except OSError as exc:
+            self._failure = exc

@@ -1,0 +1,229 @@
+"""What people decide takes effect exactly once, whatever dies in between."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.engine.doors import Receipt
+from batchgen.engine.events import Event, Noted
+from batchgen.errors import OutputError
+from batchgen.runs import decisions, watching
+from batchgen.runs.deciding import deciding
+from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new
+from batchgen.runs.lock import locked
+from batchgen.runs.receipts import SpareReceipts
+from batchgen.state import moves
+from tests.runs.run_world import Place, make_place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def unknown(place: Place, job_id: str) -> None:
+    assert moves.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0) == 1
+    assert moves.unclear(place.db, place.seq(job_id), 1, "no_answer", "lost", "")
+
+
+def test_decisions_are_applied_in_their_order(place: Place) -> None:
+    unknown(place, "boat")
+    unknown(place, "clip")
+    path = place.folder.decisions
+    append_decisions(path, [Decision(Verb.ADOPT, "boat", 5.0, "r-found")])
+    append_decisions(path, [Decision(Verb.RESUBMIT, "clip", 6.0), Decision(Verb.CANCEL, "clip", 7)])
+    applied = apply_new(place.db, path)
+    assert [(one.decision.verb, one.objection) for one in applied] == [
+        (Verb.ADOPT, None),
+        (Verb.RESUBMIT, None),
+        (Verb.CANCEL, None),
+    ]
+    assert (place.state("boat"), place.state("clip")) == ("queued", "cancelled")
+    assert place.one("SELECT accepted_at FROM attempt WHERE request_id = 'r-found'") == 5.0
+
+
+def test_only_their_owner_reads_the_decisions(place: Place) -> None:
+    append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "boat", 1.0)])
+    assert stat.S_IMODE(place.folder.decisions.stat().st_mode) == 0o600
+
+
+def test_a_decision_takes_effect_once(place: Place) -> None:
+    unknown(place, "boat")
+    append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0)])
+    assert len(apply_new(place.db, place.folder.decisions)) == 1
+    assert moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
+    moves.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
+    # A second doubt about the same job needs a second word.
+    assert apply_new(place.db, place.folder.decisions) == []
+    assert place.state("boat") == "unknown"
+
+
+def test_a_run_that_dies_before_its_commit_applies_the_decision_next_time(place: Place) -> None:
+    unknown(place, "boat")
+    append_decisions(place.folder.decisions, [Decision(Verb.WRITE_OFF, "boat", 1.0)])
+    place.db.execute("BEGIN IMMEDIATE")
+    assert len(apply_new(place.db, place.folder.decisions)) == 1
+    place.db.execute("ROLLBACK")
+    assert place.state("boat") == "unknown"
+    assert len(apply_new(place.db, place.folder.decisions)) == 1
+    assert place.state("boat") == "failed"
+
+
+def test_half_a_line_waits_for_its_other_half(place: Place) -> None:
+    path = place.folder.decisions
+    append_decisions(path, [Decision(Verb.CANCEL, "boat", 1.0)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    assert apply_new(place.db, path) == []
+    path.write_bytes(whole)
+    assert len(apply_new(place.db, path)) == 1
+
+
+def test_a_line_that_a_crash_tore_does_not_swallow_the_next_decision(place: Place) -> None:
+    path = place.folder.decisions
+    path.write_bytes(b'{"at": 1.0, "dec')
+    append_decisions(path, [Decision(Verb.CANCEL, "boat", 1.0)])
+    assert len(apply_new(place.db, path)) == 1
+    assert place.state("boat") == "cancelled"
+
+
+GARBAGE: list[Any] = [
+    None,
+    7,
+    [],
+    {},
+    {"at": 1, "decide": "explode", "job": "boat", "request_id": None},
+    {"at": 1, "decide": "cancel", "job": ["boat"], "request_id": None},
+    {"at": "now", "decide": "resubmit", "job": "boat", "request_id": None},
+    {"at": float("nan"), "decide": "resubmit", "job": "boat", "request_id": None},
+    {"at": 10**400, "decide": "resubmit", "job": "boat", "request_id": None},
+    {"at": 1, "decide": "adopt", "job": "boat", "request_id": None},
+    {"at": 1, "decide": "adopt", "job": "boat", "request_id": 12},
+    {"at": 1, "decide": "adopt", "job": "boat", "request_id": "\ud800"},
+    {"at": 1, "decide": "cancel", "job": "\ud800", "request_id": None},
+]
+
+
+@pytest.mark.parametrize("row", GARBAGE)
+def test_a_line_that_no_command_wrote_is_passed_over(place: Place, row: Any) -> None:
+    """Else it would stop this run and every later one."""
+    unknown(place, "boat")
+    path = place.folder.decisions
+    path.write_text(json.dumps(row) + "\n\xff{{{\n\n")
+    append_decisions(path, [Decision(Verb.CANCEL, "clip", 1.0)])
+    (applied,) = apply_new(place.db, path)
+    assert applied.decision.job_id == "clip"
+    assert (place.state("boat"), place.state("clip")) == ("unknown", "cancelled")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_stop_a_run(noise: bytes) -> None:
+    for line in noise.splitlines():
+        assert decisions._parse(line) is None
+
+
+def test_an_unknown_job_is_an_objection_and_no_error(place: Place) -> None:
+    append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "nobody", 1.0)])
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert (applied.seq, applied.objection) == (None, "there is no job nobody")
+
+
+def test_a_cancel_of_a_request_is_the_vendors_to_grant(place: Place) -> None:
+    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    moves.accepted(place.db, place.seq("boat"), 1, "r1", "raw", 1.0)
+    append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "boat", 1.0)])
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert applied.ask_vendor
+    assert place.state("boat") == "queued"
+
+
+def test_a_decision_that_cannot_be_written_is_an_error(place: Place) -> None:
+    place.folder.decisions.mkdir()
+    with pytest.raises(OutputError, match="the decision cannot be written"):
+        append_decisions(place.folder.decisions, [])
+    with pytest.raises(OutputError):
+        apply_new(place.db, place.folder.decisions)
+
+
+def test_without_a_runner_a_decision_is_applied_at_once(place: Place) -> None:
+    unknown(place, "boat")
+    with deciding(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided:
+        assert decided is not None
+        assert [one.objection for one in decided.applied] == [None]
+    assert place.state("boat") == "failed"
+
+
+def test_with_a_runner_at_work_the_decision_is_left_to_it(place: Place) -> None:
+    unknown(place, "boat")
+    with (
+        locked(place.folder),
+        deciding(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided,
+    ):
+        assert decided is None
+    assert place.state("boat") == "unknown"
+    assert len(apply_new(place.db, place.folder.decisions)) == 1
+
+
+def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(place: Place) -> None:
+    """Row 51: the id is known after all, so there is nothing to resubmit."""
+    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    receipts = SpareReceipts(place.folder.receipts)
+    receipts.reserve()
+    receipts.keep(Receipt("boat", 1, "r-paid"))
+    with deciding(place.folder, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
+        assert decided is not None
+        (applied,) = decided.applied
+    assert applied.objection == "job boat is queued, not unknown: there is nothing to resolve"
+    assert place.one("SELECT request_id FROM attempt") == "r-paid"
+
+
+class Ears:
+    """Stands for the scheduler: notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.heard: list[Event] = []
+
+    async def cancel(self, seq: int) -> None:
+        self.told.append(("cancel", seq))
+
+    async def look_again(self, seq: int) -> None:
+        self.told.append(("look", seq))
+
+
+async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "out", ("a", "b", "c", "d"))
+    unknown(place, "a")
+    for job_id in ("c",):
+        moves.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0)
+        moves.accepted(place.db, place.seq(job_id), 1, "r1", "raw", 1.0)
+    append_decisions(
+        place.folder.decisions,
+        [
+            Decision(Verb.RESUBMIT, "a", 1.0),
+            Decision(Verb.RESUBMIT, "b", 1.0),
+            Decision(Verb.CANCEL, "c", 1.0),
+            Decision(Verb.CANCEL, "d", 1.0),
+            Decision(Verb.CANCEL, "e", 1.0),
+        ],
+    )
+    ears = Ears()
+    applied = apply_new(place.db, place.folder.decisions)
+    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    assert ears.told == [("look", place.seq("a")), ("cancel", place.seq("c"))]
+    assert ears.heard == [
+        Noted("decided: resubmit", "a"),
+        Noted("job b is pending, not unknown: there is nothing to resolve", "b"),
+        Noted("decided: cancel", "c"),
+        Noted("decided: cancel", "d"),
+        Noted("there is no job e", "e"),
+    ]
+    # At a run's beginning the engine meets them in the state; only the cancel must be asked for.
+    early = Ears()
+    await watching.ask_for_cancels(applied, early, early.heard.append)  # type: ignore[arg-type]
+    assert early.told == [("cancel", place.seq("c"))]
+    place.db.close()

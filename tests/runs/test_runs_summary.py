@@ -1,0 +1,169 @@
+"""How a run ends, what it costs, and how it shall work: pure tables."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from batchgen.engine.events import Pause, PauseReason
+from batchgen.errors import ExitCode, InputError
+from batchgen.jobs import JobState
+from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
+from batchgen.runcomfy.price_answer import ModelPrice
+from batchgen.runs.engine_policy import MOST_RESUBMITS, engine_policy
+from batchgen.runs.options import RunOptions
+from batchgen.runs.prices import price_list, request_price
+from batchgen.runs.summary import Summary
+from batchgen.state.records import Money
+
+S, C, P = JobState, ExitCode, PauseReason
+SIGINT, SIGTERM = signal.SIGINT, signal.SIGTERM
+A, B = "x/a", "x/b"
+
+
+def summary(
+    counts: dict[JobState, int],
+    pause: PauseReason | None = None,
+    stopped_by: signal.Signals | None = None,
+) -> Summary:
+    why = None if pause is None else Pause(pause, "sentence", "next step")
+    return Summary("boats", Path("out"), counts, Money(1.5, 0, 2), 1.25, 3, why, stopped_by)
+
+
+@pytest.mark.parametrize(
+    ("counts", "pause", "stopped_by", "code"),
+    [
+        ({}, None, None, C.DONE),
+        ({S.DONE: 5}, None, None, C.DONE),
+        ({S.DONE: 5, S.PENDING: 1}, None, None, C.DONE),
+        ({S.DONE: 5, S.FAILED: 1}, None, None, C.SOME_FAILED),
+        ({S.LOST: 1}, None, None, C.SOME_FAILED),
+        ({S.CANCELLED: 1}, None, None, C.SOME_FAILED),
+        ({S.BLOCKED: 1}, None, None, C.SOME_FAILED),
+        ({S.FETCHING: 1, S.FAILED: 1}, None, None, C.STOPPED),
+        ({S.UNKNOWN: 1, S.FETCHING: 1, S.FAILED: 1}, None, None, C.UNKNOWN_OUTCOMES),
+        ({S.UNKNOWN: 1}, P.TOKEN_REFUSED, None, C.NO_TOKEN),
+        ({S.FAILED: 1}, P.NO_BALANCE, None, C.STOPPED),
+        ({}, P.BUDGET, None, C.STOPPED),
+        ({}, P.THROTTLED, None, C.STOPPED),
+        ({}, P.UNKNOWN_OUTCOMES, None, C.UNKNOWN_OUTCOMES),
+        ({}, P.REDIRECTED, None, C.UNREACHABLE),
+        ({}, P.BAD_CERTIFICATE, None, C.UNREACHABLE),
+        ({}, P.UNREACHABLE, None, C.UNREACHABLE),
+        ({}, P.DISK, None, C.IO_ERROR),
+        ({S.UNKNOWN: 1}, P.DISK, SIGINT, C.SIGINT),
+        ({S.DONE: 1}, None, SIGTERM, C.SIGTERM),
+    ],
+)
+def test_the_exit_code_says_the_most_urgent_thing(
+    counts: dict[JobState, int],
+    pause: PauseReason | None,
+    stopped_by: signal.Signals | None,
+    code: ExitCode,
+) -> None:
+    found = summary(counts, pause, stopped_by)
+    assert found.exit_code is code
+    assert found.to_json()["exit_code"] == int(code)
+
+
+@pytest.mark.parametrize("reason", list(PauseReason))
+def test_every_pause_has_an_exit_code(reason: PauseReason) -> None:
+    assert summary({}, reason).exit_code is not C.DONE
+
+
+def test_a_summary_in_json_says_why_it_paused() -> None:
+    found = summary({S.DONE: 2}, P.BUDGET).to_json()
+    assert found["counts"] == {"done": 2}
+    assert (found["spent_usd"], found["unpriced"], found["submitted"]) == (1.5, 2, 3)
+    assert found["paused"] == {
+        "reason": "budget",
+        "sentence": "sentence",
+        "next_step": "next step",
+    }
+    assert summary({}).to_json()["paused"] is None
+
+
+def test_the_command_line_wins_over_the_manifest() -> None:
+    policy = Policy(
+        concurrency=4,
+        rate=Rate(60, 60.0),
+        retries=2,
+        timeout=99.0,
+        budget=5.0,
+        models={A: ModelPolicy(2, Rate(10, 60.0)), B: ModelPolicy()},
+    )
+    plain = engine_policy(policy, RunOptions())
+    assert (plain.concurrency, plain.interval) == (4, 1.0)
+    assert (plain.retries, plain.timeout, plain.budget, plain.resubmits) == (2, 99.0, 5.0, 0)
+    flagged = engine_policy(policy, RunOptions(concurrency=16, rate=Rate(2, 1.0)))
+    assert (flagged.concurrency, flagged.interval) == (16, 0.5)
+    assert (flagged.lane(A).limit, flagged.lane(A).interval) == (2, 6.0)
+    assert (flagged.lane(B).limit, flagged.lane(B).interval) == (16, 0.0)
+    assert flagged.lane("x/other").limit == 16
+
+
+def test_unknown_outcomes_are_resubmitted_only_where_the_manifest_says_so_and_not_for_ever() -> (
+    None
+):
+    policy = engine_policy(Policy(on_unknown=OnUnknown.RESUBMIT), RunOptions())
+    assert policy.resubmits == MOST_RESUBMITS
+
+
+@pytest.mark.parametrize(
+    ("unit", "body", "usd"),
+    [
+        ("output", "{}", 0.5),
+        ("request", "{}", 0.5),
+        ("image", "{}", 0.5),
+        ("video", "{}", 0.5),
+        ("second", "{}", 2.5),
+        ("second", '{"frames": 241}', 5.0),
+        ("megapixel", "{}", None),
+    ],
+)
+def test_the_vendors_unit_makes_the_price_of_a_request(
+    unit: str, body: str, usd: float | None
+) -> None:
+    assert request_price(ModelPrice(0.5, unit), body) == usd
+
+
+class Catalogue:
+    """The one call of the API that prices need."""
+
+    def __init__(self, **prices: ModelPrice) -> None:
+        self.prices = {f"x/{name}": price for name, price in prices.items()}
+        self.asked: list[str] = []
+
+    async def price(self, model: str) -> ModelPrice | None:
+        self.asked.append(model)
+        return self.prices.get(model)
+
+
+async def test_without_a_budget_nobody_is_asked() -> None:
+    api = Catalogue()
+    prices = await price_list(api, Policy(), [A])  # type: ignore[arg-type]
+    assert api.asked == []
+    assert prices.price(A, "{}") is None
+
+
+async def test_the_manifests_price_wins_and_spares_the_question() -> None:
+    api = Catalogue(a=ModelPrice(9.0, "output"), b=ModelPrice(1.0, "output"))
+    policy = Policy(budget=5.0, models={A: ModelPolicy(price=0.25)})
+    prices = await price_list(api, policy, [A, B])  # type: ignore[arg-type]
+    assert api.asked == [B]
+    assert (prices.price(A, "{}"), prices.price(B, "{}")) == (0.25, 1.0)
+
+
+@pytest.mark.parametrize("vendor", [{}, {"b": ModelPrice(1.0, "megapixel")}])
+async def test_a_budget_without_a_price_is_refused(vendor: dict[str, ModelPrice]) -> None:
+    """Row 16: a budget that cannot be kept is no budget."""
+    policy = Policy(budget=5.0, models={A: ModelPolicy(price=0.25)})
+    with pytest.raises(InputError) as caught:
+        await price_list(Catalogue(**vendor), policy, [A, B])  # type: ignore[arg-type]
+    assert caught.value.exit_code is C.BAD_INPUT
+    assert str(caught.value) == (
+        "run.budget needs a price for x/b, and the vendor names none\n"
+        "  → add run.models.x/b.price (USD for one request), or leave the budget out"
+    )

@@ -1,0 +1,138 @@
+"""A real state file, and jobs that are walked through it step by step."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batchgen.downloads.outcomes import VerifiedFile
+from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.state import files, moves, people
+from batchgen.state.database import open_for_writing
+from batchgen.state.merge import Difference, OnChanged, merge
+from batchgen.state.staging import open_staging
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from batchgen.state.records import SavedFile
+
+T2I = "bytedance/dreamina-4-0/text-to-image"
+EDIT = "bytedance/dreamina-4-0/edit"
+
+
+def job(
+    job_id: str,
+    prompt: str = "a boat",
+    *,
+    model: str = T2I,
+    name: str | None = None,
+    tags: tuple[str, ...] = (),
+) -> Job:
+    return Job(job_id, model, canonical_json({"prompt": prompt}), name or job_id, tags)
+
+
+@dataclass
+class State:
+    """The state file of a test. Every method is one step of a job, named by its id."""
+
+    path: Path
+    db: sqlite3.Connection
+    at: float = 1000.0
+
+    def merge(self, jobs: Iterable[Job], on_changed: OnChanged = OnChanged.REFUSE) -> Difference:
+        with open_staging() as staging:
+            for one in jobs:
+                assert staging.claim(one.id, one.line) is None
+                staging.add(one)
+            staging.finish()
+            return merge(self.db, staging, self.path, on_changed)
+
+    def one(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row."""
+        row = self.db.execute(sql, values).fetchone()
+        return row[0] if row else None
+
+    def seq(self, job_id: str) -> int:
+        return int(self.one("SELECT seq FROM job WHERE id = ?", job_id))
+
+    def state(self, job_id: str) -> JobState:
+        return JobState(self.one("SELECT state FROM job WHERE id = ?", job_id))
+
+    def names(self) -> dict[str, str]:
+        return dict(self.db.execute("SELECT id, name FROM job"))
+
+    def outcome(self, job_id: str, number: int) -> str | None:
+        found: str | None = self.one(
+            "SELECT outcome FROM attempt WHERE job = ? AND number = ?", self.seq(job_id), number
+        )
+        return found
+
+    def begin(self, job_id: str, price: float | None = None) -> int:
+        number = moves.begin_attempt(self.db, self.seq(job_id), "hash", price, self.at)
+        assert number is not None
+        return number
+
+    def accept(self, job_id: str, request_id: str, number: int = 1) -> moves.Acceptance:
+        return moves.accepted(self.db, self.seq(job_id), number, request_id, "raw", self.at)
+
+    def submit(self, job_id: str, request_id: str, price: float | None = None) -> int:
+        """From pending to queued."""
+        number = self.begin(job_id, price)
+        assert self.accept(job_id, request_id, number).queued
+        return number
+
+    def deliver(
+        self, job_id: str, number: int = 1, count: int = 1, cost: float | None = None
+    ) -> bool:
+        urls = [f"https://x.runcomfy.net/{job_id}-{n}.png" for n in range(1, count + 1)]
+        later = self.at + 10
+        return moves.delivered(self.db, self.seq(job_id), number, urls, cost, "raw", later)
+
+    def save_all(self, job_id: str) -> list[SavedFile]:
+        """Every file that is to be fetched arrives."""
+        todo = files.files_to_fetch(self.db, self.seq(job_id))
+        assert todo is not None
+        return [
+            files.verified(self.db, file.id, picture(file.name), self.at + 20)[0]
+            for file in todo.files
+        ]
+
+    def finish(self, job_id: str, request_id: str, count: int = 1) -> list[SavedFile]:
+        """From pending to done."""
+        number = self.submit(job_id, request_id)
+        assert self.deliver(job_id, number, count)
+        return self.save_all(job_id)
+
+    def fail(self, job_id: str, number: int = 1, *, again: bool = False) -> bool:
+        ending = moves.Ending(JobState.FAILED, "boom", "the vendor's words", again=again)
+        return moves.ended(self.db, self.seq(job_id), number, ending, self.at)
+
+    def hold(self, job_id: str, number: int = 1) -> bool:
+        return moves.unclear(self.db, self.seq(job_id), number, "no_answer", "lost", "")
+
+    def write_off(self, job_id: str) -> str | None:
+        return people.write_off(self.db, self.seq(job_id), self.at)
+
+    def resubmit(self, job_id: str) -> str | None:
+        return people.resubmit(self.db, self.seq(job_id), self.at)
+
+    def adopt(self, job_id: str, request_id: str) -> str | None:
+        return people.adopt(self.db, self.seq(job_id), request_id, self.at)
+
+
+def picture(name: str, sha256: str = "ab" * 32) -> VerifiedFile:
+    return VerifiedFile(f"files/{name}.png", 1234, sha256, "image/png", 64, 48, None, 1)
+
+
+@contextmanager
+def open_state(folder: Path, *jobs: Job) -> Iterator[State]:
+    path = folder / "state.db"
+    with closing(open_for_writing(path)) as db:
+        state = State(path, db)
+        if jobs:
+            state.merge(jobs)
+        yield state

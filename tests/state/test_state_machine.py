@@ -1,0 +1,216 @@
+"""Any order of events, late ones too: what must hold after each of them."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from batchgen.jobs import LEGAL, JobState
+from batchgen.state import files, moves, people
+from batchgen.state.merge import OnChanged
+from batchgen.state.queries import live_requests, money
+from tests.state.state_world import State, job, open_state, picture
+
+JOBS = ("boat", "Boat", "boat-1")
+S = JobState
+OPEN = {S.SUBMITTING, S.QUEUED, S.RUNNING, S.UNKNOWN}
+
+jobs = st.sampled_from(JOBS)
+numbers = st.integers(1, 3)
+requests = st.sampled_from([f"r{n}" for n in range(5)])
+lucky = st.booleans()
+
+
+class Events(RuleBasedStateMachine):
+    """Throws every event at every job, also those that come too late or to the wrong place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = ExitStack()
+        folder = Path(self.held.enter_context(tempfile.TemporaryDirectory()))
+        self.state: State = self.held.enter_context(open_state(folder, *map(job, JOBS)))
+        self.state.db.execute("PRAGMA synchronous = OFF")
+        self.before = self._states()
+        self.attempts: dict[tuple[int, int], str | None] = {}
+        self.takes = 0
+
+    def teardown(self) -> None:
+        self.held.close()
+
+    def _states(self) -> dict[str, JobState]:
+        rows = self.state.db.execute("SELECT id, state FROM job")
+        return {job_id: S(state) for job_id, state in rows}
+
+    def _begun(self, job_id: str, number: int) -> bool:
+        return bool(
+            self.state.one(
+                "SELECT 1 FROM attempt WHERE job = ? AND number = ?",
+                self.state.seq(job_id),
+                number,
+            )
+        )
+
+    @rule(job_id=jobs)
+    def begin(self, job_id: str) -> None:
+        moves.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
+
+    @rule(job_id=jobs, number=numbers, request_id=requests)
+    def accepted(self, job_id: str, number: int, request_id: str) -> None:
+        if self._begun(job_id, number):
+            self.state.accept(job_id, request_id, number)
+
+    @rule(job_id=jobs, number=numbers)
+    def unclear(self, job_id: str, number: int) -> None:
+        self.state.hold(job_id, number)
+
+    @rule(job_id=jobs, number=numbers, outcome=st.sampled_from(["not_sent", "throttled", "halted"]))
+    def turn_back(self, job_id: str, number: int, outcome: str) -> None:
+        moves.turn_back(self.state.db, self.state.seq(job_id), number, outcome, "why", 1.0)
+
+    @rule(job_id=jobs, number=numbers)
+    def refused(self, job_id: str, number: int) -> None:
+        moves.refused(self.state.db, self.state.seq(job_id), number, "422", "no", 1.0)
+
+    @rule(job_id=jobs)
+    def running(self, job_id: str) -> None:
+        moves.running(self.state.db, self.state.seq(job_id))
+
+    @rule(job_id=jobs, number=numbers, count=st.integers(1, 2))
+    def delivered(self, job_id: str, number: int, count: int) -> None:
+        self.state.deliver(job_id, number, count, cost=0.2)
+
+    @rule(
+        job_id=jobs,
+        number=numbers,
+        state=st.sampled_from([S.FAILED, S.CANCELLED, S.LOST]),
+        again=lucky,
+    )
+    def ended(self, job_id: str, number: int, state: JobState, again: bool) -> None:
+        ending = moves.Ending(state, "code", "words", again=again and state is S.FAILED)
+        moves.ended(self.state.db, self.state.seq(job_id), number, ending, 1.0)
+
+    @rule(job_id=jobs)
+    def timed_out(self, job_id: str) -> None:
+        moves.timed_out(self.state.db, self.state.seq(job_id), "late")
+
+    @rule(job_id=jobs)
+    def one_file_arrives(self, job_id: str) -> None:
+        todo = files.files_to_fetch(self.state.db, self.state.seq(job_id))
+        if todo is not None:
+            file = todo.files[0]
+            files.verified(self.state.db, file.id, picture(file.name), 1.0)
+
+    @rule(job_id=jobs, request_id=requests)
+    def adopt(self, job_id: str, request_id: str) -> None:
+        self.state.adopt(job_id, request_id)
+
+    @rule(job_id=jobs)
+    def resubmit(self, job_id: str) -> None:
+        self.state.resubmit(job_id)
+
+    @rule(job_id=jobs)
+    def write_off(self, job_id: str) -> None:
+        self.state.write_off(job_id)
+
+    @rule(job_id=jobs)
+    def retry(self, job_id: str) -> None:
+        people.retry(self.state.db, self.state.seq(job_id))
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        people.cancel_pending(self.state.db, self.state.seq(job_id))
+
+    @rule()
+    def the_run_dies_and_another_begins(self) -> None:
+        people.settle_dead_run(self.state.db)
+        self.before = self._states()
+        people.reopen_timed_out(self.state.db)
+
+    @precondition(lambda self: self.takes < 3)
+    @rule(job_id=jobs)
+    def the_manifest_changes(self, job_id: str) -> None:
+        self.takes += 1
+        prompts = {one: self.state.one("SELECT body FROM job WHERE id = ?", one) for one in JOBS}
+        today = [job(one, f"take {self.takes}" if one == job_id else "") for one in JOBS]
+        today = [
+            new if new.id == job_id else type(new)(new.id, new.model, prompts[new.id], new.name)
+            for new in today
+        ]
+        self.state.merge(today, OnChanged.RERUN)
+        self.before = self._states()
+
+    @invariant()
+    def every_step_is_legal(self) -> None:
+        now = self._states()
+        for job_id, state in now.items():
+            before = self.before[job_id]
+            # `again` makes two steps in one transaction.
+            reachable = LEGAL[before] | ({S.PENDING} if S.FAILED in LEGAL[before] else set())
+            assert state is before or state in reachable, (job_id, before, state)
+        self.before = now
+
+    @invariant()
+    def the_state_of_a_job_agrees_with_its_attempts(self) -> None:
+        for seq, state, attempts in self.state.db.execute("SELECT seq, state, attempts FROM job"):
+            rows = self.state.db.execute(
+                "SELECT number, outcome, request_id FROM attempt WHERE job = ? ORDER BY number",
+                (seq,),
+            ).fetchall()
+            assert [number for number, _, _ in rows] == list(range(1, attempts + 1))
+            open_ones = [row for row in rows if row[1] is None]
+            timed_out = state == S.FAILED and open_ones
+            assert len(open_ones) == (1 if S(state) in OPEN or timed_out else 0)
+            # Only the latest attempt is ever open, and a followed job has a request.
+            assert all(number == attempts for number, _, _ in open_ones)
+            if state in (S.QUEUED, S.RUNNING) or timed_out:
+                assert open_ones[0][2] is not None
+            if state in (S.FETCHING, S.DONE):
+                assert rows[-1][1] == "succeeded"
+
+    @invariant()
+    def an_attempt_is_never_deleted_and_an_outcome_never_changed(self) -> None:
+        now = {
+            (row[0], row[1]): row[2]
+            for row in self.state.db.execute("SELECT job, number, outcome FROM attempt")
+        }
+        for key, outcome in self.attempts.items():
+            assert key in now
+            assert outcome is None or now[key] == outcome
+        self.attempts = now
+
+    @invariant()
+    def a_done_job_has_all_its_files_and_a_fetching_one_has_not(self) -> None:
+        for seq, state, attempts in self.state.db.execute("SELECT seq, state, attempts FROM job"):
+            if state in (S.DONE, S.FETCHING):
+                found = self.state.db.execute(
+                    "SELECT count(*), count(verified_at) FROM file WHERE job = ? AND attempt = ?",
+                    (seq, attempts),
+                ).fetchone()
+                assert found[0] >= 1
+                assert (found[0] == found[1]) == (state == S.DONE)
+
+    @invariant()
+    def every_followed_job_is_found_at_the_next_start(self) -> None:
+        followed = {one.id for one in live_requests(self.state.db)}
+        states = self._states()
+        assert followed == {one for one in JOBS if states[one] in (S.QUEUED, S.RUNNING)}
+
+    @invariant()
+    def money_never_vanishes(self) -> None:
+        found = money(self.state.db)
+        assert found.spent >= 0
+        assert found.committed >= 0
+
+
+Events.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+test_any_order_of_events_keeps_the_promises = Events.TestCase

@@ -1,0 +1,142 @@
+"""What a person may decide, and what the start of a run settles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.jobs import JobState
+from batchgen.state import moves, people
+from batchgen.state.queries import Selection, money
+from tests.state.state_world import State, job, open_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+S = JobState
+
+
+def unknown(state: State, job_id: str, price: float | None = None) -> None:
+    state.begin(job_id, price)
+    state.hold(job_id)
+
+
+def test_an_adopted_request_is_followed(state: State) -> None:
+    unknown(state, "boat")
+    assert state.adopt("boat", "r-found") is None
+    assert state.state("boat") is S.QUEUED
+    assert state.deliver("boat")
+
+
+def test_a_request_cannot_be_adopted_by_two_jobs(state: State) -> None:
+    unknown(state, "boat")
+    state.submit("clip", "r1")
+    assert state.adopt("boat", "r1") == "request r1 belongs to job clip already"
+    assert state.state("boat") is S.UNKNOWN
+
+
+def test_resubmit_allows_one_more_attempt_and_counts_the_first_as_spent(state: State) -> None:
+    unknown(state, "boat", price=0.5)
+    assert state.resubmit("boat") is None
+    assert state.state("boat") is S.PENDING
+    assert state.begin("boat", price=0.5) == 2
+    assert money(state.db).reserved == 1.0
+
+
+def test_a_written_off_job_failed_and_its_price_stays_spent(state: State) -> None:
+    unknown(state, "boat", price=0.5)
+    assert state.write_off("boat") is None
+    assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, "written_off")
+    assert money(state.db).reserved == 0.5
+    # It failed for good: no start of a run takes it up again.
+    assert people.reopen_timed_out(state.db) == 0
+
+
+@pytest.mark.parametrize("decide", ["resubmit", "write_off", "adopt"])
+def test_only_an_unknown_outcome_can_be_resolved(state: State, decide: str) -> None:
+    state.submit("boat", "r1")
+    objection = state.adopt("boat", "r9") if decide == "adopt" else getattr(state, decide)("boat")
+    assert objection == "job boat is queued, not unknown: there is nothing to resolve"
+    assert (state.state("boat"), state.outcome("boat", 1)) == (S.QUEUED, None)
+
+
+@pytest.mark.parametrize("ending", [S.FAILED, S.LOST])
+def test_a_job_that_has_ended_cannot_adopt_a_request(state: State, ending: JobState) -> None:
+    """It would be queued for ever: no attempt of it is open."""
+    state.submit("boat", "r1")
+    moves.ended(state.db, state.seq("boat"), 1, moves.Ending(ending, "code", "words"), 1.0)
+    assert state.adopt("boat", "r2") is not None
+    assert state.state("boat") is ending
+
+
+def test_every_unknown_outcome_is_resubmitted_where_the_manifest_says_so(state: State) -> None:
+    unknown(state, "boat")
+    unknown(state, "clip")
+    assert people.resubmit_all(state.db, 1.0) == 2
+    assert {state.state("boat"), state.state("clip")} == {S.PENDING}
+
+
+@pytest.mark.parametrize("ending", [S.FAILED, S.CANCELLED, S.LOST])
+def test_an_ended_job_can_be_tried_again(state: State, ending: JobState) -> None:
+    state.submit("boat", "r1")
+    end = moves.Ending(ending, "code", "words")
+    assert moves.ended(state.db, state.seq("boat"), 1, end, 1.0)
+    assert people.retry(state.db, state.seq("boat")) is S.PENDING
+    assert state.one("SELECT failures FROM job WHERE id = 'boat'") == 0
+    assert state.begin("boat") == 2
+
+
+def test_a_retry_of_a_timed_out_request_asks_it_again_without_paying(state: State) -> None:
+    state.submit("boat", "r1")
+    moves.timed_out(state.db, state.seq("boat"), "late")
+    assert people.retry(state.db, state.seq("boat")) is S.QUEUED
+    assert state.one("SELECT count(*) FROM attempt") == 1
+
+
+def test_there_is_nothing_to_retry_in_a_job_that_is_done_pending_or_unknown(state: State) -> None:
+    state.merge([job("boat"), job("clip"), job("third")])
+    state.finish("boat", "r1")
+    unknown(state, "clip")
+    assert [people.retry(state.db, state.seq(one)) for one in ("boat", "clip", "third")] == [
+        None
+    ] * 3
+
+
+def test_retry_selected_takes_only_the_selected_ones(state: State) -> None:
+    for job_id in ("boat", "clip"):
+        state.submit(job_id, f"r-{job_id}")
+        state.fail(job_id)
+    assert people.retry_selected(state.db, Selection(jobs=("b*",))) == 1
+    assert (state.state("boat"), state.state("clip")) == (S.PENDING, S.FAILED)
+
+
+def test_a_pending_job_is_cancelled_here_and_a_request_is_not(state: State) -> None:
+    state.submit("clip", "r1")
+    assert people.cancel_pending(state.db, state.seq("boat"))
+    assert not people.cancel_pending(state.db, state.seq("clip"))
+    assert (state.state("boat"), state.state("clip")) == (S.CANCELLED, S.QUEUED)
+
+
+def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    """Row 58."""
+    ways = ("pending", "sent", "queued", "fetching", "done", "failed")
+    with open_state(tmp_path, *map(job, ways)) as state:
+        state.begin("sent")
+        state.submit("queued", "r1")
+        state.submit("fetching", "r2")
+        state.deliver("fetching")
+        state.finish("done", "r3")
+        state.submit("failed", "r4")
+        state.fail("failed")
+        assert people.settle_dead_run(state.db) == 1
+        assert [state.state(one) for one in ways] == [
+            S.PENDING,
+            S.UNKNOWN,
+            S.QUEUED,
+            S.FETCHING,
+            S.DONE,
+            S.FAILED,
+        ]
+        assert "may have been charged" in state.one("SELECT error FROM job WHERE id = 'sent'")
+        assert people.settle_dead_run(state.db) == 0
