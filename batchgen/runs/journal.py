@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import FileSaved
+from batchgen.engine.events import FileSaved, JobMoved
 from batchgen.runs.lines import LineFile
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def _fields(event: Event) -> dict[str, JsonValue]:
     if isinstance(event, FileSaved):
         file = event.file
         return {"job_id": file.job_id, "path": file.path, "bytes": file.bytes}
+    if isinstance(event, JobMoved):
+        # By far the commonest: asdict would copy what is flat already.
+        return {name: getattr(event, name) for name in JobMoved.__slots__}
     return asdict(event)
 
 

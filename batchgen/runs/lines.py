@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Self
 
@@ -27,8 +28,12 @@ def end_torn_line(descriptor: int) -> None:
         write_all(descriptor, b"\n")
 
 
+FLUSH_AFTER = 0.2
+"""Seconds that a line waits at most for others, so that a busy run writes hundreds at once."""
+
+
 class LineFile:
-    """Appends lines; use with `with`.
+    """Appends lines; use with `with`, inside a loop.
 
     The first failure ends the writing, and is raised when the block ends: a log that cannot grow is
     no reason to let go of requests that are paid. `what` is its name in messages, `mode` who may
@@ -41,6 +46,7 @@ class LineFile:
         self._mode = mode
         self._descriptor = -1
         self._failure: OSError | None = None
+        self._waiting: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -55,15 +61,22 @@ class LineFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._flush()
         os.close(self._descriptor)
         if self._failure is not None and kind is None:
             raise disk_error(self._failure, self._path) from self._failure
 
     def append(self, line: str) -> None:
-        if self._failure is not None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
+        self._waiting.append(f"{line}\n")
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        if not lines or self._failure is not None:
             return
         try:
             # Lone surrogates become what they are in JSON.
-            write_all(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+            write_all(self._descriptor, "".join(lines).encode(errors="backslashreplace"))
         except OSError as exc:
             self._failure = exc

@@ -63,7 +63,7 @@ async def price_list(api: RunComfy, policy: Policy, models: Iterable[str]) -> Pr
     unknown = [model for model in models if prices.price(model, "{}") is None]
     if policy.budget is not None and unknown:
         raise InputError(
-            f"run.budget needs a price for {', '.join(unknown)}, and the vendor names none",
+            f"run.budget needs a price for {', '.join(unknown)}, and the vendor told none",
             next_step=f"add run.models.{unknown[0]}.price (USD for one request), or leave the"
             " budget out",
         )

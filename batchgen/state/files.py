@@ -25,7 +25,7 @@ _SAVED_TABLES = (
 )
 
 SAVED_FILES = (
-    f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES}"  # noqa: S608 - only our own words
+    f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES}"
     " WHERE file.verified_at IS NOT NULL ORDER BY file.job, file.attempt, file.position"
 )
 """Every verified file, in the order of metadata.jsonl when it is written anew."""
@@ -72,7 +72,7 @@ def verified(
         ),
     )
     saved = db.execute(
-        f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES} WHERE file.id = ?",  # noqa: S608 - our own words
+        f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES} WHERE file.id = ?",
         (file_id,),
     ).fetchone()
     (seq, left) = db.execute(

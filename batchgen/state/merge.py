@@ -129,11 +129,10 @@ def _difference(db: sqlite3.Connection) -> Difference:
     jobs = tuple(ChangedJob(job_id, state, bool(live)) for job_id, state, live in changed)
     (staged,) = db.execute("SELECT count(*) FROM incoming.incoming").fetchone()
     (known,) = db.execute(
-        "SELECT count(*) FROM job JOIN incoming.incoming USING (id)"  # noqa: S608 - our own words
-        f" WHERE {_ATTEMPTED}"
+        f"SELECT count(*) FROM job JOIN incoming.incoming USING (id) WHERE {_ATTEMPTED}"
     ).fetchone()
     (orphaned,) = db.execute(
-        f"SELECT count(*) FROM job WHERE {_ATTEMPTED}"  # noqa: S608 - only our own words
+        f"SELECT count(*) FROM job WHERE {_ATTEMPTED}"
         " AND id NOT IN (SELECT id FROM incoming.incoming)"
     ).fetchone()
     return Difference(staged - known, known, orphaned, jobs)
@@ -141,7 +140,7 @@ def _difference(db: sqlite3.Connection) -> Difference:
 
 def _forget_never_attempted(db: sqlite3.Connection) -> None:
     db.execute(
-        f"DELETE FROM job WHERE NOT {_ATTEMPTED} AND NOT EXISTS ("  # noqa: S608 - our own words
+        f"DELETE FROM job WHERE NOT {_ATTEMPTED} AND NOT EXISTS ("
         "SELECT 1 FROM incoming.incoming AS today WHERE today.id = job.id"
         " AND today.model = job.model AND today.body = job.body"
         " AND today.name = job.name AND today.tags = job.tags)"
@@ -150,7 +149,7 @@ def _forget_never_attempted(db: sqlite3.Connection) -> None:
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
     db.execute(
-        "UPDATE job SET model = today.model, body = today.body,"  # noqa: S608 - our own words
+        "UPDATE job SET model = today.model, body = today.body,"
         # What a person cancelled stays cancelled; a retry then sends the new input.
         " state = CASE state WHEN 'cancelled' THEN state ELSE 'pending' END,"
         " error_code = NULL, error = NULL FROM incoming.incoming AS today"
@@ -164,12 +163,12 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     due = f"SELECT job.seq {_CHANGED} AND {_ATTEMPTED} AND job.state NOT IN {_LIVE}"
     due += " AND NOT EXISTS (SELECT 1 FROM attempt WHERE job = job.seq AND outcome IS NULL)"
     db.execute(
-        "UPDATE attempt SET (model, body) ="  # noqa: S608 - only our own words
+        "UPDATE attempt SET (model, body) ="
         " (SELECT model, body FROM job WHERE seq = attempt.job)"
         f" WHERE body IS NULL AND attempt.job IN ({due})"
     )
     db.execute(
-        "UPDATE job SET body = today.body, model = today.model, state = 'pending',"  # noqa: S608
+        "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
         " failures = 0, error_code = NULL, error = NULL FROM incoming.incoming AS today"
         f" WHERE today.id = job.id AND job.seq IN ({due})"
     )

@@ -28,6 +28,10 @@ _MAY_COST = (
 )
 
 
+# A job that left the manifest is shown as long as something of it is under way or unknown.
+_SHOWN = "(listed = 1 OR state IN ('submitting', 'queued', 'running', 'fetching', 'unknown'))"
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which jobs a command is about: globs on ids and models, exact tags; empty means all.
@@ -62,14 +66,10 @@ def _any_of(condition: str, values: tuple[str, ...]) -> str:
 
 
 def counts(db: sqlite3.Connection) -> Counts:
-    """Jobs by model and state; the index alone answers it.
-
-    A job that left the manifest counts as long as something of it is under way or unknown.
-    """
+    """Jobs by model and state; the index alone answers it."""
     table: dict[str, dict[JobState, int]] = {}
     for state, model, count in db.execute(
-        "SELECT state, model, count(*) FROM job WHERE listed = 1 OR state IN"
-        " ('submitting', 'queued', 'running', 'fetching', 'unknown') GROUP BY state, model"
+        f"SELECT state, model, count(*) FROM job WHERE {_SHOWN} GROUP BY state, model"
     ):
         table.setdefault(model, {})[JobState(state)] = count
     return table
@@ -87,7 +87,7 @@ def pending_page(
     """The next pending jobs of a model, in the manifest's order, after the one numbered `after`."""
     condition, values = selection.where()
     rows = db.execute(
-        "SELECT seq, id, model, body, failures FROM job"  # noqa: S608 - only our own words
+        "SELECT seq, id, model, body, failures FROM job"
         f" WHERE state = 'pending' AND model = ? AND listed = 1 AND seq > ? AND {condition}"
         " ORDER BY seq LIMIT ?",
         (model, after, *values, limit),
@@ -108,7 +108,7 @@ def nth_pending(db: sqlite3.Connection, selection: Selection, count: int) -> int
     """The number of the last of the first `count` selected pending jobs; 0 where there is none."""
     condition, values = selection.where()
     (seq,) = db.execute(
-        "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM job"  # noqa: S608 - only our own words
+        "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM job"
         f" WHERE state = 'pending' AND listed = 1 AND {condition} ORDER BY seq LIMIT ?)",
         (*values, count),
     ).fetchone()
@@ -159,8 +159,7 @@ def select_jobs(
     condition, values = selection.where()
     marks = ", ".join("?" * len(states))
     return db.execute(
-        f"SELECT seq, id, model FROM job WHERE state IN ({marks}) AND {condition}"  # noqa: S608
-        " ORDER BY seq",
+        f"SELECT seq, id, model FROM job WHERE state IN ({marks}) AND {condition} ORDER BY seq",
         (*(state.value for state in states), *values),
     ).fetchall()
 
@@ -179,7 +178,7 @@ def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:
 
 def money(db: sqlite3.Connection) -> Money:
     spent, reserved, unpriced = db.execute(
-        "SELECT total(cost),"  # noqa: S608 - only our own words
+        "SELECT total(cost),"
         f" total(CASE WHEN cost IS NULL AND {_MAY_COST} THEN price END),"
         f" count(CASE WHEN cost IS NULL AND price IS NULL AND {_MAY_COST} THEN 1 END)"
         " FROM attempt"
@@ -197,7 +196,7 @@ def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
     jobs = db.execute(
         "SELECT seq, id, model, state, attempts, (SELECT request_id FROM attempt"
         " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1),"
-        " job.error_code, job.error FROM job ORDER BY seq"
+        f" job.error_code, job.error FROM job WHERE {_SHOWN} ORDER BY seq"
     )
     files = groupby(
         db.execute(SAVED_FILES.replace("SELECT ", "SELECT file.job, ", 1)), key=lambda row: row[0]
@@ -205,6 +204,8 @@ def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
     next_files = next(files, None)
     for seq, job_id, model, state, attempts, request_id, code, error in jobs:
         saved: tuple[SavedFile, ...] = ()
+        while next_files is not None and next_files[0] < seq:
+            next_files = next(files, None)  # of a job that is not shown
         if next_files is not None and next_files[0] == seq:
             saved = tuple(SavedFile(*row[1:]) for row in next_files[1])
             next_files = next(files, None)
@@ -215,7 +216,7 @@ def failures(db: sqlite3.Connection, limit: int) -> list[FailureCause]:
     """Why jobs are not done, the commonest causes first."""
     rows = db.execute(
         "SELECT state, error_code, count(*), min(error), min(id) FROM job"
-        " WHERE error_code IS NOT NULL AND state != 'done' AND (listed = 1 OR state = 'unknown')"
+        f" WHERE error_code IS NOT NULL AND state != 'done' AND {_SHOWN}"
         " GROUP BY state, error_code ORDER BY count(*) DESC, state, error_code LIMIT ?",
         (limit,),
     )

@@ -71,7 +71,7 @@ def move(
     """One legal step of a job; False where the table of jobs.LEGAL does not allow it."""
     return (
         db.execute(
-            "UPDATE job SET state = ?, error_code = ?, error = ?"  # noqa: S608 - only our own words
+            "UPDATE job SET state = ?, error_code = ?, error = ?"
             f" WHERE seq = ? AND state IN {_SOURCES[to]}",
             (to.value, code, reason, seq),
         ).rowcount

@@ -50,7 +50,7 @@ def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
     ]
 
 
-def test_a_line_says_all_that_a_loader_wants(place: Place) -> None:
+async def test_a_line_says_all_that_a_loader_wants(place: Place) -> None:
     (saved,) = finish(place, "boat")
     with MetadataFile(place.folder.metadata) as metadata:
         metadata.hear(MOVED)
@@ -109,7 +109,7 @@ def test_metadata_that_cannot_be_written_are_refused_before_the_run(place: Place
         catch_up(place.folder.metadata, place.db)
 
 
-def test_the_log_has_a_json_line_an_event_and_no_empty_field(place: Place) -> None:
+async def test_the_log_has_a_json_line_an_event_and_no_empty_field(place: Place) -> None:
     pause = Pause(PauseReason.BUDGET, "enough", "raise it")
     with Journal(place.folder.log, lambda: 0.0) as journal:
         journal.hear(MOVED)
@@ -147,7 +147,7 @@ def test_the_log_has_a_json_line_an_event_and_no_empty_field(place: Place) -> No
     assert ended == at | {"event": "RunEnded", "exit_code": 0}
 
 
-def test_the_log_grows_from_run_to_run_and_only_its_owner_reads_it(place: Place) -> None:
+async def test_the_log_grows_from_run_to_run_and_only_its_owner_reads_it(place: Place) -> None:
     place.folder.log.write_bytes(b'{"torn": ')
     place.folder.log.chmod(0o600)
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_a_log_that_cannot_be_opened_is_refused_before_the_run(place: Place) -> 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(place: Place) -> None:
+async def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(place: Place) -> None:
     """Row 50: requests that are paid go on although the log cannot grow."""
     place.folder.log.symlink_to("/dev/full")
     journal = Journal(place.folder.log, lambda: 0.0)
@@ -178,7 +178,7 @@ def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(place: Pl
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_log_that_cannot_grow_does_not_hide_what_ended_the_run(place: Place) -> None:
+async def test_a_log_that_cannot_grow_does_not_hide_what_ended_the_run(place: Place) -> None:
     place.folder.log.symlink_to("/dev/full")
     journal = Journal(place.folder.log, lambda: 0.0)
     journal.__enter__()
