@@ -5,6 +5,7 @@ pending.py     the pending jobs of one model, read a page at a time
 limits.py      how many at once, how fast, and slower after a 429: arithmetic
 turns.py       which model starts its next job: pure
 submitting.py  one job: intent, submit, answer, each durable before the next
+wire.py        owner of the POSTs: what is on its way is recorded, however the run ends
 following.py   one request: asked until it ends
 fetching.py    results: a pool of downloads of its own
 verdicts.py    what to do after an answer: pure

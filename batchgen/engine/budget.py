@@ -37,6 +37,10 @@ class Budget:
         """Nothing was charged."""
         self.committed -= self._reserved.pop(seq, 0.0)
 
+    def hold(self, seq: int) -> None:
+        """Nobody knows what was charged: the price stays committed."""
+        self._reserved.pop(seq, None)
+
     def take_over(self, seq: int, price: float | None) -> None:
         """A request of an earlier run that is still open: `committed` has its price already."""
         self._reserved[seq] = price or 0.0

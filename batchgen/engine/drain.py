@@ -14,7 +14,8 @@ class Drain:
 
     def __init__(self) -> None:
         self.requested = False
-        self._scopes: set[DrainScope] = set()
+        # In the order of their coming: chance would make two equal runs differ.
+        self._scopes: dict[DrainScope, None] = {}
 
     def request(self) -> None:
         self.requested = True
@@ -32,23 +33,32 @@ class DrainScope:
     the end of the scope, unless someone else cancelled the task as well.
     """
 
-    def __init__(self, drain: Drain, scopes: set[DrainScope]) -> None:
+    def __init__(self, drain: Drain, scopes: dict[DrainScope, None]) -> None:
         self.interrupted = False
         self._drain = drain
         self._scopes = scopes
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
+        self._later: asyncio.Handle | None = None
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         assert self._task is not None, "a drain scope is used inside a task"
         self._cancelling = self._task.cancelling()
-        self._scopes.add(self)
+        self._scopes[self] = None
         if self._drain.requested:
             self.interrupt()
         return self
 
     def interrupt(self) -> None:
+        if self._task is not asyncio.current_task():
+            self._cancel()
+        elif self._later is None:
+            # Before Python 3.13 uncancel() does not take back a cancel() that was not delivered
+            # yet: it would strike after the scope. So the task is cancelled once it waits.
+            self._later = asyncio.get_running_loop().call_soon(self._cancel)
+
+    def _cancel(self) -> None:
         assert self._task is not None
         if not self.interrupted:
             self.interrupted = True
@@ -61,7 +71,9 @@ class DrainScope:
         trace: TracebackType | None,
     ) -> bool:
         assert self._task is not None
-        self._scopes.discard(self)
+        self._scopes.pop(self, None)
+        if self._later is not None:
+            self._later.cancel()
         if not self.interrupted:
             return False
         ours_alone = self._task.uncancel() <= self._cancelling

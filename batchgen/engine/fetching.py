@@ -16,6 +16,8 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Missing, Refused, Succeeded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from batchgen.downloads.outcomes import Fetched
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Doors
@@ -30,20 +32,18 @@ class Fetcher:
         self._control = control
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self._tries: dict[int, int] = {}
+        self._given_up: set[int] = set()
         self._left = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
         self._disk_failed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is left to download."""
+        return self._left > 0
 
     def add(self, seq: int) -> None:
         self._left += 1
-        self._empty.clear()
         self._queue.put_nowait(seq)
-
-    async def finished(self) -> None:
-        """Wait until nothing is left to download, or a stop was asked for."""
-        with self._control.drain.scope():
-            await self._empty.wait()
 
     async def work(self) -> None:
         """One place of the pool. Ends when a stop is asked for, after the download at hand."""
@@ -56,26 +56,29 @@ class Fetcher:
 
     async def _fetch_job(self, seq: int) -> None:
         job = await self._doors.store.files_to_fetch(seq)
-        again: float | None = None
-        for file in job.files if job else ():
-            assert job is not None
-            wait = await self._fetch_file(job, file)
-            if wait is not None:
-                again = wait if again is None else max(again, wait)
-        if again is None:
-            self._done()
-        else:
+        if job is None:
+            self._done(())
+            return
+        waits = [
+            wait for file in job.files if (wait := await self._fetch_file(job, file)) is not None
+        ]
+        if waits:
             # The place in the pool is for others meanwhile.
-            asyncio.get_running_loop().call_later(again, self._queue.put_nowait, seq)
+            asyncio.get_running_loop().call_later(max(waits), self._queue.put_nowait, seq)
+        else:
+            self._done(job.files)
 
-    def _done(self) -> None:
+    def _done(self, files: Iterable[ResultFile]) -> None:
+        for file in files:
+            self._tries.pop(file.id, None)
+            self._given_up.discard(file.id)
         self._left -= 1
         if not self._left:
-            self._empty.set()
+            self._control.wake.set()
 
     async def _fetch_file(self, job: FetchJob, file: ResultFile) -> float | None:
         """Try one file once. Returns the seconds after which to try again, None for never."""
-        if self._disk_failed:
+        if self._disk_failed or file.id in self._given_up:
             return None
         try:
             outcome = await self._doors.files.fetch(file.url, file.name)
@@ -104,7 +107,7 @@ class Fetcher:
             self._tell(job, JobState.DONE)
 
     async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
-        self._tries.pop(file.id, None)
+        self._given_up.add(file.id)
         await self._doors.store.trouble(job.seq, code, reason)
         self._tell(job, JobState.FETCHING, code, reason)
 

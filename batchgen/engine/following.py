@@ -173,21 +173,23 @@ class Follower:
 
     async def _deliver(self, watch: _Watch, delivery: Deliver) -> FollowEnd:
         request = watch.request
-        self._budget.settle(request.seq, delivery.cost)
         if not await self._doors.store.delivered(
             request, delivery.urls, delivery.cost, delivery.raw
         ):
+            self._budget.hold(request.seq)
             return FollowEnd.OVER
+        self._budget.settle(request.seq, delivery.cost)
         self.expectations.learn(request.model, watch.age())
         self._tell(watch, JobState.FETCHING, cost=delivery.cost)
         return FollowEnd.DELIVERED
 
     async def _end(self, watch: _Watch, ending: Ending) -> FollowEnd:
         request = watch.request
+        if not await self._doors.store.ended(request, ending):
+            self._budget.hold(request.seq)
+            return FollowEnd.OVER
         cancelled_free = ending.state is JobState.CANCELLED and ending.cost is None
         self._budget.settle(request.seq, 0.0 if cancelled_free else ending.cost)
-        if not await self._doors.store.ended(request, ending):
-            return FollowEnd.OVER
         self._tell(watch, ending.state, ending.code, ending.reason, ending.cost)
         if not ending.again:
             return FollowEnd.OVER
@@ -207,6 +209,7 @@ class Follower:
         last_look = self._judge(watch, await self._doors.api.result(request.request_id))
         if isinstance(last_look, Deliver | End):
             return await self._act(watch, last_look) or FollowEnd.OVER
+        self._budget.hold(request.seq)
         words = f"{reason}; the next run asks for its result again, without paying again"
         if await self._doors.store.timed_out(request.seq, words):
             self._tell(watch, JobState.FAILED, "timeout", words)

@@ -22,6 +22,7 @@ class PendingQueue:
         self._store = store
         self._jobs: deque[PendingJob] = deque()
         self._after = 0
+        self._ahead: set[int] = set()
         self._exhausted = False
 
     def __bool__(self) -> bool:
@@ -31,7 +32,12 @@ class PendingQueue:
         return self._jobs.popleft()
 
     def put_back(self, job: PendingJob) -> None:
+        """A job that was here already is not queued twice, nor read from a later page again."""
+        if any(job.seq == other.seq for other in self._jobs):
+            return
         self._jobs.appendleft(job)
+        if job.seq > self._after:
+            self._ahead.add(job.seq)
 
     def clear(self) -> None:
         self._jobs.clear()
@@ -39,10 +45,10 @@ class PendingQueue:
 
     async def refill(self) -> None:
         """Read the next page where nothing is left of the last one."""
-        if self._jobs or self._exhausted:
-            return
-        page = await self._store.pending_page(self.model, self._selection, self._after, PAGE)
-        self._jobs.extend(page)
-        self._exhausted = len(page) < PAGE
-        if page:
-            self._after = page[-1].seq
+        while not (self._jobs or self._exhausted):
+            page = await self._store.pending_page(self.model, self._selection, self._after, PAGE)
+            self._exhausted = len(page) < PAGE
+            if page:
+                self._after = page[-1].seq
+            self._jobs.extend(job for job in page if job.seq not in self._ahead)
+            self._ahead = {seq for seq in self._ahead if seq > self._after}

@@ -30,4 +30,4 @@ def next_poll(age: float, expected: float | None, dice: Random) -> float:
         return min(LONGEST_FIRST, max(SHORTEST, EARLY * expected - age))
     growth = GROWTH if expected is None else GROWTH_WHEN_EXPECTED
     gap = min(LONGEST, max(SHORTEST, growth * age))
-    return gap * dice.uniform(1 - JITTER, 1 + JITTER)
+    return max(SHORTEST, gap * dice.uniform(1 - JITTER, 1 + JITTER))

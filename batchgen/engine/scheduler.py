@@ -17,6 +17,7 @@ from batchgen.engine.pending import PendingQueue
 from batchgen.engine.submitting import Again, Submitted, Submitter
 from batchgen.engine.trouble import Lane, Trouble
 from batchgen.engine.turns import Start, next_turn
+from batchgen.engine.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest, PendingJob
-
-LAST_ANSWERS = 10.0
-"""Seconds that answers on the wire are still given when the run is torn down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,7 @@ class Scheduler:
         self._tracks: dict[str, _Track] = {}
         self._active = 0
         self._last = -1
+        self._at_work = False
         self._jobs: asyncio.TaskGroup
         self._submitter: Submitter
 
@@ -78,29 +77,27 @@ class Scheduler:
         for model in models:
             await self._open_track(model)
         self._budget.committed = (await self._doors.store.money()).committed
-        async with self._open_wire() as self._submitter, asyncio.TaskGroup() as self._jobs:
-            pool = [
-                self._jobs.create_task(self._fetcher.work(), name=f"download {number}")
-                for number in range(self._policy.downloads)
-            ]
-            await self._take_up()
-            await self._dispatch()
-            await self._settle()
-            await self._fetcher.finished()
-            if not self._control.drain.requested:
-                for worker in pool:
-                    worker.cancel()
+        try:
+            async with self._open_wire(), asyncio.TaskGroup() as self._jobs:
+                await self._work()
+        finally:
+            self._control.tell()
         return RunEnd(self._control.paused, self._control.drain.requested)
 
     def drain(self) -> None:
         """Submit and ask no more; downloads at hand end, requests stay with the vendor."""
         if not self._control.drain.requested:
-            self._control.emit(Draining(self._active))
             self._control.drain.request()
             self._control.wake.set()
+            self._control.emit(Draining(self._active))
 
     async def look_again(self, seq: int) -> None:
-        """A person decided about this job: it may be pending, or have a request to follow."""
+        """A person decided about this job: it may be pending, or have a request to follow.
+
+        Once the run is ending, that is left to the next one.
+        """
+        if not self._at_work:
+            return
         if job := await self._doors.store.pending_job(seq):
             (await self._open_track(job.model)).jobs.put_back(job)
             self._control.wake.set()
@@ -114,19 +111,31 @@ class Scheduler:
             self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
 
     @asynccontextmanager
-    async def _open_wire(self) -> AsyncIterator[Submitter]:
-        """Owns the POSTs. However the run ends, an answer that is on its way is recorded."""
-        async with asyncio.TaskGroup() as group:
-            submitter = Submitter(
-                self._doors, self._policy, self._control, self._trouble, self._budget, group
+    async def _open_wire(self) -> AsyncIterator[None]:
+        async with Wire() as wire:
+            self._submitter = Submitter(
+                self._doors, self._policy, self._control, self._trouble, self._budget, wire
             )
-            try:
-                yield submitter
-            finally:
-                if submitter.posts:
-                    await asyncio.wait(submitter.posts, timeout=LAST_ANSWERS)
-                for post in submitter.posts:
-                    post.cancel()
+            yield
+
+    async def _work(self) -> None:
+        teller = self._jobs.create_task(self._control.keep_telling(), name="events")
+        pool = [
+            self._jobs.create_task(self._fetcher.work(), name=f"download {number}")
+            for number in range(self._policy.downloads)
+        ]
+        self._at_work = True
+        try:
+            await self._take_up()
+            await self._dispatch()
+            await self._settle()
+        finally:
+            self._at_work = False
+        if not self._control.drain.requested:
+            for worker in pool:
+                worker.cancel()
+        await asyncio.wait(pool)
+        teller.cancel()
 
     async def _open_track(self, model: str) -> _Track:
         if model not in self._tracks:
@@ -154,7 +163,7 @@ class Scheduler:
             if isinstance(turn, Start):
                 self._last = turn.lane
                 await self._start(tracks[turn.lane], now)
-            elif self._active or turn.until is not None:
+            elif self._busy or turn.until is not None:
                 await self._wait_for_change(turn.until)
             else:
                 return
@@ -209,23 +218,25 @@ class Scheduler:
     ) -> None:
         async with self._place(permit):
             submission = await self._submitter.submit(job, track.lane, price)
+            again = isinstance(submission, Again)
             if isinstance(submission, Submitted):
-                await self._follow(track, submission.request)
-            elif isinstance(submission, Again):
+                again = await self._follow(submission.request)
+            if again:
                 await self._requeue(track, job.seq)
+            else:
+                self._submitter.forget(job.seq)
 
     async def _carry_on(self, track: _Track, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            await self._follow(track, request)
-
-    async def _follow(self, track: _Track, request: LiveRequest) -> None:
-        match await self._follower.follow(request):
-            case FollowEnd.DELIVERED:
-                self._fetcher.add(request.seq)
-            case FollowEnd.PENDING_AGAIN:
+            if await self._follow(request):
                 await self._requeue(track, request.seq)
-            case FollowEnd.OVER | FollowEnd.LET_GO:
-                pass
+
+    async def _follow(self, request: LiveRequest) -> bool:
+        """Follow a request to its end; True where its job is pending again."""
+        end = await self._follower.follow(request)
+        if end is FollowEnd.DELIVERED:
+            self._fetcher.add(request.seq)
+        return end is FollowEnd.PENDING_AGAIN
 
     async def _requeue(self, track: _Track, seq: int) -> None:
         if job := await self._doors.store.pending_job(seq):
@@ -247,7 +258,15 @@ class Scheduler:
                 await self._control.wake.wait()
         self._control.wake.clear()
 
+    @property
+    def _busy(self) -> bool:
+        """Whether something is under way that may make work: a person may look again meanwhile."""
+        return self._active > 0 or self._fetcher.busy
+
     async def _settle(self) -> None:
-        """Wait until no job is under way."""
-        while self._active:
+        """Wait until no job is under way, and nothing is left to download.
+
+        After a drain the downloads at hand are the pool's own end to wait for.
+        """
+        while self._active or (self._fetcher.busy and not self._control.drain.requested):
             await self._wait_for_change(None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.doors import Doors, Receipt
 from batchgen.engine.events import JobMoved, ModelRefused, Noted
 from batchgen.engine.verdicts import pause_for
+from batchgen.engine.wire import LAST_ANSWERS
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from batchgen.engine.control import Control
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.trouble import Lane, Trouble
+    from batchgen.engine.wire import Wire
 
 NO_ANSWER = "no answer to the submit in time; it may have been charged"
 
@@ -53,8 +55,19 @@ class Over:
 Submission = Submitted | Again | Over
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One submit under way. `state` is where its job stands: an answer may come late."""
+
+    job: PendingJob
+    number: int
+    lane: Lane
+    price: float | None
+    state: JobState = JobState.PENDING
+
+
 class Submitter:
-    """Sends jobs. `wire` owns the POSTs, so that no end of a job's task can cut one off."""
+    """Sends jobs. `wire` owns the exchanges, so that no end of a job's task can cut one off."""
 
     def __init__(
         self,
@@ -63,7 +76,7 @@ class Submitter:
         control: Control,
         trouble: Trouble,
         budget: Budget,
-        wire: asyncio.TaskGroup,
+        wire: Wire,
     ) -> None:
         self._doors = doors
         self._policy = policy
@@ -72,137 +85,136 @@ class Submitter:
         self._wire = wire
         self._trouble = trouble
         self._resubmits: dict[int, int] = {}
-        self.posts: set[asyncio.Task[Submission]] = set()
 
     async def submit(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
         """Carry a job from pending to an accepted request, as far as it goes.
 
         Holds a permit and a reserved price, both the caller's.
         """
+        exchange = self._wire.send(self._exchange(job, lane, price), f"submit {job.id}")
+        await asyncio.wait({exchange})
+        return exchange.result()
+
+    def forget(self, seq: int) -> None:
+        """Nothing more happens to the job in this run, unless a person asks for it."""
+        self._resubmits.pop(seq, None)
+
+    async def _exchange(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
         number = await self._doors.store.begin_attempt(job, price)
         if number is None:
             self._budget.release(job.seq)
             return Over()
-        self._tell(job, JobState.PENDING, JobState.SUBMITTING)
-        if not self._control.submitting:
-            return await self._turn_back(job, number, "halted", "the run stopped before the POST")
-        post = self._wire.create_task(
-            self._exchange(job, number, lane, price), name=f"submit {job.id}"
-        )
-        self.posts.add(post)
-        post.add_done_callback(self.posts.discard)
+        attempt = _Attempt(job, number, lane, price)
+        self._tell(attempt, JobState.SUBMITTING)
+        if self._wire.closing or not self._control.submitting:
+            return await self._turn_back(attempt, "halted", "the run stopped before the POST")
+        post = self._wire.send(self._doors.api.submit(job.model, job.body), f"POST {job.id}")
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
+        if not post.done():
+            await self._hold(attempt, Unclear(NO_ANSWER))
+            await self._wait_for_late_answer(post)
         if post.done():
-            return post.result()
-        await self._hold(job, number, Unclear(NO_ANSWER))
-        return await self._wait_for_late_answer(job, post)
+            return await self._record(attempt, post.result())
+        post.cancel()
+        return await self._after_unknown(attempt)
 
-    async def _wait_for_late_answer(
-        self, job: PendingJob, post: asyncio.Task[Submission]
-    ) -> Submission:
+    async def _wait_for_late_answer(self, post: asyncio.Task[SubmitOutcome]) -> None:
         with self._control.drain.scope() as scope:
             await asyncio.wait({post}, timeout=self._policy.late_deadline)
-        if post.done():
-            return post.result()
         if scope.interrupted:
-            return Over()
-        post.cancel()
-        return await self._after_unknown(job)
+            await asyncio.wait({post}, timeout=LAST_ANSWERS)
 
-    async def _exchange(
-        self, job: PendingJob, number: int, lane: Lane, price: float | None
-    ) -> Submission:
-        outcome = await self._doors.api.submit(job.model, job.body)
-        self._note_contact(outcome, lane)
+    async def _record(self, attempt: _Attempt, outcome: SubmitOutcome) -> Submission:
+        self._note_contact(outcome, attempt.lane)
         match outcome:
             case Accepted(request_id, raw):
-                return await self._accepted(job, number, price, request_id, raw)
+                return await self._accepted(attempt, request_id, raw)
             case NotSent(reason):
-                return await self._turn_back(job, number, "not_sent", reason)
+                return await self._turn_back(attempt, "not_sent", reason)
             case Throttled(_, reason):
-                return await self._turn_back(job, number, "throttled", reason)
+                return await self._turn_back(attempt, "throttled", reason)
             case Halted(cause, reason):
                 self._control.pause(
                     pause_for(cause, reason, lets_go=cause is PauseCause.TOKEN_REFUSED)
                 )
-                return await self._turn_back(job, number, "halted", reason)
+                return await self._turn_back(attempt, "halted", reason)
             case Refused():
-                return await self._refused(job, number, lane, outcome)
+                return await self._refused(attempt, outcome)
             case Unclear():
-                await self._hold(job, number, outcome)
-                return await self._after_unknown(job)
+                await self._hold(attempt, outcome)
+                return await self._after_unknown(attempt)
 
-    async def _accepted(
-        self, job: PendingJob, number: int, price: float | None, request_id: str, raw: str
-    ) -> Submission:
+    async def _accepted(self, attempt: _Attempt, request_id: str, raw: str) -> Submission:
+        job, number = attempt.job, attempt.number
         try:
             acceptance = await self._doors.store.accepted(job.seq, number, request_id, raw)
         except BatchgenError:
             # The state failed at the worst moment: the request is paid, so its id goes elsewhere.
             self._doors.receipts.keep(Receipt(job.id, number, request_id))
             raise
+        if acceptance.queued:
+            self._tell(attempt, JobState.QUEUED, request_id=request_id)
+            return Submitted(self._live(attempt, request_id))
+        self._budget.hold(job.seq)
         if acceptance.twin is not None:
             words = f"request {request_id} was also given to {acceptance.twin}; both are held"
-            self._tell(job, JobState.SUBMITTING, JobState.UNKNOWN, "duplicate_request", words)
+            self._tell(attempt, JobState.UNKNOWN, "duplicate_request", words)
             self._trouble.unknown()
-        if not acceptance.queued:
-            self._control.emit(Noted(f"request {request_id} is not followed", job.id))
-            return Over()
-        request = LiveRequest(
+        self._control.emit(Noted(f"request {request_id} is not followed", job.id))
+        return Over()
+
+    def _live(self, attempt: _Attempt, request_id: str) -> LiveRequest:
+        job = attempt.job
+        return LiveRequest(
             seq=job.seq,
             id=job.id,
             model=job.model,
             body=job.body,
             failures=job.failures,
             state=JobState.QUEUED,
-            attempt=number,
+            attempt=attempt.number,
             request_id=request_id,
             accepted_at=self._doors.store.now(),
-            price=price,
+            price=attempt.price,
         )
-        self._control.emit(
-            JobMoved(job.id, job.model, JobState.SUBMITTING, JobState.QUEUED, request_id)
-        )
-        return Submitted(request)
 
-    async def _turn_back(
-        self, job: PendingJob, number: int, outcome: str, reason: str
-    ) -> Submission:
-        moved = await self._doors.store.turn_back(job.seq, number, outcome, reason)
-        self._budget.release(job.seq)
-        if not moved:
+    async def _turn_back(self, attempt: _Attempt, outcome: str, reason: str) -> Submission:
+        seq = attempt.job.seq
+        if not await self._doors.store.turn_back(seq, attempt.number, outcome, reason):
             return Over()
-        self._tell(job, JobState.SUBMITTING, JobState.PENDING, outcome, reason)
+        self._budget.release(seq)
+        self._tell(attempt, JobState.PENDING, outcome, reason)
         return Again()
 
-    async def _refused(
-        self, job: PendingJob, number: int, lane: Lane, refusal: Refused
-    ) -> Submission:
-        await self._doors.store.refused(job.seq, number, refusal.code, refusal.reason)
-        self._budget.release(job.seq)
-        self._tell(job, JobState.SUBMITTING, JobState.FAILED, refusal.code, refusal.reason)
+    async def _refused(self, attempt: _Attempt, refusal: Refused) -> Submission:
+        store, job, lane = self._doors.store, attempt.job, attempt.lane
+        if await store.refused(job.seq, attempt.number, refusal.code, refusal.reason):
+            self._budget.release(job.seq)
+            self._tell(attempt, JobState.FAILED, refusal.code, refusal.reason)
         if refusal.scope is Scope.MODEL and not lane.refused:
             lane.refused = True
-            count = await self._doors.store.refuse_model(job.model, refusal.code, refusal.reason)
+            count = await store.refuse_model(job.model, refusal.code, refusal.reason)
             self._control.emit(ModelRefused(job.model, count, refusal.code, refusal.reason))
         return Over()
 
-    async def _hold(self, job: PendingJob, number: int, unclear: Unclear) -> None:
+    async def _hold(self, attempt: _Attempt, unclear: Unclear) -> None:
         if await self._doors.store.unclear(
-            job.seq, number, "no_answer", unclear.reason, unclear.raw
+            attempt.job.seq, attempt.number, "no_answer", unclear.reason, unclear.raw
         ):
-            self._tell(job, JobState.SUBMITTING, JobState.UNKNOWN, "no_answer", unclear.reason)
+            self._tell(attempt, JobState.UNKNOWN, "no_answer", unclear.reason)
             self._trouble.unknown()
 
-    async def _after_unknown(self, job: PendingJob) -> Submission:
+    async def _after_unknown(self, attempt: _Attempt) -> Submission:
         """A person decides; or `on_unknown: resubmit` does, and even then not often."""
-        used = self._resubmits.get(job.seq, 0)
+        seq = attempt.job.seq
+        self._budget.hold(seq)
+        used = self._resubmits.get(seq, 0)
         if used >= self._policy.resubmits:
             return Over()
-        if await self._doors.store.resubmit_unknown(job.seq) is not None:
+        if await self._doors.store.resubmit_unknown(seq) is not None:
             return Over()
-        self._resubmits[job.seq] = used + 1
-        self._tell(job, JobState.UNKNOWN, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
+        self._resubmits[seq] = used + 1
+        self._tell(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
         return Again()
 
     def _note_contact(self, outcome: SubmitOutcome, lane: Lane) -> None:
@@ -223,10 +235,14 @@ class Submitter:
 
     def _tell(
         self,
-        job: PendingJob,
-        before: JobState,
+        attempt: _Attempt,
         state: JobState,
         code: str | None = None,
         reason: str | None = None,
+        request_id: str | None = None,
     ) -> None:
-        self._control.emit(JobMoved(job.id, job.model, before, state, code=code, reason=reason))
+        job = attempt.job
+        self._control.emit(
+            JobMoved(job.id, job.model, attempt.state, state, request_id, code, reason)
+        )
+        attempt.state = state

@@ -67,11 +67,11 @@ class Trouble:
         self.contact()
         now = _loop_time()
         if lane.gate.is_shut(now):
+            lane.gate.shut(now, retry_after or 0.0)
             return
         tripped = lane.throttles.trips()
-        seconds = retry_after
-        if seconds is None:
-            seconds = delay(lane.throttles.in_a_row, self._dice)
+        # "Retry-After: 0" is no leave to storm: then the wait is ours to choose.
+        seconds = retry_after or delay(lane.throttles.in_a_row, self._dice)
         lane.gate.halve()
         lane.gate.shut(now, seconds)
         self._control.emit(Slowed(lane.model, seconds))

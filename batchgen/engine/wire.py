@@ -1,0 +1,60 @@
+"""The wire: owner of the POSTs. However a run ends, an answer that is on its way is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+    from typing import Any
+
+T = TypeVar("T")
+
+LAST_ANSWERS = 10.0
+"""Seconds that answers on the wire are still given when the run is torn down."""
+
+
+class Wire:
+    """Like a TaskGroup, but one that fails does not end the others: each may bring a paid job's id.
+
+    `closing` is set when the block is left, however it is left: nothing new is sent from then on.
+    """
+
+    def __init__(self) -> None:
+        self.closing = False
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def send(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+        return task
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raises an ExceptionGroup where a last answer could not be recorded."""
+        self.closing = True
+        failures = await self._last_answers()
+        if failures:
+            earlier = [error] if isinstance(error, Exception) else []
+            raise ExceptionGroup("last answers could not be recorded", [*earlier, *failures])
+
+    async def _last_answers(self) -> list[Exception]:
+        tasks = tuple(self._tasks)
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=LAST_ANSWERS)
+        finally:
+            for task in tasks:
+                task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        return [end for end in dict.fromkeys(ends) if isinstance(end, Exception)]

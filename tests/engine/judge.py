@@ -1,0 +1,120 @@
+"""Reads only the vendor's ledger, what the vendor saw, and the state. Never asks the engine."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Draining, Paused
+from batchgen.engine.scheduler import RunEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulated_vendor import Request
+    from simulation import Process, World
+
+SETTLED = {"done", "failed", "cancelled", "lost", "unknown"}
+ROUNDING = 1e-6
+
+
+def judge(world: World) -> None:
+    """Promises 1 and 2, the limits, and that everything came to an end."""
+    assert set(world.states().values()) <= SETTLED, Counter(world.states().values())
+    no_job_is_charged_too_often(world)
+    every_charge_is_in_the_state(world)
+    the_limits_are_kept(world)
+    for process in world.lives:
+        nothing_is_sent_after_a_stop(process)
+        if process.end == RunEnd(pause=None, drained=False):
+            nothing_is_left_in_memory(process)
+
+
+def no_job_is_charged_too_often(world: World) -> None:
+    """Once, and once more where the vendor failed it or an unknown outcome may be repeated."""
+    by_job: dict[str, list[Request]] = defaultdict(list)
+    for request in world.vendor.ledger.values():
+        by_job[request.job].append(request)
+    repeats = Counter(
+        dict(
+            world.query(
+                "SELECT id, total(outcome IS 'resubmitted') FROM attempt JOIN job ON seq = job"
+                " GROUP BY seq"
+            )
+        )
+    )
+    for job, requests in by_job.items():
+        ended_badly = sum(
+            request.course.end.value == "failed" or request.cancelled_at <= request.ends
+            for request in requests
+        )
+        assert len(requests) <= 1 + repeats[job] + min(ended_badly, world.policy.retries), job
+        assert repeats[job] <= world.policy.resubmits * len(world.lives), job
+
+
+def every_charge_is_in_the_state(world: World) -> None:
+    """With its request id and an end, or as an outcome that a person knows to be unknown."""
+    known = {
+        request_id: (outcome, state, code)
+        for request_id, outcome, state, code in world.query(
+            "SELECT request_id, outcome, state, job.error_code FROM attempt JOIN job ON seq = job"
+            " WHERE request_id IS NOT NULL"
+        )
+    }
+    unnamed = Counter(
+        job
+        for (job,) in world.query(
+            "SELECT id FROM attempt JOIN job ON seq = job WHERE request_id IS NULL"
+            " AND (outcome = 'resubmitted' OR (outcome IS NULL AND state = 'unknown'))"
+        )
+    )
+    missing = Counter(
+        request.job for request in world.vendor.ledger.values() if request.id not in known
+    )
+    assert missing <= unnamed
+    for outcome, state, code in known.values():
+        if outcome is None:
+            assert (state, code) in {("failed", "timeout"), ("unknown", "duplicate_request")}
+        if outcome == "succeeded":
+            assert state == "done" or code == "duplicate_request"
+
+
+def the_limits_are_kept(world: World) -> None:
+    policy, peak = world.policy, world.vendor.peak
+    assert peak["all"] <= policy.concurrency
+    for model, lane in policy.lanes.items():
+        assert peak[model] <= lane.limit
+    for process in world.lives:
+        apart([at for at, _ in process.line.posted], policy.interval)
+        for model, lane in policy.lanes.items():
+            apart([at for at, one in process.line.posted if one == model], lane.interval)
+
+
+def apart(times: list[float], interval: float) -> None:
+    gaps = (later - earlier for earlier, later in itertools.pairwise(times))
+    assert min(gaps, default=interval) >= interval - ROUNDING
+
+
+def nothing_is_sent_after_a_stop(process: Process) -> None:
+    stops = [at for at, event in process.events if isinstance(event, Paused | Draining)]
+    if stops:
+        assert not [at for at, _ in process.line.posted if at > stops[0] + ROUNDING]
+
+
+def nothing_is_left_in_memory(process: Process) -> None:
+    """What a process remembers of a job is gone when it is over, however many there were."""
+    for name, size in leftovers(process):
+        assert size == 0, name
+
+
+def leftovers(process: Process) -> Iterable[tuple[str, int]]:
+    scheduler = process.scheduler
+    yield "budget", len(scheduler._budget._reserved)
+    yield "downloads", len(scheduler._fetcher._tries)
+    yield "given up", len(scheduler._fetcher._given_up)
+    yield "resubmits", len(scheduler._submitter._resubmits)
+    yield "wire", len(scheduler._submitter._wire._tasks)
+    yield "scopes", len(scheduler._control.drain._scopes)
+    yield "events", len(scheduler._control._untold)
+    yield "places", scheduler._active + scheduler._overall.in_flight

@@ -1,0 +1,229 @@
+"""A vendor and its file store on the loop's clock, with a ledger that a judge can read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING
+
+from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+from batchgen.jobs import JobState
+from batchgen.runcomfy.outcomes import (
+    Accepted,
+    Cancelled,
+    CancelOutcome,
+    Failed,
+    Missing,
+    Queued,
+    ResultOutcome,
+    Running,
+    SubmitOutcome,
+    Succeeded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRICE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What becomes of a submit after `takes` seconds (`inf`: no answer ever).
+
+    No `outcome`: accepted. `charged`: there is a request, whatever the outcome says of it.
+    """
+
+    outcome: SubmitOutcome | None = None
+    takes: float = 0.1
+    charged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a request goes: seconds in the queue, seconds at work, its end and number of files.
+
+    `hidden`: seconds for which the vendor says 404.
+    """
+
+    queued: float = 1.0
+    runs: float = 4.0
+    end: JobState = JobState.DONE
+    files: int = 1
+    hidden: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What becomes of a download after `takes` seconds. No `outcome`: the file arrives."""
+
+    outcome: FetchOutcome | None = None
+    takes: float = 0.2
+
+
+@dataclass(slots=True)
+class Habits:
+    """How the vendor behaves: functions of a model and a job, or of a request or a URL."""
+
+    reply: Callable[[str, str], Reply] = lambda _model, _job: Reply()
+    course: Callable[[str, str], Course] = lambda _model, _job: Course()
+    look: Callable[[Request], ResultOutcome | None] = lambda _request: None
+    delivery: Callable[[str], Delivery] = lambda _url: Delivery()
+
+
+@dataclass(slots=True)
+class Request:
+    """One charge. `known`: its id was told to the caller. `left`: the caller has let it go."""
+
+    id: str
+    job: str
+    model: str
+    accepted_at: float
+    course: Course
+    known: bool = False
+    left: bool = False
+    cancelled_at: float = inf
+    looks: list[float] = field(default_factory=list)
+
+    @property
+    def starts(self) -> float:
+        return self.accepted_at + self.course.queued
+
+    @property
+    def ends(self) -> float:
+        return min(self.starts + self.course.runs, self.cancelled_at)
+
+
+@dataclass(slots=True)
+class Vendor:
+    """Outlives the processes that talk to it. `ledger` has every charge by its request id."""
+
+    habits: Habits = field(default_factory=Habits)
+    ledger: dict[str, Request] = field(default_factory=dict)
+    posts: list[tuple[float, str, str]] = field(default_factory=list)
+    peak: Counter[str] = field(default_factory=Counter)
+    renewed: Counter[str] = field(default_factory=Counter)
+
+    def charge(self, model: str, job: str, at: float) -> Request:
+        request = Request(f"r{len(self.ledger):05}", job, model, at, self.habits.course(model, job))
+        self.ledger[request.id] = request
+        return request
+
+    def charges(self, job: str) -> list[Request]:
+        return [request for request in self.ledger.values() if request.job == job]
+
+    def in_flight(self, now: float) -> Counter[str]:
+        """By model: requests that the caller knows of, and that have not ended."""
+        return Counter(
+            request.model
+            for request in self.ledger.values()
+            if request.known and not request.left and request.ends > now
+        )
+
+    def state(self, request: Request, now: float) -> ResultOutcome:
+        if now < request.accepted_at + request.course.hidden:
+            return Missing("not found")
+        if now < request.ends:
+            return Queued(1) if now < request.starts else Running()
+        if request.cancelled_at <= request.ends:
+            return Cancelled(0.0, "{}")
+        match request.course.end:
+            case JobState.DONE:
+                return Succeeded(self.urls(request), PRICE, "{}")
+            case JobState.CANCELLED:
+                return Cancelled(0.0, "{}")
+            case JobState.LOST:
+                return Missing("expired")
+            case _:
+                return Failed("model_error", "the model failed", PRICE, "{}")
+
+    def urls(self, request: Request) -> tuple[str, ...]:
+        turn = self.renewed[request.id]
+        return tuple(
+            f"https://cdn.test/{request.job}/{request.id}/{number}?turn={turn}"
+            for number in range(request.course.files)
+        )
+
+
+class Line:
+    """One process's connection to the vendor: the engine's doors `api` and `files`.
+
+    Cut it, and what is on the wire goes on without an answer.
+    """
+
+    def __init__(self, vendor: Vendor) -> None:
+        self.vendor = vendor
+        self.on_wire: Counter[str] = Counter()
+        self.posted: list[tuple[float, str]] = []
+        self.fetched: list[tuple[float, str]] = []
+        self._cut = False
+
+    def cut(self) -> None:
+        self._cut = True
+
+    async def submit(self, model: str, body: str) -> SubmitOutcome:
+        job = json.loads(body)["job"]
+        self.vendor.posts.append((_now(), model, job))
+        self.posted.append((_now(), model))
+        self.on_wire[model] += 1
+        self._note_peak()
+        try:
+            return await self._answer(self.vendor.habits.reply(model, job), model, job)
+        finally:
+            self.on_wire[model] -= 1
+
+    async def _answer(self, reply: Reply, model: str, job: str) -> SubmitOutcome:
+        outcome = reply.outcome
+        await self._pass(min(0.05, reply.takes))
+        request = None
+        if reply.charged and (outcome is None or not isinstance(outcome, Accepted)):
+            request = self.vendor.charge(model, job, _now())
+        await self._pass(max(0.0, reply.takes - 0.05))
+        if outcome is None:
+            assert request is not None
+            request.known = True
+            return Accepted(request.id, json.dumps({"request_id": request.id}))
+        if isinstance(outcome, Accepted):
+            # An id that two jobs have is held, so its place is free though the vendor works on.
+            self.vendor.ledger[outcome.request_id].left = True
+        return outcome
+
+    async def result(self, request_id: str) -> ResultOutcome:
+        await self._pass(0.02)
+        request = self.vendor.ledger[request_id]
+        request.looks.append(_now())
+        special = self.vendor.habits.look(request)
+        return special or self.vendor.state(request, _now())
+
+    async def cancel(self, request_id: str) -> CancelOutcome:
+        await self._pass(0.02)
+        request = self.vendor.ledger[request_id]
+        request.left = True
+        if _now() < request.starts:
+            request.cancelled_at = _now()
+            return CancelOutcome.CANCELLED
+        return CancelOutcome.NOT_CANCELLABLE
+
+    async def fetch(self, url: str, name: str) -> FetchOutcome:
+        delivery = self.vendor.habits.delivery(url)
+        await self._pass(delivery.takes)
+        self.fetched.append((_now(), url))
+        file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
+        return delivery.outcome or Fetched(file)
+
+    async def _pass(self, seconds: float) -> None:
+        await (asyncio.sleep(seconds) if seconds < inf else asyncio.Event().wait())
+        if self._cut:
+            await asyncio.Event().wait()
+
+    def _note_peak(self) -> None:
+        busy = self.vendor.in_flight(_now()) + self.on_wire
+        busy["all"] = busy.total()
+        self.vendor.peak |= busy
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

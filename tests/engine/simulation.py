@@ -1,0 +1,215 @@
+"""A whole run on a virtual clock: the real engine on a real state file, and a simulated vendor."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from batchgen.engine.doors import Doors, Receipt
+from batchgen.engine.events import Event, JobMoved
+from batchgen.engine.policy import EnginePolicy
+from batchgen.engine.scheduler import RunEnd, Scheduler
+from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.state import people, queries
+from batchgen.state.database import open_for_writing
+from batchgen.state.merge import OnChanged, merge
+from batchgen.state.queries import Selection
+from batchgen.state.staging import open_staging
+from batchgen.state.store import Store
+from batchgen.state.writer import Writer
+from tests.engine.simulated_vendor import PRICE, Habits, Line, Vendor
+from tests.engine.virtual_loop import InlineExecutor, VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+EPOCH = 1_700_000_000.0
+"""What the wall clock shows when the virtual one shows 0."""
+
+T2I = "vendor/text-to-image"
+EDIT = "vendor/edit"
+I2V = "vendor/image-to-video"
+MODELS = (T2I, EDIT, I2V)
+
+
+@dataclass(frozen=True, slots=True)
+class OnePrice:
+    usd: float | None = PRICE
+
+    def price(self, model: str, body: str) -> float | None:
+        return self.usd
+
+
+class Receipts:
+    def __init__(self) -> None:
+        self.kept: list[Receipt] = []
+
+    def keep(self, receipt: Receipt) -> None:
+        self.kept.append(receipt)
+
+
+@dataclass(slots=True)
+class Process:
+    """One life of the program. `events` are what it told, each with the loop's time."""
+
+    db: sqlite3.Connection
+    store: Store
+    line: Line
+    scheduler: Scheduler
+    receipts: Receipts
+    models: list[str]
+    events: list[tuple[float, Event]]
+    end: RunEnd | None = None
+
+    def moves(self, state: JobState) -> list[tuple[float, JobMoved]]:
+        return [
+            (at, event)
+            for at, event in self.events
+            if isinstance(event, JobMoved) and event.state is state
+        ]
+
+    def told(self, kind: type[Event]) -> list[tuple[float, Any]]:
+        return [(at, event) for at, event in self.events if isinstance(event, kind)]
+
+
+@dataclass(slots=True)
+class World:
+    """A folder, a vendor and a clock that outlive each process."""
+
+    folder: Path
+    policy: EnginePolicy = field(default_factory=EnginePolicy)
+    vendor: Vendor = field(default_factory=Vendor)
+    seed: int = 0
+    now: float = 0.0
+    lives: list[Process] = field(default_factory=list)
+    hear: Callable[[Event], None] = lambda _event: None
+
+    @property
+    def state(self) -> Path:
+        return self.folder / f"state{len(self.lives)}.db"
+
+    def add_jobs(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """`jobs` are `(model, id)`."""
+        with open_staging() as staging, closing(open_for_writing(self.state)) as db:
+            for model, job_id in jobs:
+                body = canonical_json({"job": job_id})
+                staging.add(Job(job_id, model, body, job_id))
+            staging.finish()
+            merge(db, staging, self.state, OnChanged.REFUSE)
+
+    def live(self, *scripts: Callable[[Process], Awaitable[object]]) -> RunEnd:
+        """One process to its end; `scripts` run beside it, and what is left of them is dropped."""
+        loop, process, main = self._begin(scripts)
+        try:
+            return loop.run_until_complete(main)
+        finally:
+            self._leave(loop, process)
+
+    def crash(self, after: float) -> int:
+        """A process that dies after `after` seconds; how many submits were on the wire."""
+        loop, process, main = self._begin(())
+        loop.call_later(after, loop.stop)
+        loop.run_forever()
+        process.line.cut()
+        on_wire = process.line.on_wire.total()
+        # What the disk has at this moment is all that the next life gets.
+        before = self.folder / f"state{len(self.lives) - 1}.db"
+        for end in ("", "-wal"):
+            shutil.copy(f"{before}{end}", f"{self.state}{end}")
+        moment = loop.time()
+        if not main.done():
+            main.cancel()
+        loop.run_until_complete(asyncio.wait({main}))
+        self._leave(loop, process)
+        self.now = moment
+        return on_wire
+
+    def _begin(
+        self, scripts: Iterable[Callable[[Process], Awaitable[object]]]
+    ) -> tuple[VirtualLoop, Process, asyncio.Task[RunEnd]]:
+        loop = VirtualLoop(self.now)
+        process = self._start(loop)
+
+        async def run() -> RunEnd:
+            beside = [asyncio.ensure_future(script(process)) for script in scripts]
+            try:
+                process.end = await process.scheduler.run(process.models)
+            finally:
+                for one in beside:
+                    one.cancel()
+                for end in await asyncio.gather(*beside, return_exceptions=True):
+                    if isinstance(end, AssertionError):
+                        raise end
+            return process.end
+
+        return loop, process, loop.create_task(run(), name="main")
+
+    def _start(self, loop: VirtualLoop) -> Process:
+        db = open_for_writing(self.state)
+        db.execute("PRAGMA synchronous = OFF")
+        people.settle_dead_run(db)
+        people.reopen_timed_out(db)
+        if self.policy.resubmits:
+            people.resubmit_all(db, EPOCH + self.now)
+        writer = Writer(db, self.state, InlineExecutor())
+        store = Store(writer, lambda: EPOCH + loop.time())
+        line, receipts = Line(self.vendor), Receipts()
+        events: list[tuple[float, Event]] = []
+
+        def listen(event: Event) -> None:
+            events.append((loop.time(), event))
+            self.hear(event)
+
+        dice = Random(self.seed)
+        doors = Doors(line, store, line, OnePrice(), receipts, dice)
+        scheduler = Scheduler(doors, self.policy, Selection(), listen)
+        models = queries.pending_models(db)
+        process = Process(db, store, line, scheduler, receipts, models, events)
+        self.lives.append(process)
+        return process
+
+    def _leave(self, loop: VirtualLoop, process: Process) -> None:
+        """The next life finds the state under a new name, as it was left here."""
+        self.now = loop.time()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        process.db.close()
+        before = self.folder / f"state{len(self.lives) - 1}.db"
+        if not self.state.exists():
+            shutil.copy(before, self.state)
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.state)) as db:
+            return db.execute(sql, values).fetchall()
+
+    def states(self) -> dict[str, str]:
+        return dict(self.query("SELECT id, state FROM job"))
+
+    def error(self, job: str) -> str:
+        ((code,),) = self.query("SELECT error_code FROM job WHERE id = ?", job)
+        return str(code)
+
+
+def one_model(world: World, count: int, model: str = T2I) -> list[str]:
+    """Jobs `a000`, `a001`, … of one model, added to the world."""
+    names = [f"a{number:03}" for number in range(count)]
+    world.add_jobs((model, name) for name in names)
+    return names
+
+
+def with_policy(world: World, **changes: Any) -> None:
+    world.policy = replace(world.policy, **changes)
+
+
+def with_habits(world: World, **habits: Any) -> None:
+    world.vendor.habits = Habits(**habits)
+
+
+def job_of(url: str) -> str:
+    return url.split("/")[3]

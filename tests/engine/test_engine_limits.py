@@ -1,0 +1,254 @@
+"""Gates, turns, polling, back-off, breakers, budget: arithmetic, without a loop."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.engine import breaker, polling
+from batchgen.engine.backoff import delay
+from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
+from batchgen.engine.budget import Budget
+from batchgen.engine.limits import LONGEST_SHUT, Gate, take
+from batchgen.engine.polling import next_poll
+from batchgen.engine.turns import Start, Wait, next_turn
+
+
+def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst() -> None:
+    """Row 61."""
+    gate = Gate(100, interval=2.0)
+    now, starts = 0.0, []
+    for now in (0.0, 5000.0, 5000.0, 5000.0):
+        opening = gate.opening(now)
+        assert opening is not None
+        gate.enter(opening)
+        starts.append(opening)
+    assert starts == [0.0, 5000.0, 5002.0, 5004.0]
+
+
+def test_a_full_gate_has_no_opening_until_somebody_leaves() -> None:
+    gate = Gate(2)
+    gate.enter(0.0)
+    gate.enter(0.0)
+    assert gate.opening(10.0) is None
+    gate.leave()
+    assert gate.opening(10.0) == 10.0
+
+
+def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slowly() -> None:
+    gate = Gate(16)
+    for _ in range(8):
+        gate.enter(0.0)
+    gate.halve()
+    assert gate.ceiling == 4
+    for _ in range(5):
+        gate.relax()
+    assert 4.9 < gate.ceiling < 5.2
+    for _ in range(1000):
+        gate.relax()
+    assert gate.ceiling == 16
+
+
+def test_a_gate_never_closes_for_good() -> None:
+    gate = Gate(3)
+    for _ in range(10):
+        gate.halve()
+    assert gate.ceiling == 1
+    assert gate.opening(0.0) == 0.0
+
+
+def test_no_server_shuts_a_gate_for_longer_than_five_minutes() -> None:
+    gate = Gate(1)
+    gate.shut(0.0, 1e9)
+    gate.shut(0.0, 1.0)
+    assert gate.opening(0.0) == LONGEST_SHUT
+
+
+async def test_a_permit_is_given_back_to_every_gate_however_the_block_ends() -> None:
+    gates = (Gate(1), Gate(2))
+
+    async def work() -> None:
+        async with take(gates, 0.0):
+            assert [gate.in_flight for gate in gates] == [1, 1]
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        await work()
+    assert [gate.in_flight for gate in gates] == [0, 0]
+
+
+LANES = st.lists(st.tuples(st.integers(1, 5), st.floats(0, 3)), min_size=1, max_size=5)
+
+
+@given(LANES, st.integers(1, 8))
+def test_every_lane_with_work_gets_its_turn(
+    lanes: list[tuple[int, float]], concurrency: int
+) -> None:
+    """Requests take one second: no lane waits longer than a round of the slowest."""
+    gates = [Gate(limit, interval) for limit, interval in lanes]
+    overall, now, last = Gate(concurrency), 0.0, -1
+    started: list[list[float]] = [[] for _ in gates]
+    running: list[tuple[float, int]] = []
+    for _ in range(400):
+        turn = next_turn(gates, overall, now, last)
+        if isinstance(turn, Start):
+            last = turn.lane
+            take((gates[last], overall), now)
+            started[last].append(now)
+            running.append((now + 1.0, last))
+            continue
+        assert running or turn.until is not None
+        now = min([end for end, _ in running] + ([] if turn.until is None else [turn.until]))
+        for end, lane in [one for one in running if one[0] <= now]:
+            running.remove((end, lane))
+            gates[lane].leave()
+            overall.leave()
+    longest_round = max([1.0, *(interval for _, interval in lanes)]) * len(lanes)
+    for times in started:
+        assert times
+        waits = [later - sooner for sooner, later in zip(times, [*times[1:], now], strict=True)]
+        assert max(waits) <= longest_round + 1e-6
+
+
+@given(LANES, st.integers(1, 8))
+def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit: int) -> None:
+    gates = [Gate(*lane) for lane in lanes]
+    overall = Gate(limit)
+    for _ in range(30):
+        turn = next_turn(gates, overall, 0.0, -1)
+        if isinstance(turn, Wait):
+            full = overall.opening(0.0) is None
+            assert full or all(gate.opening(0.0) != 0.0 for gate in gates)
+            return
+        take((gates[turn.lane], overall), 0.0)
+
+
+def test_a_lane_without_work_is_passed_over() -> None:
+    gates = [None, Gate(1), None]
+    assert next_turn(gates, Gate(4), 0.0, 0) == Start(1)
+    assert next_turn([None, None], Gate(4), 0.0, 0) == Wait(None)
+
+
+def test_a_shut_lane_waits_for_its_own_opening_only() -> None:
+    shut, overall = Gate(1), Gate(4)
+    shut.shut(0.0, 30.0)
+    assert next_turn([shut, Gate(1)], overall, 0.0, 1) == Start(1)
+    assert next_turn([shut], overall, 0.0, 0) == Wait(30.0)
+
+
+@given(st.floats(0, 1e6), st.none() | st.floats(0, 1e5), st.integers())
+def test_a_poll_is_never_sooner_than_the_shortest_nor_later_than_a_minute(
+    age: float, expected: float | None, seed: int
+) -> None:
+    wait = next_poll(age, expected, Random(seed))
+    assert polling.SHORTEST <= wait <= polling.LONGEST_FIRST
+
+
+def looks(duration: float, expected: float | None) -> tuple[int, float]:
+    """How many polls until a request of this duration is seen ended, and how late that is."""
+    dice, age, count = Random(1), 0.0, 0
+    while age < duration:
+        age += next_poll(age, expected, dice)
+        count += 1
+    return count, age - duration
+
+
+def test_the_first_look_comes_near_the_expected_end() -> None:
+    assert next_poll(0.0, 40.0, Random(1)) == pytest.approx(36.0)
+    assert looks(40.0, 40.0)[0] <= 3
+
+
+@pytest.mark.parametrize(
+    ("duration", "most"), [(0.1, 1), (1.0, 4), (10.0, 10), (60.0, 15), (600.0, 52), (3600.0, 255)]
+)
+def test_a_request_of_any_length_is_found_out_with_a_bounded_number_of_polls(
+    duration: float, most: int
+) -> None:
+    count, late = looks(duration, None)
+    assert count <= most
+    assert late <= max(0.3, min(0.6 * duration, 1.1 * polling.LONGEST))
+
+
+@given(st.floats(1.0, 3600.0))
+def test_a_known_duration_costs_few_polls_and_little_time(duration: float) -> None:
+    count, late = looks(duration, duration)
+    assert count <= 4 + duration / polling.LONGEST_FIRST + duration / 120
+    assert late <= max(0.5, 0.15 * duration)
+
+
+@given(st.integers(1, 10_000), st.integers())
+def test_back_off_grows_to_its_cap_and_half_of_it_is_chance(failures: int, seed: int) -> None:
+    full = min(60.0, 2.0 ** min(failures - 1, 30))
+    assert full / 2 <= delay(failures, Random(seed)) <= full
+
+
+def test_five_unknown_outcomes_trip_only_within_a_minute() -> None:
+    slow, fast = UnknownBreaker(), UnknownBreaker()
+    assert not any(slow.trips(16.0 * number) for number in range(40))
+    assert [fast.trips(10.0 * number) for number in range(5)] == [False] * 4 + [True]
+
+
+def test_429_upon_429_trips_and_one_accepted_request_starts_the_count_anew() -> None:
+    throttles = ThrottleBreaker()
+    assert not any(throttles.trips() for _ in range(breaker.THROTTLES_IN_A_ROW - 1))
+    throttles.reset()
+    assert not any(throttles.trips() for _ in range(breaker.THROTTLES_IN_A_ROW - 1))
+    assert throttles.trips()
+
+
+def test_an_outage_trips_soon_before_the_first_contact_and_late_after_it() -> None:
+    fresh, known = OutageBreaker(), OutageBreaker()
+    assert [fresh.trips(at) for at in (0, 1, 3, 7, 15)] == [False] * 4 + [True]
+    known.contact()
+    assert not any(known.trips(at) for at in range(0, 900, 60))
+    assert known.trips(900)
+    known.contact()
+    assert not known.trips(2000)
+
+
+def end(budget: Budget, step: str, seq: int, cost: float) -> None:
+    match step:
+        case "settle":
+            budget.settle(seq, cost)
+        case "release":
+            budget.release(seq)
+        case _:
+            budget.hold(seq)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["reserve", "settle", "release", "hold"]),
+        st.integers(0, 5),
+        st.floats(0, 1),
+    )
+)
+
+
+@given(STEPS, st.floats(0, 5))
+def test_what_is_committed_never_passes_the_limit(
+    steps: list[tuple[str, int, float]], limit: float
+) -> None:
+    """The vendor charges at most the price."""
+    budget, open_prices, spent = Budget(limit), dict[int, float](), 0.0
+    for step, seq, share in steps:
+        if step == "reserve" and seq not in open_prices and budget.reserve(seq, share):
+            open_prices[seq] = share
+        elif step != "reserve" and seq in open_prices:
+            price = open_prices.pop(seq)
+            spent += {"settle": price * share, "release": 0.0, "hold": price}[step]
+            end(budget, step, seq, price * share)
+        assert budget.committed <= limit + 1e-4
+        assert budget.committed == pytest.approx(spent + sum(open_prices.values()))
+    assert budget._reserved == open_prices
+
+
+def test_an_unknown_cost_leaves_the_price_committed() -> None:
+    budget = Budget(1.0)
+    assert budget.reserve(1, 0.6)
+    budget.settle(1, None)
+    assert not budget.reserve(2, 0.6)
+    assert budget.committed == 0.6

@@ -1,0 +1,155 @@
+"""Every outcome and what it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from batchgen.downloads.outcomes import (
+    Corrupt,
+    Fetched,
+    FetchOutcome,
+    HostNotAllowed,
+    Interrupted,
+    TooLarge,
+    UrlExpired,
+    VerifiedFile,
+)
+from batchgen.engine.events import PauseReason
+from batchgen.engine.verdicts import (
+    CORRUPT_TRIES,
+    FETCH_TRIES,
+    Deliver,
+    End,
+    FetchAgain,
+    FetchVerdict,
+    GiveUp,
+    Keep,
+    KeepAsking,
+    Look,
+    RenewUrl,
+    RequestFacts,
+    StopRun,
+    after_fetch,
+    after_result,
+    pause_for,
+)
+from batchgen.jobs import JobState
+from batchgen.runcomfy.outcomes import (
+    Cancelled,
+    Failed,
+    Halted,
+    Missing,
+    NoAnswer,
+    PauseCause,
+    Queued,
+    Refused,
+    ResultOutcome,
+    Running,
+    Scope,
+    Succeeded,
+    Throttled,
+    UnrecognizedState,
+)
+
+FACTS = RequestFacts(age=100.0, grace=60.0, missing_in_a_row=0, failures=0, retries=0)
+FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "look"),
+    [
+        (Queued(3), Look.WAITING),
+        (Queued(None), Look.WAITING),
+        (Queued(-1), Look.WAITING),
+        (Running(), Look.RUNNING),
+        (UnrecognizedState("dreaming"), Look.ODD_WORD),
+        (NoAnswer("502"), Look.NO_CONTACT),
+        (Throttled(3.0, "slow"), Look.SLOW_DOWN),
+        (Missing("404"), Look.NOT_THERE),
+    ],
+)
+def test_what_has_not_ended_is_asked_again(outcome: ResultOutcome, look: Look) -> None:
+    """Rows 33, 34, 39."""
+    verdict = after_result(outcome, FACTS)
+    assert isinstance(verdict, KeepAsking)
+    assert verdict.look is look
+
+
+def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> None:
+    """Rows 34, 35."""
+    twice = replace(FACTS, missing_in_a_row=1)
+    young = replace(twice, age=59.0)
+    assert isinstance(after_result(Missing("404"), young), KeepAsking)
+    end = after_result(Missing("404"), twice)
+    assert isinstance(end, End)
+    assert end.ending.state is JobState.LOST
+    assert "no longer knows" in end.ending.reason
+
+
+def test_a_request_of_another_account_is_lost() -> None:
+    end = after_result(Refused(Scope.JOB, "403001", "not yours"), FACTS)
+    assert isinstance(end, End)
+    assert (end.ending.state, end.ending.code) == (JobState.LOST, "403001")
+
+
+@pytest.mark.parametrize(
+    ("failures", "retries", "again"), [(0, 0, False), (0, 1, True), (1, 1, False), (2, 3, True)]
+)
+def test_a_failed_request_is_tried_again_as_often_as_retries_says(
+    failures: int, retries: int, again: bool
+) -> None:
+    """Row 29."""
+    facts = replace(FACTS, failures=failures, retries=retries)
+    end = after_result(Failed("oops", "the vendor's words", 0.05, "{}"), facts)
+    assert isinstance(end, End)
+    assert end.ending.again is again
+    assert (end.ending.reason, end.ending.cost) == ("the vendor's words", 0.05)
+
+
+def test_success_delivers_and_success_without_files_is_a_paid_failure() -> None:
+    """Row 37."""
+    assert after_result(Succeeded(("u",), 0.1, "{}"), FACTS) == Deliver(("u",), 0.1, "{}")
+    end = after_result(Succeeded((), 0.1, "{}"), replace(FACTS, retries=5))
+    assert isinstance(end, End)
+    assert (end.ending.code, end.ending.cost, end.ending.again) == ("no_files", 0.1, False)
+
+
+def test_a_cancelled_request_ends_its_job() -> None:
+    end = after_result(Cancelled(None, "{}"), replace(FACTS, retries=5))
+    assert isinstance(end, End)
+    assert (end.ending.state, end.ending.again) == (JobState.CANCELLED, False)
+
+
+@pytest.mark.parametrize("cause", list(PauseCause))
+def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseCause) -> None:
+    verdict = after_result(Halted(cause, "said so"), FACTS)
+    assert isinstance(verdict, StopRun)
+    assert verdict.pause.lets_go
+    assert verdict.pause.reason is PauseReason(cause.value)
+    assert "(said so)" in verdict.pause.sentence
+    assert "the same command continues" in verdict.pause.next_step
+    assert not pause_for(cause, "").lets_go
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tries", "verdict"),
+    [
+        (Fetched(FILE), 1, Keep(Fetched(FILE))),
+        (HostNotAllowed("h", "no"), 1, GiveUp("host_not_allowed", "no")),
+        (TooLarge(7), 1, GiveUp("too_large", "the file has 7 bytes or more, over the cap")),
+        (Corrupt("half"), CORRUPT_TRIES - 1, FetchAgain("half")),
+        (Corrupt("half"), CORRUPT_TRIES, GiveUp("corrupt", "half")),
+        (UrlExpired(403, "gone"), FETCH_TRIES - 1, RenewUrl("gone")),
+        (UrlExpired(403, "gone"), FETCH_TRIES, GiveUp("url_expired", "gone")),
+        (Interrupted("reset"), FETCH_TRIES - 1, FetchAgain("reset")),
+        (Interrupted("busy", 30.0), 1, FetchAgain("busy", 30.0)),
+        (Interrupted("reset"), FETCH_TRIES, GiveUp("unreachable", "reset")),
+    ],
+)
+def test_a_download_is_kept_tried_again_renewed_or_given_up(
+    outcome: FetchOutcome, tries: int, verdict: FetchVerdict
+) -> None:
+    """Rows 40, 42, 48, 49."""
+    assert after_fetch(outcome, tries) == verdict
