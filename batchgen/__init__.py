@@ -1,7 +1,25 @@
 """batchgen: a YAML manifest of generation jobs becomes verified files on disk, none paid twice."""
 
-from batchgen.runs.api import run, run_async
-from batchgen.runs.options import RunOptions
-from batchgen.runs.summary import Summary
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchgen.runs.api import run, run_async
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.summary import Summary
 
 __all__ = ["RunOptions", "Summary", "run", "run_async"]
+
+_HOMES = {
+    "run": "batchgen.runs.api",
+    "run_async": "batchgen.runs.api",
+    "RunOptions": "batchgen.runs.options",
+    "Summary": "batchgen.runs.summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: `batchgen --help` needs no web client."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

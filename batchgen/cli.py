@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +21,9 @@ from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+COMPLETION = "_BATCHGEN_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -242,7 +245,9 @@ def _rate(text: str) -> Rate:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: the only place where errors become one."""
     try:
-        code = cli.main(args=argv, prog_name="batchgen", standalone_mode=False)
+        code = cli.main(
+            args=argv, prog_name="batchgen", complete_var=COMPLETION, standalone_mode=False
+        )
     except ManifestError as exc:
         say_problems(exc)
         return exc.exit_code
@@ -254,9 +259,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.SIGINT
-    except BrokenPipeError:
-        # The reader of a pipe left, as `| head` does; nothing more can be said to it.
-        sys.stderr.close()
+    except SystemExit:
+        # click leaves by itself after a completion, and where the reader of a pipe left, as
+        # `| head` does: with 1, which would mean failed jobs.
+        if COMPLETION in os.environ:
+            raise
         return ExitCode.IO_ERROR
     except Exception:  # noqa: BLE001 - the one at the very top
         traceback.print_exc()

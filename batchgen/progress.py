@@ -77,7 +77,7 @@ class Progress:
         self._started = clock()
         self._settled_before = 0
         self._failures_shown = 0
-        self._screen: Bars | Lines = (
+        self._screen: Bars | Lines | None = (
             Bars(stream, clock) if stream.isatty() else Lines(stream, clock)
         )
 
@@ -85,9 +85,10 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._screen.close()
+        self._show(lambda screen: screen.close())
 
     def hear(self, event: Event) -> None:
+        """Take an event in and show it; a screen that is gone is not asked again."""
         match event:
             case RunStarted():
                 self._start(event)
@@ -95,19 +96,31 @@ class Progress:
                 self._move(event)
             case ModelRefused(model, jobs, _, reason):
                 self._shift(model, JobState.PENDING, JobState.FAILED, jobs)
-                self._screen.write(f"{model}: {jobs} more jobs failed: {reason}")
+                self._write(f"{model}: {jobs} more jobs failed: {reason}")
             case Slowed(model, seconds):
-                self._screen.write(f"{model}: too many requests; waiting {seconds:.0f} s")
+                self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):
-                self._screen.write(f"paused: {pause.sentence}; ending what is under way")
+                self._write(f"paused: {pause.sentence}; ending what is under way")
             case Draining(in_flight):
-                self._screen.write(
+                self._write(
                     f"stopping: {in_flight} in flight stay with the vendor,"
                     " downloads at hand finish; once more leaves at once"
                 )
             case _:
                 return
-        self._screen.draw(self._all, self._models, self._tail())
+        self._show(lambda screen: screen.draw(self._all, self._models, self._tail()))
+
+    def _write(self, text: str) -> None:
+        self._show(lambda screen: screen.write(text))
+
+    def _show(self, act: Callable[[Bars | Lines], None]) -> None:
+        if self._screen is None:
+            return
+        try:
+            act(self._screen)
+        except OSError:
+            # The terminal was closed, or the reader of the pipe left. What is paid goes on.
+            self._screen = None
 
     def _start(self, event: RunStarted) -> None:
         for model, counts in event.counts.items():
@@ -124,7 +137,7 @@ class Progress:
         self._spent += event.cost or 0.0
         if event.state in TROUBLE and self._failures_shown < SHOWN_FAILURES:
             self._failures_shown += 1
-            self._screen.write(f"{event.job_id}: {event.state.value}: {event.reason}")
+            self._write(f"{event.job_id}: {event.state.value}: {event.reason}")
 
     def _shift(self, model: str, before: JobState, after: JobState, count: int) -> None:
         for standing in (self._all, self._models.setdefault(model, Standing())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ def say(text: str, *, to_stderr: bool = False) -> None:
 
 
 def print_json(document: JsonValue) -> None:
-    pass
+    """One document on stdout. ASCII: a terminal of any encoding, or none, can take it."""
+    say(json.dumps(document, indent=2))
 
 
 def print_error(error: BatchgenError) -> None:
@@ -45,7 +47,7 @@ def money_line(money: Money) -> str:
 
 def duration(seconds: float) -> str:
     """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
-    if seconds < 60:  # noqa: PLR2004 - a minute
+    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:  # noqa: PLR2004 - an hour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool)
 
 def show_preview(path: Path, options: RunOptions, *, as_json: bool) -> int:
     """Say what a run would do; sends and writes nothing."""
-    found = preview(path, options)
+    found = preview(path, options, os.environ)
     if as_json:
         print_json(found.to_json())
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.commands.console import counts_line, money_line, plural, say
+from batchgen.errors import MissingFileError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
@@ -44,10 +45,12 @@ def status(path: Path, *, as_json: bool) -> int:
     """Show the state once. Raises ManifestError, MissingFileError, DamagedStateError."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
-    if not folder.state.exists():
+    try:
+        db = open_for_reading(folder.state)
+    except MissingFileError:
         _say_not_started(manifest, path, as_json=as_json)
         return 0
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with closing(db), translated(folder.state):
         # One read transaction: all figures are of the same moment.
         db.execute("BEGIN")
         if as_json:

@@ -46,7 +46,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A decision and what it met: `objection` says why it could not be done.
+    """A decision and what it met: `objection` says why it could not be done; `model` is the job's.
 
     `ask_vendor`: the job has a request, so a cancel is the vendor's to grant.
     """
@@ -55,6 +55,7 @@ class Applied:
     seq: int | None
     objection: str | None = None
     ask_vendor: bool = False
+    model: str = ""
 
 
 def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
@@ -101,10 +102,10 @@ def _read_from(path: Path, offset: int) -> bytes:
 
 
 def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
-    row = db.execute("SELECT seq FROM job WHERE id = ?", (decision.job_id,)).fetchone()
+    row = db.execute("SELECT seq, model FROM job WHERE id = ?", (decision.job_id,)).fetchone()
     if row is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
-    seq: int = row[0]
+    seq, model = row
     objection: str | None
     match decision.verb:
         case Verb.ADOPT:
@@ -115,10 +116,11 @@ def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
         case Verb.WRITE_OFF:
             objection = people.write_off(db, seq, decision.at)
         case Verb.CANCEL:
-            return Applied(decision, seq, ask_vendor=not people.cancel_pending(db, seq))
+            ask_vendor = not people.cancel_pending(db, seq)
+            return Applied(decision, seq, ask_vendor=ask_vendor, model=model)
         case _:
             assert_never(decision.verb)
-    return Applied(decision, seq, objection)
+    return Applied(decision, seq, objection, model=model)
 
 
 def _to_json(decision: Decision) -> dict[str, str | float | None]:

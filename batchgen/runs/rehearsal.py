@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.emulator import EmulatorError, EmulatorSettings, running_emulator
 from batchgen.errors import OutputError
 from batchgen.runcomfy.token import Token
 
@@ -19,6 +18,13 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tuple[str, Token]]:
     """Run the emulator; gives its base and a token of its own: the real one stays at home."""
+    # Loaded here: a real run needs neither a web server nor an encoder.
+    from batchgen.emulator import (  # noqa: PLC0415 - see above
+        EmulatorError,
+        EmulatorSettings,
+        running_emulator,
+    )
+
     settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
     try:
         async with running_emulator(settings) as emulator:

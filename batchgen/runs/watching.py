@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Noted
+from batchgen.engine.events import JobMoved, Noted
+from batchgen.jobs import JobState
 from batchgen.runs.decisions import Applied, Verb, apply_new
 
 if TYPE_CHECKING:
@@ -40,17 +41,19 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
         listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:
             continue
-        if verb is Verb.CANCEL and one.ask_vendor:
-            await scheduler.cancel(one.seq)
-        elif verb is not Verb.CANCEL:
+        if verb is not Verb.CANCEL:
             await scheduler.look_again(one.seq)
+        elif one.ask_vendor:
+            await scheduler.cancel(one.seq)
+        else:
+            listener(JobMoved(job_id, one.model, JobState.PENDING, JobState.CANCELLED))
 
 
 async def ask_for_cancels(
     applied: Iterable[Applied], scheduler: Scheduler, listener: Listener
 ) -> None:
     """What the beginning of the run applied, the engine meets in the state; but only we ask."""
-    cancels = [one for one in applied if one.decision.verb is Verb.CANCEL]
+    cancels = [one for one in applied if one.ask_vendor]
     await act_on(cancels, scheduler, listener)
 
 

@@ -53,18 +53,23 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises MissingFileError where nothing was run yet.
     """
     if not path.exists():
-        raise MissingFileError(
-            "no state file: nothing has been run from this manifest yet",
-            where=str(path),
-            next_step="start it with: batchgen run MANIFEST",
-        )
+        raise _nothing_yet(path)
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         on_refusal.callback(connection.close)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        _check_version(connection, path)
+        if _is_new(connection, path):
+            raise _nothing_yet(path)
         on_refusal.pop_all()
     return connection
+
+
+def _nothing_yet(path: Path) -> MissingFileError:
+    return MissingFileError(
+        "no state: nothing has been run from this manifest yet",
+        where=str(path),
+        next_step="start it with: batchgen run MANIFEST",
+    )
 
 
 @contextmanager

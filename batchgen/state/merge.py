@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batchgen.state.queries import Selection
     from batchgen.state.records import Counts
     from batchgen.state.staging import Staging
 
@@ -86,13 +87,18 @@ def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
         return _difference(db)
 
 
-def counts_after_merge(db: sqlite3.Connection, staging: Staging, path: Path) -> Counts:
-    """The manifest's jobs by model and state, as they would be; changes nothing."""
+def counts_after_merge(
+    db: sqlite3.Connection, staging: Staging, path: Path, selection: Selection
+) -> Counts:
+    """The manifest's selected jobs by model and state, as they would be; changes nothing."""
+    condition, values = selection.where()
     table: dict[str, dict[JobState, int]] = {}
     with _attached(db, staging, path):
         for model, state, count in db.execute(
-            "SELECT today.model, coalesce(job.state, 'pending'), count(*)"
-            " FROM incoming.incoming AS today LEFT JOIN job USING (id) GROUP BY 1, 2"
+            "SELECT job.model, coalesce(known.state, 'pending'), count(*)"
+            " FROM incoming.incoming AS job LEFT JOIN main.job AS known ON known.id = job.id"
+            f" WHERE {condition} GROUP BY 1, 2",
+            values,
         ):
             table.setdefault(model, {})[JobState(state)] = count
     return table

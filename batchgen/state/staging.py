@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.naming import name_key, safe_name
 from batchgen.state.database import translated
 from batchgen.state.names import distinct_name
+from batchgen.state.queries import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +68,15 @@ class Staging:
         )
         return inserted.rowcount == 1
 
-    def counts(self) -> dict[str, int]:
-        """Staged jobs by model."""
-        return dict(self._db.execute("SELECT model, count(*) FROM incoming GROUP BY model"))
+    def counts(self, selection: Selection | None = None) -> dict[str, int]:
+        """Staged jobs by model; the selected ones, or all."""
+        condition, values = (selection or Selection()).where()
+        return dict(
+            self._db.execute(
+                f"SELECT model, count(*) FROM incoming AS job WHERE {condition} GROUP BY model",
+                values,
+            )
+        )
 
     def finish(self) -> None:
         """Close the transaction, so that the state's connection can read what was staged."""

@@ -12,8 +12,8 @@ from batchgen.engine.scheduler import RunEnd
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simulated_vendor import Request
-    from simulation import Process, World
+    from tests.engine.simulated_vendor import Request
+    from tests.engine.simulation import Process, World
 
 SETTLED = {"done", "failed", "cancelled", "lost", "unknown"}
 ROUNDING = 1e-6

@@ -23,7 +23,7 @@ from tests.engine.simulated_vendor import Course, Delivery
 from tests.engine.simulation import job_of, one_model, with_habits, with_policy
 
 if TYPE_CHECKING:
-    from simulation import World
+    from tests.engine.simulation import World
 
 
 def test_a_slow_download_never_holds_a_submit_back(world: World) -> None:

@@ -24,7 +24,7 @@ from tests.engine.simulated_vendor import Course, Request
 from tests.engine.simulation import one_model, with_habits, with_policy
 
 if TYPE_CHECKING:
-    from simulation import Process, World
+    from tests.engine.simulation import Process, World
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

@@ -6,9 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from bad_weather import JOBS, stormy, until_settled
 
 from batchgen.engine.policy import EnginePolicy
+from tests.engine.bad_weather import JOBS, stormy, until_settled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Habits
 from tests.engine.simulation import MODELS, World

@@ -30,7 +30,7 @@ from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, one_model, with_habit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulation import Process, World
+    from tests.engine.simulation import Process, World
 
 NOT_SENT = Reply(NotSent("connection refused"), charged=False)
 

@@ -232,7 +232,12 @@ def test_an_anchor_in_a_job_reaches_a_header_that_stands_after() -> None:
     assert reading.manifest.name == "x"
 
 
-prompts = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=50)
+prompts = st.text(
+    # Half a character cannot be written, and is refused: row 5.
+    st.characters(exclude_characters="\0", exclude_categories=("Cs",)),
+    min_size=1,
+    max_size=50,
+)
 
 
 @given(st.lists(prompts, min_size=1, max_size=5, unique=True))

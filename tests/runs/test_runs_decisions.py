@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.doors import Receipt
-from batchgen.engine.events import Event, Noted
+from batchgen.engine.events import Event, JobMoved, Noted
 from batchgen.errors import OutputError
+from batchgen.jobs import JobState
 from batchgen.runs import decisions, watching
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new

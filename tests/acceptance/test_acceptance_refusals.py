@@ -1,0 +1,134 @@
+"""A run that must not begin, and output that other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.shell import T2I, ended
+
+if TYPE_CHECKING:
+    from tests.acceptance.shell import Emulator, Shell
+
+
+def test_a_rehearsal_never_goes_on_with_the_vendor(shell: Shell) -> None:
+    """A name that cannot be resolved: even a mistake here sends nothing."""
+    shell.manifest(1)
+    shell.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    before = shell.status()
+    user = shell.having(RUNCOMFY_TOKEN="t", RUNCOMFY_MODEL_API_BASE="https://vendor.invalid/v1")
+    err = user.expect(65, "run", "m.yaml").err
+    assert "this run was begun with the emulator" in err
+    assert "--emulator" in err
+    assert shell.status() == before
+
+
+def test_a_run_never_goes_on_as_a_rehearsal(user: Shell, emulator: Emulator) -> None:
+    user.manifest(2)
+    user.expect(0, "run", "m.yaml", "--limit", "1")
+    err = user.expect(65, "run", "m.yaml", "--emulator").err
+    assert "would now go to the emulator" in err
+    assert len(emulator.charges()) == 1
+
+
+def test_a_file_where_the_folder_should_be_is_73(user: Shell, emulator: Emulator) -> None:
+    """Row 53."""
+    user.manifest(1)
+    (user.folder / "out").write_text("mine")
+    err = user.expect(73, "run", "m.yaml").err
+    assert "the output folder cannot be written" in err
+    assert "set output.dir" in err
+    assert emulator.charges() == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_73(user: Shell, emulator: Emulator) -> None:
+    """Row 53."""
+    user.manifest(1)
+    (user.folder / "out").mkdir(mode=0o500)
+    assert "cannot be written" in user.expect(73, "run", "m.yaml").err
+    assert emulator.charges() == []
+
+
+def test_a_damaged_state_is_refused_and_nothing_is_sent(user: Shell, emulator: Emulator) -> None:
+    """Row 55."""
+    user.manifest(2)
+    user.expect(0, "run", "m.yaml", "--limit", "1")
+    state = user.folder / "out/state.db"
+    for leftover in state.parent.glob("state.db-*"):
+        leftover.unlink()
+    noise = b"\x93noise\x00" * 4096
+    state.write_bytes(noise)
+    for words in (("run", "m.yaml"), ("status", "m.yaml"), ("cancel", "m.yaml")):
+        done = user.expect(74, *words)
+        assert "the state file is damaged" in done.err
+        assert "move it away" in done.err
+    assert state.read_bytes() == noise
+    assert len(emulator.charges()) == 1
+
+
+def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: Shell) -> None:
+    user.manifest(2)
+    run = user.expect(0, "run", "m.yaml", "--json")
+    assert run.document["counts"] == {"done": 2}
+    assert run.document["exit_code"] == 0
+    assert "2 done" in run.err
+    status = user.expect(0, "status", "m.yaml", "--json")
+    assert status.document.keys() == {"name", "counts", "jobs"}
+    assert status.document["jobs"][0].keys() == {
+        "id",
+        "model",
+        "state",
+        "attempts",
+        "request_id",
+        "files",
+        "error",
+    }
+    assert status.err == ""
+    assert user.expect(0, "validate", "m.yaml", "--json").document["valid"] is True
+    models = user.expect(0, "models", "--json")
+    assert T2I in [model["id"] for model in models.document]
+    one = user.expect(0, "models", "t2i", "--json").document
+    assert one["id"] == T2I
+    assert "prompt" in one["input_schema"]["properties"]
+
+
+def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
+    shell.manifest(1, name="boats")
+    document = shell.expect(0, "status", "m.yaml", "--json").document
+    assert document == {"name": "boats", "counts": {}, "jobs": []}
+
+
+def test_quiet_says_nothing(user: Shell) -> None:
+    user.manifest(1)
+    assert user.expect(0, "run", "m.yaml", "--quiet").said.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status", "m.yaml", "--json"), ("run", "m.yaml", "--emulator"), ("--help",)],
+    ids=" ".join,
+)
+def test_a_reader_that_left_is_no_traceback(shell: Shell, words: tuple[str, ...]) -> None:
+    shell.manifest(1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with shell.start(*words, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        done = ended(process)
+    assert done.err == ""
+    assert done.code == 74
+
+
+def test_the_token_file_of_the_vendors_login_is_found(shell: Shell, emulator: Emulator) -> None:
+    folder = shell.folder / ".config/runcomfy"
+    folder.mkdir(parents=True)
+    (folder / "token.json").write_text(json.dumps({"access_token": "from-login"}))
+    (folder / "token.json").chmod(0o600)
+    shell.manifest(1)
+    shell.having(RUNCOMFY_MODEL_API_BASE=emulator.base).expect(0, "run", "m.yaml")
+    assert len(emulator.charges()) == 1

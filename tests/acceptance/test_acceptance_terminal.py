@@ -1,0 +1,81 @@
+"""Progress on a real terminal, and where there is none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.shell import EDIT, PICTURE, boat
+
+if TYPE_CHECKING:
+    from tests.acceptance.shell import Emulator, Shell
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_a_terminal(shell: Shell, columns: int, *words: str) -> tuple[int, str]:
+    """Run with stderr on a terminal of so many columns; the exit code and what was shown."""
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with shell.having(TERM="xterm").start(*words, stderr=terminal) as process:
+        os.close(terminal)
+        shown = read_all(screen)
+        process.communicate()
+    os.close(screen)
+    return process.returncode, shown.decode()
+
+
+def read_all(screen: int) -> bytes:
+    pieces: list[bytes] = []
+    while True:
+        try:
+            piece = os.read(screen, 65536)
+        except OSError:
+            # Linux says EIO where the last writer has left.
+            piece = b""
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+def test_bars_fit_the_terminal(shell: Shell, columns: int) -> None:
+    edit = {"prompt": "p", "image_urls": [PICTURE]}
+    shell.manifest([*map(boat, range(6)), {"id": "edit", "model": EDIT, "input": edit}])
+    words = ("run", "m.yaml", "--emulator", "--latency", "0.1", "--concurrency", "2")
+    code, shown = on_a_terminal(shell, columns, *words)
+    assert code == 0, shown
+    assert "Traceback" not in shown
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", ESCAPES.sub("", shown))]
+    assert max(map(len, lines)) <= columns, lines
+    assert any(line.startswith("all") and "100%" in line for line in lines)
+    assert any(line.startswith("edit") for line in lines)
+    if columns == 120:
+        assert any("7/7" in line and "USD" in line for line in lines)
+
+
+def test_without_a_terminal_there_are_few_lines_and_no_escapes(shell: Shell) -> None:
+    shell.manifest(6)
+    done = shell.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    assert done.err == ""
+    assert len(done.out.splitlines()) == 1
+    assert "m: 6 done · 0.18 USD spent" in done.out
+    assert "\r" not in done.said
+    assert "\x1b" not in done.said
+
+
+def test_text_of_the_vendor_cannot_steer_the_terminal(user: Shell, emulator: Emulator) -> None:
+    """Row 75."""
+    user.manifest(1)
+    emulator.arm("submit", "vendor_failed", message="red \x1b[31m\x1b]0;title\x07 words")
+    for words in (("run", "m.yaml"), ("status", "m.yaml")):
+        said = user.run(*words).said
+        assert "words" in said
+        assert "\x1b" not in said
+        assert "\x07" not in said

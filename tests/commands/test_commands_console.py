@@ -1,0 +1,69 @@
+"""Words and numbers for people, and the one document for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from batchgen.commands.console import (
+    counts_line,
+    duration,
+    money_line,
+    plural,
+    print_error,
+    print_json,
+)
+from batchgen.errors import UsageError
+from batchgen.jobs import JobState, JsonObject
+from batchgen.state.records import Money
+
+
+def test_json_is_one_document_that_any_terminal_can_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document: JsonObject = {"size": "Größe", "list": [1, None]}
+    print_json(document)
+    shown = capsys.readouterr()
+    assert shown.out.isascii()
+    assert json.loads(shown.out) == document
+    assert shown.err == ""
+
+
+def test_errors_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(UsageError("wrong", next_step="right"))
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "batchgen: wrong\n  → right\n")
+
+
+def test_done_comes_first_and_empty_states_are_left_out() -> None:
+    counts = {JobState.PENDING: 2, JobState.FAILED: 0, JobState.UNKNOWN: 1, JobState.DONE: 6}
+    assert counts_line(counts) == "6 done, 2 pending, 1 unknown"
+    assert counts_line({}) == "no jobs"
+
+
+def test_money_names_what_is_not_certain() -> None:
+    assert money_line(Money(1.5, 0.0, 0)) == "1.50 USD spent"
+    words = "1.50 USD spent, 0.30 USD reserved, 2 of unknown price"
+    assert money_line(Money(1.5, 0.3, 2)) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (8.24, "8.2 s"),
+        (59.94, "59.9 s"),
+        (59.97, "1 min 00 s"),
+        (60, "1 min 00 s"),
+        (185.4, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+    ],
+)
+def test_a_duration_reads_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_one_is_singular() -> None:
+    assert [plural(count, "job") for count in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]

@@ -1,0 +1,168 @@
+"""Options become what a run is asked, and errors become exit codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import batchgen.commands.cancel
+import batchgen.commands.models
+import batchgen.commands.resolve
+import batchgen.commands.run
+from batchgen.cli import main
+from batchgen.errors import ApiUnreachableError, BatchgenError, ManifestError, Problem, TokenError
+from batchgen.manifest import Rate
+from batchgen.runs.decisions import Verb
+from batchgen.runs.options import RunOptions
+from batchgen.state.merge import OnChanged
+from batchgen.state.queries import Selection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Heard:
+    """Stands for a command: remembers what it was asked, and ends as it is told."""
+
+    def __init__(self, ending: BaseException | int = 0) -> None:
+        self.words: tuple[object, ...] = ()
+        self.named: dict[str, object] = {}
+        self._ending = ending
+
+    def __call__(self, *words: object, **named: object) -> int:
+        self.words, self.named = words, named
+        if isinstance(self._ending, BaseException):
+            raise self._ending
+        return self._ending
+
+
+def heard(patch: pytest.MonkeyPatch, ending: BaseException | int = 0) -> Heard:
+    command = Heard(ending)
+    patch.setattr(batchgen.commands.run, "run_manifest", command)
+    return command
+
+
+def asked(patch: pytest.MonkeyPatch, *words: str) -> RunOptions:
+    command = heard(patch)
+    assert main(words) == 0
+    _, options = command.words
+    assert isinstance(options, RunOptions)
+    return options
+
+
+def test_a_plain_run_asks_for_nothing_special(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = heard(monkeypatch)
+    assert main(["run", "m.yaml"]) == 0
+    assert str(command.words[0]) == "m.yaml"
+    assert command.words[1] == RunOptions()
+    assert command.named == {"quiet": False, "as_json": False}
+
+
+def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (
+        "run m.yaml --emulator --latency 0.5 --concurrency 3 --rate 2/s --retry-failed --limit 7"
+        " --changed keep --job a* --job b --model *edit --tag hero"
+    )
+    assert asked(monkeypatch, *words.split()) == RunOptions(
+        emulator=True,
+        emulator_latency=0.5,
+        concurrency=3,
+        rate=Rate(2, 1.0),
+        retry_failed=True,
+        limit=7,
+        on_changed=OnChanged.KEEP,
+        selection=Selection(("a*", "b"), ("*edit",), ("hero",)),
+    )
+
+
+def test_retry_is_a_run_that_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = asked(monkeypatch, "retry", "m.yaml", "--job", "a")
+    assert options == RunOptions(retry_failed=True, selection=Selection(("a",)))
+
+
+def test_quiet_and_json_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = heard(monkeypatch)
+    main(["run", "m.yaml", "-q", "--json"])
+    assert command.named == {"quiet": True, "as_json": True}
+
+
+def test_cancel_takes_a_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Heard()
+    monkeypatch.setattr(batchgen.commands.cancel, "cancel_selected", command)
+    assert main(["cancel", "m.yaml", "--emulator", "--tag", "late"]) == 0
+    assert command.words[1] == RunOptions(emulator=True, selection=Selection(tags=("late",)))
+
+
+@pytest.mark.parametrize(
+    ("words", "verb", "request_id"),
+    [
+        (["--adopt", "r-1"], Verb.ADOPT, "r-1"),
+        (["--adopt", ""], Verb.ADOPT, ""),
+        (["--resubmit"], Verb.RESUBMIT, None),
+        (["--write-off"], Verb.WRITE_OFF, None),
+    ],
+)
+def test_resolve_takes_one_verb(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], verb: Verb, request_id: str | None
+) -> None:
+    command = Heard()
+    monkeypatch.setattr(batchgen.commands.resolve, "resolve", command)
+    assert main(["resolve", "m.yaml", "boat", *words]) == 0
+    assert command.words[1:] == ("boat", verb, request_id)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "words"),
+    [
+        (75, 75, ""),
+        (ApiUnreachableError("no way", next_step="wait"), 69, "batchgen: no way\n  → wait\n"),
+        (TokenError("no token"), 77, "batchgen: no token\n"),
+        (BatchgenError("odd"), 70, "batchgen: odd\n"),
+        (KeyboardInterrupt(), 130, "\n"),
+    ],
+)
+def test_an_end_becomes_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ending: BaseException | int,
+    code: int,
+    words: str,
+) -> None:
+    heard(monkeypatch, ending)
+    assert main(["run", "m.yaml"]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == words
+
+
+def test_problems_that_were_not_kept_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard(monkeypatch, ManifestError((Problem("m.yaml", 3, 1, "wrong"),), 1001))
+    assert main(["run", "m.yaml"]) == 65
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "m.yaml:3:1: wrong"
+    assert last == "batchgen: 1001 problems in the manifest; nothing was sent (1000 not shown)"
+
+
+def test_a_bug_is_called_one_and_shows_its_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard(monkeypatch, ZeroDivisionError("oh"))
+    assert main(["run", "m.yaml"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: oh" in err
+    assert "this is a bug; the state is safe" in err
+
+
+def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 64
+    assert "Usage: batchgen" in capsys.readouterr().err
+
+
+def test_a_bad_rate_is_a_mistake_of_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(tmp_path / "m.yaml"), "--rate", "60"]) == 64
+    assert capsys.readouterr().err.startswith("batchgen: --rate: a rate looks like 60/min")
