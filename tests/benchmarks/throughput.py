@@ -4,8 +4,8 @@
 
 The bare loop does what nobody can leave out: submit, one poll, the result, a 64 KiB file written to
 disk; no check, no state, no limits, nothing to continue from. The careful loop decodes, hashes and
-syncs each file besides, as a run must before it calls a job done. All are processes of their own, in
-turns, and CPU time is the kernel's account of each whole process, its start included.
+syncs each file besides, as a run must before it calls a job done. Each is a process of its own, in
+turns, and CPU time is the kernel's account of the whole process, its start included.
 """
 
 from __future__ import annotations

@@ -221,6 +221,12 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
         Noted("job b is pending, not unknown: there is nothing to resolve", "b"),
         Noted("decided: cancel", "c"),
         Noted("decided: cancel", "d"),
+        JobMoved(
+            "d",
+            "bytedance/dreamina-4-0/text-to-image",
+            JobState.PENDING,
+            JobState.CANCELLED,
+        ),
         Noted("there is no job e", "e"),
     ]
     # At a run's beginning the engine meets them in the state; only the cancel must be asked for.
