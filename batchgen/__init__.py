@@ -4,17 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchgen.manifest import Rate
     from batchgen.runs.api import run, run_async
     from batchgen.runs.options import RunOptions
     from batchgen.runs.summary import Summary
+    from batchgen.state.merge import OnChanged
+    from batchgen.state.queries import Selection
 
-__all__ = ["RunOptions", "Summary", "run", "run_async"]
+__all__ = ["OnChanged", "Rate", "RunOptions", "Selection", "Summary", "run", "run_async"]
 
 _HOMES = {
     "run": "batchgen.runs.api",
     "run_async": "batchgen.runs.api",
     "RunOptions": "batchgen.runs.options",
     "Summary": "batchgen.runs.summary",
+    "Selection": "batchgen.state.queries",
+    "OnChanged": "batchgen.state.merge",
+    "Rate": "batchgen.manifest",
 }
 
 

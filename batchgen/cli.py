@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,7 +53,7 @@ LIMITS = (
     click.option(
         "--changed",
         type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
-        help="What to do with jobs whose input changed after they were paid.",
+        help="Jobs whose input changed after they were paid: pay again, or keep the old input.",
     ),
     click.option(
         "--latency",
@@ -244,6 +247,10 @@ def _rate(text: str) -> Rate:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: the only place where errors become one."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has not every character shows an escape instead of ending the run.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(
             args=argv, prog_name="batchgen", complete_var=COMPLETION, standalone_mode=False
@@ -259,6 +266,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.SIGINT
+    except OSError as exc:
+        # The rooms translate theirs; this one is stdout's or stderr's own: a full disk behind it.
+        with contextlib.suppress(OSError):
+            say(f"batchgen: cannot write what is to be said: {exc.strerror}", to_stderr=True)
+        sys.stdout = None  # else Python tries once more at its exit, and changes the exit code
+        return ExitCode.IO_ERROR
     except SystemExit:
         # click leaves by itself after a completion, and where the reader of a pipe left, as
         # `| head` does: with 1, which would mean failed jobs.

@@ -41,6 +41,7 @@ class ExitCode(IntEnum):
     STOPPED = 75
     UNKNOWN_OUTCOMES = 76
     NO_TOKEN = 77
+    SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
 
@@ -89,7 +90,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        job = f" job {self.job_id}:" if self.job_id else ""
+        # An id that is refused for its control characters must not send them to the terminal.
+        printable = self.job_id is not None and self.job_id.isprintable()
+        job = f" job {self.job_id}:" if printable else ""
         hint = f"\n  → {self.hint}" if self.hint else ""
         return f"{place}:{job} {self.message}{hint}"
 

@@ -45,7 +45,13 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
     ),
     # Back to pending only where nothing was sent or the vendor refused before doing anything.
     JobState.SUBMITTING: frozenset(
-        {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.UNKNOWN}
+        {
+            JobState.QUEUED,
+            JobState.PENDING,
+            JobState.FAILED,
+            JobState.UNKNOWN,
+            JobState.CANCELLED,
+        }
     ),
     JobState.QUEUED: frozenset(
         {
@@ -66,13 +72,15 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
             JobState.UNKNOWN,
         }
     ),
-    JobState.FETCHING: frozenset({JobState.DONE}),
-    # A late answer or a person's word; nothing else ends an unknown outcome.
-    JobState.UNKNOWN: frozenset({JobState.QUEUED, JobState.PENDING, JobState.FAILED}),
+    JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED}),
+    # A late answer or a person's word; nothing else ends an unknown outcome. Lost is alike.
+    JobState.UNKNOWN: frozenset(
+        {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}
+    ),
     # A person's retry; to queued where the request outlived its timeout and may still deliver.
     JobState.FAILED: frozenset({JobState.PENDING, JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.PENDING}),
-    JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED}),
+    JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED, JobState.FAILED}),
     JobState.BLOCKED: frozenset({JobState.PENDING}),
     JobState.DONE: frozenset({JobState.PENDING}),
 }

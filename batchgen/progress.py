@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Never, Self, TextIO
@@ -68,8 +69,7 @@ class Standing:
 class Progress:
     """Shows a run on `stream`; use with `with`, and hand `hear` to the run."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._all = Standing()
         self._models: dict[str, Standing] = {}
@@ -77,9 +77,7 @@ class Progress:
         self._started = clock()
         self._settled_before = 0
         self._failures_shown = 0
-        self._screen: Bars | Lines | None = (
-            Bars(stream, clock) if stream.isatty() else Lines(stream, clock)
-        )
+        self._screen: Bars | Lines | None = _screen_on(stream, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +94,8 @@ class Progress:
                 self._move(event)
             case ModelRefused(model, jobs, _, reason):
                 self._shift(model, JobState.PENDING, JobState.FAILED, jobs)
-                self._write(f"{model}: {jobs} more jobs failed: {reason}")
+                if jobs:
+                    self._write(f"{model}: {jobs} more jobs failed: {reason}")
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):
@@ -156,6 +155,15 @@ class Progress:
             if left:
                 parts.append(f"{tqdm.format_interval(left / rate)} left")
         return " · ".join(parts)
+
+
+def _screen_on(stream: TextIO | None, clock: Callable[[], float]) -> Bars | Lines | None:
+    """No screen where stderr is closed; bars where they can be drawn."""
+    if stream is None:
+        return None
+    if stream.isatty() and os.environ.get("TERM") != "dumb":
+        return Bars(stream, clock)
+    return Lines(stream, clock)
 
 
 class Bars:

@@ -58,5 +58,5 @@ def test_what_stands_below_has_the_exit_code_of_what_it_is() -> None:
 
 def test_the_exit_codes_are_those_of_sysexits_and_signals() -> None:
     assert {code.value for code in ExitCode} == {
-        0, 1, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 130, 143
+        0, 1, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 129, 130, 143
     }  # fmt: skip

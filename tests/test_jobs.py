@@ -95,9 +95,9 @@ def test_what_may_be_paid_never_becomes_pending_by_itself() -> None:
     assert ENTRANCES[JobState.SUBMITTING] == (JobState.PENDING,)
 
 
-def test_a_paid_result_can_only_become_done() -> None:
+def test_a_paid_result_becomes_done_or_is_written_off_by_a_person() -> None:
     """Promise 2."""
-    assert LEGAL[JobState.FETCHING] == {JobState.DONE}
+    assert LEGAL[JobState.FETCHING] == {JobState.DONE, JobState.FAILED}
 
 
 def test_in_flight_and_ended_have_nothing_in_common() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import plural, say
+from batchgen.commands.console import command_for, plural, say
 from batchgen.runs.api import cancel_jobs
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ def cancel_selected(path: Path, options: RunOptions) -> int:
         return 0
     say(f"{plural(found.cancelled, 'job')} cancelled")
     if found.delivering:
+        command = command_for("run", path, emulator=options.emulator)
         say(
             f"{plural(found.delivering, 'request')} could not be cancelled: the vendor is at work"
-            f" on them, and they cost\n  → fetch their results with: batchgen run {path}"
+            f" on it, and it costs\n  → fetch what comes of it with: {command}"
         )
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ from batchgen.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from batchgen.errors import BatchgenError
     from batchgen.jobs import JsonValue
-    from batchgen.state.records import Money
+    from batchgen.state.records import FailureCause, Money
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
@@ -53,6 +55,17 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004 - an hour
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def cause_line(cause: FailureCause) -> str:
+    """Say how many jobs are not done for one cause, and which is one of them."""
+    what = f"{cause.code}: {cause.reason}" if cause.code else cause.reason
+    return f"  {cause.jobs} {cause.state.value} · {what} (e.g. {cause.example})"
+
+
+def command_for(verb: str, path: Path, *, emulator: bool = False) -> str:
+    """A command that can be copied into a shell as it stands."""
+    return f"batchgen {verb} {shlex.quote(str(path))}" + (" --emulator" if emulator else "")
 
 
 def plural(count: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import say
+from batchgen.commands.console import command_for, say
 from batchgen.errors import OutputError, UsageError
 from batchgen.manifest import starter_manifest
 
@@ -30,5 +30,5 @@ def init(path: Path) -> int:
             next_step="check the folder and its permissions",
         ) from exc
     say(f"{path} is written.")
-    say(f"  → try it without token and money: batchgen run {path} --emulator")
+    say(f"  → try it without token and money: {command_for('run', path, emulator=True)}")
     return 0

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import plural, say
+from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.models.nearest import did_you_mean
@@ -53,7 +53,7 @@ def resolve(path: Path, job: str, verb: Verb, request_id: str | None) -> int:
 def _unknown_jobs(folder: RunFolder, glob: str) -> list[str]:
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
         # Those being submitted are unknown too, if their runner died; the writer sees to that.
-        states = (JobState.UNKNOWN, JobState.SUBMITTING)
+        states = (JobState.UNKNOWN, JobState.SUBMITTING, JobState.LOST, JobState.FETCHING)
         named = [job_id for _, job_id, _ in select_jobs(db, Selection((glob,)), states)]
         if named:
             return named
@@ -72,5 +72,5 @@ def _report(applied: Sequence[Applied], path: Path) -> int:
     for one in applied:
         say(f"{one.decision.job_id}: {one.objection or _NEXT[one.decision.verb]}")
     if len(objections) < len(applied):
-        say(f"  → batchgen run {path}")
+        say(f"  → {command_for('run', path)}")
     return ExitCode.USAGE if objections else ExitCode.DONE

@@ -8,6 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import (
+    cause_line,
+    command_for,
     counts_line,
     duration,
     money_line,
@@ -43,7 +45,7 @@ def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool)
     if as_json:
         print_json(summary.to_json())
     if not quiet:
-        for line in closing_lines(summary, path):
+        for line in closing_lines(summary, path, emulator=options.emulator):
             say(line, to_stderr=as_json)
     return summary.exit_code
 
@@ -59,7 +61,7 @@ def show_preview(path: Path, options: RunOptions, *, as_json: bool) -> int:
     return 0
 
 
-def closing_lines(summary: Summary, path: Path) -> list[str]:
+def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     """The end of a run for people: what came, what did not and why, what to do next."""
     lines = [
         (
@@ -73,12 +75,13 @@ def closing_lines(summary: Summary, path: Path) -> list[str]:
     if summary.stopped_by:
         lines.append(_stopped_line(summary))
     lines += _cause_lines(RunFolder(summary.folder))
-    return lines + _next_steps(summary, path)
+    return lines + _next_steps(summary, path, emulator=emulator)
 
 
 def _stopped_line(summary: Summary) -> str:
     in_flight = sum(summary.counts.get(state, 0) for state in IN_FLIGHT)
-    word = "Ctrl-C" if summary.stopped_by and summary.stopped_by.name == "SIGINT" else "SIGTERM"
+    signal_name = summary.stopped_by.name if summary.stopped_by else ""
+    word = "Ctrl-C" if signal_name == "SIGINT" else signal_name
     left = f"{plural(in_flight, 'request')} in flight stay with the vendor" if in_flight else ""
     return f"stopped by {word}" + (f"; {left}" if left else "; nothing is in flight")
 
@@ -86,27 +89,24 @@ def _stopped_line(summary: Summary) -> str:
 def _cause_lines(folder: RunFolder) -> list[str]:
     with closing(open_for_reading(folder.state)) as db:
         causes = failures(db, SHOWN_CAUSES)
-    return [
-        f"  {cause.jobs} {cause.state.value} · {cause.code}: {cause.reason} (e.g. {cause.example})"
-        for cause in causes
-    ]
+    return [cause_line(cause) for cause in causes]
 
 
-def _next_steps(summary: Summary, path: Path) -> list[str]:
+def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     counts = summary.counts
     steps = []
     if counts.get(JobState.UNKNOWN):
         steps.append(
             f"{plural(counts[JobState.UNKNOWN], 'submit')} may have been charged and may not;"
             " look them up in your RunComfy account, then:\n"
-            f"  → batchgen resolve {path} JOB --adopt REQUEST_ID | --resubmit | --write-off"
+            f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"
         )
     going = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
     if any(counts.get(state) for state in going):
-        steps.append(f"  → continue with: batchgen run {path}")
+        steps.append(f"  → continue with: {command_for('run', path, emulator=emulator)}")
     ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
     if any(counts.get(state) for state in ended) and not summary.stopped_by:
-        steps.append(f"  → try them again with: batchgen retry {path}")
+        steps.append(f"  → try them again with: {command_for('retry', path, emulator=emulator)}")
     return steps
 
 

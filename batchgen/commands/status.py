@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.commands.console import counts_line, money_line, plural, say
+from batchgen.commands.console import cause_line, command_for, counts_line, money_line, plural, say
 from batchgen.errors import MissingFileError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
@@ -64,6 +64,9 @@ def watch(path: Path) -> int:
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
+    if not folder.state.exists():
+        _say_not_started(manifest, path, as_json=False)
+        return 0
     while True:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             db.execute("BEGIN")
@@ -82,10 +85,7 @@ def _lines(db: sqlite3.Connection, name: str, folder: RunFolder, path: Path) -> 
     lines = [f"{name} · {folder.root}", f"  {counts_line(totals(table))} · {money_line(money(db))}"]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
-    lines += [
-        f"  {cause.jobs} {cause.state.value} · {cause.code}: {cause.reason} (e.g. {cause.example})"
-        for cause in failures(db, SHOWN)
-    ]
+    lines += [cause_line(cause) for cause in failures(db, SHOWN)]
     return lines + _unknown_lines(db, path)
 
 
@@ -97,7 +97,7 @@ def _unknown_lines(db: sqlite3.Connection, path: Path) -> list[str]:
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     return [
         f"  {plural(len(unknown), 'submit')} may have been charged and may not: {shown}{more}",
-        f"  → batchgen resolve {path} JOB --adopt REQUEST_ID | --resubmit | --write-off",
+        f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off",
     ]
 
 
@@ -105,7 +105,7 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     if as_json:
         say(json.dumps({"name": manifest.name, "counts": {}, "jobs": []}))
     else:
-        say(f"{manifest.name} · nothing was run yet\n  → start it with: batchgen run {path}")
+        say(f"{manifest.name} · nothing was run yet\n  → start it with: {command_for('run', path)}")
 
 
 def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder) -> None:
@@ -115,7 +115,7 @@ def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder) -> None:
     write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, "jobs": [')
     for number, job in enumerate(job_statuses(db)):
         write(",\n" if number else "\n")
-        write(json.dumps(_job_json(job, folder), ensure_ascii=False))
+        write(json.dumps(_job_json(job, folder)))
     write("\n]}\n")
     sys.stdout.flush()
 

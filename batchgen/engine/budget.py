@@ -19,6 +19,8 @@ class Budget:
 
     def reserve(self, seq: int, price: float | None) -> bool:
         """Set the price of a job aside; False where it does not fit any more."""
+        if self.limit is not None and price is None:
+            return False
         amount = price or 0.0
         # A thousandth of a cent forgives the rounding of many small prices.
         if self.limit is not None and self.committed + amount > self.limit + 1e-5:

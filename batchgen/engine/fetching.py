@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from batchgen.state.records import FetchJob, ResultFile
 
 
+NOT_WRITABLE_IN_A_ROW = 3
+
+
 class Fetcher:
     """Downloads what was paid. Call `add` for each job, run `work` in a few tasks."""
 
@@ -35,6 +38,7 @@ class Fetcher:
         self._given_up: set[int] = set()
         self._left = 0
         self._disk_failed = False
+        self._not_writable_in_a_row = 0
 
     @property
     def busy(self) -> bool:
@@ -82,8 +86,11 @@ class Fetcher:
             return None
         try:
             outcome = await self._doors.files.fetch(file.url, file.name)
-        except (StorageError, OutputError) as exc:
-            await self._pause_for_disk(job, exc)
+        except StorageError as exc:
+            self._pause_for_disk(exc)
+            return None
+        except OutputError as exc:
+            await self._not_writable(job, file, exc)
             return None
         tries = self._tries[file.id] = self._tries.get(file.id, 0) + 1
         match after_fetch(outcome, tries):
@@ -101,6 +108,7 @@ class Fetcher:
 
     async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
         self._tries.pop(file.id, None)
+        self._not_writable_in_a_row = 0
         saved, done = await self._doors.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(saved))
         if done:
@@ -126,18 +134,18 @@ class Fetcher:
                 return 0.0
         return delay(tries, self._doors.dice)
 
-    async def _pause_for_disk(self, job: FetchJob, error: StorageError | OutputError) -> None:
+    async def _not_writable(self, job: FetchJob, file: ResultFile, error: OutputError) -> None:
+        """Something stands where one file should go; for several in a row, it is the folder."""
+        self._not_writable_in_a_row += 1
+        if self._not_writable_in_a_row >= NOT_WRITABLE_IN_A_ROW:
+            self._pause_for_disk(error)
+        await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
+
+    def _pause_for_disk(self, error: StorageError | OutputError) -> None:
         """A bad disk is every job's trouble: nothing more is downloaded, the paid URLs are kept."""
         self._disk_failed = True
-        await self._doors.store.trouble(job.seq, "disk", error.what)
-        self._control.pause(
-            Pause(
-                PauseReason.DISK,
-                error.what,
-                f"{error.next_step or 'check the disk'}; the same command continues",
-                where=error.where,
-            )
-        )
+        next_step = error.next_step or "check the disk; the same command continues"
+        self._control.pause(Pause(PauseReason.DISK, error.what, next_step, where=error.where))
 
     def _tell(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None

@@ -22,7 +22,7 @@ from batchgen.engine.verdicts import (
     after_result,
 )
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, Throttled
+from batchgen.runcomfy.outcomes import CancelOutcome, Failed, ResultOutcome, Succeeded, Throttled
 from batchgen.state.moves import Ending
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from batchgen.state.records import LiveRequest
 
 REMEMBERED = 32
+MISSING_WAIT = 3.0
+"""Seconds at most until a request that was not found is asked for once more."""
 
 
 class Expectations:
@@ -127,6 +129,8 @@ class Follower:
     def _wait(self, watch: _Watch, outcome: ResultOutcome | None = None) -> float:
         expected = self.expectations.expected(watch.request.model)
         wait = next_poll(watch.age(), expected, self._doors.dice)
+        if watch.missing_in_a_row:
+            wait = min(wait, MISSING_WAIT)
         if isinstance(outcome, Throttled):
             return max(wait, outcome.retry_after or 0.0)
         return wait
@@ -191,7 +195,7 @@ class Follower:
         cancelled_free = ending.state is JobState.CANCELLED and ending.cost is None
         self._budget.settle(request.seq, 0.0 if cancelled_free else ending.cost)
         self._tell(watch, ending.state, ending.code, ending.reason, ending.cost)
-        if not ending.again:
+        if not ending.again or await self._doors.store.pending_job(request.seq) is None:
             return FollowEnd.OVER
         self._tell(watch, JobState.PENDING, "retry", "run.retries allows another attempt")
         return FollowEnd.PENDING_AGAIN
@@ -200,13 +204,16 @@ class Follower:
         """Too old. Cancelled while still in the queue it is free; otherwise it may yet deliver."""
         request = watch.request
         reason = f"not ended after {self._policy.timeout:g} s"
-        if await self._doors.api.cancel(request.request_id) is CancelOutcome.CANCELLED:
+        cancelled = await self._doors.api.cancel(request.request_id) is CancelOutcome.CANCELLED
+        # Only the result tells: it may have won the race, and is kept then.
+        outcome = await self._doors.api.result(request.request_id)
+        if cancelled and not isinstance(outcome, Succeeded | Failed):
             again = request.failures < self._policy.retries
             words = f"{reason}; cancelled before it began"
             return await self._end(
                 watch, Ending(JobState.FAILED, "timeout", words, cost=0.0, again=again)
             )
-        last_look = self._judge(watch, await self._doors.api.result(request.request_id))
+        last_look = self._judge(watch, outcome)
         if isinstance(last_look, Deliver | End):
             return await self._act(watch, last_look) or FollowEnd.OVER
         self._budget.hold(request.seq)

@@ -66,6 +66,8 @@ class Scheduler:
         self._active = 0
         self._last = -1
         self._at_work = False
+        self._cancels: set[int] = set()
+        self._too_dear: set[str] = set()
         self._jobs: asyncio.TaskGroup
         self._submitter: Submitter
 
@@ -105,10 +107,19 @@ class Scheduler:
             await self._start_following(request)
 
     async def cancel(self, seq: int) -> None:
-        """Ask the vendor to cancel a request; what became of it shows in its result."""
+        """Ask the vendor to cancel a request; what became of it shows in its result.
+
+        A job that is being submitted has none yet: it is asked for as soon as it has.
+        """
         if request := await self._doors.store.live_request(seq):
-            outcome = await self._doors.api.cancel(request.request_id)
-            self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
+            await self._ask_to_cancel(request)
+        else:
+            self._cancels.add(seq)
+
+    async def _ask_to_cancel(self, request: LiveRequest) -> None:
+        self._cancels.discard(request.seq)
+        outcome = await self._doors.api.cancel(request.request_id)
+        self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
 
     @asynccontextmanager
     async def _open_wire(self) -> AsyncIterator[None]:
@@ -166,6 +177,8 @@ class Scheduler:
             elif self._busy or turn.until is not None:
                 await self._wait_for_change(turn.until)
             else:
+                if self._too_dear:
+                    self._pause_for_money()
                 return
 
     async def _gate(self, track: _Track) -> Gate | None:
@@ -173,29 +186,27 @@ class Scheduler:
         if track.lane.refused:
             track.jobs.clear()
         await track.jobs.refill()
-        return track.lane.gate if track.jobs else None
+        has_work = track.jobs and track.lane.model not in self._too_dear
+        return track.lane.gate if has_work else None
 
     async def _start(self, track: _Track, now: float) -> None:
         job = track.jobs.take()
         price = self._doors.prices.price(job.model, job.body)
         if not self._budget.reserve(job.seq, price):
+            # Others may be cheaper, and what is under way may cost less than was reserved.
             track.jobs.put_back(job)
-            await self._wait_for_money(price)
+            self._too_dear.add(job.model)
             return
         permit = self._enter(track.lane, now)
         self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
 
-    async def _wait_for_money(self, price: float | None) -> None:
-        """What is under way may cost less than was reserved; if nothing is, the budget is spent."""
-        if self._active:
-            await self._wait_for_change(None)
-            return
+    def _pause_for_money(self) -> None:
         spent, limit = self._budget.committed, self._budget.limit
         self._control.pause(
             Pause(
                 PauseReason.BUDGET,
                 f"the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
-                f" and the next job costs {price or 0:.2f}",
+                " and no job left fits into the rest",
                 "raise run.budget; the same command continues",
             )
         )
@@ -220,11 +231,11 @@ class Scheduler:
             submission = await self._submitter.submit(job, track.lane, price)
             again = isinstance(submission, Again)
             if isinstance(submission, Submitted):
+                if job.seq in self._cancels:
+                    await self._ask_to_cancel(submission.request)
                 again = await self._follow(submission.request)
             if again:
                 await self._requeue(track, job.seq)
-            else:
-                self._submitter.forget(job.seq)
 
     async def _carry_on(self, track: _Track, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
@@ -250,6 +261,7 @@ class Scheduler:
                 yield
         finally:
             self._active -= 1
+            self._too_dear.clear()
             self._control.wake.set()
 
     async def _wait_for_change(self, until: float | None) -> None:

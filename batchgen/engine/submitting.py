@@ -84,7 +84,6 @@ class Submitter:
         self._budget = budget
         self._wire = wire
         self._trouble = trouble
-        self._resubmits: dict[int, int] = {}
 
     async def submit(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
         """Carry a job from pending to an accepted request, as far as it goes.
@@ -94,10 +93,6 @@ class Submitter:
         exchange = self._wire.send(self._exchange(job, lane, price), f"submit {job.id}")
         await asyncio.wait({exchange})
         return exchange.result()
-
-    def forget(self, seq: int) -> None:
-        """Nothing more happens to the job in this run, unless a person asks for it."""
-        self._resubmits.pop(seq, None)
 
     async def _exchange(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
         number = await self._doors.store.begin_attempt(job, price)
@@ -208,12 +203,9 @@ class Submitter:
         """A person decides; or `on_unknown: resubmit` does, and even then not often."""
         seq = attempt.job.seq
         self._budget.hold(seq)
-        used = self._resubmits.get(seq, 0)
-        if used >= self._policy.resubmits:
+        most = self._policy.resubmits
+        if not most or await self._doors.store.resubmit_unknown(seq, most) is not None:
             return Over()
-        if await self._doors.store.resubmit_unknown(seq) is not None:
-            return Over()
-        self._resubmits[seq] = used + 1
         self._tell(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
         return Again()
 

@@ -23,7 +23,7 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Unclear,
 )
-from batchgen.runcomfy.price_answer import ModelPrice, read_price
+from batchgen.runcomfy.price_answer import ModelPrice, read_price, why_no_price
 from batchgen.runcomfy.result_answer import read_result
 from batchgen.runcomfy.submit_answer import read_submit
 from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
@@ -102,10 +102,12 @@ class RunComfy:
         answer = await self._call("POST", path, self._get_timeout)
         return read_cancel(answer) if isinstance(answer, Answer) else CancelOutcome.UNANSWERED
 
-    async def price(self, model: str) -> ModelPrice | None:
-        """Ask for a model's price; None where the vendor does not tell."""
+    async def price(self, model: str) -> ModelPrice | NoAnswer | Halted | None:
+        """Ask for a model's price; None where the vendor answers and does not tell."""
         answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
-        return read_price(answer) if isinstance(answer, Answer) else None
+        if isinstance(answer, Answer):
+            return read_price(answer) or why_no_price(answer)
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def _call(
         self, method: str, path: str, patience: aiohttp.ClientTimeout, body: bytes | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from batchgen.runcomfy.answer import Answer, json_object
+from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.outputs import usd
 
 _UNIT_LIMIT = 40
@@ -27,3 +29,13 @@ def read_price(answer: Answer) -> ModelPrice | None:
     if amount is None or not isinstance(unit, str) or not unit.strip():
         return None
     return ModelPrice(amount, answer.words(unit, _UNIT_LIMIT))
+
+
+def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
+    """Tell a vendor that has no price to say, None, from one that could not be asked."""
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return Halted(PauseCause.TOKEN_REFUSED, f"HTTP {answer.status}")
+    passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+    if answer.status in passing or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return NoAnswer(f"HTTP {answer.status}")
+    return None

@@ -64,7 +64,12 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
             api=api,
             store=store,
             files=_FilesBelow(downloader, place.folder.files),
-            prices=await price_list(api, place.manifest.policy, beginning.models),
+            prices=await price_list(
+                api,
+                place.manifest.policy,
+                beginning.priced,
+                collecting=bool(beginning.in_flight or beginning.to_fetch),
+            ),
             receipts=receipts,
             dice=place.world.dice,
         )
@@ -94,12 +99,14 @@ async def _run_together(
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
         )
-        group.create_task(
-            ask_for_cancels(beginning.applied, scheduler, tell), name="cancels of before"
+        cancelling = group.create_task(
+            ask_for_cancels(beginning.cancels, scheduler), name="cancels of before"
         )
         with StopSignals(scheduler.drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
+            # What was not asked yet is remembered in the state, for the next run.
+            cancelling.cancel()
     pause = None if running.cancelled() else running.result().pause
     return Ended(pause, stop.received)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest import OnUnknown
 from batchgen.runs.decisions import apply_new
+from batchgen.runs.engine_policy import MOST_RESUBMITS
 from batchgen.runs.receipts import adopt_receipts, read_receipts
 from batchgen.state import people, queries
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from batchgen.manifest import Manifest
-    from batchgen.runs.decisions import Applied
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.state.queries import Selection
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs."""
+    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
+
+    `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
+    requests a person wants cancelled.
+    """
 
     selection: Selection
     models: tuple[str, ...]
+    priced: tuple[str, ...]
     in_flight: int
     to_fetch: int
     counts: Counts
     money: Money
-    applied: tuple[Applied, ...]
+    cancels: tuple[int, ...]
 
     @property
     def is_idle(self) -> bool:
@@ -46,17 +52,25 @@ def begin(
     options: RunOptions,
     at: float,
 ) -> Beginning:
-    """Settle what a dead run left, apply what people decided, and see what is to do."""
+    """Settle what a dead run left, apply what people decided, and see what is to do.
+
+    Raises UsageError for a selection that names no job at all.
+    """
+    if not queries.select_any(db, options.selection):
+        raise UsageError(
+            "no job of the manifest is selected",
+            next_step="check --job, --model and --tag; batchgen run MANIFEST --dry-run shows jobs",
+        )
     queries.set_meta(db, "name", manifest.name)
     settle_dead_run(db, folder, at)
-    applied = apply_new(db, folder.decisions)
-    people.reopen_timed_out(db)
+    apply_new(db, folder.decisions)
+    people.reopen(db)
     if options.retry_failed:
         people.retry_selected(db, options.selection)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
-        people.resubmit_all(db, at)
+        people.resubmit_all(db, MOST_RESUBMITS, at)
     selection = _limited(db, options)
-    return _look(db, selection, tuple(applied))
+    return _look(db, selection)
 
 
 def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
@@ -72,7 +86,7 @@ def _limited(db: sqlite3.Connection, options: RunOptions) -> Selection:
     return options.selection.up_to(last)
 
 
-def _look(db: sqlite3.Connection, selection: Selection, applied: tuple[Applied, ...]) -> Beginning:
+def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:
     models = tuple(
         model
         for model in queries.pending_models(db)
@@ -83,9 +97,10 @@ def _look(db: sqlite3.Connection, selection: Selection, applied: tuple[Applied, 
     return Beginning(
         selection,
         models,
+        tuple(queries.shown_models(db)),
         totals.get(JobState.QUEUED, 0) + totals.get(JobState.RUNNING, 0),
         totals.get(JobState.FETCHING, 0),
         counts,
         queries.money(db),
-        applied,
+        tuple(queries.cancels_due(db)),
     )

@@ -6,9 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.errors import ApiUnreachableError, TokenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import api_base
-from batchgen.runcomfy.outcomes import Cancelled
+from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest
 
-CANCELLABLE = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
+CANCELLABLE = (JobState.PENDING, JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING)
+
+_LATER = "the wish is noted: the next `batchgen run` asks the vendor before anything else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,10 @@ async def _cancel_one(
     await api.cancel(request.request_id)
     # Only the result tells: the request may have ended in the same moment (and is kept then).
     outcome = await api.result(request.request_id)
+    if isinstance(outcome, Halted):
+        raise TokenError(f"the API refused: {outcome.reason}", where=request.id, next_step=_LATER)
+    if isinstance(outcome, NoAnswer):
+        raise ApiUnreachableError(outcome.reason, where=request.id, next_step=_LATER)
     if not isinstance(outcome, Cancelled):
         return False
     ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)

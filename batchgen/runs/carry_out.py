@@ -21,6 +21,7 @@ from batchgen.runs.prepare import checked, take_up
 from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.summary import Summary
 from batchgen.runs.workplace import Workplace
+from batchgen.state import people
 from batchgen.state.database import open_for_writing, translated
 from batchgen.state.queries import set_meta, totals
 from batchgen.state.store import open_store
@@ -75,6 +76,8 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
             ended = Ended()
             if not beginning.is_idle:
                 ended = await work(place, store, beginning, audience.tell)
+                # Nobody submits any more: whose answer did not come is unknown from now on.
+                await store.run(people.settle_dead_run)
             summary = Summary(
                 name=place.manifest.name,
                 folder=folder.root,

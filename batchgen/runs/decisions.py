@@ -11,10 +11,10 @@ import math
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.errors import OutputError
+from batchgen.jobs import JobState
 from batchgen.runs.lines import APPEND, end_torn_line, write_all
 from batchgen.state import people
 from batchgen.state.queries import get_meta, set_meta
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OFFSET = "decisions_read"
+_JOB = "SELECT seq, model, state FROM job WHERE id = ?"
 
 
 class Verb(StrEnum):
@@ -48,7 +49,8 @@ class Decision:
 class Applied:
     """A decision and what it met: `objection` says why it could not be done; `model` is the job's.
 
-    `ask_vendor`: the job has a request, so a cancel is the vendor's to grant.
+    `ask_vendor`: the job has a request, so a cancel is the vendor's to grant. `before` and `after`
+    are its states.
     """
 
     decision: Decision
@@ -56,12 +58,14 @@ class Applied:
     objection: str | None = None
     ask_vendor: bool = False
     model: str = ""
+    before: JobState = JobState.PENDING
+    after: JobState = JobState.PENDING
 
 
 def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
-    """Write the decisions to the disk. Raises OutputError."""
+    """Write the decisions to the disk. Raises OutputError, StorageError or DiskFullError."""
     lines = "".join(json.dumps(_to_json(decision)) + "\n" for decision in decisions)
-    try:
+    with disk_errors(path):
         descriptor = os.open(path, APPEND, 0o600)
         try:
             end_torn_line(descriptor)
@@ -70,12 +74,6 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except OSError as exc:
-        raise OutputError(
-            f"the decision cannot be written: {exc.strerror}",
-            where=str(path),
-            next_step="check the folder and its permissions",
-        ) from exc
 
 
 def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
@@ -84,6 +82,9 @@ def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
     Raises OutputError or StorageError where the file cannot be read.
     """
     offset = int(get_meta(db, _OFFSET) or 0)
+    with disk_errors(path):
+        if path.exists() and path.stat().st_size < offset:
+            offset = 0  # moved away or emptied: what stands there now is new
     data = _read_from(path, offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
@@ -102,25 +103,28 @@ def _read_from(path: Path, offset: int) -> bytes:
 
 
 def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
-    row = db.execute("SELECT seq, model FROM job WHERE id = ?", (decision.job_id,)).fetchone()
+    row = db.execute(_JOB, (decision.job_id,)).fetchone()
     if row is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
-    seq, model = row
-    objection: str | None
+    seq, model, before = row
+    objection, ask_vendor = _act(db, seq, decision)
+    _, _, after = db.execute(_JOB, (decision.job_id,)).fetchone()
+    states = JobState(before), JobState(after)
+    return Applied(decision, seq, objection, ask_vendor, model, *states)
+
+
+def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
+    """The objection, if there is one, and whether the vendor must be asked."""
     match decision.verb:
         case Verb.ADOPT:
             assert decision.request_id is not None, "_parse lets no such line through"
-            objection = people.adopt(db, seq, decision.request_id, decision.at)
+            return people.adopt(db, seq, decision.request_id, decision.at), False
         case Verb.RESUBMIT:
-            objection = people.resubmit(db, seq, decision.at)
+            return people.resubmit(db, seq, decision.at), False
         case Verb.WRITE_OFF:
-            objection = people.write_off(db, seq, decision.at)
+            return people.write_off(db, seq, decision.at), False
         case Verb.CANCEL:
-            ask_vendor = not people.cancel_pending(db, seq)
-            return Applied(decision, seq, ask_vendor=ask_vendor, model=model)
-        case _:
-            assert_never(decision.verb)
-    return Applied(decision, seq, objection, model=model)
+            return None, not people.cancel(db, seq)
 
 
 def _to_json(decision: Decision) -> dict[str, str | float | None]:

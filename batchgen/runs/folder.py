@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.errors import OutputError
+from batchgen.downloads.disk import disk_error
+from batchgen.errors import DiskFullError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class RunFolder:
         return self.root / "emulator.db"
 
     def create(self) -> None:
-        """Make the folders. Raises OutputError where that is not allowed, before anything is sent.
+        """Make the folders. Raises OutputError or DiskFullError, before anything is sent.
 
         Writing is tried, not asked about: a mounted read-only disk looks writable to its owner.
         """
@@ -58,7 +59,12 @@ class RunFolder:
             self.files.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
+            # The runner's own, so that it can read what another user decides.
+            os.close(open_private(self.decisions, os.O_WRONLY))
         except OSError as exc:
+            error = disk_error(exc, self.root)
+            if isinstance(error, DiskFullError):
+                raise error from exc
             raise OutputError(
                 f"the output folder cannot be written: {exc.strerror}",
                 where=str(self.root),

@@ -23,7 +23,7 @@ class Journal(LineFile):
     """Appends events to run.log; use with `with`. `now` is the wall clock, epoch seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        super().__init__(path, "the log")
+        super().__init__(path)
         self._now = now
 
     def hear(self, event: Event) -> None:

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from batchgen.downloads.disk import disk_error
-from batchgen.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +35,11 @@ class LineFile:
     """Appends lines; use with `with`, inside a loop.
 
     The first failure ends the writing, and is raised when the block ends: a log that cannot grow is
-    no reason to let go of requests that are paid. `what` is its name in messages, `mode` who may
-    read it.
+    no reason to let go of requests that are paid. `mode` says who may read it.
     """
 
-    def __init__(self, path: Path, what: str, mode: int = 0o600) -> None:
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
         self._path = path
-        self._what = what
         self._mode = mode
         self._descriptor = -1
         self._failure: OSError | None = None
@@ -53,11 +50,7 @@ class LineFile:
             self._descriptor = os.open(self._path, APPEND, self._mode)
             end_torn_line(self._descriptor)
         except OSError as exc:
-            raise OutputError(
-                f"{self._what} cannot be written: {exc.strerror}",
-                where=str(self._path),
-                next_step="check the folder and its permissions, or set output.dir",
-            ) from exc
+            raise disk_error(exc, self._path) from exc
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

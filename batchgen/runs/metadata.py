@@ -48,7 +48,7 @@ class MetadataFile(LineFile):
 
     def __init__(self, path: Path) -> None:
         # As readable as the pictures that it describes.
-        super().__init__(path, "the metadata", mode=0o666)
+        super().__init__(path, mode=0o666)
 
     def hear(self, event: Event) -> None:
         if isinstance(event, FileSaved):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from batchgen.errors import UsageError
+from batchgen.manifest import Rate
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
-
-if TYPE_CHECKING:
-    from batchgen.manifest import Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +25,13 @@ class RunOptions:
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
     on_changed: OnChanged = OnChanged.REFUSE
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "concurrency"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise UsageError(f"{name} is {number}; it must be 1 or more")
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
+        if not isinstance(self.on_changed, OnChanged):
+            raise UsageError("on_changed is one of batchgen.OnChanged's values")

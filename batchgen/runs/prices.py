@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from batchgen.errors import InputError
+from batchgen.errors import ApiUnreachableError, InputError, TokenError
+from batchgen.runcomfy.outcomes import Halted, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from batchgen.manifest import Policy
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.price_answer import ModelPrice
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between the tries where the API does not answer."""
 
 FRAMES_PER_SECOND = 24
 DEFAULT_FRAMES = 121
@@ -46,25 +51,47 @@ def request_price(price: ModelPrice, body: str) -> float | None:
             return None
 
 
-async def price_list(api: RunComfy, policy: Policy, models: Iterable[str]) -> PriceList:
+async def price_list(
+    api: RunComfy, policy: Policy, models: Iterable[str], *, collecting: bool = False
+) -> PriceList:
     """The prices of `models`. Without a budget nobody is asked.
 
-    Raises InputError where there is a budget and a model's price is known to nobody.
+    With one, a price that nobody knows raises InputError, TokenError or ApiUnreachableError: unless
+    the run is `collecting` what is paid already, which no missing price may hold up. Then nothing
+    of unknown price is submitted.
     """
-    own = {
-        model: limits.price for model, limits in policy.models.items() if limits.price is not None
-    }
+    limits = policy.models.items()
+    own = {model: limit.price for model, limit in limits if limit.price is not None}
     vendor: dict[str, ModelPrice] = {}
-    if policy.budget is not None:
-        for model in models:
-            if model not in own and (price := await api.price(model)):
-                vendor[model] = price
+    if policy.budget is None:
+        return PriceList(own, vendor)
+    for model in models:
+        price = None if model in own else await _ask(api, model, collecting=collecting)
+        if price is not None:
+            vendor[model] = price
     prices = PriceList(own, vendor)
     unknown = [model for model in models if prices.price(model, "{}") is None]
-    if policy.budget is not None and unknown:
+    if unknown and not collecting:
         raise InputError(
             f"run.budget needs a price for {', '.join(unknown)}, and the vendor told none",
             next_step=f"add run.models.{unknown[0]}.price (USD for one request), or leave the"
             " budget out",
         )
     return prices
+
+
+async def _ask(api: RunComfy, model: str, *, collecting: bool) -> ModelPrice | None:
+    answer = await api.price(model)
+    for pause in PAUSES:
+        if not isinstance(answer, NoAnswer):
+            break
+        await asyncio.sleep(pause)
+        answer = await api.price(model)
+    if not isinstance(answer, NoAnswer | Halted):
+        return answer
+    if collecting:
+        return None
+    where, next_step = f"the price of {model}", "the same command continues"
+    if isinstance(answer, Halted):
+        raise TokenError(f"the API refused: {answer.reason}", where=where, next_step=next_step)
+    raise ApiUnreachableError(answer.reason, where=where, next_step=next_step)

@@ -26,13 +26,14 @@ def provider_name(base: str, *, emulator: bool) -> str:
 
 
 def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> None:
-    """Bind a new state to its provider; raise ProviderMismatchError where it has another one.
+    """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
     would lose requests that are paid.
     """
     known = get_meta(db, _KEY)
-    if known is None:
+    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
+    if known is None or not attempts:
         set_meta(db, _KEY, provider)
     elif known != provider:
         raise ProviderMismatchError(

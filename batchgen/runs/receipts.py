@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
 from batchgen.engine.doors import Receipt
-from batchgen.errors import OutputError
 from batchgen.runs.folder import open_private
 from batchgen.runs.lines import write_all
 from batchgen.state.moves import accepted
@@ -34,20 +33,14 @@ class SpareReceipts:
         self._offset = 0
 
     def reserve(self) -> None:
-        """Claim the space. Raises OutputError where there is none: then nothing is submitted."""
-        try:
+        """Claim the space. Raises DiskFullError where there is none: then nothing is submitted."""
+        with disk_errors(self._path):
             descriptor = open_private(self._path, os.O_RDWR | os.O_TRUNC)
             try:
                 write_all(descriptor, b" " * SPARE_BYTES)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        except OSError as exc:
-            raise OutputError(
-                f"no room for the spare receipts: {exc.strerror}",
-                where=str(self._path),
-                next_step="make room, then give the same command again",
-            ) from exc
 
     def keep(self, receipt: Receipt) -> None:
         """Raises OutputError or StorageError where not even this can be written."""
@@ -58,9 +51,15 @@ class SpareReceipts:
                 "request_id": receipt.request_id,
             }
         )
-        # First the screen: it works even where the disk does not.
-        sys.stderr.write(f"receipt of a paid request: {line}\n")
-        data = f"{line}\n".encode()
+        try:
+            self._write(f"{line}\n".encode())
+        finally:
+            # Also where the disk took it: a person may never start the next run. The screen may be
+            # gone, and must not come between the receipt and the disk.
+            with suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(f"receipt of a paid request: {line}\n")
+
+    def _write(self, data: bytes) -> None:
         with disk_errors(self._path):
             descriptor = open_private(self._path, os.O_RDWR)
             try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one drains, the second one leaves at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first drains, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-DRAIN_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0}
-"""How long downloads at hand and answers on the wire are waited for."""
+DRAIN_SECONDS = {signal.SIGINT: 25.0, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
+"""How long downloads at hand are waited for; then answers on the wire have a last chance
+of ten seconds (engine/wire.py)."""
 
 
 class StopSignals:
@@ -29,7 +30,9 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._drain = drain
         self._abort = abort
-        self._numbers = tuple(DRAIN_SECONDS) if on else ()
+        # What nohup ignores stays ignored.
+        heard = (one for one in DRAIN_SECONDS if signal.getsignal(one) is not signal.SIG_IGN)
+        self._numbers = tuple(heard) if on else ()
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:

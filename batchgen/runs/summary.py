@@ -50,9 +50,12 @@ class Summary:
         """The most urgent thing to know, as DESIGN.md's list has it."""
         if self.stopped_by is not None:
             return ExitCode(128 + self.stopped_by)
+        unknown = self.counts.get(JobState.UNKNOWN)
         if self.pause is not None:
+            if self.pause.reason is PauseReason.UNKNOWN_OUTCOMES and not unknown:
+                return ExitCode.STOPPED  # late answers came after all
             return _PAUSE_CODES[self.pause.reason]
-        if self.counts.get(JobState.UNKNOWN):
+        if unknown:
             return ExitCode.UNKNOWN_OUTCOMES
         if self.counts.get(JobState.FETCHING):
             return ExitCode.STOPPED

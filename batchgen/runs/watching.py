@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, Noted
-from batchgen.jobs import JobState
 from batchgen.runs.decisions import Applied, Verb, apply_new
 
 if TYPE_CHECKING:
@@ -41,20 +40,18 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
         listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:
             continue
-        if verb is not Verb.CANCEL:
-            await scheduler.look_again(one.seq)
-        elif one.ask_vendor:
+        if one.before is not one.after:
+            listener(JobMoved(job_id, one.model, one.before, one.after))
+        if one.ask_vendor:
             await scheduler.cancel(one.seq)
-        else:
-            listener(JobMoved(job_id, one.model, JobState.PENDING, JobState.CANCELLED))
+        elif verb is not Verb.CANCEL:
+            await scheduler.look_again(one.seq)
 
 
-async def ask_for_cancels(
-    applied: Iterable[Applied], scheduler: Scheduler, listener: Listener
-) -> None:
-    """What the beginning of the run applied, the engine meets in the state; but only we ask."""
-    cancels = [one for one in applied if one.ask_vendor]
-    await act_on(cancels, scheduler, listener)
+async def ask_for_cancels(jobs: Iterable[int], scheduler: Scheduler) -> None:
+    """What people wanted cancelled before this run, and nobody could ask for until now."""
+    for seq in jobs:
+        await scheduler.cancel(seq)
 
 
 def _size(path: Path) -> int:

@@ -27,6 +27,7 @@ APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
 BUSY_TIMEOUT_MS = 10_000
+CHECKED_BYTES = 256 * 1024 * 1024
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -40,6 +41,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         on_refusal.callback(connection.close)
         # Looked at first: WAL would be written into a file that is not ours.
         is_new = _is_new(connection, path)
+        _check_soundness(connection, path)
         _configure(connection)
         if is_new:
             _create_schema(connection)
@@ -94,10 +96,10 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DamagedStateError(
-                f"the state file is damaged ({exc}); nothing was sent",
+                f"the state file is damaged ({exc})",
                 where=where,
-                next_step="restore it from a backup, or move it away to start anew: "
-                "a new state knows of no paid request",
+                next_step="restore it from a backup, or move it away to start anew; neither knows"
+                " of requests that were paid since: look at run.log and at your account first",
             )
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return OutputError(
@@ -140,6 +142,15 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     if tables:
         _check_version(connection, path)
     return not tables
+
+
+def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
+    """Before anything is sent, where the file is small enough to be read through at once."""
+    if path.stat().st_size > CHECKED_BYTES:
+        return
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:

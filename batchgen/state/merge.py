@@ -175,7 +175,8 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     )
     db.execute(
         "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
-        " failures = 0, error_code = NULL, error = NULL FROM incoming.incoming AS today"
+        " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
+        " FROM incoming.incoming AS today"
         f" WHERE today.id = job.id AND job.seq IN ({due})"
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.names import claim_file_names
-from batchgen.state.steps import Closing, close_attempt, is_followed, is_open, move
+from batchgen.state.steps import Closing, close_attempt, is_cancel_asked, is_followed, is_open, move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -135,6 +135,9 @@ def turn_back(
 ) -> bool:
     """The submit ended without a charge, and nothing is wrong with the job: pending again."""
     closed = _close_unaccepted(db, seq, number, Closing(outcome, error=reason), at)
+    if closed and is_cancel_asked(db, seq):
+        words = "cancelled by hand; nothing was charged"
+        return move(db, seq, JobState.CANCELLED, "cancelled", words)
     return closed and move(db, seq, JobState.PENDING)
 
 
@@ -212,11 +215,15 @@ def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: flo
         return False
     if not move(db, seq, ending.state, ending.code, ending.reason):
         return False
+    if ending.state is JobState.LOST:
+        # What the vendor does not find today it may find tomorrow: the attempt stays open, so the
+        # next run asks again, and nothing is paid again without a person's word.
+        return True
     closing = Closing(ending.state.value, ending.code, ending.reason, ending.cost, ending.result)
     close_attempt(db, seq, number, closing, at)
     if ending.state is JobState.FAILED:
         db.execute("UPDATE job SET failures = failures + 1 WHERE seq = ?", (seq,))
-    if ending.again:
+    if ending.again and not is_cancel_asked(db, seq):
         move(db, seq, JobState.PENDING)
     return True
 

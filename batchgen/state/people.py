@@ -23,8 +23,8 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
     if taken:
         return f"request {request_id} belongs to job {taken[0]} already"
     # The table of legal moves knows other ways to queued; those have no open attempt to adopt into.
-    if not _is_unknown(db, seq):
-        return _not_unknown(db, seq)
+    if not _may_decide(db, seq):
+        return _nothing_to_decide(db, seq)
     move(db, seq, JobState.QUEUED)
     db.execute(
         "UPDATE attempt SET request_id = ?, accepted_at = ?, answer = 'adopted by hand'"
@@ -39,8 +39,18 @@ def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
     return _give_up(db, seq, "resubmitted", JobState.PENDING, at)
 
 
-def resubmit_all(db: sqlite3.Connection, at: float) -> int:
-    """The manifest allows it where no answer came: `on_unknown: resubmit`. How many.
+def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> str | None:
+    """The manifest allows it, `on_unknown: resubmit`, but not without end: `most` times a job."""
+    (used,) = db.execute(
+        "SELECT count(*) FROM attempt WHERE job = ? AND outcome = 'resubmitted'", (seq,)
+    ).fetchone()
+    if used >= most:
+        return f"submitted {used} times again already, each without an answer"
+    return resubmit(db, seq, at)
+
+
+def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
+    """Do so for every job that got no answer. How many.
 
     Not where requests were mixed up: those exist and are paid, so only a person can tell whose.
     """
@@ -48,17 +58,23 @@ def resubmit_all(db: sqlite3.Connection, at: float) -> int:
         "SELECT seq FROM job WHERE state = 'unknown'"
         " AND error_code NOT IN ('duplicate_request', 'two_requests')"
     ).fetchall()
-    return sum(resubmit(db, seq, at) is None for (seq,) in unanswered)
+    return sum(resubmit_within(db, seq, most, at) is None for (seq,) in unanswered)
 
 
 def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
-    """The person gives the request up: the job failed, its price stays counted as spent."""
+    """The person gives the request up: the job failed, its price stays counted as spent.
+
+    Also a result that is paid and never comes home whole: its URLs and its cost are kept.
+    """
+    if _state(db, seq) is JobState.FETCHING:
+        move(db, seq, JobState.FAILED, "written_off", "written off by hand")
+        return None
     return _give_up(db, seq, "written_off", JobState.FAILED, at)
 
 
 def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: float) -> str | None:
-    if not _is_unknown(db, seq):
-        return _not_unknown(db, seq)
+    if not _may_decide(db, seq):
+        return _nothing_to_decide(db, seq)
     code, reason = (None, None) if to is JobState.PENDING else (outcome, "written off by hand")
     move(db, seq, to, code, reason)
     db.execute(
@@ -68,28 +84,41 @@ def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: f
     return None
 
 
-def _is_unknown(db: sqlite3.Connection, seq: int) -> bool:
-    (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()
-    return bool(state == JobState.UNKNOWN)
+def _state(db: sqlite3.Connection, seq: int) -> JobState:
+    return JobState(db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()[0])
 
 
-def _not_unknown(db: sqlite3.Connection, seq: int) -> str:
+def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
+    """Unknown, or lost: nobody but a person can say what became of the request."""
+    return _state(db, seq) in {JobState.UNKNOWN, JobState.LOST}
+
+
+def _nothing_to_decide(db: sqlite3.Connection, seq: int) -> str:
     job_id, state = db.execute("SELECT id, state FROM job WHERE seq = ?", (seq,)).fetchone()
     return f"job {job_id} is {state}, not unknown: there is nothing to resolve"
 
 
-def cancel_pending(db: sqlite3.Connection, seq: int) -> bool:
-    """A job that was never sent is cancelled here, without asking the vendor."""
-    (state,) = db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()
-    return state == JobState.PENDING and move(
-        db, seq, JobState.CANCELLED, "cancelled", "cancelled by hand before it was submitted"
+def cancel(db: sqlite3.Connection, seq: int) -> bool:
+    """Cancel a pending job here, without asking the vendor; False where only the vendor can.
+
+    The wish is remembered with the job: it outlives a runner that dies before it has asked, and
+    no retry comes after it.
+    """
+    if _state(db, seq) is JobState.PENDING:
+        reason = "cancelled by hand before it was submitted"
+        return move(db, seq, JobState.CANCELLED, "cancelled", reason)
+    db.execute(
+        "UPDATE job SET cancel_asked = 1 WHERE seq = ?"
+        " AND state IN ('submitting', 'queued', 'running')",
+        (seq,),
     )
+    return False
 
 
 def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     """Set an ended job going again; the state it has now, None where there is nothing to retry.
 
-    A request that outlived its timeout is asked again, not paid again.
+    A request that was too slow, or lost, is asked again, not paid again.
     """
     state, open_request = db.execute(
         "SELECT state, (SELECT request_id FROM attempt WHERE job = seq AND outcome IS NULL)"
@@ -98,7 +127,7 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     ).fetchone()
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
         return None
-    db.execute("UPDATE job SET failures = 0 WHERE seq = ?", (seq,))
+    db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
     to = JobState.QUEUED if open_request else JobState.PENDING
     move(db, seq, to)
     return to
@@ -119,10 +148,10 @@ def settle_dead_run(db: sqlite3.Connection) -> int:
     ).rowcount
 
 
-def reopen_timed_out(db: sqlite3.Connection) -> int:
-    """At start: requests that outlived their timeout may have delivered since. How many."""
+def reopen(db: sqlite3.Connection) -> int:
+    """At start: a request that was too slow, or not found, may have delivered since. How many."""
     return db.execute(
         "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
-        " WHERE state = 'failed' AND EXISTS ("
+        " WHERE state IN ('failed', 'lost') AND EXISTS ("
         "SELECT 1 FROM attempt WHERE job = seq AND outcome IS NULL AND request_id IS NOT NULL)"
     ).rowcount

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.files import SAVED_FILES
 from batchgen.state.records import (
@@ -32,6 +33,13 @@ _MAY_COST = (
 _SHOWN = "(listed = 1 OR state IN ('submitting', 'queued', 'running', 'fetching', 'unknown'))"
 
 
+# An exact name wins: the id `img[1]` is a glob too, but one that names another job.
+_NAMED = (
+    "CASE WHEN EXISTS (SELECT 1 FROM job AS one WHERE one.{column} = ?)"
+    " THEN job.{column} = ? ELSE job.{column} GLOB ? END"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which jobs a command is about: globs on ids and models, exact tags; empty means all.
@@ -44,17 +52,23 @@ class Selection:
     tags: tuple[str, ...] = ()
     last: int | None = None
 
+    def __post_init__(self) -> None:
+        # A string is a sequence of letters, and the letter * names everything.
+        if any(isinstance(names, str) for names in (self.jobs, self.models, self.tags)):
+            raise UsageError("a selection takes several names: write ('girl*',), not 'girl*'")
+
     def up_to(self, last: int) -> Selection:
         return replace(self, last=last)
 
     def where(self) -> tuple[str, tuple[str | int, ...]]:
         """An SQL condition on the table job, and its parameters."""
         parts = [
-            _any_of("job.id GLOB ?", self.jobs),
-            _any_of("job.model GLOB ?", self.models),
+            _any_of(_NAMED.format(column="id"), self.jobs),
+            _any_of(_NAMED.format(column="model"), self.models),
             _any_of("EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ?)", self.tags),
         ]
-        values: tuple[str | int, ...] = (*self.jobs, *self.models, *self.tags)
+        named = (one for name in (*self.jobs, *self.models) for one in (name, name, name))
+        values: tuple[str | int, ...] = (*named, *self.tags)
         if self.last is not None:
             parts.append("job.seq <= ?")
             values += (self.last,)
@@ -102,6 +116,20 @@ def pending_models(db: sqlite3.Connection) -> list[str]:
         " ORDER BY min(seq)"
     )
     return [model for (model,) in rows]
+
+
+def shown_models(db: sqlite3.Connection) -> list[str]:
+    """Every model that a run may submit to, now or after a retry or a person's word."""
+    rows = db.execute(f"SELECT DISTINCT model FROM job WHERE {_SHOWN} ORDER BY model")
+    return [model for (model,) in rows]
+
+
+def cancels_due(db: sqlite3.Connection) -> list[int]:
+    """Requests that a person wants cancelled, and that may still be with the vendor."""
+    rows = db.execute(
+        "SELECT seq FROM job WHERE state IN ('queued', 'running') AND cancel_asked = 1"
+    )
+    return [seq for (seq,) in rows]
 
 
 def nth_pending(db: sqlite3.Connection, selection: Selection, count: int) -> int:
@@ -162,6 +190,12 @@ def select_jobs(
         f"SELECT seq, id, model FROM job WHERE state IN ({marks}) AND {condition} ORDER BY seq",
         (*(state.value for state in states), *values),
     ).fetchall()
+
+
+def select_any(db: sqlite3.Connection, selection: Selection) -> bool:
+    """Whether the selection names a job at all."""
+    condition, values = selection.where()
+    return bool(db.execute(f"SELECT 1 FROM job WHERE {condition} LIMIT 1", values).fetchone())
 
 
 def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:

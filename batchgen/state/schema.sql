@@ -19,6 +19,7 @@ CREATE TABLE job (
                    'failed', 'cancelled', 'unknown', 'lost', 'blocked')),
     attempts   INTEGER NOT NULL DEFAULT 0,   -- the number of the latest one
     failures   INTEGER NOT NULL DEFAULT 0,   -- attempts the vendor failed since a person asked
+    cancel_asked INTEGER NOT NULL DEFAULT 0 CHECK (cancel_asked IN (0, 1)),  -- by a person
     listed     INTEGER NOT NULL DEFAULT 1 CHECK (listed IN (0, 1)),  -- 0: no longer in the manifest
     error_code TEXT,
     error      TEXT

@@ -1,4 +1,4 @@
-"""What every move is made of: one legal step of a job, one closing of an attempt, two questions."""
+"""What every move is made of: a legal step of a job, the closing of an attempt, and questions."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def is_open(db: sqlite3.Connection, seq: int, number: int) -> bool:
             "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND outcome IS NULL", (seq, number)
         ).fetchone()
     )
+
+
+def is_cancel_asked(db: sqlite3.Connection, seq: int) -> bool:
+    return bool(db.execute("SELECT cancel_asked FROM job WHERE seq = ?", (seq,)).fetchone()[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ class Store:
     async def timed_out(self, seq: int, reason: str) -> bool:
         return await self.run(moves.timed_out, seq, reason)
 
-    async def resubmit_unknown(self, seq: int) -> str | None:
-        return await self.run(people.resubmit, seq, self.now())
+    async def resubmit_unknown(self, seq: int, most: int) -> str | None:
+        return await self.run(people.resubmit_within, seq, most, self.now())
 
     async def files_to_fetch(self, seq: int) -> FetchJob | None:
         return await self.run(files.files_to_fetch, seq)

@@ -154,9 +154,9 @@ class World:
         db = open_for_writing(self.state)
         db.execute("PRAGMA synchronous = OFF")
         people.settle_dead_run(db)
-        people.reopen_timed_out(db)
+        people.reopen(db)
         if self.policy.resubmits:
-            people.resubmit_all(db, EPOCH + self.now)
+            people.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
         writer = Writer(db, self.state, InlineExecutor())
         store = Store(writer, lambda: EPOCH + loop.time())
         line, receipts = Line(self.vendor), Receipts()

@@ -130,7 +130,7 @@ def test_a_bad_disk_pauses_the_run_and_keeps_what_was_paid(world: World) -> None
     end = world.live()
     assert end.pause is not None
     assert (end.pause.reason, end.pause.where) == (PauseReason.DISK, "files")
-    assert end.pause.next_step == "free some space; the same command continues"
+    assert end.pause.next_step == "free some space"
     counts = Counter(world.states().values())
     assert counts["done"] == 4
     assert counts["fetching"] == len(world.vendor.ledger) - 4

@@ -252,3 +252,8 @@ def test_an_unknown_cost_leaves_the_price_committed() -> None:
     budget.settle(1, None)
     assert not budget.reserve(2, 0.6)
     assert budget.committed == 0.6
+
+
+def test_a_price_that_nobody_knows_does_not_fit_into_any_budget() -> None:
+    assert not Budget(100.0).reserve(1, None)
+    assert Budget(None).reserve(1, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.engine.doors import Receipt
+from batchgen.errors import UsageError
 from batchgen.runs.beginning import Beginning, begin
 from batchgen.runs.decisions import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
@@ -75,7 +76,6 @@ def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str],
     )
     found = start(place, manifest("{}"))
     assert (place.state("boat"), place.state("clip")) == ("queued", "failed")
-    assert [one.objection is None for one in found.applied] == [False, True]
     assert (found.models, found.in_flight) == ((), 1)
     assert found.money.reserved == 1.0
 
@@ -103,12 +103,34 @@ def test_a_limit_and_a_selection_leave_the_rest_for_later(
 ) -> None:
     found = start(place, manifest("{}"), RunOptions(limit=1))
     assert found.selection.last == place.seq("boat")
-    assert start(place, manifest("{}"), RunOptions(limit=0)).is_idle
-    nothing = RunOptions(selection=Selection(tags=("absent",)))
-    assert start(place, manifest("{}"), nothing).is_idle
     follow(place, "boat")
     # What is paid is followed, selected or not.
-    assert start(place, manifest("{}"), nothing).in_flight == 1
+    other = RunOptions(selection=Selection(jobs=("clip",)))
+    assert start(place, manifest("{}"), other).in_flight == 1
+
+
+def test_a_selection_that_names_no_job_is_a_mistake(
+    place: Place, manifest: Callable[[str], Manifest]
+) -> None:
+    with pytest.raises(UsageError, match="no job of the manifest is selected"):
+        start(place, manifest("{}"), RunOptions(selection=Selection(tags=("absent",))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: RunOptions(limit=0),
+        lambda: RunOptions(concurrency=-1),
+        lambda: RunOptions(rate="60/min"),  # type: ignore[arg-type]
+        lambda: RunOptions(on_changed="refuse"),  # type: ignore[arg-type]
+        lambda: RunOptions(selection=Selection(jobs="girl*")),  # type: ignore[arg-type]
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused_and_never_mean_everything(
+    wrong: Callable[[], RunOptions],
+) -> None:
+    with pytest.raises(UsageError):
+        wrong()
 
 
 def test_a_crash_in_the_beginning_leaves_everything_to_the_next_one(
@@ -120,7 +142,7 @@ def test_a_crash_in_the_beginning_leaves_everything_to_the_next_one(
     begin(place.db, place.folder, manifest("{}"), RunOptions(), 50.0)
     place.db.execute("ROLLBACK")
     assert place.state("boat") == "submitting"
-    assert len(start(place, manifest("{}")).applied) == 1
+    start(place, manifest("{}"))
     assert place.state("boat") == "pending"
 
 

@@ -143,8 +143,9 @@ def test_a_cancel_of_a_request_is_the_vendors_to_grant(place: Place) -> None:
 
 
 def test_a_decision_that_cannot_be_written_is_an_error(place: Place) -> None:
+    place.folder.decisions.unlink(missing_ok=True)
     place.folder.decisions.mkdir()
-    with pytest.raises(OutputError, match="the decision cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         append_decisions(place.folder.decisions, [])
     with pytest.raises(OutputError):
         apply_new(place.db, place.folder.decisions)
@@ -218,6 +219,12 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     assert ears.told == [("look", place.seq("a")), ("cancel", place.seq("c"))]
     assert ears.heard == [
         Noted("decided: resubmit", "a"),
+        JobMoved(
+            "a",
+            "bytedance/dreamina-4-0/text-to-image",
+            JobState.UNKNOWN,
+            JobState.PENDING,
+        ),
         Noted("job b is pending, not unknown: there is nothing to resolve", "b"),
         Noted("decided: cancel", "c"),
         Noted("decided: cancel", "d"),
@@ -231,6 +238,15 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     ]
     # At a run's beginning the engine meets them in the state; only the cancel must be asked for.
     early = Ears()
-    await watching.ask_for_cancels(applied, early, early.heard.append)  # type: ignore[arg-type]
+    await watching.ask_for_cancels([place.seq("c")], early)  # type: ignore[arg-type]
     assert early.told == [("cancel", place.seq("c"))]
     place.db.close()
+
+
+def test_decisions_are_read_from_the_start_where_the_file_was_moved_away(place: Place) -> None:
+    unknown(place, "boat")
+    append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "clip" * 40, 1.0)])
+    apply_new(place.db, place.folder.decisions)
+    place.folder.decisions.unlink()
+    append_decisions(place.folder.decisions, [Decision(Verb.WRITE_OFF, "boat", 1.0)])
+    assert [one.objection for one in apply_new(place.db, place.folder.decisions)] == [None]

@@ -13,6 +13,7 @@ from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatch
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import holder, locked
 from batchgen.runs.provider import claim_state, provider_name
+from batchgen.state.moves import begin_attempt
 from batchgen.state.queries import set_meta
 from tests.runs.run_world import Place, in_a_process
 
@@ -35,7 +36,7 @@ def test_the_folders_are_made_and_nothing_is_left_of_the_trial(tmp_path: Path) -
     folder = RunFolder(tmp_path / "deep" / "out")
     folder.create()
     folder.create()
-    assert list(folder.root.iterdir()) == [folder.files]
+    assert sorted(folder.root.iterdir(), reverse=True) == [folder.files, folder.decisions]
     assert list(folder.files.iterdir()) == []
 
 
@@ -126,8 +127,10 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
     place: Place, first: str, then: str, way_back: str
 ) -> None:
     """Row 65's cousin: rehearsed pictures are never taken for paid ones."""
+    # Nothing was sent yet: it may still go elsewhere.
+    claim_state(place.db, then, place.folder)
     claim_state(place.db, first, place.folder)
-    claim_state(place.db, first, place.folder)
+    begin_attempt(place.db, 1, "hash", None, 1.0)
     with pytest.raises(ProviderMismatchError, match=f"begun with {first}") as caught:
         claim_state(place.db, then, place.folder)
     assert caught.value.exit_code is ExitCode.BAD_INPUT

@@ -161,7 +161,7 @@ async def test_the_log_grows_from_run_to_run_and_only_its_owner_reads_it(place: 
 
 def test_a_log_that_cannot_be_opened_is_refused_before_the_run(place: Place) -> None:
     place.folder.log.mkdir()
-    with pytest.raises(OutputError, match="the log cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         Journal(place.folder.log, lambda: 0.0).__enter__()
 
 

@@ -55,14 +55,14 @@ def test_a_receipt_that_cannot_be_kept_is_shown_first(
 
 def test_without_room_for_receipts_nothing_is_begun(tmp_path: Path) -> None:
     (tmp_path / "receipts.jsonl").mkdir()
-    with pytest.raises(OutputError, match="no room for the spare receipts"):
+    with pytest.raises(OutputError, match="cannot be written"):
         SpareReceipts(tmp_path / "receipts.jsonl").reserve()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_is_noticed_while_reserving(tmp_path: Path) -> None:
     (tmp_path / "receipts.jsonl").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(DiskFullError, match="No space left"):
         SpareReceipts(tmp_path / "receipts.jsonl").reserve()
 
 

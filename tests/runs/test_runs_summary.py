@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from batchgen.engine.events import Pause, PauseReason
-from batchgen.errors import ExitCode, InputError
+from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputError, TokenError
 from batchgen.jobs import JobState
 from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
+from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.price_answer import ModelPrice
+from batchgen.runs import prices
 from batchgen.runs.engine_policy import MOST_RESUBMITS, engine_policy
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prices import price_list, request_price
@@ -48,7 +50,8 @@ def summary(
         ({S.FAILED: 1}, P.NO_BALANCE, None, C.STOPPED),
         ({}, P.BUDGET, None, C.STOPPED),
         ({}, P.THROTTLED, None, C.STOPPED),
-        ({}, P.UNKNOWN_OUTCOMES, None, C.UNKNOWN_OUTCOMES),
+        ({}, P.UNKNOWN_OUTCOMES, None, C.STOPPED),
+        ({S.UNKNOWN: 5}, P.UNKNOWN_OUTCOMES, None, C.UNKNOWN_OUTCOMES),
         ({}, P.REDIRECTED, None, C.UNREACHABLE),
         ({}, P.BAD_CERTIFICATE, None, C.UNREACHABLE),
         ({}, P.UNREACHABLE, None, C.UNREACHABLE),
@@ -143,17 +146,17 @@ class Catalogue:
 
 async def test_without_a_budget_nobody_is_asked() -> None:
     api = Catalogue()
-    prices = await price_list(api, Policy(), [A])  # type: ignore[arg-type]
+    found = await price_list(api, Policy(), [A])  # type: ignore[arg-type]
     assert api.asked == []
-    assert prices.price(A, "{}") is None
+    assert found.price(A, "{}") is None
 
 
 async def test_the_manifests_price_wins_and_spares_the_question() -> None:
     api = Catalogue(a=ModelPrice(9.0, "output"), b=ModelPrice(1.0, "output"))
     policy = Policy(budget=5.0, models={A: ModelPolicy(price=0.25)})
-    prices = await price_list(api, policy, [A, B])  # type: ignore[arg-type]
+    found = await price_list(api, policy, [A, B])  # type: ignore[arg-type]
     assert api.asked == [B]
-    assert (prices.price(A, "{}"), prices.price(B, "{}")) == (0.25, 1.0)
+    assert (found.price(A, "{}"), found.price(B, "{}")) == (0.25, 1.0)
 
 
 @pytest.mark.parametrize("vendor", [{}, {"b": ModelPrice(1.0, "megapixel")}])
@@ -167,3 +170,32 @@ async def test_a_budget_without_a_price_is_refused(vendor: dict[str, ModelPrice]
         "run.budget needs a price for x/b, and the vendor told none\n"
         "  → add run.models.x/b.price (USD for one request), or leave the budget out"
     )
+
+
+class Silent:
+    """A vendor that cannot be asked for a price."""
+
+    def __init__(self, answer: NoAnswer | Halted) -> None:
+        self.answer = answer
+
+    async def price(self, _model: str) -> NoAnswer | Halted:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (NoAnswer("HTTP 503"), ApiUnreachableError),
+        (Halted(PauseCause.TOKEN_REFUSED, "HTTP 401"), TokenError),
+    ],
+)
+async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(
+    monkeypatch: pytest.MonkeyPatch, answer: NoAnswer | Halted, error: type[BatchgenError]
+) -> None:
+    monkeypatch.setattr(prices, "PAUSES", (0.0,))
+    policy = Policy(budget=5.0)
+    with pytest.raises(error):
+        await price_list(Silent(answer), policy, [A])  # type: ignore[arg-type]
+    # What is paid already is collected all the same, and nothing else is submitted.
+    found = await price_list(Silent(answer), policy, [A], collecting=True)  # type: ignore[arg-type]
+    assert found.price(A, "{}") is None

@@ -91,7 +91,7 @@ def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path, opener: ob
     assert callable(opener)
     path = tmp_path / "state.db"
     path.write_bytes(b"half a photograph" * 999)
-    with pytest.raises(DamagedStateError, match="nothing was sent") as caught:
+    with pytest.raises(DamagedStateError, match="damaged") as caught:
         opener(path)
     assert "restore it from a backup" in str(caught.value)
     assert caught.value.exit_code is ExitCode.IO_ERROR

@@ -103,7 +103,7 @@ def test_a_cancelled_job_that_was_never_sent_takes_up_its_new_input_and_stays_ca
     state: State,
 ) -> None:
     """Else a later retry would pay for the old input."""
-    people.cancel_pending(state.db, state.seq("boat"))
+    people.cancel(state.db, state.seq("boat"))
     assert state.merge([job("boat", "new"), job("clip")]).changed == ()
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"new"}', S.CANCELLED)
     people.retry(state.db, state.seq("boat"))

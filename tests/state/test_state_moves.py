@@ -209,7 +209,7 @@ def test_a_request_over_its_time_stays_open_for_the_next_run(state: State) -> No
     assert moves.timed_out(state.db, state.seq("boat"), "too long")
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, None)
     assert live_request(state.db, state.seq("boat")) is None
-    assert people.reopen_timed_out(state.db) == 1
+    assert people.reopen(state.db) == 1
     assert state.state("boat") is S.QUEUED
     assert state.one("SELECT error FROM job WHERE id = 'boat'") is None
     request = live_request(state.db, state.seq("boat"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import moves, people
+from batchgen.state import moves, people, queries
 from batchgen.state.queries import Selection, money
 from tests.state.state_world import State, job, open_state
 
@@ -50,7 +50,7 @@ def test_a_written_off_job_failed_and_its_price_stays_spent(state: State) -> Non
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, "written_off")
     assert money(state.db).reserved == 0.5
     # It failed for good: no start of a run takes it up again.
-    assert people.reopen_timed_out(state.db) == 0
+    assert people.reopen(state.db) == 0
 
 
 @pytest.mark.parametrize("decide", ["resubmit", "write_off", "adopt"])
@@ -61,23 +61,82 @@ def test_only_an_unknown_outcome_can_be_resolved(state: State, decide: str) -> N
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.QUEUED, None)
 
 
-@pytest.mark.parametrize("ending", [S.FAILED, S.LOST])
-def test_a_job_that_has_ended_cannot_adopt_a_request(state: State, ending: JobState) -> None:
+def test_a_job_that_has_failed_cannot_adopt_a_request(state: State) -> None:
     """It would be queued for ever: no attempt of it is open."""
     state.submit("boat", "r1")
-    moves.ended(state.db, state.seq("boat"), 1, moves.Ending(ending, "code", "words"), 1.0)
+    moves.ended(state.db, state.seq("boat"), 1, moves.Ending(S.FAILED, "code", "words"), 1.0)
     assert state.adopt("boat", "r2") is not None
-    assert state.state("boat") is ending
+    assert state.state("boat") is S.FAILED
+
+
+def lose(state: State, job_id: str) -> None:
+    ending = moves.Ending(S.LOST, "not_found", "words")
+    assert moves.ended(state.db, state.seq(job_id), 1, ending, 1.0)
+
+
+def test_a_lost_request_is_asked_again_by_the_next_run_and_never_paid_again_by_itself(
+    state: State,
+) -> None:
+    state.submit("boat", "r1")
+    lose(state, "boat")
+    assert (state.state("boat"), state.outcome("boat", 1)) == (S.LOST, None)
+    assert people.retry(state.db, state.seq("boat")) is S.QUEUED
+    lose(state, "boat")
+    assert people.reopen(state.db) == 1
+    assert state.one("SELECT count(*) FROM attempt") == 1
+
+
+def test_a_mistyped_request_id_can_be_corrected_once_it_is_lost(state: State) -> None:
+    unknown(state, "boat")
+    assert state.adopt("boat", "r-wrong") is None
+    lose(state, "boat")
+    assert state.adopt("boat", "r-right") is None
+    assert state.one("SELECT request_id FROM attempt") == "r-right"
+
+
+def test_a_result_that_never_comes_home_can_be_written_off(state: State) -> None:
+    state.submit("boat", "r1")
+    state.deliver("boat")
+    assert state.write_off("boat") is None
+    assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, "succeeded")
+
+
+def test_unknown_outcomes_are_resubmitted_by_themselves_so_often_and_no_more(
+    state: State,
+) -> None:
+    for number in range(1, 4):
+        state.begin("boat")
+        assert state.hold("boat", number)
+        assert people.resubmit_all(state.db, 3, 1.0) == 1
+    state.begin("boat")
+    assert state.hold("boat", 4)
+    assert people.resubmit_all(state.db, 3, 1.0) == 0
+
+
+def test_a_wish_to_cancel_outlives_the_runner_and_forbids_a_retry(state: State) -> None:
+    state.submit("boat", "r1")
+    assert not people.cancel(state.db, state.seq("boat"))
+    assert queries.cancels_due(state.db) == [state.seq("boat")]
+    ending = moves.Ending(S.FAILED, "code", "words", again=True)
+    assert moves.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+    assert state.state("boat") is S.FAILED
+
+
+def test_a_wish_to_cancel_during_a_submit_that_was_not_sent_cancels_for_free(state: State) -> None:
+    state.begin("boat")
+    assert not people.cancel(state.db, state.seq("boat"))
+    assert moves.turn_back(state.db, state.seq("boat"), 1, "not_sent", "refused", 1.0)
+    assert state.state("boat") is S.CANCELLED
 
 
 def test_every_unknown_outcome_is_resubmitted_where_the_manifest_says_so(state: State) -> None:
     unknown(state, "boat")
     unknown(state, "clip")
-    assert people.resubmit_all(state.db, 1.0) == 2
+    assert people.resubmit_all(state.db, 3, 1.0) == 2
     assert {state.state("boat"), state.state("clip")} == {S.PENDING}
 
 
-@pytest.mark.parametrize("ending", [S.FAILED, S.CANCELLED, S.LOST])
+@pytest.mark.parametrize("ending", [S.FAILED, S.CANCELLED])
 def test_an_ended_job_can_be_tried_again(state: State, ending: JobState) -> None:
     state.submit("boat", "r1")
     end = moves.Ending(ending, "code", "words")
@@ -113,8 +172,8 @@ def test_retry_selected_takes_only_the_selected_ones(state: State) -> None:
 
 def test_a_pending_job_is_cancelled_here_and_a_request_is_not(state: State) -> None:
     state.submit("clip", "r1")
-    assert people.cancel_pending(state.db, state.seq("boat"))
-    assert not people.cancel_pending(state.db, state.seq("clip"))
+    assert people.cancel(state.db, state.seq("boat"))
+    assert not people.cancel(state.db, state.seq("clip"))
     assert (state.state("boat"), state.state("clip")) == (S.CANCELLED, S.QUEUED)
 
 

@@ -43,6 +43,8 @@ def ids(state: State, selection: Selection) -> list[str]:
         (Selection(), ["a-1", "a-2", "b-1", "b-2", "c[1]"]),
         (Selection(jobs=("a-*",)), ["a-1", "a-2"]),
         (Selection(jobs=("a-1", "b-?")), ["a-1", "b-1", "b-2"]),
+        # An exact id wins over what it would mean as a glob, which is a job c1.
+        (Selection(jobs=("c[1]",)), ["c[1]"]),
         (Selection(models=("*/edit",)), ["a-2", "c[1]"]),
         (Selection(tags=("draft",)), ["b-1"]),
         (Selection(tags=("hero", "dr")), ["a-1", "b-1", "c[1]"]),
