@@ -229,6 +229,8 @@ def run_options(
     tags: tuple[str, ...],
     **others: Any,
 ) -> RunOptions:
+    if latency is not None and not others["emulator"]:
+        raise UsageError("--latency is the emulator's: give --emulator as well")
     return RunOptions(
         rate=None if rate is None else _rate(rate),
         on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,

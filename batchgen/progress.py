@@ -32,7 +32,9 @@ SHOWN_FAILURES = 5
 SETTLED = ENDED | {JobState.UNKNOWN}
 TROUBLE = (JobState.FAILED, JobState.LOST, JobState.UNKNOWN)
 
-BAR = "{desc:<5}{percentage:4.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}"
+BAR = "{{desc:<5}}{{percentage:4.0f}}%|{{bar:{width}}}| {{n_fmt}}/{{total_fmt}}{{postfix}}"
+WIDE = 80
+"""Columns from which on there is room for a long bar besides the words."""
 
 
 @dataclass(slots=True)
@@ -166,6 +168,13 @@ def _screen_on(stream: TextIO | None, clock: Callable[[], float]) -> Bars | Line
     return Lines(stream, clock)
 
 
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return WIDE
+
+
 class Bars:
     """One bar for all jobs, and one a model where there are several."""
 
@@ -199,8 +208,12 @@ class Bars:
     def _set(self, name: str, standing: Standing, tail: str) -> None:
         bar = self._bars.get(name)
         if bar is None:
+            width = 20 if _columns(self._stream) >= WIDE else 4
             bar = self._bars[name] = tqdm(
-                desc=name, file=self._stream, dynamic_ncols=True, bar_format=BAR
+                desc=name,
+                file=self._stream,
+                dynamic_ncols=True,
+                bar_format=BAR.format(width=width),
             )
         bar.total = standing.total
         bar.n = standing.settled
