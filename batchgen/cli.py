@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -24,6 +25,8 @@ from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+OUTPUT_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EBADF})
 
 COMPLETION = "_BATCHGEN_COMPLETE"
 """The variable by which a shell asks for completions."""
@@ -269,6 +272,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.SIGINT
     except OSError as exc:
+        if exc.errno not in OUTPUT_FAILED:
+            return _bug()
         # The rooms translate theirs; this one is stdout's or stderr's own: a full disk behind it.
         with contextlib.suppress(OSError):
             say(f"batchgen: cannot write what is to be said: {exc.strerror}", to_stderr=True)
@@ -281,9 +286,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return ExitCode.IO_ERROR
     except Exception:  # noqa: BLE001 - the one at the very top
-        traceback.print_exc()
-        say(
-            "batchgen: this is a bug; the state is safe: the same command continues", to_stderr=True
-        )
-        return ExitCode.BUG
+        return _bug()
     return int(code or 0)
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    say("batchgen: this is a bug; the state is safe: the same command continues", to_stderr=True)
+    return ExitCode.BUG

@@ -53,8 +53,12 @@ def resolve(path: Path, job: str, verb: Verb, request_id: str | None) -> int:
 def _unknown_jobs(folder: RunFolder, glob: str) -> list[str]:
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
         # Those being submitted are unknown too, if their runner died; the writer sees to that.
-        states = (JobState.UNKNOWN, JobState.SUBMITTING, JobState.LOST, JobState.FETCHING)
+        states = (JobState.UNKNOWN, JobState.SUBMITTING)
         named = [job_id for _, job_id, _ in select_jobs(db, Selection((glob,)), states)]
+        # A request that is lost, or a result that never comes home, by its very id only: a glob
+        # must not give up what is paid and may still be fetched.
+        paid = select_jobs(db, Selection((glob,)), (JobState.LOST, JobState.FETCHING))
+        named += [job_id for _, job_id, _ in paid if job_id == glob]
         if named:
             return named
         known = [state for state in JobState if select_jobs(db, Selection((glob,)), (state,))]

@@ -22,7 +22,7 @@ from batchgen.engine.verdicts import (
     after_result,
 )
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import CancelOutcome, Failed, ResultOutcome, Succeeded, Throttled
+from batchgen.runcomfy.outcomes import Cancelled, CancelOutcome, ResultOutcome, Throttled
 from batchgen.state.moves import Ending
 
 if TYPE_CHECKING:
@@ -205,9 +205,10 @@ class Follower:
         request = watch.request
         reason = f"not ended after {self._policy.timeout:g} s"
         cancelled = await self._doors.api.cancel(request.request_id) is CancelOutcome.CANCELLED
-        # Only the result tells: it may have won the race, and is kept then.
+        # Only the result tells: the request may have won the race, and nothing is paid again
+        # before it is certain that it has not.
         outcome = await self._doors.api.result(request.request_id)
-        if cancelled and not isinstance(outcome, Succeeded | Failed):
+        if cancelled and isinstance(outcome, Cancelled):
             again = request.failures < self._policy.retries
             words = f"{reason}; cancelled before it began"
             return await self._end(

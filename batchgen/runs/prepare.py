@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ChangedJobsError, ManifestError
+from batchgen.errors import ChangedJobsError
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.staging import open_staging
@@ -47,15 +47,6 @@ def checked(path: Path, *, rehearsal: bool = False) -> Iterator[tuple[Manifest, 
         assert manifest is not None, "a manifest that cannot be read has a problem"
         staging.finish()
         yield manifest, staging
-
-
-def problems_of(path: Path) -> ManifestError | None:
-    """What is wrong with a manifest; None for a sound one."""
-    try:
-        with checked(path):
-            return None
-    except ManifestError as exc:
-        return exc
 
 
 def take_up(

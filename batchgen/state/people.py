@@ -77,6 +77,8 @@ def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: f
         return _nothing_to_decide(db, seq)
     code, reason = (None, None) if to is JobState.PENDING else (outcome, "written off by hand")
     move(db, seq, to, code, reason)
+    # The last word counts: who resubmits takes an earlier wish to cancel back.
+    db.execute("UPDATE job SET cancel_asked = 0 WHERE seq = ?", (seq,))
     db.execute(
         "UPDATE attempt SET outcome = ?, ended_at = ? WHERE job = ? AND outcome IS NULL",
         (outcome, at, seq),

@@ -199,3 +199,13 @@ def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_p
         ]
         assert "may have been charged" in state.one("SELECT error FROM job WHERE id = 'sent'")
         assert people.settle_dead_run(state.db) == 0
+
+
+def test_who_resubmits_takes_an_earlier_wish_to_cancel_back(state: State) -> None:
+    state.begin("boat")
+    people.cancel(state.db, state.seq("boat"))
+    assert state.hold("boat")
+    assert state.resubmit("boat") is None
+    state.begin("boat")
+    assert moves.turn_back(state.db, state.seq("boat"), 2, "not_sent", "refused", 1.0)
+    assert state.state("boat") is S.PENDING

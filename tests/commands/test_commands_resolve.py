@@ -1,0 +1,54 @@
+"""A person's word reaches the jobs that were meant, and no others."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.commands.resolve import resolve
+from batchgen.errors import UsageError
+from batchgen.runs.decisions import Verb
+from batchgen.state import moves
+from tests.runs.run_world import Place, make_place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A run in which `a` is paid and its result is not home yet, and `b` is unknown."""
+    place = make_place(tmp_path / "out", ("a", "b"))
+    for job_id in ("a", "b"):
+        assert moves.begin_attempt(place.db, place.seq(job_id), "h", 0.03, 1.0) == 1
+    moves.accepted(place.db, place.seq("a"), 1, "r1", "raw", 1.0)
+    assert moves.delivered(place.db, place.seq("a"), 1, ["https://x/a.png"], 0.03, "raw", 2.0)
+    assert moves.unclear(place.db, place.seq("b"), 1, "no_answer", "reset", "")
+    return place
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, place: Place) -> Path:
+    path = tmp_path / "m.yaml"
+    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
+    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
+    return path
+
+
+def test_a_glob_never_gives_up_what_is_paid(place: Place, manifest: Path) -> None:
+    assert resolve(manifest, "*", Verb.WRITE_OFF, None) == 0
+    assert (place.state("a"), place.state("b")) == ("fetching", "failed")
+
+
+def test_a_result_that_never_comes_home_is_written_off_by_its_very_id(
+    place: Place, manifest: Path
+) -> None:
+    assert resolve(manifest, "a", Verb.WRITE_OFF, None) == 0
+    assert (place.state("a"), place.state("b")) == ("failed", "unknown")
+
+
+def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:
+    with pytest.raises(UsageError, match="no unknown job is called 'zz'"):
+        resolve(manifest, "zz", Verb.WRITE_OFF, None)
