@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from batchgen.downloads.files import open_to_read
 from batchgen.downloads.formats import (
     EBML,
     GIF,
@@ -21,9 +20,6 @@ from batchgen.downloads.formats import (
     Media,
     MediaKind,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
@@ -58,12 +54,6 @@ def decode(file: BinaryIO) -> Media:
     from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
-
-
-def verify_media(path: Path) -> Media:
-    """Do as `decode`, for a file on disk. Raises also as `open_to_read` does."""
-    with open_to_read(path) as file:
-        return decode(file)
 
 
 def _what_else(head: bytes) -> str:

@@ -143,17 +143,6 @@ class Part:
             self._sidecar.unlink(missing_ok=True)
 
 
-def verify_file(path: Path, shown_as: str) -> VerifiedFile:
-    """Decode a finished file again. Blocks. `shown_as` becomes the `path` of the answer.
-
-    Raises CorruptFileError; FileNotFoundError where it is gone; else as `open_to_read` does.
-    """
-    with open_to_read(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest, media = examine(file)
-    return _verified(shown_as, size, digest, media)
-
-
 def examine(file: BufferedRandom | BufferedReader | BytesIO) -> tuple[str, Media]:
     """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
     media = decode(file)

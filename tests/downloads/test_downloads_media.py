@@ -5,7 +5,6 @@ import errno
 import io
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,12 +13,7 @@ from PIL import Image
 
 from batchgen.downloads import formats
 from batchgen.downloads.formats import CorruptFileError, MediaKind, check_frames
-from batchgen.downloads.media import decode, verify_media
-from batchgen.downloads.part import verify_file
-from batchgen.errors import OutputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from batchgen.downloads.media import decode
 
 EVERY = ["png", "jpg", "webp", "gif", "mp4", "fast.mp4", "mov", "webm", "mkv"]
 
@@ -197,30 +191,3 @@ def test_a_failing_disk_is_not_called_a_damaged_file(media: dict[str, bytes], na
     with pytest.raises(OSError, match="Input/output") as caught:
         decode(FailingDisk(media[name]))
     assert caught.value.errno == errno.EIO
-
-
-def test_a_finished_file_is_verified_again(tmp_path: Path, media: dict[str, bytes]) -> None:
-    """Row 54."""
-    path = tmp_path / "boat.png"
-    path.write_bytes(media["png"])
-    assert verify_media(path).media_type == "image/png"
-    assert verify_file(path, "files/boat.png").bytes == len(media["png"])
-    path.unlink()
-    with pytest.raises(FileNotFoundError):
-        verify_file(path, "files/boat.png")
-
-
-def test_a_link_in_place_of_a_finished_file_is_not_read(
-    tmp_path: Path, media: dict[str, bytes]
-) -> None:
-    """Row 73."""
-    (tmp_path / "real.png").write_bytes(media["png"])
-    (tmp_path / "boat.png").symlink_to(tmp_path / "real.png")
-    with pytest.raises(OSError, match="symbolic links") as caught:
-        verify_media(tmp_path / "boat.png")
-    assert caught.value.errno == errno.ELOOP
-
-
-def test_a_folder_in_place_of_a_finished_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises((OutputError, IsADirectoryError)):
-        verify_media(tmp_path)
