@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 import click
 
 from batchgen.commands.console import print_error, say
+from batchgen.commands.limit_options import RATE, STOPPING
 from batchgen.commands.validate import say_problems
-from batchgen.errors import BatchgenError, ExitCode, InputError, ManifestError, UsageError
-from batchgen.manifest import Rate, parse_rate
+from batchgen.errors import BatchgenError, ExitCode, ManifestError, UsageError
 from batchgen.models.catalog import catalog
-from batchgen.runs.decisions import Verb
 from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
@@ -37,6 +36,7 @@ QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closin
 EMULATOR = click.option(
     "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
 )
+ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
 SELECTION = (
     click.option("--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids."),
     click.option("--model", "models", multiple=True, metavar="GLOB", help="Only such models."),
@@ -49,10 +49,9 @@ LIMITS = (
         metavar="N",
         help="At most N requests in flight; wins over the manifest.",
     ),
-    click.option(
-        "--rate", metavar="N/min", help="At most so many submits; wins over the manifest."
-    ),
+    RATE,
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs."),
+    *STOPPING,
     click.option(
         "--changed",
         type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
@@ -109,7 +108,7 @@ def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS)
+@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @all_of(QUIET, JSON)
@@ -125,7 +124,7 @@ def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any)
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, QUIET, JSON)
+@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
     """Run again, with what failed.
 
@@ -169,29 +168,47 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 
 @cli.command()
 @MANIFEST
-@click.argument("job")
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every unknown job; not with --adopt.")
 @click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
-def resolve(manifest: Path, job: str, adopt: str | None, resubmit: bool, write_off: bool) -> int:
-    """Decide about a submit of unknown outcome.
+def resolve(manifest: Path, jobs: tuple[str, ...], **decided: Any) -> int:
+    """Decide about submits of unknown outcome.
 
     JOB is the id of an unknown job, or a glob for several.
     """
-    from batchgen.commands.resolve import resolve as command  # noqa: PLC0415 - as above
+    from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 
-    chosen = [
-        verb
-        for verb, given in (
-            (Verb.ADOPT, adopt is not None),
-            (Verb.RESUBMIT, resubmit),
-            (Verb.WRITE_OFF, write_off),
-        )
-        if given
-    ]
-    if len(chosen) != 1:
-        raise UsageError("give one of --adopt REQUEST_ID, --resubmit and --write-off")
-    return command(manifest, job, chosen[0], adopt)
+    return command(manifest, jobs, **decided)
+
+
+@cli.command()
+@MANIFEST
+@SELECTION[0]
+@click.option("--quick", is_flag=True, help="Compare sizes only; read no file.")
+@JSON
+def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) -> int:
+    """Compare the files on disk with the state.
+
+    It changes nothing, also while a run goes on. Exit code 0: all sound; 1: something is wrong.
+    """
+    from batchgen.commands.verify import verify as command  # noqa: PLC0415 - as above
+
+    return command(manifest, Selection(jobs), quick=quick, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
+@all_of(EMULATOR, SELECTION[0], ACCEPT_COPY)
+def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
+    """Fetch missing and damaged files again; never pays.
+
+    Exit code 0: all files are sound now; 1: some could not be fetched.
+    """
+    from batchgen.commands.repair import repair as command  # noqa: PLC0415 - as above
+
+    return command(manifest, RunOptions(selection=Selection(jobs), **asked))
 
 
 @cli.command()
@@ -224,7 +241,6 @@ def emulator(port: int, latency: float | None, state: Path | None, token: str | 
 
 
 def run_options(
-    rate: str | None,
     changed: str | None,
     latency: float | None,
     jobs: tuple[str, ...],
@@ -235,19 +251,11 @@ def run_options(
     if latency is not None and not others["emulator"]:
         raise UsageError("--latency is the emulator's: give --emulator as well")
     return RunOptions(
-        rate=None if rate is None else _rate(rate),
         on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
         emulator_latency=latency,
         selection=Selection(jobs, models, tags),
         **others,
     )
-
-
-def _rate(text: str) -> Rate:
-    try:
-        return parse_rate(text)
-    except InputError as exc:
-        raise UsageError(exc.what, where="--rate", next_step=exc.next_step) from exc
 
 
 def main(argv: Sequence[str] | None = None) -> int:

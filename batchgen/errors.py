@@ -5,7 +5,8 @@
      ├─ InputError                     65  manifest or input wrong
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
-     │   └─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
+     │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
+     │   └─ CopiedStateError               … the state file is a copy, or a restored backup
      ├─ MissingFileError               66  a file that should be read is not there
      ├─ ApiUnreachableError            69  the API cannot be reached
      ├─ OutputError                    73  output or state cannot be written
@@ -115,6 +116,10 @@ class ChangedJobsError(InputError):
 
 
 class ProviderMismatchError(InputError):
+    pass
+
+
+class CopiedStateError(InputError):
     pass
 
 

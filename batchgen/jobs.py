@@ -82,7 +82,8 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset({JobState.PENDING}),
     JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED, JobState.FAILED}),
     JobState.BLOCKED: frozenset({JobState.PENDING}),
-    JobState.DONE: frozenset({JobState.PENDING}),
+    # To fetching only by `repair`, where a file of a paid result is gone from the disk.
+    JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
 """Which state may follow which. The state file refuses every other step."""
 

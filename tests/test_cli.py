@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,7 +63,8 @@ def test_a_plain_run_asks_for_nothing_special(monkeypatch: pytest.MonkeyPatch) -
 def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "run m.yaml --emulator --latency 0.5 --concurrency 3 --rate 2/s --retry-failed --limit 7"
-        " --changed keep --job a* --job b --model *edit --tag hero"
+        " --max-duration 8h --stop-at 07:00 --changed keep"
+        " --job a* --job b --model *edit --tag hero"
     )
     assert asked(monkeypatch, *words.split()) == RunOptions(
         emulator=True,
@@ -71,6 +73,8 @@ def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         rate=Rate(2, 1.0),
         retry_failed=True,
         limit=7,
+        max_duration=28800.0,
+        stop_at=time(7),
         on_changed=OnChanged.KEEP,
         selection=Selection(("a*", "b"), ("*edit",), ("hero",)),
     )
@@ -109,7 +113,7 @@ def test_resolve_takes_one_verb(
     command = Heard()
     monkeypatch.setattr(batchgen.commands.resolve, "resolve", command)
     assert main(["resolve", "m.yaml", "boat", *words]) == 0
-    assert command.words[1:] == ("boat", verb, request_id)
+    assert command.words[1:] == (("boat",), verb, request_id)
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,8 @@ def test_a_paid_result_becomes_done_or_is_written_off_by_a_person() -> None:
 def test_in_flight_and_ended_have_nothing_in_common() -> None:
     assert not IN_FLIGHT & ENDED
     assert JobState.UNKNOWN not in IN_FLIGHT | ENDED
+
+
+def test_a_done_job_is_fetched_again_and_no_other_ended_one_is() -> None:
+    fetched = {JobState.QUEUED, JobState.RUNNING, JobState.DONE}
+    assert set(ENTRANCES[JobState.FETCHING]) == fetched

@@ -39,12 +39,25 @@ def counts_line(counts: Mapping[JobState, int]) -> str:
 
 
 def money_line(money: Money) -> str:
+    """Say `1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown, + 2 without a known price`."""
     parts = [f"{money.spent:.2f} USD spent"]
     if money.reserved:
         parts.append(f"{money.reserved:.2f} USD reserved")
+    if money.unknown:
+        parts.append(f"{money.unknown:.2f} USD unknown (counted as spent)")
     if money.unpriced:
-        parts.append(f"{money.unpriced} of unknown price")
+        parts.append(f"+ {money.unpriced} without a known price")
     return ", ".join(parts)
+
+
+def money_json(money: Money) -> dict[str, JsonValue]:
+    """USD; `unpriced` is a number of attempts."""
+    return {
+        "spent": round(money.spent, 6),
+        "reserved": round(money.reserved, 6),
+        "unknown": round(money.unknown, 6),
+        "unpriced": money.unpriced,
+    }
 
 
 def duration(seconds: float) -> str:

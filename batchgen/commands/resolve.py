@@ -16,13 +16,16 @@ from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.queries import Selection, open_price, select_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from batchgen.runs.decisions import Applied
+
+EVERY_JOB = "*"
 
 _NEXT = {
     Verb.ADOPT: "the next run follows its request, and pays nothing",
@@ -31,50 +34,92 @@ _NEXT = {
 }
 
 
-def resolve(path: Path, job: str, verb: Verb, request_id: str | None) -> int:
-    """Decide about the unknown jobs that `job`, an id or a glob, names. Raises UsageError."""
+def resolve_asked(
+    path: Path,
+    jobs: Sequence[str],
+    *,
+    every: bool,
+    adopt: str | None,
+    resubmit: bool,
+    write_off: bool,
+) -> int:
+    """Do what the options mean together. Raises UsageError where that is nothing, or too much."""
+    wanted = {Verb.ADOPT: adopt is not None, Verb.RESUBMIT: resubmit, Verb.WRITE_OFF: write_off}
+    chosen = [verb for verb, given in wanted.items() if given]
+    if len(chosen) != 1:
+        raise UsageError("give one of --adopt REQUEST_ID, --resubmit and --write-off")
+    if bool(jobs) == every:
+        raise UsageError("name the jobs, or give --all for every unknown one")
+    if every and chosen[0] is Verb.ADOPT:
+        raise UsageError("a request belongs to one job: name it", next_step="leave --all out")
+    return resolve(path, (EVERY_JOB,) if every else jobs, chosen[0], adopt)
+
+
+def resolve(path: Path, named: Sequence[str], verb: Verb, request_id: str | None) -> int:
+    """Decide about the unknown jobs that `named`, ids and globs, mean. Raises UsageError."""
     folder = RunFolder(read_header(path).output.dir)
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is no request id", next_step="copy it from your account")
-    jobs = _unknown_jobs(folder, job)
+    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        jobs = _jobs_to_resolve(db, named)
+        cost = _cost_again(db, jobs) if verb is Verb.RESUBMIT else ""
     if verb is Verb.ADOPT and len(jobs) > 1:
         raise UsageError(
-            f"'{job}' names {len(jobs)} unknown jobs, and a request belongs to one",
+            f"{', '.join(named)} means {len(jobs)} unknown jobs, and a request belongs to one",
             next_step="name one job",
         )
-    decisions = [Decision(verb, job_id, time.time(), request_id) for job_id in jobs]
+    decisions = [Decision(verb, job_id, time.time(), request_id) for job_id in jobs.values()]
     with deciding(folder, decisions) as decided:
         if decided is None:
-            say(f"{plural(len(jobs), 'decision')} handed to the runner at work")
+            say(f"{plural(len(jobs), 'decision')} handed to the runner at work{cost}")
             return ExitCode.DONE
-        return _report(decided.applied, path)
+        return _report(decided.applied, path, cost)
 
 
-def _unknown_jobs(folder: RunFolder, glob: str) -> list[str]:
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        # Those being submitted are unknown too, if their runner died; the writer sees to that.
-        states = (JobState.UNKNOWN, JobState.SUBMITTING)
-        named = [job_id for _, job_id, _ in select_jobs(db, Selection((glob,)), states)]
-        # A request that is lost, or a result that never comes home, by its very id only: a glob
-        # must not give up what is paid and may still be fetched.
-        paid = select_jobs(db, Selection((glob,)), (JobState.LOST, JobState.FETCHING))
-        named += [job_id for _, job_id, _ in paid if job_id == glob]
-        if named:
-            return named
-        known = [state for state in JobState if select_jobs(db, Selection((glob,)), (state,))]
-        unknown = [job_id for _, job_id, _ in select_jobs(db, Selection(), states)]
-    if known:
-        raise UsageError(f"{glob} is {known[0].value}, not unknown: there is nothing to resolve")
+def _jobs_to_resolve(db: sqlite3.Connection, named: Sequence[str]) -> dict[int, str]:
+    """Job ids by number, each once however often it is named; a name that means none is refused."""
+    return {seq: job_id for name in named for seq, job_id in _jobs_named(db, name)}
+
+
+def _jobs_named(db: sqlite3.Connection, name: str) -> list[tuple[int, str]]:
+    # Those being submitted are unknown too, if their runner died; the writer sees to that.
+    states = (JobState.UNKNOWN, JobState.SUBMITTING)
+    found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
+    # A request that is lost, or a result that never comes home, by its very id only: a glob must
+    # not give up what is paid and may still be fetched.
+    paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
+    found += [(seq, job_id) for seq, job_id, _ in paid if job_id == name]
+    if found:
+        return found
+    known = [state for state in JobState if select_jobs(db, Selection((name,)), (state,))]
+    if known and name != EVERY_JOB:
+        raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")
+    unknown = [job_id for _, job_id, _ in select_jobs(db, Selection(), states)]
     raise UsageError(
-        f"no unknown job is called '{glob}'",
-        next_step=did_you_mean(glob, unknown) or "batchgen status lists the unknown ones",
+        "no job is unknown: there is nothing to resolve"
+        if name == EVERY_JOB
+        else f"no unknown job is called '{name}'",
+        next_step=did_you_mean(name, unknown) or "batchgen status lists the unknown ones",
     )
 
 
-def _report(applied: Sequence[Applied], path: Path) -> int:
+def _cost_again(db: sqlite3.Connection, jobs: Iterable[int]) -> str:
+    """What the next run pays for them; a price that nobody knows is never a zero."""
+    prices = [open_price(db, seq) for seq in jobs]
+    known = [price for price in prices if price is not None]
+    unpriced = len(prices) - len(known)
+    more = f"{unpriced} without a known price" if unpriced else ""
+    usd = f"{sum(known):.2f} USD" if known else ""
+    return f" · {' + '.join(filter(None, (usd, more)))}" if prices else ""
+
+
+def _report(applied: Sequence[Applied], path: Path, cost: str) -> int:
     objections = [one.objection for one in applied if one.objection]
     for one in applied:
         say(f"{one.decision.job_id}: {one.objection or _NEXT[one.decision.verb]}")
-    if len(objections) < len(applied):
+    decided = len(applied) - len(objections)
+    if decided:
+        verb = applied[0].decision.verb.value.replace("_", " ")
+        say(f"{plural(decided, 'job')}: {verb}{cost}")
         say(f"  → {command_for('run', path)}")
     return ExitCode.USAGE if objections else ExitCode.DONE

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.commands.console import cause_line, command_for, counts_line, money_line, plural, say
+from batchgen.commands.console import (
+    cause_line,
+    command_for,
+    counts_line,
+    money_json,
+    money_line,
+    plural,
+    say,
+)
 from batchgen.errors import MissingFileError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
@@ -25,6 +33,7 @@ from batchgen.state.queries import (
     select_jobs,
     totals,
 )
+from batchgen.state.records import Money
 
 if TYPE_CHECKING:
     import sqlite3
@@ -103,7 +112,8 @@ def _unknown_lines(db: sqlite3.Connection, path: Path) -> list[str]:
 
 def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     if as_json:
-        say(json.dumps({"name": manifest.name, "counts": {}, "jobs": []}))
+        nothing = money_json(Money(0.0, 0.0, 0))
+        say(json.dumps({"name": manifest.name, "counts": {}, "money": nothing, "jobs": []}))
     else:
         say(f"{manifest.name} · nothing was run yet\n  → start it with: {command_for('run', path)}")
 
@@ -112,7 +122,8 @@ def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder) -> None:
     """One document, written job by job: a million jobs do not fit into a screen's memory."""
     write = sys.stdout.write
     found: JsonValue = {state.value: count for state, count in totals(counts(db)).items()}
-    write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, "jobs": [')
+    write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
+    write(f'"money": {json.dumps(money_json(money(db)))}, "jobs": [')
     for number, job in enumerate(job_statuses(db)):
         write(",\n" if number else "\n")
         write(json.dumps(_job_json(job, folder)))

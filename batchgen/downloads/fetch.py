@@ -79,7 +79,7 @@ class Downloader:
             return from_error(exc)
         assert not isinstance(outcome, StartOver)
         if isinstance(outcome, Fetched):
-            await self._folders.sync(part.path.parent)
+            await self._folders.sync(part.path.parent, target.folder)
         return outcome
 
     async def _attempt(

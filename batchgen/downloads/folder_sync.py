@@ -38,11 +38,12 @@ class FolderSync:
         self._fsync = fsync
         self._folders: dict[Path, _Folder] = {}
 
-    async def sync(self, path: Path) -> None:
+    async def sync(self, path: Path, root: Path) -> None:
         """Return once everything renamed in the folder `path` so far is durable.
 
-        Raises StorageError or DiskFullError; from then on for every caller, since a failed fsync
-        must not be tried again.
+        The first time that includes the entries of the folders from `root` down to it: the run
+        that made them may have died before its fsync. Raises StorageError or DiskFullError; from
+        then on for every caller, since a failed fsync must not be tried again.
         """
         folder = self._folders.setdefault(path, _Folder())
         wanted = folder.begun + 1
@@ -53,12 +54,15 @@ class FolderSync:
                 return
             folder.begun += 1
             try:
-                await in_thread(partial(self._sync, path))
+                await in_thread(partial(self._sync, path, root if folder.begun == 1 else path))
             except BatchgenError as exc:
                 folder.failure = exc
                 raise
             folder.ended = folder.begun
 
-    def _sync(self, path: Path) -> None:
+    def _sync(self, path: Path, root: Path) -> None:
         with disk_errors(path):
-            sync_folder(path, self._fsync)
+            while path != root:
+                sync_folder(path, self._fsync)
+                path = path.parent
+            sync_folder(root, self._fsync)

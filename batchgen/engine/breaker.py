@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchgen.manifest import Halt
 
 UNKNOWNS = 5
 UNKNOWN_WINDOW = 60.0
@@ -37,6 +41,46 @@ class ThrottleBreaker:
 
     def reset(self) -> None:
         self.in_a_row = 0
+
+
+@dataclass(slots=True)
+class FailureBreaker:
+    """So many jobs of this run failed that the next ones would be paid for in vain.
+
+    Counted are jobs that this run sent and that have ended: delivered by the vendor, or failed for
+    good. A delivery counts before its download: failures, which have none, would else seem to be
+    more. What an earlier run sent is left out: its lost requests would halt each run anew.
+    """
+
+    halt: Halt | None
+    ended: int = 0
+    failed: int = 0
+    _causes: Counter[str] = field(default_factory=Counter)
+    _reasons: dict[str, str] = field(default_factory=dict)
+
+    def delivered(self) -> bool:
+        """Count one more; True where the limit is reached now, since enough have ended."""
+        self.ended += 1
+        return self._is_reached()
+
+    def fails(self, code: str, reason: str) -> bool:
+        """Count one more; True where the limit is reached."""
+        self.ended += 1
+        self.failed += 1
+        self._causes[code] += 1
+        self._reasons.setdefault(code, reason)
+        return self._is_reached()
+
+    def sentence(self) -> str:
+        """The counts and the commonest cause, once something failed."""
+        ((code, times),) = self._causes.most_common(1)
+        return (
+            f"{self.failed} of the {self.ended} jobs that ended in this run failed,"
+            f" most often ({times}) for {code}: {self._reasons[code]}"
+        )
+
+    def _is_reached(self) -> bool:
+        return self.halt is not None and self.halt.is_reached(self.failed, self.ended)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,21 @@ class Files(Protocol):
     async def fetch(self, url: str, name: str) -> FetchOutcome: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of the disk that results are put on: what is free for us, and all it has."""
+
+    free: int
+    total: int
+    where: str
+
+
+class Disk(Protocol):
+    async def room(self) -> Room:
+        """Raises the tree's errors where the disk does not say."""
+        ...
+
+
 class Prices(Protocol):
     """USD for one request, reserved before the submit; None where nobody knows."""
 
@@ -55,9 +70,12 @@ class Receipts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Doors:
+    """`disk` is looked at before submits; None for those who submit nothing, or fill no disk."""
+
     api: Api
     store: Store
     files: Files
     prices: Prices
     receipts: Receipts
     dice: Random
+    disk: Disk | None = None

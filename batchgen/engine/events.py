@@ -26,6 +26,10 @@ class PauseReason(StrEnum):
     BAD_CERTIFICATE = "bad_certificate"
     UNREACHABLE = "unreachable"
     DISK = "disk"
+    DISK_NEARLY_FULL = "disk_nearly_full"
+    FAILURES = "failures"
+    STOP_AT = "stop_at"
+    MAX_DURATION = "max_duration"
 
 
 @dataclass(frozen=True, slots=True)

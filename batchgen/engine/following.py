@@ -63,12 +63,16 @@ class FollowEnd(Enum):
 
 @dataclass(slots=True)
 class _Watch:
-    """What following one request remembers between two looks. `start`: the loop's time."""
+    """What following one request remembers between two looks. `start`: the loop's time.
+
+    `counts`: how it ends says something of this run, since this run has sent it.
+    """
 
     request: LiveRequest
     start: float
     age_at_start: float
     state: JobState
+    counts: bool
     missing_in_a_row: int = 0
     warned: bool = False
 
@@ -94,11 +98,15 @@ class Follower:
         self._budget = budget
         self.expectations = Expectations()
 
-    async def follow(self, request: LiveRequest) -> FollowEnd:
-        """Ask until the request ends, its time is up, or the run lets go."""
+    async def follow(self, request: LiveRequest, *, sent_now: bool) -> FollowEnd:
+        """Ask until the request ends, its time is up, or the run lets go.
+
+        `sent_now`: by this run, not by an earlier one.
+        """
         now = asyncio.get_running_loop().time()
-        elapsed = max(0.0, self._doors.store.now() - request.accepted_at)
-        watch = _Watch(request, now, elapsed, request.state)
+        # Between two runs only the wall clock tells; within one it must not: it may jump.
+        elapsed = 0.0 if sent_now else max(0.0, self._doors.store.now() - request.accepted_at)
+        watch = _Watch(request, now, elapsed, request.state, sent_now)
         # A request of an earlier run may have ended long ago: it is asked at once.
         wait = self._wait(watch) if elapsed < 1.0 else 0.0
         while not self._control.drain.requested:
@@ -184,6 +192,8 @@ class Follower:
             return FollowEnd.OVER
         self._budget.settle(request.seq, delivery.cost)
         self.expectations.learn(request.model, watch.age())
+        if watch.counts:
+            self._trouble.delivered()
         self._tell(watch, JobState.FETCHING, cost=delivery.cost)
         return FollowEnd.DELIVERED
 
@@ -196,6 +206,8 @@ class Follower:
         self._budget.settle(request.seq, 0.0 if cancelled_free else ending.cost)
         self._tell(watch, ending.state, ending.code, ending.reason, ending.cost)
         if not ending.again or await self._doors.store.pending_job(request.seq) is None:
+            if ending.state in {JobState.FAILED, JobState.LOST}:
+                self._count_failure(watch, ending.code, ending.reason)
             return FollowEnd.OVER
         self._tell(watch, JobState.PENDING, "retry", "run.retries allows another attempt")
         return FollowEnd.PENDING_AGAIN
@@ -221,7 +233,12 @@ class Follower:
         words = f"{reason}; the next run asks for its result again, without paying again"
         if await self._doors.store.timed_out(request.seq, words):
             self._tell(watch, JobState.FAILED, "timeout", words)
+            self._count_failure(watch, "timeout", words)
         return FollowEnd.OVER
+
+    def _count_failure(self, watch: _Watch, code: str, reason: str) -> None:
+        if watch.counts:
+            self._trouble.failed(code, reason)
 
     def _tell(
         self,

@@ -28,6 +28,7 @@ class Gate:
     in_flight: int = 0
     ceiling: float = field(init=False)
     next_start: float = field(init=False, default=float("-inf"))
+    next_send: float = field(init=False, default=float("-inf"))
     shut_until: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
@@ -42,6 +43,9 @@ class Gate:
     def enter(self, now: float) -> None:
         self.in_flight += 1
         self.next_start = now + self.interval
+
+    def claim_sending(self, at: float) -> None:
+        self.next_send = at + self.interval
 
     def leave(self) -> None:
         self.in_flight -= 1
@@ -78,6 +82,17 @@ class Permit:
     ) -> None:
         for gate in self.gates:
             gate.leave()
+
+
+def claim_sending(gates: tuple[Gate, ...], now: float) -> float:
+    """From when on the POST may go out; the next one keeps its distance from that.
+
+    Starts are an interval apart, but the commit before the POST takes now longer, now shorter.
+    """
+    at = max(now, *(gate.next_send for gate in gates))
+    for gate in gates:
+        gate.claim_sending(at)
+    return at
 
 
 def take(gates: tuple[Gate, ...], now: float) -> Permit:

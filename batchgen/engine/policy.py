@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batchgen.manifest import Halt, StopAt
+
 
 @dataclass(frozen=True, slots=True)
 class LanePolicy:
@@ -25,6 +27,8 @@ class EnginePolicy:
     unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
     `grace` is how long a request may be unheard of after its submit. `resubmits` is how often an
     unknown outcome is submitted again without asking, at most, where the manifest allows it.
+    `stop_at` (the wall clock's) and `max_duration` end the submits and nothing else. `min_free` are
+    the bytes that must be free on the disk for a submit: 0 never looks, None is the usual floor.
     """
 
     concurrency: int = 8
@@ -38,6 +42,10 @@ class EnginePolicy:
     submit_deadline: float = 60.0
     late_deadline: float = 300.0
     grace: float = 60.0
+    halt: Halt | None = None
+    stop_at: StopAt | None = None
+    max_duration: float | None = None
+    min_free: int | None = None
 
     def lane(self, model: str) -> LanePolicy:
         return self.lanes.get(model) or LanePolicy(self.concurrency)

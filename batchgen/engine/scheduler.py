@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.engine.brakes import Brakes
 from batchgen.engine.budget import Budget
 from batchgen.engine.control import Control
 from batchgen.engine.events import Draining, Listener, Noted, Pause, PauseReason
@@ -58,7 +59,7 @@ class Scheduler:
         self._selection = selection
         self._control = Control(listener)
         self._overall = Gate(policy.concurrency, policy.interval)
-        self._trouble = Trouble(self._control, self._overall, doors.dice)
+        self._trouble = Trouble(self._control, self._overall, doors.dice, policy.halt)
         self._budget = Budget(policy.budget)
         self._fetcher = Fetcher(doors, self._control)
         self._follower = Follower(doors, policy, self._control, self._trouble, self._budget)
@@ -68,6 +69,7 @@ class Scheduler:
         self._at_work = False
         self._cancels: set[int] = set()
         self._too_dear: set[str] = set()
+        self._brakes: Brakes
         self._jobs: asyncio.TaskGroup
         self._submitter: Submitter
 
@@ -76,6 +78,7 @@ class Scheduler:
 
         Raises the tree's errors, in an ExceptionGroup, where the state file fails.
         """
+        self._brakes = Brakes(self._doors, self._policy, self._trouble)
         for model in models:
             await self._open_track(model)
         self._budget.committed = (await self._doors.store.money()).committed
@@ -125,7 +128,13 @@ class Scheduler:
     async def _open_wire(self) -> AsyncIterator[None]:
         async with Wire() as wire:
             self._submitter = Submitter(
-                self._doors, self._policy, self._control, self._trouble, self._budget, wire
+                self._doors,
+                self._policy,
+                self._control,
+                self._trouble,
+                self._budget,
+                wire,
+                self._overall,
             )
             yield
 
@@ -169,13 +178,16 @@ class Scheduler:
         while self._control.submitting:
             tracks = tuple(self._tracks.values())
             gates = [await self._gate(track) for track in tracks]
+            if any(gates) and (pause := await self._brakes.pause()):
+                self._control.pause(pause)
+                return
             now = asyncio.get_running_loop().time()
             turn = next_turn(gates, self._overall, now, self._last)
             if isinstance(turn, Start):
                 self._last = turn.lane
                 await self._start(tracks[turn.lane], now)
             elif self._busy or turn.until is not None:
-                await self._wait_for_change(turn.until)
+                await self._wait_for_change(self._brakes.ask_again(turn.until))
             else:
                 if self._too_dear:
                     self._pause_for_money()
@@ -233,18 +245,18 @@ class Scheduler:
             if isinstance(submission, Submitted):
                 if job.seq in self._cancels:
                     await self._ask_to_cancel(submission.request)
-                again = await self._follow(submission.request)
+                again = await self._follow(submission.request, sent_now=True)
             if again:
                 await self._requeue(track, job.seq)
 
     async def _carry_on(self, track: _Track, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            if await self._follow(request):
+            if await self._follow(request, sent_now=False):
                 await self._requeue(track, request.seq)
 
-    async def _follow(self, request: LiveRequest) -> bool:
+    async def _follow(self, request: LiveRequest, *, sent_now: bool) -> bool:
         """Follow a request to its end; True where its job is pending again."""
-        end = await self._follower.follow(request)
+        end = await self._follower.follow(request, sent_now=sent_now)
         if end is FollowEnd.DELIVERED:
             self._fetcher.add(request.seq)
         return end is FollowEnd.PENDING_AGAIN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.doors import Doors, Receipt
 from batchgen.engine.events import JobMoved, ModelRefused, Noted
+from batchgen.engine.limits import claim_sending
 from batchgen.engine.verdicts import pause_for
 from batchgen.engine.wire import LAST_ANSWERS
 from batchgen.errors import BatchgenError
@@ -28,6 +29,7 @@ from batchgen.state.records import LiveRequest, PendingJob
 if TYPE_CHECKING:
     from batchgen.engine.budget import Budget
     from batchgen.engine.control import Control
+    from batchgen.engine.limits import Gate
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.trouble import Lane, Trouble
     from batchgen.engine.wire import Wire
@@ -77,12 +79,14 @@ class Submitter:
         trouble: Trouble,
         budget: Budget,
         wire: Wire,
+        overall: Gate,
     ) -> None:
         self._doors = doors
         self._policy = policy
         self._control = control
         self._budget = budget
         self._wire = wire
+        self._overall = overall
         self._trouble = trouble
 
     async def submit(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
@@ -101,6 +105,7 @@ class Submitter:
             return Over()
         attempt = _Attempt(job, number, lane, price)
         self._tell(attempt, JobState.SUBMITTING)
+        await self._keep_distance(lane)
         if self._wire.closing or not self._control.submitting:
             return await self._turn_back(attempt, "halted", "the run stopped before the POST")
         post = self._wire.send(self._doors.api.submit(job.model, job.body), f"POST {job.id}")
@@ -112,6 +117,12 @@ class Submitter:
             return await self._record(attempt, post.result())
         post.cancel()
         return await self._after_unknown(attempt)
+
+    async def _keep_distance(self, lane: Lane) -> None:
+        now = asyncio.get_running_loop().time()
+        wait = claim_sending((lane.gate, self._overall), now) - now
+        if wait > 0:
+            await asyncio.sleep(wait)
 
     async def _wait_for_late_answer(self, post: asyncio.Task[SubmitOutcome]) -> None:
         with self._control.drain.scope() as scope:
@@ -152,7 +163,7 @@ class Submitter:
             return Submitted(self._live(attempt, request_id))
         self._budget.hold(job.seq)
         if acceptance.twin is not None:
-            words = f"request {request_id} was also given to {acceptance.twin}; both are held"
+            words = f"request {request_id} was also given to {acceptance.twin}; held"
             self._tell(attempt, JobState.UNKNOWN, "duplicate_request", words)
             self._trouble.unknown()
         self._control.emit(Noted(f"request {request_id} is not followed", job.id))
@@ -186,6 +197,7 @@ class Submitter:
         if await store.refused(job.seq, attempt.number, refusal.code, refusal.reason):
             self._budget.release(job.seq)
             self._tell(attempt, JobState.FAILED, refusal.code, refusal.reason)
+            self._trouble.failed(refusal.code, refusal.reason)
         if refusal.scope is Scope.MODEL and not lane.refused:
             lane.refused = True
             count = await store.refuse_model(job.model, refusal.code, refusal.reason)

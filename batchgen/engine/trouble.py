@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
-from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
+from batchgen.engine.breaker import FailureBreaker, OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.events import Pause, PauseReason, Slowed
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.control import Control
     from batchgen.engine.limits import Gate
+    from batchgen.manifest import Halt
 
 
 @dataclass(slots=True)
@@ -31,15 +32,20 @@ class Trouble:
     """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
 
     Requests that meet the same trouble at the same time count once: who is behind a shut gate
-    was on its way already.
+    was on its way already. `halted` is set once too many jobs failed: a reason to pause as soon as
+    there is something left to submit.
     """
 
-    def __init__(self, control: Control, overall: Gate, dice: Random) -> None:
+    def __init__(
+        self, control: Control, overall: Gate, dice: Random, halt: Halt | None = None
+    ) -> None:
+        self.halted: Pause | None = None
         self._control = control
         self._overall = overall
         self._dice = dice
         self._outage = OutageBreaker()
         self._unknowns = UnknownBreaker()
+        self._failures = FailureBreaker(halt)
 
     def contact(self) -> None:
         """The API answered."""
@@ -92,6 +98,25 @@ class Trouble:
                     "five submits within a minute had an outcome that cannot be known",
                     "see `batchgen status`, decide with `batchgen resolve`, then run again",
                 )
+            )
+
+    def delivered(self) -> None:
+        """A job has its result."""
+        if self._failures.delivered():
+            self._halt()
+
+    def failed(self, code: str, reason: str) -> None:
+        """A job failed for good; nothing will try it again in this run."""
+        if self._failures.fails(code, reason):
+            self._halt()
+
+    def _halt(self) -> None:
+        # The first time stays: deliveries that follow make the share smaller, not the harm.
+        if self.halted is None:
+            self.halted = Pause(
+                PauseReason.FAILURES,
+                self._failures.sentence(),
+                "see to the cause; the same command continues and counts anew",
             )
 
 

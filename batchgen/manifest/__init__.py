@@ -4,6 +4,7 @@
 `ProblemLog`.
 """
 
+from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.policy import (
     ModelPolicy,
@@ -19,6 +20,7 @@ from batchgen.manifest.starter import starter_manifest
 from batchgen.manifest.stream import checked_jobs
 
 __all__ = [
+    "Halt",
     "Manifest",
     "ModelPolicy",
     "OnUnknown",
@@ -26,9 +28,13 @@ __all__ = [
     "Policy",
     "ProblemLog",
     "Rate",
+    "StopAt",
     "checked_jobs",
+    "next_moment",
+    "parse_bytes",
     "parse_duration",
     "parse_rate",
+    "parse_stop_at",
     "read_manifest",
     "starter_manifest",
 ]

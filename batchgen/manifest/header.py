@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.document import Header, read_header
+from batchgen.manifest.halting import parse_stop_at
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.policy import Output, Policy, parse_duration
 from batchgen.manifest.report import Reporter
@@ -17,7 +18,7 @@ from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from batchgen.manifest.nodes import Node
@@ -116,19 +117,29 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     for key in _mapping(defaults, "input").keys() - known:
         message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
-    found += _timeout_problems(run)
+    for key, parse in _TIMES.items():
+        found += _time_problems(run, key, parse)
     return found + _template_problems(_mapping(header, "output"))
 
 
-def _timeout_problems(run: Mapping[str, Any]) -> list[InputProblem]:
-    """Find a duration that looks like one and is none: `0s`, or a hundred days."""
-    timeout = run.get("timeout")
-    if not isinstance(timeout, str):
+_TIMES: Mapping[str, Callable[[str], object]] = {
+    "timeout": parse_duration,
+    "max_duration": parse_duration,
+    "stop_at": parse_stop_at,
+}
+
+
+def _time_problems(
+    run: Mapping[str, Any], key: str, parse: Callable[[str], object]
+) -> list[InputProblem]:
+    """Find a time that looks like one and is none: `0s`, a hundred days, `25:00`."""
+    text = run.get(key)
+    if not isinstance(text, str):
         return []
     try:
-        parse_duration(timeout)
+        parse(text)
     except InputError as exc:
-        return [InputProblem(("run", "timeout"), exc.what, exc.next_step)]
+        return [InputProblem(("run", key), exc.what, exc.next_step)]
     return []
 
 

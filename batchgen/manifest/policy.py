@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchgen.manifest.halting import Halt, StopAt
+
 DEFAULT_NAME = "{{ id }}"
 LONGEST_DURATION = 31 * 86400.0
 """Seconds. Nobody waits a month for a request; timers of some systems overflow soon after."""
@@ -59,7 +61,10 @@ class ModelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`timeout` in seconds, for one request from accept to end; `budget` in USD."""
+    """`timeout` in seconds, for one request from accept to end; `budget` in USD.
+
+    `stop_at` and `max_duration` (seconds) end the submits, not what is under way by then.
+    """
 
     concurrency: int = 8
     rate: Rate | None = None
@@ -68,6 +73,9 @@ class Policy:
     budget: float | None = None
     on_unknown: OnUnknown = OnUnknown.HOLD
     models: Mapping[str, ModelPolicy] = field(default_factory=dict)
+    halt: Halt | None = None
+    stop_at: StopAt | None = None
+    max_duration: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +83,13 @@ class Output:
     """`dir` is relative to the working directory. `name` is the template of the files' names.
 
     `allow_hosts` are hosts, or `*.domain`, that results may come from besides the vendor's own.
+    `min_free` bytes must be free for a submit: 0 looks at no disk, None leaves it to the engine.
     """
 
     dir: Path
     name: str = DEFAULT_NAME
     allow_hosts: tuple[str, ...] = ()
+    min_free: int | None = None
 
 
 def parse_rate(text: str) -> Rate:

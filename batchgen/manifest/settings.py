@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchgen.manifest.halting import parse_bytes, parse_stop_at, read_halt
 from batchgen.manifest.policy import (
     DEFAULT_NAME,
     ModelPolicy,
@@ -18,6 +19,8 @@ from batchgen.manifest.policy import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from batchgen.manifest.halting import Halt, StopAt
 
 ValuePath = tuple[str | int, ...]
 
@@ -50,6 +53,9 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         budget=run.get("budget"),
         on_unknown=OnUnknown(run.get("on_unknown", plain.on_unknown)),
         models={key: _model_policy(part) for key, part in run.get("models", {}).items()},
+        halt=_halt(run),
+        stop_at=_stop_at(run),
+        max_duration=parse_duration(run["max_duration"]) if "max_duration" in run else None,
     )
 
 
@@ -60,6 +66,7 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
         dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,
         name=output.get("name", DEFAULT_NAME),
         allow_hosts=tuple(output.get("allow_hosts", ())),
+        min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
     )
 
 
@@ -70,3 +77,13 @@ def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
 def _rate(part: Mapping[str, Any]) -> Rate | None:
     text = part.get("rate")
     return None if text is None else parse_rate(text)
+
+
+def _halt(run: Mapping[str, Any]) -> Halt | None:
+    part = run.get("halt", {})
+    return read_halt(part["failed"], part.get("after")) if "failed" in part else None
+
+
+def _stop_at(run: Mapping[str, Any]) -> StopAt | None:
+    text = run.get("stop_at")
+    return None if text is None else parse_stop_at(text)

@@ -72,7 +72,7 @@ def shown(value: object) -> str:
     """Write a value for a message: on one line, bounded, without control characters."""
     if isinstance(value, int) and not -(10**SHOWN) < value < 10**SHOWN:
         # Python itself refuses to print integers of some thousand digits.
-        return f"an integer of {int(value.bit_length() * math.log10(2)) + 1} digits"
+        return f"an integer of {_digits(abs(value))} digits"
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "a mapping"
     if isinstance(value, str):
@@ -83,6 +83,12 @@ def shown(value: object) -> str:
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
     return safe if len(safe) <= SHOWN else f"{safe[: SHOWN - 1]}…"
+
+
+def _digits(number: int) -> int:
+    """Count the digits of a positive integer; a logarithm alone is one off just below a power."""
+    fewest = int((number.bit_length() - 1) * math.log10(2)) + 1
+    return fewest + 1 if number >= 10**fewest else fewest
 
 
 def counted(amount: int, noun: str) -> str:

@@ -7,6 +7,9 @@ carry_out.py   state, API, downloads and engine wired together
 folder.py      where everything of a run lies; lock.py: one runner at a time
 provider.py    the vendor or the emulator, and never the one for the other
 prices.py      what a request costs, where a budget asks
+repairing.py   files fetched again without paying; verifying.py, strays.py: what is on the disk
+bringing_home.py  downloads by saved requests, and nothing else
+original.py    a state file, and never a copy of it unasked
 decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails
 metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow

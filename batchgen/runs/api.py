@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
+from batchgen.runs.repairing import Listeners, repair
 from batchgen.runs.workplace import World
 
 if TYPE_CHECKING:
-    from batchgen.engine.events import Event, Listener
+    from collections.abc import Callable
+
+    from batchgen.engine.events import Listener
     from batchgen.runs.cancelling import Cancellation
+    from batchgen.runs.repairing import Repair
     from batchgen.runs.summary import Summary
+    from batchgen.runs.verifying import Checked
 
 
 def run(
@@ -56,9 +61,25 @@ def cancel_jobs(
     return asyncio.run(cancel(Path(manifest), options or RunOptions(), _world(signals=False)))
 
 
+def repair_files(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_checked: Callable[[Checked], None] | None = None,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Repair:
+    """Verify the files of `options.selection`, and fetch again, without paying, what is wrong.
+
+    `on_checked` hears of each file that was looked at. Raises as `run` does.
+    """
+    listeners = Listeners(on_checked or _ignore, on_event or _ignore)
+    return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)
+
+
 def _world(*, signals: bool) -> World:
     return World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
 
 
-def _ignore(_: Event) -> None:
+def _ignore(_: object) -> None:
     pass

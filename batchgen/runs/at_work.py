@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import disk_errors
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.hosts import AllowedHosts
 from batchgen.downloads.outcomes import Target
 from batchgen.downloads.settings import DownloadSettings
-from batchgen.engine.doors import Doors
+from batchgen.downloads.threads import in_thread
+from batchgen.engine.doors import Doors, Room
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.runs.engine_policy import engine_policy
@@ -42,14 +45,22 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class _FilesBelow:
-    """The engine's door to the disk: names become files below one folder."""
+class FilesBelow:
+    """The engine's doors to the disk: names become files below one folder."""
 
     downloader: Downloader
     folder: Path
 
     async def fetch(self, url: str, name: str) -> FetchOutcome:
         return await self.downloader.fetch(url, Target(self.folder, name))
+
+    async def room(self) -> Room:
+        return await in_thread(self._room)
+
+    def _room(self) -> Room:
+        with disk_errors(self.folder):
+            usage = shutil.disk_usage(self.folder)
+        return Room(usage.free, usage.total, str(self.folder))
 
 
 async def work(place: Workplace, store: Store, beginning: Beginning, tell: Listener) -> Ended:
@@ -60,10 +71,11 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
         downloader = await stack.enter_async_context(open_downloader(DownloadSettings(hosts)))
         receipts = SpareReceipts(place.folder.receipts)
         receipts.reserve()
+        files = FilesBelow(downloader, place.folder.files)
         doors = Doors(
             api=api,
             store=store,
-            files=_FilesBelow(downloader, place.folder.files),
+            files=files,
             prices=await price_list(
                 api,
                 place.manifest.policy,
@@ -72,8 +84,12 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
             ),
             receipts=receipts,
             dice=place.world.dice,
+            disk=files,
         )
-        policy = engine_policy(place.manifest.policy, place.options)
+        policy = replace(
+            engine_policy(place.manifest.policy, place.options),
+            min_free=place.manifest.output.min_free,
+        )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         return await _run(place, scheduler, store, beginning, tell)
 
@@ -88,7 +104,7 @@ async def _run(
         if known is None:
             raise
         # One failure of the disk reaches every job at once; the first says it all.
-        raise _first(known) from group
+        raise first_error(known) from group
 
 
 async def _run_together(
@@ -111,7 +127,7 @@ async def _run_together(
     return Ended(pause, stop.received)
 
 
-def _first(group: BaseExceptionGroup[BatchgenError]) -> BatchgenError:
+def first_error(group: BaseExceptionGroup[BatchgenError]) -> BatchgenError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

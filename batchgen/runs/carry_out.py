@@ -17,6 +17,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.journal import Journal
 from batchgen.runs.lock import locked, myself
 from batchgen.runs.metadata import MetadataFile, catch_up
+from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import checked, take_up
 from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.summary import Summary
@@ -108,6 +109,7 @@ def _open(
         db = held.enter_context(closing(open_for_writing(folder.state)))
         with translated(folder.state):
             set_meta(db, "runner", myself())
+            claim_file(db, folder, accept_copy=options.accept_copy)
             claim_state(db, provider_name(base, emulator=options.emulator), folder)
         take_up(db, staging, folder.state, options.on_changed)
         with translated(folder.state):

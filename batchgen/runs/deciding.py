@@ -10,7 +10,8 @@ from batchgen.errors import LockedError
 from batchgen.runs.beginning import settle_dead_run
 from batchgen.runs.decisions import append_decisions, apply_new
 from batchgen.runs.lock import locked
-from batchgen.state.database import open_for_writing, translated
+from batchgen.runs.original import refuse_copy
+from batchgen.state.database import open_for_reading, open_for_writing, translated
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,8 +33,11 @@ class Decided:
 def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None where the runner at work will do that.
 
-    Written first: whatever happens here, they take effect with the next run at the latest.
+    Written first: whatever happens here, they take effect with the next run at the latest. Not
+    into a copy, which may know nothing of the request that is decided about: CopiedStateError.
     """
+    with closing(open_for_reading(folder.state)) as known, translated(folder.state):
+        refuse_copy(known, folder)
     append_decisions(folder.decisions, decisions)
     with ExitStack() as held:
         try:

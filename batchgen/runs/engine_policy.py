@@ -29,6 +29,9 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
         resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
         timeout=policy.timeout,
         budget=policy.budget,
+        halt=policy.halt,
+        stop_at=options.stop_at or policy.stop_at,
+        max_duration=options.max_duration or policy.max_duration,
     )
 
 

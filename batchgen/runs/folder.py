@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_error
+from batchgen.downloads.part import sync_folder
 from batchgen.errors import DiskFullError, OutputError
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ class RunFolder:
 
         Writing is tried, not asked about: a mounted read-only disk looks writable to its owner.
         """
-        probe = self.files / f".writable-{os.getpid()}"
+        # One name for ever: what a kill leaves of it, the next run removes.
+        probe = self.files / ".writable"
         try:
             self.files.mkdir(parents=True, exist_ok=True)
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)
             # The runner's own, so that it can read what another user decides.
             os.close(open_private(self.decisions, os.O_WRONLY))
+            _make_durable(self.root)
         except OSError as exc:
             error = disk_error(exc, self.root)
             if isinstance(error, DiskFullError):
@@ -70,6 +73,20 @@ class RunFolder:
                 where=str(self.root),
                 next_step="check the folder and its permissions, or set output.dir",
             ) from exc
+
+
+def _make_durable(root: Path) -> None:
+    """A loss of power must not take the folder away, and the state of paid jobs with it.
+
+    Also where the folders were there: the run that made them may have died before its fsync. Only
+    a folder that we may write to can hold an entry that we made.
+    """
+    folder = root.absolute()
+    while os.access(folder, os.W_OK):
+        sync_folder(folder, os.fsync)
+        if folder == folder.parent:
+            return
+        folder = folder.parent
 
 
 def open_private(path: Path, flags: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, time
 
 from batchgen.errors import UsageError
-from batchgen.manifest import Rate
+from batchgen.manifest import Rate, StopAt
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
@@ -14,7 +15,9 @@ from batchgen.state.queries import Selection
 class RunOptions:
     """`limit` is how many jobs at most are begun; `emulator` rehearses without token and money.
 
-    `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
+    `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
+    rehearsed request takes; None: as the emulator thinks fit.
+    `accept_copy` goes on with a state file that is a copy.
     """
 
     emulator: bool = False
@@ -24,7 +27,10 @@ class RunOptions:
     retry_failed: bool = False
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
+    stop_at: StopAt | None = None
+    max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
+    accept_copy: bool = False
 
     def __post_init__(self) -> None:
         for name in ("limit", "concurrency"):
@@ -33,5 +39,9 @@ class RunOptions:
                 raise UsageError(f"{name} is {number}; it must be 1 or more")
         if self.rate is not None and not isinstance(self.rate, Rate):
             raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
+        if self.max_duration is not None and not self.max_duration > 0:
+            raise UsageError(f"max_duration is {self.max_duration}; it must be more than 0 seconds")
+        if not isinstance(self.stop_at, time | datetime | None):
+            raise UsageError("stop_at is a datetime.time or a datetime.datetime")
         if not isinstance(self.on_changed, OnChanged):
             raise UsageError("on_changed is one of batchgen.OnChanged's values")

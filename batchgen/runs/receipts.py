@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.part import sync_folder
 from batchgen.engine.doors import Receipt
 from batchgen.runs.folder import open_private
 from batchgen.runs.lines import write_all
@@ -41,6 +42,7 @@ class SpareReceipts:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            sync_folder(self._path.parent, os.fsync)
 
     def keep(self, receipt: Receipt) -> None:
         """Raises OutputError or StorageError where not even this can be written."""

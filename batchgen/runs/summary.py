@@ -28,6 +28,10 @@ _PAUSE_CODES = {
     PauseReason.BAD_CERTIFICATE: ExitCode.UNREACHABLE,
     PauseReason.UNREACHABLE: ExitCode.UNREACHABLE,
     PauseReason.DISK: ExitCode.IO_ERROR,
+    PauseReason.DISK_NEARLY_FULL: ExitCode.STOPPED,
+    PauseReason.FAILURES: ExitCode.STOPPED,
+    PauseReason.STOP_AT: ExitCode.STOPPED,
+    PauseReason.MAX_DURATION: ExitCode.STOPPED,
 }
 _NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKED)
 
@@ -71,6 +75,7 @@ class Summary:
             "submitted": self.submitted,
             "spent_usd": round(self.money.spent, 6),
             "reserved_usd": round(self.money.reserved, 6),
+            "unknown_usd": round(self.money.unknown, 6),
             "unpriced": self.money.unpriced,
             "seconds": round(self.seconds, 3),
             "paused": None

@@ -95,12 +95,7 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
                 next_step="free some space, then give the same command again",
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return DamagedStateError(
-                f"the state file is damaged ({exc})",
-                where=where,
-                next_step="restore it from a backup, or move it away to start anew; neither knows"
-                " of requests that were paid since: look at run.log and at your account first",
-            )
+            return _damaged(str(exc), path)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return OutputError(
                 f"the state file cannot be written ({exc})",
@@ -115,6 +110,15 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case _:
             return StorageError(f"the state file refused a change ({exc})", where=where)
+
+
+def _damaged(detail: str, path: Path) -> DamagedStateError:
+    return DamagedStateError(
+        f"the state file is damaged ({detail})",
+        where=str(path),
+        next_step="restore it from a backup, or move it away to start anew; neither knows"
+        " of requests that were paid since: look at run.log and at your account first",
+    )
 
 
 def _create_private(path: Path) -> None:
@@ -150,7 +154,7 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
         return
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise sqlite3.DatabaseError(found)
+        raise _damaged(str(found), path)
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:

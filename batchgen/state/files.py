@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.records import FetchJob, ResultFile, SavedFile
+from batchgen.state.records import FetchJob, KnownFile, ResultFile, SavedFile
 from batchgen.state.steps import move
 
 if TYPE_CHECKING:
     import sqlite3
 
     from batchgen.downloads.outcomes import VerifiedFile
+    from batchgen.state.queries import Selection
 
 _SAVED_COLUMNS = (
     "job.id, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
@@ -83,3 +84,67 @@ def verified(
     ).fetchone()
     done = left == 0 and move(db, seq, JobState.DONE)
     return SavedFile(*saved), done
+
+
+_IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
+_KNOWN = (
+    "SELECT file.id, job.seq, job.id, file.path, file.bytes, file.sha256,"
+    f" {_IS_LATEST} FROM file JOIN job ON job.seq = file.job WHERE file.verified_at IS NOT NULL"
+)
+
+
+def count_known(db: sqlite3.Connection, selection: Selection) -> int:
+    condition, values = selection.where()
+    (count,) = db.execute(f"SELECT count(*) FROM ({_KNOWN} AND {condition})", values).fetchone()
+    return int(count)
+
+
+def known_files(
+    db: sqlite3.Connection, selection: Selection, after: int, limit: int
+) -> list[KnownFile]:
+    """The next verified files of the selected jobs, after the one numbered `after`.
+
+    By pages: who reads through a night's files must not hold one snapshot all the while, since
+    the state's log could not be emptied meanwhile.
+    """
+    condition, values = selection.where()
+    rows = db.execute(
+        f"{_KNOWN} AND file.id > ? AND {condition} ORDER BY file.id LIMIT ?",
+        (after, *values, limit),
+    )
+    return [_known(row) for row in rows]
+
+
+def known_file(db: sqlite3.Connection, file_id: int) -> KnownFile | None:
+    row = db.execute(f"{_KNOWN} AND file.id = ?", (file_id,)).fetchone()
+    return _known(row) if row else None
+
+
+def _known(row: tuple[int, int, str, str, int, str, int]) -> KnownFile:
+    return KnownFile(*row[:-1], is_latest=bool(row[-1]))
+
+
+def claimed_path(db: sqlite3.Connection, key: str) -> tuple[str | None] | None:
+    """Whose name has this key: its path, `(None,)` while it is awaited; None where nobody's is."""
+    row: tuple[str | None] | None = db.execute(
+        "SELECT path FROM file WHERE name_key = ?", (key,)
+    ).fetchone()
+    return row
+
+
+def fetch_again(db: sqlite3.Connection, file: KnownFile) -> bool:
+    """A verified file is not on the disk any more: its job is fetching, by the saved request.
+
+    False, changing nothing, where the file belongs to no result that could be asked for.
+    """
+    cleared = db.execute(
+        "UPDATE file SET path = NULL, bytes = NULL, sha256 = NULL, media_type = NULL,"
+        " width = NULL, height = NULL, seconds = NULL, frames = NULL, verified_at = NULL"
+        " WHERE id = ? AND verified_at IS NOT NULL"
+        f" AND EXISTS (SELECT 1 FROM job WHERE seq = file.job AND {_IS_LATEST})",
+        (file.id,),
+    ).rowcount
+    if cleared:
+        # Of several files the second one finds its job fetching already.
+        move(db, file.seq, JobState.FETCHING)
+    return bool(cleared)

@@ -29,6 +29,10 @@ _MAY_COST = (
 )
 
 
+# The vendor has it, or had it a moment ago: a result will tell the cost.
+_IN_FLIGHT = "(outcome IS NULL AND job.state NOT IN ('unknown', 'lost'))"
+
+
 # A job that left the manifest is shown as long as something of it is under way or unknown.
 _SHOWN = "(listed = 1 OR state IN ('submitting', 'queued', 'running', 'fetching', 'unknown'))"
 
@@ -211,13 +215,32 @@ def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:
 
 
 def money(db: sqlite3.Connection) -> Money:
-    spent, reserved, unpriced = db.execute(
+    spent, reserved, unknown, unpriced = db.execute(
         "SELECT total(cost),"
-        f" total(CASE WHEN cost IS NULL AND {_MAY_COST} THEN price END),"
+        f" total(CASE WHEN cost IS NULL AND {_IN_FLIGHT} THEN price END),"
+        f" total(CASE WHEN cost IS NULL AND {_MAY_COST} AND NOT {_IN_FLIGHT} THEN price END),"
         f" count(CASE WHEN cost IS NULL AND price IS NULL AND {_MAY_COST} THEN 1 END)"
-        " FROM attempt"
+        " FROM attempt JOIN job ON job.seq = attempt.job"
     ).fetchone()
-    return Money(spent, reserved, unpriced)
+    return Money(spent, reserved, unpriced, unknown)
+
+
+def open_price(db: sqlite3.Connection, seq: int) -> float | None:
+    """USD that the open attempt of a job was expected to cost; None where nobody knows."""
+    row = db.execute(
+        "SELECT price FROM attempt WHERE job = ? AND outcome IS NULL", (seq,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def not_home(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, str]]:
+    """`(id, why)` of the selected jobs whose paid results could not be downloaded."""
+    condition, values = selection.where()
+    return db.execute(
+        "SELECT id, coalesce(error, error_code) FROM job"
+        f" WHERE state = 'fetching' AND error_code IS NOT NULL AND {condition} ORDER BY seq",
+        values,
+    ).fetchall()
 
 
 def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:

@@ -77,6 +77,22 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file as it was when it was verified; `path` is relative to the run's folder.
+
+    `is_latest`: it belongs to the result that its job stands for today, so it can be fetched again.
+    """
+
+    id: int
+    seq: int
+    job_id: str
+    path: str
+    bytes: int
+    sha256: str
+    is_latest: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """One job as people are shown it."""
 
@@ -94,17 +110,19 @@ class JobStatus:
 class Money:
     """USD. `spent` is what the vendor's results say.
 
-    `reserved` are the prices of attempts without a cost yet; `unpriced` counts the attempts that
-    may cost and whose price nobody knows.
+    `reserved` are the prices of attempts in flight. `unknown` are those of attempts that may have
+    been charged, and nobody can tell: they count as spent. `unpriced` counts the attempts of both
+    kinds whose price is not known either.
     """
 
     spent: float
     reserved: float
     unpriced: int
+    unknown: float = 0.0
 
     @property
     def committed(self) -> float:
-        return self.spent + self.reserved
+        return self.spent + self.reserved + self.unknown
 
 
 @dataclass(frozen=True, slots=True)

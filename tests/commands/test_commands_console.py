@@ -44,8 +44,8 @@ def test_done_comes_first_and_empty_states_are_left_out() -> None:
 
 def test_money_names_what_is_not_certain() -> None:
     assert money_line(Money(1.5, 0.0, 0)) == "1.50 USD spent"
-    words = "1.50 USD spent, 0.30 USD reserved, 2 of unknown price"
-    assert money_line(Money(1.5, 0.3, 2)) == words
+    words = "1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown (counted as spent)"
+    assert money_line(Money(1.5, 0.3, 2, 0.1)) == f"{words}, + 2 without a known price"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.commands.resolve import resolve
+from batchgen.commands.resolve import resolve, resolve_asked
 from batchgen.errors import UsageError
 from batchgen.runs.decisions import Verb
 from batchgen.state import moves
@@ -15,6 +15,7 @@ from tests.runs.run_world import Place, make_place
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 
 @pytest.fixture
@@ -38,17 +39,69 @@ def manifest(tmp_path: Path, place: Place) -> Path:
 
 
 def test_a_glob_never_gives_up_what_is_paid(place: Place, manifest: Path) -> None:
-    assert resolve(manifest, "*", Verb.WRITE_OFF, None) == 0
+    assert resolve(manifest, ["*"], Verb.WRITE_OFF, None) == 0
     assert (place.state("a"), place.state("b")) == ("fetching", "failed")
 
 
 def test_a_result_that_never_comes_home_is_written_off_by_its_very_id(
     place: Place, manifest: Path
 ) -> None:
-    assert resolve(manifest, "a", Verb.WRITE_OFF, None) == 0
+    assert resolve(manifest, ["a"], Verb.WRITE_OFF, None) == 0
     assert (place.state("a"), place.state("b")) == ("failed", "unknown")
 
 
 def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:
     with pytest.raises(UsageError, match="no unknown job is called 'zz'"):
-        resolve(manifest, "zz", Verb.WRITE_OFF, None)
+        resolve(manifest, ["zz"], Verb.WRITE_OFF, None)
+
+
+WORD: dict[str, Any] = {"every": False, "adopt": None, "resubmit": False, "write_off": False}
+
+
+def test_all_unknown_jobs_are_resubmitted_and_their_price_is_said(
+    place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    word = {**WORD, "every": True, "resubmit": True}
+    assert resolve_asked(manifest, [], **word) == 0
+    assert (place.state("a"), place.state("b")) == ("fetching", "pending")
+    assert "1 job: resubmit · 0.03 USD\n" in capsys.readouterr().out
+
+
+def test_a_price_that_nobody_knows_is_said_and_is_no_zero(
+    place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.db.execute("UPDATE attempt SET price = NULL")
+    assert resolve(manifest, ["b"], Verb.RESUBMIT, None) == 0
+    assert "1 job: resubmit · 1 without a known price\n" in capsys.readouterr().out
+
+
+def test_several_names_decide_about_each_job_once(
+    place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert resolve(manifest, ["b", "*", "a"], Verb.WRITE_OFF, None) == 0
+    assert (place.state("a"), place.state("b")) == ("failed", "failed")
+    assert capsys.readouterr().out.count("b: ") == 1
+
+
+def test_all_with_nothing_unknown_says_so(place: Place, manifest: Path) -> None:
+    resolve(manifest, ["b"], Verb.WRITE_OFF, None)
+    with pytest.raises(UsageError, match="no job is unknown"):
+        resolve_asked(manifest, [], **{**WORD, "every": True, "write_off": True})
+
+
+@pytest.mark.parametrize(
+    ("jobs", "word", "objection"),
+    [
+        (["b"], {}, "give one of"),
+        (["b"], {"resubmit": True, "write_off": True}, "give one of"),
+        (["b"], {"every": True, "resubmit": True}, "name the jobs, or give --all"),
+        ([], {"resubmit": True}, "name the jobs, or give --all"),
+        ([], {"every": True, "adopt": "r9"}, "a request belongs to one job"),
+    ],
+)
+def test_half_a_word_is_refused(
+    place: Place, manifest: Path, jobs: list[str], word: dict[str, Any], objection: str
+) -> None:
+    with pytest.raises(UsageError, match=objection):
+        resolve_asked(manifest, jobs, **{**WORD, **word})
+    assert place.state("b") == "unknown"

@@ -33,9 +33,9 @@ async def test_those_who_come_during_an_fsync_share_the_next_one(tmp_path: Path)
     disk = SlowDisk()
     folders = FolderSync(disk.fsync)
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(folders.sync(tmp_path))
+        first = group.create_task(folders.sync(tmp_path, tmp_path))
         await asyncio.to_thread(disk.started.acquire)
-        late = [group.create_task(folders.sync(tmp_path)) for _ in range(20)]
+        late = [group.create_task(folders.sync(tmp_path, tmp_path)) for _ in range(20)]
         await asyncio.sleep(0)
         disk.gate.release()
         await first
@@ -48,7 +48,7 @@ async def test_one_after_another_each_gets_its_own(tmp_path: Path) -> None:
     calls: list[int] = []
     folders = FolderSync(calls.append)
     for _ in range(3):
-        await folders.sync(tmp_path)
+        await folders.sync(tmp_path, tmp_path)
     assert len(calls) == 3
 
 
@@ -56,7 +56,9 @@ async def test_two_folders_do_not_share(tmp_path: Path) -> None:
     calls: list[int] = []
     folders = FolderSync(calls.append)
     (tmp_path / "a").mkdir()
-    await asyncio.gather(folders.sync(tmp_path), folders.sync(tmp_path / "a"))
+    await asyncio.gather(
+        folders.sync(tmp_path, tmp_path), folders.sync(tmp_path / "a", tmp_path / "a")
+    )
     assert len(calls) == 2
 
 
@@ -70,5 +72,5 @@ async def test_a_failed_fsync_is_never_repeated_row_52(tmp_path: Path) -> None:
     folders = FolderSync(fail)
     for _ in range(2):
         with pytest.raises(StorageError, match="Input/output error"):
-            await folders.sync(tmp_path)
+            await folders.sync(tmp_path, tmp_path)
     assert len(calls) == 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchgen.engine.doors import Doors, Receipt
+from batchgen.engine.doors import Doors, Receipt, Room
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
 from batchgen.engine.scheduler import RunEnd, Scheduler
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""
 
+DISK_SIZE = 10**12
+
 T2I = "vendor/text-to-image"
 EDIT = "vendor/edit"
 I2V = "vendor/image-to-video"
@@ -44,6 +46,18 @@ class OnePrice:
 
     def price(self, model: str, body: str) -> float | None:
         return self.usd
+
+
+@dataclass(slots=True)
+class Disk:
+    """`left` gives the free bytes, or raises what a bad disk raises. `looks` are loop times."""
+
+    left: Callable[[], int] = lambda: DISK_SIZE
+    looks: list[float] = field(default_factory=list)
+
+    async def room(self) -> Room:
+        self.looks.append(asyncio.get_running_loop().time())
+        return Room(self.left(), DISK_SIZE, "files")
 
 
 class Receipts:
@@ -80,11 +94,16 @@ class Process:
 
 @dataclass(slots=True)
 class World:
-    """A folder, a vendor and a clock that outlive each process."""
+    """A folder, a vendor, a disk and a clock that outlive each process.
+
+    `wall_jump`: by how much the wall clock is ahead of the loop's, at a loop's time.
+    """
 
     folder: Path
     policy: EnginePolicy = field(default_factory=EnginePolicy)
     vendor: Vendor = field(default_factory=Vendor)
+    disk: Disk = field(default_factory=Disk)
+    wall_jump: Callable[[float], float] = lambda _now: 0.0
     seed: int = 0
     now: float = 0.0
     lives: list[Process] = field(default_factory=list)
@@ -158,7 +177,7 @@ class World:
         if self.policy.resubmits:
             people.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
         writer = Writer(db, self.state, InlineExecutor())
-        store = Store(writer, lambda: EPOCH + loop.time())
+        store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
         line, receipts = Line(self.vendor), Receipts()
         events: list[tuple[float, Event]] = []
 
@@ -167,7 +186,7 @@ class World:
             self.hear(event)
 
         dice = Random(self.seed)
-        doors = Doors(line, store, line, OnePrice(), receipts, dice)
+        doors = Doors(line, store, line, OnePrice(), receipts, dice, self.disk)
         scheduler = Scheduler(doors, self.policy, Selection(), listen)
         models = queries.pending_models(db)
         process = Process(db, store, line, scheduler, receipts, models, events)

@@ -77,7 +77,7 @@ def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str],
     found = start(place, manifest("{}"))
     assert (place.state("boat"), place.state("clip")) == ("queued", "failed")
     assert (found.models, found.in_flight) == ((), 1)
-    assert found.money.reserved == 1.0
+    assert (found.money.reserved, found.money.unknown) == (0.5, 0.5)
 
 
 def test_unknown_outcomes_are_submitted_again_where_the_manifest_says_so(
@@ -121,6 +121,8 @@ def test_a_selection_that_names_no_job_is_a_mistake(
     [
         lambda: RunOptions(limit=0),
         lambda: RunOptions(concurrency=-1),
+        lambda: RunOptions(max_duration=0.0),
+        lambda: RunOptions(stop_at="07:00"),  # type: ignore[arg-type]
         lambda: RunOptions(rate="60/min"),  # type: ignore[arg-type]
         lambda: RunOptions(on_changed="refuse"),  # type: ignore[arg-type]
         lambda: RunOptions(selection=Selection(jobs="girl*")),  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,10 @@ def summary(
         ({}, P.BAD_CERTIFICATE, None, C.UNREACHABLE),
         ({}, P.UNREACHABLE, None, C.UNREACHABLE),
         ({}, P.DISK, None, C.IO_ERROR),
+        ({}, P.DISK_NEARLY_FULL, None, C.STOPPED),
+        ({S.FAILED: 5}, P.FAILURES, None, C.STOPPED),
+        ({}, P.STOP_AT, None, C.STOPPED),
+        ({}, P.MAX_DURATION, None, C.STOPPED),
         ({S.UNKNOWN: 1}, P.DISK, SIGINT, C.SIGINT),
         ({S.DONE: 1}, None, SIGTERM, C.SIGTERM),
     ],
@@ -96,11 +101,18 @@ def test_the_command_line_wins_over_the_manifest() -> None:
         timeout=99.0,
         budget=5.0,
         models={A: ModelPolicy(2, Rate(10, 60.0)), B: ModelPolicy()},
+        stop_at=time(7),
+        max_duration=60.0,
     )
     plain = engine_policy(policy, RunOptions())
     assert (plain.concurrency, plain.interval) == (4, 1.0)
     assert (plain.retries, plain.timeout, plain.budget, plain.resubmits) == (2, 99.0, 5.0, 0)
-    flagged = engine_policy(policy, RunOptions(concurrency=16, rate=Rate(2, 1.0)))
+    assert (plain.stop_at, plain.max_duration) == (time(7), 60.0)
+    flagged = engine_policy(
+        policy,
+        RunOptions(concurrency=16, rate=Rate(2, 1.0), stop_at=time(8), max_duration=9.0),
+    )
+    assert (flagged.stop_at, flagged.max_duration) == (time(8), 9.0)
     assert (flagged.concurrency, flagged.interval) == (16, 0.5)
     assert (flagged.lane(A).limit, flagged.lane(A).interval) == (2, 6.0)
     assert (flagged.lane(B).limit, flagged.lane(B).interval) == (16, 0.0)

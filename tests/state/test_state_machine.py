@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batchgen.jobs import LEGAL, JobState
 from batchgen.state import files, moves, people
 from batchgen.state.merge import OnChanged
-from batchgen.state.queries import live_requests, money
+from batchgen.state.queries import Selection, live_requests, money
 from tests.state.state_world import State, job, open_state, picture
 
 JOBS = ("boat", "Boat", "boat-1")
@@ -104,6 +104,12 @@ class Events(RuleBasedStateMachine):
         if todo is not None:
             file = todo.files[0]
             files.verified(self.state.db, file.id, picture(file.name), 1.0)
+
+    @rule(job_id=jobs, place=st.integers(0, 3))
+    def a_file_is_to_be_fetched_again(self, job_id: str, place: int) -> None:
+        found = files.known_files(self.state.db, Selection((job_id,)), 0, 4)
+        if place < len(found):
+            files.fetch_again(self.state.db, found[place])
 
     @rule(job_id=jobs, request_id=requests)
     def adopt(self, job_id: str, request_id: str) -> None:

@@ -132,16 +132,28 @@ def test_money_counts_costs_then_prices_then_what_nobody_knows(five: State) -> N
 
 
 @pytest.mark.parametrize(
-    ("ending", "cost", "reserved"),
+    ("ending", "cost", "unknown"),
     [(S.FAILED, None, 0.5), (S.FAILED, 0.0, 0), (S.CANCELLED, None, 0), (S.LOST, None, 0.5)],
 )
 def test_an_end_without_a_cost_counts_its_price_unless_it_was_cancelled(
-    five: State, ending: JobState, cost: float | None, reserved: float
+    five: State, ending: JobState, cost: float | None, unknown: float
 ) -> None:
     five.submit("a-1", "r1", price=0.5)
     end = moves.Ending(ending, "code", "words", cost)
     moves.ended(five.db, five.seq("a-1"), 1, end, 1.0)
-    assert queries.money(five.db).reserved == reserved
+    found = queries.money(five.db)
+    assert (found.reserved, found.unknown) == (0, unknown)
+
+
+def test_money_tells_what_is_in_flight_from_what_may_have_been_charged(five: State) -> None:
+    five.submit("a-1", "r1", price=0.5)
+    five.begin("a-2", price=0.25)
+    five.hold("a-2")
+    five.begin("b-1")
+    five.hold("b-1")
+    found = queries.money(five.db)
+    assert (found.reserved, found.unknown, found.unpriced) == (0.5, 0.25, 1)
+    assert found.committed == 0.75
 
 
 def test_the_expected_time_is_the_median_of_what_is_done(five: State) -> None:

@@ -1,0 +1,103 @@
+"""When a run shall stop by itself: too many failures, a time of day, a disk nearly full."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TypeAlias
+
+from batchgen.errors import InputError
+
+StopAt: TypeAlias = "time | datetime"
+"""A time of day means the next one to come. Without an offset, both are local."""
+
+AFTER = 25
+"""A share of fewer jobs says little: of three jobs, one that failed is a third."""
+
+_MOMENT = re.compile(
+    r"\s*(?P<day>20[0-9]{2}-[0-9]{2}-[0-9]{2})?(?(day)[Tt ])"
+    r"(?P<hour>[0-9]{1,2})(?P<rest>:[0-9]{2}(:[0-9]{2})?)"
+    r"\s*(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?\s*"
+)
+_BYTES = re.compile(r"\s*(?P<count>[0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(?P<unit>[kKMGT]i?)?B?\s*")
+_POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """Stop once `after` jobs have ended and so many of them failed: `percent`, or else `count`."""
+
+    after: int
+    percent: float | None = None
+    count: int | None = None
+
+    def is_reached(self, failed: int, ended: int) -> bool:
+        if not failed or ended < self.after:
+            return False
+        if self.count is not None:
+            return failed >= self.count
+        return self.percent is not None and failed * 100 >= self.percent * ended
+
+
+def read_halt(failed: str | int, after: int | None) -> Halt:
+    """`failed` is `20%` or a number of jobs, as the schema file has checked.
+
+    A number says all by itself: it waits for no other jobs to end.
+    """
+    if isinstance(failed, int):
+        return Halt(count=failed, after=after or 1)
+    return Halt(percent=float(failed.strip().removesuffix("%")), after=after or AFTER)
+
+
+def parse_stop_at(text: str) -> StopAt:
+    """Read `07:00` or `2026-11-22T07:00`, each with or without an offset. Raises InputError."""
+    parts = _MOMENT.fullmatch(text)
+    if parts is None:
+        raise _no_moment(text)
+    # 7:00 is what people write; the standard wants two digits.
+    moment = parts["hour"].zfill(2) + parts["rest"] + (parts["offset"] or "").upper()
+    try:
+        if parts["day"]:
+            return datetime.fromisoformat(f"{parts['day']}T{moment}")
+        return time.fromisoformat(moment)
+    except ValueError as exc:
+        raise _no_moment(text) from exc
+
+
+def _no_moment(text: str) -> InputError:
+    return InputError(
+        f"a time to stop looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
+        next_step="write a time of day, or a date and a time; +01:00 or Z behind it is an offset",
+    )
+
+
+def next_moment(stop_at: StopAt, now: float) -> float:
+    """When the time to stop comes, seen from `now`; both in epoch seconds.
+
+    A date may have passed. A time of day is tomorrow's once today's has come: by the calendar,
+    since the day on which the clocks change has not 24 hours.
+    """
+    if isinstance(stop_at, datetime):
+        return stop_at.timestamp()
+    today = datetime.fromtimestamp(now, stop_at.tzinfo).date()
+    moment = datetime.combine(today, stop_at).timestamp()
+    if moment > now:
+        return moment
+    return datetime.combine(today + timedelta(days=1), stop_at).timestamp()
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read `1GB` (1000³), `512MiB` (1024²) or a number of bytes. Raises InputError."""
+    if isinstance(text, int):
+        return text
+    parts = _BYTES.fullmatch(text)
+    if parts is None:
+        raise InputError(
+            f"a size looks like 500MB, 1GB or 2GiB; got '{text[:60]}'",
+            next_step="write a number and its unit: MB, GB, MiB or GiB",
+        )
+    unit = parts["unit"] or ""
+    power = _POWERS[unit[0]] if unit else 0
+    scale: int = (1024 if unit.endswith("i") else 1000) ** power
+    return round(float(parts["count"]) * scale)

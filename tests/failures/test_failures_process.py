@@ -1,0 +1,241 @@
+"""Rows 56 to 61: the process is stopped, killed or put to sleep, and the clock is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import cycle, pairwise
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import FileSaved, JobMoved
+from batchgen.jobs import JobState
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.options import RunOptions
+from batchgen.runs.workplace import World
+from batchgen.state.database import open_for_reading
+from batchgen.state.queries import job_statuses
+from tests.acceptance.shell import ended, wait_until
+from tests.engine import simulation
+from tests.engine.virtual_loop import VirtualLoop
+from tests.failures.broken_disks import Fsyncs, assert_whole, charged, run_hearing, through
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchgen.engine.events import Event
+    from batchgen.runs.summary import Summary
+    from tests.acceptance.shell import Emulator
+    from tests.failures.failing import User
+
+DAY = 86400.0
+HOURS = 3 * 3600.0
+JUMPS_AT = set(JobState)
+
+
+def wait_for(user: User, *states: str) -> None:
+    wait_until(lambda: sorted(user.states().values()) == sorted(states), f"{states}")
+
+
+def test_row_56_ctrl_c_lets_the_download_at_hand_finish_and_submits_no_more(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
+    emulator.arm("file", "slow", seconds=1.5)
+    with user.start("run", "m.yaml") as process:
+        wait_for(user, "fetching", "pending", "pending")
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert done.code == 130
+    assert "stopped by Ctrl-C" in done.said
+    assert "batchgen run m.yaml" in done.said
+    assert "Traceback" not in done.said
+    assert user.states() == {"boat-000": "done", "boat-001": "pending", "boat-002": "pending"}
+    assert len(emulator.charges()) == 1
+
+
+def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: User, emulator: Emulator) -> None:
+    user.manifest(1)
+    emulator.arm("submit", "hang")
+    with user.start("run", "m.yaml") as process:
+        charged(emulator, process)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "once more leaves at once" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert done.code == 130
+    assert "Traceback" not in done.said
+    user.expect(76, "run", "m.yaml")
+    assert user.states() == {"boat-000": "unknown"}
+    assert len(emulator.charges()) == 1
+
+
+def test_row_57_sigterm_drains_within_a_deadline_whatever_hangs(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(1)
+    emulator.arm("file", "hang")
+    with user.start("run", "m.yaml") as process:
+        wait_for(user, "fetching")
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        done = ended(process)
+        waited = time.monotonic() - asked
+    assert done.code == 143
+    assert "stopped by SIGTERM" in done.said
+    assert waited < 15
+    assert user.expect(0, "run", "m.yaml", "--json").document["submitted"] == 0
+    assert_whole(user, emulator)
+
+
+def on_the_wire(user: User) -> int:
+    return list(user.states().values()).count("submitting")
+
+
+def kill_at(user: User, emulator: Emulator, charges: int) -> None:
+    with user.start("run", "m.yaml", "--quiet") as process:
+        charged(emulator, process, charges)
+        process.send_signal(signal.SIGKILL)
+        ended(process)
+
+
+def adopt_unknown(user: User, emulator: Emulator) -> None:
+    """A person looks into the account, and finds the request or sends the job again."""
+    requests = {charge["input"]["prompt"]: charge["request_id"] for charge in emulator.charges()}
+    for job, state in user.states().items():
+        if state == "unknown":
+            found = requests.get(f"boat number {int(job.removeprefix('boat-'))}")
+            end = ("--adopt", found) if found else ("--resubmit",)
+            user.expect(0, "resolve", "m.yaml", job, *end)
+
+
+def test_row_58_a_kill_leaves_at_most_as_many_unknown_as_submits_were_on_the_wire(
+    user: User, emulator: Emulator
+) -> None:
+    jobs, concurrency = 24, 3
+    user.manifest(jobs, run={"concurrency": concurrency})
+    emulator.arm("submit", "slow", seconds=0.1, times=None)
+    wires = []
+    for moment in sorted(Random(58).sample(range(1, jobs - 3), 5)):
+        if len(emulator.charges()) < moment:
+            kill_at(user, emulator, moment)
+            wires.append(on_the_wire(user))
+    assert len(wires) >= 3
+    assert max(wires) <= concurrency
+    user.expect(76 if sum(wires) else 0, "run", "m.yaml")
+    assert user.status()["counts"].get("unknown", 0) == sum(wires)
+    adopt_unknown(user, emulator)
+    user.expect(0, "run", "m.yaml")
+    assert_whole(user, emulator, jobs)
+
+
+def test_row_59_what_is_told_as_saved_is_durable_in_every_part(
+    user: User, emulator: Emulator
+) -> None:
+    """Bytes, name, record: each is on the disk before the next claims it.
+
+    That a power loss then takes nothing back is the simulation's to show.
+    """
+    user.manifest(2, run={"concurrency": 1})
+    (user.folder / "out/files").mkdir(parents=True)
+    story: list[tuple[str, bool, str]] = []
+
+    def tell(what: str) -> None:
+        has_name = (user.folder / "out/files/boat-000.png").exists()
+        story.append((what, has_name, user.states()["boat-000"]))
+
+    def look(path: Path) -> None:
+        if path.name == "boat-000.part":
+            sizes.append(path.stat().st_size)
+        if path.name in {"boat-000.part", "files"}:
+            tell(f"fsync of {path.name}")
+
+    def hear(event: Event) -> None:
+        if isinstance(event, FileSaved):
+            tell("saved")
+
+    sizes: list[int] = []
+    with through(Fsyncs(look)):
+        assert run_hearing(user, hear).exit_code == 0
+    assert story[:3] == [
+        ("fsync of boat-000.part", False, "fetching"),
+        ("fsync of files", True, "fetching"),
+        ("saved", True, "done"),
+    ]
+    assert sizes == [(user.folder / "out/files/boat-000.png").stat().st_size]
+    assert_whole(user, emulator, jobs=2)
+
+
+def test_row_59_what_was_acknowledged_before_a_kill_is_there(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(6, run={"concurrency": 1})
+    with user.start("run", "m.yaml", "--json") as process:
+        wait_until(lambda: "done" in user.states().values(), "a file")
+        process.kill()
+        ended(process)
+    with closing(open_for_reading(user.folder / "out/state.db")) as db:
+        acknowledged = [job.files for job in job_statuses(db) if job.state.value == "done"]
+    assert acknowledged
+    for files in acknowledged:
+        for file in files:
+            assert (user.folder / "out" / file.path).stat().st_size == file.bytes
+
+
+@dataclass
+class JumpingClock:
+    """A wall clock that jumps by up to a year while requests are sent, followed and fetched."""
+
+    jumps: Iterator[float]
+    shown: float = 1_750_000_000.0
+
+    def now(self) -> float:
+        return self.shown
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, JobMoved) and event.state in JUMPS_AT:
+            self.shown += next(self.jumps)
+
+
+def run_by(user: User, clock: JumpingClock) -> Summary:
+    world = World({**os.environ, **user.env}, user.folder, clock.now, Random(60), signals=False)
+    with user.at_home():
+        return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.hear, world))
+
+
+def test_row_60_a_clock_that_jumps_moves_no_timer(user: User, emulator: Emulator) -> None:
+    user.manifest(4, run={"timeout": "15m", "concurrency": 1})
+    # Not heard of at first: whoever believed the clock would call these requests lost.
+    emulator.arm("result", "not_found", times=3)
+    summary = run_by(user, JumpingClock(cycle([400 * DAY, -430 * DAY, 3600.0, -60.0])))
+    assert summary.exit_code == 0
+    assert 0 <= summary.seconds < 30
+    assert_whole(user, emulator, jobs=4)
+
+
+def test_row_61_a_machine_that_slept_makes_no_burst_of_submits(tmp_path: Path) -> None:
+    """On the loop's own clock, which shows three hours more from one moment to the next."""
+    world = simulation.World(tmp_path)
+    simulation.one_model(world, 40)
+    simulation.with_policy(world, concurrency=20, interval=2.0)
+
+    async def sleep_and_wake(process: simulation.Process) -> None:
+        for _ in range(3):
+            await asyncio.sleep(9.0)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.now += HOURS
+
+    end = world.live(sleep_and_wake)
+    assert end.pause is None
+    starts = [at for at, _model in world.lives[0].line.posted]
+    assert max(later - earlier for earlier, later in pairwise(starts)) > HOURS
+    assert min(later - earlier for earlier, later in pairwise(starts)) >= 2.0
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.ledger) == 40

@@ -1,0 +1,103 @@
+"""Rows 8 to 11: what the model's published schema does not allow."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.models.catalog import catalog
+from tests.acceptance.shell import EDIT, PICTURE, T2I
+from tests.failures.failing import only
+
+if TYPE_CHECKING:
+    from tests.acceptance.shell import Emulator
+    from tests.failures.failing import User
+
+
+def write_job(user: User, text: str, model: str = T2I) -> None:
+    """Write a manifest of one job, whose input stands in line 6 and model in line 5."""
+    user.write(
+        f"version: 1\noutput: {{dir: out}}\njobs:\n"
+        f"  - id: a\n    model: {model}\n    input: {text}\n"
+    )
+
+
+def assert_refused(user: User, emulator: Emulator, *words: str) -> None:
+    err = user.expect(65, "run", "m.yaml").err
+    for word in (*words, "nothing was sent"):
+        assert word in err
+    assert emulator.charges() == []
+    assert not (user.folder / "out").exists()
+
+
+def test_row_08_an_unknown_model_is_refused_and_the_nearest_one_is_named(
+    user: User, emulator: Emulator
+) -> None:
+    write_job(user, "{prompt: a boat}", T2I.replace("text-to-image", "txt-to-image"))
+    assert_refused(user, emulator, "m.yaml:5:12", f"did you mean '{T2I}'?")
+
+
+def test_row_08_an_unknown_key_is_refused_and_the_nearest_one_is_named(
+    user: User, emulator: Emulator
+) -> None:
+    write_job(user, "{prompt: a boat, scael: 0.5}")
+    assert_refused(user, emulator, "m.yaml:6:29", "did you mean 'scale'?")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (".nan", "finite number; got nan"),
+        (".inf", "finite number; got inf"),
+        ("-.inf", "finite number; got -inf"),
+        ("9" * 400, "an integer of 400 digits"),
+        ("true", "scale must be a number"),
+        ("'0.5'", "scale must be a number"),
+    ],
+)
+def test_row_09_a_number_that_is_none_is_refused(
+    user: User, emulator: Emulator, value: str, words: str
+) -> None:
+    write_job(user, f"{{prompt: a boat, scale: {value}}}")
+    assert_refused(user, emulator, "m.yaml:6:36", words)
+
+
+def test_row_10_a_prompt_of_801_characters_is_refused_with_the_count(
+    user: User, emulator: Emulator
+) -> None:
+    write_job(user, f"{{prompt: {'é' * 801}}}")
+    assert_refused(user, emulator, "m.yaml:6:21", "801 characters long; at most 800")
+
+
+def test_row_10_a_prompt_of_800_characters_is_sent_whole(user: User, emulator: Emulator) -> None:
+    """Characters, not bytes: these take four bytes each."""
+    write_job(user, f"{{prompt: {'🛶' * 800}}}")
+    user.expect(0, "run", "m.yaml")
+    assert [charge["input"]["prompt"] for charge in emulator.charges()] == ["🛶" * 800]
+
+
+def test_row_11_an_input_image_that_breaks_a_rule_is_refused_in_the_words_of_the_page(
+    user: User, emulator: Emulator
+) -> None:
+    """The vendor looks at the picture, and its refusal costs nothing."""
+    sentences = rule_sentences()
+    for sentence in sentences:
+        body = json.dumps({"error_message": sentence})
+        emulator.arm("submit", "status", status=422, body=body)
+    picture = {"prompt": "p", "image_urls": [PICTURE]}
+    jobs = [{"id": f"job-{n}", "model": EDIT, "input": picture} for n in range(len(sentences))]
+    user.manifest(jobs, run={"concurrency": 1}, defaults={})
+    said = user.expect(1, "run", "m.yaml").said
+    assert [(job["state"], job["error"]["message"]) for job in user.status()["jobs"]] == [
+        ("failed", sentence) for sentence in sentences
+    ]
+    for sentence in sentences:
+        assert sentence in said
+    assert emulator.charges() == []
+
+
+def rule_sentences() -> list[str]:
+    images = only([field for field in catalog()[EDIT].fields if field.name == "image_urls"])
+    return sorted({rule.sentence for rule in images.file_rules})

@@ -1,0 +1,115 @@
+"""Gathers what the judge reads: the vendor's ledger and bytes, and all of the user's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.kills.judge import Charge, Evidence
+from tests.kills.memory import read_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.acceptance.shell import Emulator
+    from tests.kills.plan import Plan
+
+RUN_LEAVES = frozenset(
+    {
+        "metadata.jsonl",
+        "state.db",
+        "state.db-wal",
+        "state.db-shm",
+        "run.log",
+        "decisions.jsonl",
+        "run.lock",
+        "receipts.jsonl",
+    }
+)
+"""What the README says a run leaves, besides the folder `files`, with the log of SQLite."""
+
+SECONDS_TO_ANSWER = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where to look: the vendor, the user's folder, what the run is told to write to in it."""
+
+    emulator: Emulator
+    home: Path
+    manifest: str
+    token: str
+
+    @property
+    def out(self) -> Path:
+        return self.home / "out"
+
+
+def gather(scene: Scene, plan: Plan, approved: Mapping[str, int]) -> Evidence:
+    """Look at everything. The faults must be disarmed, and no process at work."""
+    ledger = scene.emulator.ledger()
+    return Evidence(
+        jobs=frozenset(job["id"] for job in plan.jobs),
+        charges=tuple(charges(scene, plan, ledger["charges"])),
+        memory=read_memory(scene.out),
+        approved=approved,
+        disk={str(path.relative_to(scene.out)): sha256(path) for path in results(scene.out)},
+        metadata=tuple(metadata(scene.out / "metadata.jsonl")),
+        strays=tuple(strays(scene)),
+        token_in=tuple(holding(scene.home, scene.token.encode())),
+        token_leaks=ledger["token_leaks"],
+    )
+
+
+def charges(scene: Scene, plan: Plan, lines: list[dict[str, Any]]) -> Iterator[Charge]:
+    job_of = plan.job_of_prompt
+    for line in lines:
+        request_id, status = line["request_id"], line["status"]
+        served = served_files(scene, request_id) if status == "succeeded" else ()
+        yield Charge(request_id, job_of[line["input"]["prompt"]], status, tuple(served))
+
+
+def served_files(scene: Scene, request_id: str) -> Iterator[str]:
+    """Hash what the vendor serves for a request; its API, not the state, says where."""
+    url = f"{scene.emulator.base}/requests/{request_id}/result"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {scene.token}"})
+    with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
+        output = json.load(answer)["output"]
+    for urls in output.values():
+        for one in [urls] if isinstance(urls, str) else urls:
+            with urllib.request.urlopen(one, timeout=SECONDS_TO_ANSWER) as answer:
+                yield hashlib.sha256(answer.read()).hexdigest()
+
+
+def results(out: Path) -> Iterator[Path]:
+    return (path for path in (out / "files").rglob("*") if path.is_file())
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def metadata(path: Path) -> Iterator[tuple[str, str]]:
+    for line in path.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        yield row["file_name"], row["sha256"]
+
+
+def strays(scene: Scene) -> Iterator[str]:
+    """Whatever lies in the user's folder and is neither the manifest nor what a run leaves."""
+    for path in scene.home.rglob("*"):
+        if path.is_dir() or path == scene.home / scene.manifest:
+            continue
+        in_files = path.is_relative_to(scene.out / "files")
+        if not in_files and not (path.parent == scene.out and path.name in RUN_LEAVES):
+            yield str(path.relative_to(scene.home))
+
+
+def holding(home: Path, secret: bytes) -> Iterator[str]:
+    for path in home.rglob("*"):
+        if path.is_file() and secret in path.read_bytes():
+            yield str(path.relative_to(home))

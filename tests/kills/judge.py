@@ -1,0 +1,184 @@
+"""The judge. Pure: reads what the vendor charged and served, and what the run left; asks nobody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.kills.memory import Memory
+
+
+class Rule(Enum):
+    """What must never happen."""
+
+    DUPLICATE = "charged more often than a person approved"
+    LOST = "a paid result is lost"
+    UNSETTLED = "not settled"
+    FORGOTTEN = "forgot what was on the disk"
+    WIRE = "more unknown than submits on the wire"
+    STRAY = "a file that should not be there"
+    METADATA = "metadata.jsonl disagrees"
+    TOKEN = "the token was written or sent elsewhere"
+    EXIT_CODE = "an exit code that the README does not give for it"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """`job` is empty where the rule is not about one."""
+
+    rule: Rule
+    job: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A line of the vendor's ledger. `served` are the SHA-256 of its files, in order."""
+
+    request_id: str
+    job: str
+    status: str
+    served: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the judge reads when a round has ended.
+
+    `approved` counts the resubmits that a person allowed, by job. `disk` has the SHA-256 of each
+    file below the run's folder `files`, by its path from the run's folder. `metadata` are the
+    pairs of file_name and sha256. `strays` are files where none belongs; `token_in` those that
+    hold the token, and `token_leaks` counts the downloads that carried it.
+    """
+
+    jobs: frozenset[str]
+    charges: tuple[Charge, ...]
+    memory: Memory
+    approved: Mapping[str, int]
+    disk: Mapping[str, str]
+    metadata: tuple[tuple[str, str], ...]
+    strays: tuple[str, ...] = ()
+    token_in: tuple[str, ...] = ()
+    token_leaks: int = 0
+    files_of: Mapping[str, Mapping[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_job: dict[str, dict[str, str]] = {}
+        for file in self.memory.files:
+            by_job.setdefault(file.job, {})[file.path] = file.sha256
+        object.__setattr__(self, "files_of", by_job)
+
+
+def judge(found: Evidence) -> list[Violation]:
+    """Every violation, the costly ones first."""
+    return [
+        *double_charges(found),
+        *lost_charges(found),
+        *lost_files(found),
+        *unsettled(found),
+        *disorder(found),
+    ]
+
+
+def excess_charges(found: Evidence) -> Counter[str]:
+    """Charges of each job beyond the first and those that a person approved."""
+    counts = Counter(charge.job for charge in found.charges)
+    allowed = {job: 1 + found.approved.get(job, 0) for job in counts}
+    return Counter({job: n - allowed[job] for job, n in counts.items() if n > allowed[job]})
+
+
+def double_charges(found: Evidence) -> Iterator[Violation]:
+    for job, excess in excess_charges(found).items():
+        yield Violation(Rule.DUPLICATE, job, f"{excess} too many")
+
+
+def lost_charges(found: Evidence) -> Iterator[Violation]:
+    """A charge has an end in the state, or stands behind an attempt that a person gave up."""
+    outcomes = {one.request_id: one.outcome for one in found.memory.attempts if one.request_id}
+    given_up = Counter(
+        one.job
+        for one in found.memory.attempts
+        if one.request_id is None and one.outcome == "resubmitted"
+    )
+    for charge in found.charges:
+        if charge.request_id in outcomes:
+            outcome = outcomes[charge.request_id]
+            if outcome != charge.status:
+                words = f"request {charge.request_id} {charge.status}, the state says {outcome}"
+                yield Violation(Rule.LOST, charge.job, words)
+        elif given_up[charge.job]:
+            given_up[charge.job] -= 1
+        else:
+            words = f"the state knows nothing of request {charge.request_id}"
+            yield Violation(Rule.LOST, charge.job, words)
+
+
+def lost_files(found: Evidence) -> Iterator[Violation]:
+    """Of each delivered request that the state knows, the bytes served are the bytes on disk."""
+    known = found.memory.request_ids
+    for charge in found.charges:
+        if charge.request_id not in known or charge.status != "succeeded":
+            continue
+        kept = [one for one in found.memory.files if one.request_id == charge.request_id]
+        on_disk = Counter(found.disk.get(one.path, f"{one.path} is missing") for one in kept)
+        served = Counter(charge.served)
+        if not served or on_disk != served:
+            yield Violation(Rule.LOST, charge.job, f"served {served}, on disk {on_disk}")
+        if Counter(one.sha256 for one in kept) != served:
+            yield Violation(Rule.LOST, charge.job, f"served {served}, the state has others")
+
+
+def unsettled(found: Evidence) -> Iterator[Violation]:
+    """The faults have stopped: each job is done, or failed because the vendor failed it."""
+    failed = {charge.job for charge in found.charges if charge.status == "failed"}
+    for job in sorted(found.jobs):
+        state = found.memory.states.get(job, "not in the state")
+        if state == "done" and found.files_of.get(job):
+            continue
+        if state != "failed" or job not in failed:
+            yield Violation(Rule.UNSETTLED, job, f"is {state}")
+
+
+def disorder(found: Evidence) -> Iterator[Violation]:
+    named = {file.path for file in found.memory.files}
+    for path in sorted({*found.strays, *(found.disk.keys() - named)}):
+        yield Violation(Rule.STRAY, "", path)
+    expected = Counter((file.path, file.sha256) for file in found.memory.files)
+    if Counter(found.metadata) != expected:
+        words = f"{len(found.metadata)} lines for {expected.total()} files"
+        yield Violation(Rule.METADATA, "", words)
+    for path in found.token_in:
+        yield Violation(Rule.TOKEN, "", f"in {path}")
+    if found.token_leaks:
+        yield Violation(Rule.TOKEN, "", f"{found.token_leaks} downloads carried it")
+
+
+def after_a_kill(before: Memory, after: Memory, concurrency: int) -> Iterator[Violation]:
+    """A kill takes no more than the submits on the wire, and nothing that was known before."""
+    fresh = after.on_the_wire - before.on_the_wire
+    if len(fresh) > concurrency:
+        yield Violation(Rule.WIRE, "", f"{len(fresh)} with a concurrency of {concurrency}")
+    for request_id in sorted(before.request_ids - after.request_ids):
+        yield Violation(Rule.FORGOTTEN, "", f"request {request_id}")
+    for job in before.jobs_in("done", "failed"):
+        if after.states.get(job) != before.states[job]:
+            words = f"was {before.states[job]}, is {after.states.get(job)}"
+            yield Violation(Rule.FORGOTTEN, job, words)
+
+
+def after_a_run(code: int, memory: Memory) -> Iterator[Violation]:
+    """A run that ended by itself: its exit code says how things stand."""
+    states = Counter(memory.states.values())
+    fitting = {
+        0: states.keys() <= {"done"},
+        1: states.keys() <= {"done", "failed"} and states["failed"] > 0,
+        75: bool(states.keys() - {"done", "failed"}),
+        76: states["unknown"] > 0,
+    }
+    if not fitting.get(code, False):
+        yield Violation(Rule.EXIT_CODE, "", f"run ended with {code}; jobs: {dict(states)}")

@@ -1,0 +1,156 @@
+"""The person of a round: starts the run, loses it to SIGKILL, decides, and comes back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.acceptance.shell import Done, ended
+from tests.kills.judge import Rule, Violation, after_a_kill, after_a_run
+from tests.kills.memory import Memory, read_memory
+from tests.kills.plan import Beside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from tests.acceptance.shell import Emulator, Shell
+    from tests.kills.evidence import Scene
+    from tests.kills.plan import Kill, Plan
+
+RUN = ("run", "m.yaml", "--quiet")
+LOOK_EVERY = 0.02
+MOST_RUNS = 12
+USAGE = 64
+
+
+@dataclass(slots=True)
+class Person:
+    """Keeps the books of a round: kills that hit, resubmits allowed, rules that were broken."""
+
+    shell: Shell
+    scene: Scene
+    plan: Plan
+    dice: Random
+    memory: Memory = field(default_factory=Memory)
+    approved: Counter[str] = field(default_factory=Counter)
+    unknown_by_kill: list[int] = field(default_factory=list)
+    adopted: int = 0
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def emulator(self) -> Emulator:
+        return self.scene.emulator
+
+    def strike(self, kill: Kill) -> None:
+        """Start the run and kill it. One that ended before the moment came counts for nothing."""
+        charged = len(self.emulator.charges())
+        process = self.shell.start(*RUN)
+        beside = None
+        try:
+            if not kill.at_start:
+                self._wait_for_a_charge(process, charged)
+            beside = self._start_beside(kill)
+            _linger(process, kill.seconds)
+        finally:
+            # SIGKILL: no handler, no last words, no flush.
+            process.kill()
+            done = ended(process)
+            self._end_beside(beside)
+        self._look(done)
+
+    def settle(self) -> None:
+        """Run to the end, and decide about what is unknown, until nothing is left to decide."""
+        for _ in range(MOST_RUNS):
+            done = self.shell.run(*RUN)
+            self._look(done)
+            if done.code in (0, 1):
+                return
+            if unknown := self.memory.jobs_in("unknown"):
+                self._decide(unknown)
+        words = f"after {MOST_RUNS} runs: {Counter(self.memory.states.values())}"
+        self.violations.append(Violation(Rule.UNSETTLED, "", words))
+
+    def has_work(self) -> bool:
+        """Whether a run would submit, as far as the last look showed."""
+        return not self.memory.states or bool(self.memory.jobs_in("pending"))
+
+    def _look(self, done: Done) -> None:
+        """See what a process left that is no more."""
+        before, self.memory = self.memory, read_memory(self.scene.out)
+        self._check_screen(done)
+        if done.code == -signal.SIGKILL:
+            self.unknown_by_kill.append(len(self.memory.on_the_wire - before.on_the_wire))
+        else:
+            self.violations += after_a_run(done.code, self.memory)
+        self.violations += after_a_kill(before, self.memory, self.plan.concurrency)
+
+    def _wait_for_a_charge(self, process: subprocess.Popen[str], before: int) -> None:
+        while process.poll() is None and len(self.emulator.charges()) <= before:
+            _linger(process, LOOK_EVERY)
+
+    def _start_beside(self, kill: Kill) -> tuple[str, subprocess.Popen[str]] | None:
+        """Start another command; the first run of all has no state that it could read."""
+        if not self.memory.states or kill.beside is Beside.NOTHING:
+            return None
+        # What the last process was submitting is unknown to the next one.
+        unknown = self.memory.jobs_in("unknown", "submitting")
+        if kill.beside is Beside.RESOLVE and unknown:
+            job = self.dice.choice(unknown)
+            return job, self.shell.start("resolve", "m.yaml", job, "--resubmit")
+        return "", self.shell.start("status", "m.yaml", "--json")
+
+    def _end_beside(self, beside: tuple[str, subprocess.Popen[str]] | None) -> None:
+        if beside is None:
+            return
+        job, process = beside
+        done = ended(process)
+        self._check_screen(done)
+        if job and done.code == 0:
+            self.approved[job] += 1
+        # The job may have been settled by an earlier word that this run has just taken up.
+        elif done.code and not (job and done.code == USAGE):
+            self._note_code(job, "resolve" if job else "status", done)
+
+    def _decide(self, unknown: list[str]) -> None:
+        """Adopt about half of those that the vendor's account shows; the others go out again."""
+        in_account = dict(self._requests_nobody_has())
+        for job in unknown:
+            if job in in_account and self.dice.random() < 0.5:
+                self._order("resolve", "m.yaml", job, "--adopt", in_account[job])
+                self.adopted += 1
+        self.memory = read_memory(self.scene.out)
+        if rest := self.memory.jobs_in("unknown"):
+            self.approved.update(rest)
+            self._order("resolve", "m.yaml", "*", "--resubmit")
+
+    def _requests_nobody_has(self) -> Iterator[tuple[str, str]]:
+        """Job and request id of charges that the state does not know; the newest come last."""
+        known, job_of = self.memory.request_ids, self.plan.job_of_prompt
+        for charge in self.emulator.charges():
+            if charge["request_id"] not in known:
+                yield job_of[charge["input"]["prompt"]], charge["request_id"]
+
+    def _order(self, *words: str) -> None:
+        done = self.shell.run(*words)
+        self._check_screen(done)
+        if done.code:
+            self._note_code(words[2], words[0], done)
+
+    def _note_code(self, job: str, command: str, done: Done) -> None:
+        said = f"{command} ended with {done.code}: {done.err.partition(chr(10))[0]}"
+        self.violations.append(Violation(Rule.EXIT_CODE, job, said))
+
+    def _check_screen(self, done: Done) -> None:
+        if self.scene.token in done.said:
+            self.violations.append(Violation(Rule.TOKEN, "", "on the screen"))
+
+
+def _linger(process: subprocess.Popen[str], seconds: float) -> None:
+    """Let the process work on, at most so long."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)

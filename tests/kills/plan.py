@@ -1,0 +1,135 @@
+"""What a round will be: its jobs, its faults and the moments of its kills. Pure: seed in, plan out.
+
+The seed decides everything but the machine's own timing, so a round can be played again in kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from random import Random
+from typing import Any
+
+from tests.acceptance.shell import EDIT, PICTURE, VIDEO
+
+JOBS_A_KILL = 9
+FEWEST_JOBS = 40
+VIDEOS = 2
+EDITS_IN = 5
+"""Every so manieth job is an edit."""
+
+AT_START = 0.3
+"""Share of the kills that hit the start and the recovery; the others hit the work."""
+
+START_SECONDS = (0.1, 0.7)
+WORK_SECONDS = (0.0, 0.9)
+
+
+class Beside(Enum):
+    """Which other command runs while the kill comes."""
+
+    NOTHING = auto()
+    STATUS = auto()
+    RESOLVE = auto()
+
+
+BESIDE_WEIGHTS = {Beside.NOTHING: 6, Beside.STATUS: 1, Beside.RESOLVE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """`seconds` after the process began (`at_start`), else after its first charge was seen."""
+
+    at_start: bool
+    seconds: float
+    beside: Beside
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`faults` are what `POST /emulator/faults` takes; `latency` is in seconds."""
+
+    name: str
+    jobs: tuple[dict[str, Any], ...]
+    faults: tuple[dict[str, Any], ...]
+    kills: tuple[Kill, ...]
+    concurrency: int
+    latency: float
+
+    @property
+    def job_of_prompt(self) -> dict[str, str]:
+        """Prompts are what the vendor's ledger knows of our jobs: each has its own."""
+        return {job["input"]["prompt"]: job["id"] for job in self.jobs}
+
+
+def plan_of(seed: int, number: int, kills: int) -> Plan:
+    """Plan round `number` of a seed, with so many kills."""
+    dice = Random(f"{seed}/{number}")
+    jobs = tuple(job(index) for index in range(max(FEWEST_JOBS, JOBS_A_KILL * kills)))
+    return Plan(
+        name=f"round {number} of seed {seed}",
+        jobs=jobs,
+        faults=tuple(faults(dice, len(jobs))),
+        kills=tuple(kill(dice) for _ in range(kills)),
+        concurrency=dice.randint(4, 12),
+        latency=dice.uniform(0.05, 0.2),
+    )
+
+
+def job(index: int) -> dict[str, Any]:
+    own = {"id": f"job-{index:04}"}
+    prompt = f"a boat with the number {index:04}"
+    if 0 < index <= VIDEOS:
+        return {**own, "model": VIDEO, "input": {"prompt": prompt, "image_urls": [PICTURE]}}
+    if index % EDITS_IN == 0:
+        return {**own, "model": EDIT, "input": {"prompt": prompt, "image_urls": [PICTURE]}}
+    return {**own, "input": {"prompt": prompt}}
+
+
+def kill(dice: Random) -> Kill:
+    at_start = dice.random() < AT_START
+    seconds = dice.uniform(*(START_SECONDS if at_start else WORK_SECONDS))
+    (beside,) = dice.choices(tuple(BESIDE_WEIGHTS), tuple(BESIDE_WEIGHTS.values()))
+    return Kill(at_start, seconds, beside)
+
+
+RARE: tuple[dict[str, Any], ...] = (
+    {"on": "submit", "kind": "reset_before"},
+    {"on": "submit", "kind": "reset_after"},
+    {"on": "submit", "kind": "reset_after"},
+    {"on": "submit", "kind": "reset_mid_body"},
+    {"on": "submit", "kind": "truncated_json"},
+    {"on": "submit", "kind": "status", "status": 502, "accepted": True},
+    {"on": "submit", "kind": "status", "status": 429, "headers": {"Retry-After": "1"}, "times": 2},
+    {"on": "submit", "kind": "vendor_failed"},
+    {"on": "status", "kind": "status", "status": 503, "times": 2},
+    {"on": "result", "kind": "reset_before"},
+    {"on": "result", "kind": "slow", "seconds": 0.4, "times": 10},
+    {"on": "file", "kind": "short_body", "times": 3},
+    {"on": "file", "kind": "reset_mid_body", "times": 2},
+    {"on": "file", "kind": "wrong_bytes"},
+    {"on": "file", "kind": "expired"},
+    {"on": "file", "kind": "trickle", "size": 8192, "seconds": 0.1, "times": 4},
+)
+SLOW_STRETCHES = 4
+
+
+def faults(dice: Random, jobs: int) -> list[dict[str, Any]]:
+    """Choose what fails, and when.
+
+    The rare ones are armed first: a call meets only one fault, and the slow stretches would let
+    none of them come. Those keep submits on the wire, so that kills hit them there.
+    """
+    chosen = dice.sample(RARE, k=dice.randint(len(RARE) // 2, len(RARE)))
+    rare = [{**fault, "after": dice.randrange(jobs)} for fault in chosen]
+    slow = [
+        {
+            "on": "submit",
+            "kind": "slow",
+            "seconds": round(dice.uniform(0.1, 0.8), 3),
+            "times": max(1, jobs // 12),
+            "after": dice.randrange(max(1, jobs // 6)),
+        }
+        for _ in range(SLOW_STRETCHES)
+    ]
+    return rare + slow

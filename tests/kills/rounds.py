@@ -1,0 +1,80 @@
+"""One round: a fresh folder, an emulator of its own process, some hundred jobs, many kills."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.acceptance.shell import Shell, aimed, emulating
+from tests.kills.evidence import SECONDS_TO_ANSWER, Scene, gather
+from tests.kills.judge import judge
+from tests.kills.person import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.acceptance.shell import Emulator
+    from tests.kills.judge import Evidence, Violation
+    from tests.kills.plan import Plan
+
+TOKEN = "s3cr3t-0f-th3-m4n-wh0-c0m3s-b4ck"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a round went. `unknown_by_kill` has an entry for each kill that hit a live process."""
+
+    name: str
+    violations: tuple[Violation, ...]
+    unknown_by_kill: tuple[int, ...]
+    approved: int
+    adopted: int
+    evidence: Evidence
+
+    @property
+    def kills(self) -> int:
+        return len(self.unknown_by_kill)
+
+
+def play(plan: Plan, folder: Path) -> Verdict:
+    """Carry a round out in `folder`, which must not exist yet."""
+    vendor, shell = Shell(folder / "vendor"), Shell(folder / "user")
+    for one in (vendor, shell):
+        one.folder.mkdir(parents=True)
+    manifest = shell.manifest(plan.jobs, run={"concurrency": plan.concurrency})
+    with emulating(vendor, latency=plan.latency) as emulator:
+        scene = Scene(emulator, shell.folder, manifest, TOKEN)
+        # Its own dice: what the person says must not depend on how many faults were drawn.
+        person = Person(aimed(shell, emulator, TOKEN), scene, plan, Random(plan.name))
+        with failing(emulator, plan.faults):
+            for kill in plan.kills:
+                if person.has_work():
+                    person.strike(kill)
+        person.settle()
+        evidence = gather(scene, plan, person.approved)
+    return Verdict(
+        name=plan.name,
+        violations=(*person.violations, *judge(evidence)),
+        unknown_by_kill=tuple(person.unknown_by_kill),
+        approved=person.approved.total(),
+        adopted=person.adopted,
+        evidence=evidence,
+    )
+
+
+@contextmanager
+def failing(emulator: Emulator, faults: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Arm the faults, and take away what is left of them at the end."""
+    control = f"{emulator.origin}/emulator/faults"
+    body = json.dumps({"faults": faults}).encode()
+    post = urllib.request.Request(control, body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(post, timeout=SECONDS_TO_ANSWER).close()
+    yield
+    # Not in a finally: a round that broke off leaves its emulator as it was, and ends it.
+    clear = urllib.request.Request(control, method="DELETE")
+    urllib.request.urlopen(clear, timeout=SECONDS_TO_ANSWER).close()

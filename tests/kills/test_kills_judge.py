@@ -1,0 +1,160 @@
+"""The judge bites: each way to break a promise is noticed, and a clean round is let through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kills.judge import (
+    Charge,
+    Evidence,
+    Rule,
+    after_a_kill,
+    after_a_run,
+    excess_charges,
+    judge,
+)
+from tests.kills.memory import Attempt, Memory, SavedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.kills.judge import Violation
+
+BOAT = "files/boat.png"
+CLEAN = Evidence(
+    jobs=frozenset({"boat"}),
+    charges=(Charge("r1", "boat", "succeeded", ("aa",)),),
+    memory=Memory(
+        {"boat": "done"},
+        (Attempt("boat", 1, "r1", "succeeded"),),
+        (SavedFile("boat", "r1", BOAT, "aa"),),
+    ),
+    approved=Counter(),
+    disk={BOAT: "aa"},
+    metadata=((BOAT, "aa"),),
+)
+AGAIN = (*CLEAN.charges, Charge("r2", "boat", "succeeded", ("bb",)))
+
+
+def rules(violations: Iterable[Violation]) -> list[Rule]:
+    return [one.rule for one in violations]
+
+
+def with_state(evidence: Evidence, state: str, *attempts: Attempt) -> Evidence:
+    memory = replace(evidence.memory, states={"boat": state}, attempts=attempts)
+    return replace(evidence, memory=memory)
+
+
+def test_a_clean_round_is_let_through() -> None:
+    assert judge(CLEAN) == []
+
+
+def test_a_second_charge_that_nobody_approved_is_a_duplicate_and_the_job_is_named() -> None:
+    found = replace(CLEAN, charges=AGAIN)
+    violations = judge(found)
+    assert Rule.DUPLICATE in rules(violations)
+    assert {one.job for one in violations} == {"boat"}
+    assert excess_charges(found) == {"boat": 1}
+
+
+def test_an_approved_resubmit_may_be_charged_once_more_and_only_once() -> None:
+    gave_up = Attempt("boat", 1, None, "resubmitted")
+    second = Attempt("boat", 2, "r1", "succeeded")
+    found = replace(
+        with_state(CLEAN, "done", gave_up, second), charges=AGAIN, approved=Counter(boat=1)
+    )
+    assert judge(found) == []
+    third = replace(found, charges=(*AGAIN, Charge("r3", "boat", "succeeded")))
+    assert set(rules(judge(third))) == {Rule.DUPLICATE, Rule.LOST}
+
+
+def test_a_charge_that_the_state_does_not_know_is_lost() -> None:
+    found = with_state(CLEAN, "done", Attempt("boat", 1, "another", "succeeded"))
+    assert rules(judge(found)) == [Rule.LOST]
+
+
+def test_a_charge_whose_attempt_has_no_end_or_another_one_is_lost() -> None:
+    for outcome in (None, "failed", "written_off"):
+        found = with_state(CLEAN, "done", Attempt("boat", 1, "r1", outcome))
+        assert rules(judge(found)) == [Rule.LOST], outcome
+
+
+@pytest.mark.parametrize("disk", [{BOAT: "cc"}, {}])
+def test_wrong_bytes_and_missing_files_are_lost_results(disk: dict[str, str]) -> None:
+    assert rules(judge(replace(CLEAN, disk=disk))) == [Rule.LOST]
+
+
+def test_a_hash_in_the_state_that_is_not_the_one_served_is_noticed() -> None:
+    memory = replace(CLEAN.memory, files=(SavedFile("boat", "r1", BOAT, "cc"),))
+    assert rules(judge(replace(CLEAN, memory=memory))) == [Rule.LOST, Rule.METADATA]
+
+
+def test_one_file_of_two_served_is_a_lost_result() -> None:
+    found = replace(CLEAN, charges=(Charge("r1", "boat", "succeeded", ("aa", "bb")),))
+    assert set(rules(judge(found))) == {Rule.LOST}
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", "fetching", "unknown", "failed"])
+def test_a_job_that_has_not_settled_is_named(state: str) -> None:
+    found = with_state(CLEAN, state, *CLEAN.memory.attempts)
+    (violation,) = judge(found)
+    assert (violation.rule, violation.job) == (Rule.UNSETTLED, "boat")
+
+
+def test_a_job_that_the_vendor_failed_may_be_failed() -> None:
+    found = replace(
+        with_state(CLEAN, "failed", Attempt("boat", 1, "r1", "failed")),
+        charges=(Charge("r1", "boat", "failed"),),
+        disk={},
+        metadata=(),
+    )
+    assert judge(replace(found, memory=replace(found.memory, files=()))) == []
+
+
+def test_a_job_that_vanished_from_the_state_is_named() -> None:
+    found = replace(CLEAN, jobs=frozenset({"boat", "clip"}))
+    assert [(one.rule, one.job) for one in judge(found)] == [(Rule.UNSETTLED, "clip")]
+
+
+def test_parts_strays_metadata_and_the_token_are_noticed() -> None:
+    part = replace(CLEAN, disk={**CLEAN.disk, "files/boat.png.part": "dd"})
+    assert rules(judge(part)) == [Rule.STRAY]
+    assert rules(judge(replace(CLEAN, strays=("../elsewhere",)))) == [Rule.STRAY]
+    assert rules(judge(replace(CLEAN, metadata=()))) == [Rule.METADATA]
+    twice = CLEAN.metadata * 2
+    assert rules(judge(replace(CLEAN, metadata=twice))) == [Rule.METADATA]
+    assert rules(judge(replace(CLEAN, token_in=("out/run.log",)))) == [Rule.TOKEN]
+    assert rules(judge(replace(CLEAN, token_leaks=1))) == [Rule.TOKEN]
+
+
+def test_a_kill_takes_no_more_than_the_submits_on_the_wire() -> None:
+    jobs = [f"job-{number}" for number in range(3)]
+    sent = tuple(Attempt(job, 1, None, None, interrupted=True) for job in jobs)
+    after = Memory(dict.fromkeys(jobs, "submitting"), sent)
+    assert list(after_a_kill(Memory(), after, concurrency=3)) == []
+    assert rules(after_a_kill(Memory(), after, concurrency=2)) == [Rule.WIRE]
+    # The next kill, in the start: those are not its doing.
+    assert list(after_a_kill(after, after, concurrency=2)) == []
+
+
+def test_what_was_on_the_disk_before_a_kill_is_there_after_it() -> None:
+    gone = after_a_kill(CLEAN.memory, Memory(), concurrency=8)
+    assert rules(gone) == [Rule.FORGOTTEN, Rule.FORGOTTEN]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, "done"), (1, "failed"), (75, "fetching"), (75, "pending")]
+)
+def test_an_exit_code_that_fits_the_state_is_let_through(code: int, state: str) -> None:
+    assert list(after_a_run(code, Memory({"boat": state}))) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, "failed"), (1, "done"), (76, "done"), (75, "done"), (70, "pending")]
+)
+def test_an_exit_code_that_does_not_fit_is_named(code: int, state: str) -> None:
+    assert rules(after_a_run(code, Memory({"boat": state}))) == [Rule.EXIT_CODE]

@@ -1,0 +1,159 @@
+"""Many nights: each seed one, cut at random; or one small night, cut at every point there is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import traceback
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulation.judge import Finding, at_the_end
+from tests.simulation.night import Cut, End, Night
+from tests.simulation.points import POINTS
+from tests.simulation.scenario import Scenario, of_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POINTS_OF_A_LIFE = 500
+"""About as many as a life of a seed has: later cuts would often come after its end."""
+
+MEMORY = Path("/dev/shm")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a number of nights came to. Figures of several tallies are added up."""
+
+    seeds: int = 0
+    lives: int = 0
+    events: int = 0
+    charges: int = 0
+    kills: int = 0
+    unknown: int = 0
+    most_unknown: int = 0
+    points: Counter[str] = field(default_factory=Counter)
+    cuts: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        for name in ("seeds", "lives", "events", "charges", "kills", "unknown"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.most_unknown = max(self.most_unknown, other.most_unknown)
+        for name in ("points", "cuts", "pairs", "faults"):
+            getattr(self, name).update(getattr(other, name))
+        self.findings += other.findings
+
+
+@contextmanager
+def night_of(scenario: Scenario, *, keep_trace: bool = False) -> Iterator[Night]:
+    """A night in a folder of its own, in memory where the system has such a place."""
+    base = MEMORY if MEMORY.is_dir() else None
+    place = Path(tempfile.mkdtemp(prefix="batchgen-night-", dir=base))
+    try:
+        yield Night(place, scenario, keep_trace=keep_trace)
+    finally:
+        shutil.rmtree(place)
+
+
+def play(night: Night, cuts: list[Cut]) -> Tally:
+    """Some lives that end badly, a person's decisions between them, then calm until all is done."""
+    tally = Tally(seeds=1)
+    try:
+        _play(night, cuts, tally)
+    except Exception as exc:  # noqa: BLE001 - whatever escapes the program is a finding of its seed
+        words = traceback.format_exc(limit=-3).replace(str(night.place), "")
+        night.findings.append(Finding("bug", f"{type(exc).__name__}: {exc}\n{words}"))
+    _count(night, tally)
+    return tally
+
+
+def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
+    for cut in cuts:
+        life = night.live(cut)
+        if life.cut_at:
+            unknown = Counter(night.states().values())["submitting"]
+            tally.kills += 1
+            tally.unknown += unknown
+            tally.most_unknown = max(tally.most_unknown, unknown)
+        night.decide()
+    night.calm_down()
+    night.until_settled()
+    night.findings += at_the_end(night)
+
+
+def _count(night: Night, tally: Tally) -> None:
+    tally.lives = len(night.lives)
+    tally.events = night.events
+    tally.charges = len(night.vendor.ledger)
+    tally.faults.update(night.weather.injected)
+    before = ""
+    for life in night.lives:
+        tally.points.update(life.labels)
+        if life.cut_at:
+            tally.cuts[life.cut_at] += 1
+            if before:
+                tally.pairs[before, life.cut_at] += 1
+        before = life.cut_at
+    name = f"seed {night.scenario.seed}"
+    tally.findings = [(name, finding) for finding in night.findings]
+
+
+def random_cuts(scenario: Scenario) -> list[Cut]:
+    """Ends by the seed's dice. Half of them by the kind of point: the commonest are half of all."""
+    dice = Random(f"{scenario.seed} cuts")
+    return [_random_cut(dice) for _ in range(scenario.lives)]
+
+
+def _random_cut(dice: Random) -> Cut:
+    how = dice.choice((End.DEATH, End.DEATH, End.POWER_LOSS, End.POWER_LOSS, End.ABORT))
+    if dice.random() < 0.5:
+        return Cut(dice.randrange(1, POINTS_OF_A_LIFE), how)
+    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS))
+
+
+def play_seed(seed: int, jobs: int | None = None) -> Tally:
+    scenario = of_seed(seed) if jobs is None else of_seed(seed, jobs)
+    with night_of(scenario) as night:
+        return play(night, random_cuts(scenario))
+
+
+def small(seed: int) -> Scenario:
+    """The night that is cut everywhere: one job, in calm weather."""
+    return Scenario(seed=seed, jobs=1, concurrency=1)
+
+
+def play_pairs(first: int) -> Tally:
+    """Cut the small night at its point `first`, and the life after at each point that it has.
+
+    The tally has no lives where the small night has no such point.
+    """
+    tally = Tally()
+    second = 1
+    while True:
+        one = _pair(first, second)
+        if not any(life.cut_at for life in one.lives[:1]):
+            return tally
+        counted = Tally(seeds=1)
+        _count(one, counted)
+        counted.kills = sum(bool(life.cut_at) for life in one.lives)
+        tally.add(counted)
+        if not one.lives[1].cut_at:
+            return tally
+        second += 1
+
+
+def _pair(first: int, second: int) -> Night:
+    """Process and power take turns in dying, so that all four combinations occur."""
+    ends = (End.DEATH, End.POWER_LOSS)
+    cuts = [Cut(first, ends[second & 1]), Cut(second, ends[second >> 1 & 1])]
+    with night_of(small(first * 1_000_003 + second)) as night:
+        play(night, cuts)
+    return night

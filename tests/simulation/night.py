@@ -1,0 +1,347 @@
+"""One night: a manifest, a vendor, a folder and a clock that outlive every process.
+
+A life is the whole program, `carry_out` and all below it, from its start to its end, its death at
+a numbered point, or a loss of power there. Between two lives a person may decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import Enum
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from batchgen.engine.events import JobMoved, PauseReason
+from batchgen.errors import BatchgenError, LockedError
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.deciding import deciding
+from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.workplace import World
+from tests.simulation.disk import Disk
+from tests.simulation.judge import Finding, after_life
+from tests.simulation.loop import SimulationLoop
+from tests.simulation.vendor import EPOCH, TOKEN, Vendor
+from tests.simulation.weather import CALM, Weather
+from tests.simulation.wire import Network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.engine.events import Event
+    from batchgen.runs.summary import Summary
+    from tests.simulation.image import Image
+    from tests.simulation.scenario import Scenario
+
+MODELS = {
+    "t2i": "bytedance/dreamina-4-0/text-to-image",
+    "edit": "bytedance/dreamina-4-0/edit",
+    "i2v": "bytedance/dreamina-3-0/pro/image-to-video",
+}
+CALM_LIVES = 30
+
+
+def _never(_operation: str, _role: str) -> int:
+    return 0
+
+
+class End(Enum):
+    """How a life is ended from outside."""
+
+    DEATH = "death of the process"
+    POWER_LOSS = "loss of power"
+    ABORT = "cancellation"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a life is ended: at its point number `at`, or that of the kind `kind` alone."""
+
+    at: int
+    how: End = End.DEATH
+    kind: str | None = None
+
+
+@dataclass(slots=True)
+class Life:
+    """How one life went. `cut_at` is the point's name where it was cut."""
+
+    points: int = 0
+    cut_at: str = ""
+    aborted: bool = False
+    on_wire: int = 0
+    first_submit: int = 0
+    summary: Summary | None = None
+    error: BatchgenError | None = None
+    labels: list[str] = field(default_factory=list)
+
+
+class Night:
+    """`place` is an empty folder of the night's own; `watched` in it is the simulated disk."""
+
+    def __init__(self, place: Path, scenario: Scenario, *, keep_trace: bool = False) -> None:
+        self.scenario = scenario
+        self.place = place.resolve()
+        self.watched = self.place / "watched"
+        self.watched.mkdir()
+        self.root = self.watched / "output" / "night"
+        self.manifest = self.place / "night.yaml"
+        self.manifest.write_text(json.dumps(scenario.manifest(self.root)))
+        self.vendor = Vendor(patience=scenario.timeout)
+        self.weather = Weather(self._dice("weather"), self.vendor, scenario.rough)
+        self.vendor.course = self.weather.course
+        self.vendor.mishap = self.weather.mishap
+        self.disk = Disk()
+        self.disk.fail = self.weather.disk_fault
+        self.now = 0.0
+        self.lives: list[Life] = []
+        self.approved: Counter[str] = Counter()
+        self.adopted: set[str] = set()
+        self.told: dict[str, str] = {}
+        self.findings: list[Finding] = []
+        self.events = 0
+        self.trace: list[str] | None = [] if keep_trace else None
+        self._digest = hashlib.sha256()
+        self._person = self._dice("person")
+
+    def _dice(self, name: str) -> Random:
+        return Random(f"{self.scenario.seed} {name}")
+
+    @property
+    def digest(self) -> str:
+        """Of everything that happened, in its order and with its time."""
+        return self._digest.hexdigest()
+
+    def note(self, line: str) -> None:
+        self._digest.update(line.encode() + b"\n")
+        if self.trace is not None:
+            self.trace.append(line)
+
+    def live(self, cut: Cut | None = None) -> Life:
+        """One process from its start to its end."""
+        life = Life()
+        self.lives.append(life)
+        self.told = {}
+        _Process(self, life, cut).run()
+        self.findings += after_life(self, life, self.told)
+        self._forget_untold(life)
+        return life
+
+    def _forget_untold(self, life: Life) -> None:
+        """An id that died with its process, before it was recorded, is known to nobody."""
+        spare = self.root / "receipts.jsonl"
+        receipts = spare.read_text() if spare.exists() else ""
+        recorded = {request_id for (request_id,) in self.query("SELECT request_id FROM attempt")}
+        for charge in self.vendor.ledger.values():
+            if (
+                charge.known
+                and charge.id not in recorded
+                and not life.cut_at
+                and charge.id not in receipts
+            ):
+                self.findings.append(Finding("lost id", f"{charge.id} was told and not kept"))
+            charge.known = charge.known and charge.id in recorded
+
+    def calm_down(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.weather.rough = CALM
+        self.weather.throttles = 0
+        self.disk.fail = _never
+
+    def until_settled(self) -> None:
+        """Give the same command until nothing is left to do."""
+        for _ in range(CALM_LIVES):
+            life = self.live()
+            if life.error is None and not (self._going() - self._held_by_budget(life)):
+                return
+        raise AssertionError(f"not settled after {CALM_LIVES} lives: {self.states()}")
+
+    def _going(self) -> set[str]:
+        going = {"pending", "submitting", "queued", "running", "fetching"}
+        return going & set(self.states().values())
+
+    def _held_by_budget(self, life: Life) -> set[str]:
+        pause = life.summary.pause if life.summary else None
+        return {"pending"} if pause and pause.reason is PauseReason.BUDGET else set()
+
+    def decide(self) -> None:
+        """A person looks at what is unknown: adopts what the vendor lists, resubmits, or waits."""
+        for job in [job for job, state in self.states().items() if state == "unknown"]:
+            match self._person.choice(("wait", "wait", "resubmit", "adopt", "write off")):
+                case "resubmit":
+                    self._say(Decision(Verb.RESUBMIT, job, EPOCH + self.now, None))
+                case "write off":
+                    self._say(Decision(Verb.WRITE_OFF, job, EPOCH + self.now, None))
+                case "adopt":
+                    self._adopt(job)
+
+    def _adopt(self, job: str) -> None:
+        known = {row[0] for row in self.query("SELECT request_id FROM attempt")}
+        for charge in self.vendor.ledger.values():
+            if charge.job == job and charge.id not in known:
+                self._say(Decision(Verb.ADOPT, job, EPOCH + self.now, charge.id))
+                self.adopted.add(charge.id)
+                charge.known = True
+                return
+
+    def _say(self, decision: Decision) -> None:
+        with deciding(RunFolder(self.root), [decision]) as decided:
+            assert decided is not None, "the lock of a dead process was not given back"
+            if decision.verb is Verb.RESUBMIT and not decided.applied[-1].objection:
+                self.approved[decision.job_id] += 1
+        self.note(f"decided {decision.verb.value} {decision.job_id}")
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        state = self.root / "state.db"
+        if not state.exists():
+            return []
+        with closing(sqlite3.connect(state)) as db:
+            try:
+                return db.execute(sql).fetchall()
+            except sqlite3.OperationalError as exc:
+                if "no such table" in str(exc):
+                    return []  # the process died before the schema was there
+                raise
+
+    def states(self) -> dict[str, str]:
+        return dict(self.query("SELECT id, state FROM job"))
+
+
+class _Process:
+    def __init__(self, night: Night, life: Life, cut: Cut | None) -> None:
+        self._night = night
+        self._life = life
+        self._cut = cut
+        self._left = cut.at if cut else 0
+        weather = night.weather
+        number = len(night.lives)
+        self._network = Network(
+            night.vendor, self._point, weather.trip, weather.reaching, weather.resolving
+        )
+        self._loop = SimulationLoop(night.now, self._network, night._dice(f"disk {number}"))
+        self._dice = night._dice(f"engine {number}")
+        self._torn = night._dice(f"tear {number}")
+        self._image: Image | None = None
+        self._rival: asyncio.Task[None] | None = None
+        night.vendor.now = self._loop.time
+        night.vendor.waiting = self._network.waiting.values
+
+    def run(self) -> None:
+        night, life = self._night, self._life
+        life.first_submit = len(night.vendor.submits)
+        night.disk.on_point = self._point
+        with night.disk.watch(night.watched):
+            self._main = self._loop.create_task(self._carry_out(), name="main")
+            self._main.add_done_callback(self._stop)
+            if night.scenario.rival_after is not None:
+                self._loop.call_later(night.scenario.rival_after, self._start_rival)
+            self._loop.run_forever()
+            night.now = self._loop.time()
+            self._bury(self._main)
+            self._image = None
+        night.now += self._torn.uniform(0.5, 90.0)
+        night.note(f"{night.now:.6f} life ended {life.cut_at or life.error or 'by itself'}")
+
+    def _stop(self, _: object) -> None:
+        if not self._network.dead:
+            self._loop.stop()
+
+    async def _carry_out(self) -> None:
+        try:
+            self._life.summary = await self._run_the_command()
+        except BatchgenError as exc:
+            self._life.error = exc
+
+    async def _run_the_command(self) -> Summary:
+        night = self._night
+        world = World(
+            {"RUNCOMFY_TOKEN": TOKEN}, night.place, self._wall_clock, self._dice, signals=False
+        )
+        return await carry_out(night.manifest, night.scenario.options, self._hear, world)
+
+    def _start_rival(self) -> None:
+        if not self._main.done():
+            self._rival = self._loop.create_task(self._be_rival(), name="rival")
+
+    async def _be_rival(self) -> None:
+        """The same command once more, beside the first: it must not get in."""
+        try:
+            await self._run_the_command()
+        except LockedError:
+            return
+        except BatchgenError as exc:
+            self._night.note(f"rival: {exc.what}")
+        self._night.findings.append(Finding("lock", "a second runner worked on the same state"))
+
+    def _wall_clock(self) -> float:
+        return EPOCH + self._loop.time()
+
+    def _hear(self, event: Event) -> None:
+        self._night.events += 1
+        if self._image is None:
+            if isinstance(event, JobMoved):
+                self._night.told[event.job_id] = event.state.value
+            self._night.note(
+                f"{self._loop.time():.6f} {event!r}".replace(str(self._night.place), "")
+            )
+
+    def _point(self, label: str) -> None:
+        life, night = self._life, self._night
+        if self._image is not None:
+            return
+        life.points += 1
+        life.labels.append(label)
+        night.events += 1
+        night.note(f"{self._loop.time():.6f} {label}")
+        if self._cut is not None and self._cut.kind in {None, label}:
+            self._left -= 1
+            if not self._left:
+                self._end(label, self._cut.how)
+
+    def _end(self, label: str, how: End) -> None:
+        if how is End.ABORT:
+            self._life.aborted = True
+            self._loop.call_soon(self._main.cancel)
+        else:
+            self._die(label, how)
+
+    def _die(self, label: str, how: End) -> None:
+        """Nothing that comes after this moment reaches the disk or the vendor."""
+        night, life = self._night, self._life
+        life.cut_at = label
+        loses_power = how is End.POWER_LOSS
+        self._image = (
+            night.disk.after_power_loss(self._torn) if loses_power else night.disk.after_death()
+        )
+        night.disk.kill()
+        self._loop.stop()
+
+    def _bury(self, main: asyncio.Task[None]) -> None:
+        night = self._night
+        died = self._image is not None
+        on_the_way = self._network.die()
+        night.findings += [Finding("trespass", one) for one in self._network.trespasses]
+        night.findings += [Finding("hung up", one) for one in self._network.hung_up]
+        self._life.on_wire = len(on_the_way) + len(self._network.waiting)
+        tasks = {main, self._rival} if self._rival else {main}
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.wait(tasks))
+        if not main.cancelled() and not died and (bug := main.exception()) is not None:
+            raise bug
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        night.vendor.now = lambda: night.now
+        night.vendor.waiting = lambda: ()
+        for request in on_the_way:
+            # What the system had taken over goes out, unless it lost its power too.
+            if self._cut is None or self._cut.how is End.DEATH or self._torn.random() < 0.5:
+                night.vendor.arrived_after_death(request)
+        if self._image is not None:
+            self._image.restore(night.watched)

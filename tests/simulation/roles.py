@@ -1,0 +1,23 @@
+"""What a file is to a run: labels name roles, so that points of many seeds can be counted."""
+
+from __future__ import annotations
+
+import re
+
+FOLDER = "folder"
+PICTURE = "picture"
+
+_PATTERNS = (
+    (re.compile(r"\.part\.json$"), "*.part.json"),
+    (re.compile(r"\.part$"), "*.part"),
+    (re.compile(r"(^|/)\.writable$"), "probe"),
+    (re.compile(r"(^|/)files/"), PICTURE),
+)
+
+
+def role_of(path: str) -> str:
+    """Give the role of a file by its path below the run's folder; one of no role is its name."""
+    for pattern, role in _PATTERNS:
+        if pattern.search(path):
+            return role
+    return path.rpartition("/")[2]

@@ -1,0 +1,103 @@
+"""What a seed makes of a night: jobs, policy, weather, and where its processes are cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from batchgen.runs.options import RunOptions
+from tests.simulation.vendor import PRICES
+from tests.simulation.weather import Roughness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = 10
+PICTURE = "https://pictures.example.com/boat.png"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """`lives` is how many processes are cut or meet bad weather before it is calm.
+
+    `rival_after` is the second of each life at which the same command is given once more.
+    """
+
+    seed: int
+    jobs: int
+    concurrency: int = 8
+    rate: str | None = None
+    lanes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    retries: int = 0
+    on_unknown: str = "hold"
+    timeout: float = 900.0
+    budget: float | None = None
+    rough: Roughness = field(default_factory=Roughness)
+    lives: int = 3
+    rival_after: float | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+
+    def manifest(self, folder: Path) -> dict[str, Any]:
+        models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
+        for name, limits in self.lanes.items():
+            models[name] = dict(limits)
+        run: dict[str, Any] = {
+            "concurrency": self.concurrency,
+            "retries": self.retries,
+            "timeout": f"{self.timeout:.0f}s",
+            "on_unknown": self.on_unknown,
+        }
+        if self.rate:
+            run["rate"] = self.rate
+        if self.budget is not None:
+            run["budget"] = self.budget
+        for name, limits in models.items():
+            if self.budget is not None:
+                limits["price"] = PRICES[name]
+        run["models"] = {name: limits for name, limits in models.items() if limits}
+        return {
+            "version": 1,
+            "run": run,
+            "output": {"dir": str(folder)},
+            "jobs": [self._job(number) for number in range(self.jobs)],
+        }
+
+    def _job(self, number: int) -> dict[str, Any]:
+        model = tuple(PRICES)[number % 3]
+        job = f"job-{number:05}"
+        content: dict[str, Any] = {"prompt": job}
+        if not model.endswith("text-to-image"):
+            content["image_urls"] = [PICTURE]
+        return {"id": job, "model": model, "input": content}
+
+
+def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
+    """Every seed another night; some are calm, some a storm."""
+    dice = Random(f"{seed} scenario")
+    rough = dice.choice((0.0, 0.02, 0.1, 0.1, 0.3, 0.6))
+    total = sum(PRICES.values()) * jobs / 3
+    return Scenario(
+        seed=seed,
+        jobs=jobs,
+        concurrency=dice.choice((1, 3, 8)),
+        rate=dice.choice((None, None, "300/min", "60/min")),
+        lanes={
+            "bytedance/dreamina-4-0/text-to-image": dice.choice(({}, {"rate": "120/min"})),
+            "bytedance/dreamina-3-0/pro/image-to-video": {"concurrency": dice.choice((1, 2))},
+        },
+        retries=dice.choice((0, 0, 2)),
+        on_unknown=dice.choice(("hold", "hold", "hold", "resubmit")),
+        timeout=dice.choice((120.0, 900.0)),
+        budget=dice.choice((None, None, round(total * 0.7, 2), 1000.0)),
+        rough=Roughness(
+            submit=rough,
+            result=rough / 2,
+            file=rough,
+            course=rough,
+            line=dice.choice((0.0, 0.02, 0.05)),
+            disk=dice.choice((0.0, 0.0, 0.0, 0.002)),
+        ),
+        lives=dice.choice((1, 2, 3)),
+        rival_after=dice.choice((None, None, None, dice.uniform(0.0, 20.0))),
+    )

@@ -1,0 +1,76 @@
+"""Nights in a process of their own: the simulated disk must stand in front of the C library."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="the simulated disk is made for Linux and its C library"
+)
+SEEDS = 240
+
+
+def simulate(*words: str, module: str = "tests.simulation", **env: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
+    )
+    return done.returncode, done.stdout + (done.stderr if done.returncode not in {0, 1} else "")
+
+
+def figure(said: str, name: str) -> int:
+    found = re.search(rf"^{name} +(\d+)", said, re.MULTILINE)
+    assert found, said
+    return int(found[1])
+
+
+@LINUX
+def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> None:
+    code, said = simulate("--seeds", str(SEEDS))
+    assert code == 0, said
+    assert figure(said, r"nights \(seeds\)") == SEEDS
+    assert figure(said, "duplicate charges") == 0
+    assert figure(said, "lost results") == 0
+    assert figure(said, "other findings") == 0
+    # Figures of a simulation in which nothing happens would be as clean.
+    assert figure(said, "crashes") > SEEDS
+    assert figure(said, "charges") > SEEDS * 5
+    assert figure(said, "faults injected") > SEEDS
+    assert figure(said, "crash points covered") > 45
+    assert "has no number yet" not in said
+
+
+@LINUX
+@pytest.mark.parametrize("seed", ["3", "17"])
+def test_the_same_seed_gives_the_same_night_byte_for_byte(seed: str) -> None:
+    first = simulate("--trace", "--first", seed, PYTHONHASHSEED="1")
+    second = simulate("--trace", "--first", seed, PYTHONHASHSEED="2")
+    assert first[0] == 0
+    assert "submit: all sent" in first[1]
+    assert first == second
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        "dead_submits_are_pending",
+        "id_used_before_it_is_durable",
+        "output_folder_not_made_durable",
+        "no_lock",
+        "redirects_of_the_api_are_followed",
+        "token_sent_to_the_file_hosts",
+    ],
+)
+def test_a_safeguard_that_is_switched_off_is_noticed(mutant: str) -> None:
+    code, said = simulate("--only", mutant, "--seeds", "60", module="tests.simulation.mutants")
+    assert code == 0, said
+    assert "1 of 1 mutants caught" in said

@@ -1,0 +1,251 @@
+"""The simulated vendor and its file store, with a ledger that no engine can reach.
+
+It answers in HTTP, by the contract; what goes wrong is the weather's to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from math import inf
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.simulation.wire import HttpAnswer, HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+API_HOST = "model-api.runcomfy.net"
+FILE_HOST = "cdn.runcomfy.net"
+TOKEN = "the-secret-token-of-the-simulation"
+EPOCH = 1_700_000_000.0
+"""What the wall clock shows when the virtual one shows 0."""
+
+PRICES = {
+    "bytedance/dreamina-4-0/text-to-image": 0.05,
+    "bytedance/dreamina-4-0/edit": 0.08,
+    "bytedance/dreamina-3-0/pro/image-to-video": 0.25,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a request goes. `hidden`: seconds for which it is not found yet."""
+
+    queued: float = 1.0
+    runs: float = 4.0
+    end: str = "succeeded"
+    files: int = 1
+    hidden: float = 0.0
+
+
+@dataclass(slots=True)
+class Charge:
+    """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it."""
+
+    id: str
+    job: str
+    model: str
+    accepted_at: float
+    course: Course
+    known: bool = False
+    left: bool = False
+    cancelled_at: float = inf
+    turn: int = 0
+
+    @property
+    def starts(self) -> float:
+        return self.accepted_at + self.course.queued
+
+    @property
+    def ends(self) -> float:
+        return min(self.starts + self.course.runs, self.cancelled_at)
+
+    @property
+    def succeeds(self) -> bool:
+        return self.course.end == "succeeded" and self.cancelled_at > self.ends
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """What becomes of a call. `works`: the vendor does what was asked, though it may not say so.
+
+    `change` makes another answer of the right one.
+    """
+
+    works: bool = True
+    change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer
+
+
+FINE = Mishap()
+
+
+@dataclass(slots=True)
+class Vendor:
+    """Outlives the processes that talk to it. `now` is the present loop's clock.
+
+    `patience` is the manifest's timeout, in seconds.
+    """
+
+    course: Callable[[str], Course] = lambda _job: Course()
+    mishap: Callable[[str, HttpRequest], Mishap] = lambda _kind, _request: FINE
+    now: Callable[[], float] = lambda: 0.0
+    patience: float = inf
+    ledger: dict[str, Charge] = field(default_factory=dict)
+    submits: list[tuple[float, str]] = field(default_factory=list)
+    peak: Counter[str] = field(default_factory=Counter)
+    waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
+    served: dict[str, str] = field(default_factory=dict)
+    leaks: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def answer(self, request: HttpRequest) -> HttpAnswer:
+        self._watch_the_token(request)
+        path = urlsplit(request.path).path
+        if request.host == FILE_HOST:
+            mishap = self.mishap("file", request)
+            return mishap.change(self._file(request, path))
+        if request.host != API_HOST:
+            self.strangers.append(request.host)
+            return HttpAnswer(status=404)
+        if _is_submit(request):
+            return self._submit(request, _model(request))
+        if path.startswith("/v1/models/"):
+            return _json({"model_id": path.removeprefix("/v1/models/")})
+        name, verb = path.removeprefix("/v1/requests/").split("/")
+        if verb == "cancel":
+            return self._cancel(name)
+        mishap = self.mishap("result", request)
+        return mishap.change(self._result(self.ledger.get(name)))
+
+    def answered(self, request: HttpRequest, answer: HttpAnswer) -> None:
+        """The client has the whole answer."""
+        if _is_submit(request):
+            self._told(answer)
+
+    def arrived_after_death(self, request: HttpRequest) -> None:
+        """Its bytes were on the wire when the process died: nobody hears the answer."""
+        if _is_submit(request):
+            self.answer(request)
+
+    def _told(self, answer: HttpAnswer) -> None:
+        try:
+            charge = self.ledger.get(json.loads(answer.body).get("request_id", ""))
+        except (ValueError, AttributeError):
+            return
+        if charge is not None and answer.status == 200 and b"error_code" not in answer.body:
+            # An id that is told twice is held, so its place is free though the vendor works on.
+            charge.left = charge.left or charge.known
+            charge.known = True
+
+    def _watch_the_token(self, request: HttpRequest) -> None:
+        bearer = request.headers.get("Authorization", "")
+        elsewhere = request.raw.replace(f"Authorization: {bearer}".encode(), b"", 1)
+        if TOKEN.encode() in elsewhere or (request.host != API_HOST and bearer):
+            self.leaks.append(f"{request.method} {request.host}{request.path}")
+
+    def _submit(self, request: HttpRequest, model: str) -> HttpAnswer:
+        job = json.loads(request.body)["prompt"]
+        self.submits.append((request.begun, model))
+        mishap = self.mishap("submit", request)
+        answer = _json({"error_code": 0}, 500)
+        if mishap.works:
+            charge = self._charge(model, job)
+            answer = _json(
+                {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
+            )
+        self._note_peak()
+        return mishap.change(answer)
+
+    def _charge(self, model: str, job: str) -> Charge:
+        charge = Charge(f"r{len(self.ledger):05}", job, model, self.now(), self.course(job))
+        self.ledger[charge.id] = charge
+        return charge
+
+    def _note_peak(self) -> None:
+        now = self.now()
+        busy = Counter(
+            one.model
+            for one in self.ledger.values()
+            if one.known
+            and not one.left
+            and one.ends > now
+            # A request over its time is let go, or it would hold its place for ever.
+            and now < one.accepted_at + self.patience
+        )
+        busy.update(_model(one) for one in self.waiting() if _is_submit(one))
+        busy["all"] = busy.total()
+        self.peak |= busy
+
+    def _result(self, charge: Charge | None) -> HttpAnswer:
+        now = self.now()
+        if charge is None or now < charge.accepted_at + charge.course.hidden:
+            return _json({"error_code": 404001, "message": "not found"}, 404)
+        base: dict[str, Any] = {"request_id": charge.id, "model_id": charge.model}
+        if now < charge.ends:
+            word = "in_queue" if now < charge.starts else "in_progress"
+            return _json({**base, "status": word})
+        if charge.cancelled_at <= charge.ends or charge.course.end == "cancelled":
+            return _json({**base, "status": "cancelled", "cost": 0})
+        if charge.course.end == "lost":
+            return _json({"error_code": 404001, "message": "expired"}, 404)
+        price = PRICES[charge.model]
+        if charge.course.end == "failed":
+            words = {"code": "model_error", "message": "the model failed"}
+            return _json({**base, "status": "failed", "error": words, "cost": price})
+        urls = [
+            f"https://{FILE_HOST}/{charge.id}/{number}?turn={charge.turn}"
+            for number in range(charge.course.files)
+        ]
+        return _json({**base, "status": "succeeded", "cost": price, "output": {"images": urls}})
+
+    def _cancel(self, request_id: str) -> HttpAnswer:
+        charge = self.ledger.get(request_id)
+        if charge is None:
+            return _json({"error_code": 404001, "message": "not found"}, 404)
+        charge.left = True
+        outcome = "not_cancellable"
+        if self.now() < charge.starts:
+            charge.cancelled_at, outcome = self.now(), "cancelled"
+        return _json({"request_id": request_id, "status": "x", "outcome": outcome}, 202)
+
+    def _file(self, request: HttpRequest, path: str) -> HttpAnswer:
+        _, request_id, number = path.split("/")
+        charge = self.ledger[request_id]
+        if f"turn={charge.turn}" not in request.path:
+            return HttpAnswer(status=403)
+        content = picture(f"{request_id}/{number}")
+        self.served[f"{request_id}/{number}"] = hashlib.sha256(content).hexdigest()
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        return HttpAnswer(200, content, (("Content-Type", "image/png"), ("ETag", etag)))
+
+
+def _is_submit(request: HttpRequest) -> bool:
+    return request.method == "POST" and request.path.startswith("/v1/models/")
+
+
+def _model(request: HttpRequest) -> str:
+    return request.path.removeprefix("/v1/models/")
+
+
+def _json(fields: object, status: int = 200) -> HttpAnswer:
+    headers = (("Content-Type", "application/json"), ("Date", formatdate(EPOCH, usegmt=True)))
+    return HttpAnswer(status, json.dumps(fields).encode(), headers)
+
+
+def picture(name: str) -> bytes:
+    """A sound PNG of 2 x 2 pixels, another one for each name."""
+    colour = hashlib.sha256(name.encode()).digest()[:12]
+    rows = b"\0" + colour[:6] + b"\0" + colour[6:]
+    head = struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
