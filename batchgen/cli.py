@@ -8,14 +8,22 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchgen.commands.console import print_error, say
-from batchgen.commands.limit_options import RATE, STOPPING
+from batchgen.commands.options import (
+    ACCEPT_COPY,
+    EMULATOR,
+    JSON,
+    LIMITS,
+    MANIFEST,
+    QUIET,
+    SELECTION,
+    all_of,
+)
 from batchgen.commands.validate import say_problems
 from batchgen.errors import BatchgenError, ExitCode, ManifestError, UsageError
 from batchgen.models.catalog import catalog
@@ -23,58 +31,13 @@ from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OUTPUT_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EBADF})
 
 COMPLETION = "_BATCHGEN_COMPLETE"
 """The variable by which a shell asks for completions."""
-
-MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
-EMULATOR = click.option(
-    "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
-)
-ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
-SELECTION = (
-    click.option("--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids."),
-    click.option("--model", "models", multiple=True, metavar="GLOB", help="Only such models."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag."),
-)
-LIMITS = (
-    click.option(
-        "--concurrency",
-        type=click.IntRange(1, 1000),
-        metavar="N",
-        help="At most N requests in flight; wins over the manifest.",
-    ),
-    RATE,
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs."),
-    *STOPPING,
-    click.option(
-        "--changed",
-        type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
-        help="Jobs whose input changed after they were paid: pay again, or keep the old input.",
-    ),
-    click.option(
-        "--latency",
-        type=click.FloatRange(0),
-        metavar="SECONDS",
-        help="With --emulator: how long a request takes.",
-    ),
-)
-
-
-def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Stack options in the order in which --help shows them."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -58,6 +58,8 @@ def _all_together(work: Callable[[int], Tally], numbers: Iterable[int], processe
             parts = pool.map(work, batch, chunksize=5)
             for part in parts:
                 tally.add(part)
+                for seed, finding in part.findings:
+                    click.echo(f"{seed}: {finding}", err=True)
             if not all(part.seeds for part in parts):
                 return tally
             click.echo(f"… {tally.seeds} nights, {len(tally.findings)} findings", err=True)

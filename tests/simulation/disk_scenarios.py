@@ -18,8 +18,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.image import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.simulation.image import Image

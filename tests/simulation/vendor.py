@@ -170,16 +170,20 @@ class Vendor:
 
     def _note_peak(self) -> None:
         now = self.now()
+        posts = [one for one in self.waiting() if _is_submit(one)]
+        # A twin's answer may tell an id before its own does: its post counts already.
+        posting = {json.loads(one.body)["prompt"] for one in posts}
         busy = Counter(
             one.model
             for one in self.ledger.values()
             if one.known
+            and one.job not in posting
             and not one.left
             and one.ends > now
             # A request over its time is let go, or it would hold its place for ever.
             and now < one.accepted_at + self.patience
         )
-        busy.update(_model(one) for one in self.waiting() if _is_submit(one))
+        busy.update(_model(one) for one in posts)
         busy["all"] = busy.total()
         self.peak |= busy
 

@@ -1,0 +1,97 @@
+"""The options that several commands share, in the order in which --help shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchgen.errors import InputError, UsageError
+from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
+from batchgen.state.merge import OnChanged
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def read_by(
+    parse: Callable[[str], T],
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Make a callback for click. It raises UsageError, which names the option."""
+
+    def read(_context: click.Context, option: click.Parameter, text: str | None) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except InputError as exc:
+            raise UsageError(exc.what, where=option.opts[0], next_step=exc.next_step) from exc
+
+    return read
+
+
+RATE = click.option(
+    "--rate",
+    metavar="N/min",
+    callback=read_by(parse_rate),
+    help="At most so many submits; wins over the manifest.",
+)
+STOPPING = (
+    click.option(
+        "--max-duration",
+        metavar="8h",
+        callback=read_by(parse_duration),
+        help="Submit no more after so long, finish what is paid; wins over the manifest.",
+    ),
+    click.option(
+        "--stop-at",
+        metavar="07:00",
+        callback=read_by(parse_stop_at),
+        help="Submit no more after this time of day, or date and time; wins over the manifest.",
+    ),
+)
+MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
+EMULATOR = click.option(
+    "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
+)
+ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
+SELECTION = (
+    click.option("--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids."),
+    click.option("--model", "models", multiple=True, metavar="GLOB", help="Only such models."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag."),
+)
+LIMITS = (
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="At most N requests in flight; wins over the manifest.",
+    ),
+    RATE,
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs."),
+    *STOPPING,
+    click.option(
+        "--changed",
+        type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
+        help="Jobs whose input changed after they were paid: pay again, or keep the old input.",
+    ),
+    click.option(
+        "--latency",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="With --emulator: how long a request takes.",
+    ),
+)
+
+
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Stack options in the order in which --help shows them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
