@@ -14,9 +14,10 @@ from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import Selection, open_price, select_jobs
+from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,14 +62,17 @@ def resolve(path: Path, named: Sequence[str], verb: Verb, request_id: str | None
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is no request id", next_step="copy it from your account")
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        jobs = _jobs_to_resolve(db, named)
+        jobs = _jobs_to_resolve(db, named, _undecided(folder))
+        seen = {seq: attempts_of(db, seq) for seq in jobs}
         cost = _cost_again(db, jobs) if verb is Verb.RESUBMIT else ""
     if verb is Verb.ADOPT and len(jobs) > 1:
         raise UsageError(
             f"{', '.join(named)} means {len(jobs)} unknown jobs, and a request belongs to one",
             next_step="name one job",
         )
-    decisions = [Decision(verb, job_id, time.time(), request_id) for job_id in jobs.values()]
+    decisions = [
+        Decision(verb, job_id, time.time(), request_id, seen[seq]) for seq, job_id in jobs.items()
+    ]
     with deciding(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(jobs), 'decision')} handed to the runner at work{cost}")
@@ -76,14 +80,23 @@ def resolve(path: Path, named: Sequence[str], verb: Verb, request_id: str | None
         return _report(decided.applied, path, cost)
 
 
-def _jobs_to_resolve(db: sqlite3.Connection, named: Sequence[str]) -> dict[int, str]:
+def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
+    """A submit of a dead runner is unknown too; one of a live runner is on its way, and well."""
+    if is_held(folder):
+        return (JobState.UNKNOWN,)
+    return (JobState.UNKNOWN, JobState.SUBMITTING)
+
+
+def _jobs_to_resolve(
+    db: sqlite3.Connection, named: Sequence[str], states: tuple[JobState, ...]
+) -> dict[int, str]:
     """Job ids by number, each once however often it is named; a name that means none is refused."""
-    return {seq: job_id for name in named for seq, job_id in _jobs_named(db, name)}
+    return {seq: job_id for name in named for seq, job_id in _jobs_named(db, name, states)}
 
 
-def _jobs_named(db: sqlite3.Connection, name: str) -> list[tuple[int, str]]:
-    # Those being submitted are unknown too, if their runner died; the writer sees to that.
-    states = (JobState.UNKNOWN, JobState.SUBMITTING)
+def _jobs_named(
+    db: sqlite3.Connection, name: str, states: tuple[JobState, ...]
+) -> list[tuple[int, str]]:
     found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
     # A request that is lost, or a result that never comes home, by its very id only: a glob must
     # not give up what is paid and may still be fetched.

@@ -111,18 +111,33 @@ class Submitter:
         post = self._wire.send(self._doors.api.submit(job.model, job.body), f"POST {job.id}")
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
-            await self._hold(attempt, Unclear(NO_ANSWER))
+            await self._hold_unanswered(attempt, post)
             await self._wait_for_late_answer(post)
         if post.done():
             return await self._record(attempt, post.result())
         post.cancel()
         return await self._after_unknown(attempt)
 
+    async def _hold_unanswered(self, attempt: _Attempt, post: asyncio.Task[SubmitOutcome]) -> None:
+        try:
+            await self._hold(attempt, Unclear(NO_ANSWER))
+        except BatchgenError:
+            # Nobody is left to record the answer, and it may bring the id of a paid request.
+            await asyncio.wait({post}, timeout=LAST_ANSWERS)
+            if post.done() and isinstance(accepted := post.result(), Accepted):
+                self._keep_receipt(attempt, accepted.request_id)
+            raise
+
+    def _keep_receipt(self, attempt: _Attempt, request_id: str) -> None:
+        self._doors.receipts.keep(Receipt(attempt.job.id, attempt.number, request_id))
+
     async def _keep_distance(self, lane: Lane) -> None:
         now = asyncio.get_running_loop().time()
         wait = claim_sending((lane.gate, self._overall), now) - now
         if wait > 0:
-            await asyncio.sleep(wait)
+            # Whoever is stopped here has sent nothing, and is turned back by the caller.
+            with self._control.drain.scope():
+                await asyncio.sleep(wait)
 
     async def _wait_for_late_answer(self, post: asyncio.Task[SubmitOutcome]) -> None:
         with self._control.drain.scope() as scope:
@@ -156,7 +171,7 @@ class Submitter:
             acceptance = await self._doors.store.accepted(job.seq, number, request_id, raw)
         except BatchgenError:
             # The state failed at the worst moment: the request is paid, so its id goes elsewhere.
-            self._doors.receipts.keep(Receipt(job.id, number, request_id))
+            self._keep_receipt(attempt, request_id)
             raise
         if acceptance.queued:
             self._tell(attempt, JobState.QUEUED, request_id=request_id)

@@ -37,12 +37,16 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds."""
+    """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
+
+    `attempt` is the number of the one that the person saw: the word does not reach a later one.
+    """
 
     verb: Verb
     job_id: str
     at: float
     request_id: str | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,19 @@ def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
     if row is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
     seq, model, before = row
+    if objection := _too_late(db, seq, decision):
+        return Applied(decision, seq, objection, False, model, JobState(before), JobState(before))
     objection, ask_vendor = _act(db, seq, decision)
     _, _, after = db.execute(_JOB, (decision.job_id,)).fetchone()
     states = JobState(before), JobState(after)
     return Applied(decision, seq, objection, ask_vendor, model, *states)
+
+
+def _too_late(db: sqlite3.Connection, seq: int, decision: Decision) -> str | None:
+    (attempts,) = db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()
+    if decision.attempt in {None, attempts}:
+        return None
+    return f"job {decision.job_id} was submitted again since that was decided"
 
 
 def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
@@ -133,6 +146,7 @@ def _to_json(decision: Decision) -> dict[str, str | float | None]:
         "decide": decision.verb.value,
         "job": decision.job_id,
         "request_id": decision.request_id,
+        "attempt": decision.attempt,
     }
 
 
@@ -146,9 +160,11 @@ def _parse(line: bytes) -> Decision | None:
         verb, job_id, at, request_id = Verb(row["decide"]), row["job"], row["at"], row["request_id"]
         sound = _is_text(job_id) and isinstance(at, int | float) and math.isfinite(at)
         sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
+        attempt = row.get("attempt")
+        sound = sound and (attempt is None or type(attempt) is int)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return Decision(verb, job_id, float(at), request_id) if sound else None
+    return Decision(verb, job_id, float(at), request_id, attempt) if sound else None
 
 
 def _is_text(value: object) -> bool:

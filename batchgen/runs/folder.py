@@ -79,10 +79,11 @@ def _make_durable(root: Path) -> None:
     """A loss of power must not take the folder away, and the state of paid jobs with it.
 
     Also where the folders were there: the run that made them may have died before its fsync. Only
-    a folder that we may write to can hold an entry that we made.
+    a folder that we may write to can hold an entry that we made, and only one that we may read can
+    be synced.
     """
     folder = root.absolute()
-    while os.access(folder, os.W_OK):
+    while os.access(folder, os.R_OK | os.W_OK):
         sync_folder(folder, os.fsync)
         if folder == folder.parent:
             return

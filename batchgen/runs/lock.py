@@ -49,6 +49,15 @@ def locked(folder: RunFolder) -> Iterator[None]:
         lock.release()
 
 
+def is_held(folder: RunFolder) -> bool:
+    """Whether a runner is at work at this moment. Raises OutputError."""
+    try:
+        with locked(folder):
+            return False
+    except LockedError:
+        return True
+
+
 def holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.errors import ExitCode
+from batchgen.errors import ExitCode, MissingFileError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.token import find_token
@@ -99,7 +99,22 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         set_meta(db, "runner", myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(base, emulator=options.emulator), folder)
+        _refuse_without_files(folder)
         return _repair(place, db, listeners)
+
+
+def _refuse_without_files(folder: RunFolder) -> None:
+    """A folder that is away as a whole is a disk that is not mounted, or moved: not lost files.
+
+    To fetch them again would forget those that come back with it.
+    """
+    if not folder.files.is_dir():
+        raise MissingFileError(
+            "the folder of the results is not there",
+            where=str(folder.files),
+            next_step="mount it or put it back; if it is really gone, make an empty one"
+            " (mkdir) and repair again",
+        )
 
 
 def _repair(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> Repair:

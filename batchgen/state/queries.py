@@ -225,6 +225,10 @@ def money(db: sqlite3.Connection) -> Money:
     return Money(spent, reserved, unpriced, unknown)
 
 
+def attempts_of(db: sqlite3.Connection, seq: int) -> int:
+    return int(db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()[0])
+
+
 def open_price(db: sqlite3.Connection, seq: int) -> float | None:
     """USD that the open attempt of a job was expected to cost; None where nobody knows."""
     row = db.execute(

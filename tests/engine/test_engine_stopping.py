@@ -154,6 +154,25 @@ def test_a_full_disk_ends_the_run_and_keeps_a_receipt_of_every_answer(world: Wor
     assert len(world.vendor.posts) == 4
 
 
+def test_an_answer_after_the_deadline_finds_a_failed_state_and_leaves_a_receipt(
+    world: World,
+) -> None:
+    """Row 51, found by a simulated night: nobody was left to record what came so late."""
+    (job,) = one_model(world, 1)
+    with_habits(world, reply=lambda _model, _job: Reply(takes=61.5))
+    full = DiskFullError("the disk is full")
+
+    async def script(process: Process) -> None:
+        await asyncio.sleep(30.0)
+        process.store._writer._broken = full
+
+    with pytest.raises(ExceptionGroup) as caught:
+        world.live(script)
+    assert caught.group_contains(DiskFullError)
+    (receipt,) = world.lives[0].receipts.kept
+    assert (receipt.job_id, receipt.request_id) == (job, *world.vendor.ledger)
+
+
 class ListenerError(Exception):
     pass
 

@@ -256,3 +256,14 @@ def test_status_tells_spent_reserved_and_unknown_money_apart(
     assert (money["reserved"], money["unpriced"]) == (0.0, 0)
     assert money["spent"] == only(emulator.charges()[1:])["usd"]
     assert "0.03 USD unknown (counted as spent)" in user.expect(0, "status", "m.yaml").out
+
+
+def test_row_54_a_folder_of_results_that_is_away_is_not_taken_for_lost(user: Shell) -> None:
+    user.manifest(2)
+    user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    files, away = user.folder / "out" / "files", user.folder / "away"
+    files.rename(away)
+    done = user.expect(66, "repair", "m.yaml", "--emulator")
+    assert "put it back" in done.err
+    away.rename(files)
+    user.expect(0, "verify", "m.yaml")

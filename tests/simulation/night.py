@@ -307,6 +307,7 @@ class _Process:
     def _end(self, label: str, how: End) -> None:
         if how is End.ABORT:
             self._life.aborted = True
+            self._network.stopped_at = self._loop.time()
             self._loop.call_soon(self._main.cancel)
         else:
             self._die(label, how)
@@ -327,7 +328,9 @@ class _Process:
         died = self._image is not None
         on_the_way = self._network.die()
         night.findings += [Finding("trespass", one) for one in self._network.trespasses]
-        night.findings += [Finding("hung up", one) for one in self._network.hung_up]
+        if self._life.error is None:
+            # A state that failed ends a life too, and the judge does not see when.
+            night.findings += [Finding("hung up", one) for one in self._network.hung_up]
         self._life.on_wire = len(on_the_way) + len(self._network.waiting)
         tasks = {main, self._rival} if self._rival else {main}
         for task in tasks:

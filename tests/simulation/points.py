@@ -94,4 +94,12 @@ POINTS = (
     "after unlink state.db-wal",
     "before write state.db-wal",
     "after write state.db-wal",
+    "before create super-journal",
+    "after create super-journal",
+    "before write super-journal",
+    "after write super-journal",
+    "before fsync super-journal",
+    "after fsync super-journal",
+    "before unlink super-journal",
+    "after unlink super-journal",
 )

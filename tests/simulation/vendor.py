@@ -127,22 +127,25 @@ class Vendor:
     def answered(self, request: HttpRequest, answer: HttpAnswer) -> None:
         """The client has the whole answer."""
         if _is_submit(request):
-            self._told(answer)
+            self._told(json.loads(request.body)["prompt"], answer)
 
     def arrived_after_death(self, request: HttpRequest) -> None:
         """Its bytes were on the wire when the process died: nobody hears the answer."""
         if _is_submit(request):
             self.answer(request)
 
-    def _told(self, answer: HttpAnswer) -> None:
+    def _told(self, job: str, answer: HttpAnswer) -> None:
         try:
             charge = self.ledger.get(json.loads(answer.body).get("request_id", ""))
         except (ValueError, AttributeError):
             return
-        if charge is not None and answer.status == 200 and b"error_code" not in answer.body:
-            # An id that is told twice is held, so its place is free though the vendor works on.
-            charge.left = charge.left or charge.known
+        if charge is None or answer.status != 200 or b"error_code" in answer.body:
+            return
+        if charge.job == job:
             charge.known = True
+        else:
+            # An id that two jobs have is held, so its place is free though the vendor works on.
+            charge.left = True
 
     def _watch_the_token(self, request: HttpRequest) -> None:
         bearer = request.headers.get("Authorization", "")

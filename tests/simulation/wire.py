@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD_END = b"\r\n\r\n"
+LAST_ANSWERS = 9.9
+"""Seconds after a stop for which answers are waited for, a little less than the promised 10."""
 PUBLIC = frozenset({"8.8.4.4", "8.8.8.8"})
 SOON = 5.0
 """Seconds: whoever hangs up on an answer that is this near throws it away."""
@@ -82,6 +84,7 @@ class Network:
     under_way: dict[Connection, HttpRequest] = field(default_factory=dict)
     waiting: dict[Connection, HttpRequest] = field(default_factory=dict)
     begun: float = 0.0
+    stopped_at: float = inf
     trespasses: list[str] = field(default_factory=list)
     hung_up: list[str] = field(default_factory=list)
 
@@ -240,7 +243,8 @@ class Connection(asyncio.Transport):
 
     def _hang_up(self) -> None:
         request = self._network.waiting.get(self)
-        if self._closing or self._network.dead or request is None:
+        stopped = self._loop.time() - self._network.stopped_at
+        if self._closing or self._network.dead or request is None or stopped >= LAST_ANSWERS:
             return
         if (
             _kind(request.raw) == "submit"
