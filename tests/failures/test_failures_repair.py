@@ -258,7 +258,7 @@ def test_status_tells_spent_reserved_and_unknown_money_apart(
     assert "0.03 USD unknown (counted as spent)" in user.expect(0, "status", "m.yaml").out
 
 
-def test_row_54_a_folder_of_results_that_is_away_is_not_taken_for_lost(user: Shell) -> None:
+def test_row_54_a_folder_of_results_that_is_away_is_not_taken_for_lost(user: User) -> None:
     user.manifest(2)
     user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
     files, away = user.folder / "out" / "files", user.folder / "away"

@@ -276,7 +276,9 @@ class _Process:
         except LockedError:
             return
         except BatchgenError as exc:
+            # It did not even come as far as the lock.
             self._night.note(f"rival: {exc.what}")
+            return
         self._night.findings.append(Finding("lock", "a second runner worked on the same state"))
 
     def _wall_clock(self) -> float:
