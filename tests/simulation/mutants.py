@@ -215,11 +215,10 @@ def done_with_the_first_file() -> None:
 def endless_retries() -> None:
     facts = verdicts.RequestFacts
 
-    def eager(**given: Any) -> Any:
-        return facts(**{**given, "retries": 99})
+    def eager(age: float, grace: float, missing: int, failures: int, _retries: int) -> Any:
+        return facts(age, grace, missing, failures, 99)
 
-    for module in (verdicts, sys.modules["batchgen.engine.following"]):
-        _set(module, "RequestFacts", eager)
+    _set(sys.modules["batchgen.engine.following"], "RequestFacts", eager)
 
 
 def endless_resubmits() -> None:
