@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from batchgen.runs.workplace import connected
 
 if TYPE_CHECKING:
     import signal
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from batchgen.downloads.fetch import Downloader
@@ -45,7 +46,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class FilesBelow:
+class _FilesBelow:
     """The engine's doors to the disk: names become files below one folder."""
 
     downloader: Downloader
@@ -63,15 +64,20 @@ class FilesBelow:
         return Room(usage.free, usage.total, str(self.folder))
 
 
+@asynccontextmanager
+async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
+    hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
+    async with open_downloader(DownloadSettings(hosts)) as downloader:
+        yield _FilesBelow(downloader, place.folder.files)
+
+
 async def work(place: Workplace, store: Store, beginning: Beginning, tell: Listener) -> Ended:
     """Do what there is to do. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(place))
-        hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-        downloader = await stack.enter_async_context(open_downloader(DownloadSettings(hosts)))
         receipts = SpareReceipts(place.folder.receipts)
         receipts.reserve()
-        files = FilesBelow(downloader, place.folder.files)
+        files = await stack.enter_async_context(files_of(place))
         doors = Doors(
             api=api,
             store=store,
@@ -97,14 +103,8 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
 async def _run(
     place: Workplace, scheduler: Scheduler, store: Store, beginning: Beginning, tell: Listener
 ) -> Ended:
-    try:
+    with one_error():
         return await _run_together(place, scheduler, store, beginning, tell)
-    except BaseExceptionGroup as group:
-        known = group.subgroup(BatchgenError)
-        if known is None:
-            raise
-        # One failure of the disk reaches every job at once; the first says it all.
-        raise first_error(known) from group
 
 
 async def _run_together(
@@ -127,7 +127,19 @@ async def _run_together(
     return Ended(pause, stop.received)
 
 
-def first_error(group: BaseExceptionGroup[BatchgenError]) -> BatchgenError:
+@contextmanager
+def one_error() -> Iterator[None]:
+    """One failure of the disk reaches every task at once; the first says it all."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        known = group.subgroup(BatchgenError)
+        if known is None:
+            raise
+        raise _first(known) from group
+
+
+def _first(group: BaseExceptionGroup[BatchgenError]) -> BatchgenError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

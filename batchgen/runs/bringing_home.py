@@ -9,16 +9,13 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.settings import DownloadSettings
 from batchgen.engine.control import Control
 from batchgen.engine.doors import Doors
 from batchgen.engine.events import Noted
 from batchgen.engine.fetching import Fetcher
-from batchgen.errors import BatchgenError, TokenError
+from batchgen.errors import TokenError
 from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded
-from batchgen.runs.at_work import Ended, FilesBelow, first_error
+from batchgen.runs.at_work import Ended, files_of, one_error
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile
 from batchgen.runs.prices import PriceList
@@ -53,26 +50,17 @@ async def bring_home(
 
         doors = await _doors(place, db, stack)
         homecoming = _Homecoming(doors, Control(tell))
-        try:
+        with one_error():
             return await homecoming.run(jobs, signals=place.world.signals)
-        except BaseExceptionGroup as group:
-            known = group.subgroup(BatchgenError)
-            if known is None:
-                raise
-            raise first_error(known) from group
 
 
 async def _doors(place: Workplace, db: sqlite3.Connection, stack: AsyncExitStack) -> Doors:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
-    hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-    downloader = await stack.enter_async_context(open_downloader(DownloadSettings(hosts)))
-    files = FilesBelow(downloader, place.folder.files)
     return Doors(
         api=api,
         store=store,
-        files=files,
-        disk=files,
+        files=await stack.enter_async_context(files_of(place)),
         prices=PriceList({}, {}),
         receipts=SpareReceipts(place.folder.receipts),
         dice=place.world.dice,

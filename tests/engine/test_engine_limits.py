@@ -12,7 +12,7 @@ from batchgen.engine import breaker, polling
 from batchgen.engine.backoff import delay
 from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.budget import Budget
-from batchgen.engine.limits import LONGEST_SHUT, Gate, take
+from batchgen.engine.limits import LEAD, LONGEST_SHUT, Gate, claim_sending, take
 from batchgen.engine.polling import next_poll
 from batchgen.engine.turns import Start, Wait, next_turn
 
@@ -257,3 +257,20 @@ def test_an_unknown_cost_leaves_the_price_committed() -> None:
 def test_a_price_that_nobody_knows_does_not_fit_into_any_budget() -> None:
     assert not Budget(100.0).reserve(1, None)
     assert Budget(None).reserve(1, None)
+
+
+def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> None:
+    lane, overall = Gate(8, 1.0), Gate(8)
+    assert [claim_sending((lane, overall), now) for now in (10.3, 11.0, 11.1, 20.0)] == [
+        10.3,
+        11.3,
+        12.3,
+        20.0,
+    ]
+
+
+def test_after_a_slow_commit_the_next_start_is_late_too() -> None:
+    gate = Gate(8, 1.0)
+    take((gate,), 10.0)
+    claim_sending((gate,), 15.0)
+    assert gate.opening(15.0) == pytest.approx(16.0 - LEAD)

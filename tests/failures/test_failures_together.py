@@ -47,6 +47,22 @@ def test_row_62_a_second_runner_sends_nothing_and_names_the_first(
     assert len(user.states()) == len(slow.charges()) == 2
 
 
+def test_row_62_a_submit_of_a_live_runner_is_not_up_for_decision(
+    user: User, emulator: Emulator
+) -> None:
+    """It may be well: whoever resubmits it, and whose runner dies then, would pay twice."""
+    user.manifest(1)
+    emulator.arm("submit", "hang")
+    with user.start("run", "m.yaml") as process:
+        charged(emulator, process)
+        done = user.expect(64, "resolve", "m.yaml", "--all", "--resubmit")
+        assert "no job is unknown" in done.err
+        process.kill()
+    user.expect(76, "run", "m.yaml")
+    assert user.states() == {"boat-000": "unknown"}
+    assert len(emulator.charges()) == 1
+
+
 def test_row_63_the_lock_of_a_dead_process_is_taken_over(user: User, emulator: Emulator) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("file", "hang")

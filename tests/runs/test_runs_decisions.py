@@ -63,6 +63,21 @@ def test_a_decision_takes_effect_once(place: Place) -> None:
     assert place.state("boat") == "unknown"
 
 
+def test_a_word_about_one_attempt_does_not_reach_a_later_one(place: Place) -> None:
+    unknown(place, "boat")
+    place.db.execute("UPDATE attempt SET outcome = 'not_sent', ended_at = 1")
+    place.db.execute("UPDATE job SET state = 'pending'")
+    assert moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
+    assert moves.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
+    append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0, attempt=1)])
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert "submitted again since" in str(applied.objection)
+    assert place.state("boat") == "unknown"
+    append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0, attempt=2)])
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert (applied.objection, place.state("boat")) == (None, "pending")
+
+
 def test_a_run_that_dies_before_its_commit_applies_the_decision_next_time(place: Place) -> None:
     unknown(place, "boat")
     append_decisions(place.folder.decisions, [Decision(Verb.WRITE_OFF, "boat", 1.0)])
