@@ -20,15 +20,17 @@ from batchgen.commands.options import (
     JSON,
     LIMITS,
     MANIFEST,
+    OFFLINE,
+    ONLY_JOBS,
     QUIET,
     SELECTION,
     all_of,
+    run_options,
 )
 from batchgen.commands.validate import say_problems
 from batchgen.errors import BatchgenError, ExitCode, ManifestError, UsageError
 from batchgen.models.catalog import catalog
 from batchgen.runs.options import RunOptions
-from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
 if TYPE_CHECKING:
@@ -52,11 +54,19 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("manifest", type=click.Path(path_type=Path), default="manifest.yaml")
-def init(manifest: Path) -> int:
+@click.option("--model", metavar="MODEL", help="For this model: an id, or t2i, edit, i2v.")
+@click.option(
+    "--from",
+    "rows",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With a job for each row of a CSV, TSV, JSON Lines or Parquet file.",
+)
+def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""
     from batchgen.commands.init import init as command  # noqa: PLC0415 - a verb loads its own only
 
-    return command(manifest)
+    return command(manifest, model, rows)
 
 
 @cli.command()
@@ -71,17 +81,34 @@ def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
 
 @cli.command()
 @MANIFEST
+@all_of(EMULATOR, *SELECTION, OFFLINE, JSON)
+def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
+    """Show what a run would do, cost and take; nothing is sent.
+
+    New, changed and gone jobs are shown too. Where there is a token, prices and schemas are
+    compared with the vendor's of today.
+    """
+    from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
+
+    options = RunOptions(emulator=emulator, selection=Selection(**selected))
+    return show_plan(manifest, options, offline=offline, as_json=as_json)
+
+
+@cli.command()
+@MANIFEST
 @all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(QUIET, JSON)
 def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any) -> int:
     """Start, continue or finish a run."""
-    from batchgen.commands.run import run_manifest, show_preview  # noqa: PLC0415 - as above
-
     options = run_options(**asked)
     if dry_run:
-        return show_preview(manifest, options, as_json=as_json)
+        from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
+
+        return show_plan(manifest, options, offline=False, as_json=as_json)
+    from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
+
     return run_manifest(manifest, options, quiet=quiet, as_json=as_json)
 
 
@@ -101,9 +128,9 @@ def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
 
 @cli.command()
 @MANIFEST
-@JSON
+@all_of(*SELECTION, JSON)
 @click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
-def status(manifest: Path, as_json: bool, watch: bool) -> int:
+def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
     """Show how a run stands.
 
     It reads a snapshot of the state and never disturbs a runner at work.
@@ -113,7 +140,10 @@ def status(manifest: Path, as_json: bool, watch: bool) -> int:
 
     if watch and as_json:
         raise UsageError("--watch is for people, --json for programs: give one of them")
-    return keep_watching(manifest) if watch else show_once(manifest, as_json=as_json)
+    selection = Selection(**selected)
+    if watch:
+        return keep_watching(manifest, selection)
+    return show_once(manifest, selection, as_json=as_json)
 
 
 @cli.command()
@@ -131,24 +161,42 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 
 @cli.command()
 @MANIFEST
-@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.argument("names", metavar="[JOB]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every unknown job; not with --adopt.")
 @click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
-def resolve(manifest: Path, jobs: tuple[str, ...], **decided: Any) -> int:
+@all_of(*SELECTION)
+def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """Decide about submits of unknown outcome.
 
-    JOB is the id of an unknown job, or a glob for several.
+    JOB is the id of an unknown job, or a glob for several; the other options leave some of them
+    out.
     """
     from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 
-    return command(manifest, jobs, **decided)
+    selection = Selection(*(asked.pop(option) for option in ("jobs", "models", "tags", "states")))
+    return command(manifest, names, selection, **asked)
 
 
 @cli.command()
 @MANIFEST
-@SELECTION[0]
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every job that waits for approval.")
+def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
+    """Let the jobs go on that need these.
+
+    JOB is the id of a job behind a gate, or a glob for several. Without any, those that wait for
+    approval are listed with their files.
+    """
+    from batchgen.commands.approve import approve as command  # noqa: PLC0415 - as above
+
+    return command(manifest, names, every=every)
+
+
+@cli.command()
+@MANIFEST
+@ONLY_JOBS
 @click.option("--quick", is_flag=True, help="Compare sizes only; read no file.")
 @JSON
 def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) -> int:
@@ -163,7 +211,7 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, SELECTION[0], ACCEPT_COPY)
+@all_of(EMULATOR, ONLY_JOBS, ACCEPT_COPY)
 def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
     """Fetch missing and damaged files again; never pays.
 
@@ -201,24 +249,6 @@ def emulator(port: int, latency: float | None, state: Path | None, token: str | 
     from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
 
     return emulate(port=port, latency=latency, state=state, token=token)
-
-
-def run_options(
-    changed: str | None,
-    latency: float | None,
-    jobs: tuple[str, ...],
-    models: tuple[str, ...],
-    tags: tuple[str, ...],
-    **others: Any,
-) -> RunOptions:
-    if latency is not None and not others["emulator"]:
-        raise UsageError("--latency is the emulator's: give --emulator as well")
-    return RunOptions(
-        on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
-        emulator_latency=latency,
-        selection=Selection(jobs, models, tags),
-        **others,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@
      ├─ InputError                     65  manifest or input wrong
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
+     │   ├─ InputImagesError               … an input image is not what its model takes
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   └─ CopiedStateError               … the state file is a copy, or a restored backup
      ├─ MissingFileError               66  a file that should be read is not there
@@ -92,7 +93,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         # An id that is refused for its control characters must not send them to the terminal.
-        printable = self.job_id is not None and self.job_id.isprintable()
+        printable = bool(self.job_id) and str(self.job_id).isprintable()
         job = f" job {self.job_id}:" if printable else ""
         hint = f"\n  → {self.hint}" if self.hint else ""
         return f"{place}:{job} {self.message}{hint}"
@@ -112,6 +113,10 @@ class ManifestError(InputError):
 
 
 class ChangedJobsError(InputError):
+    pass
+
+
+class InputImagesError(InputError):
     pass
 
 

@@ -15,12 +15,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | Mapping[str, JsonValue] | None"
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 CONTENT_ID_DIGITS = 10
+
+# json.dumps would make an encoder for each call.
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+)
 
 
 class JobState(StrEnum):
@@ -81,7 +87,7 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.PENDING, JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.PENDING}),
     JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED, JobState.FAILED}),
-    JobState.BLOCKED: frozenset({JobState.PENDING}),
+    JobState.BLOCKED: frozenset({JobState.PENDING, JobState.CANCELLED}),
     # To fetching only by `repair`, where a file of a paid result is gone from the disk.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
@@ -108,7 +114,9 @@ class Job:
 
     `body` is the input as the JSON text that is sent: keys sorted, so that equal inputs are equal
     texts. `name` is what its files shall be called, without extension, as the manifest says it: not
-    yet safe for a disk. `line` is where the manifest names the job, from 1.
+    yet safe for a disk. `file` and `line`, from 1, are where it is written. A higher `priority`
+    goes first. `sweep` names the item that this job is one of many of. The jobs that it `needs`, by
+    their ids, are done before; behind a `gate` the dependants wait for a person's word.
     """
 
     id: str
@@ -117,6 +125,11 @@ class Job:
     name: str
     tags: tuple[str, ...] = ()
     line: int = 0
+    file: str = ""
+    priority: int = 0
+    sweep: str = ""
+    gate: bool = False
+    needs: tuple[str, ...] = ()
 
     @property
     def body_sha256(self) -> str:
@@ -128,11 +141,10 @@ def canonical_json(value: JsonValue) -> str:
 
     Raises ValueError for NaN and the infinities, which JSON does not have.
     """
-    return json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
+@lru_cache(maxsize=256)
 def model_alias(model: str) -> str:
     """A short word for a model id: `…/text-to-image` → `t2i`, `…/edit` → `edit`."""
     last = model.rsplit("/", 1)[-1]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from batchgen.engine.events import (
     Draining,
     JobMoved,
+    JobsBlocked,
     ModelRefused,
     Paused,
     RunStarted,
@@ -20,7 +21,7 @@ from batchgen.engine.events import (
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from batchgen.engine.events import Event
 
@@ -63,7 +64,7 @@ class Standing:
             "in flight": self._of(*IN_FLIGHT),
             "to download": self._of(JobState.FETCHING),
             "waiting": self._of(JobState.PENDING),
-            **{state.value: self._of(state) for state in TROUBLE},
+            **{state.value: self._of(state) for state in (*TROUBLE, JobState.BLOCKED)},
         }
         return [f"{count} {word}" for word, count in parts.items() if count]
 
@@ -98,6 +99,8 @@ class Progress:
                 self._shift(model, JobState.PENDING, JobState.FAILED, jobs)
                 if jobs:
                     self._write(f"{model}: {jobs} more jobs failed: {reason}")
+            case JobsBlocked(by_model):
+                self._block(by_model)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):
@@ -139,6 +142,13 @@ class Progress:
         if event.state in TROUBLE and self._failures_shown < SHOWN_FAILURES:
             self._failures_shown += 1
             self._write(f"{event.job_id}: {event.state.value}: {event.reason}")
+
+    def _block(self, by_model: Mapping[str, int]) -> None:
+        """Blocked and freed jobs move in bulk: told is how many there are now."""
+        for model, now in by_model.items():
+            standing = self._models.setdefault(model, Standing())
+            more = now - standing.states.get(JobState.BLOCKED, 0)
+            self._shift(model, JobState.PENDING, JobState.BLOCKED, more)
 
     def _shift(self, model: str, before: JobState, after: JobState, count: int) -> None:
         for standing in (self._all, self._models.setdefault(model, Standing())):

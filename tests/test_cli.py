@@ -64,7 +64,7 @@ def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "run m.yaml --emulator --latency 0.5 --concurrency 3 --rate 2/s --retry-failed --limit 7"
         " --max-duration 8h --stop-at 07:00 --changed keep"
-        " --job a* --job b --model *edit --tag hero"
+        " --job a* --job b --model *edit --tag hero --state !done"
     )
     assert asked(monkeypatch, *words.split()) == RunOptions(
         emulator=True,
@@ -76,7 +76,7 @@ def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         max_duration=28800.0,
         stop_at=time(7),
         on_changed=OnChanged.KEEP,
-        selection=Selection(("a*", "b"), ("*edit",), ("hero",)),
+        selection=Selection(("a*", "b"), ("*edit",), ("hero",), ("!done",)),
     )
 
 
@@ -113,7 +113,7 @@ def test_resolve_takes_one_verb(
     command = Heard()
     monkeypatch.setattr(batchgen.commands.resolve, "resolve", command)
     assert main(["resolve", "m.yaml", "boat", *words]) == 0
-    assert command.words[1:] == (("boat",), verb, request_id)
+    assert command.words[1:] == (("boat",), verb, request_id, Selection())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from batchgen.engine.events import (
     Draining,
     JobMoved,
+    JobsBlocked,
     ModelRefused,
     Noted,
     Pause,
@@ -107,6 +108,22 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
     assert paused == "paused: no money; ending what is under way"
     assert draining.startswith("stopping: 2 in flight stay with the vendor")
     assert refused == f"{T2I}: 3 more jobs failed: not open"
+
+
+def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with Progress(stream, clock) as progress:
+        progress.hear(started(pending=9, failed=1))
+        for blocked in (4, 7, 7, 0):
+            clock.now += LINE_EVERY
+            progress.hear(JobsBlocked({T2I: blocked}))
+    settled = [line.split(" · 1.00")[0] for line in stream.getvalue().splitlines()]
+    assert settled == [
+        "5/10 · 5 waiting · 1 failed · 4 blocked",
+        "8/10 · 2 waiting · 1 failed · 7 blocked",
+        "8/10 · 2 waiting · 1 failed · 7 blocked",
+        "1/10 · 9 waiting · 1 failed",
+    ]
 
 
 def test_a_terminal_gets_a_bar_for_all_and_one_a_model() -> None:

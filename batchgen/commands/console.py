@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from batchgen.errors import BatchgenError
     from batchgen.jobs import JsonValue
+    from batchgen.runs.approving import Held
     from batchgen.state.records import FailureCause, Money
 
 
@@ -74,6 +75,18 @@ def cause_line(cause: FailureCause) -> str:
     """Say how many jobs are not done for one cause, and which is one of them."""
     what = f"{cause.code}: {cause.reason}" if cause.code else cause.reason
     return f"  {cause.jobs} {cause.state.value} · {what} (e.g. {cause.example})"
+
+
+def held_lines(held: Held, path: Path) -> list[str]:
+    """Say what waits for a person, or else for other jobs."""
+    if held.to_approve:
+        wait = "job waits" if held.to_approve == 1 else "jobs wait"
+        command = f"  → {command_for('approve', path)} JOB… | --all"
+        return [f"{held.to_approve} {wait} for approval, {held.waiting} behind", command]
+    if held.waiting:
+        wait = "job waits" if held.waiting == 1 else "jobs wait"
+        return [f"{held.waiting} {wait} for jobs that are not done yet"]
+    return []
 
 
 def command_for(verb: str, path: Path, *, emulator: bool = False) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from batchgen.errors import InputError, UsageError
+from batchgen.jobs import JobState
 from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
+from batchgen.models.nearest import did_you_mean
+from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
+from batchgen.state.queries import Selection
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +33,21 @@ def read_by(
             raise UsageError(exc.what, where=option.opts[0], next_step=exc.next_step) from exc
 
     return read
+
+
+def read_states(
+    _context: click.Context, _option: click.Parameter, globs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what names a state at all. Raises UsageError for a typing error."""
+    for glob in globs:
+        name = glob.removeprefix("!")
+        if not any(fnmatchcase(state, name) for state in JobState):
+            raise UsageError(
+                f"there is no state '{name}'",
+                where="--state",
+                next_step=did_you_mean(name, JobState),
+            )
+    return globs
 
 
 RATE = click.option(
@@ -56,12 +76,32 @@ QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closin
 EMULATOR = click.option(
     "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
 )
+OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no price and no schema.")
 ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
 SELECTION = (
-    click.option("--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids."),
-    click.option("--model", "models", multiple=True, metavar="GLOB", help="Only such models."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag."),
+    click.option(
+        "--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids; !GLOB: not."
+    ),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="GLOB",
+        help="Only such models, by id or short name (t2i, edit, i2v); !GLOB: not.",
+    ),
+    click.option(
+        "--tag", "tags", multiple=True, metavar="GLOB", help="Only jobs with such tags; !GLOB: not."
+    ),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        metavar="GLOB",
+        callback=read_states,
+        help="Only jobs in such states; !GLOB: not.",
+    ),
 )
+ONLY_JOBS = SELECTION[0]
 LIMITS = (
     click.option(
         "--concurrency",
@@ -95,3 +135,23 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def run_options(
+    changed: str | None,
+    latency: float | None,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    **others: Any,
+) -> RunOptions:
+    """What was asked for. Raises UsageError where two options do not go together."""
+    if latency is not None and not others["emulator"]:
+        raise UsageError("--latency is the emulator's: give --emulator as well")
+    return RunOptions(
+        on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
+        emulator_latency=latency,
+        selection=Selection(jobs, models, tags, states),
+        **others,
+    )

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 EVERY_JOB = "*"
 
+UNDECIDED = (JobState.UNKNOWN, JobState.SUBMITTING, JobState.LOST, JobState.FETCHING)
+"""States in which a person's word may be taken."""
+
 _NEXT = {
     Verb.ADOPT: "the next run follows its request, and pays nothing",
     Verb.RESUBMIT: "the next run submits it again, and pays for it",
@@ -38,6 +41,7 @@ _NEXT = {
 def resolve_asked(
     path: Path,
     jobs: Sequence[str],
+    selection: Selection,
     *,
     every: bool,
     adopt: str | None,
@@ -49,20 +53,31 @@ def resolve_asked(
     chosen = [verb for verb, given in wanted.items() if given]
     if len(chosen) != 1:
         raise UsageError("give one of --adopt REQUEST_ID, --resubmit and --write-off")
-    if bool(jobs) == every:
+    selects = selection != Selection()
+    if (jobs and every) or not (jobs or every or selects):
         raise UsageError("name the jobs, or give --all for every unknown one")
-    if every and chosen[0] is Verb.ADOPT:
+    if not jobs and chosen[0] is Verb.ADOPT:
         raise UsageError("a request belongs to one job: name it", next_step="leave --all out")
-    return resolve(path, (EVERY_JOB,) if every else jobs, chosen[0], adopt)
+    return resolve(path, jobs or (EVERY_JOB,), chosen[0], adopt, selection)
 
 
-def resolve(path: Path, named: Sequence[str], verb: Verb, request_id: str | None) -> int:
-    """Decide about the unknown jobs that `named`, ids and globs, mean. Raises UsageError."""
+def resolve(
+    path: Path,
+    named: Sequence[str],
+    verb: Verb,
+    request_id: str | None,
+    selection: Selection | None = None,
+) -> int:
+    """Decide about the unknown jobs that `named`, ids and globs, mean. Raises UsageError.
+
+    `selection` leaves some of them out.
+    """
     folder = RunFolder(read_header(path).output.dir)
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is no request id", next_step="copy it from your account")
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
         jobs = _jobs_to_resolve(db, named, _undecided(folder))
+        jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}
         cost = _cost_again(db, jobs) if verb is Verb.RESUBMIT else ""
     if verb is Verb.ADOPT and len(jobs) > 1:
@@ -92,6 +107,17 @@ def _jobs_to_resolve(
 ) -> dict[int, str]:
     """Job ids by number, each once however often it is named; a name that means none is refused."""
     return {seq: job_id for name in named for seq, job_id in _jobs_named(db, name, states)}
+
+
+def _only(db: sqlite3.Connection, jobs: dict[int, str], selection: Selection) -> dict[int, str]:
+    selected = {seq for seq, _, _ in select_jobs(db, selection, UNDECIDED)}
+    kept = {seq: job_id for seq, job_id in jobs.items() if seq in selected}
+    if not kept:
+        raise UsageError(
+            "none of the unknown jobs is selected",
+            next_step="check --job, --model, --tag and --state",
+        )
+    return kept
 
 
 def _jobs_named(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from batchgen.commands.console import (
     command_for,
     counts_line,
     duration,
+    held_lines,
     money_line,
     plural,
     print_json,
@@ -21,15 +21,14 @@ from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.progress import Progress
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.preview import preview
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import failures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.preview import Preview
     from batchgen.runs.summary import Summary
 
 SHOWN_CAUSES = 8
@@ -48,17 +47,6 @@ def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool)
         for line in closing_lines(summary, path, emulator=options.emulator):
             say(line, to_stderr=as_json)
     return summary.exit_code
-
-
-def show_preview(path: Path, options: RunOptions, *, as_json: bool) -> int:
-    """Say what a run would do; sends and writes nothing."""
-    found = preview(path, options, os.environ)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        for line in preview_lines(found):
-            say(line)
-    return 0
 
 
 def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
@@ -101,20 +89,21 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             " look them up in your RunComfy account, then:\n"
             f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"
         )
-    going = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
-    if any(counts.get(state) for state in going):
+    steps += held_lines(summary.held, path)
+    # What only waits for a person does not go on by giving the same command again.
+    waiting = summary.held.waiting if summary.held.to_approve else 0
+    going = counts.get(JobState.PENDING, 0) > waiting
+    if going or any(counts.get(state) for state in (JobState.FETCHING, *IN_FLIGHT)):
         steps.append(f"  → continue with: {command_for('run', path, emulator=emulator)}")
-    ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
-    if any(counts.get(state) for state in ended) and not summary.stopped_by:
-        steps.append(f"  → try them again with: {command_for('retry', path, emulator=emulator)}")
+    if not summary.stopped_by:
+        steps += _retry_lines(counts, command_for("retry", path, emulator=emulator))
     return steps
 
 
-def preview_lines(found: Preview) -> list[str]:
-    lines = [f"{found.name}: {plural(found.jobs, 'job')} · {found.folder}"]
-    lines += [f"  {model}: {counts_line(counts)}" for model, counts in found.counts.items()]
-    if found.orphaned:
-        lines.append(f"  {found.orphaned} known to the state, no longer in the manifest")
-    lines += [f"  changed: {job.id} ({job.state})" for job in found.changed]
-    lines.append("a dry run: nothing was sent, nothing was written")
-    return lines
+def _retry_lines(counts: Mapping[JobState, int], retry: str) -> list[str]:
+    if blocked := counts.get(JobState.BLOCKED):
+        return [f"{blocked} blocked: a job that is needed ended without being done\n  → {retry}"]
+    ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
+    if any(counts.get(state) for state in ended):
+        return [f"  → try them again with: {retry}"]
+    return []

@@ -14,6 +14,7 @@ from batchgen.commands.console import (
     cause_line,
     command_for,
     counts_line,
+    held_lines,
     money_json,
     money_line,
     plural,
@@ -21,25 +22,19 @@ from batchgen.commands.console import (
 )
 from batchgen.errors import MissingFileError
 from batchgen.jobs import IN_FLIGHT, JobState
+from batchgen.runs.approving import held_back
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
+from batchgen.runs.standing import causes_of, counts_of, statuses_of
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import (
-    Selection,
-    counts,
-    failures,
-    job_statuses,
-    money,
-    select_jobs,
-    totals,
-)
+from batchgen.state.queries import Selection, money, select_jobs, totals
 from batchgen.state.records import Money
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
     from batchgen.state.records import JobStatus
 
@@ -50,7 +45,7 @@ WATCH_EVERY = 1.0
 GOING = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
 
 
-def status(path: Path, *, as_json: bool) -> int:
+def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     """Show the state once. Raises ManifestError, MissingFileError, DamagedStateError."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
@@ -63,13 +58,13 @@ def status(path: Path, *, as_json: bool) -> int:
         # One read transaction: all figures are of the same moment.
         db.execute("BEGIN")
         if as_json:
-            _write_json(db, manifest.name, folder)
+            _write_json(db, manifest.name, folder, selection)
         else:
-            say("\n".join(_lines(db, manifest.name, folder, path)))
+            say("\n".join(_lines(db, manifest, selection, path)))
     return 0
 
 
-def watch(path: Path) -> int:
+def watch(path: Path, selection: Selection) -> int:
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
@@ -79,27 +74,38 @@ def watch(path: Path) -> int:
     while True:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             db.execute("BEGIN")
-            lines = _lines(db, manifest.name, folder, path)
-            found = totals(counts(db))
+            lines = _lines(db, manifest, selection, path)
+            found = totals(counts_of(db, selection))
+            held = held_back(db, selection)
         if sys.stdout.isatty():
             click.clear()
         say("\n".join(lines))
-        if not any(found.get(state) for state in GOING):
+        under_way = sum(found.get(state, 0) for state in GOING)
+        # A job that waits for approval would be watched for ever.
+        if under_way <= (held.waiting if held.to_approve else 0):
             return 0
         time.sleep(WATCH_EVERY)
 
 
-def _lines(db: sqlite3.Connection, name: str, folder: RunFolder, path: Path) -> list[str]:
-    table = counts(db)
-    lines = [f"{name} · {folder.root}", f"  {counts_line(totals(table))} · {money_line(money(db))}"]
+def _lines(
+    db: sqlite3.Connection, manifest: Manifest, selection: Selection, path: Path
+) -> list[str]:
+    table = counts_of(db, selection)
+    # Money is the whole run's: what was paid is no question of what one looks at.
+    whose = "" if selection == Selection() else "the whole run: "
+    lines = [
+        f"{manifest.name} · {manifest.output.dir}",
+        f"  {counts_line(totals(table))} · {whose}{money_line(money(db))}",
+    ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
-    lines += [cause_line(cause) for cause in failures(db, SHOWN)]
-    return lines + _unknown_lines(db, path)
+    lines += [cause_line(cause) for cause in causes_of(db, selection, SHOWN)]
+    lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
+    return lines + _unknown_lines(db, selection, path)
 
 
-def _unknown_lines(db: sqlite3.Connection, path: Path) -> list[str]:
-    unknown = select_jobs(db, Selection(), (JobState.UNKNOWN,))
+def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> list[str]:
+    unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
     if not unknown:
         return []
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
@@ -113,18 +119,23 @@ def _unknown_lines(db: sqlite3.Connection, path: Path) -> list[str]:
 def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     if as_json:
         nothing = money_json(Money(0.0, 0.0, 0))
-        say(json.dumps({"name": manifest.name, "counts": {}, "money": nothing, "jobs": []}))
+        held: JsonObject = {"to_approve": 0, "waiting": 0}
+        document = {"name": manifest.name, "counts": {}, **held, "money": nothing, "jobs": []}
+        say(json.dumps(document))
     else:
         say(f"{manifest.name} · nothing was run yet\n  → start it with: {command_for('run', path)}")
 
 
-def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder) -> None:
+def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection: Selection) -> None:
     """One document, written job by job: a million jobs do not fit into a screen's memory."""
     write = sys.stdout.write
-    found: JsonValue = {state.value: count for state, count in totals(counts(db)).items()}
+    standing = totals(counts_of(db, selection))
+    found: JsonValue = {state.value: count for state, count in standing.items()}
+    held = held_back(db, selection)
     write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
+    write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, "jobs": [')
-    for number, job in enumerate(job_statuses(db)):
+    for number, job in enumerate(statuses_of(db, selection)):
         write(",\n" if number else "\n")
         write(json.dumps(_job_json(job, folder)))
     write("\n]}\n")

@@ -2,6 +2,8 @@
 
 fetch.py      one download from URL to outcome
 answers.py    what an HTTP answer means for a download: pure
+look.py       one look at an input image (picture_header.py: what its first bytes say)
+session.py    the HTTP session of both, and redirects
 resume.py     what a `.part` and its sidecar allow to be continued: pure
 part.py       the `.part` file and the one way it becomes a finished file
 threads.py    blocking work that a cancellation waits for

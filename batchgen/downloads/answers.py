@@ -53,7 +53,7 @@ def judge(status: int, headers: Mapping[str, str], resume: Resume | None, max_by
         return rest if isinstance(rest, StartOver) else _capped(rest, max_bytes)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and resume is not None:
         return StartOver()
-    if _is_passing(status):
+    if is_passing(status):
         return Interrupted(f"the file server answered {status}", retry_after(headers))
     return UrlExpired(status, f"the file server answered {status}: the URL is no longer good")
 
@@ -98,7 +98,7 @@ def _capped(body: Body, max_bytes: int) -> Body | TooLarge:
     return body
 
 
-def _is_passing(status: int) -> bool:
+def is_passing(status: int) -> bool:
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return status in passing or not is_client_error

@@ -1,7 +1,4 @@
-"""One download, from URL to outcome.
-
-The session is the room's own: no token, no cookie, no proxy of the environment can get into it.
-"""
+"""One download, from URL to outcome."""
 
 from __future__ import annotations
 
@@ -12,20 +9,18 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from batchgen.downloads.addresses import PublicResolver
-from batchgen.downloads.answers import REDIRECTS, Body, StartOver, judge
+from batchgen.downloads.answers import Body, StartOver, judge
 from batchgen.downloads.folder_sync import FolderSync
-from batchgen.downloads.hosts import LOOPBACK_HOSTS
 from batchgen.downloads.network import NETWORK_ERRORS, from_error
 from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
     HostNotAllowed,
-    Interrupted,
     Target,
     TooLarge,
 )
 from batchgen.downloads.part import Part
+from batchgen.downloads.session import get, open_session
 from batchgen.downloads.threads import in_thread
 
 if TYPE_CHECKING:
@@ -36,14 +31,6 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.resume import Resume
     from batchgen.downloads.settings import DownloadSettings
-
-MAX_REDIRECTS = 5
-READ_BUFFER = 256 * 1024
-HEADERS = {
-    "Accept": "image/*, video/*",
-    "Accept-Encoding": "identity",
-    "User-Agent": "batchgen",
-}
 
 
 class Downloader:
@@ -85,7 +72,8 @@ class Downloader:
     async def _attempt(
         self, url: URL, part: Part, resume: Resume | None
     ) -> FetchOutcome | StartOver:
-        response = await self._get(url, resume)
+        headers = resume.headers if resume else {}
+        response = await get(self._session, self._settings.hosts, url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
@@ -95,21 +83,6 @@ class Downloader:
         if isinstance(answer, TooLarge):
             await in_thread(part.discard)
         return answer
-
-    async def _get(
-        self, url: URL, resume: Resume | None
-    ) -> aiohttp.ClientResponse | HostNotAllowed | Interrupted:
-        headers = resume.headers if resume else {}
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self._session.get(url, headers=headers, allow_redirects=False)
-            if response.status not in REDIRECTS:
-                return response
-            response.release()
-            following = self._settings.hosts.follow(url, response.headers.get("Location", ""))
-            if isinstance(following, HostNotAllowed):
-                return following
-            url = following
-        return Interrupted(f"more than {MAX_REDIRECTS} redirects")
 
     async def _receive(self, content: aiohttp.StreamReader, part: Part, body: Body) -> FetchOutcome:
         first = await read_block(content, self._settings.block_bytes)
@@ -152,26 +125,11 @@ async def open_downloader(
     resolver: AbstractResolver | None = None,
     fsync: Callable[[int], None] = os.fsync,
 ) -> AsyncIterator[Downloader]:
-    """Open the room's own session; `resolver` and `fsync` are the doors to DNS and to the disk."""
-    loopback = LOOPBACK_HOSTS if settings.hosts.loopback else frozenset[str]()
-    public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback)
-    session = aiohttp.ClientSession(
-        # How many at once is the engine's decision, not the pool's.
-        connector=aiohttp.TCPConnector(limit=0, resolver=public),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=HEADERS,
-        auto_decompress=False,
-        trust_env=False,
-        read_bufsize=READ_BUFFER,
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=settings.connect_timeout,
-            sock_connect=settings.connect_timeout,
-            sock_read=settings.stall_timeout,
-        ),
-    )
-    try:
-        async with session:
-            yield Downloader(session, settings, fsync)
-    finally:
-        await public.close()
+    """`resolver` and `fsync` are the doors to DNS and to the disk."""
+    async with open_session(
+        settings.hosts,
+        resolver,
+        connect_timeout=settings.connect_timeout,
+        stall_timeout=settings.stall_timeout,
+    ) as session:
+        yield Downloader(session, settings, fsync)

@@ -1,4 +1,7 @@
-"""Which URLs may be fetched: the vendor's hosts, those the manifest adds, the emulator's."""
+"""Which URLs may be fetched: the vendor's hosts, those the manifest adds, the emulator's.
+
+Input images may be on any public host: the manifest names each of them itself.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,14 @@ DOTTED_NAME = re.compile(rf"{LABEL}(\.{LABEL})+")
 class AllowedHosts:
     """`exact` are whole hosts; `domains` stand for every host below them, not for themselves.
 
-    `loopback` opens this machine, any port, http too: for the emulator.
+    `loopback` opens this machine, any port, http too: for the emulator. `everywhere` stands for
+    all public hosts.
     """
 
     exact: frozenset[str]
     domains: tuple[str, ...]
     loopback: bool = False
+    everywhere: bool = False
 
     @classmethod
     def of(cls, patterns: Iterable[str] = (), *, loopback: bool = False) -> AllowedHosts:
@@ -47,6 +52,10 @@ class AllowedHosts:
             domains=tuple(p.removeprefix("*") for p in every if p.startswith("*.")),
             loopback=loopback,
         )
+
+    @classmethod
+    def in_public(cls) -> AllowedHosts:
+        return cls(exact=frozenset(), domains=(), everywhere=True)
 
     def check(self, text: str) -> URL | HostNotAllowed:
         """Give the URL to fetch, or why not.
@@ -86,7 +95,7 @@ class AllowedHosts:
     def _is_listed(self, host: str) -> bool:
         if not (is_address(host) or HOST_NAME.fullmatch(host)):
             return False
-        return host in self.exact or host.endswith(self.domains)
+        return self.everywhere or host in self.exact or host.endswith(self.domains)
 
 
 def host_of(url: URL) -> str:

@@ -37,18 +37,18 @@ class Catalogue:
     output_schema: Mapping[str, Any]
 
 
-def load_catalogue(own_port: int, folder: Path = SCHEMAS) -> Catalogue:
-    models = {model.model_id: model for model in _read_models(folder, own_port)}
+def load_catalogue(folder: Path = SCHEMAS) -> Catalogue:
+    models = {model.model_id: model for model in _read_models(folder)}
     return Catalogue(models, _read_json(folder / OUTPUT_SCHEMA))
 
 
-def _read_models(folder: Path, own_port: int) -> Iterator[Model]:
+def _read_models(folder: Path) -> Iterator[Model]:
     for path in sorted(folder.rglob("*.json")):
         model_id = path.relative_to(folder).with_suffix("").as_posix()
         # A model id has an owner; what lies on the top level describes no model.
         if "/" in model_id:
             schema = _read_json(path)
-            yield Model(model_id, offer_of(model_id), schema, input_validator(schema, own_port))
+            yield Model(model_id, offer_of(model_id), schema, input_validator(schema))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ async def running_emulator(
         async with _working(settings, store, now) as workers:
             house = House(
                 settings=settings,
-                catalogue=load_catalogue(listener.getsockname()[1]),
+                catalogue=load_catalogue(),
                 store=store,
                 workers=workers,
                 faults=faults,

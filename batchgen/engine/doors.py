@@ -6,11 +6,12 @@ The state's door is `batchgen.state.store.Store`; time is the event loop's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from random import Random
 
+    from batchgen.downloads.look import LookOutcome
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome
     from batchgen.state.store import Store
@@ -69,8 +70,41 @@ class Receipts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class InputsSound:
+    """The vendor will be able to use every file that the input names, as far as we can see."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputsBroken:
+    """The vendor would refuse the input, or fail it at our expense."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputsUnclear:
+    """Nobody could look at a file just now: our network's trouble, or its server's."""
+
+    reason: str
+
+
+InputVerdict: TypeAlias = InputsSound | InputsBroken | InputsUnclear
+
+
+class Inputs(Protocol):
+    """Files that an input names, looked at before the submit. Free; raises for no network."""
+
+    async def check(self, model: str, body: str) -> InputVerdict: ...
+
+    async def look(self, url: str) -> LookOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Doors:
-    """`disk` is looked at before submits; None for those who submit nothing, or fill no disk."""
+    """`disk` is looked at before submits; None for those who submit nothing, or fill no disk.
+
+    Without `inputs` the files that inputs name are not looked at.
+    """
 
     api: Api
     store: Store
@@ -79,3 +113,4 @@ class Doors:
     receipts: Receipts
     dice: Random
     disk: Disk | None = None
+    inputs: Inputs | None = None

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from batchgen.jobs import JobState
@@ -30,6 +31,8 @@ class PauseReason(StrEnum):
     FAILURES = "failures"
     STOP_AT = "stop_at"
     MAX_DURATION = "max_duration"
+    CANARY = "canary"
+    MANIFEST = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,16 @@ class ModelRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsBlocked:
+    """How many jobs are blocked now, by model: those that need a job which did not get done.
+
+    Whole numbers, not steps: one failure may block a thousand jobs, and one retry free them.
+    """
+
+    by_model: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FileSaved:
     file: SavedFile
 
@@ -114,6 +127,14 @@ class Noted:
 
 
 Event: TypeAlias = (
-    RunStarted | JobMoved | ModelRefused | FileSaved | Slowed | Paused | Draining | Noted
+    RunStarted
+    | JobMoved
+    | ModelRefused
+    | JobsBlocked
+    | FileSaved
+    | Slowed
+    | Paused
+    | Draining
+    | Noted
 )
 Listener: TypeAlias = Callable[[Event], None]

@@ -16,7 +16,7 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Missing, Refused, Succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from batchgen.downloads.outcomes import Fetched
     from batchgen.engine.control import Control
@@ -28,11 +28,20 @@ NOT_WRITABLE_IN_A_ROW = 3
 
 
 class Fetcher:
-    """Downloads what was paid. Call `add` for each job, run `work` in a few tasks."""
+    """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
 
-    def __init__(self, doors: Doors, control: Control) -> None:
+    `on_done` is told the number of each job that is done, and whether others became due by that.
+    """
+
+    def __init__(
+        self,
+        doors: Doors,
+        control: Control,
+        on_done: Callable[[int, bool], Awaitable[None]] | None = None,
+    ) -> None:
         self._doors = doors
         self._control = control
+        self._on_done = on_done
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self._tries: dict[int, int] = {}
         self._given_up: set[int] = set()
@@ -109,10 +118,12 @@ class Fetcher:
     async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
         self._tries.pop(file.id, None)
         self._not_writable_in_a_row = 0
-        saved, done = await self._doors.store.verified(file.id, fetched.file)
-        self._control.emit(FileSaved(saved))
-        if done:
+        verified = await self._doors.store.verified(file.id, fetched.file)
+        self._control.emit(FileSaved(verified.saved))
+        if verified.done:
             self._tell(job, JobState.DONE)
+            if self._on_done is not None:
+                await self._on_done(job.seq, verified.released)
 
     async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
         self._given_up.add(file.id)

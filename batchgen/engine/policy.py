@@ -29,6 +29,7 @@ class EnginePolicy:
     unknown outcome is submitted again without asking, at most, where the manifest allows it.
     `stop_at` (the wall clock's) and `max_duration` end the submits and nothing else. `min_free` are
     the bytes that must be free on the disk for a submit: 0 never looks, None is the usual floor.
+    `canary` is how many jobs of each sweep must be done before the others of it are submitted.
     """
 
     concurrency: int = 8
@@ -46,6 +47,7 @@ class EnginePolicy:
     stop_at: StopAt | None = None
     max_duration: float | None = None
     min_free: int | None = None
+    canary: int = 0
 
     def lane(self, model: str) -> LanePolicy:
         return self.lanes.get(model) or LanePolicy(self.concurrency)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.brakes import Brakes
 from batchgen.engine.budget import Budget
+from batchgen.engine.canary import Canary
+from batchgen.engine.carrying import Carrier
 from batchgen.engine.control import Control
-from batchgen.engine.events import Draining, Listener, Noted, Pause, PauseReason
+from batchgen.engine.events import Draining, Listener, Pause, PauseReason
 from batchgen.engine.fetching import Fetcher
-from batchgen.engine.following import FollowEnd, Follower
 from batchgen.engine.limits import Gate, Permit, take
-from batchgen.engine.pending import PendingQueue
-from batchgen.engine.submitting import Again, Submitted, Submitter
+from batchgen.engine.tracks import Track, Tracks
 from batchgen.engine.trouble import Lane, Trouble
 from batchgen.engine.turns import Start, next_turn
-from batchgen.engine.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -37,16 +36,8 @@ class RunEnd:
     drained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Track:
-    """A model's lane together with its pending jobs."""
-
-    lane: Lane
-    jobs: PendingQueue
-
-
 class Scheduler:
-    """Carries out the pending jobs of a state, and follows what is under way.
+    """Carries out the due jobs of a state, and follows what is under way.
 
     Each job has one task from submit to result; downloads have a pool of their own.
     """
@@ -56,22 +47,32 @@ class Scheduler:
     ) -> None:
         self._doors = doors
         self._policy = policy
-        self._selection = selection
         self._control = Control(listener)
         self._overall = Gate(policy.concurrency, policy.interval)
         self._trouble = Trouble(self._control, self._overall, doors.dice, policy.halt)
         self._budget = Budget(policy.budget)
-        self._fetcher = Fetcher(doors, self._control)
-        self._follower = Follower(doors, policy, self._control, self._trouble, self._budget)
-        self._tracks: dict[str, _Track] = {}
+        self._fetcher = Fetcher(doors, self._control, self._done)
+        self._canary = Canary(policy.canary, doors.store, selection, self._control, self._rewind)
+        self._carrier = Carrier(
+            doors,
+            policy,
+            self._control,
+            self._trouble,
+            self._budget,
+            self._fetcher,
+            self._canary,
+        )
+        self._tracks = Tracks(
+            doors.store, policy, selection, self._canary, self._carrier.expectations
+        )
+        self._released = False
+        self._more_to_come = False
         self._active = 0
         self._last = -1
         self._at_work = False
-        self._cancels: set[int] = set()
         self._too_dear: set[str] = set()
         self._brakes: Brakes
         self._jobs: asyncio.TaskGroup
-        self._submitter: Submitter
 
     async def run(self, models: Iterable[str]) -> RunEnd:
         """Work until nothing is left to do, or a pause or a drain ends it.
@@ -79,11 +80,11 @@ class Scheduler:
         Raises the tree's errors, in an ExceptionGroup, where the state file fails.
         """
         self._brakes = Brakes(self._doors, self._policy, self._trouble)
-        for model in models:
-            await self._open_track(model)
+        await self._tracks.open_all(models)
+        await self._carrier.blocked.begin()
         self._budget.committed = (await self._doors.store.money()).committed
         try:
-            async with self._open_wire(), asyncio.TaskGroup() as self._jobs:
+            async with self._carrier.open_wire(self._overall), asyncio.TaskGroup() as self._jobs:
                 await self._work()
         finally:
             self._control.tell()
@@ -104,39 +105,40 @@ class Scheduler:
         if not self._at_work:
             return
         if job := await self._doors.store.pending_job(seq):
-            (await self._open_track(job.model)).jobs.put_back(job)
-            self._control.wake.set()
+            track = await self._tracks.open(job.model)
+            if not self._canary.holds_back(job):
+                track.jobs.put_back(job)
         elif request := await self._doors.store.live_request(seq):
             await self._start_following(request)
+        # With it the jobs that need it are blocked no more, or may be submitted.
+        await self.look_for_released()
+
+    async def look_for_released(self) -> None:
+        """Jobs became due by something that this run did not do: look at all of them again."""
+        self._released = True
+        self._control.wake.set()
+
+    def more_to_come(self) -> None:
+        """Jobs will be added: the run does not end for want of work before `all_is_there`.
+
+        Whoever adds some calls `look_for_released`.
+        """
+        self._more_to_come = True
+
+    def all_is_there(self) -> None:
+        self._more_to_come = False
+        self._control.wake.set()
+
+    def pause(self, pause: Pause) -> None:
+        """Submit no more, for a reason from outside; what is under way is carried on."""
+        self._control.pause(pause)
 
     async def cancel(self, seq: int) -> None:
         """Ask the vendor to cancel a request; what became of it shows in its result.
 
         A job that is being submitted has none yet: it is asked for as soon as it has.
         """
-        if request := await self._doors.store.live_request(seq):
-            await self._ask_to_cancel(request)
-        else:
-            self._cancels.add(seq)
-
-    async def _ask_to_cancel(self, request: LiveRequest) -> None:
-        self._cancels.discard(request.seq)
-        outcome = await self._doors.api.cancel(request.request_id)
-        self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
-
-    @asynccontextmanager
-    async def _open_wire(self) -> AsyncIterator[None]:
-        async with Wire() as wire:
-            self._submitter = Submitter(
-                self._doors,
-                self._policy,
-                self._control,
-                self._trouble,
-                self._budget,
-                wire,
-                self._overall,
-            )
-            yield
+        await self._carrier.cancel(seq)
 
     async def _work(self) -> None:
         teller = self._jobs.create_task(self._control.keep_telling(), name="events")
@@ -148,6 +150,7 @@ class Scheduler:
         try:
             await self._take_up()
             await self._dispatch()
+            self._carrier.resting.end()
             await self._settle()
         finally:
             self._at_work = False
@@ -157,18 +160,9 @@ class Scheduler:
         await asyncio.wait(pool)
         teller.cancel()
 
-    async def _open_track(self, model: str) -> _Track:
-        if model not in self._tracks:
-            policy = self._policy.lane(model)
-            lane = Lane(model, Gate(policy.limit, policy.interval))
-            jobs = PendingQueue(model, self._selection, self._doors.store)
-            self._tracks[model] = _Track(lane, jobs)
-            if (seconds := await self._doors.store.expected_seconds(model)) is not None:
-                self._follower.expectations.learn(model, seconds)
-        return self._tracks[model]
-
     async def _take_up(self) -> None:
         """What an earlier run left: requests to follow, results to download."""
+        await self._canary.take_up()
         for seq in await self._doors.store.fetching():
             self._fetcher.add(seq)
         for request in await self._doors.store.live_requests():
@@ -176,37 +170,46 @@ class Scheduler:
 
     async def _dispatch(self) -> None:
         while self._control.submitting:
-            tracks = tuple(self._tracks.values())
-            gates = [await self._gate(track) for track in tracks]
-            if any(gates) and (pause := await self._brakes.pause()):
+            if self._released:
+                await self._look_at_released()
+            tracks = self._tracks.all()
+            heads = [await track.head(self._too_dear) for track in tracks]
+            if any(heads) and (pause := await self._brakes.pause()):
                 self._control.pause(pause)
                 return
             now = asyncio.get_running_loop().time()
-            turn = next_turn(gates, self._overall, now, self._last)
+            turn = next_turn(heads, self._overall, now, self._last)
             if isinstance(turn, Start):
                 self._last = turn.lane
                 await self._start(tracks[turn.lane], now)
-            elif self._busy or turn.until is not None:
+            elif self._busy or turn.until is not None or self._control.wake.is_set():
                 await self._wait_for_change(self._brakes.ask_again(turn.until))
             else:
-                if self._too_dear:
-                    self._pause_for_money()
-                return
+                await self._pause_for_rest()
+                if not self._control.wake.is_set():
+                    return
 
-    async def _gate(self, track: _Track) -> Gate | None:
-        """The gate of a model with work; None where it has none."""
-        if track.lane.refused:
-            track.jobs.clear()
-        await track.jobs.refill()
-        has_work = track.jobs and track.lane.model not in self._too_dear
-        return track.lane.gate if has_work else None
+    async def _look_at_released(self) -> None:
+        self._released = False
+        await self._canary.look()
+        await self._tracks.open_all()
+        self._tracks.rewind()
+        await self._carrier.blocked.tell()
 
-    async def _start(self, track: _Track, now: float) -> None:
+    async def _pause_for_rest(self) -> None:
+        """Nothing can go any more: where due jobs are left, say why."""
+        if self._too_dear:
+            self._pause_for_money()
+        await self._canary.pause_for_rest()
+
+    async def _start(self, track: Track, now: float) -> None:
+        if not track.jobs:
+            return  # Rewound since its head was seen.
         job = track.jobs.take()
         price = self._doors.prices.price(job.model, job.body)
         if not self._budget.reserve(job.seq, price):
             # Others may be cheaper, and what is under way may cost less than was reserved.
-            track.jobs.put_back(job)
+            self._carrier.put_back(track, job)
             self._too_dear.add(job.model)
             return
         permit = self._enter(track.lane, now)
@@ -225,7 +228,7 @@ class Scheduler:
 
     async def _start_following(self, request: LiveRequest) -> None:
         """Takes its place even where that is over the limit: the request exists already."""
-        track = await self._open_track(request.model)
+        track = await self._tracks.open(request.model)
         self._budget.take_over(request.seq, request.price)
         permit = self._enter(track.lane, asyncio.get_running_loop().time())
         self._jobs.create_task(
@@ -237,33 +240,24 @@ class Scheduler:
         return take((lane.gate, self._overall), now)
 
     async def _carry(
-        self, track: _Track, job: PendingJob, price: float | None, permit: Permit
+        self, track: Track, job: PendingJob, price: float | None, permit: Permit
     ) -> None:
         async with self._place(permit):
-            submission = await self._submitter.submit(job, track.lane, price)
-            again = isinstance(submission, Again)
-            if isinstance(submission, Submitted):
-                if job.seq in self._cancels:
-                    await self._ask_to_cancel(submission.request)
-                again = await self._follow(submission.request, sent_now=True)
-            if again:
-                await self._requeue(track, job.seq)
+            await self._carrier.carry(track, job, price)
 
-    async def _carry_on(self, track: _Track, request: LiveRequest, permit: Permit) -> None:
+    async def _carry_on(self, track: Track, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            if await self._follow(request, sent_now=False):
-                await self._requeue(track, request.seq)
+            await self._carrier.carry_on(track, request)
 
-    async def _follow(self, request: LiveRequest, *, sent_now: bool) -> bool:
-        """Follow a request to its end; True where its job is pending again."""
-        end = await self._follower.follow(request, sent_now=sent_now)
-        if end is FollowEnd.DELIVERED:
-            self._fetcher.add(request.seq)
-        return end is FollowEnd.PENDING_AGAIN
+    async def _done(self, seq: int, released: bool) -> None:
+        """A job is done; `released`: others became due by that."""
+        await self._canary.heard_of(seq)
+        if released:
+            self._rewind()
 
-    async def _requeue(self, track: _Track, seq: int) -> None:
-        if job := await self._doors.store.pending_job(seq):
-            track.jobs.put_back(job)
+    def _rewind(self) -> None:
+        self._tracks.rewind()
+        self._control.wake.set()
 
     @asynccontextmanager
     async def _place(self, permit: Permit) -> AsyncIterator[None]:
@@ -285,7 +279,8 @@ class Scheduler:
     @property
     def _busy(self) -> bool:
         """Whether something is under way that may make work: a person may look again meanwhile."""
-        return self._active > 0 or self._fetcher.busy
+        under_way = self._active > 0 or self._fetcher.busy or bool(self._carrier.resting)
+        return under_way or self._more_to_come
 
     async def _settle(self) -> None:
         """Wait until no job is under way, and nothing is left to download.

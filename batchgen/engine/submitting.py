@@ -59,9 +59,13 @@ Submission = Submitted | Again | Over
 
 @dataclass(slots=True)
 class _Attempt:
-    """One submit under way. `state` is where its job stands: an answer may come late."""
+    """One submit under way. `state` is where its job stands: an answer may come late.
+
+    `body` is what is sent: the job's own, with the URLs of what other jobs made.
+    """
 
     job: PendingJob
+    body: str
     number: int
     lane: Lane
     price: float | None
@@ -89,26 +93,32 @@ class Submitter:
         self._overall = overall
         self._trouble = trouble
 
-    async def submit(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
+    async def submit(
+        self, job: PendingJob, body: str, lane: Lane, price: float | None
+    ) -> Submission:
         """Carry a job from pending to an accepted request, as far as it goes.
 
         Holds a permit and a reserved price, both the caller's.
         """
-        exchange = self._wire.send(self._exchange(job, lane, price), f"submit {job.id}")
+        exchange = self._wire.send(self._exchange(job, body, lane, price), f"submit {job.id}")
         await asyncio.wait({exchange})
         return exchange.result()
 
-    async def _exchange(self, job: PendingJob, lane: Lane, price: float | None) -> Submission:
-        number = await self._doors.store.begin_attempt(job, price)
+    async def _exchange(
+        self, job: PendingJob, body: str, lane: Lane, price: float | None
+    ) -> Submission:
+        sent = None if body == job.body else body
+        number = await self._doors.store.begin_attempt(job, price, sent)
+        lane.in_hand.discard(job.seq)
         if number is None:
             self._budget.release(job.seq)
             return Over()
-        attempt = _Attempt(job, number, lane, price)
+        attempt = _Attempt(job, body, number, lane, price)
         self._tell(attempt, JobState.SUBMITTING)
         await self._keep_distance(lane)
         if self._wire.closing or not self._control.submitting:
             return await self._turn_back(attempt, "halted", "the run stopped before the POST")
-        post = self._wire.send(self._doors.api.submit(job.model, job.body), f"POST {job.id}")
+        post = self._wire.send(self._doors.api.submit(job.model, body), f"POST {job.id}")
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
             await self._hold_unanswered(attempt, post)

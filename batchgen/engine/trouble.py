@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Lane:
-    """What the run knows of one model while it submits to it."""
+    """What the run knows of one model while it submits to it.
+
+    `in_hand` are the jobs that somebody works at though the state says pending: until the intent
+    to submit is recorded, and no longer, since a late answer must not hold a person's word back.
+    """
 
     model: str
     gate: Gate
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
     refused: bool = False
+    in_hand: set[int] = field(default_factory=set)
 
 
 class Trouble:
@@ -51,8 +56,8 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def no_contact(self, reason: str) -> None:
-        """The API did not answer, be it a submit or a question."""
+    def no_contact(self, reason: str, whose: str = "the API") -> None:
+        """The API, or who else is asked before a submit, did not answer."""
         now = _loop_time()
         if self._overall.is_shut(now):
             return
@@ -62,7 +67,7 @@ class Trouble:
             self._control.pause(
                 Pause(
                     PauseReason.UNREACHABLE,
-                    f"the API cannot be reached ({reason})",
+                    f"{whose} cannot be reached ({reason})",
                     "check the network; the same command continues",
                     lets_go=True,
                 )

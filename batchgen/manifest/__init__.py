@@ -7,6 +7,8 @@
 from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.policy import (
+    CheckInputs,
+    FullCheck,
     ModelPolicy,
     OnUnknown,
     Output,
@@ -20,6 +22,8 @@ from batchgen.manifest.starter import starter_manifest
 from batchgen.manifest.stream import checked_jobs
 
 __all__ = [
+    "CheckInputs",
+    "FullCheck",
     "Halt",
     "Manifest",
     "ModelPolicy",

@@ -66,12 +66,20 @@ class Composer:
     def skip(self) -> None:
         self.skip_from(self.next_event())
 
+    def compose_silently(self, event: Any) -> Node:
+        """Read the node that begins with this event, and report nothing: that is done elsewhere."""
+        before = self._silent, self.broken, self._nodes
+        self._silent, self._nodes = True, 0
+        node = self._compose(event)
+        self._silent, self.broken, self._nodes = before
+        return node
+
     def skip_from(self, event: Any) -> None:
         """Pass over a node, keeping only what an anchor in it names; reports nothing."""
         depth = 0
         while True:
             if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
-                self._compose_silently(event)
+                self.compose_silently(event)
             elif isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -102,12 +110,6 @@ class Composer:
         self.broken = True
         if not self._silent:
             self._report(place, message, hint)
-
-    def _compose_silently(self, event: Any) -> None:
-        before = self._silent, self.broken, self._nodes
-        self._silent, self._nodes = True, 0
-        self._compose(event)
-        self._silent, self.broken, self._nodes = before
 
     def _compose(self, event: Any) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -206,7 +208,9 @@ class Composer:
             node = self._compose(event)
             return node.text, place
         self._compose(event)
-        self.complain(place, "a key must be plain text", "an alias, a list or a mapping is no key")
+        # Without quotes `{{ name }}` is a mapping whose key is a mapping.
+        hint = 'put a template in quotes: "{{ name }}"; an alias, a list or a mapping is no key'
+        self.complain(place, "a key must be plain text", hint)
         return f"\0{place.line}:{place.column}", place
 
     def _resolve_alias(self, event: Any) -> Node:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import yaml
 
@@ -19,7 +19,7 @@ from batchgen.manifest.nodes import Node, Place
 from batchgen.manifest.source import UnreadableYamlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batchgen.manifest.report import Reporter
@@ -27,14 +27,23 @@ if TYPE_CHECKING:
 JOBS = "jobs"
 
 
+GLANCED_KEYS = frozenset({"id", "matrix", "from", "repeat", MERGE_KEY})
+SWEEPING_KEYS = GLANCED_KEYS - {"id", MERGE_KEY}
+
+
 @dataclass(slots=True)
 class Header:
-    """What was read besides the jobs. `complete` is False when the file broke off."""
+    """What was read besides the jobs. `complete` is False when the file broke off.
+
+    `sweeps` are the items that become several jobs, with as much of them as names those jobs: an
+    item may need one that stands below it. Written-out jobs are not kept.
+    """
 
     place: Place = field(default_factory=lambda: Place(1, 1))
     children: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, Place] = field(default_factory=dict)
     jobs_at: Place | None = None
+    sweeps: list[Mapping[str, Node]] = field(default_factory=list)
     complete: bool = False
 
     @property
@@ -131,10 +140,35 @@ def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
     empty = True
     while not isinstance(item := composer.next_event(), yaml.SequenceEndEvent):
         empty = False
-        composer.skip_from(item)
+        glanced = _glance(composer, item)
+        if SWEEPING_KEYS & glanced.keys():
+            header.sweeps.append(glanced)
     if empty:
         reporter.at(place_at(event), "jobs is empty: there is nothing to do", "add a job")
         header.jobs_at = None
+
+
+def _glance(composer: Composer, item: Any) -> Mapping[str, Node]:
+    """Pass over an item, keeping what makes it a sweep. What is wrong is told when it is read."""
+    if not isinstance(item, yaml.MappingStartEvent) or item.anchor:
+        return _parts_of(composer.compose_silently(item))
+    parts: dict[str, Node] = {}
+    while not isinstance(key := composer.next_event(), yaml.MappingEndEvent):
+        if isinstance(key, yaml.ScalarEvent) and not key.anchor and key.value in GLANCED_KEYS:
+            parts[key.value] = composer.compose_silently(composer.next_event())
+        else:
+            composer.skip_from(key)
+            composer.skip()
+    merged = parts.pop(MERGE_KEY, None)
+    return {**_parts_of(merged), **parts} if merged else parts
+
+
+def _parts_of(node: Node) -> Mapping[str, Node]:
+    """The glanced parts of a mapping, or of those that `<<` lists; the first one wins."""
+    if isinstance(node.value, list):
+        found = [_parts_of(child) for child in reversed([*node.children.values()])]
+        return {key: part for parts in found for key, part in parts.items()}
+    return {key: child for key, child in node.children.items() if key in GLANCED_KEYS}
 
 
 def _expect_end(composer: Composer) -> None:

@@ -107,7 +107,9 @@ def _translate(error: yaml.YAMLError) -> UnreadableYamlError:
         return UnreadableYamlError(0, 0, f"this is not YAML: {error}")
     problem, mark = str(error.problem), error.problem_mark
     if "end of stream" in problem and error.context_mark is not None:
-        return _at(error.context_mark, _QUOTE, None)
+        return _at(
+            error.context_mark, _QUOTE, "close it; a quote in 'single quotes' is doubled: ''"
+        )
     for pattern, message, hint in _COMPLAINTS:
         if re.search(pattern, problem):
             return _at(mark, message, hint)

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Any
 from batchgen.errors import InputError
 from batchgen.manifest.document import Header, read_header
 from batchgen.manifest.halting import parse_stop_at
+from batchgen.manifest.includes import IncludeTree, patterns_in
 from batchgen.manifest.naming import NameTemplateError, check_template
+from batchgen.manifest.nodes import place_of
 from batchgen.manifest.policy import Output, Policy, parse_duration
 from batchgen.manifest.report import Reporter
+from batchgen.manifest.scope import (
+    DefaultInput,
+    Defaults,
+    Part,
+    SweepHead,
+    data_files_of,
+    read_sweeps,
+)
 from batchgen.manifest.settings import build_output, build_policy, without
 from batchgen.manifest.structure import header_problems
+from batchgen.manifest.templates import is_literal
 from batchgen.models.catalog import catalog, find_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
@@ -21,74 +32,138 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from batchgen.jobs import JsonValue
     from batchgen.manifest.nodes import Node
     from batchgen.manifest.problems import ProblemLog
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
-    """What is merged under every job. `input` holds the nodes, so that problems have places.
-
-    `model_is_wrong`: the default model was refused already; jobs without a model are not blamed.
-    """
-
-    model: str | None = None
-    model_is_wrong: bool = False
-    input: Node | None = None
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest without its jobs, which only stream by: see `checked_jobs`."""
+    """A manifest without its jobs, which only stream by: see `checked_jobs`.
+
+    `parts` are its files, those that it includes first; `sweeps` are found by their items' ids.
+    `env` holds the environment variables that templates may read, `patterns` what `include` says;
+    rows come from `data_files`.
+    """
 
     path: Path
     name: str
     policy: Policy
     output: Output
-    defaults: Defaults = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+    sweeps: Mapping[str, SweepHead] = field(repr=False, default_factory=dict)
+    env: Mapping[str, str] = field(repr=False, default_factory=dict)
+    patterns: tuple[tuple[Path, str], ...] = ()
+    data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
 
 
-def read_manifest(path: Path, problems: ProblemLog, *, rehearsal: bool = False) -> Manifest | None:
+def read_manifest(
+    path: Path,
+    problems: ProblemLog,
+    *,
+    rehearsal: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> Manifest | None:
     """Read all but the jobs; None where the file is too broken to look at its jobs.
 
     A value that is wrong is logged and replaced by its default, so that the jobs can be checked as
-    well. With `rehearsal`, files may be on this machine. Raises MissingFileError, StorageError.
+    well. With `rehearsal`, files may be on this machine. `env` is the environment, without secrets;
+    without it nothing is asked of it, and the jobs cannot be read.
+
+    Raises MissingFileError, StorageError.
     """
-    reporter = Reporter(path, problems)
-    header = read_header(reporter)
-    if header is None:
+    reading = _Reading(path, problems, env)
+    sound = reading.read(path, Defaults(), {})
+    if sound is None or not any(part.has_jobs for part in reading.parts):
         return None
-    found = header_problems(header.node.value, complete=header.complete)
-    told = {problem.path for problem in found}
-    found += [one for one in _meaning_problems(header.node.value) if one.path not in told]
-    reporter.below(header.node, found)
-    if header.jobs_at is None:
-        if header.complete and "jobs" not in header.keys:
-            reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
-        return None
-    sound = without(header.node.value, {problem.path for problem in found})
     name = sound.get("name", path.stem)
     return Manifest(
         path=path,
         name=name,
         policy=build_policy(sound.get("run", {})),
         output=build_output(sound.get("output", {}), name),
-        defaults=_build_defaults(header, sound.get("defaults", {})),
+        parts=tuple(reading.parts),
+        sweeps=reading.sweeps,
+        env=reading.env_used,
+        patterns=tuple(reading.patterns),
+        data_files=tuple(dict.fromkeys(reading.data_files)),
         rehearsal=rehearsal,
     )
 
 
-def _build_defaults(header: Header, sound: Mapping[str, Any]) -> Defaults:
+class _Reading:
+    """Collects the files of one manifest, an including one after those that it includes."""
+
+    def __init__(self, top: Path, problems: ProblemLog, env: Mapping[str, str] | None) -> None:
+        self._problems = problems
+        self._env = env
+        self._tree = IncludeTree(top)
+        self.parts: list[Part] = []
+        self.sweeps: dict[str, SweepHead] = {}
+        self.env_used: dict[str, str] = {}
+        self.patterns: list[tuple[Path, str]] = []
+        self.data_files: list[Path] = []
+
+    def read(
+        self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
+    ) -> Mapping[str, Any] | None:
+        """Read one file and those below it; its sound values, None where it is too broken."""
+        reporter = Reporter(path, self._problems)
+        header = read_header(reporter)
+        if header is None:
+            return None
+        sound = self._sound(header, reporter)
+        inner = {**constants, **sound.get("vars", {})}
+        inner["env"] = {**_mapping(constants, "env"), **self._environment(header, sound, reporter)}
+        defaults = _build_defaults(header, sound.get("defaults", {}), path).over(outer)
+        include = header.children.get("include")
+        self.patterns += [(path.parent, str(one.value)) for one in patterns_in(include)]
+        for file in self._tree.below(include, reporter):
+            self.read(file, defaults, inner)
+        self.data_files += data_files_of(header.sweeps, path.parent)
+        self.sweeps |= {one.id: one for one in read_sweeps(header.sweeps, path.parent)}
+        self.parts.append(Part(path, defaults, inner, has_jobs=header.jobs_at is not None))
+        return sound
+
+    def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
+        value = header.node.value
+        found = header_problems(value, complete=header.complete)
+        told = {problem.path for problem in found}
+        extra = None if header.sweeps or "include" in header.keys else _mapping(value, "vars")
+        meant = [*_meaning_problems(value), *_template_problems(_mapping(value, "output"), extra)]
+        found += [one for one in meant if one.path not in told]
+        reporter.below(header.node, found)
+        if header.complete and "jobs" not in header.keys and "include" not in header.keys:
+            reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
+        sound: Mapping[str, Any] = without(value, {problem.path for problem in found})
+        return sound
+
+    def _environment(
+        self, header: Header, sound: Mapping[str, Any], reporter: Reporter
+    ) -> dict[str, JsonValue]:
+        wanted: list[str] = [] if self._env is None else list(sound.get("env", ()))
+        known = self._env or {}
+        for name in wanted:
+            if name not in known:
+                place = place_of(header.node, ("env", wanted.index(name)))
+                hint = f"export {name}=…; the token is never given to a manifest"
+                reporter.at(place, f"the environment variable {name} is not set", hint)
+        found = {name: known[name] for name in wanted if name in known}
+        self.env_used |= found
+        return dict(found)
+
+
+def _build_defaults(header: Header, sound: Mapping[str, Any], path: Path) -> Defaults:
     node = header.children.get("defaults")
     if node is None or not isinstance(node.value, dict):
         return Defaults()
     tags = node.child("tags") if "tags" in sound else None
+    given = node.child("input") if "input" in sound else None
     return Defaults(
         model=sound.get("model"),
         model_is_wrong="model" in node.value and "model" not in sound,
-        input=node.child("input") if "input" in sound else None,
+        inputs=(DefaultInput(path, given),) if given else (),
         tags=tuple(text_of(tag) for tag in tags.children.values()) if tags else (),
     )
 
@@ -111,7 +186,7 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
         if find_model(model) is None
     ]
     model = defaults.get("model")
-    if isinstance(model, str) and find_model(model) is None:
+    if isinstance(model, str) and is_literal(model) and find_model(model) is None:
         found.append(unknown_model(("defaults", "model"), model))
     known = {key for one in catalog().values() for key in one.keys}
     for key in _mapping(defaults, "input").keys() - known:
@@ -119,7 +194,7 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
-    return found + _template_problems(_mapping(header, "output"))
+    return found
 
 
 _TIMES: Mapping[str, Callable[[str], object]] = {
@@ -143,12 +218,15 @@ def _time_problems(
     return []
 
 
-def _template_problems(output: Mapping[str, Any]) -> list[InputProblem]:
+def _template_problems(
+    output: Mapping[str, Any], extra: Mapping[str, Any] | None
+) -> list[InputProblem]:
+    """Without sweeps, all variables are known before any job is."""
     name = output.get("name")
     if not isinstance(name, str):
         return []
     try:
-        check_template(name)
+        check_template(name, None if extra is None else (*extra, "env"))
     except NameTemplateError as exc:
         return [InputProblem(("output", "name"), exc.what, exc.next_step)]
     return []

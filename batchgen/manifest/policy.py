@@ -50,6 +50,20 @@ class OnUnknown(StrEnum):
     RESUBMIT = "resubmit"
 
 
+class CheckInputs(StrEnum):
+    """Whether the pictures behind the URLs of an input are looked at before money is spent."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class FullCheck(StrEnum):
+    """Whether a first run of very many jobs may begin before the last one is checked."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
     """Limits of one model, besides those of the run. `price` in USD for one request."""
@@ -63,7 +77,8 @@ class ModelPolicy:
 class Policy:
     """`timeout` in seconds, for one request from accept to end; `budget` in USD.
 
-    `stop_at` and `max_duration` (seconds) end the submits, not what is under way by then.
+    `stop_at` and `max_duration` (seconds) end the submits, not what is under way by then. Of each
+    model and sweep, `canary` jobs go first, and the others once those are done; 0 means none.
     """
 
     concurrency: int = 8
@@ -76,6 +91,9 @@ class Policy:
     halt: Halt | None = None
     stop_at: StopAt | None = None
     max_duration: float | None = None
+    canary: int = 0
+    check_inputs: CheckInputs = CheckInputs.AUTO
+    full_check: FullCheck = FullCheck.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ class Reporter:
     ) -> None:
         self.log.add(Problem(str(self.path), *place, message, hint, job_id))
 
+    def of(self, path: Path) -> Reporter:
+        """The same log, for another file."""
+        return Reporter(path, self.log)
+
     def whole(self, message: str, hint: str | None = None) -> None:
         """Report what is wrong with the file as such."""
         self.at(Place(0, 0), message, hint)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from batchgen.manifest.halting import parse_bytes, parse_stop_at, read_halt
 from batchgen.manifest.policy import (
     DEFAULT_NAME,
+    CheckInputs,
+    FullCheck,
     ModelPolicy,
     OnUnknown,
     Output,
@@ -56,6 +58,9 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         halt=_halt(run),
         stop_at=_stop_at(run),
         max_duration=parse_duration(run["max_duration"]) if "max_duration" in run else None,
+        canary=run.get("canary", plain.canary),
+        check_inputs=CheckInputs(run.get("check_inputs", plain.check_inputs)),
+        full_check=FullCheck(run.get("full_check", plain.full_check)),
     )
 
 

@@ -5,31 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.manifest.document import read_jobs
+from batchgen.manifest.items import build_item
+from batchgen.manifest.making import JobMaker
 from batchgen.manifest.report import Reporter
 from batchgen.manifest.source import UnreadableYamlError
-from batchgen.manifest.stages import Claim, checked, claimed, drafts, merged, named
+from batchgen.manifest.sweeps import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchgen.jobs import Job
     from batchgen.manifest.header import Manifest
+    from batchgen.manifest.items import Item
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.scope import Part
 
 
-def checked_jobs(manifest: Manifest, problems: ProblemLog, claim: Claim) -> Iterator[Job]:
+def checked_jobs(manifest: Manifest, problems: ProblemLog) -> Iterator[Job]:
     """Yield the sound jobs and log what is wrong with the others; one job is in memory at a time.
 
-    Nothing may be sent before the stream has ended and the log is empty. Raises MissingFileError,
-    StorageError.
+    What only all of them together show, an id that stands twice or a need that is not there, is
+    left to whoever collects them. Nothing may be sent before the stream has ended and the log is
+    empty. Raises MissingFileError, StorageError.
     """
-    reporter = Reporter(manifest.path, problems)
-    nodes = read_jobs(manifest.path, reporter.at)
-    # What makes many jobs out of one stands between a job's draft and its defaults.
-    found = drafts(nodes, manifest.defaults, reporter)
-    whole = merged(found, manifest.defaults)
-    sound = named(checked(whole, manifest, reporter), manifest, reporter)
+    for part in manifest.parts:
+        if part.has_jobs:
+            yield from _jobs_of(part, manifest, Reporter(part.path, problems))
+
+
+def _jobs_of(part: Part, manifest: Manifest, reporter: Reporter) -> Iterator[Job]:
     try:
-        yield from claimed(sound, claim, reporter)
+        for node in read_jobs(part.path, reporter.at):
+            item = build_item(node, part, reporter)
+            if item is not None:
+                yield from _cells_as_jobs(item, manifest, reporter)
     except UnreadableYamlError as exc:
         reporter.unreadable(exc)
+
+
+def _cells_as_jobs(item: Item, manifest: Manifest, reporter: Reporter) -> Iterator[Job]:
+    maker = JobMaker(item, manifest, reporter)
+    for cell in Sweep(item, reporter).cells():
+        job = maker.make(cell)
+        if job is not None:
+            yield job
+        elif maker.is_hopeless:
+            return

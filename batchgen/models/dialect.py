@@ -98,6 +98,27 @@ def _required(
                 yield ValidationError("is required", path=[key])
 
 
+def _dependent_required(
+    _: Validator, rules: Mapping[str, list[str]], instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    if isinstance(instance, Mapping):
+        for key, others in rules.items():
+            missing = [other for other in others if other not in instance]
+            if key in instance and missing:
+                yield ValidationError(f"needs {missing}", path=[key], instance=missing)
+
+
+def _property_names(
+    validator: Any, rule: Schema, instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    """Do as the draft, and say at which key."""
+    if isinstance(instance, Mapping):
+        for key in instance:
+            for error in validator.descend(key, rule):
+                error.path.appendleft(key)
+                yield error
+
+
 def _additional_properties(
     validator: Any, allowed: object, instance: object, schema: Schema
 ) -> Iterator[ValidationError]:
@@ -147,6 +168,8 @@ _Dialect: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     validators={
         "required": _required,
+        "dependentRequired": _dependent_required,
+        "propertyNames": _property_names,
         "additionalProperties": _additional_properties,
         "pattern": _pattern,
     },

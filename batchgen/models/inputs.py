@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JsonObject, JsonValue, canonical_json
 from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN, build_validator
+from batchgen.models.fast import QuickYes, quick_yes
 from batchgen.models.nearest import did_you_mean, nearest
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, with_full_size
 from batchgen.models.wording import InputProblem, Path, describe_all, one_of, place_words, shown
@@ -39,16 +40,25 @@ def check_input(
     With `rehearsal`, URLs of this machine pass as files.
     """
     values = with_full_size(given, model.sizes) if model.sizes else dict(given)
-    validator = _validator(model, rehearsal)
-    if validator.is_valid(values) and not _has_two_sizes(model, given):
+    if not _has_two_sizes(model, given) and _is_valid(model, values, rehearsal=rehearsal):
         body = _sound_body(values)
         if body is not None:
             return CheckedInput(values, body)
-    return _problems(model, given, values, validator)
+    return _problems(model, given, values, _judge(model, rehearsal))
+
+
+def _is_valid(model: Model, values: JsonObject, *, rehearsal: bool) -> bool:
+    """Ask the quick one; the judge only about what that one refuses."""
+    return _quick(model, rehearsal)(values) or _judge(model, rehearsal).is_valid(values)
 
 
 @lru_cache(maxsize=64)
-def _validator(model: Model, rehearsal: bool) -> Validator:
+def _quick(model: Model, rehearsal: bool) -> QuickYes:
+    return quick_yes(model.schema, rehearsal=rehearsal)
+
+
+@lru_cache(maxsize=64)
+def _judge(model: Model, rehearsal: bool) -> Validator:
     return build_validator(model.schema, rehearsal=rehearsal)
 
 

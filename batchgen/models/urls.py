@@ -17,14 +17,45 @@ PRIVATE_ZONES = ("localhost", "local", "internal", "home.arpa")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PLAIN_URL = re.compile(
+    r"https://(?:[a-z0-9][a-z0-9-]*\.)+(?!(?:local|localhost|internal|arpa)(?:[/?#]|\Z))[a-z]{2,}"
+    r"(?:[/?#][!-\[\]-~]*)?"
+)
+"""Most URLs of data sets: a plain host with a top domain of letters; no port, no user."""
 
 
 class UnfitUrlError(ValueError):
     """The vendor could not fetch this URL; the text says why, e.g. `must begin with https://`."""
 
 
+def is_public_url(url: str) -> bool:
+    try:
+        require_public_url(url)
+    except UnfitUrlError:
+        return False
+    return True
+
+
+def is_public_or_loopback_url(url: str) -> bool:
+    try:
+        require_public_or_loopback_url(url)
+    except UnfitUrlError:
+        return False
+    return True
+
+
 def require_public_url(url: str) -> None:
     """Raise UnfitUrlError unless `url` is HTTPS on a public host."""
+    if not _is_plain(url):
+        _require_public_url(url)
+
+
+def _is_plain(url: str) -> bool:
+    """See at a glance that a URL is fit; most are. False says nothing yet."""
+    return len(url) <= LONGEST_URL and _PLAIN_URL.fullmatch(url) is not None
+
+
+def _require_public_url(url: str) -> None:
     parts = _split(url)
     if parts.scheme != "https":
         raise UnfitUrlError("must begin with https://")
@@ -33,10 +64,12 @@ def require_public_url(url: str) -> None:
 
 def require_public_or_loopback_url(url: str) -> None:
     """Do as `require_public_url`, but a rehearsal's http server on this machine will do as well."""
+    if _is_plain(url):
+        return
     parts = _split(url)
     if parts.scheme in {"http", "https"} and _is_loopback(_host(parts)):
         return
-    require_public_url(url)
+    _require_public_url(url)
 
 
 def _split(url: str) -> SplitResult:

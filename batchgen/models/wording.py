@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str | int, ...]
 
+_ABOUT_KEYS = frozenset({"additionalProperties", "dependentRequired"})
+
+KEYS_SHOWN = 6
 SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
@@ -56,7 +60,8 @@ def describe(error: ValidationError) -> InputProblem:
     path = tuple(error.absolute_path)
     say = _SENTENCES.get(str(error.validator), _say_unforeseen)
     message, hint = say(error, place_words(path))
-    return InputProblem(path, message, hint, at_key=error.validator == "additionalProperties")
+    at_key = error.validator in _ABOUT_KEYS or "propertyNames" in error.absolute_schema_path
+    return InputProblem(path, message, hint, at_key=at_key)
 
 
 def place_words(path: Path) -> str:
@@ -113,6 +118,19 @@ def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
     return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
 
 
+def _say_dependent(error: ValidationError, place: str) -> Sentence:
+    others: Any = error.instance
+    named = " and ".join(f"'{other}'" for other in others)
+    return f"{place} has no meaning without {named}", f"add {named}, or remove '{place}'"
+
+
+def _say_no_keys(error: ValidationError, place: str) -> Sentence:
+    if not error.instance:
+        return f"{place} is empty", None
+    least: Any = error.validator_value
+    return f"{place} must have at least {counted(least, 'key')}", None
+
+
 def _say_type(error: ValidationError, place: str) -> Sentence:
     wanted: Any = error.validator_value
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -122,8 +140,26 @@ def _say_type(error: ValidationError, place: str) -> Sentence:
             return f"{place} must be a finite number; got {shown(value)}", None
         if type(value) is int:
             return f"{place} must fit in 64 bits; got {shown(value)}", None
+    if not _is_right_in_quotes(error.schema, kinds, value):
+        return _say_pattern(error, place)
     words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
-    return f"{place} must be {' or '.join(words)}; got {shown(value)}", _type_hint(kinds, value)
+    hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
+    return f"{place} must be {' or '.join(words)}; got {shown(value)}", hint
+
+
+def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> bool:
+    """Say False where quotes would only bring the next complaint: `rate: 60`."""
+    if kinds != ["string"] or not isinstance(value, int | float) or isinstance(value, bool):
+        return True
+    described = "pattern" in schema and "patternErrorMessage" in schema
+    return not described or re.search(schema["pattern"], shown(value)) is not None
+
+
+def _mapping_hint(schema: Any, value: object) -> str:
+    known = sorted(schema.get("properties", ()))
+    few = 0 < len(known) <= KEYS_SHOWN
+    keys = f"its keys are {', '.join(known)}" if few else "write 'key: value'"
+    return f"{keys}, without '- '" if isinstance(value, list) else f"{keys}, on lines below it"
 
 
 def _type_hint(kinds: Sequence[str], value: object) -> str | None:
@@ -230,6 +266,8 @@ def _text(error: ValidationError) -> str:
 _SENTENCES: dict[str, Callable[[ValidationError, str], Sentence]] = {
     "required": _say_required,
     "additionalProperties": _say_unknown_key,
+    "dependentRequired": _say_dependent,
+    "minProperties": _say_no_keys,
     "type": _say_type,
     "enum": _say_enum,
     "const": _say_const,

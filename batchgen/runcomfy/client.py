@@ -1,4 +1,4 @@
-"""The client of the API: one session, five calls, no exception for anything a network does."""
+"""The client of the API: one session, six calls, no exception for anything a network does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from yarl import URL
 
 from batchgen.runcomfy.answer import BODY_LIMIT, Answer
 from batchgen.runcomfy.cancel_answer import read_cancel
+from batchgen.runcomfy.model_answer import ModelFacts, read_model
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     Halted,
@@ -107,6 +108,14 @@ class RunComfy:
         answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
         if isinstance(answer, Answer):
             return read_price(answer) or why_no_price(answer)
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+
+    async def describe(self, model: str) -> ModelFacts | NoAnswer | Halted:
+        """Ask for a model's price and the schema of its input; what is not told is None."""
+        answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
+        if isinstance(answer, Answer):
+            facts = read_model(answer)
+            return facts if facts.price else why_no_price(answer) or facts
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def _call(

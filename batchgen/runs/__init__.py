@@ -10,6 +10,9 @@ prices.py      what a request costs, where a budget asks
 repairing.py   files fetched again without paying; verifying.py, strays.py: what is on the disk
 bringing_home.py  downloads by saved requests, and nothing else
 original.py    a state file, and never a copy of it unasked
+planning.py    what a run would do: plan.py is the outcome; plan_queries.py, costing.py, forecast.py,
+               changes.py, live_models.py and schema_drift.py find its parts
+standing.py    how the selected jobs stand; approving.py: which wait for a person
 decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails
 metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
+from batchgen.runs.planning import plan
 from batchgen.runs.repairing import Listeners, repair
 from batchgen.runs.workplace import World
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Listener
     from batchgen.runs.cancelling import Cancellation
+    from batchgen.runs.plan import Plan
     from batchgen.runs.repairing import Repair
     from batchgen.runs.summary import Summary
     from batchgen.runs.verifying import Checked
@@ -59,6 +61,17 @@ def cancel_jobs(
 ) -> Cancellation:
     """Cancel the jobs that `options.selection` names. Raises as `run` does."""
     return asyncio.run(cancel(Path(manifest), options or RunOptions(), _world(signals=False)))
+
+
+def plan_run(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
+) -> Plan:
+    """Say what `run` would do, and what it would cost and take; sends and writes nothing.
+
+    Unless `offline`, the vendor is asked for prices and schemas, where there is a token. Not from
+    inside a running loop. Raises as `run` does.
+    """
+    return plan(Path(manifest), options or RunOptions(), _world(signals=False), offline=offline)
 
 
 def repair_files(

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.disk import disk_errors
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.hosts import AllowedHosts
+from batchgen.downloads.look import LookSettings
 from batchgen.downloads.outcomes import Target
 from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
+from batchgen.manifest import CheckInputs
 from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.input_images import open_input_images
+from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener, Pause
     from batchgen.runs.beginning import Beginning
+    from batchgen.runs.input_images import InputImages
+    from batchgen.runs.intake import Intake
     from batchgen.runs.workplace import Workplace
     from batchgen.state.store import Store
 
@@ -71,13 +77,28 @@ async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
         yield _FilesBelow(downloader, place.folder.files)
 
 
-async def work(place: Workplace, store: Store, beginning: Beginning, tell: Listener) -> Ended:
-    """Do what there is to do. Raises the tree's errors."""
+async def work(
+    place: Workplace,
+    store: Store,
+    beginning: Beginning,
+    tell: Listener,
+    intake: Intake | None = None,
+) -> Ended:
+    """Do what there is to do; `intake` are jobs still to be read. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(place))
         receipts = SpareReceipts(place.folder.receipts)
         receipts.reserve()
         files = await stack.enter_async_context(files_of(place))
+        images = await stack.enter_async_context(input_images_of(place, store))
+        with one_error():
+            await refuse_broken(
+                images,
+                store,
+                beginning.selection,
+                tell,
+                collecting=bool(beginning.in_flight or beginning.to_fetch),
+            )
         doors = Doors(
             api=api,
             store=store,
@@ -91,26 +112,50 @@ async def work(place: Workplace, store: Store, beginning: Beginning, tell: Liste
             receipts=receipts,
             dice=place.world.dice,
             disk=files,
+            inputs=images,
         )
         policy = replace(
             engine_policy(place.manifest.policy, place.options),
             min_free=place.manifest.output.min_free,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
-        return await _run(place, scheduler, store, beginning, tell)
+        with one_error():
+            ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
+        if intake is not None:
+            intake.raise_if_wrong()
+        return ended
 
 
-async def _run(
-    place: Workplace, scheduler: Scheduler, store: Store, beginning: Beginning, tell: Listener
-) -> Ended:
-    with one_error():
-        return await _run_together(place, scheduler, store, beginning, tell)
+@asynccontextmanager
+async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[InputImages]:
+    """Any public host may have input images; a rehearsal looks at those of this machine only."""
+    hosts = AllowedHosts.in_public()
+    if place.on_this_machine:
+        hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
+    checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
+    async with open_input_images(
+        LookSettings(hosts), store, checking=checking, only_here=place.on_this_machine
+    ) as images:
+        yield images
 
 
-async def _run_together(
-    place: Workplace, scheduler: Scheduler, store: Store, beginning: Beginning, tell: Listener
-) -> Ended:
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """Who is at work together, until the scheduler ends."""
+
+    place: Workplace
+    scheduler: Scheduler
+    store: Store
+    tell: Listener
+
+
+async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None) -> Ended:
+    place, scheduler, store, tell = crew.place, crew.scheduler, crew.store, crew.tell
     async with asyncio.TaskGroup() as group:
+        reading = None
+        if intake is not None:
+            scheduler.more_to_come()
+            reading = group.create_task(intake.run(store, scheduler), name="intake")
         running = group.create_task(scheduler.run(beginning.models), name="scheduler")
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
@@ -123,6 +168,8 @@ async def _run_together(
             watching.cancel()
             # What was not asked yet is remembered in the state, for the next run.
             cancelling.cancel()
+            if reading is not None:
+                reading.cancel()
     pause = None if running.cancelled() else running.result().pause
     return Ended(pause, stop.received)
 

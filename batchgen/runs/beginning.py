@@ -87,11 +87,7 @@ def _limited(db: sqlite3.Connection, options: RunOptions) -> Selection:
 
 
 def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:
-    models = tuple(
-        model
-        for model in queries.pending_models(db)
-        if queries.pending_page(db, model, selection, 0, 1)
-    )
+    models = tuple(queries.pending_models(db, selection))
     counts = queries.counts(db)
     totals = queries.totals(counts)
     return Beginning(

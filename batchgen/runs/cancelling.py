@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ApiUnreachableError, TokenError
+from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
@@ -18,7 +18,7 @@ from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.workplace import Workplace, connected
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.moves import Ending, ended
-from batchgen.state.queries import live_request, select_jobs
+from batchgen.state.queries import live_request, select_any, select_jobs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest
 
-CANCELLABLE = (JobState.PENDING, JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING)
+CANCELLABLE = (
+    JobState.PENDING,
+    JobState.BLOCKED,
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+)
 
 _LATER = "the wish is noted: the next `batchgen run` asks the vendor before anything else"
 
@@ -48,7 +54,10 @@ class Cancellation:
 
 
 async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
-    """Cancel the selected jobs of a manifest. Raises the tree's errors."""
+    """Cancel the selected jobs of a manifest. Raises the tree's errors.
+
+    A selection that names no job at all is a UsageError.
+    """
     manifest = read_header(path)
     base = "" if options.emulator else api_base(world.env)
     place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
@@ -66,6 +75,11 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
 def _cancellable(folder: RunFolder, selection: Selection) -> list[str]:
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        if not select_any(db, selection):
+            raise UsageError(
+                "no job is selected",
+                next_step="check --job, --model, --tag and --state; batchgen status lists the jobs",
+            )
         return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
 
 

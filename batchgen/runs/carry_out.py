@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from batchgen.runs.beginning import begin
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.journal import Journal
 from batchgen.runs.lock import locked, myself
-from batchgen.runs.metadata import MetadataFile, catch_up
+from batchgen.runs.metadata import MetadataFile
+from batchgen.runs.opening import open_run
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import checked, take_up
 from batchgen.runs.provider import claim_state, provider_name
@@ -63,7 +64,8 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     """Start, continue or finish the run of a manifest. Raises the tree's errors."""
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
-        place, db = _open(path, options, world, held)
+        opened = open_run(path, options, world, held)
+        place, db, intake = opened.place, opened.db, opened.intake
         folder = place.folder
         tally = _Tally()
         journal = held.enter_context(Journal(folder.log, world.now))
@@ -76,7 +78,7 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
             )
             ended = Ended()
             if not beginning.is_idle:
-                ended = await work(place, store, beginning, audience.tell)
+                ended = await work(place, store, beginning, audience.tell, intake)
                 # Nobody submits any more: whose answer did not come is unknown from now on.
                 await store.run(people.settle_dead_run)
             summary = Summary(
@@ -91,27 +93,3 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
             )
         journal.note("RunEnded", **summary.to_json())
         return summary
-
-
-def _open(
-    path: Path, options: RunOptions, world: World, held: ExitStack
-) -> tuple[Workplace, sqlite3.Connection]:
-    """Check everything, then take the lock and open the state, which `held` closes at the end."""
-    base = "" if options.emulator else api_base(world.env)
-    rehearsing = options.emulator or is_loopback(base)
-    with checked(path, rehearsal=rehearsing) as (manifest, staging):
-        folder = RunFolder(manifest.output.dir)
-        if not options.emulator and not folder.state.exists():
-            # Nothing can be done yet without a token: say so before a folder is made.
-            find_token(world.env, world.home)
-        folder.create()
-        held.enter_context(locked(folder))
-        db = held.enter_context(closing(open_for_writing(folder.state)))
-        with translated(folder.state):
-            set_meta(db, "runner", myself())
-            claim_file(db, folder, accept_copy=options.accept_copy)
-            claim_state(db, provider_name(base, emulator=options.emulator), folder)
-        take_up(db, staging, folder.state, options.on_changed)
-        with translated(folder.state):
-            catch_up(folder.metadata, db)
-    return Workplace(manifest, folder, options, world, base), db

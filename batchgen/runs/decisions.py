@@ -33,6 +33,7 @@ class Verb(StrEnum):
     RESUBMIT = "resubmit"
     WRITE_OFF = "write_off"
     CANCEL = "cancel"
+    APPROVE = "approve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | No
             return people.write_off(db, seq, decision.at), False
         case Verb.CANCEL:
             return None, not people.cancel(db, seq)
+        case Verb.APPROVE:
+            return people.approve(db, seq, decision.at), False
 
 
 def _to_json(decision: Decision) -> dict[str, str | float | None]:

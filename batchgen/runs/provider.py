@@ -44,6 +44,11 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
         )
 
 
+def is_rehearsal(db: sqlite3.Connection) -> bool:
+    """Whether the next command needs --emulator."""
+    return get_meta(db, _KEY) == EMULATOR
+
+
 def _way_back(known: str, provider: str) -> str:
     if known == EMULATOR:
         return "give --emulator to continue the rehearsal"

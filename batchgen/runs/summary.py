@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode
 from batchgen.jobs import JobState
+from batchgen.runs.approving import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     import signal
@@ -30,6 +31,8 @@ _PAUSE_CODES = {
     PauseReason.DISK: ExitCode.IO_ERROR,
     PauseReason.DISK_NEARLY_FULL: ExitCode.STOPPED,
     PauseReason.FAILURES: ExitCode.STOPPED,
+    PauseReason.CANARY: ExitCode.STOPPED,
+    PauseReason.MANIFEST: ExitCode.BAD_INPUT,
     PauseReason.STOP_AT: ExitCode.STOPPED,
     PauseReason.MAX_DURATION: ExitCode.STOPPED,
 }
@@ -38,7 +41,10 @@ _NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKE
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run's end. `seconds` is how long it took, `submitted` how many submits it sent."""
+    """One run's end. `seconds` is how long it took, `submitted` how many submits it sent.
+
+    `held` are jobs that were asked for and wait: for approvals, or for jobs they need.
+    """
 
     name: str
     folder: Path
@@ -48,6 +54,7 @@ class Summary:
     submitted: int = 0
     pause: Pause | None = None
     stopped_by: signal.Signals | None = None
+    held: Held = NOTHING_HELD
 
     @property
     def exit_code(self) -> ExitCode:
@@ -61,7 +68,7 @@ class Summary:
             return _PAUSE_CODES[self.pause.reason]
         if unknown:
             return ExitCode.UNKNOWN_OUTCOMES
-        if self.counts.get(JobState.FETCHING):
+        if self.counts.get(JobState.FETCHING) or self.held.waiting:
             return ExitCode.STOPPED
         if any(self.counts.get(state) for state in _NOT_DONE):
             return ExitCode.SOME_FAILED
@@ -77,6 +84,8 @@ class Summary:
             "reserved_usd": round(self.money.reserved, 6),
             "unknown_usd": round(self.money.unknown, 6),
             "unpriced": self.money.unpriced,
+            "to_approve": self.held.to_approve,
+            "waiting": self.held.waiting,
             "seconds": round(self.seconds, 3),
             "paused": None
             if self.pause is None

@@ -35,6 +35,7 @@ async def watch_decisions(
 
 async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Listener) -> None:
     """The state has the decisions; the engine learns of the jobs that move again."""
+    releases = False
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
         listener(Noted(one.objection or f"decided: {verb.value}", job_id))
@@ -44,8 +45,13 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
             listener(JobMoved(job_id, one.model, one.before, one.after))
         if one.ask_vendor:
             await scheduler.cancel(one.seq)
+        elif verb is Verb.APPROVE:
+            releases = True
         elif verb is not Verb.CANCEL:
             await scheduler.look_again(one.seq)
+    if releases:
+        # Once for all of them: a person approves a hundred stills at a time.
+        await scheduler.look_for_released()
 
 
 async def ask_for_cancels(jobs: Iterable[int], scheduler: Scheduler) -> None:

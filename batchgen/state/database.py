@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.naming import name_key
 from batchgen.errors import (
     BatchgenError,
     DamagedStateError,
@@ -17,12 +19,14 @@ from batchgen.errors import (
     SchemaVersionError,
     StorageError,
 )
+from batchgen.jobs import model_alias
+from batchgen.state.distinct import distinct_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
@@ -40,11 +44,13 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         on_refusal.callback(connection.close)
         # Looked at first: WAL would be written into a file that is not ours.
-        is_new = _is_new(connection, path)
+        version = _version(connection, path)
         _check_soundness(connection, path)
         _configure(connection)
-        if is_new:
+        if version == 0:
             _create_schema(connection)
+        else:
+            migrate(connection, version)
         on_refusal.pop_all()
     return connection
 
@@ -59,9 +65,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         on_refusal.callback(connection.close)
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        if _is_new(connection, path):
+        add_functions(connection)
+        version = _version(connection, path)
+        if version == 0:
             raise _nothing_yet(path)
+        if version < SCHEMA_VERSION:
+            raise _older(version, path)
         on_refusal.pop_all()
     return connection
 
@@ -138,14 +147,24 @@ def _configure(connection: sqlite3.Connection) -> None:
     # FULL: a commit returns only when it would survive a power loss.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # The triggers of the schema walk a chain by themselves, and count on this.
+    connection.execute("PRAGMA recursive_triggers = OFF")
+    add_functions(connection)
 
 
-def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+def add_functions(connection: sqlite3.Connection) -> None:
+    """What our SQL asks of Python."""
+    # Asked for each job, of a handful of models.
+    connection.create_function("model_alias", 1, lru_cache(64)(model_alias), deterministic=True)
+    connection.create_function("distinct_name", 2, distinct_name, deterministic=True)
+    connection.create_function("name_key", 1, name_key, deterministic=True)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a state file; 0 where nothing is in it yet."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables:
-        _check_version(connection, path)
-    return not tables
+    return _checked_version(connection, path) if tables else 0
 
 
 def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
@@ -158,15 +177,28 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:
-    schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(
-        f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {APPLICATION_ID};"
+        f"BEGIN IMMEDIATE; {_sql('schema.sql')} PRAGMA application_id = {APPLICATION_ID};"
         f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring an older file here; all steps or none."""
+    if version == SCHEMA_VERSION:
+        return
+    steps = (_sql(f"migrations/{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {' '.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
+
+
+def _sql(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -175,9 +207,19 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             where=str(path),
             next_step="move it away, or set another output.dir",
         )
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise SchemaVersionError(
             f"the state file has version {version}; this batchgen reads version {SCHEMA_VERSION}",
             where=str(path),
             next_step="use the batchgen that wrote it, or set another output.dir",
         )
+    return int(version)
+
+
+def _older(version: int, path: Path) -> SchemaVersionError:
+    """Whoever only reads must not change the file: an older runner may be at work on it."""
+    return SchemaVersionError(
+        f"the state file has version {version}, of an older batchgen",
+        where=str(path),
+        next_step="the next run brings it up to date: batchgen run MANIFEST",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.records import FetchJob, KnownFile, ResultFile, SavedFile
+from batchgen.state.records import FetchJob, KnownFile, ResultFile, SavedFile, Verified
 from batchgen.state.steps import move
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     return FetchJob(seq, job_id, model, attempt, request_id, results)
 
 
-def verified(
-    db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float
-) -> tuple[SavedFile, bool]:
-    """Record a file that is on the disk under its final name; True where the job is done now."""
+def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float) -> Verified:
+    """Record a file that is on the disk under its final name."""
     db.execute(
         "UPDATE file SET path = ?, bytes = ?, sha256 = ?, media_type = ?, width = ?, height = ?,"
         " seconds = ?, frames = ?, verified_at = ? WHERE id = ?",
@@ -83,7 +81,17 @@ def verified(
         (file_id,),
     ).fetchone()
     done = left == 0 and move(db, seq, JobState.DONE)
-    return SavedFile(*saved), done
+    return Verified(SavedFile(*saved), done, done and _has_due_dependants(db, seq))
+
+
+def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
+    return bool(
+        db.execute(
+            "SELECT 1 FROM need JOIN job ON job.seq = need.job WHERE need.needs = ?"
+            " AND job.state = 'pending' AND job.listed = 1 AND job.waiting = 0 LIMIT 1",
+            (seq,),
+        ).fetchone()
+    )
 
 
 _IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"

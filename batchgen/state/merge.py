@@ -6,23 +6,18 @@ been paid is never touched unasked.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.naming import name_key
-from batchgen.jobs import JobState
-from batchgen.state.database import translated
-from batchgen.state.names import distinct_name
+from batchgen.state.distinct import make_names_distinct, rename
+from batchgen.state.edges import add_edges, drop_edges
+from batchgen.state.meeting import LIVE, NEVER_ATTEMPTED, UNPAID, attached, find_gone, meet
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.state.queries import Selection
-    from batchgen.state.records import Counts
     from batchgen.state.staging import Staging
 
 
@@ -53,55 +48,10 @@ class Difference:
     changed: tuple[ChangedJob, ...]
 
 
-_ATTEMPTED = "(job.attempts > 0 OR job.state != 'pending')"
-
-# Refused or never sent: nothing was charged, so a new input is taken up without asking.
-_UNPAID = (
-    "NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND (outcome IS NULL"
-    " OR outcome NOT IN ('not_sent', 'throttled', 'halted', 'refused')))"
-)
-
-_CHANGED = (
-    "FROM job JOIN incoming.incoming AS today USING (id)"
-    " WHERE (job.body != today.body OR job.model != today.model)"
-)
-
-_LIVE = "('submitting', 'queued', 'running', 'fetching', 'unknown')"
-
-
-@contextmanager
-def _attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[None]:
-    with translated(path):
-        db.execute("ATTACH DATABASE ? AS incoming", (str(staging.path),))
-        try:
-            yield
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            db.execute("DETACH DATABASE incoming")
-
-
 def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
     """What a merge would meet; changes nothing."""
-    with _attached(db, staging, path):
+    with attached(db, staging, path):
         return _difference(db)
-
-
-def counts_after_merge(
-    db: sqlite3.Connection, staging: Staging, path: Path, selection: Selection
-) -> Counts:
-    """The manifest's selected jobs by model and state, as they would be; changes nothing."""
-    condition, values = selection.where()
-    table: dict[str, dict[JobState, int]] = {}
-    with _attached(db, staging, path):
-        for model, state, count in db.execute(
-            "SELECT job.model, coalesce(known.state, 'pending'), count(*)"
-            " FROM incoming.incoming AS job LEFT JOIN main.job AS known ON known.id = job.id"
-            f" WHERE {condition} GROUP BY 1, 2",
-            values,
-        ):
-            table.setdefault(model, {})[JobState(state)] = count
-    return table
 
 
 def merge(
@@ -112,99 +62,126 @@ def merge(
     With OnChanged.REFUSE nothing is written where a paid job has a new input: the caller finds
     those in the difference.
     """
-    with _attached(db, staging, path):
+    with attached(db, staging, path):
         db.execute("BEGIN IMMEDIATE")
         difference = _difference(db)
         if difference.changed and on_changed is OnChanged.REFUSE:
             return difference
+        # First, since no job can go that an edge names.
+        drop_edges(db, _LEAVING)
         _forget_never_attempted(db)
         _take_up_unpaid(db)
         if on_changed is OnChanged.RERUN:
             _rerun_changed(db)
         _update_listing(db)
         _insert_new(db)
+        add_edges(db)
         db.execute("COMMIT")
         return difference
 
 
 def _difference(db: sqlite3.Connection) -> Difference:
+    meet(db)
+    find_gone(db)
     changed = db.execute(
-        f"SELECT job.id, job.state, job.state IN {_LIVE} {_CHANGED}"
-        f" AND {_ATTEMPTED} AND NOT {_UNPAID} ORDER BY job.seq"
+        f"SELECT job.id, job.state, job.state IN {LIVE}"
+        " FROM temp.meeting JOIN job ON job.seq = meeting.seq"
+        f" WHERE meeting.changed AND meeting.attempted AND NOT {UNPAID} ORDER BY job.seq"
     )
     jobs = tuple(ChangedJob(job_id, state, bool(live)) for job_id, state, live in changed)
-    (staged,) = db.execute("SELECT count(*) FROM incoming.incoming").fetchone()
-    (known,) = db.execute(
-        f"SELECT count(*) FROM job JOIN incoming.incoming USING (id) WHERE {_ATTEMPTED}"
+    staged, known = db.execute(
+        "SELECT count(*), count(CASE WHEN attempted THEN 1 END) FROM temp.meeting"
     ).fetchone()
     (orphaned,) = db.execute(
-        f"SELECT count(*) FROM job WHERE {_ATTEMPTED}"
-        " AND id NOT IN (SELECT id FROM incoming.incoming)"
+        f"SELECT count(*) FROM temp.gone JOIN job USING (seq) WHERE NOT {NEVER_ATTEMPTED}"
     ).fetchone()
     return Difference(staged - known, known, orphaned, jobs)
 
 
+# Jobs without memory that are not in the manifest, or are there under another name.
+_LEAVING = (
+    f"SELECT seq FROM temp.gone JOIN job USING (seq) WHERE {NEVER_ATTEMPTED}"
+    " UNION ALL SELECT seq FROM temp.meeting WHERE renamed AND NOT attempted"
+)
+
+
 def _forget_never_attempted(db: sqlite3.Connection) -> None:
-    db.execute(
-        f"DELETE FROM job WHERE NOT {_ATTEMPTED} AND NOT EXISTS ("
-        "SELECT 1 FROM incoming.incoming AS today WHERE today.id = job.id"
-        " AND today.model = job.model AND today.body = job.body"
-        " AND today.name = job.name AND today.tags = job.tags)"
-    )
+    db.execute(f"DELETE FROM job WHERE seq IN ({_LEAVING})")
+    db.execute("UPDATE temp.meeting SET seq = NULL WHERE renamed AND NOT attempted")
+
+
+# The known jobs beside those of today; for `UPDATE job … FROM`.
+_MET = (
+    "FROM temp.meeting AS met JOIN incoming.job AS today ON today.seq = met.today"
+    " WHERE job.seq = met.seq"
+)
 
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
     db.execute(
         "UPDATE job SET model = today.model, body = today.body,"
-        # What a person cancelled stays cancelled; a retry then sends the new input.
-        " state = CASE state WHEN 'cancelled' THEN state ELSE 'pending' END,"
-        " error_code = NULL, error = NULL FROM incoming.incoming AS today"
-        " WHERE today.id = job.id AND job.state IN ('pending', 'failed', 'blocked', 'cancelled')"
-        f" AND (job.body != today.body OR job.model != today.model) AND {_UNPAID}"
+        # What a person cancelled stays cancelled; a retry then sends the new input. What another
+        # job blocks is set going by that one.
+        " state = iif(job.state = 'failed', 'pending', job.state),"
+        " error_code = iif(job.state = 'blocked', job.error_code, NULL),"
+        f" error = iif(job.state = 'blocked', job.error, NULL) {_MET} AND met.changed"
+        f" AND job.state IN ('pending', 'failed', 'blocked', 'cancelled') AND {UNPAID}"
     )
+
+
+_MAY_RERUN = (
+    f"job.state NOT IN {LIVE}"
+    " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
+)
+
+
+# What was not paid has the new input by now.
+_STILL_CHANGED = "met.changed AND (job.body != today.body OR job.model != today.model)"
 
 
 def _rerun_changed(db: sqlite3.Connection) -> None:
     """Old attempts keep the input they were made with; the files they left stay where they are."""
-    due = f"SELECT job.seq {_CHANGED} AND {_ATTEMPTED} AND job.state NOT IN {_LIVE}"
-    due += " AND NOT EXISTS (SELECT 1 FROM attempt WHERE job = job.seq AND outcome IS NULL)"
+    due = (
+        f"SELECT job.seq FROM job JOIN temp.meeting AS met ON met.seq = job.seq"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        f" WHERE met.attempted AND {_STILL_CHANGED} AND {_MAY_RERUN}"
+    )
     db.execute(
-        "UPDATE attempt SET (model, body) ="
-        " (SELECT model, body FROM job WHERE seq = attempt.job)"
-        f" WHERE body IS NULL AND attempt.job IN ({due})"
+        "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
+        " body = coalesce(attempt.body, job.body)"
+        f" FROM job WHERE job.seq = attempt.job AND job.seq IN ({due})"
     )
     db.execute(
         "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
         " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
-        " FROM incoming.incoming AS today"
-        f" WHERE today.id = job.id AND job.seq IN ({due})"
+        f" {_MET} AND met.attempted AND {_STILL_CHANGED} AND {_MAY_RERUN}"
     )
 
 
 def _update_listing(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
     db.execute(
-        "UPDATE job SET listed = 0 WHERE listed AND id NOT IN (SELECT id FROM incoming.incoming)"
-    )
-    db.execute(
-        "UPDATE job SET listed = 1, tags = today.tags FROM incoming.incoming AS today"
-        " WHERE today.id = job.id AND (NOT listed OR job.tags != today.tags)"
+        "UPDATE job SET listed = 1, tags = today.tags, priority = today.priority,"
+        f" sweep = today.sweep, gate = today.gate {_MET} AND met.relisted"
     )
 
 
-def _insert_new(db: sqlite3.Connection) -> None:
+_NEW = "SELECT today FROM temp.meeting WHERE seq IS NULL"
+
+_NAME_TAKEN = (
+    f"SELECT seq FROM incoming.job WHERE seq IN ({_NEW})"
+    " AND (name_key IN (SELECT name_key FROM main.job)"
+    " OR name_key IN (SELECT name_key FROM main.file))"
+)
+
+
+def _insert_new(db: sqlite3.Connection) -> int:
     """New jobs in the manifest's order; a name that an older job or file has is made distinct."""
-    taken = db.execute(
-        "SELECT id, name FROM incoming.incoming AS today WHERE id NOT IN (SELECT id FROM job)"
-        " AND (name_key IN (SELECT name_key FROM job) OR name_key IN (SELECT name_key FROM file))"
-    ).fetchall()
-    for job_id, name in taken:
-        other = distinct_name(name, job_id)
-        db.execute(
-            "UPDATE incoming.incoming SET name = ?, name_key = ? WHERE id = ?",
-            (other, name_key(other), job_id),
-        )
-    db.execute(
-        "INSERT INTO job (id, model, body, name, name_key, tags)"
-        " SELECT id, model, body, name, name_key, tags FROM incoming.incoming"
-        " WHERE id NOT IN (SELECT id FROM job) ORDER BY rowid"
-    )
+    while rename(db, "incoming.job", _NAME_TAKEN):
+        # The new name may be that of another staged job.
+        make_names_distinct(db, "incoming")
+    return db.execute(
+        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate)"
+        " SELECT id, model, body, name, name_key, tags, priority, sweep, gate"
+        f" FROM incoming.job WHERE seq IN ({_NEW}) ORDER BY seq"
+    ).rowcount

@@ -20,23 +20,44 @@ if TYPE_CHECKING:
 
 
 def begin_attempt(
-    db: sqlite3.Connection, seq: int, body_sha256: str, price: float | None, at: float
+    db: sqlite3.Connection,
+    seq: int,
+    body_sha256: str,
+    price: float | None,
+    at: float,
+    body: str | None = None,
 ) -> int | None:
     """Record the intent to submit; the POST may go out once this is durable.
 
-    Returns the attempt's number, None where the job is not pending any more.
+    `body` is what is sent, where that is not the job's own. Returns the attempt's number, None
+    where the job is not due any more.
     """
-    if not move(db, seq, JobState.SUBMITTING):
-        return None
-    (number,) = db.execute(
-        "UPDATE job SET attempts = attempts + 1 WHERE seq = ? RETURNING attempts", (seq,)
+    row = db.execute(
+        "UPDATE job SET state = 'submitting', error_code = NULL, error = NULL,"
+        " attempts = attempts + 1"
+        " WHERE seq = ? AND state = 'pending' AND listed = 1 AND waiting = 0 RETURNING attempts",
+        (seq,),
     ).fetchone()
+    if row is None:
+        return None
     db.execute(
-        "INSERT INTO attempt (job, number, body_sha256, price, submitted_at)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (seq, number, body_sha256, price, at),
+        "INSERT INTO attempt (job, number, body_sha256, body, price, submitted_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, row[0], body_sha256, body, price, at),
     )
-    return int(number)
+    return int(row[0])
+
+
+def reject(db: sqlite3.Connection, seq: int, code: str, reason: str) -> bool:
+    """A pending job failed before anything was sent: its input cannot be right."""
+    return (
+        db.execute(
+            "UPDATE job SET state = 'failed', error_code = ?, error = ?"
+            " WHERE seq = ? AND state = 'pending'",
+            (code, reason, seq),
+        ).rowcount
+        == 1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +256,11 @@ def timed_out(db: sqlite3.Connection, seq: int, reason: str) -> bool:
 
 def renew_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
     db.execute("UPDATE file SET url = ? WHERE id = ? AND verified_at IS NULL", (url, file_id))
+
+
+def refresh_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
+    """The vendor gave a file that is home already a new URL, for a job that needs it."""
+    db.execute("UPDATE file SET url = ? WHERE id = ? AND verified_at IS NOT NULL", (url, file_id))
 
 
 def trouble(db: sqlite3.Connection, seq: int, code: str, reason: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.naming import file_names, name_key
+from batchgen.state.distinct import distinct_name
 
 if TYPE_CHECKING:
     import sqlite3
 
 Claim = tuple[str, str]
 """A name and its key: two names with one key would be one file on some disk."""
-
-
-def distinct_name(name: str, owner: str) -> str:
-    """The name to use where `name` belongs to someone else: the same each time for an owner."""
-    return f"{name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 def claim_file_names(db: sqlite3.Connection, seq: int, attempt: int, count: int) -> list[Claim]:

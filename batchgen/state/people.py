@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.steps import move
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from batchgen.state.selection import Selection
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
@@ -101,12 +102,12 @@ def _nothing_to_decide(db: sqlite3.Connection, seq: int) -> str:
 
 
 def cancel(db: sqlite3.Connection, seq: int) -> bool:
-    """Cancel a pending job here, without asking the vendor; False where only the vendor can.
+    """Cancel a job that is not sent, without asking the vendor; False where only the vendor can.
 
     The wish is remembered with the job: it outlives a runner that dies before it has asked, and
     no retry comes after it.
     """
-    if _state(db, seq) is JobState.PENDING:
+    if _state(db, seq) in {JobState.PENDING, JobState.BLOCKED}:
         reason = "cancelled by hand before it was submitted"
         return move(db, seq, JobState.CANCELLED, "cancelled", reason)
     db.execute(
@@ -130,15 +131,43 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
         return None
     db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
-    to = JobState.QUEUED if open_request else JobState.PENDING
-    move(db, seq, to)
-    return to
+    move(db, seq, JobState.QUEUED if open_request else JobState.PENDING)
+    # Not what was asked for where a job that it needs has failed: then it is blocked.
+    return _state(db, seq)
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection) -> int:
     """Set every selected job going again that ended without being done. How many."""
-    ended = (JobState.FAILED, JobState.CANCELLED, JobState.LOST)
-    return sum(retry(db, seq) is not None for seq, _, _ in select_jobs(db, selection, ended))
+    condition, values = selection.where()
+    # Numbered first: while one goes again, others change that the condition asks about.
+    db.execute(
+        "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"
+        " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked FROM job"
+        f" WHERE state IN ('failed', 'cancelled', 'lost') AND {condition}",
+        values,
+    )
+    count = db.execute(
+        "UPDATE job SET state = iif(again.asked, 'queued', 'pending'), failures = 0,"
+        " cancel_asked = 0, error_code = NULL, error = NULL"
+        " FROM temp.again AS again WHERE job.seq = again.seq"
+    ).rowcount
+    db.execute("DROP TABLE temp.again")
+    return count
+
+
+def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa: ARG001 - as its kin
+    """Open the gate of a done job: what needs it may go on. Returns why not, if not."""
+    job_id, state, gate, approved = db.execute(
+        "SELECT id, state, gate, approved FROM job WHERE seq = ?", (seq,)
+    ).fetchone()
+    if not gate:
+        return f"job {job_id} has no gate: nothing waits for a word about it"
+    if state != JobState.DONE:
+        return f"job {job_id} is {state}, not done: there is nothing to approve yet"
+    if approved:
+        return f"job {job_id} is approved already"
+    db.execute("UPDATE job SET approved = 1 WHERE seq = ?", (seq,))
+    return None
 
 
 def settle_dead_run(db: sqlite3.Connection) -> int:
@@ -154,6 +183,7 @@ def reopen(db: sqlite3.Connection) -> int:
     """At start: a request that was too slow, or not found, may have delivered since. How many."""
     return db.execute(
         "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
-        " WHERE state IN ('failed', 'lost') AND EXISTS ("
-        "SELECT 1 FROM attempt WHERE job = seq AND outcome IS NULL AND request_id IS NOT NULL)"
+        # From the few attempts that are open, not from all the jobs that failed.
+        " WHERE seq IN (SELECT job FROM attempt WHERE outcome IS NULL AND request_id IS NOT NULL)"
+        " AND state IN ('failed', 'lost')"
     ).rowcount

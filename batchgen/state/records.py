@@ -17,6 +17,23 @@ class PendingJob:
     model: str
     body: str
     failures: int
+    priority: int = 0
+    sweep: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NeededFile:
+    """A result of a job that another one needs. `position`: in the vendor's order, from 1."""
+
+    job_id: str
+    file_id: int
+    request_id: str
+    position: int
+    url: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,28 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """A file came home. `done`: its job is; `released`: so jobs that needed it are due now."""
+
+    saved: SavedFile
+    done: bool
+    released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What a look at an input image showed, at epoch seconds; `trouble`: why it is of no use."""
+
+    url: str
+    looked_at: float
+    media_type: str | None
+    width: int | None
+    height: int | None
+    bytes: int | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class KnownFile:
     """A file as it was when it was verified; `path` is relative to the run's folder.
 
@@ -134,6 +173,42 @@ class FailureCause:
     jobs: int
     reason: str
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a job is written."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Two jobs of one id. Without an id of their own, they are two of one content."""
+
+    id: str
+    first: Origin
+    again: Origin
+    has_own_id: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MissingNeed:
+    """A job that needs what is not there; `nearest` is a known id that looks like it."""
+
+    job_id: str
+    needs: str
+    origin: Origin
+    nearest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NeedCycle:
+    """Each job needs the next one, and the last the first; `origin` is the first one's."""
+
+    job_ids: tuple[str, ...]
+    origin: Origin
 
 
 Counts = Mapping[str, Mapping[JobState, int]]

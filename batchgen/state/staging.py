@@ -10,79 +10,137 @@ import json
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.naming import name_key, safe_name
-from batchgen.state.database import translated
-from batchgen.state.names import distinct_name
-from batchgen.state.queries import Selection
+from batchgen.state import staged_cycles, staged_ids
+from batchgen.state.database import add_functions, translated
+from batchgen.state.distinct import make_names_distinct
+from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchgen.jobs import Job
+    from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
+    from batchgen.state.staged_ids import NeededModel
 
+BUFFERED = 500
+"""Jobs in one call of SQLite: more saves nothing and holds more prompts in memory."""
+
+# No index while rows come in: writing into the middle of one is what makes a million slow.
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE claim (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
-CREATE TABLE incoming (
+PRAGMA cache_size = -8192;
+CREATE TABLE job (
+    seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL, model TEXT NOT NULL, body TEXT NOT NULL, tags TEXT NOT NULL,
-    name TEXT NOT NULL, name_key TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL, name_key TEXT NOT NULL,
+    priority INTEGER NOT NULL, sweep TEXT NOT NULL, gate INTEGER NOT NULL,
+    file TEXT NOT NULL, line INTEGER NOT NULL
 );
+CREATE TABLE need (
+    job INTEGER NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (job, needs)
+) WITHOUT ROWID;
 BEGIN;
 """
 
+_Row = tuple[int, str, str, str, str, str, str, int, str, bool, str, int]
+
 
 class Staging:
-    """A scratch database. `claim` names an earlier job with the same id; `add` stages a job."""
+    """A scratch database: `add` every job, then `finish`, then ask what is wrong with them."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.path = path
         self._db = db
-
-    def claim(self, job_id: str, line: int) -> int | None:
-        """Take an id for the job at `line`; the line of the job that has it already, if one has."""
-        with translated(self.path):
-            taken = self._db.execute(
-                "INSERT INTO claim VALUES (?, ?) ON CONFLICT DO NOTHING", (job_id, line)
-            ).rowcount
-            if taken:
-                return None
-            (earlier,) = self._db.execute(
-                "SELECT line FROM claim WHERE id = ?", (job_id,)
-            ).fetchone()
-        return int(earlier)
+        self._jobs: list[_Row] = []
+        self._needs: list[tuple[int, str]] = []
+        self._count = 0
 
     def add(self, job: Job) -> None:
+        self._count = seq = self._count + 1
         name = safe_name(job.name)
-        with translated(self.path):
-            while not self._insert(job, name):
-                name = distinct_name(name, job.id)
-
-    def _insert(self, job: Job, name: str) -> bool:
-        inserted = self._db.execute(
-            "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (job.id, job.model, job.body, json.dumps(job.tags), name, name_key(name)),
+        self._jobs.append(
+            (
+                seq,
+                job.id,
+                job.model,
+                job.body,
+                _tags(job.tags),
+                name,
+                name_key(name),
+                job.priority,
+                job.sweep,
+                job.gate,
+                job.file,
+                job.line,
+            )
         )
-        return inserted.rowcount == 1
+        if job.needs:
+            self._needs += [(seq, needed) for needed in job.needs]
+        if len(self._jobs) >= BUFFERED:
+            self._flush()
+
+    def _flush(self) -> None:
+        with translated(self.path):
+            self._db.executemany(
+                "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._jobs
+            )
+            self._db.executemany("INSERT OR IGNORE INTO need VALUES (?, ?)", self._needs)
+        self._jobs.clear()
+        self._needs.clear()
+
+    def finish(self) -> None:
+        """Close the transaction, so that the state's connection can read what was staged."""
+        self._flush()
+        with translated(self.path):
+            # Not unique: `duplicates` tells about those, all of them at once.
+            self._db.execute("CREATE INDEX job_by_id ON job (id)")
+            make_names_distinct(self._db)
+            self._db.execute("COMMIT")
+
+    def __len__(self) -> int:
+        return self._count
 
     def counts(self, selection: Selection | None = None) -> dict[str, int]:
-        """Staged jobs by model; the selected ones, or all."""
+        """Staged jobs by model; the selected ones, or all. All of them count as pending."""
         condition, values = (selection or Selection()).where()
         return dict(
             self._db.execute(
-                f"SELECT model, count(*) FROM incoming AS job WHERE {condition} GROUP BY model",
+                "SELECT model, count(*) FROM (SELECT *, 'pending' AS state FROM job) AS job"
+                f" WHERE {condition} GROUP BY model",
                 values,
             )
         )
 
-    def finish(self) -> None:
-        """Close the transaction, so that the state's connection can read what was staged."""
+    def duplicates(self, limit: int) -> list[Duplicate]:
+        """Jobs whose id an earlier job has."""
         with translated(self.path):
-            self._db.execute("CREATE UNIQUE INDEX incoming_by_id ON incoming (id)")
-            self._db.execute("COMMIT")
+            return staged_ids.duplicates(self._db, limit)
+
+    def missing_needs(self, limit: int) -> list[MissingNeed]:
+        """Needs that name no staged job."""
+        with translated(self.path):
+            return staged_ids.missing_needs(self._db, limit)
+
+    def needed_models(self) -> Iterator[NeededModel]:
+        """Every need, with the model of the job that is needed."""
+        with translated(self.path):
+            yield from staged_ids.needed_models(self._db)
+
+    def need_cycles(self, limit: int) -> list[NeedCycle]:
+        """Jobs that need each other in a circle, so that none of them could begin."""
+        with translated(self.path):
+            return staged_cycles.need_cycles(self._db, limit)
+
+
+@lru_cache(64)
+def _tags(tags: tuple[str, ...]) -> str:
+    return json.dumps(tags)
 
 
 @contextmanager
@@ -91,5 +149,6 @@ def open_staging() -> Iterator[Staging]:
     with tempfile.TemporaryDirectory(prefix="batchgen-") as folder:
         path = Path(folder) / "staging.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            add_functions(db)
             db.executescript(_SCHEMA)
             yield Staging(path, db)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from batchgen.state import files, moves, people, queries
+from batchgen.state import due, files, moves, people, queries
 from batchgen.state.writer import Writer
 
 if TYPE_CHECKING:
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.downloads.outcomes import VerifiedFile
-    from batchgen.state.queries import Selection
-    from batchgen.state.records import Counts, FetchJob, LiveRequest, Money, PendingJob, SavedFile
+    from batchgen.state.due import DueKey
+    from batchgen.state.records import (
+        Counts,
+        FetchJob,
+        LiveRequest,
+        Money,
+        NeededFile,
+        PendingJob,
+        Verified,
+    )
+    from batchgen.state.selection import Selection
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -39,14 +48,37 @@ class Store:
         """Any change or question of this room, in its place in the queue."""
         return await self._writer.run(lambda db: change(db, *args, **kwargs))
 
-    async def pending_page(
-        self, model: str, selection: Selection, after: int, limit: int
+    async def due_page(
+        self,
+        model: str,
+        selection: Selection,
+        after: DueKey | None,
+        limit: int,
+        closed: frozenset[str] = frozenset(),
     ) -> list[PendingJob]:
-        return await self.run(queries.pending_page, model, selection, after, limit)
+        return await self.run(due.due_page, model, selection, after, limit, closed)
 
-    async def begin_attempt(self, job: PendingJob, price: float | None) -> int | None:
-        digest = hashlib.sha256(job.body.encode()).hexdigest()
-        return await self.run(moves.begin_attempt, job.seq, digest, price, self.now())
+    async def first_due(
+        self, model: str, sweep: str, selection: Selection, count: int
+    ) -> list[PendingJob]:
+        return await self.run(due.first_due, model, sweep, selection, count)
+
+    async def unproven_sweeps(self) -> frozenset[tuple[str, str]]:
+        return await self.run(due.unproven_sweeps)
+
+    async def needed_files(self, seq: int) -> tuple[NeededFile, ...]:
+        return await self.run(due.needed_files, seq)
+
+    async def begin_attempt(
+        self, job: PendingJob, price: float | None, body: str | None = None
+    ) -> int | None:
+        sent = job.body if body is None else body
+        digest = hashlib.sha256(sent.encode()).hexdigest()
+        own = None if sent == job.body else sent
+        return await self.run(moves.begin_attempt, job.seq, digest, price, self.now(), own)
+
+    async def reject(self, seq: int, code: str, reason: str) -> bool:
+        return await self.run(moves.reject, seq, code, reason)
 
     async def accepted(
         self, seq: int, number: int, request_id: str, answer: str
@@ -90,14 +122,17 @@ class Store:
     async def renew_url(self, file_id: int, url: str) -> None:
         await self.run(moves.renew_url, file_id, url)
 
-    async def verified(self, file_id: int, file: VerifiedFile) -> tuple[SavedFile, bool]:
+    async def refresh_url(self, file_id: int, url: str) -> None:
+        await self.run(moves.refresh_url, file_id, url)
+
+    async def verified(self, file_id: int, file: VerifiedFile) -> Verified:
         return await self.run(files.verified, file_id, file, self.now())
 
     async def trouble(self, seq: int, code: str, reason: str) -> None:
         await self.run(moves.trouble, seq, code, reason)
 
     async def pending_job(self, seq: int) -> PendingJob | None:
-        return await self.run(queries.pending_job, seq)
+        return await self.run(due.pending_job, seq)
 
     async def live_request(self, seq: int) -> LiveRequest | None:
         return await self.run(queries.live_request, seq)

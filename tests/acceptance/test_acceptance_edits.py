@@ -88,18 +88,13 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
 ) -> None:
     user.manifest(3, name="boats")
     done = user.expect(0, "run", "m.yaml", "--dry-run")
-    assert "boats: 3 jobs" in done.out
-    assert "3 pending" in done.out
+    assert "boats · 3 jobs · out" in done.out
+    assert "  to do           3\n" in done.out
     assert "nothing was sent, nothing was written" in done.out
     document = user.expect(0, "run", "m.yaml", "--dry-run", "--json").document
-    assert document == {
-        "name": "boats",
-        "folder": "out",
-        "jobs": 3,
-        "counts": {T2I: {"pending": 3}},
-        "orphaned": 0,
-        "changed": [],
-    }
+    assert (document["name"], document["folder"]) == ("boats", "out")
+    assert (document["total"]["jobs"], document["total"]["to_do"]) == (3, 3)
+    assert (document["changed"], document["orphaned"]) == ([], [])
     assert not (user.folder / "out").exists()
     assert emulator.charges() == []
 
@@ -107,9 +102,11 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
 def test_a_dry_run_lists_what_changed(user: Shell) -> None:
     change_a_paid_job(user)
     document = user.expect(0, "run", "m.yaml", "--dry-run", "--json").document
-    assert document["changed"] == [{"id": "boat-001", "state": "done"}]
-    assert document["counts"] == {T2I: {"done": 2}}
-    assert "changed: boat-001 (done)" in user.expect(0, "run", "m.yaml", "--dry-run").out
+    change = {"key": "prompt", "before": "boat number 1", "now": "another one"}
+    assert document["changed"] == [{"id": "boat-001", "state": "done", "input": [change]}]
+    assert (document["models"][T2I]["done"], document["models"][T2I]["to_do"]) == (2, 0)
+    out = user.expect(0, "run", "m.yaml", "--dry-run").out
+    assert '  boat-001 (done)\n    prompt: "boat number 1" → "another one"\n' in out
 
 
 @pytest.mark.parametrize(

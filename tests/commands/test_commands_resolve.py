@@ -11,6 +11,7 @@ from batchgen.commands.resolve import resolve, resolve_asked
 from batchgen.errors import UsageError
 from batchgen.runs.decisions import Verb
 from batchgen.state import moves
+from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, make_place
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def test_all_unknown_jobs_are_resubmitted_and_their_price_is_said(
     place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     word = {**WORD, "every": True, "resubmit": True}
-    assert resolve_asked(manifest, [], **word) == 0
+    assert resolve_asked(manifest, [], Selection(), **word) == 0
     assert (place.state("a"), place.state("b")) == ("fetching", "pending")
     assert "1 job: resubmit · 0.03 USD\n" in capsys.readouterr().out
 
@@ -86,7 +87,7 @@ def test_several_names_decide_about_each_job_once(
 def test_all_with_nothing_unknown_says_so(place: Place, manifest: Path) -> None:
     resolve(manifest, ["b"], Verb.WRITE_OFF, None)
     with pytest.raises(UsageError, match="no job is unknown"):
-        resolve_asked(manifest, [], **{**WORD, "every": True, "write_off": True})
+        resolve_asked(manifest, [], Selection(), **{**WORD, "every": True, "write_off": True})
 
 
 @pytest.mark.parametrize(
@@ -103,5 +104,20 @@ def test_half_a_word_is_refused(
     place: Place, manifest: Path, jobs: list[str], word: dict[str, Any], objection: str
 ) -> None:
     with pytest.raises(UsageError, match=objection):
-        resolve_asked(manifest, jobs, **{**WORD, **word})
+        resolve_asked(manifest, jobs, Selection(), **{**WORD, **word})
     assert place.state("b") == "unknown"
+
+
+def test_a_selection_alone_names_the_jobs(place: Place, manifest: Path) -> None:
+    word = {**WORD, "write_off": True}
+    with pytest.raises(UsageError, match="none of the unknown jobs is selected"):
+        resolve_asked(manifest, [], Selection(models=("edit",)), **word)
+    assert place.state("b") == "unknown"
+    assert resolve_asked(manifest, [], Selection(models=("t2i",)), **word) == 0
+    assert (place.state("a"), place.state("b")) == ("fetching", "failed")
+
+
+def test_a_selection_leaves_named_jobs_out(place: Place, manifest: Path) -> None:
+    word = {**WORD, "write_off": True}
+    assert resolve_asked(manifest, ["a", "b"], Selection(("!a",)), **word) == 0
+    assert (place.state("a"), place.state("b")) == ("fetching", "failed")

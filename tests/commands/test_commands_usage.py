@@ -6,16 +6,18 @@ import pytest
 
 from batchgen.cli import main
 
-SELECTION = ("--job", "--model", "--tag")
+SELECTION = ("--job", "--model", "--tag", "--state")
 RUN = ("--emulator", *SELECTION, "--concurrency", "--rate", "--limit", "--changed", "--latency")
 OPTIONS = {
     "init": (),
     "validate": ("--json",),
     "run": (*RUN, "--retry-failed", "--dry-run", "--quiet", "--json"),
     "retry": (*RUN, "--quiet", "--json"),
-    "status": ("--json", "--watch"),
+    "plan": ("--emulator", *SELECTION, "--offline", "--json"),
+    "status": (*SELECTION, "--json", "--watch"),
     "cancel": ("--emulator", *SELECTION),
-    "resolve": ("--adopt", "--resubmit", "--write-off"),
+    "resolve": ("--adopt", "--resubmit", "--write-off", *SELECTION),
+    "approve": ("--all",),
     "models": ("--json",),
     "emulator": ("--port", "--latency", "--state", "--token"),
 }
@@ -52,6 +54,9 @@ def test_the_help_of_all_names_every_command(capsys: pytest.CaptureFixture[str])
         (("resolve", "m.yaml", "a"), "--adopt REQUEST_ID, --resubmit and --write-off"),
         (("resolve", "m.yaml", "a", "--resubmit", "--write-off"), "give one of"),
         (("status", "m.yaml", "--watch", "--json"), "give one of them"),
+        (("plan", "m.yaml", "--state", "faild"), "there is no state 'faild'"),
+        (("status", "m.yaml", "--state", "!dnoe"), "did you mean 'done'?"),
+        (("approve", "m.yaml", "a", "--all"), "name the jobs, or give --all"),
         (("models", "t2x"), "batchgen: there is no model 't2x'"),
         (("emulator", "--latency", "nan"), "latency"),
     ],

@@ -170,7 +170,8 @@ async def test_unknown_keys_and_a_float_without_fraction_pass() -> None:
         "https://user:word@example.com/a.png",
         "https:///a.png",
         "https://example.com:port/a.png",
-        "http://127.0.0.1:1/a.png",
+        "http://user:word@127.0.0.1:1/a.png",
+        "http://127.0.0.1:port/a.png",
         "a.png",
     ],
 )
@@ -179,6 +180,12 @@ async def test_an_image_that_the_vendor_could_not_fetch_is_refused(url: str) -> 
         reply = await client.submit(EDIT, prompt="x", image_urls=[url])
         assert reply.status == 422
         assert "public HTTPS" in reply.document["error_message"]
+
+
+async def test_a_picture_on_this_machine_may_be_rehearsed_with() -> None:
+    async with emulating() as client:
+        url = "http://127.0.0.1:1/a.png"
+        assert (await client.submit(EDIT, prompt="x", image_urls=[url])).status == 200
 
 
 async def test_a_result_url_of_the_emulator_may_be_the_next_input() -> None:

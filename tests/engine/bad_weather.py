@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.look import Gone, LookOutcome, NoAnswer
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
+from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.engine.policy import EnginePolicy, LanePolicy
 from batchgen.jobs import JobState
+from batchgen.references import reference_url
+from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Halted,
-    NoAnswer,
     NotSent,
     PauseCause,
     Refused,
@@ -23,11 +26,15 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
     UnrecognizedState,
 )
+from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Delivery, Habits, Reply, Request, Vendor
-from tests.engine.simulation import EDIT, I2V, MODELS, T2I, World
+from tests.engine.simulation import EDIT, I2V, MODELS, T2I, World, job
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from batchgen.jobs import Job
 
 
 @dataclass(slots=True)
@@ -79,7 +86,7 @@ class Weather:
     def look(self, _request: Request) -> ResultOutcome | None:
         kind = self.dice.random()
         if kind < 0.02:
-            return NoAnswer("502")
+            return outcomes.NoAnswer("502")
         if kind < 0.03:
             return Throttled(2.0, "slow")
         return UnrecognizedState("dreaming") if kind < 0.04 else None
@@ -93,13 +100,57 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
+    def look_at(self, url: str) -> LookOutcome:
+        kind = self.dice.random()
+        if kind < 0.1:
+            self.vendor.renewed[url.split("/")[4]] += 1
+            return Gone("HTTP 403")
+        return NoAnswer("timeout") if kind < 0.2 else PICTURE
+
+    def check(self, _body: str) -> InputVerdict:
+        kind = self.dice.random()
+        if kind < 0.05:
+            return InputsUnclear("timeout")
+        return InputsBroken("too small") if kind < 0.07 else InputsSound()
+
 
 JOBS = 300
+CHAINS = 40
 LIVES = 60
 """More than any seed needs: each life ends at the latest with its next pause."""
 
 
 def stormy(folder: Path, seed: int) -> World:
+    world = _weathered(folder, seed)
+    world.add_jobs((MODELS[number % 3], f"job-{number:03}") for number in range(JOBS))
+    return world
+
+
+def stormy_chains(folder: Path, seed: int) -> World:
+    """Stills, edits of them, clips of those; some stills have a gate; sometimes a canary."""
+    world = _weathered(folder, seed)
+    dice = Random(f"chains {seed}")
+    weather = Weather(dice, world.vendor)
+    world.inputs = SimulatedInputs(weather.check, weather.look_at)
+    world.policy = replace(world.policy, canary=dice.choice((0, 0, 1, 2)))
+    world.add(_chains(dice))
+    return world
+
+
+def _chains(dice: Random) -> Iterator[Job]:
+    for number in range(CHAINS):
+        still, edit = f"still-{number:02}", f"edit-{number:02}"
+        other = f"still-{(number + 1) % CHAINS:02}"
+        needs = (still, other) if dice.random() < 0.2 else (still,)
+        images = [reference_url(one, "image", dice.choice((0, 0, 0, 1))) for one in needs]
+        of = {"priority": dice.choice((0, 0, 3))}
+        first = reference_url(edit, "image", 0)
+        yield job(I2V, f"clip-{number:02}", first, needs=(edit,), sweep="clip", **of)
+        yield job(EDIT, edit, *images, needs=needs, sweep="edit", **of)
+        yield job(T2I, still, sweep="still", gate=number % 3 == 0, **of)
+
+
+def _weathered(folder: Path, seed: int) -> World:
     dice = Random(seed)
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
@@ -117,14 +168,17 @@ def stormy(folder: Path, seed: int) -> World:
     return world
 
 
-def until_settled(world: World) -> None:
-    for _ in range(LIVES):
+def until_settled(world: World, lives: int = LIVES) -> None:
+    for _ in range(lives):
         if world.live().pause is None and not unsettled(world):
             return
-    raise AssertionError(f"not settled after {LIVES} lives")
+    raise AssertionError(f"not settled after {lives} lives")
 
 
 def unsettled(world: World) -> bool:
     return bool(
-        world.query("SELECT 1 FROM job WHERE state IN ('queued', 'running', 'fetching', 'pending')")
+        world.query(
+            "SELECT 1 FROM job WHERE state IN ('queued', 'running', 'fetching')"
+            " OR (state = 'pending' AND waiting = 0)"
+        )
     )

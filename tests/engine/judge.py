@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter, defaultdict
+from math import inf
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import Draining, Paused
 from batchgen.engine.scheduler import RunEnd
+from batchgen.references import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,13 +18,15 @@ if TYPE_CHECKING:
     from tests.engine.simulated_vendor import Request
     from tests.engine.simulation import Process, World
 
-SETTLED = {"done", "failed", "cancelled", "lost", "unknown"}
+SETTLED = {"done", "failed", "cancelled", "lost", "unknown", "blocked"}
 ROUNDING = 1e-6
 
 
 def judge(world: World) -> None:
     """Promises 1 and 2, the limits, and that everything came to an end."""
-    assert set(world.states().values()) <= SETTLED, Counter(world.states().values())
+    everything_is_settled(world)
+    nothing_goes_before_what_it_needs(world)
+    canaries_go_first(world)
     no_job_is_charged_too_often(world)
     every_charge_is_in_the_state(world)
     the_limits_are_kept(world)
@@ -29,6 +34,63 @@ def judge(world: World) -> None:
         nothing_is_sent_after_a_stop(process)
         if process.end == RunEnd(pause=None, drained=False):
             nothing_is_left_in_memory(process)
+
+
+def everything_is_settled(world: World) -> None:
+    """But for jobs that wait: for a person's word, or for one whose outcome nobody knows."""
+    left = world.query("SELECT id, state, waiting FROM job ORDER BY seq")
+    assert not [one for one, state, waiting in left if state not in SETTLED and not waiting]
+    blocked = world.query(
+        "SELECT id FROM job WHERE (state = 'blocked') != EXISTS (SELECT 1 FROM need"
+        " JOIN job AS other ON other.seq = need.needs WHERE need.job = job.seq"
+        " AND other.state IN ('failed', 'cancelled', 'lost', 'blocked')) AND attempts = 0"
+    )
+    assert blocked == []
+
+
+def nothing_goes_before_what_it_needs(world: World) -> None:
+    """A submit follows the end of what it needs, and the word of a person behind a gate."""
+    needs: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for job, needed, gate in world.query(
+        "SELECT job.id, other.id, other.gate FROM need JOIN job ON job.seq = need.job"
+        " JOIN job AS other ON other.seq = need.needs"
+    ):
+        needs[job].append((needed, bool(gate)))
+    # By the ids that the state has: in bad weather the vendor may give a job another one's.
+    results: dict[str, set[str]] = defaultdict(set)
+    for job, request_id in world.query(
+        "SELECT id, request_id FROM attempt JOIN job ON seq = job WHERE outcome = 'succeeded'"
+    ):
+        results[job].add(request_id)
+    ended = {one.id: one.ends for one in world.vendor.ledger.values()}
+    for at, job, body in world.vendor.bodies:
+        assert HOST not in body, body
+        for needed, gate in needs[job]:
+            assert any(ended[one] < at for one in results[needed]), (job, needed)
+            assert not gate or world.approvals[needed] <= at, (job, needed)
+        for url in json.loads(body).get("images", ()):
+            assert any(url.split("/")[4] in results[needed] for needed, _ in needs[job])
+
+
+def canaries_go_first(world: World) -> None:
+    """While a sweep has no result, no life of the program sends more of its jobs than allowed."""
+    most = world.policy.canary
+    if not most:
+        return
+    sweeps: dict[str, tuple[str, str]] = {
+        job: (model, sweep) for job, model, sweep in world.query("SELECT id, model, sweep FROM job")
+    }
+    results: dict[tuple[str, str], float] = defaultdict(lambda: inf)
+    for request in world.vendor.ledger.values():
+        if request.course.end.value == "done":
+            sweep = sweeps[request.job]
+            results[sweep] = min(results[sweep], request.ends)
+    for process in world.lives:
+        first: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for at, job in process.line.sent:
+            if at < results[sweeps[job]]:
+                first[sweeps[job]].add(job)
+        assert all(len(jobs) <= most for jobs in first.values()), first
 
 
 def no_job_is_charged_too_often(world: World) -> None:
@@ -114,7 +176,11 @@ def leftovers(process: Process) -> Iterable[tuple[str, int]]:
     yield "budget", len(scheduler._budget._reserved)
     yield "downloads", len(scheduler._fetcher._tries)
     yield "given up", len(scheduler._fetcher._given_up)
-    yield "wire", len(scheduler._submitter._wire._tasks)
+    yield "wire", len(scheduler._carrier._submitter._wire._tasks)
+    yield "resting", len(scheduler._carrier.resting._timers)
+    for track in scheduler._tracks.all():
+        yield "in hand", len(track.lane.in_hand)
+        yield "queue", len(track.jobs._page) + len(track.jobs._order)
     yield "scopes", len(scheduler._control.drain._scopes)
     yield "events", len(scheduler._control._untold)
     yield "places", scheduler._active + scheduler._overall.in_flight

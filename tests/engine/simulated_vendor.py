@@ -46,7 +46,7 @@ class Reply:
 class Course:
     """How a request goes: seconds in the queue, seconds at work, its end and number of files.
 
-    `hidden`: seconds for which the vendor says 404.
+    `hidden`: seconds for which the vendor says 404. The first `videos` of the files are videos.
     """
 
     queued: float = 1.0
@@ -54,6 +54,7 @@ class Course:
     end: JobState = JobState.DONE
     files: int = 1
     hidden: float = 0.0
+    videos: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,15 @@ class Request:
 
 @dataclass(slots=True)
 class Vendor:
-    """Outlives the processes that talk to it. `ledger` has every charge by its request id."""
+    """Outlives the processes that talk to it. `ledger` has every charge by its request id.
+
+    `posts` are `(time, model, job)`, `bodies` are `(time, job, body)` of every submit.
+    """
 
     habits: Habits = field(default_factory=Habits)
     ledger: dict[str, Request] = field(default_factory=dict)
     posts: list[tuple[float, str, str]] = field(default_factory=list)
+    bodies: list[tuple[float, str, str]] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     renewed: Counter[str] = field(default_factory=Counter)
 
@@ -143,7 +148,8 @@ class Vendor:
     def urls(self, request: Request) -> tuple[str, ...]:
         turn = self.renewed[request.id]
         return tuple(
-            f"https://cdn.test/{request.job}/{request.id}/{number}?turn={turn}"
+            f"https://cdn.test/{request.job}/{request.id}/{number}"
+            f"{'.mp4' if number < request.course.videos else ''}?turn={turn}"
             for number in range(request.course.files)
         )
 
@@ -158,6 +164,7 @@ class Line:
         self.vendor = vendor
         self.on_wire: Counter[str] = Counter()
         self.posted: list[tuple[float, str]] = []
+        self.sent: list[tuple[float, str]] = []
         self.fetched: list[tuple[float, str]] = []
         self._cut = False
 
@@ -167,7 +174,9 @@ class Line:
     async def submit(self, model: str, body: str) -> SubmitOutcome:
         job = json.loads(body)["job"]
         self.vendor.posts.append((_now(), model, job))
+        self.vendor.bodies.append((_now(), job, body))
         self.posted.append((_now(), model))
+        self.sent.append((_now(), job))
         self.on_wire[model] += 1
         self._note_peak()
         try:
@@ -211,7 +220,8 @@ class Line:
         delivery = self.vendor.habits.delivery(url)
         await self._pass(delivery.takes)
         self.fetched.append((_now(), url))
-        file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
+        kind, seconds = ("video/mp4", 5.0) if ".mp4" in url else ("image/png", None)
+        file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, kind, 8, 8, seconds, 1)
         return delivery.outcome or Fetched(file)
 
     async def _pass(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from batchgen.engine.doors import Doors, Receipt, Room
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
 from batchgen.engine.scheduler import RunEnd, Scheduler
-from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import people, queries
 from batchgen.state.database import open_for_writing
 from batchgen.state.merge import OnChanged, merge
@@ -28,6 +28,8 @@ from tests.engine.virtual_loop import InlineExecutor, VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
+
+    from tests.engine.simulated_inputs import SimulatedInputs
 
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""
@@ -96,7 +98,9 @@ class Process:
 class World:
     """A folder, a vendor, a disk and a clock that outlive each process.
 
-    `wall_jump`: by how much the wall clock is ahead of the loop's, at a loop's time.
+    `inputs` are the servers of input images; None: not looked at. `approvals` are the jobs that a
+    person approved, with the time. `wall_jump`: by how much the wall clock is ahead of the loop's,
+    at a loop's time.
     """
 
     folder: Path
@@ -107,6 +111,9 @@ class World:
     seed: int = 0
     now: float = 0.0
     lives: list[Process] = field(default_factory=list)
+    inputs: SimulatedInputs | None = None
+    approvals: dict[str, float] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
     hear: Callable[[Event], None] = lambda _event: None
 
     @property
@@ -115,10 +122,12 @@ class World:
 
     def add_jobs(self, jobs: Iterable[tuple[str, str]]) -> None:
         """`jobs` are `(model, id)`."""
+        self.add(job(model, job_id) for model, job_id in jobs)
+
+    def add(self, jobs: Iterable[Job]) -> None:
         with open_staging() as staging, closing(open_for_writing(self.state)) as db:
-            for model, job_id in jobs:
-                body = canonical_json({"job": job_id})
-                staging.add(Job(job_id, model, body, job_id))
+            for one in jobs:
+                staging.add(one)
             staging.finish()
             merge(db, staging, self.state, OnChanged.REFUSE)
 
@@ -186,8 +195,8 @@ class World:
             self.hear(event)
 
         dice = Random(self.seed)
-        doors = Doors(line, store, line, OnePrice(), receipts, dice, self.disk)
-        scheduler = Scheduler(doors, self.policy, Selection(), listen)
+        doors = Doors(line, store, line, OnePrice(), receipts, dice, self.disk, self.inputs)
+        scheduler = Scheduler(doors, self.policy, self.selection, listen)
         models = queries.pending_models(db)
         process = Process(db, store, line, scheduler, receipts, models, events)
         self.lives.append(process)
@@ -203,6 +212,18 @@ class World:
         if not self.state.exists():
             shutil.copy(before, self.state)
 
+    def approve(self, *jobs: str) -> None:
+        """Between two lives."""
+        for one in jobs:
+            assert self.change(people.approve, one, EPOCH + self.now) is None
+            self.approvals[one] = self.now
+
+    def change(self, change: Callable[..., Any], name: str, *values: object) -> Any:
+        """A person's word about a job, between two lives."""
+        with closing(open_for_writing(self.state)) as db:
+            (seq,) = db.execute("SELECT seq FROM job WHERE id = ?", (name,)).fetchone()
+            return change(db, seq, *values)
+
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.state)) as db:
             return db.execute(sql, values).fetchall()
@@ -213,6 +234,14 @@ class World:
     def error(self, job: str) -> str:
         ((code,),) = self.query("SELECT error_code FROM job WHERE id = ?", job)
         return str(code)
+
+
+def job(model: str, job_id: str, *references: str, **more: Any) -> Job:
+    """One job; `references` are the URLs that stand in its input, `more` is of Job."""
+    body: dict[str, JsonValue] = {"job": job_id}
+    if references:
+        body["images"] = list(references)
+    return Job(job_id, model, canonical_json(body), job_id, **more)
 
 
 def one_model(world: World, count: int, model: str = T2I) -> list[str]:

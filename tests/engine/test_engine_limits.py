@@ -14,7 +14,7 @@ from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreak
 from batchgen.engine.budget import Budget
 from batchgen.engine.limits import LEAD, LONGEST_SHUT, Gate, claim_sending, take
 from batchgen.engine.polling import next_poll
-from batchgen.engine.turns import Start, Wait, next_turn
+from batchgen.engine.turns import Head, Start, Wait, next_turn
 
 
 def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst() -> None:
@@ -93,7 +93,7 @@ def test_every_lane_with_work_gets_its_turn(
     started: list[list[float]] = [[] for _ in gates]
     running: list[tuple[float, int]] = []
     for _ in range(400):
-        turn = next_turn(gates, overall, now, last)
+        turn = next_turn([Head(gate) for gate in gates], overall, now, last)
         if isinstance(turn, Start):
             last = turn.lane
             take((gates[last], overall), now)
@@ -118,7 +118,7 @@ def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit
     gates = [Gate(*lane) for lane in lanes]
     overall = Gate(limit)
     for _ in range(30):
-        turn = next_turn(gates, overall, 0.0, -1)
+        turn = next_turn([Head(gate) for gate in gates], overall, 0.0, -1)
         if isinstance(turn, Wait):
             full = overall.opening(0.0) is None
             assert full or all(gate.opening(0.0) != 0.0 for gate in gates)
@@ -127,16 +127,32 @@ def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit
 
 
 def test_a_lane_without_work_is_passed_over() -> None:
-    gates = [None, Gate(1), None]
-    assert next_turn(gates, Gate(4), 0.0, 0) == Start(1)
+    lanes = [None, Head(Gate(1)), None]
+    assert next_turn(lanes, Gate(4), 0.0, 0) == Start(1)
     assert next_turn([None, None], Gate(4), 0.0, 0) == Wait(None)
 
 
 def test_a_shut_lane_waits_for_its_own_opening_only() -> None:
     shut, overall = Gate(1), Gate(4)
     shut.shut(0.0, 30.0)
-    assert next_turn([shut, Gate(1)], overall, 0.0, 1) == Start(1)
-    assert next_turn([shut], overall, 0.0, 0) == Wait(30.0)
+    assert next_turn([Head(shut), Head(Gate(1))], overall, 0.0, 1) == Start(1)
+    assert next_turn([Head(shut)], overall, 0.0, 0) == Wait(30.0)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=6), st.data())
+def test_the_highest_open_priority_goes_first_and_equals_take_turns(
+    lanes: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    last = data.draw(st.integers(-1, len(lanes) - 1))
+    heads = [Head(Gate(1, in_flight=0 if is_open else 1), priority) for priority, is_open in lanes]
+    turn = next_turn(heads, Gate(9), 0.0, last)
+    highest = max((priority for priority, is_open in lanes if is_open), default=None)
+    if highest is None:
+        assert turn == Wait(None)
+        return
+    equals = [index for index, lane in enumerate(lanes) if lane == (highest, True)]
+    after = [index for index in equals if index > last]
+    assert turn == Start((after or equals)[0])
 
 
 @given(st.floats(0, 1e6), st.none() | st.floats(0, 1e5), st.integers())

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.models.catalog import catalog
+from tests.acceptance.picture_site import drawn, padded, picture_site
 from tests.acceptance.shell import EDIT, PICTURE, T2I
-from tests.failures.failing import only
 
 if TYPE_CHECKING:
     from tests.acceptance.shell import Emulator
     from tests.failures.failing import User
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A published rule on the files of a model."""
+
+    model: str
+    quantity: str
+    operator: str
+    limit: float
+    sentence: str
+
+
+RULES = tuple(
+    Rule(model.id, rule.quantity, rule.operator, rule.limit, rule.sentence)
+    for model in catalog().values()
+    for field in model.fields
+    for rule in field.file_rules
+)
+
+
+def breaking(rule: Rule) -> bytes:
+    """A picture that breaks this rule, and no other where that is possible."""
+    is_most = rule.operator.startswith("<")
+    match rule.quantity:
+        case "file_size_mb":
+            return padded(drawn("PNG", (400, 400)), int(rule.limit * 1.1 * 1_048_576))
+        case "width_pixels":
+            return drawn("PNG", (int(rule.limit) + 1, 4000) if is_most else (int(rule.limit), 400))
+        case "height_pixels":
+            return drawn("PNG", (4000, int(rule.limit) + 1) if is_most else (400, int(rule.limit)))
+        case _:
+            return drawn("PNG", (1300, 400) if is_most else (400, 1300))
 
 
 def write_job(user: User, text: str, model: str = T2I) -> None:
@@ -78,11 +112,45 @@ def test_row_10_a_prompt_of_800_characters_is_sent_whole(user: User, emulator: E
     assert [charge["input"]["prompt"] for charge in emulator.charges()] == ["🛶" * 800]
 
 
+@pytest.mark.parametrize("number", range(len(RULES)))
 def test_row_11_an_input_image_that_breaks_a_rule_is_refused_in_the_words_of_the_page(
+    user: User, emulator: Emulator, number: int
+) -> None:
+    rule = RULES[number]
+    with picture_site({"/boat.png": breaking(rule)}) as site:
+        picture = {"prompt": "p", "image_urls": [f"{site}/boat.png"]}
+        user.manifest([{"id": "a", "model": rule.model, "input": picture}], defaults={})
+        err = user.expect(65, "run", "m.yaml").err
+    for word in (rule.sentence, f"{site}/boat.png", "job a", "nothing was sent", "check_inputs"):
+        assert word in err
+    assert emulator.charges() == []
+    assert user.states() == {"a": "pending"}
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/boat.webp", "it is a WebP picture; the vendor takes JPEG and PNG"),
+        ("/page.png", "the file is an HTML page"),
+        ("/nowhere.png", "the server answered 404"),
+    ],
+)
+def test_row_11_an_input_image_that_is_none_is_refused_with_the_reason(
+    user: User, emulator: Emulator, path: str, words: str
+) -> None:
+    shelf = {"/boat.webp": drawn("WEBP", (400, 400)), "/page.png": b"<!doctype html><title>x"}
+    with picture_site(shelf) as site:
+        picture = {"prompt": "p", "image_urls": [f"{site}{path}"]}
+        user.manifest([{"id": "a", "model": EDIT, "input": picture}], defaults={})
+        assert words in user.expect(65, "run", "m.yaml").err
+    assert emulator.charges() == []
+
+
+def test_row_11_a_refusal_by_the_vendor_has_its_own_words_and_costs_nothing(
     user: User, emulator: Emulator
 ) -> None:
-    """The vendor looks at the picture, and its refusal costs nothing."""
-    sentences = rule_sentences()
+    """What a rehearsal does not look at, or what changed since, the vendor judges."""
+    sentences = sorted({rule.sentence for rule in RULES if rule.model == EDIT})
     for sentence in sentences:
         body = json.dumps({"error_message": sentence})
         emulator.arm("submit", "status", status=422, body=body)
@@ -96,8 +164,3 @@ def test_row_11_an_input_image_that_breaks_a_rule_is_refused_in_the_words_of_the
     for sentence in sentences:
         assert sentence in said
     assert emulator.charges() == []
-
-
-def rule_sentences() -> list[str]:
-    images = only([field for field in catalog()[EDIT].fields if field.name == "image_urls"])
-    return sorted({rule.sentence for rule in images.file_rules})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
+from batchgen.runs.whole import report_together
+from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batchgen.jobs import Job
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -17,19 +21,6 @@ EDIT = "bytedance/dreamina-4-0/edit"
 VIDEO = "bytedance/dreamina-3-0/pro/image-to-video"
 
 HEAD = f"version: 1\ndefaults: {{model: {T2I}}}\n"
-
-
-class Claims:
-    """Remembers ids in memory, as the state file does on disk."""
-
-    def __init__(self) -> None:
-        self._lines: dict[str, int] = {}
-
-    def __call__(self, job_id: str, line: int) -> int | None:
-        if job_id in self._lines:
-            return self._lines[job_id]
-        self._lines[job_id] = line
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +31,20 @@ class Reading:
     hints: list[str | None]
 
 
-def read_file(path: Path, *, rehearsal: bool = False) -> Reading:
+def read_file(
+    path: Path, *, rehearsal: bool = False, env: Mapping[str, str] | None = None
+) -> Reading:
+    """As a command does: the jobs, and what is wrong with each and with all of them together."""
     log = ProblemLog()
-    manifest = read_manifest(path, log, rehearsal=rehearsal)
-    jobs = [] if manifest is None else list(checked_jobs(manifest, log, Claims()))
+    manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {})
+    jobs = [] if manifest is None else list(checked_jobs(manifest, log))
+    with open_staging() as staging:
+        for job in jobs:
+            staging.add(job)
+        staging.finish()
+        report_together(staging, log)
+    # The folder is another one in each test.
+    jobs = [replace(job, file=Path(job.file).name) for job in jobs]
     lines = [f"{one.line}:{one.column} {one.message}" for one in log.problems]
     return Reading(manifest, jobs, lines, [one.hint for one in log.problems])
 

@@ -71,7 +71,11 @@ def test_without_a_word_nothing_stops_a_run() -> None:
 @pytest.mark.parametrize(
     ("line", "problem", "hint"),
     [
-        ("run: {halt: 3}", "2:13 run.halt must be a mapping; got 3", None),
+        (
+            "run: {halt: 3}",
+            "2:13 run.halt must be a mapping; got 3",
+            "its keys are after, failed, on lines below it",
+        ),
         ("run: {halt: {after: 3}}", "2:7 run.halt.failed is required", None),
         (
             "run: {halt: {failed: 0%}}",

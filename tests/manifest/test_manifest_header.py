@@ -99,8 +99,8 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             None,
         ),
         ("name: 7", "2:7 name must be text; got 7", "put it in quotes"),
-        ("run: 3", "2:6 run must be a mapping; got 3", None),
-        ("run: {rate: 60}", "2:13 run.rate must be text; got 60", "put it in quotes"),
+        ("run: 3", "2:6 run must be a mapping; got 3", "write 'key: value', on lines below it"),
+        ("run: {rate: 60}", "2:13 run.rate must look like 60/min, 2/s or 1000/h; got 60", None),
         (
             "run: {rate: fast}",
             "2:13 run.rate must look like 60/min, 2/s or 1000/h; got 'fast'",
@@ -158,11 +158,8 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         ),
         (
             "output: {name: '{{ id'}",
-            (
-                "2:16 this template is not understood: unexpected end of template, "
-                "expected 'end of print statement'."
-            ),
-            None,
+            "2:16 the '{{' is never closed",
+            "to write braces as they are: {% raw %}{{{% endraw %}",
         ),
         ("defaults: {model: t2i}", "2:19 unknown model 't2i'", f"did you mean '{T2I}'?"),
         (

@@ -33,7 +33,8 @@ def body(job: Job) -> Any:
 
 def test_a_job_carries_what_will_be_sent() -> None:
     (job,) = jobs(with_jobs("{id: boat, input: {prompt: a boat, scale: 1e-1}, tags: [hero, 7]}"))
-    assert job == Job("boat", T2I, '{"prompt":"a boat","scale":0.1}', "boat", ("hero", "7"), 4)
+    body = '{"prompt":"a boat","scale":0.1}'
+    assert job == Job("boat", T2I, body, "boat", ("hero", "7"), 4, "boats.yaml")
 
 
 def test_a_job_without_an_id_is_named_by_its_content() -> None:
@@ -143,7 +144,11 @@ def test_a_wrong_default_model_is_told_once() -> None:
             ),
             None,
         ),
-        ("{id: a, input: text}", "4:20 input must be a mapping; got 'text'", None),
+        (
+            "{id: a, input: text}",
+            "4:20 input must be a mapping; got 'text'",
+            "write 'key: value', on lines below it",
+        ),
         ("{id: a}", "4:5 prompt is required", None),
         (
             "{id: a, input: {promt: x, prompt: x}}",
@@ -159,7 +164,7 @@ def test_a_wrong_default_model_is_told_once() -> None:
         (
             "{id: a, name: '{{ input.seed }}', input: {prompt: x}}",
             "4:19 the name '{{ input.seed }}' cannot be made: input has no 'seed'",
-            None,
+            "known: prompt",
         ),
         (
             "{id: a, name: '{{ idd }}', input: {prompt: x}}",
@@ -189,7 +194,7 @@ def test_a_problem_names_its_job(tmp_path: Path) -> None:
     log = ProblemLog()
     manifest = read_manifest(path, log)
     assert manifest is not None
-    assert list(checked_jobs(manifest, log, lambda _id, _line: None)) == []
+    assert list(checked_jobs(manifest, log)) == []
     assert str(log.problems[0]) == (f"{path}:4:42: job boat: scale must be between 0 and 1; got 2")
 
 
@@ -197,14 +202,13 @@ def test_an_id_that_stands_twice_names_both_lines() -> None:
     """Row 1."""
     line = "{id: boat, input: {prompt: x}}"
     reading = read(with_jobs(line, "{id: b, input: {prompt: x}}", line))
-    assert reading.problems == ["6:10 the id 'boat' stands twice: lines 4 and 6"]
-    assert [job.id for job in reading.jobs] == ["boat", "b"]
+    assert reading.problems == ["6:1 the id 'boat' stands twice: lines 4 and 6"]
 
 
 def test_equal_jobs_without_ids_are_told_to_take_one() -> None:
     """Row 1."""
     reading = read(with_jobs("input: {prompt: x}", "input: {prompt: x}"))
-    assert reading.problems == ["5:5 two jobs without an id are equal: lines 4 and 5"]
+    assert reading.problems == ["5:1 two jobs without an id are equal: lines 4 and 5"]
     assert reading.hints == ["give each an id to get both, or remove one"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from batchgen.manifest.naming import NameTemplateError, NameValues, check_template, render_name
 from tests.manifest.manifest_reading import HEAD, T2I, read, with_jobs
 
 
@@ -34,7 +35,10 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
         ("{{ range(10) }}", "a name's template cannot have 'call'"),
         ("{{ id.upper() }}", "a name's template cannot have 'call'"),
         ("{% for a in tags %}x{% endfor %}", "a name's template cannot have 'for'"),
-        ("{{ id * 999999999 }}", "a name's template cannot have 'mul'"),
+        (
+            "{{ id * 999999999 }}",
+            "the name '{{ id * 999999999 }}' cannot be made: '*' works on numbers only, not on 'a'",
+        ),
         ("{{ id|centre }}", "this template is not understood: No filter named 'centre'."),
         (
             "{{ id|center(999999999) }}",
@@ -44,7 +48,7 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
         ("{{ tags[5] }}", "the name '{{ tags[5] }}' cannot be made: list object has no element 5"),
         (
             "{{ id|round }}",
-            "the name '{{ id|round }}' cannot be made: type str doesn't define __round__ method",
+            "the name '{{ id|round }}' cannot be made: the filter 'round' cannot use 'a'",
         ),
         ("{{ '' }}", "the name of its files is empty"),
         (
@@ -52,10 +56,46 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
             "the name of its files is 700 characters long; at most 500 are allowed",
         ),
         ("{{ input.prompt|replace('x', input.prompt) }}", "'replace' makes too much text"),
-        ("{{ input.__class__.__mro__ }}", "unsafe"),
+        ("{{ input.__class__.__mro__ }}", "input has no '__class__'"),
     ],
 )
 def test_a_template_that_cannot_give_a_name_is_refused(template: str, message: str) -> None:
     reading = read(with_jobs(f'{{id: a, name: "{template}", input: {{prompt: {"x" * 700}}}}}'))
     assert len(reading.problems) == 1
     assert message in reading.problems[0]
+
+
+VALUES = NameValues(
+    "boat", "t2i", T2I, {"prompt": "a boat"}, ("hero",), {"hour": "dawn", "repeat": 2, "id": "row"}
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [("{{ hour }}-{{ repeat }}", "dawn-2"), ("{{ repeat }}", "2"), ("{{ id }}", "boat")],
+)
+def test_a_name_has_the_variables_of_its_cell_below_the_jobs_own(template: str, name: str) -> None:
+    check_template(template, ("hour", "repeat"))
+    assert render_name(template, VALUES) == name
+
+
+def test_a_variable_that_no_cell_has_is_refused_with_the_nearest() -> None:
+    for look in (
+        lambda: check_template("{{ hoor }}", ("hour",)),
+        lambda: render_name("{{ hoor }}", VALUES),
+    ):
+        with pytest.raises(NameTemplateError, match="a name's template knows no 'hoor'") as caught:
+            look()
+        assert caught.value.next_step == "did you mean 'hour'?"
+
+
+def test_unknown_variables_pass_while_the_cells_are_not_known_yet() -> None:
+    check_template("{{ hoor }}", None)
+    with pytest.raises(NameTemplateError, match="a name's template cannot have 'call'"):
+        check_template("{{ hoor() }}", None)
+
+
+@pytest.mark.parametrize("extra", [(), ("jobs",), None])
+def test_a_name_cannot_be_made_from_another_jobs_result(extra: tuple[str, ...] | None) -> None:
+    with pytest.raises(NameTemplateError, match="a name's template knows no 'jobs'"):
+        check_template("{{ jobs.still.image }}", extra)

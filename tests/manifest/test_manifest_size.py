@@ -34,7 +34,7 @@ def peak_of(path: Path, count: int) -> int:
     try:
         manifest = read_manifest(path, log)
         assert manifest is not None
-        assert sum(1 for _ in checked_jobs(manifest, log, lambda _id, _line: None)) == count
+        assert sum(1 for _ in checked_jobs(manifest, log)) == count
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -10,9 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
+from batchgen.state import moves
 from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.files import files_to_fetch, verified
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import job_statuses
 from batchgen.state.staging import open_staging
@@ -46,15 +49,47 @@ class Place:
 
 
 def make_place(root: Path, job_ids: Sequence[str]) -> Place:
+    return open_place(root, [prompted(job_id) for job_id in job_ids])
+
+
+def prompted(job_id: str, **more: Any) -> Job:
+    return Job(job_id, T2I, canonical_json({"prompt": job_id, "seed": 7}), job_id, **more)
+
+
+def open_place(root: Path, jobs: Sequence[Job]) -> Place:
     folder = RunFolder(root)
     folder.create()
     db = open_for_writing(folder.state)
     with open_staging() as staging:
-        for job_id in job_ids:
-            staging.add(Job(job_id, T2I, canonical_json({"prompt": job_id, "seed": 7}), job_id))
+        for job in jobs:
+            staging.add(job)
         staging.finish()
         merge(db, staging, folder.state, OnChanged.REFUSE)
     return Place(folder, db)
+
+
+def make_gated(root: Path) -> Place:
+    """Three stills behind gates, a clip of each, a poster of the first two; and a free sketch."""
+    stills = [prompted(f"still-{n}", gate=True) for n in (1, 2, 3)]
+    clips = [prompted(f"clip-{n}", needs=(f"still-{n}",)) for n in (1, 2, 3)]
+    poster = prompted("poster", needs=("still-1", "still-2"))
+    return open_place(root, [*stills, *clips, poster, prompted("sketch")])
+
+
+def bring_home(place: Place, *job_ids: str) -> None:
+    """From pending to done, with one verified picture each."""
+    for job_id in job_ids:
+        seq = place.seq(job_id)
+        number = moves.begin_attempt(place.db, seq, "h", 0.03, 1.0)
+        assert number is not None, f"{job_id} could not be submitted"
+        moves.accepted(place.db, seq, number, f"r-{job_id}-{number}", "raw", 1.0)
+        assert moves.delivered(place.db, seq, number, [f"https://x/{job_id}.png"], 0.03, "raw", 9.0)
+        todo = files_to_fetch(place.db, seq)
+        assert todo is not None
+        for file in todo.files:
+            path = f"files/{file.name}.png"
+            picture = VerifiedFile(path, 1234, "ab" * 32, "image/png", 64, 48, None, 1)
+            verified(place.db, file.id, picture, 10.0)
 
 
 def write_manifest(folder: Path, count: int, more: str = "", run: str = "{}") -> Path:

@@ -20,7 +20,7 @@ from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new
 from batchgen.runs.lock import locked
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.state import moves
-from tests.runs.run_world import Place, make_place
+from tests.runs.run_world import Place, bring_home, make_gated, make_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,6 +211,9 @@ class Ears:
     async def look_again(self, seq: int) -> None:
         self.told.append(("look", seq))
 
+    async def look_for_released(self) -> None:
+        self.told.append(("released", 0))
+
 
 async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     place = make_place(tmp_path / "out", ("a", "b", "c", "d"))
@@ -265,3 +268,41 @@ def test_decisions_are_read_from_the_start_where_the_file_was_moved_away(place: 
     place.folder.decisions.unlink()
     append_decisions(place.folder.decisions, [Decision(Verb.WRITE_OFF, "boat", 1.0)])
     assert [one.objection for one in apply_new(place.db, place.folder.decisions)] == [None]
+
+
+async def test_approvals_reach_the_engine_once_for_all_of_them(tmp_path: Path) -> None:
+    place = make_gated(tmp_path / "out")
+    bring_home(place, "still-1", "still-2")
+    words = [Decision(Verb.APPROVE, f"still-{n}", 5.0, attempt=1) for n in (1, 2)]
+    append_decisions(place.folder.decisions, words)
+    ears = Ears()
+    applied = apply_new(place.db, place.folder.decisions)
+    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    assert ears.told == [("released", 0)]
+    assert ears.heard == [
+        Noted("decided: approve", "still-1"),
+        Noted("decided: approve", "still-2"),
+    ]
+    due = place.db.execute("SELECT id FROM job WHERE state = 'pending' AND waiting = 0").fetchall()
+    assert due == [("still-3",), ("clip-1",), ("clip-2",), ("poster",), ("sketch",)]
+    place.db.close()
+
+
+async def test_an_approval_of_an_earlier_result_does_not_reach_the_new_one(tmp_path: Path) -> None:
+    place = make_gated(tmp_path / "out")
+    bring_home(place, "still-1")
+    place.db.execute("UPDATE job SET state = 'pending' WHERE id = 'still-1'")
+    bring_home(place, "still-1")
+    append_decisions(place.folder.decisions, [Decision(Verb.APPROVE, "still-1", 5.0, attempt=1)])
+    ears = Ears()
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    await watching.act_on([applied], ears, ears.heard.append)  # type: ignore[arg-type]
+    assert "submitted again since" in str(applied.objection)
+    assert ears.told == []
+    assert place.one("SELECT approved FROM job WHERE id = 'still-1'") == 0
+    place.db.close()
+
+
+def test_an_approval_with_a_request_id_is_no_line_of_ours() -> None:
+    line = b'{"at": 1, "decide": "approve", "job": "boat", "request_id": "r1"}'
+    assert decisions._parse(line) is None

@@ -45,7 +45,7 @@ def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
             one.id,
             VerifiedFile(f"files/{one.name}.png", 9, "ab", "image/png", 64, 48, None, 1),
             3.0,
-        )[0]
+        ).saved
         for one in todo.files
     ]
 

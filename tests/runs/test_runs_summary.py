@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.price_answer import ModelPrice
 from batchgen.runs import prices
+from batchgen.runs.approving import Held
 from batchgen.runs.engine_policy import MOST_RESUBMITS, engine_policy
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prices import price_list, request_price
@@ -74,6 +76,25 @@ def test_the_exit_code_says_the_most_urgent_thing(
     found = summary(counts, pause, stopped_by)
     assert found.exit_code is code
     assert found.to_json()["exit_code"] == int(code)
+
+
+@pytest.mark.parametrize(
+    ("counts", "held", "code"),
+    [
+        ({S.DONE: 5, S.PENDING: 5}, Held(to_approve=5, waiting=5), C.STOPPED),
+        ({S.DONE: 5, S.PENDING: 5, S.FAILED: 1}, Held(to_approve=5, waiting=5), C.STOPPED),
+        ({S.PENDING: 1}, Held(waiting=1), C.STOPPED),
+        ({S.UNKNOWN: 1, S.PENDING: 1}, Held(waiting=1), C.UNKNOWN_OUTCOMES),
+        ({S.DONE: 5, S.PENDING: 5}, Held(), C.DONE),
+    ],
+)
+def test_jobs_that_wait_for_a_person_are_no_end(
+    counts: dict[JobState, int], held: Held, code: ExitCode
+) -> None:
+    found = replace(summary(counts), held=held)
+    assert found.exit_code is code
+    document = found.to_json()
+    assert (document["to_approve"], document["waiting"]) == (held.to_approve, held.waiting)
 
 
 @pytest.mark.parametrize("reason", list(PauseReason))

@@ -39,7 +39,7 @@ def boat(place: Place) -> Path:
     job = files.files_to_fetch(place.db, place.seq("boat"))
     assert job is not None
     file = VerifiedFile("files/boat.png", len(CONTENT), DIGEST, "image/png", 1, 1, None, 1)
-    assert files.verified(place.db, job.files[0].id, file, 3.0)[1]
+    assert files.verified(place.db, job.files[0].id, file, 3.0).done
     return path
 
 

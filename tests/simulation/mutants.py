@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -205,9 +206,9 @@ def done_with_the_first_file() -> None:
     verified = files.verified
 
     def early(db: sqlite3.Connection, file_id: int, file: Any, at: float) -> Any:
-        saved, _ = verified(db, file_id, file, at)
+        found = verified(db, file_id, file, at)
         (seq,) = db.execute("SELECT job FROM file WHERE id = ?", (file_id,)).fetchone()
-        return saved, steps.move(db, seq, JobState.DONE)
+        return replace(found, done=steps.move(db, seq, JobState.DONE))
 
     _set(files, "verified", early)
 
@@ -237,12 +238,10 @@ def two_live_attempts() -> None:
     """A job is handed out twice, and neither the state nor its schema minds."""
     begin = moves.begin_attempt
 
-    def begin_anyway(
-        db: sqlite3.Connection, seq: int, digest: str, price: float | None, at: float
-    ) -> int | None:
+    def begin_anyway(db: sqlite3.Connection, seq: int, *rest: Any) -> int | None:
         db.execute("DROP INDEX IF EXISTS one_open_attempt")
         db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
-        return begin(db, seq, digest, price, at)
+        return begin(db, seq, *rest)
 
     start = scheduler.Scheduler._start
 

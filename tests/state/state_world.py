@@ -31,8 +31,25 @@ def job(
     model: str = T2I,
     name: str | None = None,
     tags: tuple[str, ...] = (),
+    needs: tuple[str, ...] = (),
+    gate: bool = False,
+    priority: int = 0,
+    sweep: str = "",
+    line: int = 0,
 ) -> Job:
-    return Job(job_id, model, canonical_json({"prompt": prompt}), name or job_id, tags)
+    return Job(
+        job_id,
+        model,
+        canonical_json({"prompt": prompt}),
+        name or job_id,
+        tags,
+        line,
+        "boats.yaml",
+        priority,
+        sweep,
+        gate,
+        needs,
+    )
 
 
 @dataclass
@@ -46,9 +63,9 @@ class State:
     def merge(self, jobs: Iterable[Job], on_changed: OnChanged = OnChanged.REFUSE) -> Difference:
         with open_staging() as staging:
             for one in jobs:
-                assert staging.claim(one.id, one.line) is None
                 staging.add(one)
             staging.finish()
+            assert staging.duplicates(1) == []
             return merge(self.db, staging, self.path, on_changed)
 
     def one(self, sql: str, *values: Any) -> Any:
@@ -97,7 +114,7 @@ class State:
         todo = files.files_to_fetch(self.db, self.seq(job_id))
         assert todo is not None
         return [
-            files.verified(self.db, file.id, picture(file.name), self.at + 20)[0]
+            files.verified(self.db, file.id, picture(file.name), self.at + 20).saved
             for file in todo.files
         ]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,17 +16,49 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batchgen.jobs import LEGAL, JobState
 from batchgen.state import files, moves, people
 from batchgen.state.merge import OnChanged
-from batchgen.state.queries import Selection, live_requests, money
+from batchgen.state.queries import Selection, due_page, live_requests, money
 from tests.state.state_world import State, job, open_state, picture
 
-JOBS = ("boat", "Boat", "boat-1")
+if TYPE_CHECKING:
+    from batchgen.jobs import Job
+
+JOBS = ("boat", "Boat", "boat-1", "film", "poster")
+GATED = ("boat", "boat-1")
 S = JobState
+BAD = {S.FAILED, S.CANCELLED, S.LOST, S.BLOCKED}
 OPEN = {S.SUBMITTING, S.QUEUED, S.RUNNING, S.UNKNOWN}
 
 jobs = st.sampled_from(JOBS)
 numbers = st.integers(1, 3)
 requests = st.sampled_from([f"r{n}" for n in range(5)])
 lucky = st.booleans()
+# A job needs only earlier ones, so there is no circle.
+edges = st.dictionaries(
+    st.sampled_from(JOBS[1:]), st.sets(st.sampled_from(JOBS), max_size=3), min_size=1, max_size=4
+).map(
+    lambda found: {
+        one: {n for n in needs if JOBS.index(n) < JOBS.index(one)} for one, needs in found.items()
+    }
+)
+CHAIN: dict[str, set[str]] = {"boat-1": {"boat"}, "film": {"boat-1", "Boat"}, "poster": {"film"}}
+
+
+def chained(job_id: str, needs: dict[str, set[str]], prompt: str = "a boat") -> Job:
+    wanted = tuple(sorted(needs.get(job_id, ())))
+    return job(job_id, prompt, needs=wanted, gate=job_id in GATED)
+
+
+EVERY_ATTEMPT = """
+    SELECT total(cost),
+        total(CASE WHEN cost IS NULL AND outcome IS NULL AND state NOT IN ('unknown', 'lost')
+              THEN price END),
+        total(CASE WHEN cost IS NULL AND (outcome IN
+              ('succeeded', 'failed', 'lost', 'written_off', 'resubmitted')
+              OR outcome IS NULL AND state IN ('unknown', 'lost')) THEN price END),
+        count(CASE WHEN cost IS NULL AND price IS NULL AND (outcome IS NULL OR outcome IN
+              ('succeeded', 'failed', 'lost', 'written_off', 'resubmitted')) THEN 1 END)
+    FROM attempt JOIN job ON job.seq = attempt.job
+"""
 
 
 class Events(RuleBasedStateMachine):
@@ -33,7 +68,10 @@ class Events(RuleBasedStateMachine):
         super().__init__()
         self.held = ExitStack()
         folder = Path(self.held.enter_context(tempfile.TemporaryDirectory()))
-        self.state: State = self.held.enter_context(open_state(folder, *map(job, JOBS)))
+        self.state: State = self.held.enter_context(
+            open_state(folder, *(chained(one, CHAIN) for one in JOBS))
+        )
+        self.needs = CHAIN
         self.state.db.execute("PRAGMA synchronous = OFF")
         self.before = self._states()
         self.attempts: dict[tuple[int, int], str | None] = {}
@@ -57,7 +95,17 @@ class Events(RuleBasedStateMachine):
 
     @rule(job_id=jobs)
     def begin(self, job_id: str) -> None:
-        moves.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
+        unmet = self._unmet(job_id)
+        number = moves.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
+        assert number is None or not unmet
+
+    def _unmet(self, job_id: str) -> list[str]:
+        """What a job still needs, told by the jobs themselves."""
+        rows = self.state.db.execute("SELECT id, state, gate, approved FROM job").fetchall()
+        open_ones = {
+            one for one, state, gate, approved in rows if state != "done" or gate > approved
+        }
+        return sorted(self.needs.get(job_id, set()) & open_ones)
 
     @rule(job_id=jobs, number=numbers, request_id=requests)
     def accepted(self, job_id: str, number: int, request_id: str) -> None:
@@ -131,6 +179,22 @@ class Events(RuleBasedStateMachine):
     def cancel(self, job_id: str) -> None:
         people.cancel(self.state.db, self.state.seq(job_id))
 
+    @rule(job_id=jobs)
+    def approve(self, job_id: str) -> None:
+        people.approve(self.state.db, self.state.seq(job_id), 1.0)
+
+    @rule(job_id=jobs)
+    def reject(self, job_id: str) -> None:
+        moves.reject(self.state.db, self.state.seq(job_id), "bad_input", "words")
+
+    @rule(only=st.sampled_from(["failed", "!failed", "lost"]))
+    def retry_many(self, only: str) -> None:
+        people.retry_selected(self.state.db, Selection(states=(only,)))
+
+    @rule()
+    def refuse_model(self) -> None:
+        moves.refuse_model(self.state.db, job("boat").model, "422", "words")
+
     @rule()
     def the_run_dies_and_another_begins(self) -> None:
         people.settle_dead_run(self.state.db)
@@ -138,14 +202,16 @@ class Events(RuleBasedStateMachine):
         people.reopen(self.state.db)
 
     @precondition(lambda self: self.takes < 3)
-    @rule(job_id=jobs)
-    def the_manifest_changes(self, job_id: str) -> None:
+    @rule(job_id=jobs, needs=edges)
+    def the_manifest_changes(self, job_id: str, needs: dict[str, set[str]]) -> None:
         self.takes += 1
-        prompts = {one: self.state.one("SELECT body FROM job WHERE id = ?", one) for one in JOBS}
-        today = [job(one, f"take {self.takes}" if one == job_id else "") for one in JOBS]
+        self.needs = needs
+        bodies = {one: self.state.one("SELECT body FROM job WHERE id = ?", one) for one in JOBS}
         today = [
-            new if new.id == job_id else type(new)(new.id, new.model, prompts[new.id], new.name)
-            for new in today
+            chained(one, needs, f"take {self.takes}")
+            if one == job_id
+            else replace(chained(one, needs), body=bodies[one])
+            for one in JOBS
         ]
         self.state.merge(today, OnChanged.RERUN)
         self.before = self._states()
@@ -155,8 +221,9 @@ class Events(RuleBasedStateMachine):
         now = self._states()
         for job_id, state in now.items():
             before = self.before[job_id]
-            # `again` makes two steps in one transaction.
+            # `again` makes two steps in one transaction, a need that failed meanwhile one more.
             reachable = LEGAL[before] | ({S.PENDING} if S.FAILED in LEGAL[before] else set())
+            reachable |= {S.BLOCKED} if S.PENDING in reachable else set()
             assert state is before or state in reachable, (job_id, before, state)
         self.before = now
 
@@ -208,10 +275,40 @@ class Events(RuleBasedStateMachine):
         assert followed == {one for one in JOBS if states[one] in (S.QUEUED, S.RUNNING)}
 
     @invariant()
-    def money_never_vanishes(self) -> None:
+    def money_is_what_a_look_at_every_attempt_says(self) -> None:
         found = money(self.state.db)
-        assert found.spent >= 0
-        assert found.committed >= 0
+        assert (found.spent, found.reserved, found.unknown, found.unpriced) == pytest.approx(
+            self.state.db.execute(EVERY_ATTEMPT).fetchone()
+        )
+
+    @invariant()
+    def a_job_waits_for_as_many_as_it_needs(self) -> None:
+        for job_id, waiting in self.state.db.execute("SELECT id, waiting FROM job").fetchall():
+            assert waiting == len(self._unmet(job_id)), job_id
+
+    @invariant()
+    def only_jobs_whose_needs_are_met_are_due(self) -> None:
+        due = due_page(self.state.db, job("boat").model, Selection(), None, 9)
+        states = self._states()
+        ready = {one for one in JOBS if states[one] is S.PENDING and not self._unmet(one)}
+        assert {one.id for one in due} == ready
+
+    @invariant()
+    def a_job_is_blocked_exactly_while_a_job_that_it_needs_did_not_get_done(self) -> None:
+        states = self._states()
+        for job_id, state in states.items():
+            if state in (S.PENDING, S.BLOCKED):
+                bad = {one for one in self.needs.get(job_id, ()) if states[one] in BAD}
+                assert (state is S.BLOCKED) == bool(bad), (job_id, bad)
+
+    @invariant()
+    def a_blocked_job_says_why_and_an_approval_is_for_a_result(self) -> None:
+        for state, code, error, approved in self.state.db.execute(
+            "SELECT state, error_code, error, approved FROM job"
+        ):
+            assert (state == S.BLOCKED) == (code == "need_failed")
+            assert state != S.BLOCKED or error.startswith("it needs ")
+            assert not (state == S.SUBMITTING and approved)
 
 
 Events.TestCase.settings = settings(

@@ -258,13 +258,6 @@ def test_no_job_is_lost_to_a_name_that_looks_like_a_distinct_one(tmp_path: Path)
         assert state.names()[taken] == taken
 
 
-def test_a_second_job_of_one_id_learns_the_line_of_the_first() -> None:
-    """Row 1."""
-    with open_staging() as staging:
-        assert staging.claim("boat", 7) is None
-        assert staging.claim("boat", 12) == 7
-
-
 def test_a_merge_that_fails_leaves_the_state_as_it_was(state: State) -> None:
     """Row 51: the disk fills up in the middle."""
     state.finish("boat", "r1")

@@ -44,13 +44,13 @@ def test_what_is_verified_is_not_fetched_again_after_a_crash(state: State) -> No
     state.deliver("boat", count=2)
     todo = files.files_to_fetch(state.db, state.seq("boat"))
     assert todo is not None
-    _, done = files.verified(state.db, todo.files[1].id, picture("boat-2"), 1.0)
-    assert not done
+    done = files.verified(state.db, todo.files[1].id, picture("boat-2"), 1.0)
+    assert not done.done
     left = files.files_to_fetch(state.db, state.seq("boat"))
     assert left is not None
     assert [file.name for file in left.files] == ["boat-1"]
-    _, done = files.verified(state.db, todo.files[0].id, picture("boat-1"), 1.0)
-    assert done
+    done = files.verified(state.db, todo.files[0].id, picture("boat-1"), 1.0)
+    assert done.done
 
 
 def test_a_job_is_begun_once(state: State) -> None:

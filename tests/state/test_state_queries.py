@@ -62,12 +62,12 @@ def test_a_selection_names_jobs_by_glob_model_and_tag(
 
 
 def test_pending_jobs_come_in_pages_in_the_order_of_the_manifest(five: State) -> None:
-    first = queries.pending_page(five.db, T2I, Selection(), 0, 2)
+    first = queries.due_page(five.db, T2I, Selection(), None, 2)
     assert [one.id for one in first] == ["a-1", "b-1"]
     assert first[0].body == '{"prompt":"a boat"}'
-    second = queries.pending_page(five.db, T2I, Selection(), first[-1].seq, 2)
+    second = queries.due_page(five.db, T2I, Selection(), (0, first[-1].seq), 2)
     assert [one.id for one in second] == ["b-2"]
-    assert queries.pending_page(five.db, T2I, Selection(), second[-1].seq, 2) == []
+    assert queries.due_page(five.db, T2I, Selection(), (0, second[-1].seq), 2) == []
 
 
 def test_what_is_not_pending_or_not_listed_is_on_no_page(five: State) -> None:
@@ -75,7 +75,7 @@ def test_what_is_not_pending_or_not_listed_is_on_no_page(five: State) -> None:
     five.begin("b-1")
     moves.turn_back(five.db, five.seq("b-1"), 1, "not_sent", "why", 1.0)
     five.merge([job("a-1", tags=("hero",)), job("b-2")])
-    assert [one.id for one in queries.pending_page(five.db, T2I, Selection(), 0, 9)] == ["b-2"]
+    assert [one.id for one in queries.due_page(five.db, T2I, Selection(), None, 9)] == ["b-2"]
     assert queries.pending_models(five.db) == [T2I]
     assert queries.pending_job(five.db, five.seq("b-1")) is None
     assert queries.pending_job(five.db, five.seq("a-1")) is None

@@ -186,8 +186,8 @@ async def test_a_bug_in_one_change_reaches_the_others_as_an_error_of_the_tree(
 
 async def test_the_store_puts_the_clock_into_its_changes(state: State) -> None:
     async with open_store(state.db, state.path, lambda: 4711.0) as store:
-        (first, _) = await store.pending_page(
-            "bytedance/dreamina-4-0/text-to-image", Selection(), 0, 9
+        (first, _) = await store.due_page(
+            "bytedance/dreamina-4-0/text-to-image", Selection(), None, 9
         )
         assert await store.begin_attempt(first, 0.5) == 1
         assert (await store.accepted(first.seq, 1, "r1", "raw")).queued

@@ -1,0 +1,121 @@
+"""`batchgen approve`: a person has looked at results, and lets the jobs go on that need them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import command_for, plural, say
+from batchgen.errors import ExitCode, UsageError
+from batchgen.models.nearest import nearest
+from batchgen.runs.approving import awaiting, released_by, why_not
+from batchgen.runs.deciding import deciding
+from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import is_rehearsal
+from batchgen.state.database import open_for_reading, translated
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from batchgen.runs.approving import Awaiting
+    from batchgen.runs.decisions import Applied
+
+SHOWN = 10
+NOTHING_WAITS = "no job waits for approval"
+
+
+def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
+    """Approve the jobs that `named`, ids and globs, mean, or all; without either, list them.
+
+    Raises UsageError for a name that no waiting job has, MissingFileError.
+    """
+    if named and every:
+        raise UsageError("name the jobs, or give --all for every one that waits")
+    folder = RunFolder(read_header(path).output.dir)
+    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        rehearsing = is_rehearsal(db)
+        if not named and not every:
+            _list(db, folder, path)
+            return ExitCode.DONE
+        waiting = {one.id: one for one in awaiting(db)}
+        chosen = _chosen(db, waiting, named)
+        released = released_by(db, [one.seq for one in chosen])
+    at = time.time()
+    decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
+    with deciding(folder, decisions) as decided:
+        if decided is None:
+            say(f"{plural(len(chosen), 'approval')} handed to the runner at work: {_on(released)}")
+            return ExitCode.DONE
+        applied = decided.applied
+    run = command_for("run", path, emulator=rehearsing)
+    return _report(applied, len(waiting), released, run)
+
+
+def _list(db: sqlite3.Connection, folder: RunFolder, path: Path) -> None:
+    waiting = list(awaiting(db))
+    for one in waiting:
+        say(one.id)
+        for file in one.files:
+            say(f"    {folder.root / file}")
+    if not waiting:
+        say(NOTHING_WAITS)
+        return
+    wait = "job waits" if len(waiting) == 1 else "jobs wait"
+    say(f"{len(waiting)} {wait} for approval\n  → {command_for('approve', path)} JOB… | --all")
+
+
+def _chosen(
+    db: sqlite3.Connection, waiting: Mapping[str, Awaiting], named: Sequence[str]
+) -> list[Awaiting]:
+    """Each job once, however often it is named; without names, all."""
+    if not waiting and not named:
+        raise UsageError(NOTHING_WAITS, next_step="batchgen status MANIFEST shows what is going on")
+    if not named:
+        return list(waiting.values())
+    found = {job_id: None for name in named for job_id in _meant(db, waiting, name)}
+    return [waiting[job_id] for job_id in found]
+
+
+def _meant(db: sqlite3.Connection, waiting: Mapping[str, Awaiting], name: str) -> list[str]:
+    """An exact id wins: `img[1]` is a glob too, but one that means another job."""
+    if name in waiting:
+        return [name]
+    if why := why_not(db, name):
+        raise UsageError(why)
+    if found := [job_id for job_id in waiting if fnmatchcase(job_id, name)]:
+        return found
+    if not waiting:
+        raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")
+    near = nearest(name, waiting)
+    example = ", ".join(list(waiting)[:SHOWN])
+    raise UsageError(
+        f"no job that waits for approval is called '{name}'",
+        next_step=f"did you mean '{near}'?" if near else f"those that wait: {example}",
+    )
+
+
+def _on(released: int) -> str:
+    return (
+        f"{plural(released, 'job')} can go on" if released else "no other job becomes ready by it"
+    )
+
+
+def _report(applied: Sequence[Applied], waiting: int, released: int, run: str) -> int:
+    """Only of the approvals: older decisions of other kinds may be taken up in the same breath."""
+    ours = [one for one in applied if one.decision.verb is Verb.APPROVE]
+    objections = [one for one in ours if one.objection]
+    for one in objections:
+        say(f"{one.decision.job_id}: {one.objection}")
+    approved = len(ours) - len(objections)
+    if approved:
+        left = max(0, waiting - approved)
+        still = f"; {left} still to approve" if left else ""
+        say(f"{plural(approved, 'job')} approved: {_on(released)}{still}")
+        say(f"  → {run}")
+    return ExitCode.USAGE if objections else ExitCode.DONE

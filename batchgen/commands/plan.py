@@ -1,0 +1,242 @@
+"""`batchgen plan`, and `run --dry-run`: what a run would do, cost and take."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import command_for, duration, plural, print_json, say
+from batchgen.jobs import model_alias
+from batchgen.runs.api import plan_run
+from batchgen.runs.costing import usd
+from batchgen.state.merge import OnChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchgen.runs.costing import Cost
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.plan import Figures, ModelPlan, Plan
+
+SHOWN_CHANGES = 20
+SHOWN_ORPHANS = 10
+SHOWN_DIFFERENCES = 10
+
+PIPE_COLUMNS = 100
+"""Where nobody's terminal sets a width: lines for logs and mails."""
+
+SIDE = "  "
+LABEL = 10
+ARROW = "→"
+ROWS = (
+    ("new", "new"),
+    ("changed", "changed"),
+    ("to_do", "to do"),
+    ("waiting", "  waiting"),
+    ("in_flight", "in flight"),
+    ("done", "done"),
+    ("failed", "failed"),
+    ("unknown", "unknown"),
+    ("blocked", "blocked"),
+    ("cancelled", "cancelled"),
+    ("lost", "lost"),
+    ("orphaned", "orphaned"),
+)
+
+_CHANGED_WORDS = {
+    OnChanged.REFUSE: "run refuses with 65 until you say --changed keep, which leaves them as they"
+    " are, or --changed rerun, which pays for them again",
+    OnChanged.KEEP: "they stay as they were submitted",
+    OnChanged.RERUN: "they are submitted again, which is paid for again",
+}
+
+
+def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) -> int:
+    """Show the plan; sends and writes nothing. Raises ManifestError, MissingFileError."""
+    plan = plan_run(path, options, offline=offline)
+    if as_json:
+        print_json(plan.to_json())
+        return 0
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
+    run = command_for("run", path, emulator=options.emulator)
+    say("\n".join(plan_lines(plan, columns, run)))
+    return 0
+
+
+def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
+    """The plan for people, on so many columns; `run` is the command that carries it out."""
+    yield from _wrapped(f"{plan.name} · {plural(plan.total.jobs, 'job')} · {plan.folder}", columns)
+    yield ""
+    yield from _table(plan, columns)
+    yield ""
+    for label, words in _facts(plan):
+        yield from _wrapped(words, columns, label)
+    yield from _changed_lines(plan, columns)
+    yield from _orphan_lines(plan, columns)
+    yield from _vendor_lines(plan, columns)
+    yield ""
+    yield "nothing was sent, nothing was written"
+    if plan.total.to_do or plan.total.in_flight:
+        yield f"  → {run}"
+
+
+def _table(plan: Plan, columns: int) -> Iterator[str]:
+    """A column for each model and one for all; rows without jobs are left out."""
+    heads = [model_alias(model) for model in plan.models]
+    figures = [model.figures for model in plan.models.values()]
+    costs = [model.cost for model in plan.models.values()]
+    if len(heads) > 1:
+        heads, figures, costs = [*heads, "all"], [*figures, plan.total], [*costs, plan.cost]
+    rows = [
+        (label, [_cell(getattr(one, name)) for one in figures])
+        for name, label in ROWS
+        if getattr(plan.total, name)
+    ]
+    if plan.total.to_do:
+        rows.append(("USD", [_usd_cell(one) for one in costs]))
+    widths = [
+        max(len(text) for text in column) + len(SIDE)
+        for column in zip(heads, *(cells for _, cells in rows), strict=True)
+    ]
+    if len(SIDE) + LABEL + sum(widths) > columns:
+        yield from _lists(plan, columns)
+        return
+    for label, cells in [("", heads), *rows]:
+        shown = "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        yield f"{SIDE}{label:<{LABEL}}{shown}".rstrip()
+
+
+def _lists(plan: Plan, columns: int) -> Iterator[str]:
+    """The same figures where the table is too wide."""
+    for name, model in plan.models.items():
+        yield from _wrapped(_figures_words(model), columns, model_alias(name))
+
+
+def _figures_words(model: ModelPlan) -> str:
+    figures: Figures = model.figures
+    parts = [
+        f"{getattr(figures, name):,} {label.strip()}"
+        for name, label in ROWS
+        if getattr(figures, name)
+    ]
+    if figures.to_do:
+        parts.append(f"{_usd_cell(model.cost)} USD")
+    return ", ".join(parts)
+
+
+def _cell(count: int) -> str:
+    return f"{count:,}" if count else "·"
+
+
+def _usd_cell(cost: Cost) -> str:
+    """`3.00`, `~1.20` where it is an estimate, `?` where a price is not known: never a silent 0."""
+    amount = f"{'~' if cost.estimated else ''}{usd(cost.total).removesuffix(' USD')}"
+    if not cost.unpriced:
+        return amount
+    return f"{amount}+?" if cost.total else "?"
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.total.to_do:
+        yield "cost", plan.cost.words()
+    spent, unpriced = plan.money.committed, plan.money.unpriced
+    if spent or unpriced:
+        more = f" + {plural(unpriced, 'request')} without a known price" if unpriced else ""
+        yield "spent", f"{usd(spent)}{more}"
+    if plan.budget is not None:
+        yield "budget", f"{usd(plan.budget)}: {_budget_words(plan)}"
+    if plan.total.to_do or plan.total.in_flight:
+        yield "time", _time_words(plan)
+
+
+def _budget_words(plan: Plan) -> str:
+    match plan.budget_suffices:
+        case True:
+            return "enough"
+        case False:
+            assert plan.budget is not None, "without a budget there is nothing to say"
+            missing = plan.money.committed + plan.cost.total - plan.budget
+            return f"not enough, {usd(missing)} are missing; what exceeds it is not sent"
+        case None:
+            return "nobody can tell whether it is enough, as long as prices are unknown"
+
+
+def _time_words(plan: Plan) -> str:
+    if plan.seconds is None:
+        return "not known before the first requests are done"
+    untimed = ", ".join(map(model_alias, plan.untimed))
+    return f"about {duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
+
+
+def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:
+    count = plan.total.changed
+    if not count:
+        return
+    yield ""
+    have = "has" if count == 1 else "have"
+    yield from _wrapped(
+        f"{plural(count, 'job')} that may have been paid {have} another input now:", columns
+    )
+    for one in plan.changed[:SHOWN_CHANGES]:
+        yield f"  {one.id} ({one.state})"
+        for change in one.changes:
+            # Both sides, the key, the arrow and the indent share the line.
+            side = max(8, (columns - len(change.key) - 9) // 2)
+            yield f"    {change.words(side)}"
+    if count > SHOWN_CHANGES:
+        yield f"  and {count - SHOWN_CHANGES} more"
+    yield from _wrapped(_CHANGED_WORDS[plan.on_changed], columns, ARROW)
+
+
+def _orphan_lines(plan: Plan, columns: int) -> Iterator[str]:
+    count = plan.total.orphaned
+    if not count:
+        return
+    names = ", ".join(f"{one.id} ({one.state})" for one in plan.orphans[:SHOWN_ORPHANS])
+    more = f" and {count - SHOWN_ORPHANS} more" if count > SHOWN_ORPHANS else ""
+    yield ""
+    known = f"{count:,} known to the state, no longer in the manifest: {names}{more}"
+    yield from _wrapped(known, columns)
+
+
+def _vendor_lines(plan: Plan, columns: int) -> Iterator[str]:
+    yield ""
+    differences = plan.live.differences()
+    for model, sentences in differences.items():
+        shown = "; ".join(sentences[:SHOWN_DIFFERENCES])
+        more = len(sentences) - SHOWN_DIFFERENCES
+        rest = f"; and {more} more" if more > 0 else ""
+        yield from _wrapped(
+            f"warning: the vendor's schema of {model} differs from the bundled one: {shown}{rest}",
+            columns,
+        )
+    if not differences or plan.live.trouble:
+        yield from _wrapped(_vendor_words(plan), columns)
+
+
+def _vendor_words(plan: Plan) -> str:
+    not_compared = "were not compared with the vendor's"
+    if plan.offline:
+        return f"prices and schemas {not_compared}: --offline"
+    if plan.live.trouble:
+        some = "some " if plan.live.facts else ""
+        return f"{some}prices and schemas {not_compared}: {plan.live.trouble}"
+    if len(plan.live.compared) < len(plan.models):
+        return f"the vendor gave no schema for some models; these {not_compared}"
+    return "the bundled schemas are the vendor's of today"
+
+
+def _wrapped(text: str, columns: int, label: str = "") -> list[str]:
+    """Break a text between words; below a label, or an arrow, it stays indented."""
+    indent = f"{SIDE}{label} " if label == ARROW else f"{SIDE}{label:<{LABEL}}" if label else ""
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

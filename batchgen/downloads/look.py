@@ -1,0 +1,186 @@
+"""One look at an input image: what its first bytes and its server say of it.
+
+The same guard as for results: no private address, no token, no way down from https.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeAlias
+
+import aiohttp
+
+from batchgen.downloads.answers import CONTENT_RANGE, DIGITS, is_passing
+from batchgen.downloads.fetch import read_block
+from batchgen.downloads.hosts import LOOPBACK_HOSTS, host_of
+from batchgen.downloads.network import NETWORK_ERRORS, from_error
+from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.picture_header import NoPicture, Size, read_header
+from batchgen.downloads.session import get, open_session
+from batchgen.downloads.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp.abc import AbstractResolver
+    from yarl import URL
+
+    from batchgen.downloads.hosts import AllowedHosts
+
+FIRST_BYTES = 64 * 1024
+MOST_BYTES = 2 * 1024 * 1024
+"""The size of a JPEG stands behind its EXIF and colour blocks, which can be long."""
+
+_GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+@dataclass(frozen=True, slots=True)
+class LookSettings:
+    """Times in seconds; `deadline` is for one look, so that a trickle is no answer either."""
+
+    hosts: AllowedHosts
+    connect_timeout: float = 10.0
+    stall_timeout: float = 20.0
+    deadline: float = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A JPEG or PNG. `bytes` is None where the server did not say."""
+
+    media_type: str
+    width: int
+    height: int
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotUsable:
+    """Asking again will not help: no picture, or one that the vendor does not take."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The server does not give it out (403, 404, 410): expired, or never there."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The network's trouble, or the server's: nothing is known of the picture."""
+
+    reason: str
+
+
+LookOutcome: TypeAlias = Looked | NotUsable | Gone | NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """`total` bytes in all; None where the server did not say."""
+
+    content: bytes
+    total: int | None
+
+
+class Looker:
+    """Made by `open_looker`. As many looks at once as its callers start."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: LookSettings) -> None:
+        self._session = session
+        self._settings = settings
+
+    async def look(self, url: str) -> LookOutcome:
+        checked = self._settings.hosts.check(url)
+        if isinstance(checked, HostNotAllowed):
+            return NotUsable(checked.reason)
+        try:
+            async with asyncio.timeout(self._settings.deadline):
+                return await self._look(checked)
+        except NETWORK_ERRORS as exc:
+            if isinstance(exc, aiohttp.ClientConnectorError) and host_of(checked) in LOOPBACK_HOSTS:
+                # No network lies between: an emulator that ended, and may be back on another port.
+                return Gone("nothing on this machine serves it any more")
+            return _not_read(from_error(exc))
+
+    async def _look(self, url: URL) -> LookOutcome:
+        for most in (FIRST_BYTES, MOST_BYTES):
+            # From the first byte again: two parts could be of two files.
+            head = await self._read(url, most)
+            if not isinstance(head, _Head):
+                return head
+            whole = len(head.content) == head.total
+            found = await in_thread(partial(read_header, head.content, is_whole=whole))
+            match found:
+                case Size(media_type, width, height):
+                    return Looked(media_type, width, height, head.total)
+                case NoPicture(reason):
+                    return NotUsable(reason)
+        return NotUsable(f"no size of the picture in its first {MOST_BYTES} bytes")
+
+    async def _read(self, url: URL, most: int) -> _Head | NotUsable | Gone | NoAnswer:
+        headers = {"Range": f"bytes=0-{most - 1}"}
+        response = await get(self._session, self._settings.hosts, url, headers)
+        if not isinstance(response, aiohttp.ClientResponse):
+            return _not_read(response)
+        # Leaving a body unread closes its connection: of a whole file no more is taken than this.
+        async with response:
+            refusal = judge(response.status, response.headers)
+            if refusal is not None:
+                return refusal
+            content = await read_block(response.content, most)
+        total = announced_bytes(response.status, response.headers)
+        return _Head(content, len(content) if total is None and len(content) < most else total)
+
+
+def judge(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | NoAnswer | None:
+    """None for an answer that begins with the file's first byte."""
+    if status == HTTPStatus.OK:
+        return None
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if found is not None and int(found[1]) == 0:
+            return None
+        return NotUsable("the server sent another part of it than was asked for")
+    if status in _GONE:
+        return Gone(f"the server answered {status}: it does not give this file out")
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return NotUsable("the file is empty")
+    if is_passing(status):
+        return NoAnswer(f"the server answered {status}")
+    return NotUsable(f"the server answered {status}")
+
+
+def announced_bytes(status: int, headers: Mapping[str, str]) -> int | None:
+    """The size of the whole file, of which an answer may be a part."""
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        return None if found is None or found[3] == "*" else int(found[3])
+    length = headers.get("Content-Length", "")
+    return int(length) if DIGITS.fullmatch(length) else None
+
+
+def _not_read(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
+    if isinstance(found, HostNotAllowed):
+        return NotUsable(found.reason)
+    return NoAnswer(found.reason)
+
+
+@asynccontextmanager
+async def open_looker(
+    settings: LookSettings, *, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Looker]:
+    async with open_session(
+        settings.hosts,
+        resolver,
+        connect_timeout=settings.connect_timeout,
+        stall_timeout=settings.stall_timeout,
+    ) as session:
+        yield Looker(session, settings)

@@ -1,0 +1,162 @@
+"""First one job of a sweep, or a few: the others follow once those are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Pause, PauseReason
+from batchgen.engine.questions import standing, under_way
+from batchgen.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchgen.engine.control import Control
+    from batchgen.engine.questions import Standing
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import PendingJob
+    from batchgen.state.store import Store
+
+SAID = {
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "was cancelled",
+    JobState.LOST: "was lost",
+    JobState.BLOCKED: "is blocked",
+    JobState.UNKNOWN: "has an outcome that cannot be known",
+}
+"""Ends that prove nothing good, in words."""
+
+NEXT_STEP = (
+    "see `batchgen status`; mend the manifest, or retry the job, and the same command continues;"
+    " without run.canary the other jobs go on whatever becomes of the first"
+)
+
+
+@dataclass(slots=True)
+class Trial:
+    """A sweep of one model that is not proven yet.
+
+    `members` are the jobs that went first, by their numbers; `earlier` are those of them that an
+    earlier run sent, `done` those that are done.
+    """
+
+    model: str
+    sweep: str
+    members: set[int] = field(default_factory=set)
+    earlier: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+
+    def takes(self, seq: int, most: int) -> bool:
+        """Whether this job may go now: as one of the first `most`."""
+        return seq in self.members or len(self.members) < most
+
+
+class Canary:
+    """Keeps the sweeps of a run that none of its jobs has proven yet. `count` 0: keeps none.
+
+    A sweep with fewer jobs than `count` never opens and need not: each of its jobs is a first one.
+    `on_change` hears that others may go than before.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        store: Store,
+        selection: Selection,
+        control: Control,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._count = count
+        self._store = store
+        self._selection = selection
+        self._control = control
+        self._on_change = on_change
+        self._closed: dict[tuple[str, str], Trial] = {}
+        self._opened: set[tuple[str, str]] = set()
+
+    async def look(self) -> None:
+        """Close every sweep that has no result. New ones may come while a run goes on."""
+        if not self._count:
+            return
+        unproven = await self._store.unproven_sweeps()
+        new = sorted(unproven - self._opened - self._closed.keys())
+        if new:
+            self._closed.update((key, Trial(*key)) for key in new)
+            self._on_change()
+
+    async def take_up(self) -> None:
+        """What an earlier run sent is on trial already: its result proves the sweep as well."""
+        await self.look()
+        if not self._closed:
+            return
+        for seq, model, sweep in await self._store.run(under_way):
+            if trial := self._closed.get((model, sweep)):
+                trial.members.add(seq)
+                trial.earlier.add(seq)
+
+    def closed(self, model: str) -> frozenset[str]:
+        return frozenset(sweep for of, sweep in self._closed if of == model)
+
+    def holds_back(self, job: PendingJob) -> bool:
+        """Whether this job has to wait until others of its sweep are done."""
+        trial = self._closed.get((job.model, job.sweep))
+        return trial is not None and not trial.takes(job.seq, self._count)
+
+    async def first_jobs(self, model: str) -> list[PendingJob]:
+        """The due jobs of closed sweeps that may go before those are open."""
+        found = []
+        for trial in [one for one in self._closed.values() if one.model == model]:
+            for job in await self._first_due(trial, self._count):
+                if trial.takes(job.seq, self._count):
+                    trial.members.add(job.seq)
+                    found.append(job)
+        return found
+
+    async def _first_due(self, trial: Trial, count: int) -> list[PendingJob]:
+        return await self._store.first_due(trial.model, trial.sweep, self._selection, count)
+
+    async def heard_of(self, seq: int) -> None:
+        """Something became of this job: that may open its sweep, or pause the run."""
+        trial = next((one for one in self._closed.values() if seq in one.members), None)
+        if trial is None:
+            return
+        now = await self._store.run(standing, seq)
+        if now.state is JobState.DONE:
+            trial.done.add(seq)
+            if len(trial.done) >= self._count:
+                self._open(trial)
+        elif now.state in SAID and seq in trial.earlier:
+            # No reason to pause: a lost request is asked for by each run, and would halt each.
+            trial.members.discard(seq)
+            self._on_change()
+        elif now.state in SAID:
+            self._control.pause(self._failed(trial, now))
+
+    def _open(self, trial: Trial) -> None:
+        key = (trial.model, trial.sweep)
+        self._opened.add(key)
+        self._closed.pop(key, None)
+        self._on_change()
+
+    async def pause_for_rest(self) -> None:
+        """Nothing is left to do: where that is because a first job is not done, say so."""
+        for trial in tuple(self._closed.values()):
+            waiting = await self._first_due(trial, self._count + 1)
+            if any(job.seq not in trial.members for job in waiting):
+                self._control.pause(
+                    Pause(
+                        PauseReason.CANARY,
+                        f"{self._name(trial)} is not done yet, and the others wait for it",
+                        NEXT_STEP,
+                    )
+                )
+
+    def _failed(self, trial: Trial, now: Standing) -> Pause:
+        why = f": {now.error}" if now.error else ""
+        return Pause(PauseReason.CANARY, f"{self._name(trial)} {SAID[now.state]}{why}", NEXT_STEP)
+
+    def _name(self, trial: Trial) -> str:
+        model = trial.model.rsplit("/", 1)[-1]
+        first = "the first job" if self._count == 1 else f"one of the first {self._count} jobs"
+        return f"{first} of {trial.sweep} ({model})" if trial.sweep else f"{first} of {model}"

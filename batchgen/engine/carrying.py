@@ -1,0 +1,144 @@
+"""One job's way from due to its result at the vendor: readied, submitted, followed, put back."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from batchgen.engine.blocked import BlockedJobs
+from batchgen.engine.events import Noted
+from batchgen.engine.following import FollowEnd, Follower
+from batchgen.engine.readying import NotNow, Readier, Ready
+from batchgen.engine.resting import Resting
+from batchgen.engine.submitting import Again, Over, Submitted, Submitter
+from batchgen.engine.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batchgen.engine.budget import Budget
+    from batchgen.engine.canary import Canary
+    from batchgen.engine.control import Control
+    from batchgen.engine.doors import Doors
+    from batchgen.engine.fetching import Fetcher
+    from batchgen.engine.limits import Gate
+    from batchgen.engine.policy import EnginePolicy
+    from batchgen.engine.tracks import Track
+    from batchgen.engine.trouble import Trouble
+    from batchgen.state.records import LiveRequest, PendingJob
+
+
+class Carrier:
+    """Carries jobs, each in a task and with a permit of the caller's."""
+
+    def __init__(
+        self,
+        doors: Doors,
+        policy: EnginePolicy,
+        control: Control,
+        trouble: Trouble,
+        budget: Budget,
+        fetcher: Fetcher,
+        canary: Canary,
+    ) -> None:
+        self._doors = doors
+        self._policy = policy
+        self._control = control
+        self._trouble = trouble
+        self._budget = budget
+        self._fetcher = fetcher
+        self._canary = canary
+        self._readier = Readier(doors, control, trouble)
+        self._follower = Follower(doors, policy, control, trouble, budget)
+        self._cancels: set[int] = set()
+        self._submitter: Submitter
+        self.expectations = self._follower.expectations
+        self.resting = Resting(doors.dice)
+        self.blocked = BlockedJobs(doors.store, control)
+
+    @asynccontextmanager
+    async def open_wire(self, overall: Gate) -> AsyncIterator[None]:
+        """Jobs are carried inside this block; what is on its way at its end is recorded."""
+        async with Wire() as wire:
+            self._submitter = Submitter(
+                self._doors,
+                self._policy,
+                self._control,
+                self._trouble,
+                self._budget,
+                wire,
+                overall,
+            )
+            yield
+
+    async def carry(self, track: Track, job: PendingJob, price: float | None) -> None:
+        """From due to its end, as far as it goes. `price` is reserved by the caller."""
+        readiness = await self._readier.ready(job)
+        if isinstance(readiness, Ready) and self._control.submitting:
+            self.resting.forget(job.seq)
+            await self._send(track, job, readiness.body, price)
+            return
+        self._budget.release(job.seq)
+        if isinstance(readiness, NotNow) and self._control.submitting:
+            # It stays in hand: nobody else shall take it before it was looked at again.
+            self.resting.rest(job.seq, lambda: self.put_back(track, job))
+            return
+        track.lane.in_hand.discard(job.seq)
+        self.resting.forget(job.seq)
+        await self._over(job.seq)
+
+    async def carry_on(self, track: Track, request: LiveRequest) -> None:
+        """From where an earlier run, or a person's word, left it."""
+        await self._follow(track, request, sent_now=False)
+
+    def put_back(self, track: Track, job: PendingJob) -> None:
+        """A job in hand that could not go."""
+        track.lane.in_hand.discard(job.seq)
+        track.jobs.put_back(job)
+        self._control.wake.set()
+
+    async def cancel(self, seq: int) -> None:
+        """Ask the vendor to cancel a request; what became of it shows in its result.
+
+        A job that is being submitted has none yet: it is asked for as soon as it has.
+        """
+        if request := await self._doors.store.live_request(seq):
+            await self._ask_to_cancel(request)
+        else:
+            self._cancels.add(seq)
+
+    async def _ask_to_cancel(self, request: LiveRequest) -> None:
+        self._cancels.discard(request.seq)
+        outcome = await self._doors.api.cancel(request.request_id)
+        self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
+
+    async def _send(self, track: Track, job: PendingJob, body: str, price: float | None) -> None:
+        match await self._submitter.submit(job, body, track.lane, price):
+            case Submitted(request):
+                if job.seq in self._cancels:
+                    await self._ask_to_cancel(request)
+                await self._follow(track, request, sent_now=True)
+            case Again():
+                await self._requeue(track, job.seq)
+            case Over():
+                await self._over(job.seq)
+
+    async def _follow(self, track: Track, request: LiveRequest, *, sent_now: bool) -> None:
+        match await self._follower.follow(request, sent_now=sent_now):
+            case FollowEnd.DELIVERED:
+                self._fetcher.add(request.seq)
+            case FollowEnd.PENDING_AGAIN:
+                await self._requeue(track, request.seq)
+            case FollowEnd.OVER:
+                await self._over(request.seq)
+            case FollowEnd.LET_GO:
+                pass
+
+    async def _requeue(self, track: Track, seq: int) -> None:
+        if job := await self._doors.store.pending_job(seq):
+            track.jobs.put_back(job)
+
+    async def _over(self, seq: int) -> None:
+        """No result came of it: those that need it, or come after it, may have to wait."""
+        await self._canary.heard_of(seq)
+        await self.blocked.tell()

@@ -1,0 +1,162 @@
+"""Before a submit: what its input names is looked at, and other jobs' results are put in.
+
+All of it is free and nothing is recorded yet, so a stop may interrupt it at any point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from batchgen.downloads import look
+from batchgen.engine.chaining import NoSuchOutput, expired, file_for
+from batchgen.engine.doors import InputsBroken, InputsUnclear
+from batchgen.engine.events import JobMoved
+from batchgen.engine.verdicts import pause_for
+from batchgen.jobs import JobState
+from batchgen.references import references_in, resolved
+from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded, Throttled
+
+if TYPE_CHECKING:
+    from batchgen.engine.control import Control
+    from batchgen.engine.doors import Doors
+    from batchgen.engine.trouble import Trouble
+    from batchgen.references import Reference
+    from batchgen.state.records import NeededFile, PendingJob
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """`body` is what is to be sent: no reference to another job is left in it."""
+
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The job failed, and nothing was paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Nobody could tell, or the run stops: the job is as it was."""
+
+
+Readiness: TypeAlias = Ready | Rejected | NotNow
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unclear:
+    reason: str
+    whose: str = "an input image"
+
+
+class Readier:
+    """Turns a due job into what can be sent."""
+
+    def __init__(self, doors: Doors, control: Control, trouble: Trouble) -> None:
+        self._doors = doors
+        self._control = control
+        self._trouble = trouble
+
+    async def ready(self, job: PendingJob) -> Readiness:
+        finding: Ready | _Broken | _Unclear = _Unclear("")
+        with self._control.drain.scope() as scope:
+            finding = await self._inspect(job)
+        if scope.interrupted:
+            return NotNow()
+        match finding:
+            case Ready():
+                return finding
+            case _Broken(code, reason):
+                await self._reject(job, code, reason)
+                return Rejected()
+            case _Unclear(reason, whose):
+                self._trouble.no_contact(reason, whose)
+                return NotNow()
+
+    async def _reject(self, job: PendingJob, code: str, reason: str) -> None:
+        if await self._doors.store.reject(job.seq, code, reason):
+            self._control.emit(
+                JobMoved(
+                    job.id, job.model, JobState.PENDING, JobState.FAILED, code=code, reason=reason
+                )
+            )
+
+    async def _inspect(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        filled = await self._fill_in(job)
+        if not isinstance(filled, Ready) or self._doors.inputs is None:
+            return filled
+        match await self._doors.inputs.check(job.model, filled.body):
+            case InputsBroken(reason):
+                return _Broken("bad_input", reason)
+            case InputsUnclear(reason):
+                return _Unclear(reason)
+            case _:
+                return filled
+
+    async def _fill_in(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        references = references_in(job.body)
+        if not references:
+            return Ready(job.body)
+        files = await self._doors.store.needed_files(job.seq)
+        urls: dict[str, str] = {}
+        for reference in references:
+            found = await self._served_url(reference, files)
+            if not isinstance(found, str):
+                return found
+            urls[reference.url] = found
+        return Ready(resolved(job.body, urls))
+
+    async def _served_url(
+        self, reference: Reference, files: tuple[NeededFile, ...]
+    ) -> str | _Broken | _Unclear:
+        file = file_for(reference, files)
+        if isinstance(file, NoSuchOutput):
+            return _Broken("no_such_output", file.reason)
+        found = await self._if_served(file.url)
+        if not isinstance(found, look.Gone):
+            return found
+        url = await self._asked_again(file, found.reason)
+        if not isinstance(url, str):
+            return url
+        found = await self._if_served(url)
+        if isinstance(found, look.Gone):
+            return _Broken("url_expired", expired(file, found.reason))
+        return found
+
+    async def _if_served(self, url: str) -> str | look.Gone | _Unclear:
+        """The URL, where it still answers. What it answers is judged by the look at the input."""
+        if self._doors.inputs is None:
+            return url
+        match await self._doors.inputs.look(url):
+            case look.Gone() as gone:
+                return gone
+            case look.NoAnswer(reason):
+                return _Unclear(reason)
+            case _:
+                return url
+
+    async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
+        """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
+        answer = await self._doors.api.result(file.request_id)
+        match answer:
+            case Succeeded(urls) if len(urls) >= file.position:
+                url = urls[file.position - 1]
+                await self._doors.store.refresh_url(file.file_id, url)
+                return url
+            case NoAnswer(why) | Throttled(reason=why):
+                return _Unclear(why, "the API")
+            case Halted(cause, why):
+                self._control.pause(pause_for(cause, why, lets_go=True))
+                return _Unclear(why, "the API")
+            case Missing(why) | Refused(reason=why):
+                return _Broken("url_expired", expired(file, f"{reason}; {why}"))
+            case _:
+                return _Broken("url_expired", expired(file, reason))

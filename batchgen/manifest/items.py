@@ -1,0 +1,192 @@
+"""An item of `jobs`: its structure judged, its texts compiled, before any cell of it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchgen.manifest.naming import NameTemplateError, check_template
+from batchgen.manifest.nodes import Node, Path, place_of
+from batchgen.manifest.structure import job_problems
+from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.templates import CompiledText, compile_text
+from batchgen.models.wording import InputProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from batchgen.jobs import JsonObject
+    from batchgen.manifest.report import Reporter
+    from batchgen.manifest.scope import Part
+
+SWEEPING_KEYS = frozenset({"matrix", "from", "repeat"})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of `jobs`. `needs` are ids of jobs or of sweeps, by the names in templates."""
+
+    node: Node = field(repr=False)
+    part: Part = field(repr=False)
+    id: CompiledText | None
+    model: CompiledText | None
+    input: JsonObject = field(repr=False)
+    tags: tuple[tuple[Path, CompiledText], ...]
+    name: str | None
+    needs: Mapping[str, CompiledText]
+    priority: int
+    gate: bool
+
+    @property
+    def is_sweep(self) -> bool:
+        return bool(SWEEPING_KEYS & self.node.children.keys())
+
+    @property
+    def has_rows(self) -> bool:
+        return "from" in self.node.children
+
+    @property
+    def has_open_rows(self) -> bool:
+        """Whether each row may have other columns."""
+        return self.has_rows and str(self._value["from"]).lower().endswith((".jsonl", ".ndjson"))
+
+    @property
+    def literal_id(self) -> str | None:
+        return self.id.source if self.id is not None and self.id.is_literal else None
+
+    @property
+    def sweep_name(self) -> str:
+        """What people call the sweep: its id as it is written."""
+        if not self.is_sweep:
+            return ""
+        return f"line {self.node.place.line}" if self.id is None else self.id.source
+
+    @property
+    def include_keys(self) -> frozenset[str]:
+        """Variables that only some cells of the matrix may have."""
+        entries = self._value.get("matrix", {}).get("include", [])
+        return frozenset(key for entry in entries for key in entry)
+
+    def name_problems(self, known: Collection[str]) -> list[InputProblem]:
+        """Find templates beside the input with a variable that no cell has."""
+        texts = [(("id",), self.id), *self.tags]
+        texts += [(("needs", name), text) for name, text in self.needs.items()]
+        found = []
+        for path, text in texts:
+            try:
+                if text is not None:
+                    text.check_names(known)
+            except TemplateProblem as exc:
+                found.append(InputProblem(path, exc.what, exc.next_step))
+        return found
+
+    @property
+    def _value(self) -> Mapping[str, Any]:
+        assert isinstance(self.node.value, Mapping)
+        return self.node.value
+
+
+def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
+    """None where something is wrong with the item as such, which is reported."""
+    problems = job_problems(node.value)
+    if problems:
+        reporter.below(node, problems, job_id=id_of(node))
+        return None
+    return _Compiling(node, reporter).item(part)
+
+
+def text_of(node: Node) -> str:
+    """Give a text as it is written: the id `007` stays `007`, though YAML takes it for 7."""
+    return node.value if isinstance(node.value, str) else node.text
+
+
+def id_of(node: Node) -> str | None:
+    """The id as it is written, for messages."""
+    child = node.child("id")
+    if child is None or isinstance(child.value, list | dict | None):
+        return None
+    return text_of(child)[:200]
+
+
+def _children(node: Node | None) -> Iterable[str | int]:
+    return () if node is None else node.children
+
+
+class _Compiling:
+    """Compiles the texts of one item and reports each that is no template."""
+
+    def __init__(self, node: Node, reporter: Reporter) -> None:
+        self._node = node
+        self._reporter = reporter
+        self._sound = True
+
+    def item(self, part: Part) -> Item | None:
+        node = self._node
+        value = node.value
+        assert isinstance(value, Mapping)
+        given, priority = value.get("input", {}), value.get("priority", 0)
+        assert isinstance(given, Mapping)
+        assert isinstance(priority, int)
+        found = Item(
+            node=node,
+            part=part,
+            id=self._text(("id",)),
+            model=self._text(("model",), part.defaults.model),
+            input=given,
+            tags=self._tags(part),
+            name=self._name(),
+            needs=self._needs(),
+            priority=priority,
+            gate=bool(value.get("gate", False)),
+        )
+        return found if self._sound else None
+
+    def _text(self, path: Path, default: str | None = None) -> CompiledText | None:
+        node: Node | None = self._node
+        for step in path:
+            node = node.child(step) if node is not None else None
+        text = default if node is None else text_of(node)
+        return None if text is None else self._compiled(path, text)
+
+    def _tags(self, part: Part) -> tuple[tuple[Path, CompiledText], ...]:
+        tags = self._node.child("tags")
+        above = [(("tags",), self._compiled(("tags",), tag)) for tag in part.defaults.tags]
+        own = [(("tags", index), self._text(("tags", index))) for index in _children(tags)]
+        return tuple((path, tag) for path, tag in (*above, *own) if tag is not None)
+
+    def _name(self) -> str | None:
+        child = self._node.child("name")
+        if child is None:
+            return None
+        name = text_of(child)
+        try:
+            check_template(name, extra=None)
+        except NameTemplateError as exc:
+            self._wrong(("name",), exc.what, exc.next_step)
+        return name
+
+    def _needs(self) -> dict[str, CompiledText]:
+        node = self._node.child("needs")
+        if node is None:
+            return {}
+        names = node.children if isinstance(node.value, Mapping) else None
+        found: dict[str, CompiledText] = {}
+        for key, child in node.children.items():
+            text = text_of(child)
+            compiled = self._text(("needs", key))
+            if compiled is not None:
+                found[text if names is None else str(key)] = compiled
+        return found
+
+    def _compiled(self, path: Path, text: str) -> CompiledText | None:
+        try:
+            return compile_text(text)
+        except TemplateProblem as exc:
+            self._wrong((*path, *exc.path), exc.what, exc.next_step)
+            return None
+
+    def _wrong(self, path: Path, what: str, hint: str | None) -> None:
+        self._sound = False
+        place = place_of(self._node, path)
+        self._reporter.at(place, what, hint, id_of(self._node))

@@ -1,0 +1,216 @@
+"""A cell of an item → a checked job."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from batchgen.jobs import Job, JsonObject, JsonValue, canonical_json, content_id
+from batchgen.manifest.blame import Blame, CellError
+from batchgen.manifest.header import unknown_model
+from batchgen.manifest.naming import NameValues, render_name
+from batchgen.manifest.needing import references
+from batchgen.manifest.policy import DEFAULT_NAME
+from batchgen.manifest.recipes import build_recipe
+from batchgen.manifest.sweeps import cell_suffix, data_file
+from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.typed import coerce
+from batchgen.models.catalog import find_model
+from batchgen.models.inputs import CheckedInput, check_input
+from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
+from batchgen.models.wording import InputProblem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchgen.manifest.blame import ProblemPath
+    from batchgen.manifest.header import Manifest
+    from batchgen.manifest.items import Item
+    from batchgen.manifest.recipes import Recipe
+    from batchgen.manifest.report import Reporter
+    from batchgen.manifest.sweeps import Cell
+    from batchgen.manifest.templates import CompiledText, Variables
+    from batchgen.models.catalog import Model
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+LONGEST_ID = 200
+LONGEST_TAG = 100
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class JobMaker:
+    """Makes the jobs of one item; what is wrong with a cell is reported, and it gives no job."""
+
+    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter) -> None:
+        self._item = item
+        self._manifest = manifest
+        self._blame = Blame(item, reporter)
+        self._recipes: dict[str, Recipe] = {}
+        self._name_template = item.name or manifest.output.name
+        self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        self._file = str(data_file(item) if item.has_rows else reporter.path)
+        self._sweep = item.sweep_name
+
+    def make(self, cell: Cell) -> Job | None:
+        try:
+            return self._make(cell)
+        except CellError as exc:
+            self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
+            return None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the item itself is wrong, so that no cell can be made."""
+        return self._blame.item_is_wrong
+
+    def _make(self, cell: Cell) -> Job:
+        item = self._item
+        recipe = self._recipe_of(cell)
+        needs: dict[str, str] = {}
+        variables: Variables = cell.variables
+        if recipe.needs.any:
+            needs = _at(("needs",), recipe.needs.of, cell)
+            variables = {**variables, "jobs": references(needs)}
+        sound = self._checked(recipe, variables)
+        job_id = self._job_id(recipe.model, sound, cell)
+        tags = self._tags(job_id, variables)
+        return Job(
+            job_id,
+            recipe.model.id,
+            sound.body,
+            self._name(job_id, recipe.model, sound, tags, variables),
+            tags,
+            cell.line or item.node.place.line,
+            self._file,
+            item.priority,
+            self._sweep,
+            item.gate,
+            tuple(dict.fromkeys(needs.values())),
+        )
+
+    def _recipe_of(self, cell: Cell) -> Recipe:
+        template = self._item.model
+        if template is None:
+            raise self._without_model()
+        name = str(_at(("model",), template.render, cell.variables))
+        return self._recipes.get(name) or self._build_recipe(name, cell)
+
+    def _without_model(self) -> CellError:
+        if self._item.part.defaults.model_is_wrong:
+            return CellError([], of_item=True)
+        hint = "name it in the job, or for all jobs under defaults"
+        return CellError([InputProblem(("model",), "model is required", hint)], of_item=True)
+
+    def _build_recipe(self, name: str, cell: Cell) -> Recipe:
+        model = find_model(name)
+        if model is None:
+            raise CellError([unknown_model(("model",), name)])
+        recipe = build_recipe(self._item, model, self._manifest.sweeps, cell.variables.keys())
+        self._recipes[name] = recipe
+        return recipe
+
+    def _checked(self, recipe: Recipe, variables: Variables) -> CheckedInput:
+        rendered = _at(("input",), recipe.input.render, variables)
+        assert isinstance(rendered, dict)
+        values: JsonObject = rendered
+        if not recipe.input.is_literal:
+            values = coerce(recipe.model.schema, rendered, recipe.input.rendered_paths)
+        answer = check_input(recipe.model, values, rehearsal=self._manifest.rehearsal)
+        if isinstance(answer, CheckedInput):
+            return answer
+        problems = [
+            InputProblem(("input", *one.path), one.message, one.hint, at_key=one.at_key)
+            for one in answer
+        ]
+        rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
+        raise CellError(problems, recipe.from_defaults, rendered_at)
+
+    def _id_of(self, cell: Cell) -> str | None:
+        """The id of a job that is not made, for messages."""
+        if self._item.id is None or self._item.id.is_literal:
+            return None
+        try:
+            return self._own_id(self._item.id, cell)
+        except CellError:
+            return None
+
+    def _job_id(self, model: Model, sound: CheckedInput, cell: Cell) -> str:
+        if self._item.id is not None:
+            return self._own_id(self._item.id, cell)
+        made = content_id(model.id, sound.body)
+        return f"{made}-{cell.repeat}" if cell.repeat > 1 else made
+
+    def _own_id(self, template: CompiledText, cell: Cell) -> str:
+        job_id = _text(("id",), template, cell.variables, LONGEST_ID)
+        if self._head is not None and (suffix := cell_suffix(self._head, cell)):
+            job_id = f"{job_id}-{suffix}"
+        return job_id
+
+    def _tags(self, job_id: str, variables: Variables) -> tuple[str, ...]:
+        tags = self._item.tags
+        if not tags:
+            return ()
+        try:
+            found = [_text(path, tag, variables, LONGEST_TAG) for path, tag in tags]
+        except CellError as exc:
+            raise exc.of_job(job_id) from exc
+        return tuple(dict.fromkeys(found))
+
+    def _name(
+        self,
+        job_id: str,
+        model: Model,
+        sound: CheckedInput,
+        tags: tuple[str, ...],
+        variables: Variables,
+    ) -> str:
+        if self._name_template == DEFAULT_NAME:
+            return job_id
+        if self._name_template == DEFAULT_NAME:
+            return job_id
+        values = NameValues(job_id, model.alias, model.id, _nameable(sound.values), tags, variables)
+        try:
+            return render_name(self._name_template, values)
+        except TemplateProblem as exc:
+            raise CellError(
+                [InputProblem(("name",), exc.what, exc.next_step)], job_id=job_id
+            ) from exc
+
+
+def _at(path: ProblemPath, act: Callable[[A], T], value: A) -> T:
+    """Do it, and say where in the item it failed. Raises CellError."""
+    try:
+        return act(value)
+    except TemplateProblem as exc:
+        problem = InputProblem((*path, *exc.path), exc.what, exc.next_step)
+        raise CellError([problem], rendered=[problem.path]) from exc
+
+
+def _text(path: ProblemPath, template: CompiledText, variables: Variables, longest: int) -> str:
+    """A rendered id or tag. Raises CellError where it cannot be one."""
+    value = _at(path, template.render, variables)
+    text = value if isinstance(value, str) else _as_text(value, path)
+    if 0 < len(text) <= longest and not _UNUSABLE.search(text):
+        return text
+    word = str(path[0])
+    if not text.strip():
+        what = f"{word} is empty here"
+    elif len(text) > longest:
+        what = f"{word} has {len(text)} characters here; at most {longest} are allowed"
+    else:
+        what = f"{word} has line breaks or control characters here"
+    raise CellError([InputProblem(path, what)], rendered=[path])
+
+
+def _as_text(value: JsonValue, path: ProblemPath) -> str:
+    if isinstance(value, bool | int | float):
+        return canonical_json(value)
+    raise CellError([InputProblem(path, f"{path[0]} must be text; got {shown(value)}")])
+
+
+def _nameable(values: JsonObject) -> JsonObject:
+    """Let templates say `input.size`, which is no key of the schema."""
+    full = values.get(SIZE_KEY)
+    return {**values, SHORT_KEY: short_size(full)} if isinstance(full, str) else values

@@ -1,0 +1,78 @@
+"""Which reader a data file needs, by the ending of its name."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from batchgen.errors import InputError, MissingFileError
+from batchgen.manifest.rows.csv_rows import csv_rows
+from batchgen.manifest.rows.json_rows import json_rows
+from batchgen.manifest.rows.parquet_rows import parquet_rows
+from batchgen.manifest.rows.text import Lines, cannot_read
+from batchgen.models.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+    from pathlib import Path
+
+    from batchgen.manifest.rows.row import Rows
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[Rows]:
+    """Open a data file, relative to the working directory.
+
+    Raises MissingFileError, and InputError for what makes the file unreadable as a whole.
+    StorageError may also come while the rows are read.
+    """
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        what = f"data files do not end in {shown(ending)}" if ending else "its name has no ending"
+        raise InputError(what, where=str(path), next_step=f"known: {', '.join(ENDINGS)}")
+    with _opened(path) as file:
+        if ending == ".parquet":
+            yield parquet_rows(file, path)
+            return
+        is_csv = ending in {".csv", ".tsv"}
+        # Untranslated line breaks: in CSV those inside of quotes belong to the value.
+        with closing(Lines(file, path, "" if is_csv else "\n")) as lines:
+            yield csv_rows(lines, "," if ending == ".csv" else "\t") if is_csv else json_rows(lines)
+
+
+def fingerprint(path: Path) -> str:
+    """Give the SHA-256 of a file. Raises MissingFileError, StorageError."""
+    with _opened(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as exc:
+            raise cannot_read(path, exc) from exc
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """Only the opening is translated: an error of whoever uses the file is not the file's."""
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise MissingFileError("this is a folder", where=str(path), next_step="name a file")
+        if not stat.S_ISREG(kind):
+            # A pipe would be waited for, and cannot be read twice.
+            hint = "write the rows into a file first"
+            raise InputError("this is no regular file", where=str(path), next_step=hint)
+        file = path.open("rb")
+    except FileNotFoundError as exc:
+        hint = "the path is relative to the manifest"
+        raise MissingFileError("there is no such file", where=str(path), next_step=hint) from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        what = f"the file cannot be read: {reason}"
+        hint = "check the path and its permissions"
+        raise MissingFileError(what, where=str(path), next_step=hint) from exc
+    with file:
+        yield file

@@ -1,0 +1,100 @@
+"""Lines of a text file, bounded in length, with what is wrong with them.
+
+A wrong byte does not end the reading: its row is told, and the next one is read.
+"""
+
+from __future__ import annotations
+
+import codecs
+from functools import partial
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from batchgen.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+LONGEST_LINE = 1024 * 1024
+"""Characters. A file without line breaks must not fill the memory."""
+
+_MARK = "\udcff"
+"""Stands where bytes could not be decoded: no sound text has a lone surrogate."""
+_MARKING = "batchgen.mark"
+# The order matters: UTF-32's mark begins with UTF-16's.
+_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return _MARK, error.end
+
+
+codecs.register_error(_MARKING, _mark)
+
+
+def cannot_read(path: Path, error: OSError) -> StorageError:
+    what = f"the file cannot be read to its end: {error.strerror}"
+    return StorageError(what, where=str(path), next_step="check the disk")
+
+
+class Lines:
+    """Iterates over the lines, with their line breaks; `number` is that of the last one.
+
+    `newline` is as for `open`. Making it and iterating raise StorageError for a failing disk.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, newline: str) -> None:
+        try:
+            start = file.read(4)
+        except OSError as exc:
+            raise cannot_read(path, exc) from exc
+        mark, self.encoding = next(
+            ((mark, name) for mark, name in _ENCODINGS if start.startswith(mark)), (b"", "utf-8")
+        )
+        file.seek(len(mark))
+        self.path = path
+        self.number = 0
+        self._file = TextIOWrapper(file, self.encoding, errors=_MARKING, newline=newline)
+        self._trouble: tuple[str, str] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for line in iter(partial(self._file.readline, LONGEST_LINE), ""):
+                self.number += 1
+                if len(line) == LONGEST_LINE:
+                    self._pass_rest(line)
+                if "\0" in line or (not line.isascii() and _MARK in line):
+                    self._note(line)
+                yield line
+        except OSError as exc:
+            raise cannot_read(self.path, exc) from exc
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take_trouble(self) -> tuple[str, str] | None:
+        """Say what is wrong with the lines since the last call, and what helps."""
+        trouble, self._trouble = self._trouble, None
+        return trouble
+
+    def _pass_rest(self, line: str) -> None:
+        hint = "one row is one line; is a line break missing?"
+        self._trouble = f"the line is longer than {LONGEST_LINE} characters", hint
+        while line and not line.endswith(("\n", "\r")):
+            line = self._file.readline(LONGEST_LINE)
+
+    def _note(self, line: str) -> None:
+        if _MARK in line:
+            self._trouble = f"this is not {self.encoding.upper()}", "save the file as UTF-8"
+        else:
+            hint = "text must not contain it: remove it, or save the file as UTF-8"
+            self._trouble = "a NUL character stands here", hint

@@ -1,0 +1,172 @@
+"""An item → its cells: rows outermost, then the matrix, then repeats.
+
+A cell's index is its place in the whole product, so that neither `where`, `offset`, `limit` nor
+`exclude` moves a seed that was made from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batchgen.errors import InputError, MissingFileError
+from batchgen.jobs import canonical_json
+from batchgen.manifest.matrix import Cell as Combination
+from batchgen.manifest.matrix import Matrix, read_matrix, suffix
+from batchgen.manifest.matrix_problems import matrix_problems
+from batchgen.manifest.nodes import Place, place_of
+from batchgen.manifest.rows import Row, Rows, chosen, open_rows, where_problems
+from batchgen.models.wording import InputProblem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest.items import Item
+    from batchgen.manifest.report import Reporter
+    from batchgen.manifest.scope import SweepHead
+
+KEPT_COMBINATIONS = 10_000
+"""A matrix of so many is worked out once; a larger one anew for each row."""
+ROW_DIGITS = 8
+OWN_VARIABLES = ("index", "repeat", "row", "jobs")
+
+
+# Made a million times: a named tuple takes half the time of a dataclass.
+class Cell(NamedTuple):
+    """The variables of one job. `row` and `line` are what it has from a data file."""
+
+    variables: Mapping[str, JsonValue]
+    axes: Mapping[str, JsonValue]
+    repeat: int = 1
+    row: Mapping[str, JsonValue] | None = None
+    line: int = 0
+
+    @property
+    def label(self) -> str:
+        """Which cell this is, for messages."""
+        words = [f"{name}: {shown(value)}" for name, value in self.axes.items()]
+        words += [f"repeat {self.repeat}"] if self.repeat > 1 else []
+        return ", ".join(words)
+
+
+class Sweep:
+    """What an item goes through. Made for each item; a written-out job is one cell."""
+
+    def __init__(self, item: Item, reporter: Reporter) -> None:
+        value = item.node.value
+        assert isinstance(value, Mapping)
+        self._item = item
+        self._value: dict[str, Any] = dict(value)
+        self._reporter = reporter
+        self._repeats = int(self._value.get("repeat", 1))
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells; report what is wrong with the matrix or a row."""
+        constants = self._item.part.constants
+        if not self._item.is_sweep:
+            yield Cell(constants, {})
+            return
+        if problems := matrix_problems(self._value["matrix"]) if "matrix" in self._value else []:
+            self._reporter.below(self._item.node, problems, ("matrix",))
+            return
+        grid = _Grid(self._value.get("matrix"), self._repeats)
+        if "from" not in self._value:
+            yield from grid.cells(constants)
+            return
+        env = constants["env"]
+        for row in self._rows():
+            # A column may be called like a constant of ours, but must not hide it.
+            named = {**constants, **row.values, "row": row.values, "env": env}
+            yield from grid.cells(named, row)
+
+    def _rows(self) -> Iterator[Row]:
+        file = data_file(self._item)
+        at = place_of(self._item.node, ("from",))
+        try:
+            with open_rows(file) as rows:
+                yield from self._chosen(rows, file, at)
+        except (InputError, MissingFileError) as exc:
+            self._reporter.at(at, f"{exc.where or file}: {exc.what}", exc.next_step)
+
+    def _chosen(self, rows: Rows, file: Path, at: Place) -> Iterator[Row]:
+        """Yield the chosen rows; a bad one is reported where it stands, in its own file."""
+        where = self._value.get("where", {})
+        wrong, clashes = where_problems(rows.columns, where), self._clashes(rows, file)
+        self._reporter.below(self._item.node, wrong, ("where",))
+        self._reporter.below(self._item.node, clashes)
+        if wrong or clashes:
+            return
+        picked = chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
+        bad = False
+        for row in picked:
+            if isinstance(row, Row):
+                yield row
+            else:
+                bad = True
+                self._reporter.of(file).at(Place(row.line, 1), row.message, row.hint)
+        wrong = picked.problems()
+        self._reporter.below(self._item.node, wrong, ("where",))
+        if not (picked.count or bad or wrong):
+            hint = f"{picked.matching} rows match 'where'; see offset and limit"
+            self._reporter.at(at, f"no row of {file.name} is chosen", hint)
+
+    def _clashes(self, rows: Rows, file: Path) -> list[InputProblem]:
+        axes = self._value.get("matrix", {})
+        return [
+            InputProblem(
+                ("matrix", axis),
+                f"the axis '{axis}' is a column of {file.name} as well",
+                "rename the axis",
+                at_key=True,
+            )
+            for axis in axes
+            if axis in (rows.columns or ())
+        ]
+
+
+class _Grid:
+    """The combinations of an item's matrix, each as often as it is repeated."""
+
+    def __init__(self, matrix: Mapping[str, JsonValue] | None, repeats: int) -> None:
+        self._repeats = repeats
+        self._matrix: Matrix | None = None if matrix is None else read_matrix(matrix)
+        self._width = 1 if self._matrix is None else self._matrix.width
+        self._kept: tuple[Combination, ...] = (Combination({}, 1),)
+        if self._matrix is not None:
+            small = self._width <= KEPT_COMBINATIONS
+            self._kept = tuple(self._matrix.cells()) if small else ()
+
+    def cells(self, named: Mapping[str, JsonValue], row: Row | None = None) -> Iterator[Cell]:
+        """Yield the cells of one row, or of no row. What the user `named` so wins over our own."""
+        values, number, line = row or (None, 1, 0)
+        before = (number - 1) * self._width
+        for one in self._combinations():
+            first = (before + one.number - 1) * self._repeats
+            for repeat in range(1, self._repeats + 1):
+                own = {"index": first + repeat, "repeat": repeat, **named}
+                variables = {**own, **one.values} if one.values else own
+                yield Cell(variables, one.values, repeat, values, line)
+
+    def _combinations(self) -> Iterable[Combination]:
+        if self._kept or self._matrix is None:
+            return self._kept
+        return self._matrix.cells()
+
+
+def data_file(item: Item) -> Path:
+    value = item.node.value
+    assert isinstance(value, Mapping)
+    return item.part.path.parent / str(value["from"])
+
+
+def cell_suffix(head: SweepHead, cell: Cell) -> str:
+    """What tells the jobs of a sweep apart, from the cell's own values alone: stable for ever."""
+    repeat = cell.repeat if head.repeats > 1 else 1
+    words = suffix(head.axes, cell.variables, repeat)
+    if head.rows is None or cell.row is None:
+        return words
+    digest = hashlib.sha256(canonical_json(cell.row).encode()).hexdigest()[:ROW_DIGITS]
+    return f"{digest}-{words}" if words else digest

@@ -1,0 +1,177 @@
+"""The filters of templates: Jinja's, where they cannot make much out of little.
+
+`'%9999999d'|format(1)`, `text|join(text)|join(text)` and `1|round(9999999, 'ceil')` would take all
+memory of the machine, so these have bounds. `int` and `float` refuse what is no number, unless a
+default is given: Jinja's silent 0 would be paid for.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import filters
+from jinja2.exceptions import FilterArgumentError
+
+from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.template_values import (
+    LONGEST_TEXT,
+    as_text,
+    as_value,
+    bounded,
+    part_of,
+    require_present,
+    too_much,
+)
+from batchgen.models.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jinja2 import Environment
+
+TEXT_JOINER = "~"
+SLICER = "[:]"
+"""No template can write such a name of a filter: it stands for the operator."""
+MOST_DIGITS = 20
+
+_WIDTH = re.compile(r"[0-9]+")
+_FORMAT = re.compile(r"%(?P<width>[-+ #0-9.*]*)")
+_NO_DEFAULT = object()
+
+
+def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
+    on_text: Mapping[str, Callable[..., Any]] = {
+        "capitalize": filters.do_capitalize,
+        "format": _format,
+        "lower": filters.do_lower,
+        "replace": _replace,
+        "title": filters.do_title,
+        "trim": filters.do_trim,
+        "truncate": partial(_truncate, environment),
+        "upper": filters.do_upper,
+        "urlencode": filters.do_urlencode,
+    }
+    made = {name: _guarded(name, one, to_text=True) for name, one in on_text.items()}
+    made |= {name: _guarded(name, one) for name, one in _ON_VALUES.items()}
+    for name in ("default", "d"):
+        made[name] = _guarded(name, filters.do_default, absent=True)
+    return made
+
+
+def _guarded(
+    name: str, function: Callable[..., Any], *, to_text: bool = False, absent: bool = False
+) -> Callable[..., Any]:
+    """Say in plain words what the filter cannot use. With `absent`, its value need not be there."""
+
+    def use(value: Any, *args: Any, **kwargs: Any) -> Any:
+        for one in (*args, *kwargs.values()) if absent else (value, *args, *kwargs.values()):
+            require_present(one)
+        try:
+            return function(as_text(value) if to_text else value, *args, **kwargs)
+        except (TypeError, ValueError, ArithmeticError, FilterArgumentError) as exc:
+            raise _problem(name, function, value, args, kwargs) from exc
+
+    return use
+
+
+def _problem(
+    name: str, function: Callable[..., Any], value: Any, args: Any, kwargs: Any
+) -> TemplateProblem:
+    try:
+        signature(function).bind(value, *args, **kwargs)
+    except TypeError:
+        return TemplateProblem(f"the filter '{name}' cannot take these arguments")
+    hint = "make a number of it first: |float" if isinstance(value, str) else None
+    given = f" with {', '.join(shown(as_value(one)) for one in args)}" if args else ""
+    what = f"the filter '{name}' cannot use {shown(as_value(value))}{given}"
+    return TemplateProblem(what, hint if name in {"abs", "round"} else None)
+
+
+def _format(text: str, *values: Any) -> str:
+    """Fill in `%04d` and its like. Raises ValueError for a width that comes from a value."""
+    specs = [found["width"] for found in _FORMAT.finditer(text)]
+    if any("*" in spec for spec in specs):
+        raise ValueError("a width must be written out")
+    widths = [width for spec in specs for width in _WIDTH.findall(spec)]
+    # The length is asked first: Python refuses to read some thousand digits.
+    if any(len(width) > len(str(LONGEST_TEXT)) for width in widths):
+        raise too_much("'format'")
+    if sum(map(int, widths)) > LONGEST_TEXT:
+        raise too_much("'format'")
+    return bounded(text % tuple(map(as_value, values)), "'format'")
+
+
+def _replace(text: str, old: Any, new: Any, count: int = -1) -> str:
+    before, after = as_text(old), as_text(new)
+    found = len(text) + 1 if not before else text.count(before)
+    if found * len(after) > LONGEST_TEXT:
+        raise too_much("'replace'")
+    return text.replace(before, after, count)
+
+
+def _truncate(
+    environment: Environment, text: str, length: int = 255, killwords: Any = False, end: Any = "..."
+) -> str:
+    closing = as_text(end)
+    if type(length) is not int or length < len(closing):
+        raise ValueError("too short for its end")
+    return filters.do_truncate(environment, text, length, killwords, closing)
+
+
+def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    if not isinstance(value, list | str):
+        raise TypeError("neither a list nor a text")
+    return value[start:stop:step]
+
+
+def _join(values: Any, between: Any = "") -> str:
+    """Join a list, or the letters of a text."""
+    if not isinstance(values, (list, str)):
+        raise TypeError("neither a list nor a text")
+    joiner = as_text(between)
+    if len(joiner) * len(values) > LONGEST_TEXT:
+        raise too_much("'join'")
+    return bounded(joiner.join(map(as_text, values)), "'join'")
+
+
+def _joined(*values: Any) -> str:
+    return bounded("".join(map(as_text, values)), "'~'")
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> Any:
+    if type(precision) is not int or abs(precision) > MOST_DIGITS:
+        raise ValueError("too many digits")
+    return filters.do_round(value, precision, method)
+
+
+def _int(value: Any, default: Any = _NO_DEFAULT, base: int = 10) -> Any:
+    return _required(filters.do_int(value, default, base))
+
+
+def _float(value: Any, default: Any = _NO_DEFAULT) -> Any:
+    return _required(filters.do_float(value, default))
+
+
+def _required(number: Any) -> Any:
+    if number is _NO_DEFAULT:
+        raise ValueError("no number")
+    return number
+
+
+_ON_VALUES: Mapping[str, Callable[..., Any]] = {
+    "abs": abs,
+    "count": len,
+    "first": lambda value: part_of(value, 0),
+    "float": _float,
+    "int": _int,
+    "join": _join,
+    "last": lambda value: part_of(value, -1),
+    "length": len,
+    "round": _round,
+    "string": as_text,
+    SLICER: _sliced,
+    TEXT_JOINER: _joined,
+}

@@ -1,0 +1,114 @@
+"""What is wrong with a template, in words for those who wrote it."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from batchgen.errors import InputError
+from batchgen.models.nearest import did_you_mean, nearest
+from batchgen.models.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jinja2 import TemplateSyntaxError
+
+KNOWN_SHOWN = 8
+NUMBER_HINT = "a value from a CSV file is text: |float makes a number of it"
+RAW_HINT = "to write braces as they are: {% raw %}{{{% endraw %}"
+
+_CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_OPENER = re.compile(r"\{[{%#]")
+_OPEN_BLOCK = re.compile(r"innermost block that needs to be closed is '(\w+)'")
+_MISFITS = (
+    (
+        re.compile(r"('..?') not supported between"),
+        "{} compares numbers with numbers and texts with texts",
+    ),
+    (re.compile(r"unary ([-+])"), "'{}' works on numbers only"),
+    (
+        re.compile(r"'in <string>'|is not (?:iterable|a container)"),
+        "'in' cannot look for this there",
+    ),
+)
+_UNKNOWN_TAG = re.compile(r"[Uu]nknown tag '(\w+)'")
+
+
+class TemplateProblem(InputError):  # noqa: N818 - one of the many problems of a manifest
+    """A template that cannot be used, or not with these values.
+
+    `path` leads to it inside of the value that was compiled or rendered.
+    """
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what, next_step=hint)
+        self.path: tuple[str | int, ...] = ()
+
+
+class ForbiddenConstructError(TemplateProblem):
+    """Sound Jinja that could make much out of little, or reach what is not the user's."""
+
+    def __init__(self, construct: str) -> None:
+        hint = "a template can have {{ values }}, filters, arithmetic on numbers and {% if %}"
+        super().__init__(f"a template cannot have '{construct}'", hint)
+        self.construct = construct
+
+
+class UnknownVariableError(TemplateProblem):
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        super().__init__(f"no variable {shown(name)}", _hint(name, known))
+        self.name = name
+
+
+def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplateProblem:
+    if holder == "env":
+        hint = f"name it in the manifest, and set it: env: [{name}]"
+        return TemplateProblem(f"env has no {shown(name)}", hint)
+    return TemplateProblem(f"{holder} has no {shown(name)}", _hint(str(name), keys))
+
+
+def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
+    reason = error.message or "it is no template"
+    unclosed = _unclosed_block(reason) or _unclosed(text)
+    return TemplateProblem(unclosed or f"this template is not understood: {reason}", RAW_HINT)
+
+
+def misfit(error: Exception) -> TemplateProblem:
+    """Say what Python or Jinja could not do with the values."""
+    if isinstance(error, ZeroDivisionError):
+        return TemplateProblem("this template divides by zero")
+    for pattern, words in _MISFITS:
+        if found := pattern.search(str(error)):
+            return TemplateProblem(words.format(*found.groups()), NUMBER_HINT)
+    return TemplateProblem(f"this template does not fit its values: {error}")
+
+
+def _hint(name: str, known: Collection[str]) -> str | None:
+    if nearest(name, known) or len(known) <= KNOWN_SHOWN:
+        return did_you_mean(name, known)
+    return f"known: {', '.join(islice(sorted(known), KNOWN_SHOWN))}, …"
+
+
+def _unclosed(text: str) -> str | None:
+    at = 0
+    while (opener := _OPENER.search(text, at)) is not None:
+        end = text.find(_CLOSERS[opener.group()], opener.end())
+        if end < 0:
+            return f"the '{opener.group()}' is never closed"
+        inside = text[opener.end() : end].strip("-+ \t\r\n")
+        if opener.group() == "{{" and not inside:
+            return "'{{ }}' is empty"
+        at = end + 2
+    return None
+
+
+def _unclosed_block(reason: str) -> str | None:
+    if "end of raw" in reason:
+        return "the '{% raw %}' has no '{% endraw %}'"
+    if (block := _OPEN_BLOCK.search(reason)) and "nexpected end of template" in reason:
+        return f"the '{{% {block[1]} %}}' has no '{{% end{block[1]} %}}'"
+    if tag := _UNKNOWN_TAG.search(reason):
+        return f"there is no '{{% {tag[1]} %}}'"
+    return None

@@ -1,0 +1,208 @@
+"""Which templates there are: Jinja's grammar, cut down to putting values together.
+
+No loops, no calls, no assignments: nothing that makes much out of little.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
+
+from jinja2 import TemplateSyntaxError, nodes
+from jinja2.sandbox import SandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from batchgen.manifest.template_filters import SLICER, TEXT_JOINER, build_filters
+from batchgen.manifest.template_problems import (
+    ForbiddenConstructError,
+    TemplateProblem,
+    syntax_problem,
+)
+from batchgen.manifest.template_tests import build_tests
+from batchgen.manifest.template_values import Absent, as_text, as_value, part_of, require_present
+from batchgen.models.nearest import did_you_mean
+from batchgen.models.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jinja2.runtime import Context
+
+LONGEST_TEMPLATE = 20_000
+"""Characters. Templates are kept compiled, so each is of a bounded size."""
+DEEPEST = 50
+"""Levels of nesting, well within what Python's own compiler takes."""
+JOBS = "jobs"
+
+_ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod)
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr,
+    nodes.Getitem, nodes.Filter, nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.Test,
+    nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Keyword, nodes.Slice, nodes.Neg, nodes.Pos,
+    nodes.List, *_ARITHMETIC,
+)  # fmt: skip
+
+
+class _Environment(SandboxedEnvironment):
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return part_of(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return part_of(obj, argument)
+
+    def call_binop(self, _: Context, operator: str, left: Any, right: Any) -> Any:
+        for side in (left, right):
+            require_present(side)
+            if isinstance(side, bool) or not isinstance(side, int | float):
+                what = f"'{operator}' works on numbers only, not on {shown(as_value(side))}"
+                raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
+        return self.binop_table[operator](left, right)
+
+
+@lru_cache(maxsize=1)
+def environment() -> SandboxedEnvironment:
+    made = _Environment(
+        undefined=Absent, autoescape=False, finalize=as_text, keep_trailing_newline=True
+    )
+    made.globals.clear()
+    made.filters.clear()
+    made.filters.update(build_filters(made))
+    made.tests.clear()
+    made.tests.update(build_tests())
+    return made
+
+
+def parse(text: str) -> nodes.Template:
+    """Give the tree of an allowed template. Raises TemplateProblem."""
+    if len(text) > LONGEST_TEMPLATE:
+        raise TemplateProblem(f"a template has at most {LONGEST_TEMPLATE:,} characters")
+    try:
+        tree = environment().parse(text)
+    except TemplateSyntaxError as exc:
+        raise syntax_problem(text, exc) from exc
+    except RecursionError as exc:
+        raise _too_deep() from exc
+    except ValueError as exc:
+        raise TemplateProblem("a number in this template is too long") from exc
+    _check(tree)
+    _check_distinct(used_names(tree))
+    made = _OperatorsAsFilters().visit(tree)
+    assert isinstance(made, nodes.Template)
+    made.set_environment(environment())
+    return made
+
+
+def whole_expression(tree: nodes.Template) -> nodes.Expr | None:
+    """The one expression that the template is; None where there is anything beside it."""
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.TemplateData()])]:
+            return None
+        case [nodes.Output(nodes=[expression])]:
+            return expression
+    return None
+
+
+def all_nodes(tree: nodes.Node) -> Iterator[nodes.Node]:
+    """Every node, in the order of the text as far as it matters. Raises TemplateProblem."""
+    todo = [(tree, 1)]
+    while todo:
+        node, depth = todo.pop()
+        if depth > DEEPEST:
+            raise _too_deep()
+        yield node
+        todo.extend((child, depth + 1) for child in reversed([*node.iter_child_nodes()]))
+
+
+def used_names(tree: nodes.Template) -> frozenset[str]:
+    return frozenset(node.name for node in tree.find_all(nodes.Name))
+
+
+def guarded_names(tree: nodes.Template) -> frozenset[str]:
+    """The names that may be absent: the template asks for them with `default` or `is defined`."""
+    guards = [node for node in tree.find_all(nodes.Filter) if node.name in {"default", "d"}]
+    tests = [node for node in tree.find_all(nodes.Test) if node.name in {"defined", "undefined"}]
+    held = [node.node for node in (*guards, *tests)]
+    return frozenset(node.name for node in held if isinstance(node, nodes.Name))
+
+
+def used_jobs(tree: nodes.Template) -> frozenset[str]:
+    """The names in `jobs.NAME` and `jobs['NAME']`. Raises TemplateProblem where one is computed."""
+    found = [
+        key_of(node)
+        for node in lookups(tree)
+        if isinstance(node.node, nodes.Name) and node.node.name == JOBS
+    ]
+    written = [name for name in found if isinstance(name, str)]
+    if len(written) != sum(node.name == JOBS for node in tree.find_all(nodes.Name)):
+        hint = "write jobs.NAME.image, or jobs['any name'].image; needs: can give a job a name"
+        raise TemplateProblem("the name after 'jobs' must be written out", hint)
+    return frozenset(written)
+
+
+def lookups(tree: nodes.Template) -> list[nodes.Getattr | nodes.Getitem]:
+    return [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+
+
+def key_of(node: nodes.Getattr | nodes.Getitem) -> object:
+    """The key that is written after the dot or in the brackets; None where it is computed."""
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) else None
+
+
+def _check(tree: nodes.Template) -> None:
+    for node in all_nodes(tree):
+        if not isinstance(node, _ALLOWED):
+            raise ForbiddenConstructError(type(node).__name__.lower())
+        # Jinja keeps this name for the template itself.
+        if isinstance(node, nodes.Name) and node.name == "self":
+            raise ForbiddenConstructError("self")
+        if isinstance(node, nodes.Filter):
+            _check_known("filter", node.name, environment().filters)
+        if isinstance(node, nodes.Test):
+            _check_known("test", node.name, environment().tests)
+
+
+def _check_distinct(names: frozenset[str]) -> None:
+    """Refuse names that are one to Python: Jinja's code would give the value of one for both."""
+    if len({normalize("NFKC", name) for name in names}) < len(names):
+        hint = "columns of rows can be written row['…']"
+        raise TemplateProblem("two names in this template differ only in their script", hint)
+
+
+def _check_known(kind: str, name: str, known: Any) -> None:
+    if name not in known:
+        hint = did_you_mean(name, [one for one in known if one.isidentifier()])
+        raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)
+
+
+def _too_deep() -> TemplateProblem:
+    return TemplateProblem("this template is nested too deeply")
+
+
+class _OperatorsAsFilters(NodeTransformer):
+    """Operators that Jinja hands to Python as they are, as filters of ours.
+
+    So `a ~ b` is bounded and writes values as `{{ }}` does, and `5[1:]` is a problem of the
+    template instead of a warning of Python's compiler.
+    """
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - Jinja's name
+        first, *others = [self.visit(one) for one in node.nodes]
+        return _filter(TEXT_JOINER, first, others, node)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 - Jinja's name
+        self.generic_visit(node)
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        ends = (node.arg.start, node.arg.stop, node.arg.step)
+        return _filter(SLICER, node.node, [end or nodes.Const(None) for end in ends], node)
+
+
+def _filter(
+    name: str, value: nodes.Expr, args: list[nodes.Expr], replaced: nodes.Expr
+) -> nodes.Filter:
+    return nodes.Filter(value, name, args, [], None, None, lineno=replaced.lineno)

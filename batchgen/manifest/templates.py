@@ -1,0 +1,169 @@
+"""Templates of the manifest's texts: `A harbour at {{ hour }}`.
+
+Jinja2 is the judge of what a template means. Plain names between texts, as nearly all templates
+are, are put together without it, thirty times as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jinja2 import TemplateError, TemplateRuntimeError, nodes
+
+from batchgen.manifest.template_absent import absent_problem
+from batchgen.manifest.template_problems import TemplateProblem, UnknownVariableError, misfit
+from batchgen.manifest.template_syntax import (
+    environment,
+    guarded_names,
+    key_of,
+    parse,
+    used_jobs,
+    used_names,
+    whole_expression,
+)
+from batchgen.manifest.template_values import AbsentError, as_text, as_value, bounded, part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from batchgen.jobs import JsonValue
+
+Variables: TypeAlias = Mapping[str, Any]
+"""JSON values by their names, and JobReferences under `jobs`."""
+Render: TypeAlias = "Callable[[Variables], JsonValue]"
+
+_OPENERS = ("{{", "{%", "{#")
+_RESULT = "_result"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledText:
+    """A text that may be a template.
+
+    `render` gives the value itself where the text is one expression, else text. What it gives may
+    be part of the variables: it must not be changed. It raises TemplateProblem. `optional` names
+    may be absent.
+    """
+
+    source: str
+    is_literal: bool
+    render: Render
+    names: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    job_names: frozenset[str] = frozenset()
+
+    def check_names(self, known: Collection[str]) -> None:
+        """Raise UnknownVariableError for a name that no cell will have."""
+        for name in sorted(self.names - self.optional):
+            if name not in known:
+                raise UnknownVariableError(name, known)
+
+
+def compile_text(text: str) -> CompiledText:
+    """Only for texts of the manifest: braces in a row of data stay as they are.
+
+    Raises TemplateProblem.
+    """
+    if is_literal(text):
+        return CompiledText(text, is_literal=True, render=lambda _: text)
+    return _compile_template(text)
+
+
+def is_literal(text: str) -> bool:
+    return "{" not in text or not any(opener in text for opener in _OPENERS)
+
+
+@lru_cache(maxsize=1024)
+def _compile_template(text: str) -> CompiledText:
+    tree = parse(text)
+    names, optional, jobs = used_names(tree), guarded_names(tree), used_jobs(tree)
+    evaluate = _by_hand(tree) or by_jinja(tree)
+    return CompiledText(
+        text,
+        is_literal=False,
+        render=told(evaluate, text),
+        names=names,
+        optional=optional,
+        job_names=jobs,
+    )
+
+
+def told(evaluate: Render, text: str) -> Render:
+    """Let what goes wrong be a TemplateProblem in plain words."""
+
+    def render(variables: Variables) -> JsonValue:
+        try:
+            return evaluate(variables)
+        except KeyError as exc:
+            raise UnknownVariableError(str(exc.args[0]), variables.keys()) from exc
+        except AbsentError as exc:
+            raise absent_problem(exc, text, variables) from exc
+        except (TypeError, TemplateRuntimeError, ValueError, ArithmeticError) as exc:
+            raise misfit(exc) from exc
+
+    return render
+
+
+def by_jinja(tree: nodes.Template) -> Render:
+    whole = whole_expression(tree)
+    if whole is not None:
+        assign = nodes.Assign(nodes.Name(_RESULT, "store"), whole, lineno=1)
+        tree = nodes.Template([assign], lineno=1)
+        tree.set_environment(environment())
+    try:
+        template = environment().from_string(tree)
+    except (TemplateError, SyntaxError) as exc:
+        reason = exc.msg if isinstance(exc, SyntaxError) else exc.message
+        raise TemplateProblem(f"this template is not understood: {reason}") from exc
+
+    def value(variables: Any) -> JsonValue:
+        context = template.new_context(variables, shared=True)
+        for _ in template.root_render_func(context):
+            pass
+        found: JsonValue = as_value(context.vars[_RESULT])
+        return found
+
+    def text(variables: Any) -> JsonValue:
+        context = template.new_context(variables, shared=True)
+        return bounded("".join(template.root_render_func(context)), "this template")
+
+    return text if whole is None else value
+
+
+def _by_hand(tree: nodes.Template) -> Render | None:
+    """Put plain names together without Jinja; None where the template has more than these."""
+    if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
+        return None
+    parts = tree.body[0].nodes
+    values = [_getter(part) for part in parts if not isinstance(part, nodes.TemplateData)]
+    getters = [getter for getter in values if getter is not None]
+    if len(getters) < len(values):
+        return None
+    if whole_expression(tree) is not None:
+        return lambda variables: as_value(getters[0](variables))
+    frame = "".join(
+        part.data.replace("%", "%%") if isinstance(part, nodes.TemplateData) else "%s"
+        for part in parts
+    )
+
+    def text(variables: Variables) -> JsonValue:
+        filled = frame % tuple([as_text(getter(variables)) for getter in getters])
+        return bounded(filled, "this template")
+
+    return text
+
+
+def _getter(node: nodes.Node) -> Callable[[Variables], Any] | None:
+    match node:
+        case nodes.Name():
+            return itemgetter(node.name)
+        case nodes.Getattr() | nodes.Getitem():
+            holder, key = _getter(node.node), key_of(node)
+            if holder is None or not isinstance(key, str | int):
+                return None
+            return lambda variables: part_of(holder(variables), key)
+    return None

@@ -1,0 +1,98 @@
+"""Does the file behind a URL keep the rules that the model's page publishes? Pure.
+
+Tolerant where the page leaves room: a vendor's refusal is cheap, ours stops a run.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from batchgen.models.catalog import Model
+    from batchgen.models.fields import FileRule
+
+MEGABYTES = (1_000_000, 1_048_576)
+"""No page says which megabyte it means: a file is refused only where both readings refuse it."""
+
+_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a picture: pixels, and bytes where the server told them."""
+
+    media_type: str
+    width: int
+    height: int
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """`sentence` is the page's own; `got` is what the file has, e.g. `6.1 MB`."""
+
+    sentence: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.sentence} (it has {self.got})"
+
+
+def image_keys(model: Model) -> tuple[str, ...]:
+    """The keys of an input that take URLs of pictures."""
+    return tuple(field.name for field in model.fields if "image_uri" in field.type.split())
+
+
+def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
+    """Key and URL of each picture in a checked body."""
+    values = json.loads(body)
+    for key in image_keys(model):
+        given = values.get(key, [])
+        yield from ((key, url) for url in ([given] if isinstance(given, str) else given))
+
+
+def broken_rules(model: Model, key: str, facts: FileFacts) -> list[BrokenRule]:
+    """One for each published sentence: some stand under two rules.
+
+    A quantity that this program does not know, or the server did not tell, breaks nothing.
+    """
+    rules = [rule for field in model.fields if field.name == key for rule in field.file_rules]
+    broken = {rule.sentence: _got(rule, facts) for rule in rules if not _keeps(rule, facts)}
+    return [BrokenRule(sentence, got) for sentence, got in broken.items()]
+
+
+def _keeps(rule: FileRule, facts: FileFacts) -> bool:
+    readings = _readings(rule.quantity, facts)
+    return not readings or any(_HOLDS[rule.operator](value, rule.limit) for value in readings)
+
+
+def _readings(quantity: str, facts: FileFacts) -> tuple[float, ...]:
+    """Every value that the vendor's word may stand for."""
+    match quantity:
+        case "file_size_mb" if facts.bytes is not None:
+            return tuple(facts.bytes / unit for unit in MEGABYTES)
+        case "width_pixels":
+            return (facts.width,)
+        case "height_pixels":
+            return (facts.height,)
+        case "width/height":
+            return (facts.width / facts.height,)
+        case _:
+            return ()
+
+
+def _got(rule: FileRule, facts: FileFacts) -> str:
+    if rule.quantity == "file_size_mb" and facts.bytes is not None:
+        return f"{facts.bytes / MEGABYTES[0]:.3g} MB"
+    return f"{facts.width}x{facts.height} pixels"

@@ -1,0 +1,62 @@
+"""References of a job's input to another job's result. Pure: texts in, texts out.
+
+A result has no URL before it is made, yet the input that uses it must be checked, and stay the same
+for ever. So a reference is a URL itself, in a zone that no server has (RFC 2606), and the vendor's
+own URL takes its place just before the submit.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST = "jobs.batchgen.invalid"
+Kind = Literal["image", "video"]
+
+_REFERENCE = re.compile(
+    rf"https://{re.escape(HOST)}/(?P<job>[A-Za-z0-9_.~%-]+)/(?P<kind>image|video)/(?P<position>[0-9]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One output of another job. `position` counts from 0, as a template writes it."""
+
+    job_id: str
+    kind: Kind
+    position: int
+    url: str
+
+
+def reference_url(job_id: str, kind: Kind, position: int) -> str:
+    return f"https://{HOST}/{quote(job_id, safe='')}/{kind}/{position}"
+
+
+def references_in(body: str) -> tuple[Reference, ...]:
+    """The references of a body, each once, in their order."""
+    if HOST not in body:
+        return ()
+    found = dict.fromkeys(match.group() for match in _REFERENCE.finditer(body))
+    return tuple(map(_read, found))
+
+
+def resolved(body: str, urls: Mapping[str, str]) -> str:
+    """Put the real URLs in the place of the references. Raises KeyError for one without."""
+    return _REFERENCE.sub(lambda match: _as_json(urls[match.group()]), body)
+
+
+def _read(url: str) -> Reference:
+    parts = _REFERENCE.fullmatch(url)
+    assert parts is not None, "finditer found it"
+    kind: Kind = "video" if parts["kind"] == "video" else "image"
+    return Reference(unquote(parts["job"]), kind, int(parts["position"]), url)
+
+
+def _as_json(text: str) -> str:
+    """As it stands between the quotes of a JSON text."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,139 @@
+"""The engine's door to input images: what is behind their URLs, looked at once and remembered.
+
+A sound picture is trusted for a day, across runs; trouble only until this run ends: people mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
+
+from batchgen.downloads.look import Gone, Looked, NoAnswer, NotUsable, open_looker
+from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
+from batchgen.models.catalog import find_model
+from batchgen.models.file_rules import image_urls
+from batchgen.runcomfy.base import is_loopback
+from batchgen.runs.input_judging import Silences, host_of, shown, trouble_with
+from batchgen.runs.input_urls import is_reference
+from batchgen.state.images import known_images, remember_image
+from batchgen.state.records import KnownImage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from batchgen.downloads.look import LookOutcome, LookSettings
+    from batchgen.engine.doors import InputVerdict
+    from batchgen.models.catalog import Model
+    from batchgen.state.store import Store
+
+TRUSTED_SECONDS = 24 * 3600.0
+MOST_LOOKS = 8
+MOST_LOOKS_A_HOST = 4
+
+
+class Eye(Protocol):
+    """A look over the network; batchgen.downloads.look has the real one."""
+
+    async def look(self, url: str) -> LookOutcome: ...
+
+
+class InputImages:
+    """Made by `open_input_images`. Raises the tree's errors where the state is the trouble."""
+
+    def __init__(self, eye: Eye, store: Store, *, checking: bool, only_here: bool) -> None:
+        self._eye = eye
+        self._store = store
+        self._checking = checking
+        self._only_here = only_here
+        self._started = store.now()
+        self._all = asyncio.Semaphore(MOST_LOOKS)
+        # Weak: an entry lives as long as somebody waits at it, of a million hosts and URLs.
+        self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._urls = WeakValueDictionary[str, asyncio.Lock]()
+        self._silences = Silences()
+
+    def is_looked_at(self, url: str) -> bool:
+        """A rehearsal leaves the world alone; a reference stands for what is not made yet."""
+        if not self._checking or is_reference(url):
+            return False
+        return not self._only_here or is_loopback(url)
+
+    async def check(self, model: str, body: str) -> InputVerdict:
+        known_model = find_model(model)
+        if known_model is None:
+            return InputsSound()
+        unclear: list[str] = []
+        for key, url in image_urls(known_model, body):
+            if not self.is_looked_at(url):
+                continue
+            outcome, trouble = await self.judge(known_model, key, url)
+            if trouble is None:
+                continue
+            if not isinstance(outcome, NoAnswer) or self._silences.are_too_many(url):
+                return InputsBroken(f"{shown(url)}: {trouble}")
+            unclear.append(f"{shown(url)}: {trouble}")
+        return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
+
+    async def look(self, url: str) -> LookOutcome:
+        """Look now; those who ask at once share one look."""
+        asked = self._store.now()
+        return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
+
+    async def judge(self, model: Model, key: str, url: str) -> tuple[LookOutcome, str | None]:
+        """Say what is there, and what of it this key of the model would not take."""
+        oldest = self._store.now() - TRUSTED_SECONDS
+
+        def is_trusted(known: KnownImage) -> bool:
+            # What would be refused may have been replaced since an earlier run.
+            is_bad = trouble_with(model, key, _remembered(known)) is not None
+            return known.looked_at >= (self._started if is_bad else oldest)
+
+        outcome = await self._once(url, is_trusted)
+        return outcome, trouble_with(model, key, outcome)
+
+    async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> LookOutcome:
+        async with self._urls.setdefault(url, asyncio.Lock()):
+            known = (await self._store.run(known_images, [url])).get(url)
+            if known is not None and is_trusted(known):
+                return _remembered(known)
+            return await self._look_now(url)
+
+    async def _look_now(self, url: str) -> LookOutcome:
+        host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
+        # The host first: those who wait for a slow one must not hold up the others.
+        async with host, self._all:
+            outcome = await self._eye.look(url)
+        if isinstance(outcome, NoAnswer):
+            self._silences.note(url)
+        else:
+            self._silences.end(url)
+            await self._store.run(remember_image, _to_remember(url, self._store.now(), outcome))
+        return outcome
+
+
+def _remembered(known: KnownImage) -> LookOutcome:
+    if known.media_type is None or known.width is None or known.height is None:
+        return NotUsable(known.trouble or "it was no picture")
+    return Looked(known.media_type, known.width, known.height, known.bytes)
+
+
+def _to_remember(url: str, at: float, outcome: Looked | NotUsable | Gone) -> KnownImage:
+    match outcome:
+        case Looked(media_type, width, height, size):
+            return KnownImage(url, at, media_type, width, height, size, None)
+        case NotUsable(reason) | Gone(reason):
+            return KnownImage(url, at, None, None, None, None, reason)
+
+
+@asynccontextmanager
+async def open_input_images(
+    settings: LookSettings, store: Store, *, checking: bool, only_here: bool
+) -> AsyncIterator[InputImages]:
+    """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
+
+    `only_here`: check only what is on this machine, as a rehearsal does.
+    """
+    async with open_looker(settings) as looker:
+        yield InputImages(looker, store, checking=checking, only_here=only_here)

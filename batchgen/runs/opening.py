@@ -1,0 +1,149 @@
+"""Before a run: the manifest checked, the lock taken, the state brought up to the manifest."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from batchgen.errors import MissingFileError, SchemaVersionError
+from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
+from batchgen.runcomfy.base import api_base, is_loopback
+from batchgen.runcomfy.token import find_token
+from batchgen.runs.fingerprint import fingerprint_of
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.intake import CHECKED_AT_ONCE, INPUTS, Intake
+from batchgen.runs.lock import locked, myself
+from batchgen.runs.metadata import catch_up
+from batchgen.runs.original import claim_file
+from batchgen.runs.prepare import finish, read_for_jobs, take_up
+from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.workplace import Workplace
+from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.queries import Selection, get_meta, set_meta
+from batchgen.state.staging import open_staging
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.manifest import Manifest
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.workplace import World
+    from batchgen.state.staging import Staging
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run."""
+
+    place: Workplace
+    db: sqlite3.Connection
+    intake: Intake | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A manifest whose jobs may have to be read. `fingerprint` says what they are made from."""
+
+    manifest: Manifest
+    options: RunOptions
+    folder: RunFolder
+    fingerprint: str
+
+    def is_known_to(self, db: sqlite3.Connection) -> bool:
+        with translated(self.folder.state):
+            return get_meta(db, INPUTS) == self.fingerprint
+
+    def stage(self, briefly: ExitStack, *, first: bool) -> tuple[Staging, Intake | None]:
+        """Read and check the jobs: all of them, save in a huge `first` run.
+
+        The staging area lasts as long as `briefly`. Raises ManifestError with every problem.
+        """
+        staging = briefly.enter_context(open_staging())
+        problems = ProblemLog()
+        jobs = checked_jobs(self.manifest, problems)
+        at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
+        for job in islice(jobs, at_once):
+            staging.add(job)
+        finish(staging, problems)
+        if at_once is None or len(staging) < at_once:
+            return staging, None
+        return staging, Intake(jobs, problems, self.fingerprint)
+
+    def _may_begin_early(self) -> bool:
+        """A selection must see all jobs, and so must a limit."""
+        picks = self.options.selection != Selection() or self.options.limit is not None
+        return self.manifest.policy.full_check is FullCheck.AUTO and not picks
+
+
+def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
+    """Check everything, then take the lock and open the state, which `held` closes at the end.
+
+    Raises the tree's errors; nothing was made or changed where the manifest is wrong.
+    """
+    base = "" if options.emulator else api_base(world.env)
+    rehearsing = options.emulator or is_loopback(base)
+    manifest = read_for_jobs(path, world.env, rehearsal=rehearsing)
+    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest))
+    with ExitStack() as briefly:
+        staged = None
+        if not _is_unchanged(reading):
+            staged = reading.stage(briefly, first=_is_first(place.folder))
+        db = _open_state(place, held)
+        intake = None
+        # Another run may have been here between the look and the lock.
+        if not reading.is_known_to(db):
+            intake = _take_up(db, reading, staged or reading.stage(briefly, first=False))
+    with translated(place.folder.state):
+        catch_up(place.folder.metadata, db)
+    return Opened(place, db, intake)
+
+
+def _open_state(place: Workplace, held: ExitStack) -> sqlite3.Connection:
+    folder, options, world = place.folder, place.options, place.world
+    if not options.emulator and _is_first(folder):
+        # Nothing can be done yet without a token: say so before a folder is made.
+        find_token(world.env, world.home)
+    folder.create()
+    held.enter_context(locked(folder))
+    db = held.enter_context(closing(open_for_writing(folder.state)))
+    with translated(folder.state):
+        set_meta(db, "runner", myself())
+        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+    return db
+
+
+def _is_first(folder: RunFolder) -> bool:
+    return not folder.state.exists()
+
+
+def _is_unchanged(reading: _Reading) -> bool:
+    """Whether the state was brought up to the very same inputs: its jobs were checked then."""
+    if _is_first(reading.folder):
+        return False
+    try:
+        with closing(open_for_reading(reading.folder.state)) as db:
+            return reading.is_known_to(db)
+    except (MissingFileError, SchemaVersionError):
+        # A run that died before its first commit; an older state, which opening brings up to date.
+        return False
+
+
+def _take_up(
+    db: sqlite3.Connection, reading: _Reading, staged: tuple[Staging, Intake | None]
+) -> Intake | None:
+    staging, intake = staged
+    state = reading.folder.state
+    with translated(state):
+        # First: a death in the middle must not leave new jobs under an old fingerprint.
+        set_meta(db, INPUTS, "")
+    difference = take_up(db, staging, state, reading.options.on_changed)
+    if intake is None and not difference.changed:
+        # What a person must still decide is asked again each time.
+        with translated(state):
+            set_meta(db, INPUTS, reading.fingerprint)
+    return intake

@@ -1,0 +1,157 @@
+"""What a run would do, as numbers: the document that `batchgen plan` shows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from batchgen.runs.costing import Cost, suffices
+from batchgen.runs.live_models import LiveModels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+    from batchgen.runs.changes import FieldChange
+    from batchgen.state.merge import OnChanged
+    from batchgen.state.records import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Jobs of a model. They overlap: a new job is to do, and may be waiting.
+
+    `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
+    were never attempted. `changed` may have been paid, with another input than today's. `orphaned`
+    are in the state and no longer in the manifest; all others are the manifest's.
+    """
+
+    jobs: int = 0
+    new: int = 0
+    changed: int = 0
+    to_do: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+    blocked: int = 0
+    cancelled: int = 0
+    lost: int = 0
+    orphaned: int = 0
+
+    def __add__(self, other: Figures) -> Figures:
+        mine, others = self.to_json(), other.to_json()
+        return Figures(**{name: mine[name] + others[name] for name in mine})
+
+    def to_json(self) -> dict[str, int]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """`seconds` is how long its jobs take by themselves; None: none was ever timed."""
+
+    figures: Figures
+    cost: Cost
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedInput:
+    """A job that may have been paid and has another input today."""
+
+    id: str
+    state: str
+    changes: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    id: str
+    model: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`changed` and `orphans` are the first ones; the figures count all.
+
+    `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
+    `money` says is spent. `offline`: the vendor was not to be asked.
+    """
+
+    name: str
+    folder: Path
+    models: Mapping[str, ModelPlan]
+    money: Money
+    budget: float | None
+    seconds: float | None
+    on_changed: OnChanged
+    changed: tuple[ChangedInput, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
+    live: LiveModels = field(default_factory=LiveModels)
+    offline: bool = False
+
+    @property
+    def total(self) -> Figures:
+        return sum((model.figures for model in self.models.values()), Figures())
+
+    @property
+    def cost(self) -> Cost:
+        return sum((model.cost for model in self.models.values()), Cost())
+
+    @property
+    def untimed(self) -> list[str]:
+        return [name for name, model in self.models.items() if model.seconds is None]
+
+    @property
+    def budget_suffices(self) -> bool | None:
+        """None: there is no budget, or nobody can tell."""
+        return None if self.budget is None else suffices(self.budget, self.money, self.cost)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "total": {**self.total.to_json()},
+            "models": {
+                name: {
+                    **model.figures.to_json(),
+                    "cost": model.cost.to_json(),
+                    "seconds": _rounded(model.seconds),
+                }
+                for name, model in self.models.items()
+            },
+            "cost": self.cost.to_json(),
+            "spent_usd": round(self.money.committed, 6),
+            "spent_without_price": self.money.unpriced,
+            "budget_usd": self.budget,
+            "budget_suffices": self.budget_suffices,
+            "seconds": _rounded(self.seconds),
+            "models_never_timed": [*self.untimed],
+            "changed": [
+                {"id": one.id, "state": one.state, "input": [c.to_json() for c in one.changes]}
+                for one in self.changed
+            ],
+            "on_changed": self.on_changed.value,
+            "orphaned": [
+                {"id": one.id, "model": one.model, "state": one.state} for one in self.orphans
+            ],
+            "vendor": self._vendor_json(),
+        }
+
+    def _vendor_json(self) -> dict[str, JsonValue]:
+        return {
+            "asked": not self.offline,
+            "trouble": self.live.trouble or None,
+            "schemas_compared": [*self.live.compared],
+            "schema_differences": {
+                model: [*sentences] for model, sentences in self.live.differences().items()
+            },
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,180 @@
+"""What a run would do, without sending or writing anything: manifest, state and vendor together."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen.errors import UsageError
+from batchgen.runcomfy.base import api_base, is_loopback
+from batchgen.runs.changes import FieldChange, input_changes
+from batchgen.runs.costing import Alike, Cost, PriceSources, cost_of
+from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.forecast import LaneWork, lane_seconds, run_seconds
+from batchgen.runs.live_models import LiveModels, ask_about
+from batchgen.runs.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
+from batchgen.runs.plan_queries import Due, Work, typical_cost
+from batchgen.runs.prepare import checked
+from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.differences import PlanCounts, changed_inputs, orphans, plan_counts
+from batchgen.state.queries import expected_seconds, money
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+
+    from batchgen.manifest import Manifest
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.workplace import World
+    from batchgen.state.differences import ChangedInput as ChangedRow
+    from batchgen.state.staging import Staging
+
+MOST_CHANGES = 1000
+MOST_ORPHANS = 1000
+
+
+def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False) -> Plan:
+    """Check the manifest, hold it against the state, and ask the vendor for prices and schemas.
+
+    Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
+    """
+    rehearsing = options.emulator or is_loopback(api_base(world.env))
+    with checked(path, rehearsal=rehearsing, env=world.env) as (manifest, staging):
+        folder = RunFolder(manifest.output.dir)
+        with _state(folder) as (state, db), translated(state):
+            counts = plan_counts(db, staging, state, options.selection)
+            used = [model for model, found in counts.items() if _figures(found, Due()).jobs]
+            if not used:
+                raise _nothing_selected()
+            live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
+            desk = _Desk(manifest, staging, state, db, options, live)
+            return desk.plan(counts, folder, offline=offline)
+
+
+@contextmanager
+def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
+    if folder.state.exists():
+        with closing(open_for_reading(folder.state)) as db:
+            yield folder.state, db
+        return
+    with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
+        path = Path(elsewhere) / "state.db"
+        with closing(open_for_writing(path)) as db:
+            yield path, db
+
+
+def _nothing_selected() -> UsageError:
+    return UsageError(
+        "no job of the manifest is selected",
+        next_step="check --job, --model, --tag and --state",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Everything that a plan is made from."""
+
+    manifest: Manifest
+    staging: Staging
+    state: Path
+    db: sqlite3.Connection
+    options: RunOptions
+    live: LiveModels
+
+    def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
+        work = Work(self.db, self.staging, self.state, self.options)
+        due = work.due()
+        lanes = {model: self._lane(model, due.get(model, Due()).jobs) for model in counts}
+        models = {
+            model: ModelPlan(
+                _figures(found, due.get(model, Due())),
+                self._cost(model, due.get(model, Due()).jobs, work),
+                lane_seconds(lanes[model]),
+            )
+            for model, found in counts.items()
+        }
+        policy = engine_policy(self.manifest.policy, self.options)
+        return Plan(
+            name=self.manifest.name,
+            folder=folder.root,
+            models=models,
+            money=money(self.db),
+            budget=self.manifest.policy.budget,
+            seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
+            on_changed=self.options.on_changed,
+            # Each is another walk through all jobs: not where the figures say that it is in vain.
+            changed=self._changed() if any(one.changed for one in counts.values()) else (),
+            orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
+            live=self.live,
+            offline=offline,
+        )
+
+    def _lane(self, model: str, jobs: int) -> LaneWork:
+        limits = engine_policy(self.manifest.policy, self.options).lane(model)
+        seconds = expected_seconds(self.db, model)
+        return LaneWork(model, jobs, seconds, limits.limit, limits.interval)
+
+    def _cost(self, model: str, jobs: int, work: Work) -> Cost:
+        if not jobs:
+            return Cost()
+        limits = self.manifest.policy.models.get(model)
+        facts = self.live.facts.get(model)
+        sources = PriceSources(
+            own=limits.price if limits else None,
+            vendor=facts.price if facts else None,
+            typical=typical_cost(self.db, model),
+        )
+        by_frames = sources.own is None and sources.vendor and sources.vendor.unit == "second"
+        alike = work.by_frames(model) if by_frames else [Alike("{}", jobs)]
+        return cost_of(alike, sources)
+
+    def _changed(self) -> tuple[ChangedInput, ...]:
+        rows = changed_inputs(
+            self.db, self.staging, self.state, self.options.selection, MOST_CHANGES
+        )
+        return tuple(ChangedInput(row.id, row.state, _changes(row)) for row in rows)
+
+    def _orphans(self) -> tuple[Orphan, ...]:
+        rows = orphans(self.db, self.staging, self.state, self.options.selection, MOST_ORPHANS)
+        return tuple(Orphan(*row) for row in rows)
+
+
+def _figures(found: PlanCounts, due: Due) -> Figures:
+    selected = (
+        found.pending,
+        found.in_flight,
+        found.done,
+        found.failed,
+        found.unknown,
+        found.blocked,
+        found.cancelled,
+        found.lost,
+    )
+    return Figures(
+        jobs=sum(selected),
+        new=found.new,
+        changed=found.changed,
+        to_do=due.jobs,
+        waiting=due.waiting,
+        in_flight=found.in_flight,
+        done=found.done,
+        failed=found.failed,
+        unknown=found.unknown,
+        blocked=found.blocked,
+        cancelled=found.cancelled,
+        lost=found.lost,
+        orphaned=found.orphaned,
+    )
+
+
+def _changes(row: ChangedRow) -> tuple[FieldChange, ...]:
+    changes = input_changes(row.body_before, row.body_now)
+    if row.model_before == row.model_now:
+        return changes
+    return (FieldChange("model", f'"{row.model_before}"', f'"{row.model_now}"'), *changes)

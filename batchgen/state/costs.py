@@ -1,0 +1,42 @@
+"""What a run costs: asked of an index alone, however many attempts there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchgen.state.records import Money
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_MAY_COST = "('succeeded', 'failed', 'lost', 'written_off', 'resubmitted')"
+"""Ends after which the price counts though no result named a cost."""
+
+_ENDED = (
+    "SELECT total(cost),"
+    f" total(CASE WHEN cost IS NULL AND outcome IN {_MAY_COST} THEN price END),"
+    f" count(CASE WHEN cost IS NULL AND price IS NULL AND outcome IN {_MAY_COST} THEN 1 END)"
+    " FROM attempt INDEXED BY attempt_money WHERE outcome IS NOT NULL"
+)
+
+# The vendor has it, or had it a moment ago: a result will tell the cost. Not so where nobody knows.
+_OPEN = (
+    "SELECT total(CASE WHEN job.state NOT IN ('unknown', 'lost') THEN price END),"
+    " total(CASE WHEN job.state IN ('unknown', 'lost') THEN price END),"
+    " count(*) - count(price)"
+    " FROM attempt JOIN job ON job.seq = attempt.job WHERE outcome IS NULL"
+)
+
+
+def money(db: sqlite3.Connection) -> Money:
+    spent, ended_unknown, ended_unpriced = db.execute(_ENDED).fetchone()
+    reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
+    return Money(spent, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown)
+
+
+def open_price(db: sqlite3.Connection, seq: int) -> float | None:
+    """USD that the open attempt of a job was expected to cost; None where nobody knows."""
+    row = db.execute(
+        "SELECT price FROM attempt WHERE job = ? AND outcome IS NULL", (seq,)
+    ).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,161 @@
+"""What may be submitted, and in which order; what it needs of other jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeAlias
+
+from batchgen.jobs import JobState
+from batchgen.state.records import NeededFile, PendingJob
+from batchgen.state.selection import Selection
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+DueKey: TypeAlias = tuple[int, int]
+"""Where a page ended: priority and number of its last job."""
+
+_COLUMNS = "SELECT seq, id, model, body, failures, priority, sweep FROM job"
+_DUE = "state = 'pending' AND listed = 1 AND waiting = 0"
+UNDER_WAY = (
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+    JobState.FETCHING,
+    JobState.UNKNOWN,
+)
+"""A job that left the manifest is still shown while it is in one of these."""
+
+_OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
+
+
+def due_page(
+    db: sqlite3.Connection,
+    model: str,
+    selection: Selection,
+    after: DueKey | None,
+    limit: int,
+    closed: frozenset[str] = frozenset(),
+) -> list[PendingJob]:
+    """The next due jobs of a model: the highest priority first, then in the manifest's order.
+
+    Jobs of the `closed` sweeps are left out.
+    """
+    condition, values = selection.where()
+    rest = (model, *values, json.dumps(sorted(closed)))
+
+    def page(where: str, key: tuple[int, ...], count: int) -> list[PendingJob]:
+        rows = db.execute(
+            f"{_COLUMNS} WHERE {_DUE} AND model = ? AND {condition} AND {_OPEN_SWEEP} AND {where}"
+            " ORDER BY priority DESC, seq LIMIT ?",
+            (*rest, *key, count),
+        )
+        return [PendingJob(*row) for row in rows]
+
+    if after is None:
+        return page("1", (), limit)
+    # Two questions, since one with OR reads the index from its beginning for every page.
+    found = page("priority = ? AND seq > ?", after, limit)
+    return found + page("priority < ?", after[:1], limit - len(found))
+
+
+def first_due(
+    db: sqlite3.Connection, model: str, sweep: str, selection: Selection, count: int
+) -> list[PendingJob]:
+    """The first due jobs of one sweep, in the order in which they are submitted."""
+    condition, values = selection.where()
+    rows = db.execute(
+        f"{_COLUMNS} WHERE {_DUE} AND model = ? AND sweep = ? AND {condition}"
+        " ORDER BY priority DESC, seq LIMIT ?",
+        (model, sweep, *values, count),
+    )
+    return [PendingJob(*row) for row in rows]
+
+
+def pending_job(db: sqlite3.Connection, seq: int) -> PendingJob | None:
+    """One job, only if it is due."""
+    row = db.execute(f"{_COLUMNS} WHERE seq = ? AND {_DUE}", (seq,)).fetchone()
+    return PendingJob(*row) if row else None
+
+
+def needed_files(db: sqlite3.Connection, seq: int) -> tuple[NeededFile, ...]:
+    """Every verified file of the latest attempts of the jobs that this one needs."""
+    rows = db.execute(
+        "SELECT needed.id, file.id, attempt.request_id, file.position, file.url,"
+        " file.media_type, file.width, file.height, file.bytes"
+        " FROM need JOIN job AS needed ON needed.seq = need.needs"
+        " JOIN attempt ON attempt.job = needed.seq AND attempt.number = needed.attempts"
+        " JOIN file ON file.job = attempt.job AND file.attempt = attempt.number"
+        " WHERE need.job = ? AND file.verified_at IS NOT NULL"
+        " ORDER BY needed.seq, file.position",
+        (seq,),
+    )
+    return tuple(NeededFile(*row) for row in rows)
+
+
+def nth_pending(db: sqlite3.Connection, selection: Selection, count: int) -> int:
+    """The number of the last of the first `count` selected pending jobs; 0 where there is none."""
+    condition, values = selection.where()
+    (seq,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM job INDEXED BY job_by_state"
+        f" WHERE state = 'pending' AND listed = 1 AND {condition} ORDER BY seq LIMIT ?)",
+        (*values, count),
+    ).fetchone()
+    return int(seq)
+
+
+def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -> list[str]:
+    """Models with selected pending jobs, due or waiting, as the manifest first names them."""
+    condition, values = (selection or Selection()).where()
+    firsts: dict[str, int] = {}
+    for model in models_in(db, JobState.PENDING, listed=True):
+        (first,) = db.execute(
+            "SELECT min(seq) FROM job INDEXED BY job_by_state"
+            f" WHERE state = 'pending' AND listed = 1 AND model = ? AND {condition}",
+            (model, *values),
+        ).fetchone()
+        if first is not None:
+            firsts[model] = first
+    return sorted(firsts, key=firsts.__getitem__)
+
+
+def shown_models(db: sqlite3.Connection) -> list[str]:
+    """Every model that a run may submit to, now or after a retry or a person's word."""
+    found = {model for state in JobState for model in models_in(db, state, listed=True)}
+    found.update(model for state in UNDER_WAY for model in models_in(db, state, listed=False))
+    return sorted(found)
+
+
+def unproven_sweeps(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """`(model, sweep)` of the listed jobs of which some are pending, and none is done yet."""
+    pending, done = (
+        {
+            (model, sweep)
+            for model in models_in(db, state, listed=True)
+            for sweep in _steps(
+                db,
+                "sweep",
+                "state = ? AND listed = 1 AND model = ?",
+                (state.value, model),
+            )
+        }
+        for state in (JobState.PENDING, JobState.DONE)
+    )
+    return frozenset(pending - done)
+
+
+def models_in(db: sqlite3.Connection, state: JobState, *, listed: bool) -> Iterator[str]:
+    """The models that have jobs in a state."""
+    return _steps(db, "model", "state = ? AND listed = ?", (state.value, listed))
+
+
+def _steps(
+    db: sqlite3.Connection, column: str, where: str, values: tuple[str | int, ...]
+) -> Iterator[str]:
+    """The distinct texts of a column, from one to the next: DISTINCT reads a million alike."""
+    query = f"SELECT min({column}) FROM job INDEXED BY job_by_state WHERE {where} AND {column}"
+    (found,) = db.execute(f"{query} >= ''", values).fetchone()
+    while found is not None:
+        yield found
+        (found,) = db.execute(f"{query} > ?", (*values, found)).fetchone()

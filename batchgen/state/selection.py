@@ -1,0 +1,107 @@
+"""Which jobs a command is about, as a condition in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from batchgen.errors import UsageError
+from batchgen.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NEGATIVE = "!"
+
+Condition = tuple[str, tuple[str | int, ...]]
+"""SQL, and the values of its question marks."""
+
+_TAG = "EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ? OR value GLOB ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Globs on ids, models (or their short words), tags and states; empty means all.
+
+    A name that begins with `!` is negative; where all names are, they leave out of everything. An
+    exact name wins over its reading as a glob. `last` bounds the manifest's order: no job after the
+    one with this number.
+    """
+
+    jobs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        names = (self.jobs, self.models, self.tags, self.states)
+        # A string is a sequence of letters, and the letter * names everything.
+        if any(isinstance(one, str) for one in names):
+            raise UsageError("a selection takes several names: write ('girl*',), not 'girl*'")
+        if any(name == NEGATIVE for one in names for name in one):
+            raise UsageError(
+                "! alone leaves out nothing", next_step="write what to leave out: '!draft-*'"
+            )
+
+    def up_to(self, last: int) -> Selection:
+        return replace(self, last=last)
+
+    def where(self, names: str = "job") -> Condition:
+        """A condition on the table, or alias, `job`. `names`: the table of all ids.
+
+        The connection needs the functions of database.add_functions.
+        """
+        parts = [
+            _chosen(self.jobs, lambda name: _id(name, names)),
+            _chosen(self.models, _model),
+            _chosen(self.tags, lambda name: (_TAG, (name, name))),
+            _chosen(self.states, _state),
+        ]
+        if self.last is not None:
+            parts.append(("job.seq <= ?", (self.last,)))
+        conditions = " AND ".join(condition for condition, _ in parts)
+        return conditions, tuple(value for _, values in parts for value in values)
+
+
+def _chosen(names: tuple[str, ...], one: Callable[[str], Condition]) -> Condition:
+    positive = _any_of([one(name) for name in names if not name.startswith(NEGATIVE)])
+    negative = _any_of([one(name[1:]) for name in names if name.startswith(NEGATIVE)])
+    conditions = [] if positive is None else [positive[0]]
+    conditions += [] if negative is None else [f"NOT {negative[0]}"]
+    values = (*(positive[1] if positive else ()), *(negative[1] if negative else ()))
+    return " AND ".join(conditions) or "1", values
+
+
+def _any_of(parts: list[Condition]) -> Condition | None:
+    if not parts:
+        return None
+    condition = "(" + " OR ".join(condition for condition, _ in parts) + ")"
+    return condition, tuple(value for _, values in parts for value in values)
+
+
+def _id(name: str, names: str) -> Condition:
+    if not _is_glob(name):
+        return "job.id = ?", (name,)
+    # The id `img[1]` is a glob too, but one that names another job.
+    return (
+        f"CASE WHEN EXISTS (SELECT 1 FROM {names} AS one WHERE one.id = ?)"
+        " THEN job.id = ? ELSE job.id GLOB ? END"
+    ), (name, name, name)
+
+
+def _model(name: str) -> Condition:
+    """No model's id is a glob, so no exact one has to win."""
+    if not _is_glob(name):
+        return "(job.model = ? OR model_alias(job.model) = ?)", (name, name)
+    return "(job.model GLOB ? OR model_alias(job.model) GLOB ?)", (name, name)
+
+
+def _state(name: str) -> Condition:
+    found = tuple(state.value for state in JobState if fnmatchcase(state.value, name))
+    return f"job.state IN ({', '.join('?' * len(found))})", found
+
+
+def _is_glob(name: str) -> bool:
+    return any(character in name for character in "*?[")

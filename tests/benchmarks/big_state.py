@@ -1,0 +1,149 @@
+"""How long the state's questions take when it is big.
+
+    python -m tests.benchmarks.big_state [--jobs 1000000] [--folder FOLDER]
+
+A manifest of so many jobs is staged and taken up, then all are done by SQL, an attempt and a file
+each; seconds of each step and question follow. The folder, if given, is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.state import people, queries
+from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.differences import changed_inputs, orphans, plan_counts
+from batchgen.state.merge import OnChanged, merge
+from batchgen.state.selection import Selection
+from batchgen.state.staging import Staging, open_staging
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+MODELS = ("bytedance/dreamina-4-0/text-to-image", "bytedance/dreamina-4-0/edit")
+EVERYTHING = Selection()
+
+_DONE = """
+    BEGIN;
+    INSERT INTO attempt (job, number, body_sha256, price, submitted_at, request_id, accepted_at,
+        answer, result, cost, ended_at, outcome)
+    SELECT seq, 1, hex(randomblob(32)), 0.03, 1000.0 + seq, lower(hex(randomblob(16))),
+        1001.0 + seq, '{"request_id": "as above"}', '{"status": "completed"}', 0.03,
+        1060.0 + seq, 'succeeded' FROM job;
+    INSERT INTO file (job, attempt, position, url, name, name_key, path, bytes, sha256, media_type,
+        width, height, verified_at)
+    SELECT seq, 1, 1, 'https://results.example/' || id || '.png', name, name_key,
+        'files/' || name || '.png', 1000000, hex(randomblob(32)), 'image/png', 2048, 2048,
+        1070.0 + seq FROM job;
+    UPDATE job SET state = 'done', attempts = 1;
+    COMMIT;
+"""
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    began, cpu = time.perf_counter(), time.process_time()
+    yield
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{what:34} {wall:8.3f} s  {cpu:8.3f} s CPU  peak {peak} MiB", flush=True)
+
+
+def stage(staging: Staging, count: int) -> None:
+    body = canonical_json({"prompt": "A harbour at dawn, watercolour " * 4, "size": "2048x2048"})
+    for number in range(count):
+        model = MODELS[number % 10 == 0]
+        name = f"poster-{number:07}"
+        staging.add(Job(name, model, body, name, ("sea",), number, "posters.jsonl", 0, "poster"))
+    staging.finish()
+
+
+def ask(db: sqlite3.Connection) -> None:
+    """What `status` and the start of a run ask."""
+    questions: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("counts", lambda: queries.counts(db)),
+        ("money", lambda: queries.money(db)),
+        ("failures", lambda: queries.failures(db, 10)),
+        ("unknown", lambda: queries.select_jobs(db, EVERYTHING, (JobState.UNKNOWN,))),
+        ("select_any", lambda: queries.select_any(db, EVERYTHING)),
+        ("pending_models", lambda: queries.pending_models(db)),
+        ("shown_models", lambda: queries.shown_models(db)),
+        ("cancels_due", lambda: queries.cancels_due(db)),
+        ("fetching", lambda: queries.fetching(db)),
+        ("live_requests", lambda: queries.live_requests(db)),
+        ("unproven_sweeps", lambda: queries.unproven_sweeps(db)),
+        ("due_page", lambda: queries.due_page(db, MODELS[0], EVERYTHING, (0, 9), 200)),
+        ("nth_pending", lambda: queries.nth_pending(db, EVERYTHING, 100)),
+        ("expected_seconds", lambda: queries.expected_seconds(db, MODELS[0])),
+        ("select one model", lambda: queries.select_any(db, Selection(models=("nobody*",)))),
+    )
+    for what, question in questions:
+        with timed(f"  {what}"):
+            question()
+
+
+def begin(db: sqlite3.Connection) -> None:
+    with timed("  settle_dead_run, reopen"):
+        people.settle_dead_run(db)
+        people.reopen(db)
+    with timed("  retry_selected"):
+        people.retry_selected(db, EVERYTHING)
+
+
+def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:
+    with timed("  plan_counts"):
+        plan_counts(db, staging, path, EVERYTHING)
+    with timed("  changed_inputs"):
+        changed_inputs(db, staging, path, EVERYTHING, 100)
+    with timed("  orphans"):
+        orphans(db, staging, path, EVERYTHING, 100)
+
+
+def measure(path: Path, count: int) -> None:
+    with open_staging() as staging:
+        with timed("stage"):
+            stage(staging, count)
+        with timed("duplicates, missing, cycles"):
+            found = (staging.duplicates(9), staging.missing_needs(9), staging.need_cycles(9))
+            assert found == ([], [], [])
+        with closing(open_for_writing(path)) as db:
+            with timed("first merge"):
+                merge(db, staging, path, OnChanged.REFUSE)
+            print("all pending")
+            ask(db)
+            with timed("all are done, by SQL"):
+                db.executescript(_DONE)
+            with timed("the same merge again"):
+                merge(db, staging, path, OnChanged.REFUSE)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with timed("open for writing"):
+            open_for_writing(path).close()
+        with closing(open_for_reading(path)) as db:
+            print("all done")
+            ask(db)
+            plan(db, staging, path)
+        with closing(open_for_writing(path)) as db:
+            begin(db)
+    print(f"{path.stat().st_size / 1e6:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or Path(scratch)
+        measure(folder / "state.db", options.jobs)
+
+
+if __name__ == "__main__":
+    main()

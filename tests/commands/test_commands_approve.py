@@ -1,0 +1,159 @@
+"""A person picks stills before paying for video."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.commands.approve import approve
+from batchgen.errors import MissingFileError, UsageError
+from batchgen.jobs import JobState
+from batchgen.runs.approving import Held, held_back
+from batchgen.runs.decisions import apply_new
+from batchgen.runs.lock import locked
+from batchgen.state.queries import Selection
+from tests.runs.run_world import Place, bring_home, make_gated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _pytest.capture import CaptureFixture
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """`still-1` and `still-2` are done; each has a clip behind it, and both together a poster."""
+    place = make_gated(tmp_path / "out")
+    bring_home(place, "still-1", "still-2", "sketch")
+    with closing(place.db):
+        yield place
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, place: Place) -> Path:
+    path = tmp_path / "m.yaml"
+    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
+    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
+    return path
+
+
+def due(place: Place) -> list[str]:
+    """Jobs that may be submitted, besides the one still that is not made yet."""
+    rows = place.db.execute("SELECT id FROM job WHERE state = 'pending' AND waiting = 0")
+    return [job_id for (job_id,) in rows if job_id != "still-3"]
+
+
+def test_without_a_name_those_that_wait_are_listed_with_their_files(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    assert approve(manifest, [], every=False) == 0
+    out = capsys.readouterr().out
+    files = place.folder.root / "files"
+    assert f"still-1\n    {files / 'still-1.png'}\nstill-2\n    {files / 'still-2.png'}\n" in out
+    assert "2 jobs wait for approval\n" in out
+    assert f"batchgen approve {manifest} JOB… | --all" in out
+    assert "sketch" not in out
+    assert due(place) == []
+
+
+def test_an_approved_still_lets_its_clip_go_and_not_the_poster_of_two(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    assert approve(manifest, ["still-1"], every=False) == 0
+    out = capsys.readouterr().out
+    assert "1 job approved: 1 job can go on; 1 still to approve\n" in out
+    assert f"  → batchgen run {manifest}\n" in out
+    assert due(place) == ["clip-1"]
+
+
+def test_all_are_approved_at_once(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    assert approve(manifest, [], every=True) == 0
+    assert "2 jobs approved: 3 jobs can go on\n" in capsys.readouterr().out
+    assert due(place) == ["clip-1", "clip-2", "poster"]
+    assert approve(manifest, [], every=False) == 0
+    assert "no job waits for approval\n" in capsys.readouterr().out
+
+
+def test_a_glob_means_each_waiting_job_once(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    assert approve(manifest, ["still-2", "still-*", "*"], every=False) == 0
+    assert "2 jobs approved: 3 jobs can go on\n" in capsys.readouterr().out
+    assert due(place) == ["clip-1", "clip-2", "poster"]
+
+
+def test_a_rehearsal_is_continued_as_one(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    place.db.execute("INSERT INTO meta VALUES ('provider', 'the emulator')")
+    assert approve(manifest, ["still-1"], every=False) == 0
+    assert f"  → batchgen run {manifest} --emulator\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "objection"),
+    [
+        ("sketch", "sketch has no gate"),
+        ("still-3", "still-3 is pending, not done yet"),
+        ("stil-1", "no job that waits for approval is called 'stil-1'\n  → did you mean 'still-1'"),
+        ("zz*", "those that wait: still-1, still-2"),
+    ],
+)
+def test_a_job_that_does_not_wait_is_refused_with_the_reason(
+    place: Place, manifest: Path, name: str, objection: str
+) -> None:
+    with pytest.raises(UsageError) as refusal:
+        approve(manifest, ["still-1", name], every=False)
+    assert objection in str(refusal.value)
+    assert due(place) == []
+
+
+def test_a_second_approval_is_refused(place: Place, manifest: Path) -> None:
+    approve(manifest, ["still-1"], every=False)
+    with pytest.raises(UsageError, match="still-1 is approved already"):
+        approve(manifest, ["still-1"], every=False)
+    approve(manifest, [], every=True)
+    with pytest.raises(UsageError, match="no job waits for approval"):
+        approve(manifest, [], every=True)
+    with pytest.raises(UsageError, match="no job is called 'zz'"):
+        approve(manifest, ["zz"], every=False)
+
+
+def test_names_and_all_together_are_refused(place: Place, manifest: Path) -> None:
+    with pytest.raises(UsageError, match="or give --all"):
+        approve(manifest, ["still-1"], every=True)
+    assert due(place) == []
+
+
+def test_nothing_can_be_approved_before_the_first_run(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text('{"version": 1, "output": {"dir": "nowhere"}, "jobs": [{"id": "a"}]}')
+    with pytest.raises(MissingFileError, match="nothing has been run"):
+        approve(path, [], every=False)
+
+
+def test_a_runner_at_work_is_told_instead(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    with locked(place.folder):
+        assert approve(manifest, ["still-2"], every=False) == 0
+    out = capsys.readouterr().out
+    assert out == "1 approval handed to the runner at work: 1 job can go on\n"
+    assert due(place) == []
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert applied.objection is None
+    assert due(place) == ["clip-2"]
+
+
+def test_what_is_held_back_is_counted_within_the_selection(place: Place) -> None:
+    assert held_back(place.db, Selection()) == Held(to_approve=2, waiting=4)
+    assert held_back(place.db, Selection(("clip-1",))) == Held(to_approve=1, waiting=1)
+    assert held_back(place.db, Selection(("clip-3",))) == Held(to_approve=0, waiting=1)
+    assert held_back(place.db, Selection(("still-*",))) == Held()
+    assert JobState(place.state("clip-1")) is JobState.PENDING

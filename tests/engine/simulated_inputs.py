@@ -1,0 +1,39 @@
+"""Servers of input images on the loop's clock: the engine's door `inputs`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.downloads.look import Looked, LookOutcome
+from batchgen.engine.doors import InputsSound, InputVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PICTURE = Looked("image/png", 64, 64, 1000)
+
+
+@dataclass(slots=True)
+class SimulatedInputs:
+    """`verdict` is of a body, `outcome` of a URL; each answer takes `takes` seconds.
+
+    `checked` and `looked` are the loop's times with what was asked for.
+    """
+
+    verdict: Callable[[str], InputVerdict] = lambda _body: InputsSound()
+    outcome: Callable[[str], LookOutcome] = lambda _url: PICTURE
+    takes: float = 0.05
+    checked: list[tuple[float, str]] = field(default_factory=list)
+    looked: list[tuple[float, str]] = field(default_factory=list)
+
+    async def check(self, model: str, body: str) -> InputVerdict:
+        self.checked.append((asyncio.get_running_loop().time(), body))
+        await asyncio.sleep(self.takes)
+        return self.verdict(body)
+
+    async def look(self, url: str) -> LookOutcome:
+        self.looked.append((asyncio.get_running_loop().time(), url))
+        await asyncio.sleep(self.takes)
+        return self.outcome(url)

@@ -1,0 +1,528 @@
+"""Data files: what is a row, where it stands, and what is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gc
+import hashlib
+import io
+import json
+import os
+import tracemalloc
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from batchgen.errors import BatchgenError, InputError, MissingFileError, StorageError
+from batchgen.manifest.rows import (
+    BadRow,
+    Row,
+    Rows,
+    chosen,
+    fingerprint,
+    open_rows,
+    where_problems,
+)
+from batchgen.manifest.rows.csv_rows import csv_rows
+from batchgen.manifest.rows.json_rows import json_rows
+from batchgen.manifest.rows.text import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Values = dict[str, Any]
+
+
+def read(path: Path) -> list[Row | BadRow]:
+    with open_rows(path) as rows:
+        return list(rows)
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read_text(folder: Path, name: str, content: str | bytes) -> list[Row | BadRow]:
+    return read(write(folder, name, content))
+
+
+def picked(path: Path, **how: Any) -> list[int]:
+    with open_rows(path) as rows:
+        return [row.number for row in chosen(rows, **how) if isinstance(row, Row)]
+
+
+# CSV and TSV
+
+
+def test_a_csv_gives_text_with_the_line_where_each_row_begins(tmp_path: Path) -> None:
+    text = 'id,prompt\na,"A fox, ""red"",\nin grass"\n\nb,\n'
+    assert read_text(tmp_path, "p.csv", text) == [
+        Row({"id": "a", "prompt": 'A fox, "red",\nin grass'}, 1, 2),
+        Row({"id": "b", "prompt": ""}, 2, 5),
+    ]
+
+
+def test_a_tsv_is_separated_by_tabs(tmp_path: Path) -> None:
+    rows = read_text(tmp_path, "P.TSV", 'id\tprompt\r\na\tfox, red\r\nb\t"x\ty"\r\n')
+    assert [row.values for row in rows if isinstance(row, Row)] == [
+        {"id": "a", "prompt": "fox, red"},
+        {"id": "b", "prompt": "x\ty"},
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_marks_of_encodings_and_all_line_breaks_are_understood(
+    tmp_path: Path, encoding: str, ending: str
+) -> None:
+    text = f"prompt,n{ending}Käse 🦊,1{ending}x,2"
+    assert read_text(tmp_path, "p.csv", text.encode(encoding)) == [
+        Row({"prompt": "Käse 🦊", "n": "1"}, 1, 2),
+        Row({"prompt": "x", "n": "2"}, 2, 3),
+    ]
+
+
+FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(
+    st.lists(st.tuples(FIELDS, FIELDS), max_size=8),
+    # With "\n" alone the writer leaves a "\r" in a field without quotes, unless it quotes all.
+    st.sampled_from([("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]),
+    st.sampled_from([",", "\t"]),
+)
+def test_what_the_csv_writer_wrote_comes_back_from_its_line(
+    wanted: list[tuple[str, str]], style: tuple[str, Literal[0, 1]], separator: str
+) -> None:
+    file = io.StringIO(newline="")
+    ending, quoting = style
+    writer = csv.writer(file, delimiter=separator, lineterminator=ending, quoting=quoting)
+    lines = []
+    for fields in [("one", "two"), *wanted]:
+        before = file.getvalue().replace("\r\n", "\n").replace("\r", "\n")
+        lines.append(before.count("\n") + 1)
+        writer.writerow(fields)
+    with TemporaryDirectory() as folder:
+        name = "p.csv" if separator == "," else "p.tsv"
+        assert read_text(Path(folder), name, file.getvalue()) == [
+            Row({"one": one, "two": two}, number, lines[number])
+            for number, (one, two) in enumerate(wanted, start=1)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message", "hint"),
+    [
+        ("a", "the row has 1 field; the header has 2", "keep its separator"),
+        ("a,b,c", "the row has 3 fields; the header has 2", "in quotes"),
+        ('"a"b,c', "text stands between the quote that closes a field", "twice"),
+        ("a,\0", "a NUL character stands here", "remove it"),
+        (b"a,\xff", "this is not UTF-8", "save the file as UTF-8"),
+        (f"a,{'x' * 200_000}", "a field is longer than 131072 characters", "quote"),
+        (f"a,{'x' * 2_000_000}", "is longer than 1", "?"),
+    ],
+)
+def test_a_bad_row_is_told_with_its_line_and_the_next_one_is_read(
+    tmp_path: Path, row: str | bytes, message: str, hint: str
+) -> None:
+    raw = row.encode() if isinstance(row, str) else row
+    first, bad, last = read_text(tmp_path, "p.csv", b"id,prompt\na,1\n" + raw + b"\nb,2\n")
+    assert first == Row({"id": "a", "prompt": "1"}, 1, 2)
+    assert isinstance(bad, BadRow)
+    assert bad.line == 3
+    assert message in bad.message
+    assert hint in (bad.hint or "")
+    # A bad row has its number, so that mending it renumbers no other.
+    assert last == Row({"id": "b", "prompt": "2"}, 3, 4)
+
+
+def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> None:
+    rows = read_text(tmp_path, "p.csv", 'id,prompt\na,1\nb,"x\nc,2\nd,3\n')
+    assert [row.line for row in rows] == [2, 3]
+    assert isinstance(rows[1], BadRow)
+    assert "never closed" in rows[1].message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty: it has no header"),
+        ("\n\n", "the file is empty: it has no header"),
+        ("id,,x\n1,2,3\n", "column 2 has no name"),
+        ("id,x, id\n1,2,3\n", "the column 'id' stands twice: columns 1 and 3"),
+        ("id;prompt\n1;2\n", "a comma must stand between columns; the header has ';'"),
+        ('id,"x\n1,2\n', "the header: a quote is opened here"),
+        (b"id,\xff\n1,2\n", "the header: this is not UTF-8"),
+    ],
+)
+def test_a_header_that_names_no_columns_is_refused(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    path = write(tmp_path, "p.csv", content)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert message in caught.value.what
+    assert caught.value.where == str(path)
+    assert caught.value.next_step
+
+
+# JSON Lines
+
+
+def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) -> None:
+    text = ' {"a": 1, "b": [0.5, null, {"c": true}]}\r\n\n{"ä": "\\u00e4\u2028\\ud83e\\udd8a"}'
+    path = write(tmp_path, "p.jsonl", text)
+    assert read(path) == [
+        Row({"a": 1, "b": [0.5, None, {"c": True}]}, 1, 1),
+        Row({"ä": "ä\u2028🦊"}, 2, 3),
+    ]
+    with open_rows(path) as rows:
+        assert rows.columns is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[1]", "the line must be an object; got a list"),
+        ('{"a": 1} {"a": 2}', "more stands after the value: '{\"a\": 2}'"),
+        ('{"a": }', "the line is no JSON: expecting value (column 7)"),
+        ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),
+        ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
+        (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
+        ('{"a": 1e999}', "a number must be finite"),
+        ('{"a": NaN}', "NaN is no number that JSON has"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": "\0"}', "a NUL character stands here"),
+        (b'{"a": "\xe9"}', "this is not UTF-8"),
+        ('{"a": ["\\ud83d"]}', "half a character"),
+        (f'{{"a": "{"x" * 1_100_000}"}}', "the line is longer than 1048576 characters"),
+    ],
+)
+def test_a_bad_line_of_json_is_told_and_the_next_one_is_read(
+    tmp_path: Path, line: str | bytes, message: str
+) -> None:
+    raw = line.encode() if isinstance(line, str) else line
+    rows = read_text(tmp_path, "p.ndjson", b'{"n": 1}\n\n' + raw + b'\n{"n": 2}\n')
+    assert rows[0] == Row({"n": 1}, 1, 1)
+    assert isinstance(rows[1], BadRow)
+    assert rows[1].line == 3
+    assert message in rows[1].message
+    assert rows[2:] == [Row({"n": 2}, 3, 4)]
+
+
+SCALARS: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    FIELDS,
+)
+OBJECTS = st.dictionaries(FIELDS, SCALARS | st.lists(SCALARS) | st.dictionaries(FIELDS, SCALARS))
+
+
+@given(st.lists(OBJECTS, max_size=5), st.booleans())
+def test_what_json_wrote_comes_back(objects: list[Values], ascii_only: bool) -> None:
+    text = "".join(json.dumps(one, ensure_ascii=ascii_only) + "\n" for one in objects)
+    with TemporaryDirectory() as folder:
+        assert read_text(Path(folder), "p.jsonl", text) == [
+            Row(one, number, number) for number, one in enumerate(objects, start=1)
+        ]
+
+
+# Parquet
+
+
+def write_parquet(folder: Path, columns: Values, schema: Any = None) -> Path:
+    path = folder / "p.parquet"
+    parquet.write_table(pa.table(columns, schema=schema), path)
+    return path
+
+
+def test_parquet_gives_json_values_and_exact_ones_as_text(tmp_path: Path) -> None:
+    moment = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
+    columns = {
+        "prompt": ["fox", None],
+        "n": [1, 2],
+        "scale": [0.5, 1.0],
+        "urls": [["u1", "u2"], []],
+        "inner": [{"price": Decimal("1.50")}, None],
+        "at": pa.array([moment, moment], pa.timestamp("ns", "UTC")),
+        "day": [moment.date(), None],
+        "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "uuid": pa.array([bytes(16), None], pa.uuid()),
+    }
+    path = write_parquet(tmp_path, columns)
+    first, second = read(path)
+    assert first == Row(
+        {
+            "prompt": "fox",
+            "n": 1,
+            "scale": 0.5,
+            "urls": ["u1", "u2"],
+            "inner": {"price": "1.50"},
+            "at": "2026-11-21T07:30:00+00:00",
+            "day": "2026-11-21",
+            "kind": "a",
+            "uuid": "00000000-0000-0000-0000-000000000000",
+        },
+        1,
+        1,
+    )
+    assert isinstance(second, Row)
+    assert (second.number, second.values["prompt"], second.values["inner"]) == (2, None, None)
+    with open_rows(path) as rows:
+        assert rows.columns == tuple(columns)
+
+
+def test_parquet_without_a_value_gives_none_and_an_infinite_number_is_a_bad_row(
+    tmp_path: Path,
+) -> None:
+    nan, infinity = float("nan"), float("inf")
+    rows = read(write_parquet(tmp_path, {"x": [nan, infinity, 0.5], "y": [[nan], [], [1.0]]}))
+    assert rows[0] == Row({"x": None, "y": [None]}, 1, 1)
+    assert isinstance(rows[1], BadRow)
+    assert rows[1][:2] == (2, "the row holds an infinite number")
+    assert rows[2] == Row({"x": 0.5, "y": [1.0]}, 3, 3)
+
+
+def test_parquet_rows_of_many_batches_count_on(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, {"n": list(range(2500))})
+    assert [(row.values["n"], row.number) for row in read(path) if isinstance(row, Row)] == [
+        (n, n + 1) for n in range(2500)
+    ]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.list_(pa.large_binary()), pa.binary(4)])
+def test_parquet_columns_of_bytes_are_refused(tmp_path: Path, kind: Any) -> None:
+    path = write_parquet(tmp_path, {"prompt": ["x"], "blob": pa.array([None], kind)})
+    with pytest.raises(InputError, match="the column 'blob' holds bytes"):
+        read(path)
+
+
+def test_parquet_with_two_columns_of_a_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    parquet.write_table(
+        pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path
+    )
+    with pytest.raises(InputError, match="the column 'a' stands twice"):
+        read(path)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_text(tmp_path, "p.parquet", "id,prompt\n")
+
+
+def test_without_the_extra_parquet_names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_parquet(tmp_path, {"n": [1]})
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert "pip install 'batchgen[parquet]'" in (caught.value.next_step or "")
+
+
+# Any file
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("absent.csv", MissingFileError, "there is no such file"),
+        ("folder.csv", MissingFileError, "this is a folder"),
+        ("p.xlsx", InputError, "data files do not end in '.xlsx'"),
+        ("prompts", InputError, "its name has no ending"),
+        ("pipe.csv", InputError, "this is no regular file"),
+        ("nul\0.csv", MissingFileError, "the file cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_at_all_is_named(
+    tmp_path: Path, name: str, kind: type[BatchgenError], message: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(kind) as caught:
+        read(tmp_path / name)
+    assert message in caught.value.what
+    assert caught.value.where == str(tmp_path / name)
+    assert caught.value.next_step
+
+
+def test_an_error_of_who_reads_the_rows_is_not_taken_for_the_files(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", "n\n1\n")
+    with pytest.raises(PermissionError), open_rows(path):
+        raise PermissionError
+
+
+class BreakingFile(io.BytesIO):
+    """A disk that gives an error after the first bytes."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        if self.tell() > 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read1(size)
+
+
+@pytest.mark.parametrize("make", [lambda lines: csv_rows(lines, ","), json_rows])
+def test_a_disk_that_fails_while_rows_are_read_is_an_io_error(
+    make: Callable[[Lines], Rows],
+) -> None:
+    file = BreakingFile(b'{"a": 1}\n{"b": ')
+    message = r"p\.csv: the file cannot be read to its end: Input/output error"
+    with (
+        closing(Lines(file, Path("p.csv"), "\n")) as lines,
+        pytest.raises(StorageError, match=message),
+    ):
+        list(make(lines))
+
+
+def test_a_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", "n\r\n1\n")
+    assert fingerprint(path) == hashlib.sha256(b"n\r\n1\n").hexdigest()
+    with pytest.raises(MissingFileError):
+        fingerprint(tmp_path / "absent.csv")
+
+
+# Which rows are taken
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    text = "split,n,ok\ntrain,1,True\ntest,2,false\ntrain,3,\nval,1.0,TRUE\ntrain,04,x\n"
+    return write(tmp_path, "p.csv", text)
+
+
+@pytest.mark.parametrize(
+    ("how", "numbers"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"where": {"split": "train"}}, [1, 3, 5]),
+        ({"where": {"split": ["test", "val"]}}, [2, 4]),
+        ({"where": {"split": "train", "n": 3}}, [3]),
+        ({"where": {"n": 1}}, [1, 4]),
+        ({"where": {"n": "1"}}, [1]),
+        ({"where": {"n": 4}}, []),
+        ({"where": {"n": "04"}}, [5]),
+        ({"where": {"ok": True}}, [1, 4]),
+        ({"where": {"ok": None}}, [3]),
+        ({"where": {"split": "train"}, "offset": 1}, [3, 5]),
+        ({"where": {"split": "train"}, "offset": 1, "limit": 1}, [3]),
+        ({"limit": 2}, [1, 2]),
+        ({"limit": 0}, []),
+        ({"offset": 9}, []),
+    ],
+)
+def test_where_offset_and_limit_choose_rows_of_a_csv(
+    split: Path, how: Values, numbers: list[int]
+) -> None:
+    assert picked(split, **how) == numbers
+
+
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ({"n": 3}, [1, 2, 3]),
+        ({"n": "3"}, [1, 2]),
+        ({"ok": True}, [1, 4]),
+        ({"ok": "true"}, [1, 4]),
+        ({"tag": None}, [1, 2, 3, 4]),
+        ({"tag": "x"}, [5]),
+        ({"n": ["x", 4]}, [4]),
+    ],
+)
+def test_where_compares_json_by_type_or_text(
+    tmp_path: Path, where: Values, numbers: list[int]
+) -> None:
+    rows: list[Values] = [
+        {"n": 3, "ok": True},
+        {"n": "3", "ok": False},
+        {"n": 3.0},
+        {"n": 4, "ok": "true"},
+        {"n": [3], "tag": "x"},
+    ]
+    path = write(tmp_path, "p.jsonl", "\n".join(map(json.dumps, rows)))
+    assert picked(path, where=where) == numbers
+
+
+def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
+    with open_rows(split) as rows:
+        taken = chosen(rows, {"split": "train"}, offset=3)
+        assert list(taken) == []
+        assert (taken.count, taken.matching) == (0, 3)
+
+
+def test_bad_rows_are_told_whatever_is_chosen_until_the_limit_is_reached(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", "a,b\n1\nx,1\ny,2\n3\n")
+    with open_rows(path) as rows:
+        assert [row.line for row in chosen(rows, {"a": "z"})] == [2, 5]
+    with open_rows(path) as rows:
+        assert [row.line for row in chosen(rows, {}, limit=1)] == [2, 3]
+
+
+def test_where_that_names_no_column_is_told_with_the_nearest(split: Path) -> None:
+    with open_rows(split) as rows:
+        (problem,) = where_problems(rows.columns, {"splt": "train", "n": 1})
+    assert (problem.path, problem.hint) == (("splt",), "did you mean 'split'?")
+    assert "'splt', which is no column" in problem.message
+
+
+def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.jsonl", '{"split": 1}\n{"other": 2}\n')
+    with open_rows(path) as rows:
+        assert where_problems(rows.columns, {"splt": 1}) == []
+        taken = chosen(rows, {"splt": 1, "other": 2})
+        assert list(taken) == []
+        assert [(one.path, one.hint) for one in taken.problems()] == [
+            (("splt",), "did you mean 'split'?")
+        ]
+
+
+def test_of_a_file_without_rows_nothing_is_said_about_keys(tmp_path: Path) -> None:
+    with open_rows(write(tmp_path, "p.jsonl", "\n")) as rows:
+        taken = chosen(rows, {"split": 1})
+        assert (list(taken), taken.problems()) == ([], [])
+
+
+# Size
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
+def test_memory_is_flat_however_many_rows_there_are(tmp_path: Path, name: str) -> None:
+    few, many = (peak_of(write_rows(tmp_path / f"{count}{name}", count)) for count in (500, 20_000))
+    assert many < few + 100_000
+
+
+def write_rows(path: Path, count: int) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        if path.suffix == ".csv":
+            file.write("id,prompt\n")
+        for number in range(count):
+            prompt = f"A fox, number {number}, {'x' * 100}"
+            row = f'{number},"{prompt}"' if path.suffix == ".csv" else json.dumps({"p": prompt})
+            file.write(f"{row}\n")
+    return path
+
+
+def peak_of(path: Path) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with open_rows(path) as rows:
+            assert all(isinstance(row, Row) for row in chosen(rows, {}))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

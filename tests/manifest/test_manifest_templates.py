@@ -1,0 +1,282 @@
+"""Templates in the manifest's texts."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from typing import Any
+
+import pytest
+
+from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.templates import compile_text
+
+CSV_HINT = "a value from a CSV file is text: |float makes a number of it"
+CELL: dict[str, Any] = {
+    "hour": "dawn",
+    "look": "oil",
+    "scale": 0.5,
+    "sku": "007",
+    "index": 7,
+    "flag": True,
+    "nothing": None,
+    "tags": ["hero", "v1"],
+    "style": {"name": "pastel", "items": 3},
+    "row": {"my column": "{{ hour }}", "self": "me"},
+    "env": {"DATASET": "boats"},
+    "long": "x" * 90_000,
+}
+
+
+def render(text: str) -> Any:
+    return compile_text(text).render(CELL)
+
+
+def problem(text: str) -> TemplateProblem:
+    with pytest.raises(TemplateProblem) as caught:
+        compile_text(text).render(CELL)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{ scale }}", 0.5),
+        ("{{scale}}", 0.5),
+        ("{# half #}{{ scale }}", 0.5),
+        ("{{ tags }}", ["hero", "v1"]),
+        ("{{ style }}", {"name": "pastel", "items": 3}),
+        ("{{ nothing }}", None),
+        ("{{ flag }}", True),
+        ("{{ 0.5 }}", 0.5),
+        ("{{ index * 2 - 1 }}", 13),
+        ("{{ index // 2 }}", 3),
+        ("{{ sku|int + 1 }}", 8),
+        ("{{ 'x'|int(0) }}", 0),
+        ("{{ 'first' if index == 1 else none }}", None),
+        ("{{ 'first' if index == 1 }}", None),
+        ("{{ [hour, none if flag] }}", ["dawn", None]),
+        ("{{ hour in ['dawn', 'dusk'] }}", True),
+        ("{{ tags[-1] }}", "v1"),
+        ("{{ index is odd }}", True),
+        ("{{ index is divisibleby(7) and hour is string }}", True),
+        ("{{ tags[1:] }}", ["v1"]),
+        ("{{ missing|default(5) }}", 5),
+        ("{{ style.weight|d(2) }}", 2),
+    ],
+)
+def test_a_text_that_is_one_expression_gives_the_value_itself(text: str, value: object) -> None:
+    assert (render(text), type(render(text))) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("A harbour at {{ hour }}, {{ look }}", "A harbour at dawn, oil"),
+        (" {{ scale }}", " 0.5"),
+        ("100% {{ hour }} %s", "100% dawn %s"),
+        ("{{ hour }}\n", "dawn\n"),
+        ("{{ style.items }} by {{ style['name'] }}", "3 by pastel"),
+        ("{{ row['my column'] }}!", "{{ hour }}!"),
+        ("{% if hour == 'dawn' %}early{% else %}late{% endif %}", "early"),
+        ("{% raw %}{{ hour }}{% endraw %}", "{{ hour }}"),
+        ("frame-{{ '%04d'|format(index) }}", "frame-0007"),
+        ("{{ hour|upper }} {{ tags|join('+') }}", "DAWN hero+v1"),
+        ("{{ hour ~ '-' ~ index ~ nothing ~ flag }}", "dawn-7true"),
+        ("{{ hour }} }} { %}", "dawn }} { %}"),
+        ("{{ 'é ü'|urlencode }}", "%C3%A9%20%C3%BC"),
+        ("{{ hour|replace('d', 'D') }}", "Dawn"),
+        ("{{ hour[1:3] }}", "aw"),
+    ],
+)
+def test_anything_else_gives_text(text: str, made: str) -> None:
+    assert render(text) == made
+
+
+def test_true_lists_and_mappings_stand_in_a_text_as_in_json_and_null_as_nothing() -> None:
+    text = "[{{ flag }}] [{{ nothing }}] {{ tags }} {{ style }}"
+    assert render(text) == '[true] [] ["hero", "v1"] {"name": "pastel", "items": 3}'
+
+
+@pytest.mark.parametrize("text", ["", "plain", "{ a }", "100%", "}} {", "a\r\n"])
+def test_a_text_without_braces_of_a_template_stays_as_it_is(text: str) -> None:
+    compiled = compile_text(text)
+    assert compiled.is_literal
+    assert compiled.render({}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        ("{{ hoor }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        ("at {{ hoor|upper }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        ("{{ [hoor] }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        ("{{ hoor + 1 }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        (
+            "{{ zebra }}",
+            "no variable 'zebra'",
+            "known: env, flag, hour, index, long, look, nothing, row, …",
+        ),
+        ("{{ style.nmae }}", "style has no 'nmae'", "did you mean 'name'?"),
+        ("a {{ style['nmae'] }}", "style has no 'nmae'", "did you mean 'name'?"),
+        ("{{ row.other.x }}", "row has no 'other'", "known: my column, self"),
+        ("{{ style.__class__ }}", "style has no '__class__'", "known: items, name"),
+        ("{{ env.HOME }}", "env has no 'HOME'", "name it in the manifest, and set it: env: [HOME]"),
+        ("{{ hour.length }}", "hour is text, and has no 'length'", None),
+        ("{{ style.name.x }}", "style.name is text, and has no 'x'", None),
+        ("{{ nothing.x }}", "nothing is null, and has no 'x'", None),
+        (
+            "{{ 5[1:] }}",
+            "the filter '[:]' cannot use 5 with 1, null, null",
+            None,
+        ),
+        ("{{ index is even(1) }}", "the test 'even' cannot take these arguments", None),
+        ("{{ hoor is none }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        ("{{ style[hoor] }}", "no variable 'hoor'", "did you mean 'hour'?"),
+        ("{{ -hour }}", "'-' works on numbers only", CSV_HINT),
+        ("{{ 5 in hour }}", "'in' cannot look for this there", CSV_HINT),
+        ("{{ tags[5] }}", "list object has no element 5", None),
+        (
+            "{{ hour|round }}",
+            "the filter 'round' cannot use 'dawn'",
+            "make a number of it first: |float",
+        ),
+        ("{{ hour|int }}", "the filter 'int' cannot use 'dawn'", None),
+        ("{{ hour|replace }}", "the filter 'replace' cannot take these arguments", None),
+        ("{{ hour|default(b=1) }}", "the filter 'default' cannot take these arguments", None),
+        (
+            "{{ scale < hour }}",
+            "'<' compares numbers with numbers and texts with texts",
+            CSV_HINT,
+        ),
+        (
+            "{{ index // 0 }}",
+            "this template divides by zero",
+            None,
+        ),
+    ],
+)
+def test_a_template_that_its_values_cannot_fill_says_why(
+    text: str, what: str, hint: str | None
+) -> None:
+    found = problem(text)
+    assert (found.what, found.next_step) == (what, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{{ hour", "the '{{' is never closed"),
+        ("{{ hour }", "the '{{' is never closed"),
+        ("{% if flag", "the '{%' is never closed"),
+        ("{# hour", "the '{#' is never closed"),
+        ("{{ }}", "'{{ }}' is empty"),
+        ("{% if flag %}x", "the '{% if %}' has no '{% endif %}'"),
+        ("{% raw %}x", "the '{% raw %}' has no '{% endraw %}'"),
+        ("{% when x %}", "there is no '{% when %}'"),
+        ("{{ hour hour }}", "this template is not understood: expected token"),
+        ("{{ hour|uper }}", "this template is not understood: No filter named 'uper'."),
+        ("{{ hour is evne }}", "this template is not understood: No test named 'evne'."),
+        ("{{ \N{FEMININE ORDINAL INDICATOR} ~ a }}", "two names in this template differ only in"),
+        ("{{ d(a=1, a=2) }}", "a template cannot have 'call'"),
+        (
+            "{{ hour|d(a=1, a=2) }}",
+            "this template is not understood: keyword argument repeated: a",
+        ),
+    ],
+)
+def test_a_template_that_is_not_understood_is_refused(text: str, what: str) -> None:
+    with pytest.raises(TemplateProblem) as caught:
+        compile_text(text)
+    assert caught.value.what.startswith(what)
+
+
+def test_the_hint_of_broken_braces_itself_works() -> None:
+    hint = problem("{{ hour").next_step
+    assert hint is not None
+    assert render(hint.removeprefix("to write braces as they are: ")) == "{{"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ range(10) }}",
+        "{{ hour.upper() }}",
+        "{% for a in tags %}x{% endfor %}",
+        "{% set a = 1 %}",
+        "{% macro a() %}{% endmacro %}",
+        "{% include 'x' %}",
+        "{% import 'x' as y %}",
+        "{% extends 'x' %}",
+        "{% block x %}{% endblock %}",
+        "{% filter upper %}x{% endfilter %}",
+        "{{ 10 ** 9 }}",
+        "{{ {'a': 1} }}",
+        "{{ (1, 2) }}",
+        "{{ self }}",
+    ],
+)
+def test_what_only_a_program_needs_is_refused(text: str) -> None:
+    with pytest.raises(TemplateProblem, match="a template cannot have"):
+        compile_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ hour * 1000000000 }}",
+        "{{ 1000000000 * 'x' }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ tags * 1000000000 }}",
+        "{{ hour + look }}",
+        "{{ flag + 1 }}",
+        "{{ '%999999999d' is even }}",
+        "{{ '%999999999d' is divisibleby(1) }}",
+        "{{ 4 is divisibleby('2') }}",
+        "{{ '%999999999d'|format(1) }}",
+        "{{ '%.999999999f'|format(1) }}",
+        "{{ '%*d'|format(999999999, 1) }}",
+        "{{ ('%' ~ '9' * 5000)|format(1) }}",
+        "{{ long|replace('x', long) }}",
+        "{{ long|replace('', long) }}",
+        "{{ long|join(long) }}",
+        "{{ long ~ long }}",
+        "{{ long }}{{ long }}",
+        "{{ 5|round(-999999999) }}",
+        "{{ 1|round(999999999, 'ceil') }}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ " + "-" * 100 + "1 }}",
+        "{{ " + "{% if flag %}" * 60 + "{% endif %}" * 60,
+        "{{ " + "9" * 5000 + " }}",
+        "{{ hour }}" + "x" * 20_000,
+    ],
+)
+def test_nothing_makes_much_out_of_little(text: str) -> None:
+    assert len(problem(text).what) < 200
+
+
+def test_a_name_that_no_cell_has_is_found_before_the_rows_are_read() -> None:
+    compile_text("{{ hour }} {{ weather|default('fair') }}").check_names({"hour"})
+    compile_text("{% if weather is defined %}{{ weather }}{% endif %}").check_names(set())
+    with pytest.raises(TemplateProblem, match="no variable 'hoor'") as caught:
+        compile_text("{{ look }} {{ hoor }}").check_names(("hour", "look"))
+    assert caught.value.next_step == "did you mean 'hour'?"
+
+
+def test_the_values_of_a_cell_may_stand_in_layers() -> None:
+    layers: Any = ChainMap({"hour": "dusk"}, CELL)
+    assert compile_text("{{ hour }}, {{ look|upper }}").render(layers) == "dusk, OIL"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{ jobs }}", "{{ jobs[hour].image }}", "{{ jobs[0].image }}", "{{ jobs['a' ~ hour].image }}"],
+)
+def test_a_job_is_named_by_a_written_name(text: str) -> None:
+    with pytest.raises(TemplateProblem, match="the name after 'jobs' must be written out"):
+        compile_text(text)
+
+
+def test_the_names_and_the_jobs_of_a_template_are_known() -> None:
+    compiled = compile_text("{{ jobs.still.image }}{{ jobs['a b'].images[0] }}{{ style.x ~ hour }}")
+    assert compiled.names == {"jobs", "style", "hour"}
+    assert compiled.job_names == {"still", "a b"}

@@ -1,0 +1,63 @@
+"""What people read about a hundred mistakes. `wrong_manifests` renews the texts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.errors import ExitCode
+from tests.manifest.wrong_manifests import FOLDER, what_is_said, wrong_manifests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFESTS = wrong_manifests()
+
+PLACE = re.compile(r"(?P<file>[^:\s]+\.[a-z]+):(?P<line>\d+):(?P<column>\d+): \S")
+CURE_IN_ITSELF = re.compile(
+    r"must (be|have|look|fit|begin|not)\b|is required$|at (most|least) \d+|is empty$"
+    r"|name its output"
+)
+"""A message that says what is allowed, or which key is missing, needs no hint besides."""
+
+
+def said_problems(text: str) -> list[str]:
+    """Each problem with the hint below it; the last line only counts them."""
+    *lines, count = text.splitlines()
+    assert re.fullmatch(r"batchgen: \d+ problems? in the manifest; nothing was sent", count)
+    problems: list[str] = []
+    for line in lines:
+        if line.startswith("  "):
+            problems[-1] += f"\n{line}"
+        else:
+            problems.append(line)
+    return problems
+
+
+def test_there_are_more_than_a_hundred_mistakes() -> None:
+    assert len(MANIFESTS) > 100
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
+def test_a_mistake_is_told_as_it_was_when_a_person_read_it(manifest: Path) -> None:
+    code, text = what_is_said(manifest)
+    assert code == ExitCode.BAD_INPUT
+    assert text == manifest.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
+def test_a_mistake_is_told_with_its_place_and_a_cure(manifest: Path) -> None:
+    problems = said_problems(manifest.with_suffix(".txt").read_text(encoding="utf-8"))
+    assert problems
+    for problem in problems:
+        message = problem.partition("\n")[0]
+        assert "\n  → " in problem or CURE_IN_ITSELF.search(message), problem
+        if not manifest.read_bytes():
+            continue  # an empty file has no line to name
+        place = PLACE.match(problem)
+        assert place, problem
+        assert not place["file"].startswith("/")
+        lines = (FOLDER / place["file"]).read_bytes().splitlines()
+        assert 1 <= int(place["line"]) <= len(lines) + 1

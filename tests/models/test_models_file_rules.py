@@ -1,0 +1,174 @@
+"""The rules on files, as the three models publish them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.models.catalog import Model, find_model
+from batchgen.models.fields import FileRule
+from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
+
+MB = 1_000_000
+MIB = 1_048_576
+SOUND = FileFacts("image/jpeg", 1024, 768, 2 * MB)
+
+
+def model(model_id: str) -> Model:
+    found = find_model(model_id)
+    assert found is not None
+    return found
+
+
+T2I = model("bytedance/dreamina-4-0/text-to-image")
+EDIT = model("bytedance/dreamina-4-0/edit")
+VIDEO = model("bytedance/dreamina-3-0/pro/image-to-video")
+
+
+def broken(one: Model, **changed: int | None) -> list[str]:
+    return [str(rule) for rule in broken_rules(one, "image_urls", replace(SOUND, **changed))]  # type: ignore[arg-type] # no media type is changed
+
+
+def test_the_keys_that_take_pictures_are_known_by_their_format() -> None:
+    assert image_keys(T2I) == ()
+    assert image_keys(EDIT) == image_keys(VIDEO) == ("image_urls",)
+
+
+def test_the_urls_of_a_body_come_with_their_key() -> None:
+    body = (
+        '{"image_urls":["https://a.example/1","https://a.example/2"],"prompt":"https://b.example"}'
+    )
+    assert list(image_urls(EDIT, body)) == [
+        ("image_urls", "https://a.example/1"),
+        ("image_urls", "https://a.example/2"),
+    ]
+    assert list(image_urls(T2I, body)) == []
+
+
+def test_a_plain_photograph_breaks_no_rule() -> None:
+    assert broken(EDIT) == broken(VIDEO) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "changed"),
+    [
+        (EDIT, {"bytes": 15 * MB}),
+        (EDIT, {"bytes": 15 * MIB}),
+        (EDIT, {"width": 4096, "height": 4096}),
+        (EDIT, {"width": 3000, "height": 1000}),
+        (EDIT, {"width": 330, "height": 1000}),
+        (EDIT, {"width": 30, "height": 30}),
+        (VIDEO, {"bytes": 4_700_000}),
+        (VIDEO, {"bytes": int(4.7 * MIB)}),
+        (VIDEO, {"width": 4096, "height": 4096}),
+        (VIDEO, {"width": 321, "height": 321}),
+        (VIDEO, {"width": 2999, "height": 1000}),
+        (VIDEO, {"width": 331, "height": 1000}),
+    ],
+)
+def test_a_value_just_within_a_rule_passes(one: Model, changed: dict[str, int]) -> None:
+    assert broken(one, **changed) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "changed", "message"),
+    [
+        (EDIT, {"bytes": 15 * MIB + 1}, "Each image file must be ≤ 15 MB. (it has 15.7 MB)"),
+        (
+            EDIT,
+            {"width": 4097, "height": 4096},
+            "Maximum resolution is 4096x4096. (it has 4097x4096 pixels)",
+        ),
+        (
+            EDIT,
+            {"width": 4096, "height": 4097},
+            "Maximum resolution is 4096x4096. (it has 4096x4097 pixels)",
+        ),
+        (
+            EDIT,
+            {"width": 3001, "height": 1000},
+            "The input image aspect ratio must be within [1/3, 3]. (it has 3001x1000 pixels)",
+        ),
+        (
+            EDIT,
+            {"width": 329, "height": 1000},
+            "The input image aspect ratio must be within [1/3, 3]. (it has 329x1000 pixels)",
+        ),
+        (VIDEO, {"bytes": 6_100_000}, "File size must be less than 4.7 MB. (it has 6.1 MB)"),
+        (
+            VIDEO,
+            {"width": 4097, "height": 4096},
+            "Maximum resolution is 4096x4096. (it has 4097x4096 pixels)",
+        ),
+        (
+            VIDEO,
+            {"width": 320, "height": 321},
+            "The shortest side must be at least 320 pixels. (it has 320x321 pixels)",
+        ),
+        (
+            VIDEO,
+            {"width": 321, "height": 320},
+            "The shortest side must be at least 320 pixels. (it has 321x320 pixels)",
+        ),
+        (
+            VIDEO,
+            {"width": 3000, "height": 1000},
+            "The ratio of long side to short side must be within 3:1. (it has 3000x1000 pixels)",
+        ),
+        (
+            VIDEO,
+            {"width": 330, "height": 1000},
+            (
+                "The ratio of long side to short side must be greater than 0.33."
+                " (it has 330x1000 pixels)"
+            ),
+        ),
+    ],
+)
+def test_a_value_just_outside_is_told_in_the_words_of_the_page(
+    one: Model, changed: dict[str, int], message: str
+) -> None:
+    assert broken(one, **changed) == [message]
+
+
+def test_a_sentence_that_stands_under_two_rules_is_said_once() -> None:
+    assert broken(VIDEO, width=5000, height=5000) == [
+        "Maximum resolution is 4096x4096. (it has 5000x5000 pixels)"
+    ]
+
+
+def test_all_broken_rules_are_told_together() -> None:
+    assert len(broken(VIDEO, width=9000, height=200, bytes=9 * MB)) == 4
+
+
+def test_a_size_that_the_server_did_not_tell_breaks_nothing() -> None:
+    assert broken(VIDEO, bytes=None) == []
+    assert broken(EDIT, bytes=None) == []
+
+
+def test_a_key_that_takes_no_picture_has_no_rule() -> None:
+    assert broken_rules(VIDEO, "prompt", replace(SOUND, width=1)) == []
+    assert broken_rules(VIDEO, "nothing", replace(SOUND, width=1)) == []
+
+
+def test_a_quantity_that_nobody_knows_breaks_nothing() -> None:
+    fields = tuple(
+        replace(field, file_rules=(FileRule("dots_per_inch", "<", 0.0, "No."),))
+        for field in VIDEO.fields
+    )
+    assert broken(replace(VIDEO, fields=fields), width=1) == []
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.none() | st.integers(0, 10**9))
+def test_whatever_the_picture_only_published_sentences_are_said(
+    width: int, height: int, size: int | None
+) -> None:
+    facts = FileFacts("image/png", width, height, size)
+    for one in (EDIT, VIDEO):
+        published = {rule.sentence for field in one.fields for rule in field.file_rules}
+        found = [rule.sentence for rule in broken_rules(one, "image_urls", facts)]
+        assert len(found) == len(set(found))
+        assert set(found) <= published

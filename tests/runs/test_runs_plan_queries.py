@@ -1,0 +1,123 @@
+"""Which jobs a run would submit, and what is told of a selection."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.runs.options import RunOptions
+from batchgen.runs.plan_queries import Due, Work, typical_cost
+from batchgen.runs.standing import causes_of, counts_of, statuses_of
+from batchgen.state import moves, people, queries
+from batchgen.state.merge import OnChanged
+from batchgen.state.queries import Selection
+from batchgen.state.staging import open_staging
+from tests.runs.run_world import T2I, Place, bring_home, make_gated, prompted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+STILLS = [prompted(f"still-{n}", gate=True) for n in (1, 2, 3)]
+CLIPS = [prompted(f"clip-{n}", needs=(f"still-{n}",)) for n in (1, 2, 3)]
+POSTER = prompted("poster", needs=("still-1", "still-2"))
+GATED = [*STILLS, *CLIPS, POSTER, prompted("sketch")]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = make_gated(tmp_path / "out")
+    with closing(made.db):
+        yield made
+
+
+@contextmanager
+def staged(place: Place, jobs: Sequence[Job], **asked: object) -> Iterator[Work]:
+    with open_staging() as staging:
+        for job in jobs:
+            staging.add(job)
+        staging.finish()
+        yield Work(place.db, staging, place.folder.state, RunOptions(**asked))  # type: ignore[arg-type]
+
+
+def due(place: Place, jobs: Sequence[Job] = GATED, **asked: object) -> Due:
+    with staged(place, jobs, **asked) as work:
+        return work.due().get(T2I, Due())
+
+
+def test_a_job_waits_until_all_it_needs_is_done_and_approved(place: Place) -> None:
+    assert due(place) == Due(jobs=8, waiting=4)
+    bring_home(place, "still-1", "still-2")
+    assert due(place) == Due(jobs=6, waiting=4)
+    people.approve(place.db, place.seq("still-1"), 9.0)
+    assert due(place) == Due(jobs=6, waiting=3)
+    people.approve(place.db, place.seq("still-2"), 9.0)
+    assert due(place) == Due(jobs=6, waiting=1)
+
+
+def test_a_gate_that_the_manifest_takes_away_holds_nobody(place: Place) -> None:
+    bring_home(place, "still-1", "still-2")
+    open_stills = [prompted(f"still-{n}") for n in (1, 2, 3)]
+    assert due(place, [*open_stills, *CLIPS, POSTER]) == Due(jobs=5, waiting=1)
+
+
+def test_a_selection_bounds_what_is_due(place: Place) -> None:
+    assert due(place, selection=Selection(("clip-*", "!clip-3"))) == Due(jobs=2, waiting=2)
+    assert due(place, selection=Selection(models=("edit",))) == Due()
+    bring_home(place, "still-1")
+    assert due(place, selection=Selection(states=("done",))) == Due()
+
+
+def fail(place: Place, job_id: str) -> None:
+    seq = place.seq(job_id)
+    assert moves.begin_attempt(place.db, seq, "h", 0.03, 1.0) == 1
+    moves.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
+    ending = moves.Ending(JobState.FAILED, "boom", "the vendor's words", None, "raw")
+    assert moves.ended(place.db, seq, 1, ending, 2.0)
+
+
+def test_failed_jobs_are_due_only_where_they_are_tried_again(place: Place) -> None:
+    fail(place, "still-1")
+    # Its clip, and the poster that needs it too, are blocked.
+    assert due(place) == Due(jobs=5, waiting=2)
+    assert due(place, retry_failed=True) == Due(jobs=8, waiting=4)
+
+
+def test_a_changed_job_is_due_only_where_it_is_paid_again(place: Place) -> None:
+    bring_home(place, "sketch")
+    body = canonical_json({"prompt": "another", "seed": 8})
+    today = [*GATED[:-1], Job("sketch", T2I, body, "sketch")]
+    assert due(place, today) == Due(jobs=7, waiting=4)
+    assert due(place, today, on_changed=OnChanged.KEEP) == Due(jobs=7, waiting=4)
+    assert due(place, today, on_changed=OnChanged.RERUN) == Due(jobs=8, waiting=4)
+
+
+def test_jobs_are_told_apart_by_what_a_price_a_second_depends_on(place: Place) -> None:
+    def video(number: int, **frames: int) -> Job:
+        return Job(f"v-{number}", "x/v", canonical_json({"prompt": str(number), **frames}), "v")
+
+    jobs = [video(1, frames=121), video(2, frames=241), video(3, frames=241), video(4)]
+    with staged(place, jobs) as work:
+        assert sorted(one.jobs for one in work.by_frames("x/v")) == [1, 1, 2]
+
+
+def test_what_done_requests_cost_is_the_median(place: Place) -> None:
+    assert typical_cost(place.db, T2I) is None
+    bring_home(place, "still-1", "still-2", "still-3")
+    place.db.execute("UPDATE attempt SET cost = 9.0 WHERE job = ?", (place.seq("still-3"),))
+    assert typical_cost(place.db, T2I) == 0.03
+
+
+def test_a_selection_of_all_tells_the_same_as_no_selection(place: Place) -> None:
+    fail(place, "still-1")
+    bring_home(place, "sketch")
+    everything = Selection(("*",))
+    assert counts_of(place.db, everything) == queries.counts(place.db)
+    assert causes_of(place.db, everything, 9) == queries.failures(place.db, 9)
+    assert list(statuses_of(place.db, everything)) == list(queries.job_statuses(place.db))
+    chosen = Selection(("still-*",), states=("!failed",))
+    assert [job.id for job in statuses_of(place.db, chosen)] == ["still-2", "still-3"]
+    assert causes_of(place.db, chosen, 9) == []

@@ -1,0 +1,91 @@
+"""A state file of an older version: brought up to date by the writer, left alone by readers."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchgen.errors import BatchgenError, SchemaVersionError
+from batchgen.state.database import APPLICATION_ID, open_for_reading, open_for_writing
+from batchgen.state.merge import OnChanged, merge
+from batchgen.state.queries import counts, money
+from batchgen.state.staging import open_staging
+from tests.state.state_world import T2I, job
+
+SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text("utf-8")
+
+Shape = dict[tuple[str, str], object]
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A version-1 file with one job done and one pending."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            f"{SCHEMA_1} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+            f"INSERT INTO job (id, model, body, name, name_key, tags, state, attempts) VALUES"
+            f" ('boat', '{T2I}', '{{\"prompt\":\"a boat\"}}', 'boat', 'boat', '[]', 'done', 1),"
+            f" ('clip', '{T2I}', '{{\"prompt\":\"a boat\"}}', 'clip', 'clip', '[]', 'pending', 0);"
+            "INSERT INTO attempt (job, number, body_sha256, price, submitted_at, request_id,"
+            " accepted_at, cost, ended_at, outcome)"
+            " VALUES (1, 1, 'h', 0.5, 1, 'r1', 2, 0.25, 3, 'succeeded');"
+        )
+    return path
+
+
+def shape(db: sqlite3.Connection) -> Shape:
+    """Tables with their columns, indexes and triggers, whatever words made them."""
+    found: Shape = {}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema").fetchall():
+        if kind == "table":
+            found[kind, name] = (
+                db.execute(f"PRAGMA table_xinfo({name})").fetchall(),
+                db.execute(f"PRAGMA foreign_key_list({name})").fetchall(),
+                db.execute(f"SELECT wr, strict FROM pragma_table_list('{name}')").fetchall(),
+                sql.count("CHECK"),
+            )
+        else:
+            found[kind, name] = sql
+    return found
+
+
+def test_a_file_that_was_brought_up_to_date_is_like_a_new_one(old: Path, tmp_path: Path) -> None:
+    with (
+        closing(open_for_writing(old)) as migrated,
+        closing(open_for_writing(tmp_path / "new.db")) as new,
+    ):
+        assert shape(migrated) == shape(new)
+        assert migrated.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_what_was_known_is_known_and_the_run_goes_on(old: Path) -> None:
+    with closing(open_for_writing(old)) as db, open_staging() as staging:
+        assert counts(db) == {T2I: {"done": 1, "pending": 1}}
+        assert money(db).spent == 0.25
+        staging.add(job("boat"))
+        staging.add(job("clip", needs=("boat",)))
+        staging.finish()
+        assert merge(db, staging, old, OnChanged.REFUSE).changed == ()
+        assert db.execute("SELECT waiting FROM job ORDER BY seq").fetchall() == [(0,), (0,)]
+
+
+def test_a_reader_says_what_brings_an_older_file_up_to_date(old: Path) -> None:
+    before = old.read_bytes()
+    with pytest.raises(SchemaVersionError, match="version 1, of an older batchgen") as caught:
+        open_for_reading(old)
+    assert "batchgen run" in str(caught.value)
+    assert old.read_bytes() == before
+
+
+def test_a_migration_that_fails_leaves_the_older_file(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as db:
+        db.execute("CREATE TABLE image (theirs)")
+    with pytest.raises(BatchgenError, match="already exists"):
+        open_for_writing(old)
+    with closing(sqlite3.connect(old)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "priority" not in [row[1] for row in db.execute("PRAGMA table_info(job)")]

@@ -1,0 +1,120 @@
+"""Which jobs a command is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchgen.errors import UsageError
+from batchgen.jobs import JobState
+from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.staging import open_staging
+from tests.state.state_world import EDIT, T2I, State, job, open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+JOBS = (
+    job("a-1", tags=("hero", "a[1]")),
+    job("a-2", model=EDIT),
+    job("b-1", tags=("hero", "draft")),
+    job("b[1]", model=EDIT, tags=("a1",)),
+)
+EVERY = [one.id for one in JOBS]
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    """`a-1` is queued, `b-1` cancelled, the others are pending."""
+    folder: Path = tmp_path_factory.mktemp("state")
+    with open_state(folder, *JOBS) as state:
+        state.submit("a-1", "r1")
+        state.db.execute("UPDATE job SET state = 'cancelled' WHERE id = 'b-1'")
+        yield state
+
+
+def chosen(state: State, selection: Selection) -> list[str]:
+    return [row[1] for row in select_jobs(state.db, selection, tuple(JobState))]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(jobs=("!a-*",)), ["b-1", "b[1]"]),
+        (Selection(jobs=("a-*", "!a-2")), ["a-1"]),
+        (Selection(jobs=("!b[1]",)), ["a-1", "a-2", "b-1"]),
+        (Selection(jobs=("!absent",)), EVERY),
+        (Selection(models=("edit",)), ["a-2", "b[1]"]),
+        (Selection(models=("!t2i",)), ["a-2", "b[1]"]),
+        (Selection(models=("t?i",)), ["a-1", "b-1"]),
+        (Selection(models=(T2I, "!*/edit")), ["a-1", "b-1"]),
+        (Selection(tags=("her*",)), ["a-1", "b-1"]),
+        (Selection(tags=("hero", "!dr*")), ["a-1"]),
+        (Selection(tags=("!hero",)), ["a-2", "b[1]"]),
+        (Selection(tags=("a[1]",)), ["a-1", "b[1]"]),
+        (Selection(states=("pending",)), ["a-2", "b[1]"]),
+        (Selection(states=("!pending",)), ["a-1", "b-1"]),
+        (Selection(states=("*ed", "!cancelled")), ["a-1"]),
+        (Selection(states=("asleep",)), []),
+        (Selection(states=("!asleep",)), EVERY),
+        (Selection(states=("pending",), models=("edit",), jobs=("!b*",)), ["a-2"]),
+    ],
+)
+def test_names_are_globs_and_an_exclamation_mark_leaves_out(
+    four: State, selection: Selection, expected: list[str]
+) -> None:
+    assert chosen(four, selection) == expected
+
+
+names = st.lists(
+    st.sampled_from(["a-1", "a-*", "*1*", "b[1]", "b?1?", "absent", "*"]), max_size=3
+).map(tuple)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(positive=names, negative=names)
+def test_a_negative_name_leaves_out_just_what_the_name_alone_would_choose(
+    four: State, positive: tuple[str, ...], negative: tuple[str, ...]
+) -> None:
+    both = Selection(jobs=(*positive, *(f"!{name}" for name in negative)))
+    kept = set(chosen(four, Selection(jobs=positive)))
+    left_out = set(chosen(four, Selection(jobs=negative))) if negative else set()
+    assert set(chosen(four, both)) == kept - left_out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Selection(jobs=("a-1", "!")),
+        lambda: Selection(models=("!",)),
+        lambda: Selection(tags=("!",)),
+        lambda: Selection(states=("!",)),
+    ],
+)
+def test_an_exclamation_mark_alone_is_a_mistake(wrong: Callable[[], Selection]) -> None:
+    with pytest.raises(UsageError, match="leaves out nothing"):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(), {T2I: 2, EDIT: 2}),
+        (Selection(jobs=("b[1]",)), {EDIT: 1}),
+        (Selection(models=("edit",), tags=("!a1",)), {EDIT: 1}),
+        (Selection(states=("pending",)), {T2I: 2, EDIT: 2}),
+        (Selection(states=("done",)), {}),
+    ],
+)
+def test_staged_jobs_are_chosen_by_the_same_words_and_are_all_pending(
+    selection: Selection, expected: dict[str, int]
+) -> None:
+    with open_staging() as staging:
+        for one in JOBS:
+            staging.add(one)
+        staging.finish()
+        assert staging.counts(selection) == expected
