@@ -12,7 +12,9 @@ from tqdm import tqdm
 from batchgen.engine.events import (
     Draining,
     JobMoved,
+    JobsAdded,
     JobsBlocked,
+    LookingAtImages,
     ModelRefused,
     Paused,
     RunStarted,
@@ -99,6 +101,10 @@ class Progress:
                 self._shift(model, JobState.PENDING, JobState.FAILED, jobs)
                 if jobs:
                     self._write(f"{model}: {jobs} more jobs failed: {reason}")
+            case LookingAtImages(count):
+                self._write(f"looking at {count} input image{'s' if count > 1 else ''}")
+            case JobsAdded(by_model):
+                self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
             case Slowed(model, seconds):
@@ -134,6 +140,11 @@ class Progress:
         self._spent = event.money.spent
         self._settled_before = self._all.settled
         self._started = self._clock()
+
+    def _add(self, by_model: Mapping[str, int]) -> None:
+        for model, count in by_model.items():
+            self._models.setdefault(model, Standing()).add(JobState.PENDING, count)
+            self._all.add(JobState.PENDING, count)
 
     def _move(self, event: JobMoved) -> None:
         if event.state is not event.before:

@@ -11,7 +11,9 @@ import pytest
 from batchgen.engine.events import (
     Draining,
     JobMoved,
+    JobsAdded,
     JobsBlocked,
+    LookingAtImages,
     ModelRefused,
     Noted,
     Pause,
@@ -169,6 +171,26 @@ def test_a_job_of_a_model_that_was_not_there_at_the_start_is_counted() -> None:
         clock.now += LINE_EVERY
         progress.hear(JobMoved("a", EDIT, JobState.PENDING, JobState.SUBMITTING))
     assert "1 in flight" in stream.getvalue()
+
+
+def test_jobs_that_come_while_the_run_goes_on_are_waiting_too() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with Progress(stream, clock) as progress:
+        progress.hear(started(pending=3))
+        clock.now += LINE_EVERY
+        progress.hear(JobsAdded({T2I: 2, EDIT: 5}))
+    assert stream.getvalue().startswith("0/10 · 10 waiting")
+
+
+def test_a_look_at_input_images_is_announced_since_it_may_take_a_while() -> None:
+    stream = io.StringIO()
+    with Progress(stream, Clock()) as progress:
+        progress.hear(LookingAtImages(1))
+        progress.hear(LookingAtImages(1200))
+    assert stream.getvalue().splitlines() == [
+        "looking at 1 input image",
+        "looking at 1200 input images",
+    ]
 
 
 @pytest.mark.parametrize("event", [started(pending=1), Slowed(T2I, 1.0), Draining(1)])

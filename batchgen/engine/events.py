@@ -84,6 +84,20 @@ class ModelRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LookingAtImages:
+    """Before the first submit: so many distinct input images are looked at."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobsAdded:
+    """Pending jobs that came while the run goes on, by model."""
+
+    by_model: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class JobsBlocked:
     """How many jobs are blocked now, by model: those that need a job which did not get done.
 
@@ -130,6 +144,8 @@ Event: TypeAlias = (
     RunStarted
     | JobMoved
     | ModelRefused
+    | LookingAtImages
+    | JobsAdded
     | JobsBlocked
     | FileSaved
     | Slowed

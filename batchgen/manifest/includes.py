@@ -6,12 +6,12 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.nodes import Node
 from batchgen.models.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batchgen.manifest.nodes import Node
     from batchgen.manifest.report import Reporter
 
 MOST_FILES = 10_000

@@ -155,7 +155,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         reading = None
         if intake is not None:
             scheduler.more_to_come()
-            reading = group.create_task(intake.run(store, scheduler), name="intake")
+            reading = group.create_task(intake.run(store, scheduler, tell), name="intake")
         running = group.create_task(scheduler.run(beginning.models), name="scheduler")
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"

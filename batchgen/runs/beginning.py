@@ -12,6 +12,7 @@ from batchgen.runs.decisions import apply_new
 from batchgen.runs.engine_policy import MOST_RESUBMITS
 from batchgen.runs.receipts import adopt_receipts, read_receipts
 from batchgen.state import people, queries
+from batchgen.state.selection import note_down
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,18 +60,18 @@ def begin(
     if not queries.select_any(db, options.selection):
         raise UsageError(
             "no job of the manifest is selected",
-            next_step="check --job, --model and --tag; batchgen run MANIFEST --dry-run shows jobs",
+            next_step="check --job, --model, --tag and --state; batchgen plan MANIFEST shows jobs",
         )
     queries.set_meta(db, "name", manifest.name)
     settle_dead_run(db, folder, at)
     apply_new(db, folder.decisions)
     people.reopen(db)
+    selection = note_down(db, options.selection)
     if options.retry_failed:
-        people.retry_selected(db, options.selection)
+        people.retry_selected(db, selection)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         people.resubmit_all(db, MOST_RESUBMITS, at)
-    selection = _limited(db, options)
-    return _look(db, selection)
+    return _look(db, _limited(db, selection, options.limit))
 
 
 def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
@@ -79,11 +80,10 @@ def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> Non
     adopt_receipts(db, read_receipts(folder.receipts), at)
 
 
-def _limited(db: sqlite3.Connection, options: RunOptions) -> Selection:
-    if options.limit is None:
-        return options.selection
-    last = queries.nth_pending(db, options.selection, options.limit)
-    return options.selection.up_to(last)
+def _limited(db: sqlite3.Connection, selection: Selection, limit: int | None) -> Selection:
+    if limit is None:
+        return selection
+    return selection.up_to(queries.nth_pending(db, selection, limit))
 
 
 def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:

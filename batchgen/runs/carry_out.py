@@ -9,27 +9,18 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, RunStarted
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base, is_loopback
-from batchgen.runcomfy.token import find_token
+from batchgen.runs.approving import held_back
 from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
-from batchgen.runs.folder import RunFolder
 from batchgen.runs.journal import Journal
-from batchgen.runs.lock import locked, myself
 from batchgen.runs.metadata import MetadataFile
 from batchgen.runs.opening import open_run
-from batchgen.runs.original import claim_file
-from batchgen.runs.prepare import checked, take_up
-from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.summary import Summary
-from batchgen.runs.workplace import Workplace
 from batchgen.state import people
-from batchgen.state.database import open_for_writing, translated
-from batchgen.state.queries import set_meta, totals
+from batchgen.state.queries import totals
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -90,6 +81,7 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
                 submitted=tally.submitted,
                 pause=ended.pause,
                 stopped_by=ended.stopped_by,
+                held=await store.run(held_back, beginning.selection),
             )
         journal.note("RunEnded", **summary.to_json())
         return summary

@@ -32,6 +32,7 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
         halt=policy.halt,
         stop_at=options.stop_at or policy.stop_at,
         max_duration=options.max_duration or policy.max_duration,
+        canary=policy.canary,
     )
 
 

@@ -7,7 +7,6 @@ need not be read and checked again to go on with the last hundred.
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from batchgen.manifest.includes import matching
 from batchgen.models.catalog import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
@@ -58,12 +57,6 @@ def _fingerprint(path: Path) -> str | None:
         return rows.fingerprint(path)
     except (MissingFileError, StorageError):
         return None
-
-
-def described(fingerprint: str) -> Mapping[str, JsonValue]:
-    """The fingerprint as people and `plan --json` are shown it."""
-    found: Mapping[str, JsonValue] = json.loads(fingerprint)
-    return found
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.look import NoAnswer
-from batchgen.engine.events import Noted
+from batchgen.engine.events import LookingAtImages, Noted
 from batchgen.errors import InputImagesError
 from batchgen.models.catalog import find_model
 from batchgen.runs.input_images import MOST_LOOKS
@@ -49,10 +49,13 @@ async def look_at_all(
     images: InputImages,
     store: Store,
     selection: Selection,
+    tell: Listener,
     pauses: Sequence[float] = PAUSES,
 ) -> list[ImageProblem]:
     """Look at each distinct image of the pending jobs; see MOST_URLS for how many."""
     uses = await store.run(images_in_use, selection, images.is_looked_at)
+    if uses:
+        tell(LookingAtImages(len({use.url for use in uses})))
     sentences = await _Survey(images, pauses).take(uses)
     return [
         ImageProblem(use.url, tuple(use.jobs), use.count, sentence)
@@ -74,7 +77,7 @@ async def refuse_broken(
     Unless the run is `collecting` what is paid already, which no picture may hold up: then each bad
     image fails its own jobs, just before their submit. The state's errors come in a group.
     """
-    problems = await look_at_all(images, store, selection)
+    problems = await look_at_all(images, store, selection, tell)
     if not problems:
         return
     if collecting:

@@ -7,11 +7,12 @@ before it goes on.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.threads import in_thread
-from batchgen.engine.events import Pause, PauseReason
+from batchgen.engine.events import JobsAdded, Pause, PauseReason
 from batchgen.runs.whole import stands_below, stands_twice
 from batchgen.state.appending import append_jobs
 from batchgen.state.queries import set_meta
@@ -19,9 +20,12 @@ from batchgen.state.queries import set_meta
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batchgen.engine.events import Listener
     from batchgen.engine.scheduler import Scheduler
+    from batchgen.errors import Problem
     from batchgen.jobs import Job
     from batchgen.manifest import ProblemLog
+    from batchgen.state.appending import Unfit
     from batchgen.state.store import Store
 
 CHECKED_AT_ONCE = 200_000
@@ -40,17 +44,14 @@ class Intake:
         self._problems = problems
         self._fingerprint = fingerprint
 
-    async def run(self, store: Store, scheduler: Scheduler) -> None:
+    async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
         """Feed the scheduler until the last job, or until something is wrong."""
         while page := await in_thread(self._next_page):
             for unfit in await store.run(append_jobs, page):
-                self._problems.add(
-                    stands_twice(unfit.job)
-                    if unfit.missing is None
-                    else stands_below(unfit.job, unfit.missing)
-                )
+                self._problems.add(_problem_of(unfit))
             if self._problems:
                 break
+            tell(JobsAdded(Counter(job.model for job in page)))
             await scheduler.look_for_released()
         if self._problems:
             await in_thread(self._read_on)
@@ -76,3 +77,9 @@ class Intake:
         """So that all problems are told at once."""
         for _ in self._rest:
             pass
+
+
+def _problem_of(unfit: Unfit) -> Problem:
+    if unfit.missing is None:
+        return stands_twice(unfit.job)
+    return stands_below(unfit.job, unfit.missing)

@@ -10,12 +10,15 @@ from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
 NEGATIVE = "!"
 
 Condition = tuple[str, tuple[str | int, ...]]
 """SQL, and the values of its question marks."""
+
+NOTED = "temp.noted"
 
 _TAG = "EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ? OR value GLOB ?)"
 
@@ -26,7 +29,7 @@ class Selection:
 
     A name that begins with `!` is negative; where all names are, they leave out of everything. An
     exact name wins over its reading as a glob. `last` bounds the manifest's order: no job after the
-    one with this number.
+    one with this number. `noted`: of those that `note_down` wrote down.
     """
 
     jobs: tuple[str, ...] = ()
@@ -34,6 +37,7 @@ class Selection:
     tags: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     last: int | None = None
+    noted: bool = False
 
     def __post_init__(self) -> None:
         names = (self.jobs, self.models, self.tags, self.states)
@@ -61,8 +65,21 @@ class Selection:
         ]
         if self.last is not None:
             parts.append(("job.seq <= ?", (self.last,)))
+        if self.noted:
+            parts.append((f"job.seq IN (SELECT seq FROM {NOTED})", ()))
         conditions = " AND ".join(condition for condition, _ in parts)
         return conditions, tuple(value for _, values in parts for value in values)
+
+
+def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
+    """Hold on to jobs that are selected by states which a run is about to change."""
+    if not selection.states:
+        return selection
+    condition, values = selection.where()
+    db.execute("DROP TABLE IF EXISTS temp.noted")
+    db.execute("CREATE TEMP TABLE noted (seq INTEGER PRIMARY KEY)")
+    db.execute(f"INSERT INTO {NOTED} SELECT seq FROM main.job WHERE {condition}", values)
+    return Selection(last=selection.last, noted=True)
 
 
 def _chosen(names: tuple[str, ...], one: Callable[[str], Condition]) -> Condition:

@@ -78,7 +78,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     assert run.document["exit_code"] == 0
     assert "2 done" in run.err
     status = user.expect(0, "status", "m.yaml", "--json")
-    assert status.document.keys() == {"name", "counts", "money", "jobs"}
+    assert status.document.keys() == {"name", "counts", "money", "to_approve", "waiting", "jobs"}
     assert status.document["jobs"][0].keys() == {
         "id",
         "model",
@@ -101,7 +101,14 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
     shell.manifest(1, name="boats")
     document = shell.expect(0, "status", "m.yaml", "--json").document
     nothing = {"spent": 0.0, "reserved": 0.0, "unknown": 0.0, "unpriced": 0}
-    assert document == {"name": "boats", "counts": {}, "money": nothing, "jobs": []}
+    assert document == {
+        "name": "boats",
+        "counts": {},
+        "money": nothing,
+        "to_approve": 0,
+        "waiting": 0,
+        "jobs": [],
+    }
 
 
 def test_quiet_says_nothing(user: Shell) -> None:

@@ -109,7 +109,7 @@ class Desk:
 
     async def survey(self, selection: Selection = ALL) -> list[ImageProblem]:
         async with self.run() as (images, store):
-            return await look_at_all(images, store, selection, pauses=(0.0, 0.0))
+            return await look_at_all(images, store, selection, lambda _: None, (0.0, 0.0))
 
 
 @pytest.fixture
@@ -380,13 +380,13 @@ async def test_what_is_paid_already_is_collected_whatever_the_images_are(desk: D
     desk.has(desk.job("a", f"{SITE}/a.jpg"))
     desk.eyes.shows[f"{SITE}/a.jpg"] = HUGE
     await refuse(desk, collecting=True)
-    assert desk.heard == [Noted(f"{SITE}/a.jpg: {TOO_LARGE} (job a)")]
+    assert desk.heard == [LookingAtImages(1), Noted(f"{SITE}/a.jpg: {TOO_LARGE} (job a)")]
 
 
 async def test_sound_images_refuse_nothing(desk: Desk) -> None:
     desk.has(desk.job("a", f"{SITE}/a.jpg"))
     await refuse(desk, collecting=False)
-    assert desk.heard == []
+    assert desk.heard == [LookingAtImages(1)]
 
 
 def test_a_signature_is_not_shown() -> None:
