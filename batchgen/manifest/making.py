@@ -168,8 +168,6 @@ class JobMaker:
     ) -> str:
         if self._name_template == DEFAULT_NAME:
             return job_id
-        if self._name_template == DEFAULT_NAME:
-            return job_id
         values = NameValues(job_id, model.alias, model.id, _nameable(sound.values), tags, variables)
         try:
             return render_name(self._name_template, values)

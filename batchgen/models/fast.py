@@ -112,6 +112,13 @@ def _type(value: Any, _: Schema) -> dict[str, Any]:
     return {"type": ["number" if word == "float" else word for word in _as_list(value)]}
 
 
+def _const(value: Any, schema: Schema) -> dict[str, Any]:
+    # Draft 4 has no const: it becomes an enum, of which there is one.
+    if "enum" in schema:
+        raise _NoTranslationError("const")
+    return {"enum": [value]}
+
+
 def _limit(_: Any, schema: Schema) -> dict[str, Any]:
     # A limit of numbers is read together with their type; without one it may meet NaN.
     if not _NUMBERS & set(_as_list(schema.get("type", []))):
@@ -165,7 +172,7 @@ def _as_list(value: Any) -> list[str]:
 
 _TRANSLATORS: Mapping[str, Callable[[Any, Schema], dict[str, Any]]] = {
     "type": _type,
-    "const": lambda value, _: {"enum": [value]},
+    "const": _const,
     "minimum": _limit,
     "maximum": _limit,
     "exclusiveMinimum": _limit,

@@ -51,7 +51,8 @@ class Intake:
                 self._problems.add(_problem_of(unfit))
             if self._problems:
                 break
-            tell(JobsAdded(Counter(job.model for job in page)))
+            # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
+            tell(JobsAdded(dict(Counter(job.model for job in page))))
             await scheduler.look_for_released()
         if self._problems:
             await in_thread(self._read_on)

@@ -34,7 +34,7 @@ BUFFERED = 500
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-PRAGMA cache_size = -8192;
+PRAGMA cache_size = -2000;
 CREATE TABLE job (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL, model TEXT NOT NULL, body TEXT NOT NULL, tags TEXT NOT NULL,

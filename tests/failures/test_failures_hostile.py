@@ -43,7 +43,9 @@ def test_row_71_markup_in_prompts_and_errors_is_shown_as_text(
     user: User, emulator: Emulator
 ) -> None:
     """On the terminal and in the log, as it came: nothing is interpreted, nothing is lost."""
-    user.manifest([{"id": "<b>boat</b>", "input": {"prompt": MARKUP}}])
+    # In the manifest's own text, braces are a template unless they are said to be none.
+    prompt = f"{{% raw %}}{MARKUP}{{% endraw %}}"
+    user.manifest([{"id": "<b>boat</b>", "input": {"prompt": prompt}}])
     emulator.arm("submit", "vendor_failed", message=MARKUP)
     assert MARKUP in user.expect(1, "run", "m.yaml").said
     (job,) = user.status()["jobs"]

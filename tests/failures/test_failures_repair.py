@@ -240,6 +240,7 @@ def test_row_65_a_copy_in_which_nothing_was_ever_sent_is_taken_as_it_is(user: Us
         db.execute("DELETE FROM file")
         db.execute("DELETE FROM attempt")
         db.execute("DELETE FROM job")
+        db.execute("DELETE FROM meta WHERE key = 'inputs'")
     copy_the_state(user)
     user.expect(0, "run", "m.yaml", "--quiet")
 

@@ -11,7 +11,7 @@ import pytest
 
 from batchgen.downloads.look import Gone, Looked, LookOutcome, NoAnswer, NotUsable
 from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
-from batchgen.engine.events import Event, Noted
+from batchgen.engine.events import Event, LookingAtImages, Noted
 from batchgen.errors import InputImagesError
 from batchgen.jobs import Job, canonical_json
 from batchgen.references import reference_url
