@@ -12,10 +12,11 @@ from tests.kills.judge import Charge, Evidence
 from tests.kills.memory import read_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.acceptance.shell import Emulator
+    from tests.kills.person import Person
     from tests.kills.plan import Plan
 
 RUN_LEAVES = frozenset(
@@ -49,19 +50,22 @@ class Scene:
         return self.home / "out"
 
 
-def gather(scene: Scene, plan: Plan, approved: Mapping[str, int]) -> Evidence:
+def gather(scene: Scene, plan: Plan, person: Person) -> Evidence:
     """Look at everything. The faults must be disarmed, and no process at work."""
     ledger = scene.emulator.ledger()
     return Evidence(
         jobs=frozenset(job["id"] for job in plan.jobs),
         charges=tuple(charges(scene, plan, ledger["charges"])),
         memory=read_memory(scene.out),
-        approved=approved,
+        approved=person.approved,
         disk={str(path.relative_to(scene.out)): sha256(path) for path in results(scene.out)},
         metadata=tuple(metadata(scene.out / "metadata.jsonl")),
         strays=tuple(strays(scene)),
         token_in=tuple(holding(scene.home, scene.token.encode())),
         token_leaks=ledger["token_leaks"],
+        needs=plan.needs,
+        gated=plan.gated,
+        said=person.said,
     )
 
 
@@ -70,7 +74,9 @@ def charges(scene: Scene, plan: Plan, lines: list[dict[str, Any]]) -> Iterator[C
     for line in lines:
         request_id, status = line["request_id"], line["status"]
         served = served_files(scene, request_id) if status == "succeeded" else ()
-        yield Charge(request_id, job_of[line["input"]["prompt"]], status, tuple(served))
+        job = job_of[line["input"]["prompt"]]
+        images = tuple(line["input"].get("image_urls", ()))
+        yield Charge(request_id, job, status, tuple(served), images)
 
 
 def served_files(scene: Scene, request_id: str) -> Iterator[str]:

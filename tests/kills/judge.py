@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class Rule(Enum):
     """What must never happen."""
 
+    EARLY = "submitted before what it needs was there and approved"
     DUPLICATE = "charged more often than a person approved"
     LOST = "a paid result is lost"
     UNSETTLED = "not settled"
@@ -38,12 +40,16 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A line of the vendor's ledger. `served` are the SHA-256 of its files, in order."""
+    """A line of the vendor's ledger. `served` are the SHA-256 of its files, in order.
+
+    `images` are the URLs of its input.
+    """
 
     request_id: str
     job: str
     status: str
     served: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ class Evidence:
     `approved` counts the resubmits that a person allowed, by job. `disk` has the SHA-256 of each
     file below the run's folder `files`, by its path from the run's folder. `metadata` are the
     pairs of file_name and sha256. `strays` are files where none belongs; `token_in` those that
-    hold the token, and `token_leaks` counts the downloads that carried it.
+    hold the token, and `token_leaks` counts the downloads that carried it. `needs` says which job
+    a job needs; `said` has, for those of `gated` that a person approved, how many charges there
+    were when the word was given. `charges` are in the order in which they were made.
     """
 
     jobs: frozenset[str]
@@ -65,6 +73,9 @@ class Evidence:
     strays: tuple[str, ...] = ()
     token_in: tuple[str, ...] = ()
     token_leaks: int = 0
+    needs: Mapping[str, str] = field(default_factory=dict)
+    gated: frozenset[str] = frozenset()
+    said: Mapping[str, int] = field(default_factory=dict)
     files_of: Mapping[str, Mapping[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +89,7 @@ def judge(found: Evidence) -> list[Violation]:
     """Every violation, the costly ones first."""
     return [
         *double_charges(found),
+        *early_charges(found),
         *lost_charges(found),
         *lost_files(found),
         *unsettled(found),
@@ -95,6 +107,25 @@ def excess_charges(found: Evidence) -> Counter[str]:
 def double_charges(found: Evidence) -> Iterator[Violation]:
     for job, excess in excess_charges(found).items():
         yield Violation(Rule.DUPLICATE, job, f"{excess} too many")
+
+
+def early_charges(found: Evidence) -> Iterator[Violation]:
+    """Who needs a job is submitted with a URL of its result, and after a person's word about it."""
+    job_of = {charge.request_id: charge.job for charge in found.charges}
+    for number, charge in enumerate(found.charges):
+        needed = found.needs.get(charge.job)
+        if needed is None:
+            continue
+        if needed in found.gated and found.said.get(needed, number + 1) > number:
+            yield Violation(Rule.EARLY, charge.job, f"nobody had approved {needed}")
+        if needed not in {job_of.get(request_of(url)) for url in charge.images}:
+            words = f"its input is no result of {needed}: {', '.join(charge.images)}"
+            yield Violation(Rule.EARLY, charge.job, words)
+
+
+def request_of(url: str) -> str:
+    """The request that a URL of the vendor's file store stands for: `…/files/REQUEST/1.png`."""
+    return urlsplit(url).path.split("/")[-2]
 
 
 def lost_charges(found: Evidence) -> Iterator[Violation]:
@@ -134,11 +165,17 @@ def lost_files(found: Evidence) -> Iterator[Violation]:
 
 
 def unsettled(found: Evidence) -> Iterator[Violation]:
-    """The faults have stopped: each job is done, or failed because the vendor failed it."""
+    """The faults have stopped: each job is done, or failed because the vendor failed it.
+
+    A job that needs a failed one is blocked.
+    """
     failed = {charge.job for charge in found.charges if charge.status == "failed"}
     for job in sorted(found.jobs):
         state = found.memory.states.get(job, "not in the state")
         if state == "done" and found.files_of.get(job):
+            continue
+        needed = found.memory.states.get(found.needs.get(job, ""))
+        if state == "blocked" and needed in {"failed", "blocked"}:
             continue
         if state != "failed" or job not in failed:
             yield Violation(Rule.UNSETTLED, job, f"is {state}")
@@ -176,8 +213,8 @@ def after_a_run(code: int, memory: Memory) -> Iterator[Violation]:
     states = Counter(memory.states.values())
     fitting = {
         0: states.keys() <= {"done"},
-        1: states.keys() <= {"done", "failed"} and states["failed"] > 0,
-        75: bool(states.keys() - {"done", "failed"}),
+        1: states.keys() <= {"done", "failed", "blocked"} and states["failed"] > 0,
+        75: bool(states.keys() - {"done", "failed", "blocked"}),
         76: states["unknown"] > 0,
     }
     if not fitting.get(code, False):

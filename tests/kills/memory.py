@@ -42,11 +42,12 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The state of one moment."""
+    """The state of one moment. `to_approve` are done jobs behind a gate that is shut."""
 
     states: dict[str, str] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     files: tuple[SavedFile, ...] = ()
+    to_approve: tuple[str, ...] = ()
 
     def jobs_in(self, *states: str) -> list[str]:
         return [job for job, state in self.states.items() if state in states]
@@ -85,6 +86,7 @@ def _read(db: sqlite3.Connection) -> Memory:
         " JOIN attempt ON attempt.job = file.job AND number = file.attempt"
         " WHERE verified_at IS NOT NULL"
     )
+    shut = db.execute("SELECT id FROM job WHERE state = 'done' AND gate AND NOT approved")
     return Memory(
         dict(db.execute("SELECT id, state FROM job ORDER BY seq")),
         tuple(
@@ -92,4 +94,5 @@ def _read(db: sqlite3.Connection) -> Memory:
             for job, number, request_id, outcome, cut in attempts
         ),
         tuple(SavedFile(*row) for row in files),
+        tuple(job for (job,) in shut),
     )

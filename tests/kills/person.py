@@ -26,11 +26,15 @@ RUN = ("run", "m.yaml", "--quiet")
 LOOK_EVERY = 0.02
 MOST_RUNS = 12
 USAGE = 64
+HALF, ALL = 0.5, 1.0
 
 
 @dataclass(slots=True)
 class Person:
-    """Keeps the books of a round: kills that hit, resubmits allowed, rules that were broken."""
+    """Keeps the books of a round: kills that hit, resubmits allowed, rules that were broken.
+
+    `said` has how many charges there were when a job was approved.
+    """
 
     shell: Shell
     scene: Scene
@@ -38,6 +42,7 @@ class Person:
     dice: Random
     memory: Memory = field(default_factory=Memory)
     approved: Counter[str] = field(default_factory=Counter)
+    said: dict[str, int] = field(default_factory=dict)
     unknown_by_kill: list[int] = field(default_factory=list)
     adopted: int = 0
     violations: list[Violation] = field(default_factory=list)
@@ -48,6 +53,8 @@ class Person:
 
     def strike(self, kill: Kill) -> None:
         """Start the run and kill it. One that ended before the moment came counts for nothing."""
+        if chosen := self._pick(HALF):
+            self._order(*self._approval(chosen))
         charged = len(self.emulator.charges())
         process = self.shell.start(*RUN)
         beside = None
@@ -72,12 +79,23 @@ class Person:
                 return
             if unknown := self.memory.jobs_in("unknown"):
                 self._decide(unknown)
+            if chosen := self._pick(ALL):
+                self._order(*self._approval(chosen))
         words = f"after {MOST_RUNS} runs: {Counter(self.memory.states.values())}"
         self.violations.append(Violation(Rule.UNSETTLED, "", words))
 
     def has_work(self) -> bool:
         """Whether a run would submit, as far as the last look showed."""
         return not self.memory.states or bool(self.memory.jobs_in("pending"))
+
+    def _pick(self, share: float) -> list[str]:
+        """Of the results that wait for a word; one that was given may not be taken up yet."""
+        waiting = [job for job in self.memory.to_approve if job not in self.said]
+        return [job for job in waiting if self.dice.random() < share]
+
+    def _approval(self, chosen: list[str]) -> tuple[str, ...]:
+        self.said.update(dict.fromkeys(chosen, len(self.emulator.charges())))
+        return ("approve", "m.yaml", *chosen)
 
     def _look(self, done: Done) -> None:
         """See what a process left that is no more."""
@@ -102,6 +120,8 @@ class Person:
         if kill.beside is Beside.RESOLVE and unknown:
             job = self.dice.choice(unknown)
             return job, self.shell.start("resolve", "m.yaml", job, "--resubmit")
+        if kill.beside is Beside.APPROVE and (chosen := self._pick(ALL)):
+            return "", self.shell.start(*self._approval(chosen))
         return "", self.shell.start("status", "m.yaml", "--json")
 
     def _end_beside(self, beside: tuple[str, subprocess.Popen[str]] | None) -> None:
@@ -114,7 +134,7 @@ class Person:
             self.approved[job] += 1
         # The job may have been settled by an earlier word that this run has just taken up.
         elif done.code and not (job and done.code == USAGE):
-            self._note_code(job, "resolve" if job else "status", done)
+            self._note_code(job, "resolve" if job else "status or approve", done)
 
     def _decide(self, unknown: list[str]) -> None:
         """Adopt about half of those that the vendor's account shows; the others go out again."""

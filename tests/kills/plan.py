@@ -5,16 +5,23 @@ The seed decides everything but the machine's own timing, so a round can be play
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.shell import EDIT, PICTURE, VIDEO
+from tests.acceptance.shell import EDIT, PICTURE, T2I, VIDEO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 JOBS_A_KILL = 9
 FEWEST_JOBS = 40
 VIDEOS = 2
+CHAINS_IN = 2
+"""Every so manieth round is a chain: stills behind a gate, edits of them, a few clips of those."""
+
 EDITS_IN = 5
 """Every so manieth job is an edit."""
 
@@ -31,9 +38,10 @@ class Beside(Enum):
     NOTHING = auto()
     STATUS = auto()
     RESOLVE = auto()
+    APPROVE = auto()
 
 
-BESIDE_WEIGHTS = {Beside.NOTHING: 6, Beside.STATUS: 1, Beside.RESOLVE: 2}
+BESIDE_WEIGHTS = {Beside.NOTHING: 6, Beside.STATUS: 1, Beside.RESOLVE: 2, Beside.APPROVE: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +55,21 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`faults` are what `POST /emulator/faults` takes; `latency` is in seconds."""
+    """`faults` are what `POST /emulator/faults` takes; `latency` is in seconds.
+
+    `items` are the manifest's `jobs`, of which `jobs` come. `needs` says which one a job needs;
+    whoever needs a job of `gated` waits for a person's word about it.
+    """
 
     name: str
+    items: tuple[dict[str, Any], ...]
     jobs: tuple[dict[str, Any], ...]
     faults: tuple[dict[str, Any], ...]
     kills: tuple[Kill, ...]
     concurrency: int
     latency: float
+    needs: Mapping[str, str] = field(default_factory=dict)
+    gated: frozenset[str] = frozenset()
 
     @property
     def job_of_prompt(self) -> dict[str, str]:
@@ -65,15 +80,66 @@ class Plan:
 def plan_of(seed: int, number: int, kills: int) -> Plan:
     """Plan round `number` of a seed, with so many kills."""
     dice = Random(f"{seed}/{number}")
-    jobs = tuple(job(index) for index in range(max(FEWEST_JOBS, JOBS_A_KILL * kills)))
+    count = max(FEWEST_JOBS, JOBS_A_KILL * kills)
+    cells = count // 2 if number % CHAINS_IN == 0 else 0
+    jobs = chained(cells) if cells else tuple(job(index) for index in range(count))
     return Plan(
         name=f"round {number} of seed {seed}",
+        items=chain(cells) if cells else jobs,
         jobs=jobs,
         faults=tuple(faults(dice, len(jobs))),
         kills=tuple(kill(dice) for _ in range(kills)),
         concurrency=dice.randint(4, 12),
         latency=dice.uniform(0.05, 0.2),
+        needs=needs(cells),
+        gated=frozenset(f"still-{number}" for number in range(cells)),
     )
+
+
+CHAIN: tuple[tuple[str, str, int | None], ...] = (
+    ("still", T2I, None),
+    ("edit", EDIT, None),
+    ("clip", VIDEO, VIDEOS),
+)
+"""Name and model of each step, and how many of its cells there are: None for all. A step needs the
+one before it."""
+
+
+def chain(cells: int) -> tuple[dict[str, Any], ...]:
+    """The sweeps of a chain, as a manifest has them."""
+    items = [step_item(step, model, cells, most) for step, model, most in CHAIN]
+    items[0]["gate"] = True
+    for before, item in itertools.pairwise(items):
+        item["needs"] = [before["id"]]
+        item["input"]["image_urls"] = [f"{{{{ jobs.{before['id']}.image }}}}"]
+    return tuple(items)
+
+
+def step_item(step: str, model: str, cells: int, most: int | None) -> dict[str, Any]:
+    return {
+        "id": step,
+        "model": model,
+        "matrix": {"number": list(range(cells))[:most]},
+        "input": {"prompt": f"{step} number {{{{ number }}}}"},
+    }
+
+
+def chained(cells: int) -> tuple[dict[str, Any], ...]:
+    """The jobs of a chain, each with its own prompt."""
+    return tuple(
+        {"id": f"{step}-{number}", "input": {"prompt": f"{step} number {number}"}}
+        for step, _, most in CHAIN
+        for number in range(cells)[:most]
+    )
+
+
+def needs(cells: int) -> dict[str, str]:
+    steps = itertools.pairwise(CHAIN)
+    return {
+        f"{step}-{number}": f"{before}-{number}"
+        for (before, _, _), (step, _, most) in steps
+        for number in range(cells)[:most]
+    }
 
 
 def job(index: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def play(plan: Plan, folder: Path) -> Verdict:
     vendor, shell = Shell(folder / "vendor"), Shell(folder / "user")
     for one in (vendor, shell):
         one.folder.mkdir(parents=True)
-    manifest = shell.manifest(plan.jobs, run={"concurrency": plan.concurrency})
+    manifest = shell.manifest(plan.items, run={"concurrency": plan.concurrency})
     with emulating(vendor, latency=plan.latency) as emulator:
         scene = Scene(emulator, shell.folder, manifest, TOKEN)
         # Its own dice: what the person says must not depend on how many faults were drawn.
@@ -56,7 +56,7 @@ def play(plan: Plan, folder: Path) -> Verdict:
                 if person.has_work():
                     person.strike(kill)
         person.settle()
-        evidence = gather(scene, plan, person.approved)
+        evidence = gather(scene, plan, person)
     return Verdict(
         name=plan.name,
         violations=(*person.violations, *judge(evidence)),

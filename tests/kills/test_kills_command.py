@@ -31,9 +31,10 @@ def test_six_kills_charge_nothing_twice_and_lose_nothing(tmp_path: Path) -> None
     assert shown["duplicate charges"] == shown["lost results"] == shown["other violations"] == "0"
     jobs, charges, files = (int(shown[key]) for key in ("jobs", "charges", "files compared"))
     assert int(shown["rounds"]) >= 2
-    assert jobs <= charges <= jobs + int(shown["resubmits approved"])
-    # A round has at most one job that the vendor fails; all others are compared.
-    assert jobs - int(shown["rounds"]) <= files <= jobs
+    # A round has at most one job that the vendor fails, and in a chain two others need it.
+    rounds = int(shown["rounds"])
+    assert jobs - 2 * rounds <= charges <= jobs + int(shown["resubmits approved"])
+    assert jobs - 3 * rounds <= files <= jobs
     assert re.fullmatch(r"mean \d+\.\d\d, max \d+", shown["unknown per kill"])
     assert list(tmp_path.iterdir()) == [], "what went well is tidied up"
 

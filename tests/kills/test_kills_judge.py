@@ -120,6 +120,60 @@ def test_a_job_that_vanished_from_the_state_is_named() -> None:
     assert [(one.rule, one.job) for one in judge(found)] == [(Rule.UNSETTLED, "clip")]
 
 
+STILL = "http://127.0.0.1:1/files/r1/1.png"
+EDITED = Evidence(
+    jobs=frozenset({"still", "edit"}),
+    charges=(
+        Charge("r1", "still", "succeeded", ("aa",)),
+        Charge("r2", "edit", "succeeded", ("bb",), (STILL,)),
+    ),
+    memory=Memory(
+        {"still": "done", "edit": "done"},
+        (Attempt("still", 1, "r1", "succeeded"), Attempt("edit", 1, "r2", "succeeded")),
+        (SavedFile("still", "r1", "files/s.png", "aa"), SavedFile("edit", "r2", BOAT, "bb")),
+    ),
+    approved=Counter(),
+    disk={"files/s.png": "aa", BOAT: "bb"},
+    metadata=(("files/s.png", "aa"), (BOAT, "bb")),
+    needs={"edit": "still"},
+    gated=frozenset({"still"}),
+    said={"still": 1},
+)
+
+
+def test_a_chain_that_kept_its_order_is_let_through() -> None:
+    assert judge(EDITED) == []
+
+
+def test_a_job_that_did_not_wait_for_the_word_about_its_need_is_named() -> None:
+    for said in ({}, {"still": 2}):
+        (violation,) = judge(replace(EDITED, said=said))
+        assert (violation.rule, violation.job) == (Rule.EARLY, "edit")
+
+
+@pytest.mark.parametrize("images", [(), (STILL.replace("r1", "r9"),), ("https://a.invalid/b/c",)])
+def test_an_input_that_is_no_result_of_the_need_is_named(images: tuple[str, ...]) -> None:
+    first, second = EDITED.charges
+    found = replace(EDITED, charges=(first, replace(second, images=images)))
+    assert [(one.rule, one.job) for one in judge(found)] == [(Rule.EARLY, "edit")]
+
+
+@pytest.mark.parametrize(("state", "rules_broken"), [("failed", []), ("done", [Rule.UNSETTLED])])
+def test_a_job_may_end_blocked_where_its_need_failed(state: str, rules_broken: list[Rule]) -> None:
+    files = () if state == "failed" else (SavedFile("still", "r1", "files/s.png", "aa"),)
+    outcome = "failed" if state == "failed" else "succeeded"
+    found = replace(
+        EDITED,
+        charges=(Charge("r1", "still", outcome, ("aa",) if files else ()),),
+        memory=Memory(
+            {"still": state, "edit": "blocked"}, (Attempt("still", 1, "r1", outcome),), files
+        ),
+        disk={file.path: file.sha256 for file in files},
+        metadata=tuple((file.path, file.sha256) for file in files),
+    )
+    assert rules(judge(found)) == rules_broken
+
+
 def test_parts_strays_metadata_and_the_token_are_noticed() -> None:
     part = replace(CLEAN, disk={**CLEAN.disk, "files/boat.png.part": "dd"})
     assert rules(judge(part)) == [Rule.STRAY]

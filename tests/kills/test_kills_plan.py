@@ -17,6 +17,17 @@ def test_every_job_has_its_own_prompt_by_which_the_ledger_is_read() -> None:
     assert len(plan.job_of_prompt) == len({job["id"] for job in plan.jobs}) == len(plan.jobs)
 
 
+def test_some_rounds_are_chains_whose_stills_stand_behind_a_gate() -> None:
+    plan, other = plan_of(1, 2, 20), plan_of(1, 1, 20)
+    ids = {job["id"] for job in plan.jobs}
+    assert ids >= plan.needs.keys() | set(plan.needs.values()) | plan.gated
+    assert plan.gated
+    assert plan.needs["clip-0"] == "edit-0"
+    assert plan.needs["edit-0"] in plan.gated
+    assert not other.needs
+    assert not other.gated
+
+
 def test_every_fault_planned_is_one_that_the_emulator_knows() -> None:
     for number in range(20):
         faults = plan_of(1, number, 20).faults

@@ -75,6 +75,8 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"lives of the program     {tally.lives}",
         f"events simulated         {tally.events}",
         f"charges                  {tally.charges}",
+        f"of jobs with needs       {tally.chained}",
+        f"results approved         {tally.approvals}",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

@@ -12,7 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.judge import Finding, at_the_end
+from tests.simulation.chain import STEPS
+from tests.simulation.findings import Finding
+from tests.simulation.judge import at_the_end
 from tests.simulation.night import Cut, End, Night
 from tests.simulation.points import POINTS
 from tests.simulation.scenario import Scenario, of_seed
@@ -20,20 +22,29 @@ from tests.simulation.scenario import Scenario, of_seed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.simulation.chain import Chain
+
 POINTS_OF_A_LIFE = 500
 """About as many as a life of a seed has: later cuts would often come after its end."""
+
+SUMS = ("seeds", "lives", "events", "charges", "chained", "approvals", "kills", "unknown")
 
 MEMORY = Path("/dev/shm")
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a number of nights came to. Figures of several tallies are added up."""
+    """What a number of nights came to. Figures of several tallies are added up.
+
+    `chained` are charges of jobs that need another one, `approvals` the results approved.
+    """
 
     seeds: int = 0
     lives: int = 0
     events: int = 0
     charges: int = 0
+    chained: int = 0
+    approvals: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -44,7 +55,7 @@ class Tally:
     findings: list[tuple[str, Finding]] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        for name in ("seeds", "lives", "events", "charges", "kills", "unknown"):
+        for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.most_unknown = max(self.most_unknown, other.most_unknown)
         for name in ("points", "cuts", "pairs", "faults"):
@@ -83,16 +94,30 @@ def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
             tally.kills += 1
             tally.unknown += unknown
             tally.most_unknown = max(tally.most_unknown, unknown)
-        night.decide()
+        night.person.decide()
     night.calm_down()
     night.until_settled()
+    if night.scenario.chain:
+        _approve_until_the_end(night, night.scenario.chain)
     night.findings += at_the_end(night)
+
+
+def _approve_until_the_end(night: Night, chain: Chain) -> None:
+    """A look for each gate of the chain; the person may leave results as they are."""
+    for _ in STEPS:
+        if night.person.approve(chain):
+            night.until_settled()
 
 
 def _count(night: Night, tally: Tally) -> None:
     tally.lives = len(night.lives)
     tally.events = night.events
     tally.charges = len(night.vendor.ledger)
+    if chain := night.scenario.chain:
+        tally.chained = sum(
+            chain.needed_by(one.job) is not None for one in night.vendor.ledger.values()
+        )
+        tally.approvals = len(night.gatekeeper.approvals)
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.simulation.chain import step_of
+from tests.simulation.findings import Finding
 from tests.simulation.vendor import PRICES, TOKEN, picture
 
 if TYPE_CHECKING:
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
 MOST_RESUBMITS = 3
 ROUNDING = 1e-6
 RANK = {"submitting": 1, "queued": 2, "running": 2, "fetching": 3, "done": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`kind` is `duplicate charge`, `lost result` or the invariant's name."""
-
-    kind: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.what}"
 
 
 def after_life(night: Night, life: Life, told: dict[str, str]) -> Iterator[Finding]:
@@ -52,6 +42,7 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from _concurrency(night)
     yield from _folder(night)
     yield from _token(night)
+    yield from _chain(night)
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -67,21 +58,33 @@ def _charges(night: Night) -> Iterator[Finding]:
             for one in charges
         )
         # Each leave to submit again brings its own retries with it.
-        allowed = 1 + night.approved[job] + by_manifest + min(ended_badly, scenario.retries)
+        asked = _asked_again(night, job)
+        retried = min(ended_badly, scenario.retries * (1 + asked))
+        allowed = 1 + night.person.resubmits[job] + by_manifest + asked + retried
         if len(charges) > allowed:
             names = ", ".join(one.id for one in charges)
             yield Finding("duplicate charge", f"{job} has {names}; {allowed} allowed")
 
 
+def _asked_again(night: Night, job: str) -> int:
+    """How often a person asked for an ended job once more, or gave it another input."""
+    return night.person.retries[job] + _retakes(night, job)
+
+
+def _retakes(night: Night, job: str) -> int:
+    return night.person.retakes if step_of(job) == "still" else 0
+
+
 def _lost(night: Night) -> Iterator[Finding]:
     """Promise 2: every charge is in the state with its end, or listed as unknown."""
     rows = night.query(
-        "SELECT request_id, outcome, state, job.error_code, id FROM attempt JOIN job ON seq = job"
+        "SELECT request_id, outcome, state, job.error_code, id, attempt.model"
+        " FROM attempt JOIN job ON seq = job"
     )
     known = {row[0]: row[1:] for row in rows if row[0] is not None}
     unnamed = Counter(
         job
-        for request_id, outcome, state, _, job in rows
+        for request_id, outcome, state, _, job, _ in rows
         if request_id is None
         and (outcome in {"resubmitted", "written_off"} or (outcome is None and state == "unknown"))
     )
@@ -91,7 +94,7 @@ def _lost(night: Night) -> Iterator[Finding]:
             if unnamed[charge.job] < 0:
                 yield Finding("lost result", f"{charge.id} of {charge.job} is nowhere in the state")
             continue
-        outcome, state, code, job = known[charge.id]
+        outcome, state, code, job, replaced = known[charge.id]
         waits = state == "lost" or (state, code) in {
             ("failed", "timeout"),
             ("unknown", "duplicate_request"),
@@ -99,8 +102,22 @@ def _lost(night: Night) -> Iterator[Finding]:
         }
         if outcome is None and not waits:
             yield Finding("lost result", f"{charge.id} of {job} is open, and the job is {state}")
+        if replaced and _retakes(night, job):
+            continue  # A result of the input that the job had before.
         if outcome == "succeeded" and state != "done" and code != "duplicate_request":
             yield Finding("lost result", f"{charge.id} of {job} was delivered; the job is {state}")
+
+
+def _chain(night: Night) -> Iterator[Finding]:
+    """In the end a job is done, failed or blocked, or waits for a person's word."""
+    chain, states = night.scenario.chain, night.states()
+    if chain is None:
+        return
+    for words in chain.misplaced(states):
+        yield Finding("misplaced", words)
+    # Whatever is done has a file, so none of these inputs can ask for one that is not there.
+    for job, _ in night.query("SELECT id, 1 FROM job WHERE error_code = 'no_such_output'"):
+        yield Finding("need", f"{job} was given up for a result that its need has")
 
 
 def _bytes(night: Night) -> Iterator[Finding]:

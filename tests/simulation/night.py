@@ -10,9 +10,8 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -20,22 +19,26 @@ from typing import TYPE_CHECKING, Any
 from batchgen.engine.events import JobMoved, PauseReason
 from batchgen.errors import BatchgenError, LockedError
 from batchgen.runs.carry_out import carry_out
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
-from batchgen.runs.folder import RunFolder
 from batchgen.runs.workplace import World
+from tests.simulation.chain import TAKES
 from tests.simulation.disk import Disk
-from tests.simulation.judge import Finding, after_life
+from tests.simulation.findings import Finding
+from tests.simulation.gatekeeper import Gatekeeper
+from tests.simulation.judge import after_life
 from tests.simulation.loop import SimulationLoop
+from tests.simulation.person import Person
 from tests.simulation.vendor import EPOCH, TOKEN, Vendor
 from tests.simulation.weather import CALM, Weather
 from tests.simulation.wire import Network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.engine.events import Event
+    from batchgen.runs.options import RunOptions
     from batchgen.runs.summary import Summary
+    from tests.simulation.chain import Chain
     from tests.simulation.image import Image
     from tests.simulation.scenario import Scenario
 
@@ -45,6 +48,7 @@ MODELS = {
     "i2v": "bytedance/dreamina-3-0/pro/image-to-video",
 }
 CALM_LIVES = 30
+GOING = frozenset({"pending", "submitting", "queued", "running", "fetching"})
 
 
 def _never(_operation: str, _role: str) -> int:
@@ -92,8 +96,9 @@ class Night:
         self.watched.mkdir()
         self.root = self.watched / "output" / "night"
         self.manifest = self.place / "night.yaml"
-        self.manifest.write_text(json.dumps(scenario.manifest(self.root)))
-        self.vendor = Vendor(patience=scenario.timeout)
+        self.vendor = Vendor(patience=scenario.timeout, urls_last=scenario.urls_last)
+        self.gatekeeper = Gatekeeper(self.vendor, scenario.chain, TAKES[0])
+        self.vendor.sees = self.gatekeeper.see
         self.weather = Weather(self._dice("weather"), self.vendor, scenario.rough)
         self.vendor.course = self.weather.course
         self.vendor.mishap = self.weather.mishap
@@ -101,14 +106,14 @@ class Night:
         self.disk.fail = self.weather.disk_fault
         self.now = 0.0
         self.lives: list[Life] = []
-        self.approved: Counter[str] = Counter()
-        self.adopted: set[str] = set()
         self.told: dict[str, str] = {}
         self.findings: list[Finding] = []
         self.events = 0
         self.trace: list[str] | None = [] if keep_trace else None
         self._digest = hashlib.sha256()
-        self._person = self._dice("person")
+        self.clock: Callable[[], float] = lambda: self.now
+        self.person = Person(self, self._dice("person"))
+        self.write_manifest(TAKES[0])
 
     def _dice(self, name: str) -> Random:
         return Random(f"{self.scenario.seed} {name}")
@@ -117,6 +122,11 @@ class Night:
     def digest(self) -> str:
         """Of everything that happened, in its order and with its time."""
         return self._digest.hexdigest()
+
+    def write_manifest(self, take: float) -> None:
+        self.gatekeeper.take = take
+        self.manifest.write_text(json.dumps(self.scenario.manifest(self.root, take)))
+        self.note(f"take {take}")
 
     def note(self, line: str) -> None:
         self._digest.update(line.encode() + b"\n")
@@ -128,10 +138,20 @@ class Night:
         life = Life()
         self.lives.append(life)
         self.told = {}
-        _Process(self, life, cut).run()
-        self.findings += after_life(self, life, self.told)
+        options = self.scenario.options
+        if self.person.wants_a_retry():
+            self.person.retry()
+            options = replace(options, retry_failed=True)
+        self.gatekeeper.begin_life(self._with_open_attempts())
+        _Process(self, life, cut, options).run()
+        self.findings += [*after_life(self, life, self.told), *self.gatekeeper.findings]
+        self.gatekeeper.findings.clear()
         self._forget_untold(life)
         return life
+
+    def _with_open_attempts(self) -> frozenset[str]:
+        rows = self.query("SELECT id FROM job JOIN attempt ON job = seq WHERE outcome IS NULL")
+        return frozenset(job for (job,) in rows)
 
     def _forget_untold(self, life: Life) -> None:
         """An id that died with its process, before it was recorded, is known to nobody."""
@@ -158,44 +178,21 @@ class Night:
         """Give the same command until nothing is left to do."""
         for _ in range(CALM_LIVES):
             life = self.live()
-            if life.error is None and not (self._going() - self._held_by_budget(life)):
+            if life.error is None and not self._going(life):
                 return
         raise AssertionError(f"not settled after {CALM_LIVES} lives: {self.states()}")
 
-    def _going(self) -> set[str]:
-        going = {"pending", "submitting", "queued", "running", "fetching"}
-        return going & set(self.states().values())
-
-    def _held_by_budget(self, life: Life) -> set[str]:
+    def _going(self, life: Life) -> set[str]:
+        """Jobs for which the next life will do something."""
+        states = self.states()
         pause = life.summary.pause if life.summary else None
-        return {"pending"} if pause and pause.reason is PauseReason.BUDGET else set()
-
-    def decide(self) -> None:
-        """A person looks at what is unknown: adopts what the vendor lists, resubmits, or waits."""
-        for job in [job for job, state in self.states().items() if state == "unknown"]:
-            match self._person.choice(("wait", "wait", "resubmit", "adopt", "write off")):
-                case "resubmit":
-                    self._say(Decision(Verb.RESUBMIT, job, EPOCH + self.now, None))
-                case "write off":
-                    self._say(Decision(Verb.WRITE_OFF, job, EPOCH + self.now, None))
-                case "adopt":
-                    self._adopt(job)
-
-    def _adopt(self, job: str) -> None:
-        known = {row[0] for row in self.query("SELECT request_id FROM attempt")}
-        for charge in self.vendor.ledger.values():
-            if charge.job == job and charge.id not in known:
-                self._say(Decision(Verb.ADOPT, job, EPOCH + self.now, charge.id))
-                self.adopted.add(charge.id)
-                charge.known = True
-                return
-
-    def _say(self, decision: Decision) -> None:
-        with deciding(RunFolder(self.root), [decision]) as decided:
-            assert decided is not None, "the lock of a dead process was not given back"
-            if decision.verb is Verb.RESUBMIT and not decided.applied[-1].objection:
-                self.approved[decision.job_id] += 1
-        self.note(f"decided {decision.verb.value} {decision.job_id}")
+        held: set[str] = set()
+        if pause and pause.reason is PauseReason.BUDGET:
+            held = {job for job, state in states.items() if state == "pending"}
+        elif self.scenario.chain:
+            gates = "SELECT id FROM job WHERE gate AND NOT approved AND state = 'done'"
+            held = self.scenario.chain.held(states, {job for (job,) in self.query(gates)})
+        return {job for job, state in states.items() if state in GOING} - held
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         state = self.root / "state.db"
@@ -214,8 +211,9 @@ class Night:
 
 
 class _Process:
-    def __init__(self, night: Night, life: Life, cut: Cut | None) -> None:
+    def __init__(self, night: Night, life: Life, cut: Cut | None, options: RunOptions) -> None:
         self._night = night
+        self._options = options
         self._life = life
         self._cut = cut
         self._left = cut.at if cut else 0
@@ -229,7 +227,7 @@ class _Process:
         self._torn = night._dice(f"tear {number}")
         self._image: Image | None = None
         self._rival: asyncio.Task[None] | None = None
-        night.vendor.now = self._loop.time
+        night.clock = night.vendor.now = self._loop.time
         night.vendor.waiting = self._network.waiting.values
 
     def run(self) -> None:
@@ -241,6 +239,8 @@ class _Process:
             self._main.add_done_callback(self._stop)
             if night.scenario.rival_after is not None:
                 self._loop.call_later(night.scenario.rival_after, self._start_rival)
+            if (chain := night.scenario.chain) and chain.looks_in_after is not None:
+                self._loop.call_later(chain.looks_in_after, self._look_in, chain)
             self._loop.run_forever()
             night.now = self._loop.time()
             self._bury(self._main)
@@ -251,6 +251,10 @@ class _Process:
     def _stop(self, _: object) -> None:
         if not self._network.dead:
             self._loop.stop()
+
+    def _look_in(self, chain: Chain) -> None:
+        if not self._main.done():
+            self._night.person.look_in(chain)
 
     async def _carry_out(self) -> None:
         try:
@@ -263,7 +267,7 @@ class _Process:
         world = World(
             {"RUNCOMFY_TOKEN": TOKEN}, night.place, self._wall_clock, self._dice, signals=False
         )
-        return await carry_out(night.manifest, night.scenario.options, self._hear, world)
+        return await carry_out(night.manifest, self._options, self._hear, world)
 
     def _start_rival(self) -> None:
         if not self._main.done():
@@ -342,7 +346,7 @@ class _Process:
             raise bug
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-        night.vendor.now = lambda: night.now
+        night.clock = night.vendor.now = lambda: night.now
         night.vendor.waiting = lambda: ()
         for request in on_the_way:
             # What the system had taken over goes out, unless it lost its power too.

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from batchgen.runs.options import RunOptions
-from tests.simulation.vendor import PRICES
+from batchgen.state.merge import OnChanged
+from tests.simulation.chain import TAKES, chain_of
+from tests.simulation.vendor import PICTURE, PRICES
 from tests.simulation.weather import Roughness
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.simulation.chain import Chain
+
 SMALL = 10
-PICTURE = "https://pictures.example.com/boat.png"
+CHAINS = 0.4
+"""Share of the seeds whose jobs are a chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """`lives` is how many processes are cut or meet bad weather before it is calm.
 
-    `rival_after` is the second of each life at which the same command is given once more.
+    `rival_after` is the second of each life at which the same command is given once more. The jobs
+    of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     """
 
     seed: int
@@ -37,8 +44,10 @@ class Scenario:
     lives: int = 3
     rival_after: float | None = None
     options: RunOptions = field(default_factory=RunOptions)
+    chain: Chain | None = None
+    urls_last: float = inf
 
-    def manifest(self, folder: Path) -> dict[str, Any]:
+    def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
         for name, limits in self.lanes.items():
             models[name] = dict(limits)
@@ -56,12 +65,12 @@ class Scenario:
             if self.budget is not None:
                 limits["price"] = PRICES[name]
         run["models"] = {name: limits for name, limits in models.items() if limits}
-        return {
-            "version": 1,
-            "run": run,
-            "output": {"dir": str(folder)},
-            "jobs": [self._job(number) for number in range(self.jobs)],
-        }
+        document = {"version": 1, "run": run, "output": {"dir": str(folder)}}
+        if self.chain is None:
+            return {**document, "jobs": [self._job(number) for number in range(self.jobs)]}
+        if self.chain.canary:
+            run["canary"] = self.chain.canary
+        return {**document, "vars": {"take": take}, "jobs": self.chain.items()}
 
     def _job(self, number: int) -> dict[str, Any]:
         model = tuple(PRICES)[number % 3]
@@ -77,6 +86,9 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     dice = Random(f"{seed} scenario")
     rough = dice.choice((0.0, 0.02, 0.1, 0.1, 0.3, 0.6))
     total = sum(PRICES.values()) * jobs / 3
+    # Dice of its own: what a seed was before there were chains it still is.
+    chaining = Random(f"{seed} chain")
+    chain = chain_of(chaining, jobs) if chaining.random() < CHAINS else None
     return Scenario(
         seed=seed,
         jobs=jobs,
@@ -94,10 +106,15 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
             submit=rough,
             result=rough / 2,
             file=rough,
+            look=rough / 4,
             course=rough,
             line=dice.choice((0.0, 0.02, 0.05)),
             disk=dice.choice((0.0, 0.0, 0.0, 0.002)),
         ),
         lives=dice.choice((1, 2, 3)),
         rival_after=dice.choice((None, None, None, dice.uniform(0.0, 20.0))),
+        # Who edits a manifest means it; nothing else changes an input.
+        options=RunOptions(on_changed=OnChanged.RERUN),
+        chain=chain,
+        urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
     )

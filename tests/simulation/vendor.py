@@ -12,20 +12,26 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from tests.simulation.wire import HttpAnswer, HttpRequest
+from tests.simulation.wire import HttpAnswer, HttpRequest, is_look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 API_HOST = "model-api.runcomfy.net"
 FILE_HOST = "cdn.runcomfy.net"
+PICTURE_HOST = "pictures.example.com"
+PICTURE = f"https://{PICTURE_HOST}/boat.png"
 TOKEN = "the-secret-token-of-the-simulation"
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""
+
+SIDE = 336
+"""Pixels of a picture's sides: a little more than the most exacting model asks for."""
 
 PRICES = {
     "bytedance/dreamina-4-0/text-to-image": 0.05,
@@ -47,7 +53,10 @@ class Course:
 
 @dataclass(slots=True)
 class Charge:
-    """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it."""
+    """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
+
+    `also_told` are other jobs whose submits were answered with this id.
+    """
 
     id: str
     job: str
@@ -58,6 +67,12 @@ class Charge:
     left: bool = False
     cancelled_at: float = inf
     turn: int = 0
+    also_told: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> list[str]:
+        """Of its files."""
+        return [f"{self.id}/{number}" for number in range(self.course.files)]
 
     @property
     def starts(self) -> float:
@@ -90,27 +105,34 @@ FINE = Mishap()
 class Vendor:
     """Outlives the processes that talk to it. `now` is the present loop's clock.
 
-    `patience` is the manifest's timeout, in seconds.
+    `patience` is the manifest's timeout, `urls_last` how long a result's URL serves, in seconds.
+    `sees` hears of the input of each submit.
+    `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
     """
 
     course: Callable[[str], Course] = lambda _job: Course()
     mishap: Callable[[str, HttpRequest], Mishap] = lambda _kind, _request: FINE
     now: Callable[[], float] = lambda: 0.0
     patience: float = inf
+    urls_last: float = inf
+    sees: Callable[[Mapping[str, Any]], None] = lambda _input: None
     ledger: dict[str, Charge] = field(default_factory=dict)
     submits: list[tuple[float, str]] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
     served: dict[str, str] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    brought: set[str] = field(default_factory=set)
     leaks: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         self._watch_the_token(request)
         path = urlsplit(request.path).path
-        if request.host == FILE_HOST:
-            mishap = self.mishap("file", request)
-            return mishap.change(self._file(request, path))
+        if request.host in {FILE_HOST, PICTURE_HOST}:
+            kind = "look" if is_look(request.raw) else "file"
+            found = self._file(request, path) if request.host == FILE_HOST else _known_picture(path)
+            return self.mishap(kind, request).change(found)
         if request.host != API_HOST:
             self.strangers.append(request.host)
             return HttpAnswer(status=404)
@@ -128,6 +150,10 @@ class Vendor:
         """The client has the whole answer."""
         if _is_submit(request):
             self._told(json.loads(request.body)["prompt"], answer)
+        elif request.host == FILE_HOST and answer.status == 200 and not is_look(request.raw):
+            name = urlsplit(request.path).path.removeprefix("/")
+            if answer.body == picture(name):
+                self.brought.add(name)
 
     def arrived_after_death(self, request: HttpRequest) -> None:
         """Its bytes were on the wire when the process died: nobody hears the answer."""
@@ -146,6 +172,7 @@ class Vendor:
         else:
             # An id that two jobs have is held, so its place is free though the vendor works on.
             charge.left = True
+            charge.also_told.add(job)
 
     def _watch_the_token(self, request: HttpRequest) -> None:
         bearer = request.headers.get("Authorization", "")
@@ -154,8 +181,10 @@ class Vendor:
             self.leaks.append(f"{request.method} {request.host}{request.path}")
 
     def _submit(self, request: HttpRequest, model: str) -> HttpAnswer:
-        job = json.loads(request.body)["prompt"]
+        body = json.loads(request.body)
+        job = body["prompt"]
         self.submits.append((request.begun, model))
+        self.sees(body)
         mishap = self.mishap("submit", request)
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
@@ -206,10 +235,9 @@ class Vendor:
         if charge.course.end == "failed":
             words = {"code": "model_error", "message": "the model failed"}
             return _json({**base, "status": "failed", "error": words, "cost": price})
-        urls = [
-            f"https://{FILE_HOST}/{charge.id}/{number}?turn={charge.turn}"
-            for number in range(charge.course.files)
-        ]
+        key = f"turn={charge.turn}&at={now:.3f}"
+        urls = [f"https://{FILE_HOST}/{name}?{key}" for name in charge.names]
+        self.given.update(urls)
         return _json({**base, "status": "succeeded", "cost": price, "output": {"images": urls}})
 
     def _cancel(self, request_id: str) -> HttpAnswer:
@@ -225,12 +253,23 @@ class Vendor:
     def _file(self, request: HttpRequest, path: str) -> HttpAnswer:
         _, request_id, number = path.split("/")
         charge = self.ledger[request_id]
-        if f"turn={charge.turn}" not in request.path:
-            return HttpAnswer(status=403)
+        key = dict(parse_qsl(urlsplit(request.path).query))
+        is_old = self.now() > float(key["at"]) + self.urls_last
+        if is_old or key["turn"] != str(charge.turn):
+            return HttpAnswer(status=410 if is_look(request.raw) else 403)
         content = picture(f"{request_id}/{number}")
         self.served[f"{request_id}/{number}"] = hashlib.sha256(content).hexdigest()
         etag = f'"{hashlib.md5(content).hexdigest()}"'
         return HttpAnswer(200, content, (("Content-Type", "image/png"), ("ETag", etag)))
+
+
+def _known_picture(path: str) -> HttpAnswer:
+    if path != urlsplit(PICTURE).path:
+        return HttpAnswer(status=404)
+    content = picture(path)
+    last = len(content) - 1
+    headers = (("Content-Type", "image/png"), ("Content-Range", f"bytes 0-{last}/{last + 1}"))
+    return HttpAnswer(206, content, headers)
 
 
 def _is_submit(request: HttpRequest) -> bool:
@@ -246,11 +285,12 @@ def _json(fields: object, status: int = 200) -> HttpAnswer:
     return HttpAnswer(status, json.dumps(fields).encode(), headers)
 
 
+@lru_cache(256)
 def picture(name: str) -> bytes:
-    """A sound PNG of 2 x 2 pixels, another one for each name."""
-    colour = hashlib.sha256(name.encode()).digest()[:12]
-    rows = b"\0" + colour[:6] + b"\0" + colour[6:]
-    head = struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0)
+    """A sound PNG in black and white, another one for each name: large enough for every model."""
+    first = b"\0" + hashlib.sha256(name.encode()).digest().ljust(SIDE // 8, b"\0")
+    rows = first + (SIDE - 1) * bytes(1 + SIDE // 8)
+    head = struct.pack(">IIBBBBB", SIDE, SIDE, 1, 0, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

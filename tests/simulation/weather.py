@@ -31,6 +31,7 @@ class Roughness:
     submit: float = 0.0
     result: float = 0.0
     file: float = 0.0
+    look: float = 0.0
     course: float = 0.0
     line: float = 0.0
     disk: float = 0.0
@@ -70,14 +71,19 @@ class Weather:
         return changed
 
     def mishap(self, kind: str, request: HttpRequest) -> Mishap:
-        chance = {"submit": self.rough.submit, "result": self.rough.result, "file": self.rough.file}
+        chance = getattr(self.rough, kind)
         takes = self.dice.uniform(0.02, 0.6)
         if self.throttles and kind == "submit":
             self.throttles -= 1
             return self._named("burst of 429", _throttled("2"), takes, works=False)
-        if self.dice.random() >= chance[kind]:
+        if self.dice.random() >= chance:
             return Mishap(change=lambda answer: replace(answer, takes=takes))
-        table = {"submit": self._at_submit, "result": self._at_result, "file": self._at_file}
+        table = {
+            "submit": self._at_submit,
+            "result": self._at_result,
+            "file": self._at_file,
+            "look": self._at_look,
+        }
         name, works, change = self.dice.choice(table[kind](request))
         if name == "429":
             self.throttles = self.dice.choice((0, 0, 3))
@@ -143,10 +149,25 @@ class Weather:
             ("redirect inside", True, _redirect(302, f"https://169.254.169.254{request.path}")),
         )
 
-    def _expire(self, request: HttpRequest) -> Callable[[HttpAnswer], HttpAnswer]:
+    def _at_look(self, request: HttpRequest) -> Sequence[tuple[str, bool, Change]]:
+        result = request.host == FILE_HOST
+        gone = self._expire(request, 410) if result else lambda a: replace(a, status=404, body=b"")
+        return (
+            ("expired URL of an input" if result else "input not found", True, gone),
+            ("503 for an input", True, lambda a: replace(a, status=503, body=b"")),
+            ("HTML for an input", True, lambda a: replace(a, status=200, body=b"<html>")),
+            ("half an input", True, lambda a: replace(a, body=a.body[:20], claims=len(a.body))),
+            ("reset at an input", True, _cut(0)),
+            ("silence at an input", True, _takes(inf)),
+            ("redirect inside for an input", True, _redirect(302, "https://169.254.169.254/x.png")),
+        )
+
+    def _expire(
+        self, request: HttpRequest, status: int = 403
+    ) -> Callable[[HttpAnswer], HttpAnswer]:
         def expired(answer: HttpAnswer) -> HttpAnswer:
             self.vendor.ledger[request.path.split("/")[1]].turn += 1
-            return replace(answer, status=403, body=b"")
+            return replace(answer, status=status, body=b"")
 
         return expired
 

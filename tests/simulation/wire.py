@@ -141,7 +141,7 @@ class Connection(asyncio.Transport):
         if self._closing or self._network.dead:
             return
         if not self._buffer:
-            self._network.point(f"{_kind(bytes(data[:200]))}: before the first byte")
+            self._network.point(f"{_kind(bytes(data))}: before the first byte")
         self._buffer += data
         request = self._whole_request()
         if request is not None:
@@ -280,4 +280,11 @@ def _kind(raw: bytes) -> str:
         return "cancel" if path.endswith(b"/cancel") else "submit"
     if path.endswith(b"include_cost=true"):
         return "result"
-    return "price" if b"/models/" in path else "file"
+    if b"/models/" in path:
+        return "price"
+    return "look" if is_look(raw) else "file"
+
+
+def is_look(raw: bytes) -> bool:
+    """Whether a request asks for the beginning of a file: downloads ask for all, or for a rest."""
+    return b"\r\nRange: bytes=0-" in raw

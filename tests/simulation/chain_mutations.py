@@ -1,0 +1,109 @@
+"""Safeguards between jobs, each switched off by a function of its own: needs, gates, sweeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from batchgen.engine import pending, readying
+from batchgen.runs import at_work, engine_policy, intake, opening
+from batchgen.state import due, queries
+from batchgen.state.records import NeededFile
+from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def a_rewound_queue_takes_what_is_in_hand() -> None:
+    """Read again while a job is readied, the queue hands it out once more; the state lets it."""
+
+    def turn_to(self: Any, page: list[Any], _held: Any) -> None:
+        self._exhausted = len(page) < pending.PAGE
+        if page:
+            self._after = (page[-1].priority, page[-1].seq)
+        self._page.extend(page)
+
+    begin_whatever_the_state_is()
+    put(pending.PendingQueue, "_turn_to", turn_to)
+
+
+def needs_are_not_waited_for() -> None:
+    """Whatever a needed job has by then is handed on."""
+    in_schema("waiting = waiting + 1 WHERE", "waiting = waiting WHERE")
+    in_schema(", -1, 1)", ", 0, 0)")
+
+    def at_hand(db: sqlite3.Connection, seq: int) -> tuple[NeededFile, ...]:
+        rows = db.execute(
+            "SELECT needed.id, file.id, request_id, position, url, 'image/png', 1, 1, 1 FROM need"
+            " JOIN job AS needed ON needed.seq = needs JOIN attempt ON attempt.job = needed.seq"
+            " JOIN file ON file.job = needed.seq AND attempt = number WHERE need.job = ?",
+            (seq,),
+        )
+        return tuple(NeededFile(*row) for row in rows)
+
+    put(due, "needed_files", at_hand)
+
+
+def gates_stand_open() -> None:
+    for table in ("NEW.", "OLD.", ""):
+        in_schema(f"{table}approved >= {table}gate", "1")
+
+
+def an_approval_outlives_its_result() -> None:
+    in_schema("SET approved = 0", "SET approved = 1")
+
+
+def failures_block_nobody() -> None:
+    trigger = "WHEN NEW.state IN ('failed', 'cancelled', 'lost', 'blocked')"
+    in_schema(trigger, f"{trigger} AND 0")
+
+
+def nobody_is_blocked_no_more() -> None:
+    chosen = "SELECT seq FROM reach WHERE seq != NEW.seq"
+    in_schema(chosen, f"{chosen} AND 0")
+
+
+def references_are_sent_as_they_are() -> None:
+    put(readying, "resolved", lambda body, _urls: body)
+
+
+def an_expired_result_is_made_again() -> None:
+    def set_going(db: sqlite3.Connection, job: str) -> None:
+        db.execute("UPDATE job SET state = 'pending' WHERE id = ?", (job,))
+
+    async def made_again(self: Any, file: NeededFile, reason: str) -> Any:
+        await self._doors.store.run(set_going, file.job_id)
+        return readying._Unclear(reason)
+
+    put(readying.Readier, "_asked_again", made_again)
+
+
+def no_canary() -> None:
+    policy = engine_policy.engine_policy
+    put(at_work, "engine_policy", lambda *args: replace(policy(*args), canary=0))
+
+
+def an_old_fingerprint_outlives_the_merge() -> None:
+    """The state still says that its jobs were made from the inputs of before."""
+    set_meta = queries.set_meta
+
+    def without(db: sqlite3.Connection, key: str, value: str) -> None:
+        if (key, value) != (intake.INPUTS, ""):
+            set_meta(db, key, value)
+
+    put(opening, "set_meta", without)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    a_rewound_queue_takes_what_is_in_hand,
+    needs_are_not_waited_for,
+    gates_stand_open,
+    an_approval_outlives_its_result,
+    failures_block_nobody,
+    nobody_is_blocked_no_more,
+    references_are_sent_as_they_are,
+    an_expired_result_is_made_again,
+    no_canary,
+    an_old_fingerprint_outlives_the_merge,
+)

@@ -1,0 +1,277 @@
+"""Safeguards of one job's way, each switched off by a function of its own.
+
+A job is due, submitted, followed and brought home; the state remembers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+from batchgen.downloads import addresses, folder_sync, hosts, part, session
+from batchgen.downloads.formats import Media, MediaKind
+from batchgen.engine import budget, limits, scheduler, submitting, verdicts, wire
+from batchgen.jobs import JobState
+from batchgen.runcomfy import client, submit_answer
+from batchgen.runcomfy.outcomes import NotSent
+from batchgen.runs import decisions, engine_policy, folder, opening, receipts
+from batchgen.state import database, files, moves, people, steps, store
+from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
+from tests.simulation.vendor import API_HOST, TOKEN
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def no_intent_before_the_submit() -> None:
+    """The POST goes out while its intent is still on its way to the disk."""
+    begin = store.Store.begin_attempt
+
+    async def at_once(self: Any, job: Any, *rest: Any) -> int:
+        number = await self.run(_next_number, job.seq)
+        beside(partial(begin, self, job, *rest))
+        return int(number)
+
+    put(store.Store, "begin_attempt", at_once)
+
+
+def _next_number(db: sqlite3.Connection, seq: int) -> int:
+    return int(db.execute("SELECT attempts + 1 FROM job WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def id_used_before_it_is_durable() -> None:
+    accepted = store.Store.accepted
+
+    async def at_once(self: Any, *args: Any) -> moves.Acceptance:
+        beside(partial(accepted, self, *args))
+        return moves.Acceptance(queued=True)
+
+    put(store.Store, "accepted", at_once)
+
+
+def urls_not_durable_before_the_download() -> None:
+    delivered = store.Store.delivered
+
+    async def at_once(self: Any, *args: Any) -> bool:
+        beside(partial(delivered, self, *args))
+        return True
+
+    put(store.Store, "delivered", at_once)
+
+
+def no_verifying_before_the_rename() -> None:
+    media = Media(MediaKind.IMAGE, "image/png", ".png", 2, 2, None, 1)
+    put(part, "decode", lambda _file: media)
+
+
+def no_fsync_of_the_file() -> None:
+    put(part.Part, "_sync", lambda _self, _file: None)
+
+
+def no_fsync_of_the_folder() -> None:
+    put(folder_sync.FolderSync, "_sync", lambda *_: None)
+
+
+def output_folder_not_made_durable() -> None:
+    put(folder, "_make_durable", lambda _root: None)
+
+
+def state_without_fsync() -> None:
+    configure = database._configure
+
+    def without(connection: sqlite3.Connection) -> None:
+        configure(connection)
+        connection.execute("PRAGMA synchronous = OFF")
+
+    put(database, "_configure", without)
+
+
+def acknowledged_before_the_commit() -> None:
+    """`PRAGMA synchronous = NORMAL`: in WAL mode a commit returns before its fsync."""
+    configure = database._configure
+
+    def without(connection: sqlite3.Connection) -> None:
+        configure(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    put(database, "_configure", without)
+
+
+def no_lock() -> None:
+    put(opening, "locked", lambda _folder: nullcontext())
+
+
+def no_shield_of_the_post() -> None:
+    async def cut_off(self: Any) -> list[Exception]:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return []
+
+    put(wire.Wire, "_last_answers", cut_off)
+
+
+def late_answers_are_dropped() -> None:
+    async def not_at_all(_self: Any, _post: Any) -> None:
+        return None
+
+    put(submitting.Submitter, "_wait_for_late_answer", not_at_all)
+
+
+def no_budget_reservation() -> None:
+    put(budget.Budget, "reserve", lambda _self, _seq, _price: True)
+
+
+def dead_submits_are_pending() -> None:
+    def forgive(db: sqlite3.Connection) -> int:
+        db.execute(
+            "UPDATE attempt SET outcome = 'not_sent', ended_at = 0 WHERE outcome IS NULL"
+            " AND EXISTS (SELECT 1 FROM job WHERE seq = job AND state = 'submitting')"
+        )
+        return db.execute("UPDATE job SET state = 'pending' WHERE state = 'submitting'").rowcount
+
+    put(people, "settle_dead_run", forgive)
+
+
+def lost_answers_mean_not_sent() -> None:
+    put(client, "trouble_of", lambda exc: NotSent(type(exc).__name__))
+
+
+def server_errors_mean_not_sent() -> None:
+    read = submit_answer.read_submit
+
+    def lenient(answer: Any) -> Any:
+        return NotSent("5xx") if answer.status in {408, 500, 502} else read(answer)
+
+    put(client, "read_submit", lenient)
+
+
+def redirects_of_the_api_are_followed() -> None:
+    request = aiohttp.ClientSession._request
+
+    async def following(self: Any, method: str, url: Any, **more: Any) -> Any:
+        if URL(url).host == API_HOST:
+            more["allow_redirects"] = True
+        return await request(self, method, url, **more)
+
+    put(aiohttp.ClientSession, "_request", following)
+
+
+def redirects_of_files_go_anywhere() -> None:
+    def anywhere(_self: Any, _url: URL, location: str) -> URL:
+        return URL(location)
+
+    put(hosts.AllowedHosts, "follow", anywhere)
+
+
+def no_look_at_the_resolved_address() -> None:
+    put(addresses.PublicResolver, "_may_connect", lambda *_: True)
+
+
+def token_sent_to_the_file_hosts() -> None:
+    put(session, "HEADERS", {**session.HEADERS, "Authorization": f"Bearer {TOKEN}"})
+
+
+def no_limit_of_concurrency() -> None:
+    put(limits.Gate, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
+
+
+def no_limit_of_the_rate() -> None:
+    put(limits.Gate, "enter", lambda self, _now: setattr(self, "in_flight", self.in_flight + 1))
+    put(submitting, "claim_sending", lambda _gates, now: now)
+
+
+def no_distance_kept_at_the_post() -> None:
+    put(submitting, "claim_sending", lambda _gates, now: now)
+
+
+def done_with_the_first_file() -> None:
+    verified = files.verified
+
+    def early(db: sqlite3.Connection, file_id: int, file: Any, at: float) -> Any:
+        found = verified(db, file_id, file, at)
+        (seq,) = db.execute("SELECT job FROM file WHERE id = ?", (file_id,)).fetchone()
+        return replace(found, done=steps.move(db, seq, JobState.DONE))
+
+    put(files, "verified", early)
+
+
+def endless_retries() -> None:
+    facts = verdicts.RequestFacts
+
+    def eager(age: float, grace: float, missing: int, failures: int, _retries: int) -> Any:
+        return facts(age, grace, missing, failures, 99)
+
+    put(sys.modules["batchgen.engine.following"], "RequestFacts", eager)
+
+
+def endless_resubmits() -> None:
+    put(engine_policy, "MOST_RESUBMITS", 99)
+
+
+def decisions_taken_up_twice() -> None:
+    put(decisions, "get_meta", lambda _db, _key: None)
+
+
+def no_spare_receipts() -> None:
+    put(receipts.SpareReceipts, "keep", lambda _self, _receipt: None)
+
+
+def two_live_attempts() -> None:
+    """A job is handed out twice, and neither the state nor its schema minds."""
+    start = scheduler.Scheduler._start
+    seen: set[int] = set()
+
+    async def start_twice(self: Any, track: Any, now: float) -> None:
+        job = track.jobs.take()
+        track.lane.in_hand.discard(job.seq)
+        track.jobs.put_back(job)
+        await start(self, track, now)
+        if job.seq not in seen:
+            seen.add(job.seq)
+            track.lane.in_hand.discard(job.seq)
+            track.jobs.put_back(job)
+
+    begin_whatever_the_state_is()
+    put(scheduler.Scheduler, "_start", start_twice)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    no_intent_before_the_submit,
+    id_used_before_it_is_durable,
+    urls_not_durable_before_the_download,
+    no_verifying_before_the_rename,
+    no_fsync_of_the_file,
+    no_fsync_of_the_folder,
+    output_folder_not_made_durable,
+    state_without_fsync,
+    acknowledged_before_the_commit,
+    no_lock,
+    no_shield_of_the_post,
+    late_answers_are_dropped,
+    no_budget_reservation,
+    dead_submits_are_pending,
+    lost_answers_mean_not_sent,
+    server_errors_mean_not_sent,
+    redirects_of_the_api_are_followed,
+    redirects_of_files_go_anywhere,
+    no_look_at_the_resolved_address,
+    token_sent_to_the_file_hosts,
+    no_limit_of_concurrency,
+    no_limit_of_the_rate,
+    no_distance_kept_at_the_post,
+    done_with_the_first_file,
+    endless_retries,
+    endless_resubmits,
+    decisions_taken_up_twice,
+    no_spare_receipts,
+    two_live_attempts,
+)
