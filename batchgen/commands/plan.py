@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, duration, plural, print_json, say
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
-from batchgen.runs.costing import usd
+from batchgen.runs.plans.costing import usd
 from batchgen.state.merge import OnChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.runs.costing import Cost
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.plan import Figures, ModelPlan, Plan
+    from batchgen.runs.plans.costing import Cost
+    from batchgen.runs.plans.plan import Figures, ModelPlan, Plan
 
 SHOWN_CHANGES = 20
 SHOWN_ORPHANS = 10

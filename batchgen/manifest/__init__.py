@@ -2,6 +2,14 @@
 
 `read_manifest` reads the header, `checked_jobs` streams the jobs; both write what is wrong into one
 `ProblemLog`.
+
+parsing/       YAML text → nodes that know their places
+header.py      all but the jobs, with includes.py and scope.py; settings.py, policy.py, halting.py
+items.py       one entry of `jobs`; sweeps.py: its cells, from matrix/ and rows/
+making.py      a cell → a checked job, with recipes.py, needing.py and templates/
+blame.py       where a problem of a cell is told; report.py and problems.py: how
+structure.py   the manifest's own schema; editor.py: the models' part of it, for editors
+starters/      what `batchgen init` writes
 """
 
 from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
@@ -18,7 +26,7 @@ from batchgen.manifest.policy import (
     parse_rate,
 )
 from batchgen.manifest.problems import ProblemLog
-from batchgen.manifest.starter import starter_manifest
+from batchgen.manifest.starters.starter import starter_manifest
 from batchgen.manifest.stream import checked_jobs
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.manifest.items import id_of
-from batchgen.manifest.nodes import Place
+from batchgen.manifest.parsing.nodes import Place
 from batchgen.manifest.sweeps import data_file
 
 if TYPE_CHECKING:

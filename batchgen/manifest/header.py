@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
-from batchgen.manifest.document import Header, read_header
 from batchgen.manifest.halting import parse_stop_at
 from batchgen.manifest.includes import IncludeTree, patterns_in
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.nodes import place_of
+from batchgen.manifest.parsing.document import Header, read_header
+from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import Output, Policy, parse_duration
 from batchgen.manifest.report import Reporter
 from batchgen.manifest.scope import (
@@ -23,7 +23,7 @@ from batchgen.manifest.scope import (
 )
 from batchgen.manifest.settings import build_output, build_policy, without
 from batchgen.manifest.structure import header_problems
-from batchgen.manifest.templates import is_literal
+from batchgen.manifest.templates.texts import is_literal
 from batchgen.models.catalog import catalog, find_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.problems import ProblemLog
 
 

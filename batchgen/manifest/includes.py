@@ -11,7 +11,7 @@ from batchgen.models.nearest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.manifest.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.report import Reporter
 
 MOST_FILES = 10_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.nodes import Node, Path, place_of
+from batchgen.manifest.parsing.nodes import Node, Path, place_of
 from batchgen.manifest.structure import job_problems
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.templates import CompiledText, compile_text
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.texts import CompiledText, compile_text
 from batchgen.models.wording import InputProblem
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from batchgen.manifest.needing import references
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.recipes import build_recipe
 from batchgen.manifest.sweeps import cell_suffix, data_file
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.typed import coerce
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.typed import coerce
 from batchgen.models.catalog import find_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.recipes import Recipe
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.sweeps import Cell
-    from batchgen.manifest.templates import CompiledText, Variables
+    from batchgen.manifest.templates.texts import CompiledText, Variables
     from batchgen.models.catalog import Model
 
 A = TypeVar("A")

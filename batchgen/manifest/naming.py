@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.template_problems import (
+from batchgen.manifest.templates.problems import (
     ForbiddenConstructError,
     TemplateProblem,
     UnknownVariableError,
 )
-from batchgen.manifest.template_syntax import JOBS
-from batchgen.manifest.template_values import as_text
-from batchgen.manifest.templates import CompiledText, compile_text
+from batchgen.manifest.templates.syntax import JOBS
+from batchgen.manifest.templates.texts import CompiledText, compile_text
+from batchgen.manifest.templates.values import as_text
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import shown
 

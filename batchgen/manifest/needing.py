@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.job_references import JobReferences, ReferencedJob
 from batchgen.manifest.sweeps import cell_suffix, data_file
-from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.templates.job_references import JobReferences, ReferencedJob
+from batchgen.manifest.templates.problems import TemplateProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

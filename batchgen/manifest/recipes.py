@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.manifest.blame import CellError
 from batchgen.manifest.needing import Needs
-from batchgen.manifest.template_syntax import JOBS
-from batchgen.manifest.template_trees import CompiledTree, compile_tree
+from batchgen.manifest.templates.syntax import JOBS
+from batchgen.manifest.templates.trees import CompiledTree, compile_tree
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY
 from batchgen.models.wording import InputProblem
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.items import Item
     from batchgen.manifest.scope import SweepHead
-    from batchgen.manifest.template_problems import TemplateProblem
+    from batchgen.manifest.templates.problems import TemplateProblem
     from batchgen.models.catalog import Model
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import Problem
-from batchgen.manifest.nodes import Node, Place, place_of
+from batchgen.manifest.parsing.nodes import Node, Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from batchgen.manifest.parsing.source import UnreadableYamlError
     from batchgen.manifest.problems import ProblemLog
-    from batchgen.manifest.source import UnreadableYamlError
     from batchgen.models.wording import InputProblem
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.matrix import axes_of
+from batchgen.manifest.matrix.combinations import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)

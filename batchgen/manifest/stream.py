@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.document import read_jobs
 from batchgen.manifest.items import build_item
 from batchgen.manifest.making import JobMaker
+from batchgen.manifest.parsing.document import read_jobs
+from batchgen.manifest.parsing.source import UnreadableYamlError
 from batchgen.manifest.report import Reporter
-from batchgen.manifest.source import UnreadableYamlError
 from batchgen.manifest.sweeps import Sweep
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchgen.errors import InputError, MissingFileError
 from batchgen.jobs import canonical_json
-from batchgen.manifest.matrix import Cell as Combination
-from batchgen.manifest.matrix import Matrix, read_matrix, suffix
-from batchgen.manifest.matrix_problems import matrix_problems
-from batchgen.manifest.nodes import Place, place_of
+from batchgen.manifest.matrix.combinations import Cell as Combination
+from batchgen.manifest.matrix.combinations import Matrix, read_matrix, suffix
+from batchgen.manifest.matrix.problems import matrix_problems
+from batchgen.manifest.parsing.nodes import Place, place_of
 from batchgen.manifest.rows import Row, Rows, chosen, open_rows, where_problems
 from batchgen.models.wording import InputProblem, shown
 

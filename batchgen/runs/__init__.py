@@ -7,15 +7,14 @@ opening.py     what there is before a run: fingerprint.py: has anything changed 
 intake.py      the jobs of a huge first run, read while it goes on
 carry_out.py   a run from its beginning to its summary
 at_work.py     API, downloads, engine and signals together
-input_*.py     the pictures behind an input's URLs, looked at before money is spent
+inputs/        the pictures behind an input's URLs, looked at before money is spent
 folder.py      where everything of a run lies; lock.py: one runner at a time
 provider.py    the vendor or the emulator, and never the one for the other
 prices.py      what a request costs, where a budget asks
 repairing.py   files fetched again without paying; verifying.py, strays.py: what is on the disk
 bringing_home.py  downloads by saved requests, and nothing else
 original.py    a state file, and never a copy of it unasked
-planning.py    what a run would do: plan.py is the outcome; plan_queries.py, costing.py,
-               forecast.py, changes.py, live_models.py and schema_drift.py find its parts
+plans/         what a run would do, cost and change
 standing.py    how the selected jobs stand; approving.py: which wait for a person
 decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails

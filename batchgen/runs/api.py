@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
-from batchgen.runs.planning import plan
+from batchgen.runs.plans.planning import plan
 from batchgen.runs.repairing import Listeners, repair
 from batchgen.runs.workplace import World
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Listener
     from batchgen.runs.cancelling import Cancellation
-    from batchgen.runs.plan import Plan
+    from batchgen.runs.plans.plan import Plan
     from batchgen.runs.repairing import Repair
     from batchgen.runs.summary import Summary
     from batchgen.runs.verifying import Checked

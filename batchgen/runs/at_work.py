@@ -20,8 +20,8 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.manifest import CheckInputs
 from batchgen.runs.engine_policy import engine_policy
-from batchgen.runs.input_images import open_input_images
-from batchgen.runs.input_survey import refuse_broken
+from batchgen.runs.inputs.images import open_input_images
+from batchgen.runs.inputs.survey import refuse_broken
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener, Pause
     from batchgen.runs.beginning import Beginning
-    from batchgen.runs.input_images import InputImages
+    from batchgen.runs.inputs.images import InputImages
     from batchgen.runs.intake import Intake
     from batchgen.runs.workplace import Workplace
     from batchgen.state.store import Store

@@ -12,10 +12,10 @@ import pytest
 from batchgen.commands.plan import plan_lines
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.model_answer import ModelFacts
-from batchgen.runs.changes import FieldChange
-from batchgen.runs.costing import Cost
-from batchgen.runs.live_models import LiveModels
-from batchgen.runs.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
+from batchgen.runs.plans.changes import FieldChange
+from batchgen.runs.plans.costing import Cost
+from batchgen.runs.plans.live_models import LiveModels
+from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
 from batchgen.state.merge import OnChanged
 from batchgen.state.records import Money
 

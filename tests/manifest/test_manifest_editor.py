@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from batchgen.manifest import editor
 from batchgen.manifest.editor import editor_schema, schema_text
-from batchgen.manifest.starter import starter_manifest
+from batchgen.manifest.starters.starter import starter_manifest
 from batchgen.manifest.structure import (
     _job_schema,
     header_problems,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchgen.jobs import Job, content_id
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
+from batchgen.manifest.templates.texts import is_literal
 from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ prompts = st.text(
     st.characters(codec="utf-8", exclude_characters="\0"),
     min_size=1,
     max_size=50,
-)
+).filter(is_literal)
 
 
 @given(st.lists(prompts, min_size=1, max_size=5, unique=True))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.matrix import axes_of, read_matrix, suffix
-from batchgen.manifest.matrix_problems import matrix_problems
+from batchgen.manifest.matrix.combinations import axes_of, read_matrix, suffix
+from batchgen.manifest.matrix.problems import matrix_problems
 
 Values = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.template_syntax import parse
-from batchgen.manifest.templates import by_jinja, compile_text, told
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.syntax import parse
+from batchgen.manifest.templates.texts import by_jinja, compile_text, told
 
 _NAMES = st.sampled_from(["a", "b", "c", "d", "absent"])
 _KEYS = st.sampled_from([".x", ".items", "['x']", "['no key']", "[0]", "[-1]", "[9]", "[true]"])

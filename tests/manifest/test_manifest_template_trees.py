@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from batchgen.manifest.job_references import JobReferences, ReferencedJob
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.template_trees import CompiledTree, compile_tree
-from batchgen.manifest.templates import compile_text
+from batchgen.manifest.templates.job_references import JobReferences, ReferencedJob
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.texts import compile_text
+from batchgen.manifest.templates.trees import CompiledTree, compile_tree
 from batchgen.references import reference_url, references_in
 
 JOBS = {

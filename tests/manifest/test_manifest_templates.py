@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.templates import compile_text
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.texts import compile_text
 
 CSV_HINT = "a value from a CSV file is text: |float makes a number of it"
 CELL: dict[str, Any] = {

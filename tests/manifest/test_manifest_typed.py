@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.typed import coerce, typed
+from batchgen.manifest.templates.typed import coerce, typed
 from batchgen.models.catalog import catalog
 from batchgen.models.dialect import build_validator
 from tests.manifest.manifest_reading import T2I, VIDEO

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.composer import Composer
-from batchgen.manifest.events import parse_events
-from batchgen.manifest.nodes import Node, Place, place_of
+from batchgen.manifest.parsing.composer import Composer
+from batchgen.manifest.parsing.events import parse_events
+from batchgen.manifest.parsing.nodes import Node, Place, place_of
 
 
 def compose(text: str) -> tuple[Node, list[str]]:

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest import composer, events, source
-from batchgen.manifest.source import UnreadableYamlError
+from batchgen.manifest.parsing import composer, events, source
+from batchgen.manifest.parsing.source import UnreadableYamlError
 from tests.manifest.manifest_reading import HEAD, problems, read
 
 SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"

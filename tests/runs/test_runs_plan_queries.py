@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.runs.options import RunOptions
-from batchgen.runs.plan_queries import Due, Work, typical_cost
+from batchgen.runs.plans.queries import Due, Work, typical_cost
 from batchgen.runs.standing import causes_of, counts_of, statuses_of
 from batchgen.state import moves, people, queries
 from batchgen.state.merge import OnChanged

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.price_answer import ModelPrice
-from batchgen.runs.changes import FieldChange, cut_pair, input_changes
-from batchgen.runs.costing import Alike, Cost, PriceSources, cost_of, suffices
-from batchgen.runs.forecast import LaneWork, lane_seconds, run_seconds
-from batchgen.runs.schema_drift import schema_differences
+from batchgen.runs.plans.changes import FieldChange, cut_pair, input_changes
+from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of, suffices
+from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
+from batchgen.runs.plans.schema_drift import schema_differences
 from batchgen.state.records import Money
 
 A, B = "x/a", "x/b"

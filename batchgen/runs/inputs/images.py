@@ -15,8 +15,8 @@ from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import image_urls
 from batchgen.runcomfy.base import is_loopback
-from batchgen.runs.input_judging import Silences, host_of, shown, trouble_with
-from batchgen.runs.input_urls import is_reference
+from batchgen.runs.inputs.judging import Silences, host_of, shown, trouble_with
+from batchgen.runs.inputs.urls import is_reference
 from batchgen.state.images import known_images, remember_image
 from batchgen.state.records import KnownImage
 

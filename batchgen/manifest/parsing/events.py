@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import yaml
 
-from batchgen.manifest.source import TextSource, UnreadableYamlError
+from batchgen.manifest.parsing.source import TextSource, UnreadableYamlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.template_values import Openable
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.values import Openable
 from batchgen.models.nearest import did_you_mean
 from batchgen.references import reference_url
 

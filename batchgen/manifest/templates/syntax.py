@@ -13,14 +13,14 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from batchgen.manifest.template_filters import SLICER, TEXT_JOINER, build_filters
-from batchgen.manifest.template_problems import (
+from batchgen.manifest.templates.filters import SLICER, TEXT_JOINER, build_filters
+from batchgen.manifest.templates.predicates import build_tests
+from batchgen.manifest.templates.problems import (
     ForbiddenConstructError,
     TemplateProblem,
     syntax_problem,
 )
-from batchgen.manifest.template_tests import build_tests
-from batchgen.manifest.template_values import Absent, as_text, as_value, part_of, require_present
+from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import shown
 

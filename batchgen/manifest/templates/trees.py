@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.templates import CompiledText, Render, Variables, compile_text
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.texts import CompiledText, Render, Variables, compile_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.nodes import Path
+    from batchgen.manifest.parsing.nodes import Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from batchgen.runs.costing import Alike
+from batchgen.runs.plans.costing import Alike
 from batchgen.state.meeting import LIVE, UNPAID, attached
 from batchgen.state.merge import OnChanged
 

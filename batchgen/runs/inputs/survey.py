@@ -11,16 +11,16 @@ from batchgen.downloads.look import NoAnswer
 from batchgen.engine.events import LookingAtImages, Noted
 from batchgen.errors import InputImagesError
 from batchgen.models.catalog import find_model
-from batchgen.runs.input_images import MOST_LOOKS
-from batchgen.runs.input_judging import host_of, shown
-from batchgen.runs.input_urls import images_in_use
+from batchgen.runs.inputs.images import MOST_LOOKS
+from batchgen.runs.inputs.judging import host_of, shown
+from batchgen.runs.inputs.urls import images_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from batchgen.engine.events import Listener
-    from batchgen.runs.input_images import InputImages
-    from batchgen.runs.input_urls import ImageUse
+    from batchgen.runs.inputs.images import InputImages
+    from batchgen.runs.inputs.urls import ImageUse
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
 

@@ -10,8 +10,8 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from batchgen.manifest.matrix_parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
-from batchgen.manifest.suffixes import suffix
+from batchgen.manifest.matrix.parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
+from batchgen.manifest.matrix.suffixes import suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

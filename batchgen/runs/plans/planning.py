@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.runcomfy.base import api_base, is_loopback
-from batchgen.runs.changes import FieldChange, input_changes
-from batchgen.runs.costing import Alike, Cost, PriceSources, cost_of
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.forecast import LaneWork, lane_seconds, run_seconds
-from batchgen.runs.live_models import LiveModels, ask_about
-from batchgen.runs.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
-from batchgen.runs.plan_queries import Due, Work, typical_cost
+from batchgen.runs.plans.changes import FieldChange, input_changes
+from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of
+from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
+from batchgen.runs.plans.live_models import LiveModels, ask_about
+from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
+from batchgen.runs.plans.queries import Due, Work, typical_cost
 from batchgen.runs.prepare import checked
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, changed_inputs, orphans, plan_counts

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from batchgen.runs.costing import Cost, suffices
-from batchgen.runs.live_models import LiveModels
+from batchgen.runs.plans.costing import Cost, suffices
+from batchgen.runs.plans.live_models import LiveModels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.runs.changes import FieldChange
+    from batchgen.runs.plans.changes import FieldChange
     from batchgen.state.merge import OnChanged
     from batchgen.state.records import Money
 

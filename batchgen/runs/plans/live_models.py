@@ -16,7 +16,7 @@ from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.client import Limits, connect
 from batchgen.runcomfy.model_answer import ModelFacts
 from batchgen.runcomfy.token import Token, find_token
-from batchgen.runs.schema_drift import schema_differences
+from batchgen.runs.plans.schema_drift import schema_differences
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping

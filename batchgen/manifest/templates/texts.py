@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
 
-from batchgen.manifest.template_absent import absent_problem
-from batchgen.manifest.template_problems import TemplateProblem, UnknownVariableError, misfit
-from batchgen.manifest.template_syntax import (
+from batchgen.manifest.templates.absent import absent_problem
+from batchgen.manifest.templates.problems import TemplateProblem, UnknownVariableError, misfit
+from batchgen.manifest.templates.syntax import (
     environment,
     guarded_names,
     key_of,
@@ -25,7 +25,7 @@ from batchgen.manifest.template_syntax import (
     used_names,
     whole_expression,
 )
-from batchgen.manifest.template_values import AbsentError, as_text, as_value, bounded, part_of
+from batchgen.manifest.templates.values import AbsentError, as_text, as_value, bounded, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

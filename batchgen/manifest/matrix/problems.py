@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.matrix_parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
+from batchgen.manifest.matrix.parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
 from batchgen.models.nearest import did_you_mean, nearest
 from batchgen.models.wording import InputProblem, shown
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import filters
 from jinja2.exceptions import FilterArgumentError
 
-from batchgen.manifest.template_problems import TemplateProblem
-from batchgen.manifest.template_values import (
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.values import (
     LONGEST_TEXT,
     as_text,
     as_value,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from batchgen.manifest.data_look import ID_NAMES, first_named
-from batchgen.manifest.matrix_problems import is_variable_name
+from batchgen.manifest.matrix.problems import is_variable_name
+from batchgen.manifest.starters.data_look import ID_NAMES, first_named
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import counted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.data_look import Column, DataFile
+    from batchgen.manifest.starters.data_look import Column, DataFile
     from batchgen.models.catalog import Model
     from batchgen.models.fields import Field
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
 
-from batchgen.manifest.template_problems import (
+from batchgen.manifest.templates.problems import (
     TemplateProblem,
     UnknownVariableError,
     missing_key,
 )
-from batchgen.manifest.template_syntax import key_of, lookups, parse
+from batchgen.manifest.templates.syntax import key_of, lookups, parse
 from batchgen.models.wording import shown
 
 if TYPE_CHECKING:
-    from batchgen.manifest.template_values import AbsentError
+    from batchgen.manifest.templates.values import AbsentError
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (str, "text"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.utils import missing
 
-from batchgen.manifest.template_problems import TemplateProblem
+from batchgen.manifest.templates.problems import TemplateProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

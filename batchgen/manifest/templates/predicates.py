@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jinja2.tests import TESTS
 
-from batchgen.manifest.template_problems import NUMBER_HINT, TemplateProblem
-from batchgen.manifest.template_values import as_value, require_present
+from batchgen.manifest.templates.problems import NUMBER_HINT, TemplateProblem
+from batchgen.manifest.templates.values import as_value, require_present
 from batchgen.models.wording import shown
 
 if TYPE_CHECKING:

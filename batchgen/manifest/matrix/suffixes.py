@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.matrix_parts import same_key
+from batchgen.manifest.matrix.parts import same_key
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.source import UnreadableYamlError
+from batchgen.manifest.parsing.source import UnreadableYamlError
 
 if TYPE_CHECKING:
-    from batchgen.manifest.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node
 
 MOST_ANCHORED = 200_000
 """Nodes that are kept because an anchor names them: they stay in memory to the end."""

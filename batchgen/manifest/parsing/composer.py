@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from batchgen.manifest.anchors import Anchors
-from batchgen.manifest.nodes import Node, Place
-from batchgen.manifest.scalars import SCALAR_TAGS, ScalarError, resolve_plain, resolve_tagged
-from batchgen.manifest.source import UnreadableYamlError
+from batchgen.manifest.parsing.anchors import Anchors
+from batchgen.manifest.parsing.nodes import Node, Place
+from batchgen.manifest.parsing.scalars import (
+    SCALAR_TAGS,
+    ScalarError,
+    resolve_plain,
+    resolve_tagged,
+)
+from batchgen.manifest.parsing.source import UnreadableYamlError
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import yaml
 
 from batchgen.errors import MissingFileError, StorageError
-from batchgen.manifest.composer import MERGE_KEY, Composer, Report, place_at
-from batchgen.manifest.events import parse_events
-from batchgen.manifest.nodes import Node, Place
-from batchgen.manifest.source import UnreadableYamlError
+from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, place_at
+from batchgen.manifest.parsing.events import parse_events
+from batchgen.manifest.parsing.nodes import Node, Place
+from batchgen.manifest.parsing.source import UnreadableYamlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

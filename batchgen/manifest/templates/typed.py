@@ -11,13 +11,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.manifest.scalars import ScalarError, resolve_plain
+from batchgen.manifest.parsing.scalars import ScalarError, resolve_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.nodes import Path
+    from batchgen.manifest.parsing.nodes import Path
 
 Schema = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""`matrix`: axes → combinations, and the words that tell them apart in ids."""

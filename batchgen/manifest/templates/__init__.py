@@ -1,0 +1,1 @@
+"""Templates in the manifest's texts: compiled once, rendered for each cell, typed by the schema."""
