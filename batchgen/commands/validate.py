@@ -27,7 +27,7 @@ def validate(paths: Sequence[Path], *, as_json: bool) -> int:
 
 def _check(path: Path, *, quiet: bool) -> dict[str, JsonValue]:
     try:
-        with checked(path) as (_, staging):
+        with checked(path, to_judge=True) as (_, staging):
             counts = staging.counts()
     except ManifestError as exc:
         if not quiet:

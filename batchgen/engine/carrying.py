@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batchgen.engine.fetching import Fetcher
     from batchgen.engine.limits import Gate
     from batchgen.engine.policy import EnginePolicy
+    from batchgen.engine.readying import Readiness
     from batchgen.engine.tracks import Track
     from batchgen.engine.trouble import Trouble
     from batchgen.state.records import LiveRequest, PendingJob
@@ -73,19 +74,30 @@ class Carrier:
 
     async def carry(self, track: Track, job: PendingJob, price: float | None) -> None:
         """From due to its end, as far as it goes. `price` is reserved by the caller."""
-        readiness = await self._readier.ready(job)
+        readiness = await self._readied(track, job)
         if isinstance(readiness, Ready) and self._control.submitting:
             self.resting.forget(job.seq)
             await self._send(track, job, readiness.body, price)
             return
         self._budget.release(job.seq)
-        if isinstance(readiness, NotNow) and self._control.submitting:
+        if isinstance(readiness, NotNow) and await self._may_go_later(track, job):
             # It stays in hand: nobody else shall take it before it was looked at again.
             self.resting.rest(job.seq, lambda: self.put_back(track, job))
             return
         track.lane.in_hand.discard(job.seq)
         self.resting.forget(job.seq)
         await self._over(job.seq)
+
+    async def _readied(self, track: Track, job: PendingJob) -> Readiness:
+        """A job that rested meanwhile is looked at again only if it is still due."""
+        if self.resting.has_rested(job.seq) and not await self._may_go_later(track, job):
+            return NotNow()
+        return await self._readier.ready(job)
+
+    async def _may_go_later(self, track: Track, job: PendingJob) -> bool:
+        """A person may have cancelled it by now: such a one must not keep the run going."""
+        still_due = not track.lane.refused and await self._doors.store.pending_job(job.seq)
+        return bool(still_due) and self._control.submitting
 
     async def carry_on(self, track: Track, request: LiveRequest) -> None:
         """From where an earlier run, or a person's word, left it."""

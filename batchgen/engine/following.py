@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from statistics import median
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, Noted
+from batchgen.engine.expectations import Expectations
 from batchgen.engine.polling import next_poll
 from batchgen.engine.verdicts import (
     Deliver,
@@ -33,23 +32,9 @@ if TYPE_CHECKING:
     from batchgen.engine.trouble import Trouble
     from batchgen.state.records import LiveRequest
 
-REMEMBERED = 32
+SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.ODD_WORD})
 MISSING_WAIT = 3.0
 """Seconds at most until a request that was not found is asked for once more."""
-
-
-class Expectations:
-    """How long requests of each model take, by the median of the last ones. Seconds."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, deque[float]] = {}
-
-    def learn(self, model: str, seconds: float) -> None:
-        self._seen.setdefault(model, deque(maxlen=REMEMBERED)).append(seconds)
-
-    def expected(self, model: str) -> float | None:
-        seen = self._seen.get(model)
-        return median(seen) if seen else None
 
 
 class FollowEnd(Enum):
@@ -66,6 +51,7 @@ class _Watch:
     """What following one request remembers between two looks. `start`: the loop's time.
 
     `counts`: how it ends says something of this run, since this run has sent it.
+    `going_until`: the age at which it was last seen not ended; None: the last look saw nothing.
     """
 
     request: LiveRequest
@@ -73,6 +59,7 @@ class _Watch:
     age_at_start: float
     state: JobState
     counts: bool
+    going_until: float | None = 0.0
     missing_in_a_row: int = 0
     warned: bool = False
 
@@ -135,8 +122,9 @@ class Follower:
         )
 
     def _wait(self, watch: _Watch, outcome: ResultOutcome | None = None) -> float:
-        expected = self.expectations.expected(watch.request.model)
-        wait = next_poll(watch.age(), expected, self._doors.dice)
+        model = watch.request.model
+        expected, proven = self.expectations.expected(model), self.expectations.proven(model)
+        wait = next_poll(watch.age(), expected, self._doors.dice, proven=proven)
         if watch.missing_in_a_row:
             wait = min(wait, MISSING_WAIT)
         if isinstance(outcome, Throttled):
@@ -163,6 +151,7 @@ class Follower:
     async def _note(self, watch: _Watch, verdict: KeepAsking) -> None:
         look = verdict.look
         watch.missing_in_a_row = watch.missing_in_a_row + 1 if look is Look.NOT_THERE else 0
+        watch.going_until = watch.age() if look in SEEN_GOING else None
         if look is Look.NO_CONTACT:
             self._trouble.no_contact(verdict.note)
             return
@@ -191,11 +180,16 @@ class Follower:
             self._budget.hold(request.seq)
             return FollowEnd.OVER
         self._budget.settle(request.seq, delivery.cost)
-        self.expectations.learn(request.model, watch.age())
         if watch.counts:
+            self._learn(watch)
             self._trouble.delivered()
         self._tell(watch, JobState.FETCHING, cost=delivery.cost)
         return FollowEnd.DELIVERED
+
+    def _learn(self, watch: _Watch) -> None:
+        """Nothing after a silence: it may have ended at any time of it."""
+        if watch.going_until is not None:
+            self.expectations.learn(watch.request.model, watch.going_until, watch.age())
 
     async def _end(self, watch: _Watch, ending: Ending) -> FollowEnd:
         request = watch.request

@@ -34,8 +34,12 @@ class Resting:
         wait = delay(tries, self._dice)
         self._timers[seq] = asyncio.get_running_loop().call_later(wait, over)
 
+    def has_rested(self, seq: int) -> bool:
+        """Since it was looked at the last time."""
+        return seq in self._tries
+
     def forget(self, seq: int) -> None:
-        """It was looked at."""
+        """It was looked at with success, or will not be looked at again."""
         self._tries.pop(seq, None)
 
     def end(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from batchgen.engine.canary import Canary
-    from batchgen.engine.following import Expectations
+    from batchgen.engine.expectations import Expectations
     from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import Selection
     from batchgen.state.store import Store
@@ -66,7 +66,7 @@ class Tracks:
             jobs = PendingQueue(lane, self._selection, self._store, self._canary)
             self._tracks[model] = Track(lane, jobs)
             if (seconds := await self._store.expected_seconds(model)) is not None:
-                self._expectations.learn(model, seconds)
+                self._expectations.suppose(model, seconds)
         return self._tracks[model]
 
     async def open_all(self, models: Iterable[str] = ()) -> None:

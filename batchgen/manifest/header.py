@@ -123,7 +123,8 @@ class _Reading:
             self.read(file, defaults, inner)
         self.data_files += data_files_of(header.sweeps, path.parent)
         self.sweeps |= {one.id: one for one in read_sweeps(header.sweeps, path.parent)}
-        self.parts.append(Part(path, defaults, inner, has_jobs=header.jobs_at is not None))
+        has_jobs = header.jobs_at is not None
+        self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
         return sound
 
     def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:

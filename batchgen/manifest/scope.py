@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node
+    from batchgen.manifest.stamps import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,13 @@ class SweepHead:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a manifest. `constants` are variables of every template in it."""
+    """One file of a manifest, and what it was when this was read from it.
+
+    `constants` are variables of every template in it.
+    """
 
     path: Path
+    stamp: Stamp = field(repr=False)
     defaults: Defaults = field(repr=False)
     constants: Mapping[str, JsonValue] = field(repr=False)
     has_jobs: bool = True

@@ -53,6 +53,7 @@ def quick_yes(schema: Schema, *, rehearsal: bool = False) -> QuickYes:
         definition = {"$schema": _DRAFT, **_translated(closed(schema))}
     except _NoTranslationError:
         return _never
+    numbers = _taken_out(definition)
     is_file = is_public_or_loopback_url if rehearsal else is_public_url
     require = fastjsonschema.compile(
         definition,
@@ -66,9 +67,21 @@ def quick_yes(schema: Schema, *, rehearsal: bool = False) -> QuickYes:
             require(value)
         except fastjsonschema.JsonSchemaValueException:
             return False
-        return True
+        # Only NaN is not itself.
+        return all((number := value.get(key)) == number for key in numbers)
 
     return fits
+
+
+def _taken_out(definition: dict[str, Any]) -> list[str]:
+    """Take the refusal of NaN out of an object's own numbers, and say which they are.
+
+    As a `not` it raises and catches an exception for each number that is sound.
+    """
+    if definition.get("type") != ["object"]:
+        return []
+    parts = definition.get("properties", {})
+    return [key for key, part in parts.items() if part.pop("not", None) is not None]
 
 
 def _never(_: Any) -> bool:

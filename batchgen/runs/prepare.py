@@ -37,15 +37,21 @@ def read_for_jobs(path: Path, env: Mapping[str, str], *, rehearsal: bool) -> Man
 
 @contextmanager
 def checked(
-    path: Path, *, rehearsal: bool = False, env: Mapping[str, str] = os.environ
+    path: Path,
+    *,
+    rehearsal: bool = False,
+    env: Mapping[str, str] = os.environ,
+    to_judge: bool = False,
 ) -> Iterator[tuple[Manifest, Staging]]:
     """Check a whole manifest; its jobs wait in the staging area while the block lasts.
+
+    `to_judge`: nothing more is wanted of them.
 
     Raises ManifestError with every problem, MissingFileError.
     """
     problems = ProblemLog()
     manifest = read_manifest(path, problems, rehearsal=rehearsal, env=_without_secrets(env))
-    with open_staging() as staging:
+    with open_staging(to_judge=to_judge) as staging:
         if manifest is not None:
             for job in checked_jobs(manifest, problems):
                 staging.add(job)

@@ -7,6 +7,7 @@ before the last problem could have been found.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from batchgen.jobs import Job
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
     from batchgen.state.staged_ids import NeededModel
+
+_LIKE_CONTENT = re.compile("[a-z0-9]+-[0-9a-f]{10}")
 
 BUFFERED = 500
 """Jobs in one call of SQLite: more saves nothing and holds more prompts in memory."""
@@ -54,32 +57,17 @@ _Row = tuple[int, str, str, str, str, str, str, int, str, bool, str, int]
 class Staging:
     """A scratch database: `add` every job, then `finish`, then ask what is wrong with them."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, *, to_judge: bool = False) -> None:
         self.path = path
         self._db = db
+        self._to_judge = to_judge
         self._jobs: list[_Row] = []
         self._needs: list[tuple[int, str]] = []
         self._count = 0
 
     def add(self, job: Job) -> None:
         self._count = seq = self._count + 1
-        name = safe_name(job.name)
-        self._jobs.append(
-            (
-                seq,
-                job.id,
-                job.model,
-                job.body,
-                _tags(job.tags),
-                name,
-                name_key(name),
-                job.priority,
-                job.sweep,
-                job.gate,
-                job.file,
-                job.line,
-            )
-        )
+        self._jobs.append(_judged_row(seq, job) if self._to_judge else _row(seq, job))
         if job.needs:
             self._needs += [(seq, needed) for needed in job.needs]
         if len(self._jobs) >= BUFFERED:
@@ -100,7 +88,8 @@ class Staging:
         with translated(self.path):
             # Not unique: `duplicates` tells about those, all of them at once.
             self._db.execute("CREATE INDEX job_by_id ON job (id)")
-            make_names_distinct(self._db)
+            if not self._to_judge:
+                make_names_distinct(self._db)
             self._db.execute("COMMIT")
 
     def __len__(self) -> int:
@@ -143,12 +132,39 @@ def _tags(tags: tuple[str, ...]) -> str:
     return json.dumps(tags)
 
 
+def _row(seq: int, job: Job) -> _Row:
+    name = safe_name(job.name)
+    return (
+        seq,
+        job.id,
+        job.model,
+        job.body,
+        _tags(job.tags),
+        name,
+        name_key(name),
+        job.priority,
+        job.sweep,
+        job.gate,
+        job.file,
+        job.line,
+    )
+
+
+def _judged_row(seq: int, job: Job) -> _Row:
+    """As much of a job as its id and needs are judged by; most inputs need not be written."""
+    body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
+    return seq, job.id, job.model, body, "[]", "", "", 0, "", False, job.file, job.line
+
+
 @contextmanager
-def open_staging() -> Iterator[Staging]:
-    """A fresh staging area, removed at the end."""
+def open_staging(*, to_judge: bool = False) -> Iterator[Staging]:
+    """A fresh staging area, removed at the end.
+
+    Where the jobs are only `to_judge`, it keeps no more of them than that takes.
+    """
     with tempfile.TemporaryDirectory(prefix="batchgen-") as folder:
         path = Path(folder) / "staging.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             add_functions(db)
             db.executescript(_SCHEMA)
-            yield Staging(path, db)
+            yield Staging(path, db, to_judge=to_judge)

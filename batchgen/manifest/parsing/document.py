@@ -6,6 +6,7 @@ last), and no job can be judged before the header is known.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +18,7 @@ from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, plac
 from batchgen.manifest.parsing.events import parse_events
 from batchgen.manifest.parsing.nodes import Node, Place
 from batchgen.manifest.parsing.source import UnreadableYamlError
+from batchgen.manifest.stamps import Stamp, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,8 +38,11 @@ class Header:
     """What was read besides the jobs. `complete` is False when the file broke off.
 
     `sweeps` are the items that become several jobs, with as much of them as names those jobs: an
-    item may need one that stands below it. Written-out jobs are not kept.
+    item may need one that stands below it. Written-out jobs are not kept. `stamp` is of the file as
+    it was opened.
     """
+
+    stamp: Stamp
 
     place: Place = field(default_factory=lambda: Place(1, 1))
     children: dict[str, Node] = field(default_factory=dict)
@@ -57,8 +62,8 @@ def read_header(reporter: Reporter) -> Header | None:
 
     Raises MissingFileError, StorageError.
     """
-    header = Header()
     with _opened(reporter.path) as file:
+        header = Header(stamp_of(os.fstat(file.fileno())))
         composer = Composer(parse_events(file), reporter.at)
         try:
             if not _enter_root(composer, header, reporter):
