@@ -94,7 +94,9 @@ class JobMaker:
         template = self._item.model
         if template is None:
             raise self._without_model()
-        name = str(_at(("model",), template.render, cell.variables))
+        name = template.source
+        if not template.is_literal:
+            name = str(_at(("model",), template.render, cell.variables))
         return self._recipes.get(name) or self._build_recipe(name, cell)
 
     def _without_model(self) -> CellError:

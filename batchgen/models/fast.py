@@ -67,8 +67,11 @@ def quick_yes(schema: Schema, *, rehearsal: bool = False) -> QuickYes:
             require(value)
         except fastjsonschema.JsonSchemaValueException:
             return False
-        # Only NaN is not itself.
-        return all((number := value.get(key)) == number for key in numbers)
+        for key in numbers:
+            number = value.get(key)
+            if number != number:  # noqa: PLR0124 - only NaN is not itself
+                return False
+        return True
 
     return fits
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.jobs import JsonObject, JsonValue, canonical_json
 from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN, build_validator
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedInput:
+# Made a million times: a named tuple takes half the time of a dataclass.
+class CheckedInput(NamedTuple):
     """A sound input. `values` has the schema's own keys; `body` is the text that is sent."""
 
     values: JsonObject

@@ -51,7 +51,10 @@ CREATE TABLE need (
 BEGIN;
 """
 
-_Row = tuple[int, str, str, str, str, str, str, int, str, bool, str, int]
+_INSERT = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, '', 0, ?, ?)"
+
+_Row = tuple[int | str | bool, ...]
 
 
 class Staging:
@@ -75,9 +78,7 @@ class Staging:
 
     def _flush(self) -> None:
         with translated(self.path):
-            self._db.executemany(
-                "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._jobs
-            )
+            self._db.executemany(_INSERT_JUDGED if self._to_judge else _INSERT, self._jobs)
             self._db.executemany("INSERT OR IGNORE INTO need VALUES (?, ?)", self._needs)
         self._jobs.clear()
         self._needs.clear()
@@ -91,6 +92,13 @@ class Staging:
             if not self._to_judge:
                 make_names_distinct(self._db)
             self._db.execute("COMMIT")
+
+    def is_self_contained(self) -> bool:
+        """Whether every need names a job that was added so far; ask before `finish`."""
+        self._flush()
+        with translated(self.path):
+            found = self._db.execute("SELECT needs FROM need EXCEPT SELECT id FROM job LIMIT 1")
+            return found.fetchone() is None
 
     def __len__(self) -> int:
         return self._count
@@ -153,7 +161,7 @@ def _row(seq: int, job: Job) -> _Row:
 def _judged_row(seq: int, job: Job) -> _Row:
     """As much of a job as its id and needs are judged by; most inputs need not be written."""
     body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
-    return seq, job.id, job.model, body, "[]", "", "", 0, "", False, job.file, job.line
+    return seq, job.id, job.model, body, job.file, job.line
 
 
 @contextmanager
