@@ -100,16 +100,29 @@ class Problem:
 
 
 class ManifestError(InputError):
-    """A manifest with problems; nothing was sent.
+    """A manifest with problems; nothing was sent, unless they were found with a run `under_way`.
 
     `total` may exceed `len(problems)`: of a million problems only the first ones are kept.
     """
 
-    def __init__(self, problems: tuple[Problem, ...], total: int | None = None) -> None:
+    def __init__(
+        self,
+        problems: tuple[Problem, ...],
+        total: int | None = None,
+        *,
+        under_way: bool = False,
+    ) -> None:
         self.problems = problems
         self.total = len(problems) if total is None else total
         noun = "problem" if self.total == 1 else "problems"
-        super().__init__(f"{self.total} {noun} in the manifest; nothing was sent")
+        super().__init__(f"{self.total} {noun} in the manifest; {_SENT[under_way]}")
+
+
+_SENT = {
+    False: "nothing was sent",
+    True: "no more is submitted, what was sent is followed; mend them and give the same command"
+    " again",
+}
 
 
 class ChangedJobsError(InputError):

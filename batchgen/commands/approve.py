@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.models.nearest import nearest
-from batchgen.runs.approving import awaiting, released_by, why_not
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
+from batchgen.state.approvals import approved_ids, awaiting, released_by, why_not
 from batchgen.state.database import open_for_reading, translated
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from batchgen.runs.approving import Awaiting
     from batchgen.runs.decisions import Applied
+    from batchgen.state.approvals import Awaiting
 
 SHOWN = 10
 NOTHING_WAITS = "no job waits for approval"
@@ -90,6 +90,11 @@ def _meant(db: sqlite3.Connection, waiting: Mapping[str, Awaiting], name: str) -
         raise UsageError(why)
     if found := [job_id for job_id in waiting if fnmatchcase(job_id, name)]:
         return found
+    if approved := sum(fnmatchcase(job_id, name) for job_id in approved_ids(db)):
+        are = "is" if approved == 1 else "are"
+        raise UsageError(
+            f"{plural(approved, 'job')} called '{name}' {are} approved already; no other waits"
+        )
     if not waiting:
         raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")
     near = nearest(name, waiting)

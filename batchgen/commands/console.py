@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from batchgen.errors import BatchgenError
     from batchgen.jobs import JsonValue
-    from batchgen.runs.approving import Held
+    from batchgen.state.approvals import Held
     from batchgen.state.records import FailureCause, Money
 
 

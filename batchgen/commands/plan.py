@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batchgen.runs.plans.plan import Figures, ModelPlan, Plan
 
 SHOWN_CHANGES = 20
+SHOWN_RENAMED = 10
 SHOWN_ORPHANS = 10
 SHOWN_DIFFERENCES = 10
 
@@ -34,6 +35,7 @@ ARROW = "→"
 ROWS = (
     ("new", "new"),
     ("changed", "changed"),
+    ("renamed", "renamed"),
     ("to_do", "to do"),
     ("waiting", "  waiting"),
     ("in_flight", "in flight"),
@@ -53,6 +55,13 @@ _CHANGED_WORDS = {
     OnChanged.RERUN: "they are submitted again, which is paid for again",
 }
 
+_RENAMED_WORDS = {
+    OnChanged.REFUSE: "run refuses with 65 until you say --changed keep, which goes on under the"
+    " new ids, or --changed rerun, which pays for them again",
+    OnChanged.KEEP: "they go on under the new ids; nothing is paid for that",
+    OnChanged.RERUN: "the selected ones are submitted as new jobs, which is paid for again",
+}
+
 
 def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) -> int:
     """Show the plan; sends and writes nothing. Raises ManifestError, MissingFileError."""
@@ -61,7 +70,7 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
         print_json(plan.to_json())
         return 0
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
-    run = command_for("run", path, emulator=options.emulator)
+    run = command_for("run", path, emulator=plan.rehearsal)
     say("\n".join(plan_lines(plan, columns, run)))
     return 0
 
@@ -75,6 +84,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
     for label, words in _facts(plan):
         yield from _wrapped(words, columns, label)
     yield from _changed_lines(plan, columns)
+    yield from _renamed_lines(plan, columns)
     yield from _orphan_lines(plan, columns)
     yield from _vendor_lines(plan, columns)
     yield ""
@@ -189,6 +199,24 @@ def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:
     if count > SHOWN_CHANGES:
         yield f"  and {count - SHOWN_CHANGES} more"
     yield from _wrapped(_CHANGED_WORDS[plan.on_changed], columns, ARROW)
+
+
+def _renamed_lines(plan: Plan, columns: int) -> Iterator[str]:
+    count = plan.total.renamed
+    if not count:
+        return
+    yield ""
+    have = "has" if count == 1 else "have"
+    yield from _wrapped(
+        f"{plural(count, 'job')} that may have been paid {have} another id now, with the same"
+        " input:",
+        columns,
+    )
+    for one in plan.renamed[:SHOWN_RENAMED]:
+        yield f"  {one.before} {ARROW} {one.now} ({one.state})"
+    if count > SHOWN_RENAMED:
+        yield f"  and {count - SHOWN_RENAMED} more"
+    yield from _wrapped(_RENAMED_WORDS[plan.on_changed], columns, ARROW)
 
 
 def _orphan_lines(plan: Plan, columns: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.progress import Progress
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.summary import LateProblemsError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import failures
 
@@ -36,17 +37,31 @@ SHOWN_CAUSES = 8
 
 def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool) -> int:
     """Carry the manifest out and say how it ended."""
+    try:
+        summary = _run(path, options, quiet=quiet)
+    except LateProblemsError as exc:
+        # The problems follow; what was submitted before is worth the usual words all the same.
+        _say_end(exc.summary, path, options, quiet=quiet, as_json=as_json)
+        raise
+    _say_end(summary, path, options, quiet=quiet, as_json=as_json)
+    return summary.exit_code
+
+
+def _run(path: Path, options: RunOptions, *, quiet: bool) -> Summary:
     if quiet:
-        summary = run(path, options, signals=True)
-    else:
-        with Progress(sys.stderr) as progress:
-            summary = run(path, options, on_event=progress.hear, signals=True)
+        return run(path, options, signals=True)
+    with Progress(sys.stderr) as progress:
+        return run(path, options, on_event=progress.hear, signals=True)
+
+
+def _say_end(
+    summary: Summary, path: Path, options: RunOptions, *, quiet: bool, as_json: bool
+) -> None:
     if as_json:
         print_json(summary.to_json())
     if not quiet:
         for line in closing_lines(summary, path, emulator=options.emulator):
             say(line, to_stderr=as_json)
-    return summary.exit_code
 
 
 def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:

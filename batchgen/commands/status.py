@@ -22,12 +22,19 @@ from batchgen.commands.console import (
 )
 from batchgen.errors import MissingFileError
 from batchgen.jobs import IN_FLIGHT, JobState
-from batchgen.runs.approving import held_back
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.standing import causes_of, counts_of, statuses_of
+from batchgen.state.approvals import held_back
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import Selection, money, select_jobs, totals
+from batchgen.state.queries import (
+    Selection,
+    counts,
+    failures,
+    job_statuses,
+    money,
+    select_jobs,
+    totals,
+)
 from batchgen.state.records import Money
 
 if TYPE_CHECKING:
@@ -75,7 +82,7 @@ def watch(path: Path, selection: Selection) -> int:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             db.execute("BEGIN")
             lines = _lines(db, manifest, selection, path)
-            found = totals(counts_of(db, selection))
+            found = totals(counts(db, selection))
             held = held_back(db, selection)
         if sys.stdout.isatty():
             click.clear()
@@ -90,7 +97,7 @@ def watch(path: Path, selection: Selection) -> int:
 def _lines(
     db: sqlite3.Connection, manifest: Manifest, selection: Selection, path: Path
 ) -> list[str]:
-    table = counts_of(db, selection)
+    table = counts(db, selection)
     # Money is the whole run's: what was paid is no question of what one looks at.
     whose = "" if selection == Selection() else "the whole run: "
     lines = [
@@ -99,7 +106,7 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
-    lines += [cause_line(cause) for cause in causes_of(db, selection, SHOWN)]
+    lines += [cause_line(cause) for cause in failures(db, SHOWN, selection)]
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
     return lines + _unknown_lines(db, selection, path)
 
@@ -129,13 +136,13 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
 def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection: Selection) -> None:
     """One document, written job by job: a million jobs do not fit into a screen's memory."""
     write = sys.stdout.write
-    standing = totals(counts_of(db, selection))
+    standing = totals(counts(db, selection))
     found: JsonValue = {state.value: count for state, count in standing.items()}
     held = held_back(db, selection)
     write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, "jobs": [')
-    for number, job in enumerate(statuses_of(db, selection)):
+    for number, job in enumerate(job_statuses(db, selection)):
         write(",\n" if number else "\n")
         write(json.dumps(_job_json(job, folder)))
     write("\n]}\n")

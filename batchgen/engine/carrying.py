@@ -74,13 +74,13 @@ class Carrier:
 
     async def carry(self, track: Track, job: PendingJob, price: float | None) -> None:
         """From due to its end, as far as it goes. `price` is reserved by the caller."""
-        readiness = await self._readied(track, job)
+        readiness = await self._readied(job)
         if isinstance(readiness, Ready) and self._control.submitting:
             self.resting.forget(job.seq)
             await self._send(track, job, readiness.body, price)
             return
         self._budget.release(job.seq)
-        if isinstance(readiness, NotNow) and await self._may_go_later(track, job):
+        if isinstance(readiness, NotNow) and await self._may_go_later(job):
             # It stays in hand: nobody else shall take it before it was looked at again.
             self.resting.rest(job.seq, lambda: self.put_back(track, job))
             return
@@ -88,16 +88,16 @@ class Carrier:
         self.resting.forget(job.seq)
         await self._over(job.seq)
 
-    async def _readied(self, track: Track, job: PendingJob) -> Readiness:
+    async def _readied(self, job: PendingJob) -> Readiness:
         """A job that rested meanwhile is looked at again only if it is still due."""
-        if self.resting.has_rested(job.seq) and not await self._may_go_later(track, job):
+        if self.resting.has_rested(job.seq) and not await self._may_go_later(job):
             return NotNow()
         return await self._readier.ready(job)
 
-    async def _may_go_later(self, track: Track, job: PendingJob) -> bool:
-        """A person may have cancelled it by now: such a one must not keep the run going."""
-        still_due = not track.lane.refused and await self._doors.store.pending_job(job.seq)
-        return bool(still_due) and self._control.submitting
+    async def _may_go_later(self, job: PendingJob) -> bool:
+        """A cancelled job, or one refused with its model, must not keep the run going."""
+        still_due = await self._doors.store.pending_job(job.seq) is not None
+        return still_due and self._control.submitting
 
     async def carry_on(self, track: Track, request: LiveRequest) -> None:
         """From where an earlier run, or a person's word, left it."""

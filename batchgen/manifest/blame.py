@@ -6,19 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.manifest.items import id_of
-from batchgen.manifest.parsing.nodes import Place
+from batchgen.manifest.parsing.nodes import Place, place_of
+from batchgen.manifest.problems import KEPT
 from batchgen.manifest.sweeps import data_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path as FilePath
 
+    from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
     from batchgen.manifest.report import Reporter
+    from batchgen.manifest.scope import DefaultText
     from batchgen.manifest.sweeps import Cell
     from batchgen.models.wording import InputProblem
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
-INPUT = "input"
+MOST_WRONG = KEPT - 1
+"""Cells of an item; the last problem that is kept says that there are more."""
 
 
 class CellError(Exception):
@@ -52,28 +57,62 @@ class CellError(Exception):
 class Blame:
     """Reports the problems of one item's cells."""
 
-    def __init__(self, item: Item, reporter: Reporter) -> None:
+    def __init__(self, item: Item, reporter: Reporter, manifest: Manifest) -> None:
         self._item = item
         self._reporter = reporter
+        self._manifest = manifest
+        self._wrong_cells = 0
         self.item_is_wrong = False
 
     def tell(self, error: CellError, cell: Cell) -> None:
         self.item_is_wrong = self.item_is_wrong or error.of_item
         for problem in error.problems:
-            path = problem.path
-            if path[:1] == (INPUT,) and path[1:2] and path[1] in error.from_defaults:
-                self._tell_default(problem)
-            elif cell.row is not None and not error.of_item and _is_rendered(path, error.rendered):
+            # What no template brought is wrong with every cell alike: it is told once.
+            of_cell = not error.of_item and _is_rendered(problem.path, error.rendered)
+            if of_cell and cell.row is not None:
                 self._tell_row(problem, cell, error)
             else:
-                self._tell_item(problem, cell, error)
+                label = cell.label if of_cell else ""
+                self._tell_text(_labelled(problem, label), error, of_cell=of_cell)
+        self._wrong_cells += 1
+        if self._wrong_cells == MOST_WRONG and not self.item_is_wrong:
+            self._give_up()
 
-    def _tell_default(self, problem: InputProblem) -> None:
-        """Once, where the default stands: not for each job that has it."""
-        source = self._item.part.defaults.source_of(str(problem.path[1]))
-        assert source is not None, "a default stands somewhere"
-        own = replace(problem, path=problem.path[1:])
-        self._reporter.of(source.path).below(source.node, [own])
+    def _tell_text(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> None:
+        above = self._above(problem, error.from_defaults)
+        if above is not None:
+            # Once, where it stands: not for each job that has it.
+            self._reporter.of(above[0]).at(above[1], problem.message, problem.hint)
+            return
+        job_id = (error.job_id if of_cell else None) or id_of(self._item.node)
+        self._reporter.below(self._item.node, [problem], job_id=job_id)
+
+    def _above(
+        self, problem: InputProblem, from_defaults: Collection[str]
+    ) -> tuple[FilePath, Place] | None:
+        """The file and place of a text that the item has from above."""
+        item, path = self._item, problem.path
+        defaults = item.part.defaults
+        text: DefaultText | None = None
+        match path:
+            case ("input", str(key), *_) if key in from_defaults:
+                source = defaults.source_of(key)
+                assert source is not None, "a default stands somewhere"
+                return source.path, place_of(source.node, path[1:], at_key=problem.at_key)
+            case ("defaults", "tags", int(number)):
+                text = defaults.tags[number]
+            case ("model",) if item.node.child("model") is None:
+                text = defaults.model
+            case ("name",) if item.name is None and self._manifest.name_at is not None:
+                return self._manifest.path, self._manifest.name_at
+        return None if text is None else (text.path, text.place)
+
+    def _give_up(self) -> None:
+        """A million messages would take hours, and the log keeps no more of them than this."""
+        self.item_is_wrong = True
+        message = f"{MOST_WRONG} of its jobs are wrong; the others are not looked at"
+        hint = "mend these first"
+        self._reporter.at(self._item.node.place, message, hint, id_of(self._item.node))
 
     def _tell_row(self, problem: InputProblem, cell: Cell, error: CellError) -> None:
         at = self._item.node.place.line
@@ -81,12 +120,9 @@ class Blame:
         row = self._reporter.of(data_file(self._item))
         row.at(Place(cell.line, 1), message, problem.hint, error.job_id)
 
-    def _tell_item(self, problem: InputProblem, cell: Cell, error: CellError) -> None:
-        job_id = error.job_id or id_of(self._item.node)
-        # What no template brought is wrong with every cell alike: it is told once.
-        if cell.label and not error.of_item and _is_rendered(problem.path, error.rendered):
-            problem = replace(problem, message=f"{problem.message} ({cell.label})")
-        self._reporter.below(self._item.node, [problem], job_id=job_id)
+
+def _labelled(problem: InputProblem, label: str) -> InputProblem:
+    return replace(problem, message=f"{problem.message} ({label})") if label else problem
 
 
 def _is_rendered(path: ProblemPath, rendered: Collection[ProblemPath]) -> bool:

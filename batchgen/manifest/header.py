@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.halting import parse_stop_at
 from batchgen.manifest.includes import IncludeTree, patterns_in
+from batchgen.manifest.matrix.problems import is_variable_name
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import Header, read_header
-from batchgen.manifest.parsing.nodes import place_of
+from batchgen.manifest.parsing.nodes import place_of, text_of
 from batchgen.manifest.policy import Output, Policy, parse_duration
 from batchgen.manifest.report import Reporter
 from batchgen.manifest.scope import (
     DefaultInput,
     Defaults,
+    DefaultText,
     Part,
     SweepHead,
     data_files_of,
@@ -24,6 +27,7 @@ from batchgen.manifest.scope import (
 from batchgen.manifest.settings import build_output, build_policy, without
 from batchgen.manifest.structure import header_problems
 from batchgen.manifest.templates.texts import is_literal
+from batchgen.manifest.unread import IN_HEADER, unread_templates
 from batchgen.models.catalog import catalog, find_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.problems import ProblemLog
 
 
@@ -43,7 +47,7 @@ class Manifest:
 
     `parts` are its files, those that it includes first; `sweeps` are found by their items' ids.
     `env` holds the environment variables that templates may read, `patterns` what `include` says;
-    rows come from `data_files`.
+    rows come from `data_files`. `name_at` is where `output.name` stands.
     """
 
     path: Path
@@ -56,6 +60,7 @@ class Manifest:
     patterns: tuple[tuple[Path, str], ...] = ()
     data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
+    name_at: Place | None = None
 
 
 def read_manifest(
@@ -64,16 +69,18 @@ def read_manifest(
     *,
     rehearsal: bool = False,
     env: Mapping[str, str] | None = None,
+    withheld: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest | None:
     """Read all but the jobs; None where the file is too broken to look at its jobs.
 
     A value that is wrong is logged and replaced by its default, so that the jobs can be checked as
     well. With `rehearsal`, files may be on this machine. `env` is the environment, without secrets;
-    without it nothing is asked of it, and the jobs cannot be read.
+    without it nothing is asked of it, and the jobs cannot be read. `withheld` names the secrets,
+    and says what each is.
 
     Raises MissingFileError, StorageError.
     """
-    reading = _Reading(path, problems, env)
+    reading = _Reading(path, problems, env, withheld)
     sound = reading.read(path, Defaults(), {})
     if sound is None or not any(part.has_jobs for part in reading.parts):
         return None
@@ -89,21 +96,30 @@ def read_manifest(
         patterns=tuple(reading.patterns),
         data_files=tuple(dict.fromkeys(reading.data_files)),
         rehearsal=rehearsal,
+        name_at=reading.name_at,
     )
 
 
 class _Reading:
     """Collects the files of one manifest, an including one after those that it includes."""
 
-    def __init__(self, top: Path, problems: ProblemLog, env: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        top: Path,
+        problems: ProblemLog,
+        env: Mapping[str, str] | None,
+        withheld: Mapping[str, str],
+    ) -> None:
         self._problems = problems
         self._env = env
+        self._withheld = withheld
         self._tree = IncludeTree(top)
         self.parts: list[Part] = []
         self.sweeps: dict[str, SweepHead] = {}
         self.env_used: dict[str, str] = {}
         self.patterns: list[tuple[Path, str]] = []
         self.data_files: list[Path] = []
+        self.name_at: Place | None = None
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
@@ -114,7 +130,9 @@ class _Reading:
         if header is None:
             return None
         sound = self._sound(header, reporter)
-        inner = {**constants, **sound.get("vars", {})}
+        # Those that are refused too, so that the jobs that use them are not blamed.
+        written = _mapping(header.node.value, "vars")
+        inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
         inner["env"] = {**_mapping(constants, "env"), **self._environment(header, sound, reporter)}
         defaults = _build_defaults(header, sound.get("defaults", {}), path).over(outer)
         include = header.children.get("include")
@@ -122,10 +140,21 @@ class _Reading:
         for file in self._tree.below(include, reporter):
             self.read(file, defaults, inner)
         self.data_files += data_files_of(header.sweeps, path.parent)
-        self.sweeps |= {one.id: one for one in read_sweeps(header.sweeps, path.parent)}
+        for head in read_sweeps(header.sweeps, path):
+            self._add_sweep(head, reporter)
+        # The last one to be read is the manifest itself: an output of those that it includes does
+        # not count.
+        self.name_at = place_of(header.node, ("output", "name"))
         has_jobs = header.jobs_at is not None
         self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
         return sound
+
+    def _add_sweep(self, head: SweepHead, reporter: Reporter) -> None:
+        first = self.sweeps.setdefault(head.id, head)
+        if first is not head:
+            places = f"{first.path}:{first.place.line} and {head.path}:{head.place.line}"
+            message = f"two sweeps are called {shown(head.id)}: {places}"
+            reporter.at(head.place, message, "give one another id")
 
     def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
@@ -146,9 +175,12 @@ class _Reading:
         wanted: list[str] = [] if self._env is None else list(sound.get("env", ()))
         known = self._env or {}
         for name in wanted:
-            if name not in known:
-                place = place_of(header.node, ("env", wanted.index(name)))
-                hint = f"export {name}=…; the token is never given to a manifest"
+            place = place_of(header.node, ("env", wanted.index(name)))
+            if why := self._withheld.get(name):
+                what = f"{name} {why}, which no manifest is given"
+                reporter.at(place, what, "remove it from this list")
+            elif name not in known:
+                hint = f"set it: export {name}=…"
                 reporter.at(place, f"the environment variable {name} is not set", hint)
         found = {name: known[name] for name in wanted if name in known}
         self.env_used |= found
@@ -161,17 +193,17 @@ def _build_defaults(header: Header, sound: Mapping[str, Any], path: Path) -> Def
         return Defaults()
     tags = node.child("tags") if "tags" in sound else None
     given = node.child("input") if "input" in sound else None
+    model = node.child("model") if "model" in sound else None
     return Defaults(
-        model=sound.get("model"),
+        model=_default_text(path, model) if model else None,
         model_is_wrong="model" in node.value and "model" not in sound,
         inputs=(DefaultInput(path, given),) if given else (),
-        tags=tuple(text_of(tag) for tag in tags.children.values()) if tags else (),
+        tags=tuple(_default_text(path, tag) for tag in tags.children.values()) if tags else (),
     )
 
 
-def text_of(node: Node) -> str:
-    """Give a text as it is written: the id `007` stays `007`, though YAML takes it for 7."""
-    return node.value if isinstance(node.value, str) else node.text
+def _default_text(path: Path, node: Node) -> DefaultText:
+    return DefaultText(path, node.place, text_of(node))
 
 
 def unknown_model(path: tuple[str | int, ...], model: str, *, at_key: bool = False) -> InputProblem:
@@ -193,6 +225,7 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     for key in _mapping(defaults, "input").keys() - known:
         message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
+    found += unread_templates(header, IN_HEADER)
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
     return found

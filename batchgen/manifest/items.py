@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.parsing.nodes import Node, Path, place_of
+from batchgen.manifest.parsing.document import SWEEPING_KEYS
+from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
 from batchgen.manifest.structure import job_problems
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import CompiledText, compile_text
+from batchgen.manifest.unread import IN_JOBS, unread_templates
 from batchgen.models.wording import InputProblem
 
 if TYPE_CHECKING:
@@ -18,14 +20,15 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject
     from batchgen.manifest.report import Reporter
-    from batchgen.manifest.scope import Part
-
-SWEEPING_KEYS = frozenset({"matrix", "from", "repeat"})
+    from batchgen.manifest.scope import DefaultText, Part
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of `jobs`. `needs` are ids of jobs or of sweeps, by the names in templates."""
+    """One entry of `jobs`. `needs` are ids of jobs or of sweeps, by the names in templates.
+
+    The tags' paths begin with `defaults` where they are not the item's own.
+    """
 
     node: Node = field(repr=False)
     part: Part = field(repr=False)
@@ -89,16 +92,11 @@ class Item:
 
 def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
     """None where something is wrong with the item as such, which is reported."""
-    problems = job_problems(node.value)
+    problems = job_problems(node.value) or unread_templates(node.value, IN_JOBS)
     if problems:
         reporter.below(node, problems, job_id=id_of(node))
         return None
     return _Compiling(node, reporter).item(part)
-
-
-def text_of(node: Node) -> str:
-    """Give a text as it is written: the id `007` stays `007`, though YAML takes it for 7."""
-    return node.value if isinstance(node.value, str) else node.text
 
 
 def id_of(node: Node) -> str | None:
@@ -106,7 +104,7 @@ def id_of(node: Node) -> str | None:
     child = node.child("id")
     if child is None or isinstance(child.value, list | dict | None):
         return None
-    return text_of(child)[:200]
+    return text_of(child)[:200].strip() or None
 
 
 def _children(node: Node | None) -> Iterable[str | int]:
@@ -142,18 +140,24 @@ class _Compiling:
         )
         return found if self._sound else None
 
-    def _text(self, path: Path, default: str | None = None) -> CompiledText | None:
+    def _text(self, path: Path, default: DefaultText | None = None) -> CompiledText | None:
         node: Node | None = self._node
         for step in path:
             node = node.child(step) if node is not None else None
-        text = default if node is None else text_of(node)
-        return None if text is None else self._compiled(path, text)
+        if node is not None:
+            return self._compiled(path, text_of(node))
+        return None if default is None else self._compiled(path, default.text, default)
 
     def _tags(self, part: Part) -> tuple[tuple[Path, CompiledText], ...]:
         tags = self._node.child("tags")
-        above = [(("tags",), self._compiled(("tags",), tag)) for tag in part.defaults.tags]
-        own = [(("tags", index), self._text(("tags", index))) for index in _children(tags)]
-        return tuple((path, tag) for path, tag in (*above, *own) if tag is not None)
+        found: list[tuple[Path, CompiledText | None]] = [
+            (path, self._compiled(path, tag.text, tag))
+            for path, tag in (
+                (("defaults", "tags", n), one) for n, one in enumerate(part.defaults.tags)
+            )
+        ]
+        found += [(("tags", index), self._text(("tags", index))) for index in _children(tags)]
+        return tuple((path, tag) for path, tag in found if tag is not None)
 
     def _name(self) -> str | None:
         child = self._node.child("name")
@@ -179,11 +183,17 @@ class _Compiling:
                 found[text if names is None else str(key)] = compiled
         return found
 
-    def _compiled(self, path: Path, text: str) -> CompiledText | None:
+    def _compiled(
+        self, path: Path, text: str, default: DefaultText | None = None
+    ) -> CompiledText | None:
         try:
             return compile_text(text)
         except TemplateProblem as exc:
-            self._wrong((*path, *exc.path), exc.what, exc.next_step)
+            if default is None:
+                self._wrong((*path, *exc.path), exc.what, exc.next_step)
+            else:
+                self._sound = False
+                self._reporter.of(default.path).at(default.place, exc.what, exc.next_step)
             return None
 
     def _wrong(self, path: Path, what: str, hint: str | None) -> None:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 LONGEST_ID = 200
 LONGEST_TAG = 100
+_BLANK_HINT = "fill it in, or leave the job out"
 _UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -46,10 +47,11 @@ class JobMaker:
     def __init__(self, item: Item, manifest: Manifest, reporter: Reporter) -> None:
         self._item = item
         self._manifest = manifest
-        self._blame = Blame(item, reporter)
+        self._blame = Blame(item, reporter, manifest)
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        self._is_second = self._head is not None and not self._head.is_of(item)
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
 
@@ -62,8 +64,11 @@ class JobMaker:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the item itself is wrong, so that no cell can be made."""
-        return self._blame.item_is_wrong
+        """Whether the item itself is wrong, so that no cell can be made.
+
+        Of two sweeps with one id the second is told already, when the header was read.
+        """
+        return self._is_second or self._blame.item_is_wrong
 
     def _make(self, cell: Cell) -> Job:
         item = self._item
@@ -73,7 +78,7 @@ class JobMaker:
         if recipe.needs.any:
             needs = _at(("needs",), recipe.needs.of, cell)
             variables = {**variables, "jobs": references(needs)}
-        sound = self._checked(recipe, variables)
+        sound = self._checked(recipe, variables, "in this row" if cell.row else "here")
         job_id = self._job_id(recipe.model, sound, cell)
         tags = self._tags(job_id, variables)
         return Job(
@@ -96,8 +101,20 @@ class JobMaker:
             raise self._without_model()
         name = template.source
         if not template.is_literal:
+            if not self._recipes:
+                self._check_model(template, cell)
             name = str(_at(("model",), template.render, cell.variables))
         return self._recipes.get(name) or self._build_recipe(name, cell)
+
+    def _check_model(self, template: CompiledText, cell: Cell) -> None:
+        """Once, and not for each cell: of all other texts the recipe says it."""
+        if self._item.has_open_rows:
+            return
+        try:
+            template.check_names({*cell.variables, *self._item.include_keys})
+        except TemplateProblem as exc:
+            problem = InputProblem(("model",), exc.what, exc.next_step)
+            raise CellError([problem], of_item=True) from exc
 
     def _without_model(self) -> CellError:
         if self._item.part.defaults.model_is_wrong:
@@ -108,14 +125,17 @@ class JobMaker:
     def _build_recipe(self, name: str, cell: Cell) -> Recipe:
         model = find_model(name)
         if model is None:
-            raise CellError([unknown_model(("model",), name)])
-        recipe = build_recipe(self._item, model, self._manifest.sweeps, cell.variables.keys())
+            assert self._item.model is not None
+            literal = self._item.model.is_literal
+            problem = unknown_model(("model",), name)
+            raise CellError([problem], rendered=[problem.path], of_item=literal)
+        known, sweeps = cell.variables.keys(), self._manifest.sweeps
+        recipe = build_recipe(self._item, model, sweeps, known, self._name_template)
         self._recipes[name] = recipe
         return recipe
 
-    def _checked(self, recipe: Recipe, variables: Variables) -> CheckedInput:
-        rendered = _at(("input",), recipe.input.render, variables)
-        assert isinstance(rendered, dict)
+    def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
+        rendered = self._rendered(recipe, variables, where)
         values: JsonObject = rendered
         if not recipe.input.is_literal:
             values = coerce(recipe.model.schema, rendered, recipe.input.rendered_paths)
@@ -128,6 +148,21 @@ class JobMaker:
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
         raise CellError(problems, recipe.from_defaults, rendered_at)
+
+    def _rendered(self, recipe: Recipe, variables: Variables, where: str) -> dict[str, JsonValue]:
+        """Fill in the templates. Raises CellError, also where a text that is needed is blank."""
+        try:
+            rendered = _at(("input",), recipe.input.render, variables)
+        except CellError as exc:
+            exc.from_defaults = recipe.from_defaults
+            raise
+        assert isinstance(rendered, dict)
+        for key in recipe.never_blank:
+            text = rendered.get(key)
+            if isinstance(text, str) and not text.strip():
+                problem = InputProblem(("input", key), f"{key} is empty {where}", _BLANK_HINT)
+                raise CellError([problem], recipe.from_defaults, [problem.path])
+        return rendered
 
     def _id_of(self, cell: Cell) -> str | None:
         """The id of a job that is not made, for messages."""
@@ -175,7 +210,9 @@ class JobMaker:
             return render_name(self._name_template, values)
         except TemplateProblem as exc:
             raise CellError(
-                [InputProblem(("name",), exc.what, exc.next_step)], job_id=job_id
+                [InputProblem(("name",), exc.what, exc.next_step)],
+                rendered=[("name",)],
+                job_id=job_id,
             ) from exc
 
 
@@ -192,16 +229,17 @@ def _text(path: ProblemPath, template: CompiledText, variables: Variables, longe
     """A rendered id or tag. Raises CellError where it cannot be one."""
     value = _at(path, template.render, variables)
     text = value if isinstance(value, str) else _as_text(value, path)
-    if 0 < len(text) <= longest and not _UNUSABLE.search(text):
+    if len(text) <= longest and not _UNUSABLE.search(text) and text.strip():
         return text
-    word = str(path[0])
+    word = next(step for step in reversed(path) if isinstance(step, str))
+    hint = None
     if not text.strip():
-        what = f"{word} is empty here"
+        what, hint = f"{word} is empty here", "write one, or leave the key out"
     elif len(text) > longest:
         what = f"{word} has {len(text)} characters here; at most {longest} are allowed"
     else:
         what = f"{word} has line breaks or control characters here"
-    raise CellError([InputProblem(path, what)], rendered=[path])
+    raise CellError([InputProblem(path, what, hint)], rendered=[path])
 
 
 def _as_text(value: JsonValue, path: ProblemPath) -> str:

@@ -51,7 +51,7 @@ def check_template(text: str, extra: Collection[str] | None = ()) -> None:
     """
     compiled = _compiled(text)
     known = {*VARIABLES, *(compiled.names if extra is None else extra)} - {JOBS}
-    for name in sorted(compiled.names - known):
+    for name in sorted(compiled.names - compiled.optional - known):
         raise _unknown(name, known)
 
 

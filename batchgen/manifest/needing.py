@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from batchgen.manifest.sweeps import cell_suffix, data_file
-from batchgen.manifest.templates.job_references import JobReferences, ReferencedJob
+from batchgen.manifest.templates.job_references import JobReferences
 from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.texts import is_literal
+from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from batchgen.manifest.items import Item
+    from batchgen.manifest.parsing.nodes import Path
     from batchgen.manifest.scope import SweepHead
     from batchgen.manifest.sweeps import Cell
+
+_NOT_WORD = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Needs:
@@ -62,4 +68,30 @@ class Needs:
 
 def references(ids: Mapping[str, str]) -> JobReferences:
     """What `{{ jobs.… }}` means in the templates of one cell."""
-    return JobReferences(lambda name: ReferencedJob(ids[name]))
+    return JobReferences(lambda name: ids[name])
+
+
+def misnamed(
+    path: Path, name: str, item: Item, sweeps: Mapping[str, SweepHead]
+) -> InputProblem | None:
+    """Say how to name a job whose id is a template: `jobs.NAME` itself is none."""
+    if name in item.needs or name in sweeps:
+        return None
+    if not is_literal(name):
+        return InputProblem(
+            path, f"{shown(name)} names no job: it is not read as a template", _alias(name)
+        )
+    meant = next((text for text in item.needs if _stem(text) == name), None)
+    if meant is None or is_literal(meant):
+        return None
+    what = f"no need is called '{name}', which jobs.{name} names"
+    return InputProblem(path, what, _alias(meant))
+
+
+def _stem(template: str) -> str:
+    return template.partition("{")[0].rstrip("-_./ ")
+
+
+def _alias(template: str) -> str:
+    word = _NOT_WORD.sub("_", _stem(template)).strip("_") or "it"
+    return f'write needs: {{{word}: "{template}"}}, and jobs.{word}.image'

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.manifest.matrix.combinations import axes_of
+from batchgen.manifest.parsing.nodes import text_of
+from batchgen.manifest.templates.texts import is_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.nodes import Node
+    from batchgen.manifest.items import Item
+    from batchgen.manifest.parsing.document import Glance
+    from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.stamps import Stamp
 
 
@@ -25,16 +29,25 @@ class DefaultInput:
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultText:
+    """A text below `defaults` of the file `path`."""
+
+    path: Path
+    place: Place
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
     """What is merged under every job; of several files' inputs the nearest comes first.
 
     `model_is_wrong`: the default model was refused already; jobs without a model are not blamed.
     """
 
-    model: str | None = None
+    model: DefaultText | None = None
     model_is_wrong: bool = False
     inputs: tuple[DefaultInput, ...] = ()
-    tags: tuple[str, ...] = ()
+    tags: tuple[DefaultText, ...] = ()
 
     def source_of(self, key: str) -> DefaultInput | None:
         """Where the default of an input's key stands."""
@@ -55,7 +68,7 @@ class Defaults:
             self.model if own else outer.model,
             self.model_is_wrong if own else outer.model_is_wrong,
             (*self.inputs, *outer.inputs),
-            tuple(dict.fromkeys((*outer.tags, *self.tags))),
+            (*outer.tags, *self.tags),
         )
 
 
@@ -63,13 +76,18 @@ class Defaults:
 class SweepHead:
     """As much of a sweep as tells the ids of its jobs: the item `id`, and what it sweeps over.
 
-    `rows` is the data file, `repeats` how often each cell stands.
+    `rows` is the data file, `repeats` how often each cell stands. The item is at `place` in `path`.
     """
 
     id: str
+    path: Path
+    place: Place
     axes: tuple[str, ...] = ()
     rows: Path | None = None
     repeats: int = 1
+
+    def is_of(self, item: Item) -> bool:
+        return self.place == item.node.place and self.path == item.part.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +104,25 @@ class Part:
     has_jobs: bool = True
 
 
-def read_sweeps(glanced: Iterable[Mapping[str, Node]], folder: Path) -> Iterable[SweepHead]:
-    """Those that have an id of their own; what is wrong with one is told when it is read."""
-    for parts in glanced:
+def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
+    """Those that have a name: an id that is no template, which names each job by itself.
+
+    What is wrong with one is told when it is read.
+    """
+    for place, parts in glanced:
         item = parts.get("id")
         if item is None or isinstance(item.value, list | dict | None):
             continue
+        name = text_of(item)
+        if not is_literal(name):
+            continue
         matrix, rows, repeat = parts.get("matrix"), parts.get("from"), parts.get("repeat")
         axes = axes_of(matrix.value) if matrix and isinstance(matrix.value, dict) else ()
-        file = folder / rows.value if rows and isinstance(rows.value, str) else None
+        file = path.parent / rows.value if rows and isinstance(rows.value, str) else None
         repeats = repeat.value if repeat and type(repeat.value) is int else 1
-        name = item.value if isinstance(item.value, str) else item.text
-        yield SweepHead(name, axes, file, repeats)
+        yield SweepHead(name, path, place, axes, file, repeats)
 
 
-def data_files_of(glanced: Iterable[Mapping[str, Node]], folder: Path) -> list[Path]:
-    rows = (parts["from"].value for parts in glanced if "from" in parts)
+def data_files_of(glanced: Iterable[Glance], folder: Path) -> list[Path]:
+    rows = (one.parts["from"].value for one in glanced if "from" in one.parts)
     return [folder / name for name in rows if isinstance(name, str)]

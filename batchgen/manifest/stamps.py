@@ -1,4 +1,4 @@
-"""Which very file it was, and in which state: shows that nobody wrote to it or replaced it since."""
+"""Which very file it was, and how it was: shows that nobody changed or replaced it since."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ class Stamp:
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
-    return Stamp(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def stamp_at(path: Path) -> Stamp | None:

@@ -6,17 +6,16 @@ A cell's index is its place in the whole product, so that neither `where`, `offs
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchgen.errors import InputError, MissingFileError
-from batchgen.jobs import canonical_json
 from batchgen.manifest.matrix.combinations import Cell as Combination
-from batchgen.manifest.matrix.combinations import Matrix, read_matrix, suffix
+from batchgen.manifest.matrix.combinations import Matrix
 from batchgen.manifest.matrix.problems import matrix_problems
+from batchgen.manifest.matrix.suffixes import suffix
 from batchgen.manifest.parsing.nodes import Place, place_of
-from batchgen.manifest.rows import Row, Rows, chosen, open_rows, where_problems
+from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.items import Item
+    from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.scope import SweepHead
 
 KEPT_COMBINATIONS = 10_000
 """A matrix of so many is worked out once; a larger one anew for each row."""
-ROW_DIGITS = 8
-OWN_VARIABLES = ("index", "repeat", "row", "jobs")
 
 
 # Made a million times: a named tuple takes half the time of a dataclass.
 class Cell(NamedTuple):
-    """The variables of one job. `row` and `line` are what it has from a data file."""
+    """The variables of one job. `row`, its `number` and `line` are from a data file."""
 
     variables: Mapping[str, JsonValue]
     axes: Mapping[str, JsonValue]
     repeat: int = 1
     row: Mapping[str, JsonValue] | None = None
+    number: int = 0
     line: int = 0
 
     @property
@@ -99,7 +98,7 @@ class Sweep:
         self._reporter.below(self._item.node, clashes)
         if wrong or clashes:
             return
-        picked = chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
+        picked = Chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
         bad = False
         for row in picked:
             if isinstance(row, Row):
@@ -111,7 +110,8 @@ class Sweep:
         self._reporter.below(self._item.node, wrong, ("where",))
         if not (picked.count or bad or wrong):
             hint = f"{picked.matching} rows match 'where'; see offset and limit"
-            self._reporter.at(at, f"no row of {file.name} is chosen", hint)
+            read = None if picked.matching else read_otherwise(self._item.node.child("where"))
+            self._reporter.at(at, f"no row of {file.name} is chosen", read or hint)
 
     def _clashes(self, rows: Rows, file: Path) -> list[InputProblem]:
         axes = self._value.get("matrix", {})
@@ -132,7 +132,7 @@ class _Grid:
 
     def __init__(self, matrix: Mapping[str, JsonValue] | None, repeats: int) -> None:
         self._repeats = repeats
-        self._matrix: Matrix | None = None if matrix is None else read_matrix(matrix)
+        self._matrix: Matrix | None = None if matrix is None else Matrix(matrix)
         self._width = 1 if self._matrix is None else self._matrix.width
         self._kept: tuple[Combination, ...] = (Combination({}, 1),)
         if self._matrix is not None:
@@ -148,12 +148,25 @@ class _Grid:
             for repeat in range(1, self._repeats + 1):
                 own = {"index": first + repeat, "repeat": repeat, **named}
                 variables = {**own, **one.values} if one.values else own
-                yield Cell(variables, one.values, repeat, values, line)
+                yield Cell(variables, one.values, repeat, values, number, line)
 
     def _combinations(self) -> Iterable[Combination]:
         if self._kept or self._matrix is None:
             return self._kept
         return self._matrix.cells()
+
+
+def read_otherwise(node: Node | None) -> str | None:
+    """Say which number below is not as it is written: `007` is 7 to YAML, and no row has that."""
+    if node is None:
+        return None
+    for child in node.children.values():
+        if isinstance(child.value, list):
+            if found := read_otherwise(child):
+                return found
+        elif type(child.value) in (int, float) and (read := shown(child.value)) != child.text:
+            return f"YAML reads {child.text} as {read}: put it in quotes"
+    return None
 
 
 def data_file(item: Item) -> Path:
@@ -163,10 +176,13 @@ def data_file(item: Item) -> Path:
 
 
 def cell_suffix(head: SweepHead, cell: Cell) -> str:
-    """What tells the jobs of a sweep apart, from the cell's own values alone: stable for ever."""
+    """What tells the jobs of a sweep apart.
+
+    A row is told by its number, not by what it holds: a column more renames nothing, and a row put
+    in between shows as changed inputs, which a run refuses, and not as jobs to be paid anew.
+    """
     repeat = cell.repeat if head.repeats > 1 else 1
     words = suffix(head.axes, cell.variables, repeat)
     if head.rows is None or cell.row is None:
         return words
-    digest = hashlib.sha256(canonical_json(cell.row).encode()).hexdigest()[:ROW_DIGITS]
-    return f"{digest}-{words}" if words else digest
+    return f"{cell.number}-{words}" if words else str(cell.number)

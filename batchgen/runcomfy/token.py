@@ -17,7 +17,7 @@ TOKEN_VARIABLES = ("RUNCOMFY_TOKEN", "RUNCOMFY_API_TOKEN", "RUNCOMFY_API_KEY", "
 HIDDEN = "[token]"
 _FILE_KEY = "access_token"
 _FILE_LIMIT = 64 * 1024
-_SHORTEST_SECRET = 8
+SHORTEST_SECRET = 8
 _HOW_TO_GET_ONE = (
     "create a token in your RunComfy profile and export RUNCOMFY_TOKEN=…, "
     "or log in with the vendor's command line: runcomfy login"
@@ -41,7 +41,7 @@ class Token:
 
         A token too short to be a secret is left: replacing "a" would only spoil the text.
         """
-        if len(self._value) < _SHORTEST_SECRET:
+        if len(self._value) < SHORTEST_SECRET:
             return text
         escaped = self._value.replace("/", "\\/")
         return text.replace(self._value, HIDDEN).replace(escaped, HIDDEN)
@@ -62,7 +62,7 @@ def find_token(env: Mapping[str, str], home: Path) -> Token:
         if value := env.get(name, "").strip():
             return _checked(value, name)
     path = token_file(env, home)
-    login = _read_login(path)
+    login = read_login(path)
     if login is not None:
         return _checked(login, str(path))
     raise TokenError(
@@ -93,8 +93,8 @@ def _checked(value: str, source: str) -> Token:
     )
 
 
-def _read_login(path: Path) -> str | None:
-    """Read the text of `access_token`; None where there is no such file."""
+def read_login(path: Path) -> str | None:
+    """Read the text of `access_token`; None where there is no such file. Raises TokenError."""
     try:
         with path.open("rb") as file:
             content = file.read(_FILE_LIMIT + 1)

@@ -15,7 +15,6 @@ repairing.py   files fetched again without paying; verifying.py, strays.py: what
 bringing_home.py  downloads by saved requests, and nothing else
 original.py    a state file, and never a copy of it unasked
 plans/         what a run would do, cost and change
-standing.py    how the selected jobs stand; approving.py: which wait for a person
 decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails
 metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow

@@ -16,9 +16,11 @@ from batchgen.downloads.outcomes import Target
 from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
+from batchgen.engine.events import PauseReason
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.manifest import CheckInputs
+from batchgen.models.catalog import catalog
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener, Pause
+    from batchgen.engine.scheduler import RunEnd
     from batchgen.runs.beginning import Beginning
     from batchgen.runs.inputs.images import InputImages
     from batchgen.runs.intake import Intake
@@ -107,6 +110,7 @@ async def work(
                 api,
                 place.manifest.policy,
                 beginning.priced,
+                may_come=() if intake is None else tuple(catalog()),
                 collecting=bool(beginning.in_flight or beginning.to_fetch),
             ),
             receipts=receipts,
@@ -120,10 +124,7 @@ async def work(
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         with one_error():
-            ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
-        if intake is not None:
-            intake.raise_if_wrong()
-        return ended
+            return await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
 
 
 @asynccontextmanager
@@ -163,15 +164,31 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         cancelling = group.create_task(
             ask_for_cancels(beginning.cancels, scheduler), name="cancels of before"
         )
-        with StopSignals(scheduler.drain, running.cancel, on=place.world.signals) as stop:
+
+        def drain() -> None:
+            scheduler.drain()
+            if reading is not None:
+                reading.cancel()
+
+        with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
             # What was not asked yet is remembered in the state, for the next run.
             cancelling.cancel()
             if reading is not None:
+                if _paused_for(running) is PauseReason.MANIFEST:
+                    # All problems are told at once, so the rows are read to their end.
+                    await asyncio.wait({reading})
                 reading.cancel()
     pause = None if running.cancelled() else running.result().pause
     return Ended(pause, stop.received)
+
+
+def _paused_for(running: asyncio.Task[RunEnd]) -> PauseReason | None:
+    if running.cancelled() or running.exception() is not None:
+        return None
+    pause = running.result().pause
+    return None if pause is None else pause.reason
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from batchgen.runs.decisions import apply_new
 from batchgen.runs.engine_policy import MOST_RESUBMITS
 from batchgen.runs.receipts import adopt_receipts, read_receipts
 from batchgen.state import people, queries
-from batchgen.state.selection import note_down
+from batchgen.state.selection import note_down, note_first
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,27 +63,38 @@ def begin(
             next_step="check --job, --model, --tag and --state; batchgen plan MANIFEST shows jobs",
         )
     queries.set_meta(db, "name", manifest.name)
-    settle_dead_run(db, folder, at)
-    apply_new(db, folder.decisions)
+    _settle(db, folder, at)
     people.reopen(db)
     selection = note_down(db, options.selection)
     if options.retry_failed:
         people.retry_selected(db, selection)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         people.resubmit_all(db, MOST_RESUBMITS, at)
-    return _look(db, _limited(db, selection, options.limit))
+    if options.limit is not None:
+        selection = note_first(db, selection, options.limit)
+    return _look(db, selection)
+
+
+def settle_before(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    """As `begin` does, in a transaction of its own."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        _settle(db, folder, at)
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _settle(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    settle_dead_run(db, folder, at)
+    apply_new(db, folder.decisions)
 
 
 def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
     """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
     people.settle_dead_run(db)
     adopt_receipts(db, read_receipts(folder.receipts), at)
-
-
-def _limited(db: sqlite3.Connection, selection: Selection, limit: int | None) -> Selection:
-    if limit is None:
-        return selection
-    return selection.up_to(queries.nth_pending(db, selection, limit))
 
 
 def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:

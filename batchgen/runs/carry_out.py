@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, RunStarted
 from batchgen.jobs import JobState
-from batchgen.runs.approving import held_back
 from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.journal import Journal
@@ -17,6 +16,7 @@ from batchgen.runs.metadata import MetadataFile
 from batchgen.runs.opening import open_run
 from batchgen.runs.summary import Summary
 from batchgen.state import people
+from batchgen.state.approvals import held_back
 from batchgen.state.queries import totals
 from batchgen.state.store import open_store
 
@@ -52,7 +52,11 @@ class _Audience:
 
 
 async def carry_out(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
-    """Start, continue or finish the run of a manifest. Raises the tree's errors."""
+    """Start, continue or finish the run of a manifest.
+
+    Raises the tree's errors; LateProblemsError where a run had begun before its last rows were
+    read, and some of those are wrong.
+    """
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
         opened = open_run(path, options, world, held)
@@ -84,4 +88,6 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
                 held=await store.run(held_back, beginning.selection),
             )
         journal.note("RunEnded", **summary.to_json())
+        if intake is not None:
+            intake.raise_if_wrong(summary)
         return summary

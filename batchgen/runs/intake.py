@@ -8,12 +8,12 @@ before it goes on.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.events import JobsAdded, Pause, PauseReason
-from batchgen.runs.whole import stands_below, stands_twice
+from batchgen.runs.summary import LateProblemsError
+from batchgen.runs.whole import stands_below, stands_twice, wrong_kinds
 from batchgen.state.appending import append_jobs
 from batchgen.state.queries import set_meta
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from batchgen.errors import Problem
     from batchgen.jobs import Job
     from batchgen.manifest import ProblemLog
+    from batchgen.runs.fingerprint import Fingerprint
+    from batchgen.runs.summary import Summary
     from batchgen.state.appending import Unfit
     from batchgen.state.store import Store
 
-CHECKED_AT_ONCE = 200_000
+CHECKED_AT_ONCE = 100_000
 """Jobs up to which everything is checked before the first submit, unless run.full_check says so
 for any number: some seconds of reading."""
 PAGE = 2000
@@ -39,48 +41,62 @@ INPUTS = "inputs"
 class Intake:
     """The jobs that are still to be read, and where what is wrong with them is logged."""
 
-    def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: str) -> None:
+    def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
         self._rest = rest
         self._problems = problems
         self._fingerprint = fingerprint
 
     async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
-        """Feed the scheduler until the last job, or until something is wrong."""
-        while page := await in_thread(self._next_page):
-            for unfit in await store.run(append_jobs, page):
-                self._problems.add(_problem_of(unfit))
-            if self._problems:
-                break
+        """Feed the scheduler until the last job, or until something is wrong.
+
+        Then all the rest is still read, so that all problems are told at once; a cancellation ends
+        that after the page at hand.
+        """
+        while (page := await in_thread(self._next_page)) and not self._problems:
+            await self._take_up(page, store)
             # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
             tell(JobsAdded(dict(Counter(job.model for job in page))))
             await scheduler.look_for_released()
         if self._problems:
-            await in_thread(self._read_on)
-            scheduler.pause(
-                Pause(
-                    PauseReason.MANIFEST,
-                    f"{self._problems.total} problems in rows that were read while the run went on",
-                    "mend them; the same command continues, and pays nothing twice",
-                )
-            )
+            # At once: the reading may take long, and each job meanwhile would be paid.
+            scheduler.pause(_PAUSE)
+            while await in_thread(self._next_page):
+                pass
         else:
-            await store.run(set_meta, INPUTS, self._fingerprint)
+            await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
         scheduler.all_is_there()
 
-    def raise_if_wrong(self) -> None:
-        """Raise ManifestError with every problem that was found."""
-        self._problems.raise_if_any()
+    def raise_if_wrong(self, summary: Summary) -> None:
+        """Raise LateProblemsError with every problem; `summary` is how far the run came."""
+        if self._problems:
+            raise LateProblemsError(self._problems.problems, self._problems.total, summary)
+
+    async def _take_up(self, page: list[Job], store: Store) -> None:
+        for unfit in await store.run(append_jobs, page, wrong_kinds):
+            for problem in _problems_of(unfit):
+                self._problems.add(problem)
 
     def _next_page(self) -> list[Job]:
-        return list(islice(self._rest, PAGE))
+        """Give a page; less where the first wrong row comes, so that it is heard of at once."""
+        sound = not self._problems
+        page: list[Job] = []
+        for job in self._rest:
+            page.append(job)
+            if len(page) == PAGE or (sound and self._problems):
+                break
+        return page
 
-    def _read_on(self) -> None:
-        """So that all problems are told at once."""
-        for _ in self._rest:
-            pass
+
+_PAUSE = Pause(
+    PauseReason.MANIFEST,
+    "something is wrong in the rows that were read while the run went on",
+    "mend it; the same command continues, and pays nothing twice",
+)
 
 
-def _problem_of(unfit: Unfit) -> Problem:
-    if unfit.missing is None:
-        return stands_twice(unfit.job)
-    return stands_below(unfit.job, unfit.missing)
+def _problems_of(unfit: Unfit) -> list[Problem]:
+    if unfit.missing is not None:
+        return [stands_below(unfit.job, unfit.missing)]
+    if unfit.unlike is not None:
+        return wrong_kinds(unfit.unlike)
+    return [stands_twice(unfit.job)]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.disk import disk_errors
 from batchgen.engine.events import FileSaved
 from batchgen.runs.lines import LineFile
-from batchgen.state.queries import saved_files
+from batchgen.state.files import METADATA_IS_STALE
+from batchgen.state.queries import get_meta, saved_files
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,18 +57,21 @@ class MetadataFile(LineFile):
 
 
 def catch_up(path: Path, db: sqlite3.Connection) -> None:
-    """Write the file anew where a crash left it with fewer or broken lines. Flat in memory.
+    """Write the file anew where a crash left it with fewer or broken lines, or jobs were renamed.
+
+    Flat in memory.
 
     Raises OutputError, StorageError.
     """
     (expected,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
     with disk_errors(path):
-        if _whole_lines(path) == expected:
+        if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
             return
         temporary = path.with_suffix(".jsonl.part")
         with temporary.open("w", encoding="utf-8") as file:
             file.writelines(metadata_line(saved) + "\n" for saved in saved_files(db))
         os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+    db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 
 def _whole_lines(path: Path) -> int | None:

@@ -11,6 +11,7 @@ from batchgen.errors import MissingFileError, SchemaVersionError
 from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
+from batchgen.runs.beginning import settle_before
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.intake import CHECKED_AT_ONCE, INPUTS, Intake
@@ -21,7 +22,7 @@ from batchgen.runs.prepare import finish, read_for_jobs, take_up
 from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_reading, open_for_writing, translated
-from batchgen.state.queries import Selection, get_meta, set_meta
+from batchgen.state.queries import Selection, get_meta, select_any, set_meta
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.manifest import Manifest
+    from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
     from batchgen.state.staging import Staging
@@ -50,11 +52,11 @@ class _Reading:
     manifest: Manifest
     options: RunOptions
     folder: RunFolder
-    fingerprint: str
+    fingerprint: Fingerprint
 
     def is_known_to(self, db: sqlite3.Connection) -> bool:
         with translated(self.folder.state):
-            return get_meta(db, INPUTS) == self.fingerprint
+            return self.fingerprint.is_of(get_meta(db, INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> tuple[Staging, Intake | None]:
         """Read and check the jobs: all of them, save in a huge `first` run.
@@ -67,10 +69,14 @@ class _Reading:
         at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
         for job in islice(jobs, at_once):
             staging.add(job)
+        early = at_once is not None and len(staging) == at_once
+        if early and (problems or not staging.is_self_contained()):
+            # All problems are told at once; and a need may stand further down.
+            early = False
+            for job in jobs:
+                staging.add(job)
         finish(staging, problems)
-        if at_once is None or len(staging) < at_once:
-            return staging, None
-        return staging, Intake(jobs, problems, self.fingerprint)
+        return staging, Intake(jobs, problems, self.fingerprint) if early else None
 
     def _may_begin_early(self) -> bool:
         """A selection must see all jobs, and so must a limit."""
@@ -96,7 +102,9 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
         intake = None
         # Another run may have been here between the look and the lock.
         if not reading.is_known_to(db):
-            intake = _take_up(db, reading, staged or reading.stage(briefly, first=False))
+            if staged is None or (staged[1] is not None and _has_jobs(db, place.folder)):
+                staged = reading.stage(briefly, first=False)
+            intake = _take_up(db, reading, staged)
     with translated(place.folder.state):
         catch_up(place.folder.metadata, db)
     return Opened(place, db, intake)
@@ -114,11 +122,19 @@ def _open_state(place: Workplace, held: ExitStack) -> sqlite3.Connection:
         set_meta(db, "runner", myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
+        settle_before(db, folder, world.now())
     return db
 
 
 def _is_first(folder: RunFolder) -> bool:
     return not folder.state.exists()
+
+
+def _has_jobs(db: sqlite3.Connection, folder: RunFolder) -> bool:
+    """Whether a part of the manifest cannot be held against the state: the rest would be gone."""
+    with translated(folder.state):
+        return select_any(db, Selection())
 
 
 def _is_unchanged(reading: _Reading) -> bool:
@@ -129,7 +145,7 @@ def _is_unchanged(reading: _Reading) -> bool:
         with closing(open_for_reading(reading.folder.state)) as db:
             return reading.is_known_to(db)
     except (MissingFileError, SchemaVersionError):
-        # A run that died before its first commit; an older state, which opening brings up to date.
+        # A run that died before its first commit; a file that opening for writing refuses.
         return False
 
 
@@ -141,9 +157,9 @@ def _take_up(
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
         set_meta(db, INPUTS, "")
-    difference = take_up(db, staging, state, reading.options.on_changed)
+    difference = take_up(db, staging, state, reading.options)
     if intake is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, INPUTS, reading.fingerprint)
+            set_meta(db, INPUTS, reading.fingerprint.text())
     return intake

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import ChangedJobsError
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
-from batchgen.runcomfy.token import TOKEN_VARIABLES
+from batchgen.runs.offered import NOTHING_OFFERED, offered
 from batchgen.runs.whole import report_together
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.staging import open_staging
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.manifest import Manifest
-    from batchgen.state.merge import ChangedJob, Difference
+    from batchgen.runs.offered import Offered
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.merge import Difference
     from batchgen.state.staging import Staging
 
 SHOWN_CHANGES = 10
@@ -27,12 +29,12 @@ SHOWN_CHANGES = 10
 
 def read_header(path: Path) -> Manifest:
     """The manifest without its jobs. Raises ManifestError, MissingFileError."""
-    return _read(path, ProblemLog(), rehearsal=False, env=None)
+    return _read(path, ProblemLog(), rehearsal=False, offer=NOTHING_OFFERED)
 
 
 def read_for_jobs(path: Path, env: Mapping[str, str], *, rehearsal: bool) -> Manifest:
     """The manifest without its jobs, ready to read them. Raises ManifestError, MissingFileError."""
-    return _read(path, ProblemLog(), rehearsal=rehearsal, env=_without_secrets(env))
+    return _read(path, ProblemLog(), rehearsal=rehearsal, offer=offered(env))
 
 
 @contextmanager
@@ -50,7 +52,10 @@ def checked(
     Raises ManifestError with every problem, MissingFileError.
     """
     problems = ProblemLog()
-    manifest = read_manifest(path, problems, rehearsal=rehearsal, env=_without_secrets(env))
+    offer = offered(env)
+    manifest = read_manifest(
+        path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
+    )
     with open_staging(to_judge=to_judge) as staging:
         if manifest is not None:
             for job in checked_jobs(manifest, problems):
@@ -67,38 +72,60 @@ def finish(staging: Staging, problems: ProblemLog) -> None:
     problems.raise_if_any()
 
 
-def _read(
-    path: Path, problems: ProblemLog, *, rehearsal: bool, env: Mapping[str, str] | None
-) -> Manifest:
-    manifest = read_manifest(path, problems, rehearsal=rehearsal, env=env)
+def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) -> Manifest:
+    manifest = read_manifest(
+        path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
+    )
     problems.raise_if_any()
     assert manifest is not None, "a manifest that cannot be read has a problem"
     return manifest
 
 
-def _without_secrets(env: Mapping[str, str]) -> dict[str, str]:
-    """The token goes to the API and nowhere else: no template can name it."""
-    return {name: value for name, value in env.items() if name not in TOKEN_VARIABLES}
-
-
 def take_up(
-    db: sqlite3.Connection, staging: Staging, state: Path, on_changed: OnChanged
+    db: sqlite3.Connection, staging: Staging, state: Path, options: RunOptions
 ) -> Difference:
     """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
-    difference = merge(db, staging, state, on_changed)
-    if difference.changed and on_changed is OnChanged.REFUSE:
-        raise changed_jobs_error(difference.changed, state)
+    difference = merge(db, staging, state, options.on_changed, options.selection)
+    if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:
+        raise changed_jobs_error(difference, state)
     return difference
 
 
-def changed_jobs_error(changed: tuple[ChangedJob, ...], state: Path) -> ChangedJobsError:
-    shown = ", ".join(f"{job.id} ({job.state})" for job in changed[:SHOWN_CHANGES])
-    more = f" and {len(changed) - SHOWN_CHANGES} more" if len(changed) > SHOWN_CHANGES else ""
-    noun = "job has" if len(changed) == 1 else "jobs have"
+def changed_jobs_error(found: Difference, state: Path) -> ChangedJobsError:
+    sentences = [sentence for sentence in (_changed(found), _renamed(found)) if sentence]
     return ChangedJobsError(
-        f"{len(changed)} {noun} another input than the one that was submitted: {shown}{more};"
-        " nothing was sent",
+        f"{'; '.join(sentences)}; nothing was sent",
         where=str(state),
-        next_step="--changed keep leaves them as they are, --changed rerun pays for them again,"
-        " or give the new input a new id",
+        next_step=_ways_out(found),
+    )
+
+
+def _changed(found: Difference) -> str:
+    if not found.changed:
+        return ""
+    noun = "job has" if len(found.changed) == 1 else "jobs have"
+    shown = _first([f"{job.id} ({job.state})" for job in found.changed])
+    return f"{len(found.changed)} {noun} another input than the one that was submitted: {shown}"
+
+
+def _renamed(found: Difference) -> str:
+    if not found.renamed:
+        return ""
+    noun = "job has" if len(found.renamed) == 1 else "jobs have"
+    shown = _first([f"{job.before} is now called {job.now}" for job in found.renamed])
+    return f"{len(found.renamed)} {noun} another id, with the same input: {shown}"
+
+
+def _first(words: list[str]) -> str:
+    more = f" and {len(words) - SHOWN_CHANGES} more" if len(words) > SHOWN_CHANGES else ""
+    return f"{', '.join(words[:SHOWN_CHANGES])}{more}"
+
+
+def _ways_out(found: Difference) -> str:
+    if not found.changed:
+        return "--changed keep goes on under the new ids, --changed rerun pays for them again"
+    ids = ", and goes on under the new ids" if found.renamed else ""
+    return (
+        f"--changed keep leaves them as they are{ids}, --changed rerun pays for them again,"
+        " or give the new input a new id"
     )

@@ -10,7 +10,7 @@ from batchgen.errors import ApiUnreachableError, InputError, TokenError
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from batchgen.manifest import Policy
     from batchgen.runcomfy.client import RunComfy
@@ -52,21 +52,27 @@ def request_price(price: ModelPrice, body: str) -> float | None:
 
 
 async def price_list(
-    api: RunComfy, policy: Policy, models: Iterable[str], *, collecting: bool = False
+    api: RunComfy,
+    policy: Policy,
+    models: Collection[str],
+    *,
+    may_come: Collection[str] = (),
+    collecting: bool = False,
 ) -> PriceList:
-    """The prices of `models`. Without a budget nobody is asked.
+    """The prices of `models`, and those of `may_come`. Without a budget nobody is asked.
 
     With one, a price that nobody knows raises InputError, TokenError or ApiUnreachableError: unless
     the run is `collecting` what is paid already, which no missing price may hold up. Then nothing
-    of unknown price is submitted.
+    of unknown price is submitted. Nor may it for models that only `may_come`, with later rows.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
     vendor: dict[str, ModelPrice] = {}
     if policy.budget is None:
         return PriceList(own, vendor)
-    for model in models:
-        price = None if model in own else await _ask(api, model, collecting=collecting)
+    for model in dict.fromkeys((*models, *may_come)):
+        optional = collecting or model not in models
+        price = None if model in own else await _ask(api, model, optional=optional)
         if price is not None:
             vendor[model] = price
     prices = PriceList(own, vendor)
@@ -80,7 +86,7 @@ async def price_list(
     return prices
 
 
-async def _ask(api: RunComfy, model: str, *, collecting: bool) -> ModelPrice | None:
+async def _ask(api: RunComfy, model: str, *, optional: bool) -> ModelPrice | None:
     answer = await api.price(model)
     for pause in PAUSES:
         if not isinstance(answer, NoAnswer):
@@ -89,7 +95,7 @@ async def _ask(api: RunComfy, model: str, *, collecting: bool) -> ModelPrice | N
         answer = await api.price(model)
     if not isinstance(answer, NoAnswer | Halted):
         return answer
-    if collecting:
+    if optional:
         return None
     where, next_step = f"the price of {model}", "the same command continues"
     if isinstance(answer, Halted):

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import Pause, PauseReason
-from batchgen.errors import ExitCode
+from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
-from batchgen.runs.approving import NOTHING_HELD, Held
+from batchgen.state.approvals import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
     from batchgen.state.records import Money
 
@@ -96,3 +97,11 @@ class Summary:
             },
             "exit_code": int(self.exit_code),
         }
+
+
+class LateProblemsError(ManifestError):
+    """Problems in rows that were read while the run went on; `summary` is how far that came."""
+
+    def __init__(self, problems: tuple[Problem, ...], total: int, summary: Summary) -> None:
+        super().__init__(problems, total, under_way=True)
+        self.summary = summary

@@ -33,7 +33,7 @@ def report_together(staging: Staging, problems: ProblemLog) -> None:
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
-        for problem in _wrong_kinds(needed):
+        for problem in wrong_kinds(needed):
             problems.add(problem)
 
 
@@ -54,7 +54,10 @@ def _duplicate(found: Duplicate) -> Problem:
     places = _places(found.first, found.again)
     if found.has_own_id:
         message = f"the id '{found.id}' stands twice: {places}"
-        hint = "every job needs an id of its own; in a sweep, a variable in it: id: 'x-{{ index }}'"
+        hint = (
+            "every job needs an id of its own; in a sweep, put a variable into it that differs,"
+            " such as an axis or a column: id: 'x-{{ hour }}'"
+        )
     else:
         message = f"two jobs without an id are equal: {places}"
         hint = "give each an id to get both, or remove one"
@@ -91,7 +94,7 @@ _OTHER_KIND = {
 }
 
 
-def _wrong_kinds(found: NeededModel) -> list[Problem]:
+def wrong_kinds(found: NeededModel) -> list[Problem]:
     """References to a video of what makes pictures, or the reverse."""
     model = find_model(found.needed_model)
     makes = model.makes.value if model is not None else None

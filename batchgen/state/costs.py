@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from batchgen.state.records import Money
@@ -40,3 +41,19 @@ def open_price(db: sqlite3.Connection, seq: int) -> float | None:
         "SELECT price FROM attempt WHERE job = ? AND outcome IS NULL", (seq,)
     ).fetchone()
     return row[0] if row else None
+
+
+SAMPLE = 1000
+"""Requests whose cost is looked at: enough for a median, few enough for a plan."""
+
+
+def typical_cost(db: sqlite3.Connection, model: str) -> float | None:
+    """USD: the median of what done requests of a model cost; None before the first."""
+    rows = db.execute(
+        "SELECT cost FROM job JOIN attempt ON attempt.job = job.seq AND number = attempts"
+        " WHERE job.state = 'done' AND job.listed = 1 AND job.model = ? AND cost IS NOT NULL"
+        " LIMIT ?",
+        (model, SAMPLE),
+    )
+    costs = [cost for (cost,) in rows]
+    return median(costs) if costs else None

@@ -58,7 +58,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A read-only connection: it sees a snapshot and never disturbs a running runner.
 
-    Raises MissingFileError where nothing was run yet.
+    Of an older version, it is a copy that was brought up to date: whoever only reads must not
+    change the file, since an older runner may be at work on it. Raises MissingFileError where
+    nothing was run yet.
     """
     if not path.exists():
         raise _nothing_yet(path)
@@ -70,9 +72,21 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         if version == 0:
             raise _nothing_yet(path)
         if version < SCHEMA_VERSION:
-            raise _older(version, path)
+            return _renewed_copy(connection, version)
         on_refusal.pop_all()
     return connection
+
+
+def _renewed_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
+    with ExitStack() as on_refusal:
+        # Without a name SQLite keeps it in a file of its own, where it is large, and removes that.
+        copy = sqlite3.connect("", isolation_level=None)
+        on_refusal.callback(copy.close)
+        connection.backup(copy)
+        add_functions(copy)
+        migrate(copy, version)
+        on_refusal.pop_all()
+    return copy
 
 
 def _nothing_yet(path: Path) -> MissingFileError:
@@ -214,12 +228,3 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             next_step="use the batchgen that wrote it, or set another output.dir",
         )
     return int(version)
-
-
-def _older(version: int, path: Path) -> SchemaVersionError:
-    """Whoever only reads must not change the file: an older runner may be at work on it."""
-    return SchemaVersionError(
-        f"the state file has version {version}, of an older batchgen",
-        where=str(path),
-        next_step="the next run brings it up to date: batchgen run MANIFEST",
-    )

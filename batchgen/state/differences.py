@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.meeting import NEVER_ATTEMPTED, UNPAID, attached, find_gone, meet
+from batchgen.state.meeting import NEVER_ATTEMPTED, attached
+from batchgen.state.merge import RenamedJob
+from batchgen.state.planned import plan_jobs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from batchgen.state.planned import Wishes
     from batchgen.state.selection import Selection
     from batchgen.state.staging import Staging
 
@@ -22,12 +26,16 @@ class PlanCounts:
     """Selected jobs of a model, in the states in which a merge would leave them.
 
     From `pending` to `lost` each job of the manifest counts once; `in_flight` are the paid ones on
-    their way, downloads included. Besides: `new` of them were never attempted, `changed` may have
-    been paid and have another input today; `orphaned` are attempted and no longer in the manifest.
+    their way, downloads included. Besides: `to_do` would be submitted, `waiting` of those for a job
+    they need or for an approval. `new` were never attempted, `changed` may have been paid and have
+    another input today, `renamed` another id; `orphaned` are attempted and no longer listed.
     """
 
     new: int = 0
     changed: int = 0
+    renamed: int = 0
+    to_do: int = 0
+    waiting: int = 0
     pending: int = 0
     in_flight: int = 0
     done: int = 0
@@ -53,80 +61,93 @@ class ChangedInput:
 
 _IN_FLIGHT = {JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.FETCHING}
 
-_MAY_BE_PAID = f"met.changed AND met.attempted AND NOT {UNPAID}"
 
-# The staged jobs, each with the state in which a merge would leave it. Cheap questions come first:
-# the attempts are only asked about a job whose input has changed.
-_TODAY = f"""
-    SELECT today.*, coalesce(met.attempted, 0) AS attempted,
-        coalesce({_MAY_BE_PAID}, 0) AS changed,
-        iif(job.state = 'failed' AND met.changed AND {UNPAID}, 'pending',
-            coalesce(job.state, 'pending')) AS state
-    FROM incoming.job AS today
-    JOIN temp.meeting AS met ON met.today = today.seq
-    LEFT JOIN main.job AS job ON job.seq = met.seq
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Today's manifest beside the state, with what is wished of a run. Made by `foreseen`."""
+
+    db: sqlite3.Connection
+    selection: Selection
+
+    def counts(self) -> Mapping[str, PlanCounts]:
+        """By model; a model of which nothing is selected is not among them."""
+        found: dict[str, dict[str, int]] = {}
+        for model, state, *counted in self.db.execute(_COUNTS):
+            figures = found.setdefault(model, {})
+            for name, count in zip(_COUNTED, counted, strict=True):
+                _add(figures, name, int(count))
+            _add(figures, "in_flight" if state in _IN_FLIGHT else state, int(counted[0]))
+        for model, count in self.db.execute(*self._gone("job.model, count(*)", "GROUP BY model")):
+            _add(found.setdefault(model, {}), "orphaned", count)
+        for figures in found.values():
+            figures.pop("jobs", None)
+        return {model: PlanCounts(**figures) for model, figures in found.items()}
+
+    def due_by_frames(self, model: str) -> list[tuple[str, int]]:
+        """`(an input, jobs)`: a model's jobs to do by what a price a second depends on."""
+        return self.db.execute(
+            "SELECT min(job.body), count(*) FROM temp.planned"
+            " JOIN incoming.job AS job ON job.seq = planned.today WHERE planned.due"
+            " AND job.model = ? GROUP BY json_extract(job.body, '$.frames')",
+            (model,),
+        ).fetchall()
+
+    def changed(self, limit: int) -> list[ChangedInput]:
+        """The first of them, as the state has them in order."""
+        rows = self.db.execute(
+            "SELECT job.id, job.model, today.model, coalesce(rebased.body, job.body), today.body,"
+            " job.state FROM temp.planned JOIN main.job AS job ON job.seq = planned.seq"
+            " JOIN incoming.job AS today ON today.seq = planned.today"
+            " LEFT JOIN temp.rebased AS rebased ON rebased.seq = job.seq"
+            " WHERE planned.changed AND planned.selected ORDER BY job.seq LIMIT ?",
+            (limit,),
+        )
+        return [ChangedInput(*row) for row in rows]
+
+    def renamed(self, limit: int) -> list[RenamedJob]:
+        """The first of them, in the manifest's order."""
+        rows = self.db.execute(
+            "SELECT job.id, today.id, job.state FROM temp.planned"
+            " JOIN temp.meeting AS met ON met.today = planned.today"
+            " JOIN main.job AS job ON job.seq = met.moved"
+            " JOIN incoming.job AS today ON today.seq = planned.today"
+            " WHERE planned.selected ORDER BY planned.today LIMIT ?",
+            (limit,),
+        )
+        return [RenamedJob(*row) for row in rows]
+
+    def orphans(self, limit: int) -> list[tuple[str, str, str]]:
+        """`(id, model, state)` of the first jobs that were attempted and left the manifest."""
+        query, values = self._gone("job.id, job.model, job.state", "ORDER BY job.seq LIMIT ?")
+        return self.db.execute(query, (*values, limit)).fetchall()
+
+    def _gone(self, columns: str, rest: str) -> tuple[str, tuple[str | int, ...]]:
+        condition, values = self.selection.where("main.job")
+        return (
+            f"SELECT {columns} FROM temp.gone JOIN main.job AS job USING (seq)"
+            f" WHERE NOT {NEVER_ATTEMPTED} AND {condition} {rest}"
+        ), values
+
+
+_COUNTED = ("jobs", "new", "changed", "renamed", "to_do", "waiting")
+# Of the jobs that wait or are blocked, only what a run would find says which; see planned.py.
+_COUNTS = """
+    SELECT today.model, iif(own IN ('pending', 'blocked'), state, own) AS shown, count(*),
+        total(new), total(changed), total(moved), total(due), total(due AND waiting)
+    FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today
+    WHERE selected GROUP BY today.model, shown
 """
 
 
-def plan_counts(
-    db: sqlite3.Connection, staging: Staging, path: Path, selection: Selection
-) -> Mapping[str, PlanCounts]:
-    """By model; a model of which nothing is selected is not among them."""
-    today, values = selection.where("incoming.job")
-    gone, gone_values = selection.where("main.job")
-    found: dict[str, dict[str, int]] = {}
+@contextmanager
+def foreseen(
+    db: sqlite3.Connection, staging: Staging, path: Path, wishes: Wishes
+) -> Iterator[Outlook]:
+    """Hold the staged jobs against the state while the block lasts; the state is not changed."""
     with attached(db, staging, path):
-        meet(db)
-        find_gone(db)
-        for model, state, new, changed, count in db.execute(
-            "SELECT model, state, total(NOT attempted), total(changed), count(*)"
-            f" FROM ({_TODAY}) AS job WHERE {today} GROUP BY model, state",
-            values,
-        ):
-            figures = found.setdefault(model, {})
-            _add(figures, "in_flight" if state in _IN_FLIGHT else state, count)
-            _add(figures, "new", int(new))
-            _add(figures, "changed", int(changed))
-        for model, count in db.execute(
-            "SELECT model, count(*) FROM temp.gone JOIN main.job AS job USING (seq)"
-            f" WHERE NOT {NEVER_ATTEMPTED} AND {gone} GROUP BY model",
-            gone_values,
-        ):
-            _add(found.setdefault(model, {}), "orphaned", count)
-    return {model: PlanCounts(**figures) for model, figures in found.items()}
+        plan_jobs(db, wishes)
+        yield Outlook(db, wishes.selection)
 
 
 def _add(figures: dict[str, int], name: str, count: int) -> None:
     figures[name] = figures.get(name, 0) + count
-
-
-def changed_inputs(
-    db: sqlite3.Connection, staging: Staging, path: Path, selection: Selection, limit: int
-) -> list[ChangedInput]:
-    """The first of them, as the state has them in order."""
-    condition, values = selection.where("main.job")
-    with attached(db, staging, path):
-        meet(db)
-        rows = db.execute(
-            "SELECT job.id, job.model, today.model, job.body, today.body, job.state"
-            " FROM temp.meeting AS met JOIN main.job AS job ON job.seq = met.seq"
-            " JOIN incoming.job AS today ON today.seq = met.today"
-            f" WHERE {_MAY_BE_PAID} AND {condition} ORDER BY job.seq LIMIT ?",
-            (*values, limit),
-        )
-        return [ChangedInput(*row) for row in rows]
-
-
-def orphans(
-    db: sqlite3.Connection, staging: Staging, path: Path, selection: Selection, limit: int
-) -> list[tuple[str, str, str]]:
-    """`(id, model, state)` of the first jobs that were attempted and left the manifest."""
-    condition, values = selection.where("main.job")
-    with attached(db, staging, path):
-        meet(db)
-        find_gone(db)
-        return db.execute(
-            "SELECT job.id, job.model, job.state FROM temp.gone JOIN main.job AS job USING (seq)"
-            f" WHERE NOT {NEVER_ATTEMPTED} AND {condition} ORDER BY job.seq LIMIT ?",
-            (*values, limit),
-        ).fetchall()

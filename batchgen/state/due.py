@@ -94,17 +94,6 @@ def needed_files(db: sqlite3.Connection, seq: int) -> tuple[NeededFile, ...]:
     return tuple(NeededFile(*row) for row in rows)
 
 
-def nth_pending(db: sqlite3.Connection, selection: Selection, count: int) -> int:
-    """The number of the last of the first `count` selected pending jobs; 0 where there is none."""
-    condition, values = selection.where()
-    (seq,) = db.execute(
-        "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM job INDEXED BY job_by_state"
-        f" WHERE state = 'pending' AND listed = 1 AND {condition} ORDER BY seq LIMIT ?)",
-        (*values, count),
-    ).fetchone()
-    return int(seq)
-
-
 def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -> list[str]:
     """Models with selected pending jobs, due or waiting, as the manifest first names them."""
     condition, values = (selection or Selection()).where()

@@ -31,6 +31,9 @@ SAVED_FILES = (
 )
 """Every verified file, in the order of metadata.jsonl when it is written anew."""
 
+METADATA_IS_STALE = "metadata_is_stale"
+"""Key in `meta`: metadata.jsonl says what is true no more, and is to be written anew."""
+
 
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     """What is left to download of a job; None where it is not fetching any more."""
@@ -54,6 +57,7 @@ def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
 
 def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float) -> Verified:
     """Record a file that is on the disk under its final name."""
+    _judge_again(db, file_id, file.sha256)
     db.execute(
         "UPDATE file SET path = ?, bytes = ?, sha256 = ?, media_type = ?, width = ?, height = ?,"
         " seconds = ?, frames = ?, verified_at = ? WHERE id = ?",
@@ -82,6 +86,24 @@ def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float
     ).fetchone()
     done = left == 0 and move(db, seq, JobState.DONE)
     return Verified(SavedFile(*saved), done, done and _has_due_dependants(db, seq))
+
+
+def _lost_content(file_id: int) -> str:
+    """Key in `meta`: the hash of a file's content that is to be fetched again."""
+    return f"sha256 of lost file {file_id}"
+
+
+def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
+    """An approval is about the very picture that a person saw: another content ends it."""
+    row = db.execute(
+        "DELETE FROM meta WHERE key = ? RETURNING value", (_lost_content(file_id),)
+    ).fetchone()
+    if row is not None and row[0] != sha256:
+        db.execute(
+            "UPDATE job SET approved = 0 WHERE approved"
+            " AND seq = (SELECT job FROM file WHERE id = ?)",
+            (file_id,),
+        )
 
 
 def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
@@ -153,6 +175,10 @@ def fetch_again(db: sqlite3.Connection, file: KnownFile) -> bool:
         (file.id,),
     ).rowcount
     if cleared:
+        db.execute(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+            (_lost_content(file.id), file.sha256),
+        )
         # Of several files the second one finds its job fetching already.
         move(db, file.seq, JobState.FETCHING)
     return bool(cleared)

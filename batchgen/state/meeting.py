@@ -1,8 +1,9 @@
 """Each job of today's manifest beside the one that the state remembers, found out once.
 
 The temporary table `meeting` has a row for each staged job: `today` is its number there, `seq` that
-of the known job, NULL where it is new; `gone` numbers the known jobs that are not staged. Every
-later step asks these few small numbers, not the texts.
+of the known job, NULL where it is new; `renamed` is about the name of its files; `moved` numbers
+the known job that has another id today (renames.py). `gone` numbers the known jobs that are not
+staged. Every later step asks these few small numbers, not the texts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,24 @@ UNPAID = (
 
 LIVE = "('submitting', 'queued', 'running', 'fetching', 'unknown')"
 
+MAY_RERUN = (
+    f"job.state NOT IN {LIVE}"
+    " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
+)
+"""No request is under way, and none that was too slow may still deliver."""
+
+_TABLES = (
+    "meeting",
+    "gone",
+    "rebased",
+    "renamed_job",
+    "leaver",
+    "referring",
+    "parted",
+    "planned",
+    "edge",
+)
+
 _MEET = f"""
     INSERT INTO temp.meeting
     SELECT today.seq, job.seq,
@@ -37,7 +56,8 @@ _MEET = f"""
         NOT {NEVER_ATTEMPTED},
         job.name != today.name,
         job.listed = 0 OR job.tags != today.tags OR job.priority != today.priority
-            OR job.sweep != today.sweep OR job.gate != today.gate
+            OR job.sweep != today.sweep OR job.gate != today.gate,
+        NULL
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
 """
 
@@ -52,15 +72,15 @@ def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[N
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            db.execute("DROP TABLE IF EXISTS temp.meeting")
-            db.execute("DROP TABLE IF EXISTS temp.gone")
+            for table in _TABLES:
+                db.execute(f"DROP TABLE IF EXISTS temp.{table}")
             db.execute("DETACH DATABASE incoming")
 
 
 def meet(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TEMP TABLE meeting (today INTEGER PRIMARY KEY, seq INTEGER, changed INTEGER,"
-        " attempted INTEGER, renamed INTEGER, relisted INTEGER)"
+        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER)"
     )
     db.execute(_MEET)
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from batchgen.state.distinct import make_names_distinct, rename
 from batchgen.state.edges import add_edges, drop_edges
-from batchgen.state.meeting import LIVE, NEVER_ATTEMPTED, UNPAID, attached, find_gone, meet
+from batchgen.state.meeting import LIVE, MAY_RERUN, NEVER_ATTEMPTED, UNPAID, attached
+from batchgen.state.renames import meet_all, part_renamed, take_up_renamed
+from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,6 +41,15 @@ class ChangedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class RenamedJob:
+    """A job that may have been paid and has another id today, with the same input."""
+
+    before: str
+    now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """How the manifest differs from the state. `new` jobs were never attempted before."""
 
@@ -46,6 +57,11 @@ class Difference:
     known: int
     orphaned: int
     changed: tuple[ChangedJob, ...]
+    renamed: tuple[RenamedJob, ...] = ()
+
+    @property
+    def asks_a_person(self) -> bool:
+        return bool(self.changed or self.renamed)
 
 
 def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
@@ -55,24 +71,32 @@ def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
 
 
 def merge(
-    db: sqlite3.Connection, staging: Staging, path: Path, on_changed: OnChanged
+    db: sqlite3.Connection,
+    staging: Staging,
+    path: Path,
+    on_changed: OnChanged,
+    selection: Selection | None = None,
 ) -> Difference:
     """Bring the state up to the manifest, in one transaction.
 
-    With OnChanged.REFUSE nothing is written where a paid job has a new input: the caller finds
-    those in the difference.
+    With OnChanged.REFUSE nothing is written where a paid job has a new input, or a new id: the
+    caller finds those in the difference. OnChanged.RERUN is about the jobs of the selection.
     """
+    selected = selection or Selection()
     with attached(db, staging, path):
         db.execute("BEGIN IMMEDIATE")
         difference = _difference(db)
-        if difference.changed and on_changed is OnChanged.REFUSE:
+        if difference.asks_a_person and on_changed is OnChanged.REFUSE:
             return difference
+        if on_changed is OnChanged.RERUN:
+            part_renamed(db, selected)
+        take_up_renamed(db)
         # First, since no job can go that an edge names.
         drop_edges(db, _LEAVING)
         _forget_never_attempted(db)
         _take_up_unpaid(db)
         if on_changed is OnChanged.RERUN:
-            _rerun_changed(db)
+            _rerun_changed(db, selected)
         _update_listing(db)
         _insert_new(db)
         add_edges(db)
@@ -81,8 +105,7 @@ def merge(
 
 
 def _difference(db: sqlite3.Connection) -> Difference:
-    meet(db)
-    find_gone(db)
+    meet_all(db)
     changed = db.execute(
         f"SELECT job.id, job.state, job.state IN {LIVE}"
         " FROM temp.meeting JOIN job ON job.seq = meeting.seq"
@@ -95,7 +118,16 @@ def _difference(db: sqlite3.Connection) -> Difference:
     (orphaned,) = db.execute(
         f"SELECT count(*) FROM temp.gone JOIN job USING (seq) WHERE NOT {NEVER_ATTEMPTED}"
     ).fetchone()
-    return Difference(staged - known, known, orphaned, jobs)
+    return Difference(staged - known, known, orphaned, jobs, _renamed(db))
+
+
+def _renamed(db: sqlite3.Connection) -> tuple[RenamedJob, ...]:
+    rows = db.execute(
+        "SELECT job.id, today.id, job.state FROM temp.meeting AS met"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        " JOIN main.job AS job ON job.seq = met.moved ORDER BY today.seq"
+    )
+    return tuple(RenamedJob(*row) for row in rows)
 
 
 # Jobs without memory that are not in the manifest, or are there under another name.
@@ -129,33 +161,32 @@ def _take_up_unpaid(db: sqlite3.Connection) -> None:
     )
 
 
-_MAY_RERUN = (
-    f"job.state NOT IN {LIVE}"
-    " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
-)
-
-
 # What was not paid has the new input by now.
 _STILL_CHANGED = "met.changed AND (job.body != today.body OR job.model != today.model)"
 
 
-def _rerun_changed(db: sqlite3.Connection) -> None:
+def _rerun_changed(db: sqlite3.Connection, selection: Selection) -> None:
     """Old attempts keep the input they were made with; the files they left stay where they are."""
-    due = (
-        f"SELECT job.seq FROM job JOIN temp.meeting AS met ON met.seq = job.seq"
+    condition, values = selection.where("main.job")
+    db.execute(
+        "CREATE TEMP TABLE rerun AS SELECT job.seq AS seq, today.seq AS today FROM main.job AS job"
+        " JOIN temp.meeting AS met ON met.seq = job.seq"
         " JOIN incoming.job AS today ON today.seq = met.today"
-        f" WHERE met.attempted AND {_STILL_CHANGED} AND {_MAY_RERUN}"
+        f" WHERE met.attempted AND {_STILL_CHANGED} AND {MAY_RERUN} AND {condition}",
+        values,
     )
     db.execute(
         "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
-        " body = coalesce(attempt.body, job.body)"
-        f" FROM job WHERE job.seq = attempt.job AND job.seq IN ({due})"
+        " body = coalesce(attempt.body, job.body) FROM job"
+        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.rerun)"
     )
     db.execute(
         "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
         " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
-        f" {_MET} AND met.attempted AND {_STILL_CHANGED} AND {_MAY_RERUN}"
+        " FROM temp.rerun AS rerun JOIN incoming.job AS today ON today.seq = rerun.today"
+        " WHERE job.seq = rerun.seq"
     )
+    db.execute("DROP TABLE temp.rerun")
 
 
 def _update_listing(db: sqlite3.Connection) -> None:

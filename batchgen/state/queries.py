@@ -17,7 +17,6 @@ from batchgen.state.due import (
     first_due,
     models_in,
     needed_files,
-    nth_pending,
     pending_job,
     pending_models,
     shown_models,
@@ -32,6 +31,7 @@ from batchgen.state.records import (
     SavedFile,
 )
 from batchgen.state.selection import Selection
+from batchgen.state.texts import storable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,7 +55,6 @@ __all__ = [
     "money",
     "needed_files",
     "not_home",
-    "nth_pending",
     "open_price",
     "pending_job",
     "pending_models",
@@ -68,12 +67,30 @@ __all__ = [
     "unproven_sweeps",
 ]
 
+EVERYTHING = Selection()
+
 _UNDER_WAY = "(" + ", ".join(f"'{state.value}'" for state in UNDER_WAY) + ")"
 _SHOWN = f"(job.listed = 1 OR job.state IN {_UNDER_WAY})"
 
 
-def counts(db: sqlite3.Connection) -> Counts:
-    """Jobs by model and state; the index alone answers it."""
+def counts(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Counts:
+    """Selected jobs by model and state; of all jobs, the index alone answers it."""
+    return _all_counts(db) if selection == EVERYTHING else _counts_of(db, selection)
+
+
+def _counts_of(db: sqlite3.Connection, selection: Selection) -> Counts:
+    condition, values = selection.where()
+    table: dict[str, dict[JobState, int]] = {}
+    for state, model, count in db.execute(
+        f"SELECT state, model, count(*) FROM job WHERE {_SHOWN} AND {condition}"
+        " GROUP BY state, model",
+        values,
+    ):
+        table.setdefault(model, {})[JobState(state)] = count
+    return table
+
+
+def _all_counts(db: sqlite3.Connection) -> Counts:
     table: dict[str, dict[JobState, int]] = {}
     for state in JobState:
         for listed in (True, False) if state in UNDER_WAY else (True,):
@@ -150,7 +167,11 @@ def select_any(db: sqlite3.Connection, selection: Selection) -> bool:
 
 
 def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:
-    """How long some late requests of a model took, by their median; None before the first."""
+    """How long some late requests of a model took, by their lower quartile; None before the first.
+
+    Not the median: where nobody was there to look, as in an outage or between two runs, the end
+    was seen late, and a first look that comes too late costs more than one that comes too early.
+    """
     rows = db.execute(
         "SELECT ended_at - accepted_at FROM (SELECT seq, attempts FROM job INDEXED BY job_by_state"
         " WHERE state = 'done' AND listed = 1 AND model = ? ORDER BY sweep DESC, seq DESC LIMIT 32)"
@@ -158,7 +179,7 @@ def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:
         (model,),
     ).fetchall()
     durations = sorted(seconds for (seconds,) in rows if seconds is not None)
-    return durations[len(durations) // 2] if durations else None
+    return durations[len(durations) // 4] if durations else None
 
 
 def attempts_of(db: sqlite3.Connection, seq: int) -> int:
@@ -179,13 +200,15 @@ def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
     return (SavedFile(*row) for row in db.execute(SAVED_FILES))
 
 
-def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
-    """Every job in the manifest's order, as a stream: two cursors that walk side by side."""
+def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Iterator[JobStatus]:
+    """Every selected job in the manifest's order, as a stream: two cursors, side by side."""
+    condition, values = selection.where()
     # The jobs' cursor is opened first: while it has rows to give, both see one snapshot.
     jobs = db.execute(
         "SELECT seq, id, model, state, attempts, (SELECT request_id FROM attempt"
         " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1),"
-        f" job.error_code, job.error FROM job WHERE {_SHOWN} ORDER BY seq"
+        f" job.error_code, job.error FROM job WHERE {_SHOWN} AND {condition} ORDER BY seq",
+        values,
     )
     files = groupby(
         db.execute(SAVED_FILES.replace("SELECT ", "SELECT file.job, ", 1)), key=lambda row: row[0]
@@ -201,16 +224,19 @@ def job_statuses(db: sqlite3.Connection) -> Iterator[JobStatus]:
         yield JobStatus(job_id, model, JobState(state), attempts, request_id, saved, code, error)
 
 
-def failures(db: sqlite3.Connection, limit: int) -> list[FailureCause]:
-    """Why jobs are not done, the commonest causes first; the first job of each is the example."""
+def failures(
+    db: sqlite3.Connection, limit: int, selection: Selection = EVERYTHING
+) -> list[FailureCause]:
+    """Why selected jobs are not done, the commonest causes first, each with its first job."""
+    condition, values = selection.where()
     rows = db.execute(
         "SELECT cause.state, cause.error_code, jobs, job.error, job.id FROM ("
         "SELECT state, error_code, count(*) AS jobs, min(seq) AS first FROM job"
-        f" WHERE error_code IS NOT NULL AND state != 'done' AND {_SHOWN}"
+        f" WHERE error_code IS NOT NULL AND state != 'done' AND {_SHOWN} AND {condition}"
         " GROUP BY state, error_code ORDER BY jobs DESC, state, error_code LIMIT ?"
         ") AS cause JOIN job ON job.seq = cause.first"
         " ORDER BY jobs DESC, cause.state, cause.error_code",
-        (limit,),
+        (*values, limit),
     )
     return [FailureCause(JobState(row[0]), row[1], row[2], row[3] or "", row[4]) for row in rows]
 
@@ -221,4 +247,4 @@ def get_meta(db: sqlite3.Connection, key: str) -> str | None:
 
 
 def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
-    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, storable(value)))

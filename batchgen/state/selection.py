@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -28,15 +28,14 @@ class Selection:
     """Globs on ids, models (or their short words), tags and states; empty means all.
 
     A name that begins with `!` is negative; where all names are, they leave out of everything. An
-    exact name wins over its reading as a glob. `last` bounds the manifest's order: no job after the
-    one with this number. `noted`: of those that `note_down` wrote down.
+    exact name wins over its reading as a glob. `noted`: of those that `note_down` or `note_first`
+    wrote down.
     """
 
     jobs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
-    last: int | None = None
     noted: bool = False
 
     def __post_init__(self) -> None:
@@ -49,9 +48,6 @@ class Selection:
                 "! alone leaves out nothing", next_step="write what to leave out: '!draft-*'"
             )
 
-    def up_to(self, last: int) -> Selection:
-        return replace(self, last=last)
-
     def where(self, names: str = "job") -> Condition:
         """A condition on the table, or alias, `job`. `names`: the table of all ids.
 
@@ -63,8 +59,6 @@ class Selection:
             _chosen(self.tags, lambda name: (_TAG, (name, name))),
             _chosen(self.states, _state),
         ]
-        if self.last is not None:
-            parts.append(("job.seq <= ?", (self.last,)))
         if self.noted:
             parts.append((f"job.seq IN (SELECT seq FROM {NOTED})", ()))
         conditions = " AND ".join(condition for condition, _ in parts)
@@ -76,10 +70,27 @@ def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
     if not selection.states:
         return selection
     condition, values = selection.where()
-    db.execute("DROP TABLE IF EXISTS temp.noted")
-    db.execute("CREATE TEMP TABLE noted (seq INTEGER PRIMARY KEY)")
-    db.execute(f"INSERT INTO {NOTED} SELECT seq FROM main.job WHERE {condition}", values)
-    return Selection(last=selection.last, noted=True)
+    return _note(db, f"SELECT seq FROM main.job WHERE {condition}", values)
+
+
+def note_first(db: sqlite3.Connection, selection: Selection, count: int) -> Selection:
+    """Hold on to so many pending jobs: those that go first, and due ones before waiting ones."""
+    condition, values = selection.where()
+    return _note(
+        db,
+        "SELECT seq FROM main.job INDEXED BY job_by_state WHERE state = 'pending' AND listed = 1"
+        f" AND {condition} ORDER BY waiting > 0, priority DESC, seq LIMIT ?",
+        (*values, count),
+    )
+
+
+def _note(db: sqlite3.Connection, query: str, values: tuple[str | int, ...]) -> Selection:
+    # Found first: the query may ask about those that were noted before.
+    db.execute("CREATE TEMP TABLE found (seq INTEGER PRIMARY KEY)")
+    db.execute(f"INSERT INTO temp.found {query}", values)
+    db.execute(f"DROP TABLE IF EXISTS {NOTED}")
+    db.execute("ALTER TABLE temp.found RENAME TO noted")
+    return Selection(noted=True)
 
 
 def _chosen(names: tuple[str, ...], one: Callable[[str], Condition]) -> Condition:

@@ -20,6 +20,7 @@ from batchgen.state import staged_cycles, staged_ids
 from batchgen.state.database import add_functions, translated
 from batchgen.state.distinct import make_names_distinct
 from batchgen.state.selection import Selection
+from batchgen.state.texts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +154,7 @@ def _row(seq: int, job: Job) -> _Row:
         job.priority,
         job.sweep,
         job.gate,
-        job.file,
+        storable(job.file),
         job.line,
     )
 
@@ -161,7 +162,7 @@ def _row(seq: int, job: Job) -> _Row:
 def _judged_row(seq: int, job: Job) -> _Row:
     """As much of a job as its id and needs are judged by; most inputs need not be written."""
     body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
-    return seq, job.id, job.model, body, job.file, job.line
+    return seq, job.id, job.model, body, storable(job.file), job.line
 
 
 @contextmanager

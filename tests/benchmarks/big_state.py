@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import people, queries
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.differences import changed_inputs, orphans, plan_counts
+from batchgen.state.differences import foreseen
 from batchgen.state.merge import OnChanged, merge
-from batchgen.state.selection import Selection
+from batchgen.state.planned import Wishes
+from batchgen.state.selection import Selection, note_first
 from batchgen.state.staging import Staging, open_staging
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def ask(db: sqlite3.Connection) -> None:
         ("live_requests", lambda: queries.live_requests(db)),
         ("unproven_sweeps", lambda: queries.unproven_sweeps(db)),
         ("due_page", lambda: queries.due_page(db, MODELS[0], EVERYTHING, (0, 9), 200)),
-        ("nth_pending", lambda: queries.nth_pending(db, EVERYTHING, 100)),
+        ("note_first", lambda: note_first(db, EVERYTHING, 100)),
         ("expected_seconds", lambda: queries.expected_seconds(db, MODELS[0])),
         ("select one model", lambda: queries.select_any(db, Selection(models=("nobody*",)))),
     )
@@ -99,12 +100,13 @@ def begin(db: sqlite3.Connection) -> None:
 
 
 def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:
-    with timed("  plan_counts"):
-        plan_counts(db, staging, path, EVERYTHING)
-    with timed("  changed_inputs"):
-        changed_inputs(db, staging, path, EVERYTHING, 100)
-    with timed("  orphans"):
-        orphans(db, staging, path, EVERYTHING, 100)
+    with timed("  foreseen"), foreseen(db, staging, path, Wishes()) as outlook:
+        with timed("  counts"):
+            outlook.counts()
+        with timed("  changed"):
+            outlook.changed(100)
+        with timed("  orphans"):
+            outlook.orphans(100)
 
 
 def measure(path: Path, count: int) -> None:

@@ -11,9 +11,9 @@ import pytest
 from batchgen.commands.approve import approve
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.approving import Held, held_back
 from batchgen.runs.decisions import apply_new
 from batchgen.runs.lock import locked
+from batchgen.state.approvals import Held, held_back
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_gated
 
@@ -118,11 +118,19 @@ def test_a_second_approval_is_refused(place: Place, manifest: Path) -> None:
     approve(manifest, ["still-1"], every=False)
     with pytest.raises(UsageError, match="still-1 is approved already"):
         approve(manifest, ["still-1"], every=False)
+    with pytest.raises(UsageError, match=r"1 job called 'still-1\*' is approved already"):
+        approve(manifest, ["still-1*"], every=False)
     approve(manifest, [], every=True)
     with pytest.raises(UsageError, match="no job waits for approval"):
         approve(manifest, [], every=True)
     with pytest.raises(UsageError, match="no job is called 'zz'"):
         approve(manifest, ["zz"], every=False)
+
+
+def test_a_glob_given_again_says_that_its_jobs_are_approved(place: Place, manifest: Path) -> None:
+    approve(manifest, ["still-*"], every=False)
+    with pytest.raises(UsageError, match=r"2 jobs called 'still-\*' are approved already"):
+        approve(manifest, ["still-*"], every=False)
 
 
 def test_names_and_all_together_are_refused(place: Place, manifest: Path) -> None:

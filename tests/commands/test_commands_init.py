@@ -119,6 +119,17 @@ def test_a_required_key_without_a_column_has_the_example_of_its_page(folder: Pat
     assert "no column has its name" in text_of(folder)
 
 
+def test_no_two_rows_get_one_prompt_since_no_column_fits_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, "odd.csv", "id,title,artist\na,A fox,Bo\nb,A hen,Bo\n")
+    assert main(["init", "m.yaml", "--model", "t2i", "--from", "odd.csv"]) == 65
+    said = capsys.readouterr().err
+    assert "odd.csv: no column fits the required prompt; it has id, title, artist" in said
+    assert "call the column that holds it one of: prompt, text, caption, description" in said
+    assert not (folder / "m.yaml").exists()
+
+
 @pytest.mark.parametrize(
     "ids", [("a", "a"), ("a", ""), ("a", " b"), ("a", "x" * 201)], ids=lambda ids: ids[1][:3]
 )
@@ -129,7 +140,7 @@ def test_ids_that_do_not_serve_are_counted_instead(folder: Path, ids: tuple[str,
     assert job["id"] == "prompts-{{ index }}"
 
 
-def test_ids_are_hashes_where_a_column_is_called_index(folder: Path) -> None:
+def test_ids_are_numbers_where_a_column_is_called_index(folder: Path) -> None:
     write(folder, "p.csv", "index,prompt\n1,x\n1,y\n")
     (job,) = init("--model", "t2i", "--from", "p.csv")["jobs"]
     assert job["id"] == "p"
@@ -212,7 +223,7 @@ def test_any_names_of_columns_and_files_give_sound_yaml(
     tmp_path: Path, names: list[str], model: str
 ) -> None:
     path = tmp_path / "p.jsonl"
-    path.write_text(json.dumps(dict.fromkeys(names, "x")), encoding="utf-8")
+    path.write_text(json.dumps(dict.fromkeys([*names, "prompt"], "x")), encoding="utf-8")
     text = rows_manifest(names[0], catalog()[model], names[-1], look_at(path))
     made = yaml.safe_load(text)
     assert (made["name"], made["jobs"][0]["from"]) == (names[0], names[-1])

@@ -15,7 +15,7 @@ from batchgen.runcomfy.model_answer import ModelFacts
 from batchgen.runs.plans.changes import FieldChange
 from batchgen.runs.plans.costing import Cost
 from batchgen.runs.plans.live_models import LiveModels
-from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
+from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.state.merge import OnChanged
 from batchgen.state.records import Money
 
@@ -220,3 +220,21 @@ def test_the_document_for_programs_has_it_all() -> None:
     assert document["orphaned"][1] == {"id": "old-2", "model": T2I, "state": "failed"}
     assert document["models_never_timed"] == [I2V]
     assert document["vendor"]["trouble"] == "no API token"
+
+
+def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
+    figures = replace(STILLS.figures, renamed=1)
+    plan = replace(
+        PLAN,
+        models={T2I: replace(STILLS, figures=figures)},
+        renamed=(Renamed("poster-3", "poster-4", "done"),),
+    )
+    out = shown(plan)
+    assert "  renamed        1\n" in out
+    assert (
+        "1 job that may have been paid has another id now, with the same input:\n"
+        "  poster-3 → poster-4 (done)\n"
+        "  → run refuses with 65 until you say --changed keep"
+    ) in out
+    assert "they go on under the new ids" in shown(replace(plan, on_changed=OnChanged.KEEP))
+    assert plan.to_json()["renamed"] == [{"before": "poster-3", "id": "poster-4", "state": "done"}]

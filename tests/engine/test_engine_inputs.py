@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,19 @@ import pytest
 
 from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.engine.events import PauseReason
+from batchgen.runcomfy.outcomes import Refused, Scope
+from batchgen.state import people
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import SimulatedInputs
-from tests.engine.simulated_vendor import PRICE
-from tests.engine.simulation import one_model, with_policy
+from tests.engine.simulated_vendor import PRICE, Reply
+from tests.engine.simulation import EDIT, T2I, one_model, with_habits, with_policy
 from tests.engine.test_engine_stopping import drain_at
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
-    from tests.engine.simulation import World
+    from tests.engine.simulation import Process, World
 
 
 def of_job(name: str, verdict: InputVerdict) -> Callable[[str], InputVerdict]:
@@ -73,6 +77,60 @@ def test_with_the_network_down_nothing_is_sent_and_the_run_soon_pauses(world: Wo
     assert world.vendor.posts == []
     assert world.query("SELECT DISTINCT state, attempts FROM job") == [("pending", 0)]
     assert len(world.inputs.checked) < 100
+
+
+def unlist_the_first(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE job SET listed = 0 WHERE seq = 1")
+
+
+@pytest.mark.parametrize("at", [45.0, 45.4, 47.0, 60.0])
+@pytest.mark.parametrize("takes", [0.5, 20.0])
+def test_a_job_that_is_cancelled_while_it_cannot_be_looked_at_ends_with_the_run(
+    world: World, at: float, takes: float
+) -> None:
+    one_model(world, 3)
+    world.inputs = SimulatedInputs(of_job("a000", InputsUnclear("host.test: timeout")), takes=takes)
+
+    async def decide(process: Process) -> None:
+        await asyncio.sleep(at)
+        assert await process.store.run(people.cancel, 1)
+
+    end = world.live(decide)
+    judge(world)
+    assert end.pause is None
+    assert world.states() == {"a000": "cancelled", "a001": "done", "a002": "done"}
+    assert world.now < at + 60.0 + takes
+    assert max(asked for asked, _ in world.inputs.checked) < at + 0.01
+
+
+def test_a_job_that_left_the_manifest_while_it_could_not_be_looked_at_is_let_go(
+    world: World,
+) -> None:
+    one_model(world, 2)
+    world.inputs = SimulatedInputs(of_job("a000", InputsUnclear("host.test: timeout")))
+
+    async def decide(process: Process) -> None:
+        await asyncio.sleep(45.0)
+        await process.store.run(unlist_the_first)
+
+    assert world.live(decide).pause is None
+    assert world.states() == {"a000": "pending", "a001": "done"}
+    assert world.now < 110.0
+
+
+def test_a_job_whose_model_is_refused_while_it_cannot_be_looked_at_is_let_go(world: World) -> None:
+    world.add_jobs([(T2I, "a000"), (EDIT, "b000"), (EDIT, "b001")])
+    world.inputs = SimulatedInputs(of_job("b000", InputsUnclear("host.test: timeout")))
+    refusal = Refused(Scope.MODEL, "403", "not for you")
+    with_habits(
+        world,
+        reply=lambda model, _: (
+            Reply(refusal, takes=25.0, charged=False) if model == EDIT else Reply()
+        ),
+    )
+    world.live()
+    assert world.states() == {"a000": "done", "b000": "failed", "b001": "failed"}
+    assert world.now < 100.0
 
 
 @pytest.mark.parametrize("takes", [30.0, 3000.0])

@@ -72,16 +72,18 @@ class Person:
 
     def settle(self) -> None:
         """Run to the end, and decide about what is unknown, until nothing is left to decide."""
+        last = ""
         for _ in range(MOST_RUNS):
             done = self.shell.run(*RUN)
             self._look(done)
             if done.code in (0, 1):
                 return
+            last = f"the last ended with {done.code}: {done.err.partition(chr(10))[0]}"
             if unknown := self.memory.jobs_in("unknown"):
                 self._decide(unknown)
             if chosen := self._pick(ALL):
                 self._order(*self._approval(chosen))
-        words = f"after {MOST_RUNS} runs: {Counter(self.memory.states.values())}"
+        words = f"after {MOST_RUNS} runs: {Counter(self.memory.states.values())}; {last}"
         self.violations.append(Violation(Rule.UNSETTLED, "", words))
 
     def has_work(self) -> bool:

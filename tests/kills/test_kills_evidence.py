@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.shell import Emulator
-from tests.kills.evidence import Scene, holding, strays
+from tests.kills.evidence import Scene, holding, metadata, strays
 from tests.kills.memory import Memory, read_memory
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ def test_what_a_run_leaves_is_no_stray_and_all_else_is(scene: Scene) -> None:
 def test_the_token_is_found_wherever_it_was_written(scene: Scene) -> None:
     lay(scene.home, {"m.yaml": "jobs: []", "out/files/a.png": "xx s3cr3t xx"})
     assert list(holding(scene.home, b"s3cr3t")) == ["out/files/a.png"]
+
+
+def test_what_a_run_that_came_to_no_end_left_can_be_judged(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.jsonl"
+    assert list(metadata(path)) == []
+    path.write_text('{"file_name": "files/a.png", "sha256": "aa"}\n')
+    assert list(metadata(path)) == [("files/a.png", "aa")]
 
 
 def test_before_the_first_tables_nothing_is_remembered(tmp_path: Path) -> None:

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.matrix.combinations import axes_of, read_matrix, suffix
+from batchgen.manifest.matrix.combinations import Matrix, axes_of
 from batchgen.manifest.matrix.problems import matrix_problems
+from batchgen.manifest.matrix.suffixes import suffix
 
 Values = dict[str, Any]
 
 
 def values_of(matrix: Values) -> list[Values]:
-    return [dict(cell.values) for cell in read_matrix(matrix).cells()]
+    return [dict(cell.values) for cell in Matrix(matrix).cells()]
 
 
 def numbers_of(matrix: Values) -> list[int]:
-    return [cell.number for cell in read_matrix(matrix).cells()]
+    return [cell.number for cell in Matrix(matrix).cells()]
 
 
 def problems(matrix: Values) -> list[tuple[Any, ...]]:
@@ -66,8 +67,8 @@ def test_includes_do_what_the_example_of_github_says() -> None:
 def test_an_exclude_removes_whatever_has_its_values_and_renumbers_nothing() -> None:
     axes: Values = {"os": ["mac", "win"], "version": [12, 14, 16], "env": ["test", "live"]}
     excludes = [{"os": "mac", "version": 12, "env": "live"}, {"os": "win", "version": 16}]
-    whole = {cell.number: cell.values for cell in read_matrix(axes).cells()}
-    left = {cell.number: cell.values for cell in read_matrix(axes | {"exclude": excludes}).cells()}
+    whole = {cell.number: cell.values for cell in Matrix(axes).cells()}
+    left = {cell.number: cell.values for cell in Matrix(axes | {"exclude": excludes}).cells()}
     assert whole.keys() - left.keys() == {2, 11, 12}
     assert all(whole[number] == values for number, values in left.items())
 
@@ -84,7 +85,7 @@ def test_an_include_brings_back_what_was_excluded_behind_the_others() -> None:
     ]
     # The place of an include is its own, whether or not those before it joined.
     assert numbers_of(matrix) == [2, 4]
-    assert read_matrix(matrix).width == 4
+    assert Matrix(matrix).width == 4
 
 
 def test_includes_alone_are_cells_and_their_keys_the_axes() -> None:
@@ -103,8 +104,8 @@ def test_a_number_is_not_the_text_that_looks_like_it() -> None:
 def test_the_first_cell_of_ten_million_comes_at_once() -> None:
     matrix: Values = {"a": list(range(10_000)), "b": list(range(1000))}
     assert matrix_problems(matrix) == []
-    assert read_matrix(matrix).width == 10_000_000
-    first = [dict(cell.values) for cell in islice(read_matrix(matrix).cells(), 2)]
+    assert Matrix(matrix).width == 10_000_000
+    first = [dict(cell.values) for cell in islice(Matrix(matrix).cells(), 2)]
     assert first == [{"a": 0, "b": 0}, {"a": 0, "b": 1}]
 
 

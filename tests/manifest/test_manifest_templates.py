@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.problems import RAW_HINT, TemplateProblem
 from batchgen.manifest.templates.texts import compile_text
 
 CSV_HINT = "a value from a CSV file is text: |float makes a number of it"
@@ -42,7 +42,6 @@ def problem(text: str) -> TemplateProblem:
     [
         ("{{ scale }}", 0.5),
         ("{{scale}}", 0.5),
-        ("{# half #}{{ scale }}", 0.5),
         ("{{ tags }}", ["hero", "v1"]),
         ("{{ style }}", {"name": "pastel", "items": 3}),
         ("{{ nothing }}", None),
@@ -114,7 +113,7 @@ def test_a_text_without_braces_of_a_template_stays_as_it_is(text: str) -> None:
         (
             "{{ zebra }}",
             "no variable 'zebra'",
-            "known: env, flag, hour, index, long, look, nothing, row, …",
+            f"known: env, flag, hour, index, long, look, nothing, row, …; {RAW_HINT}",
         ),
         ("{{ style.nmae }}", "style has no 'nmae'", "did you mean 'name'?"),
         ("a {{ style['nmae'] }}", "style has no 'nmae'", "did you mean 'name'?"),
@@ -169,6 +168,7 @@ def test_a_template_that_its_values_cannot_fill_says_why(
         ("{{ hour }", "the '{{' is never closed"),
         ("{% if flag", "the '{%' is never closed"),
         ("{# hour", "the '{#' is never closed"),
+        ("colour {# warm #}", "'{#' begins a comment"),
         ("{{ }}", "'{{ }}' is empty"),
         ("{% if flag %}x", "the '{% if %}' has no '{% endif %}'"),
         ("{% raw %}x", "the '{% raw %}' has no '{% endraw %}'"),
@@ -190,10 +190,29 @@ def test_a_template_that_is_not_understood_is_refused(text: str, what: str) -> N
     assert caught.value.what.startswith(what)
 
 
-def test_the_hint_of_broken_braces_itself_works() -> None:
-    hint = problem("{{ hour").next_step
+@pytest.mark.parametrize(
+    ("text", "braces"),
+    [("{{ hour", "{{"), (r"\frac{{a}}{{b}}", "{{"), ("{{hour|zebra}}", "{{"), ("{#1#}", "{#")],
+)
+def test_the_hint_of_braces_that_are_no_template_itself_works(text: str, braces: str) -> None:
+    with pytest.raises(TemplateProblem) as caught:
+        compile_text(text).check_names({"hour", "index"})
+    hint = caught.value.next_step
     assert hint is not None
-    assert render(hint.removeprefix("to write braces as they are: ")) == "{{"
+    assert (
+        render(
+            hint[hint.index("as it is: " if braces == "{#" else "as they are: ") :].partition(": ")[
+                2
+            ]
+        )
+        == braces
+    )
+
+
+@pytest.mark.parametrize("block", ["if", "raw"])
+def test_an_open_block_is_told_how_to_close_it(block: str) -> None:
+    opener = "{% if flag %}" if block == "if" else "{% raw %}"
+    assert problem(f"{opener}x").next_step == f"close it with {{% end{block} %}}"
 
 
 @pytest.mark.parametrize(

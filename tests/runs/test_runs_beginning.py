@@ -9,12 +9,13 @@ import pytest
 
 from batchgen.engine.doors import Receipt
 from batchgen.errors import UsageError
+from batchgen.jobs import JobState
 from batchgen.runs.beginning import Beginning, begin
 from batchgen.runs.decisions import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_header
 from batchgen.runs.receipts import SpareReceipts
-from batchgen.state import moves
+from batchgen.state import moves, queries
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, in_a_process, write_manifest
 
@@ -102,7 +103,9 @@ def test_a_limit_and_a_selection_leave_the_rest_for_later(
     place: Place, manifest: Callable[[str], Manifest]
 ) -> None:
     found = start(place, manifest("{}"), RunOptions(limit=1))
-    assert found.selection.last == place.seq("boat")
+    assert queries.select_jobs(place.db, found.selection, (JobState.PENDING,)) == [
+        (place.seq("boat"), "boat", T2I)
+    ]
     follow(place, "boat")
     # What is paid is followed, selected or not.
     other = RunOptions(selection=Selection(jobs=("clip",)))

@@ -45,11 +45,12 @@ ALL = Selection()
 class Eyes:
     """What the network would show: sound pictures, but for those named.
 
-    With `stutters`, no URL answers the first time.
+    With `stutters`, no URL answers the first time; with `spoils`, what comes then is noise.
     """
 
     shows: dict[str, LookOutcome] = field(default_factory=dict)
     stutters: bool = False
+    spoils: bool = False
     looks: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -65,8 +66,8 @@ class Eyes:
         for _ in range(100):
             await asyncio.sleep(0)
         self.at_once -= 1
-        if self.stutters and is_first:
-            return NoAnswer("silence")
+        if is_first and (self.stutters or self.spoils):
+            return NoAnswer("silence") if self.stutters else HUGE
         return self.shows.get(url, SOUND)
 
 
@@ -216,7 +217,7 @@ async def test_an_image_that_broke_a_rule_may_have_been_replaced_before_the_next
     async with desk.run() as (images, _):
         for _ in range(3):
             assert isinstance(await images.check(VIDEO, body(f"{SITE}/a.jpg")), InputsBroken)
-    assert len(desk.eyes.looks) == 1
+    assert len(desk.eyes.looks) == 2  # one spoilt transfer is no proof
     desk.eyes.shows.clear()
     async with desk.run() as (images, _):
         assert await images.check(VIDEO, body(f"{SITE}/a.jpg")) == InputsSound()
@@ -229,6 +230,13 @@ async def test_an_explicit_look_is_a_new_one_which_the_check_then_trusts(desk: D
         desk.eyes.shows[f"{SITE}/a.jpg"] = HUGE
         assert await images.look(f"{SITE}/a.jpg") == HUGE
         assert isinstance(await images.check(VIDEO, body(f"{SITE}/a.jpg")), InputsBroken)
+    assert len(desk.eyes.looks) == 3
+
+
+async def test_one_spoilt_transfer_fails_no_job(desk: Desk) -> None:
+    desk.eyes.spoils = True
+    async with desk.run() as (images, _):
+        assert await images.check(VIDEO, body(f"{SITE}/a.jpg")) == InputsSound()
     assert len(desk.eyes.looks) == 2
 
 
@@ -299,7 +307,7 @@ async def test_a_survey_finds_every_bad_image_and_who_uses_it(desk: Desk) -> Non
         ImageProblem(gone, ("edit",), 1, "it is gone"),
     ]
     assert str(problems[0]) == f"{bad}: {TOO_LARGE} (job clip-0, clip-1, clip-2 and 2 more)"
-    assert sorted(desk.eyes.looks) == sorted([bad, gone, f"{SITE}/sound.jpg"])
+    assert sorted(desk.eyes.looks) == sorted([bad, bad, gone, f"{SITE}/sound.jpg"])
 
 
 async def test_a_survey_asks_a_silent_server_again_before_it_complains(desk: Desk) -> None:

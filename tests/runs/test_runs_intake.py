@@ -15,6 +15,7 @@ from batchgen.engine.events import JobMoved, JobsAdded
 from batchgen.errors import ChangedJobsError, ExitCode, ManifestError
 from batchgen.jobs import JobState
 from batchgen.manifest import checked_jobs
+from batchgen.manifest.stream import AT_A_TIME
 from batchgen.runs import api, fingerprint, intake, opening
 from batchgen.runs.options import RunOptions
 from tests.runs.run_world import T2I, in_a_process, lines, statuses
@@ -108,10 +109,13 @@ class Hearer:
 
 
 def run_held(
-    manifest: Path, monkeypatch: pytest.MonkeyPatch, state: JobState = JobState.SUBMITTING
+    manifest: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: JobState = JobState.SUBMITTING,
+    held_at: int = HELD_AT,
 ) -> tuple[Summary, list[Event]]:
     """Run; the last rows are not read before three jobs are in that state."""
-    reader = Reader(monkeypatch)
+    reader = Reader(monkeypatch, held_at)
     hearer = Hearer(reader, state, 3)
     return api.run(manifest, REHEARSAL, on_event=hearer.hear), hearer.events
 
@@ -145,7 +149,7 @@ def test_a_late_wrong_row_stops_the_submits_and_once_mended_nothing_is_paid_twic
     write_rows(tmp_path, [*sound[:54], wrong, *sound[55:]])
     manifest = write_sweep(tmp_path, run="{concurrency: 2}")
     with pytest.raises(ManifestError) as caught:
-        run_held(manifest, monkeypatch)
+        run_held(manifest, monkeypatch, held_at=AT_A_TIME - 1)
     assert caught.value.exit_code == ExitCode.BAD_INPUT
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"{tmp_path / 'rows.jsonl'}:55:1:")
@@ -166,7 +170,7 @@ def test_a_late_wrong_row_stops_the_submits_and_once_mended_nothing_is_paid_twic
 
 
 @pytest.mark.usefixtures("few_at_once")
-@pytest.mark.parametrize("run", ["{}", "{canary: 1}"])
+@pytest.mark.parametrize("run", ["{}", "{canary: 1}", "{budget: 100}"])
 def test_a_model_that_only_late_rows_name_is_run_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str
 ) -> None:

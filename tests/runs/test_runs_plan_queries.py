@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batchgen.jobs import Job, JobState, canonical_json
-from batchgen.runs.options import RunOptions
-from batchgen.runs.plans.queries import Due, Work, typical_cost
-from batchgen.runs.standing import causes_of, counts_of, statuses_of
 from batchgen.state import moves, people, queries
+from batchgen.state.costs import typical_cost
+from batchgen.state.differences import Outlook, PlanCounts, foreseen
 from batchgen.state.merge import OnChanged
+from batchgen.state.planned import Wishes
 from batchgen.state.queries import Selection
 from batchgen.state.staging import open_staging
 from tests.runs.run_world import T2I, Place, bring_home, make_gated, prompted
@@ -34,18 +35,26 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield made
 
 
+@dataclass(frozen=True)
+class Due:
+    jobs: int = 0
+    waiting: int = 0
+
+
 @contextmanager
-def staged(place: Place, jobs: Sequence[Job], **asked: object) -> Iterator[Work]:
+def staged(place: Place, jobs: Sequence[Job], **asked: Any) -> Iterator[Outlook]:
     with open_staging() as staging:
         for job in jobs:
             staging.add(job)
         staging.finish()
-        yield Work(place.db, staging, place.folder.state, RunOptions(**asked))  # type: ignore[arg-type]
+        with foreseen(place.db, staging, place.folder.state, Wishes(**asked)) as outlook:
+            yield outlook
 
 
-def due(place: Place, jobs: Sequence[Job] = GATED, **asked: object) -> Due:
-    with staged(place, jobs, **asked) as work:
-        return work.due().get(T2I, Due())
+def due(place: Place, jobs: Sequence[Job] = GATED, **asked: Any) -> Due:
+    with staged(place, jobs, **asked) as outlook:
+        found = outlook.counts().get(T2I, PlanCounts())
+        return Due(found.to_do, found.waiting)
 
 
 def test_a_job_waits_until_all_it_needs_is_done_and_approved(place: Place) -> None:
@@ -100,8 +109,8 @@ def test_jobs_are_told_apart_by_what_a_price_a_second_depends_on(place: Place) -
         return Job(f"v-{number}", "x/v", canonical_json({"prompt": str(number), **frames}), "v")
 
     jobs = [video(1, frames=121), video(2, frames=241), video(3, frames=241), video(4)]
-    with staged(place, jobs) as work:
-        assert sorted(one.jobs for one in work.by_frames("x/v")) == [1, 1, 2]
+    with staged(place, jobs) as outlook:
+        assert sorted(count for _, count in outlook.due_by_frames("x/v")) == [1, 1, 2]
 
 
 def test_what_done_requests_cost_is_the_median(place: Place) -> None:
@@ -115,9 +124,9 @@ def test_a_selection_of_all_tells_the_same_as_no_selection(place: Place) -> None
     fail(place, "still-1")
     bring_home(place, "sketch")
     everything = Selection(("*",))
-    assert counts_of(place.db, everything) == queries.counts(place.db)
-    assert causes_of(place.db, everything, 9) == queries.failures(place.db, 9)
-    assert list(statuses_of(place.db, everything)) == list(queries.job_statuses(place.db))
+    assert queries.counts(place.db, everything) == queries.counts(place.db)
+    assert queries.failures(place.db, 9, everything) == queries.failures(place.db, 9)
+    assert list(queries.job_statuses(place.db, everything)) == list(queries.job_statuses(place.db))
     chosen = Selection(("still-*",), states=("!failed",))
-    assert [job.id for job in statuses_of(place.db, chosen)] == ["still-2", "still-3"]
-    assert causes_of(place.db, chosen, 9) == []
+    assert [job.id for job in queries.job_statuses(place.db, chosen)] == ["still-2", "still-3"]
+    assert queries.failures(place.db, 9, chosen) == []

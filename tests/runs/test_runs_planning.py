@@ -156,6 +156,15 @@ def test_a_cut_keeps_the_place_where_two_texts_begin_to_differ(
     assert (before == now) is (one == other)
 
 
+def test_a_text_that_is_cut_keeps_both_its_quotes() -> None:
+    before = json.dumps("a boat on the water, in pencil and ink")
+    now = json.dumps("a boat on the water, in pencil and watercolour, at dusk, with much fog")
+    for side in cut_pair(before, now, 24):
+        assert len(side) <= 24
+        assert side[0] == side[-1] == '"'
+    assert cut_pair(before, "nothing", 12) == ('"a boat on…"', "nothing")
+
+
 def test_a_prompt_cannot_steer_the_terminal() -> None:
     change = FieldChange("prompt", json.dumps("a\u202e", ensure_ascii=False), '"\x9b2J"')
     words = change.words(60)

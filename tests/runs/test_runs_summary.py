@@ -16,11 +16,11 @@ from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.price_answer import ModelPrice
 from batchgen.runs import prices
-from batchgen.runs.approving import Held
 from batchgen.runs.engine_policy import MOST_RESUBMITS, engine_policy
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prices import price_list, request_price
 from batchgen.runs.summary import Summary
+from batchgen.state.approvals import Held
 from batchgen.state.records import Money
 
 S, C, P = JobState, ExitCode, PauseReason
@@ -232,3 +232,10 @@ async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(
     # What is paid already is collected all the same, and nothing else is submitted.
     found = await price_list(Silent(answer), policy, [A], collecting=True)  # type: ignore[arg-type]
     assert found.price(A, "{}") is None
+
+
+async def test_a_model_that_later_rows_may_name_is_asked_for_and_refuses_nothing() -> None:
+    api = Catalogue(a=ModelPrice(9.0, "output"))
+    found = await price_list(api, Policy(budget=5.0), [A], may_come=[A, B])  # type: ignore[arg-type]
+    assert api.asked == [A, B]
+    assert (found.price(A, "{}"), found.price(B, "{}")) == (9.0, None)

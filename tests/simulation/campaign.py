@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from tests.simulation.chain import STEPS
 from tests.simulation.findings import Finding
 from tests.simulation.judge import at_the_end
-from tests.simulation.night import Cut, End, Night
+from tests.simulation.night import Night
 from tests.simulation.points import POINTS
+from tests.simulation.process import Cut, End
 from tests.simulation.scenario import Scenario, of_seed
 
 if TYPE_CHECKING:

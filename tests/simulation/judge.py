@@ -16,7 +16,8 @@ from tests.simulation.vendor import PRICES, TOKEN, picture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.simulation.night import Life, Night
+    from tests.simulation.night import Night
+    from tests.simulation.process import Life
     from tests.simulation.vendor import Charge
 
 MOST_RESUBMITS = 3

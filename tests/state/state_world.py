@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.state.records import SavedFile
+    from batchgen.state.selection import Selection
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
@@ -60,13 +61,18 @@ class State:
     db: sqlite3.Connection
     at: float = 1000.0
 
-    def merge(self, jobs: Iterable[Job], on_changed: OnChanged = OnChanged.REFUSE) -> Difference:
+    def merge(
+        self,
+        jobs: Iterable[Job],
+        on_changed: OnChanged = OnChanged.REFUSE,
+        selection: Selection | None = None,
+    ) -> Difference:
         with open_staging() as staging:
             for one in jobs:
                 staging.add(one)
             staging.finish()
             assert staging.duplicates(1) == []
-            return merge(self.db, staging, self.path, on_changed)
+            return merge(self.db, staging, self.path, on_changed, selection)
 
     def one(self, sql: str, *values: Any) -> Any:
         """The first column of the first row."""

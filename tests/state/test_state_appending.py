@@ -35,3 +35,11 @@ def test_a_need_that_stands_below_is_told_and_its_job_left_out(tmp_path: Path) -
         early = job("b", needs=("c",))
         assert append_jobs(state.db, [early, job("c")]) == [Unfit(early, "c")]
         assert [row[0] for row in state.db.execute("SELECT id FROM job ORDER BY seq")] == ["a", "c"]
+
+
+def test_a_need_that_is_objected_to_is_told_and_its_job_left_out(tmp_path: Path) -> None:
+    with open_state(tmp_path, job("a")) as state:
+        (unfit,) = append_jobs(state.db, [job("b", needs=("a",)), job("c")], lambda _: True)
+        assert unfit.unlike is not None
+        assert (unfit.job.id, unfit.unlike.needed, unfit.missing) == ("b", "a", None)
+        assert [row[0] for row in state.db.execute("SELECT id FROM job ORDER BY seq")] == ["a", "c"]

@@ -225,3 +225,41 @@ def test_due_jobs_come_by_priority_then_in_order_without_those_held_back(tmp_pat
         assert queries.unproven_sweeps(state.db) == {(T2I, "x"), (T2I, "y"), (T2I, "")}
         state.finish("a", "r1")
         assert queries.unproven_sweeps(state.db) == {(T2I, "y"), (T2I, "")}
+
+
+def test_many_failed_needs_of_one_job_are_retried_in_no_more_than_a_look_each(
+    tmp_path: Path,
+) -> None:
+    many = 2_000
+    needs = tuple(f"n{number:04}" for number in range(many))
+    jobs = [*(job(one) for one in needs), job("all", needs=needs)]
+    with open_state(tmp_path, *jobs) as state:
+        state.db.execute("UPDATE job SET state = 'failed', error_code = 'x' WHERE id != 'all'")
+        assert state.state("all") is S.BLOCKED
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        # SQLite calls this after so many of its own steps, however busy the computer is.
+        state.db.set_progress_handler(count, 10_000)
+        people.retry_selected(state.db, Selection())
+        state.db.set_progress_handler(None, 0)
+        assert state.state("all") is S.PENDING
+        assert steps < many / 4
+
+
+@pytest.mark.parametrize(("sha256", "kept"), [("ab" * 32, True), ("cd" * 32, False)])
+def test_a_file_that_comes_back_with_another_content_is_approved_anew(
+    chain: State, sha256: str, kept: bool
+) -> None:
+    chain.finish("still", "r1")
+    approve(chain, "still")
+    (known,) = files.known_files(chain.db, Selection(("still",)), 0, 9)
+    assert files.fetch_again(chain.db, known)
+    assert "edit" not in due(chain)
+    files.verified(chain.db, known.id, picture("still", sha256), 2.0)
+    assert chain.state("still") is S.DONE
+    assert ("edit" in due(chain)) is kept

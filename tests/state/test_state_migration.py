@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.errors import BatchgenError, SchemaVersionError
+from batchgen.errors import BatchgenError
 from batchgen.state.database import APPLICATION_ID, open_for_reading, open_for_writing
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import counts, money
@@ -73,12 +73,18 @@ def test_what_was_known_is_known_and_the_run_goes_on(old: Path) -> None:
         assert db.execute("SELECT waiting FROM job ORDER BY seq").fetchall() == [(0,), (0,)]
 
 
-def test_a_reader_says_what_brings_an_older_file_up_to_date(old: Path) -> None:
+def test_a_reader_sees_it_as_it_will_be_and_leaves_the_older_file_alone(
+    old: Path, tmp_path: Path
+) -> None:
     before = old.read_bytes()
-    with pytest.raises(SchemaVersionError, match="version 1, of an older batchgen") as caught:
-        open_for_reading(old)
-    assert "batchgen run" in str(caught.value)
+    with (
+        closing(open_for_reading(old)) as read,
+        closing(open_for_writing(tmp_path / "new.db")) as new,
+    ):
+        assert shape(read) == shape(new)
+        assert counts(read) == {T2I: {"done": 1, "pending": 1}}
     assert old.read_bytes() == before
+    assert [one.name for one in tmp_path.glob("state.db*")] == ["state.db"]
 
 
 def test_a_migration_that_fails_leaves_the_older_file(old: Path) -> None:

@@ -11,6 +11,7 @@ from batchgen.jobs import JobState
 from batchgen.state import moves, queries
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
+from batchgen.state.selection import note_down, note_first
 from tests.state.state_world import EDIT, T2I, State, job, open_state
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ def ids(state: State, selection: Selection) -> list[str]:
         (Selection(tags=("hero", "dr")), ["a-1", "b-1", "c[1]"]),
         (Selection(jobs=("b-*",), tags=("hero",)), ["b-1"]),
         (Selection(jobs=("A-*",)), []),
-        (Selection(last=2), ["a-1", "a-2"]),
-        (Selection(jobs=("*1",), last=3), ["a-1", "b-1"]),
         (Selection(tags=("%",)), []),
     ],
 )
@@ -87,15 +86,30 @@ def test_models_come_in_the_order_in_which_the_manifest_names_them(five: State) 
     assert queries.pending_models(five.db) == [EDIT, T2I]
 
 
-@pytest.mark.parametrize(("count", "last"), [(0, 0), (1, 1), (3, 3), (5, 5), (99, 5)])
-def test_a_limit_ends_at_the_nth_pending_job(five: State, count: int, last: int) -> None:
-    assert queries.nth_pending(five.db, Selection(), count) == last
+def first(state: State, selection: Selection, count: int) -> list[str]:
+    noted = note_first(state.db, selection, count)
+    return [row[1] for row in queries.select_jobs(state.db, noted, (JobState.PENDING,))]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 99])
+def test_a_limit_takes_the_first_pending_jobs(five: State, count: int) -> None:
+    assert first(five, Selection(), count) == ["a-1", "a-2", "b-1", "b-2", "c[1]"][:count]
 
 
 def test_a_limit_counts_only_what_is_selected_and_pending(five: State) -> None:
     five.begin("a-1")
-    assert queries.nth_pending(five.db, Selection(models=(T2I,)), 1) == five.seq("b-1")
-    assert queries.nth_pending(five.db, Selection(jobs=("a-1",)), 1) == 0
+    assert first(five, Selection(models=(T2I,)), 1) == ["b-1"]
+    assert first(five, Selection(jobs=("a-1",)), 1) == []
+    noted = note_down(five.db, Selection(states=("pending",)))
+    assert first(five, noted, 2) == ["a-2", "b-1"]
+
+
+def test_a_limit_takes_due_jobs_before_waiting_ones_and_urgent_ones_first(tmp_path: Path) -> None:
+    jobs = [job("a"), job("b", needs=("a",), priority=9), job("c"), job("d", priority=1)]
+    with open_state(tmp_path, *jobs) as state:
+        assert first(state, Selection(), 1) == ["d"]
+        assert first(state, Selection(), 3) == ["a", "c", "d"]
+        assert len(first(state, Selection(), 9)) == 4
 
 
 def test_counts_are_by_model_and_state_and_totals_in_the_order_for_people(five: State) -> None:
@@ -156,7 +170,7 @@ def test_money_tells_what_is_in_flight_from_what_may_have_been_charged(five: Sta
     assert found.committed == 0.75
 
 
-def test_the_expected_time_is_the_median_of_what_is_done(five: State) -> None:
+def test_the_expected_time_is_not_taken_in_by_ends_that_were_seen_late(five: State) -> None:
     assert queries.expected_seconds(five.db, T2I) is None
     for number, (job_id, seconds) in enumerate((("a-1", 1.0), ("b-1", 100.0), ("b-2", 7.0))):
         five.at = 0.0
@@ -164,7 +178,7 @@ def test_the_expected_time_is_the_median_of_what_is_done(five: State) -> None:
         five.at = seconds - 10
         five.deliver(job_id)
         five.save_all(job_id)
-    assert queries.expected_seconds(five.db, T2I) == 7.0
+    assert queries.expected_seconds(five.db, T2I) == 1.0
     assert queries.expected_seconds(five.db, EDIT) is None
 
 

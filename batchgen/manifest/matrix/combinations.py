@@ -11,14 +11,11 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from batchgen.manifest.matrix.parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
-from batchgen.manifest.matrix.suffixes import suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batchgen.jobs import JsonValue
-
-__all__ = ["Cell", "Matrix", "axes_of", "read_matrix", "suffix"]
 
 Picks: TypeAlias = tuple[int, ...]
 """For each axis the place of the chosen value."""
@@ -70,16 +67,13 @@ class Matrix:
         return product(*(range(len(one)) for one in self._axes.values())) if self._axes else ()
 
 
-def read_matrix(matrix: Mapping[str, JsonValue]) -> Matrix:
-    return Matrix(matrix)
-
-
 def axes_of(matrix: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    """Name what its cells differ in: the axes; with includes only, all that these have."""
-    names = tuple(axes_in(matrix))
-    return names or tuple(
-        dict.fromkeys(key for entry in entries_in(matrix, INCLUDE) for key in entry)
-    )
+    """Name what its cells differ in: the axes; with includes only, all that these have.
+
+    Sorted, since the keys of YAML have no order: writing them in another one renames no job.
+    """
+    names = axes_in(matrix).keys()
+    return tuple(sorted(names or {key for entry in entries_in(matrix, INCLUDE) for key in entry}))
 
 
 class _Lookup:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import yaml
 
@@ -18,27 +18,34 @@ from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, plac
 from batchgen.manifest.parsing.events import parse_events
 from batchgen.manifest.parsing.nodes import Node, Place
 from batchgen.manifest.parsing.source import UnreadableYamlError
-from batchgen.manifest.stamps import Stamp, stamp_of
+from batchgen.manifest.stamps import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batchgen.manifest.report import Reporter
+    from batchgen.manifest.stamps import Stamp
 
 JOBS = "jobs"
 
-
 GLANCED_KEYS = frozenset({"id", "matrix", "from", "repeat", MERGE_KEY})
 SWEEPING_KEYS = GLANCED_KEYS - {"id", MERGE_KEY}
+
+
+class Glance(NamedTuple):
+    """Of an item of `jobs`, where it stands, and the parts that tell the ids of a sweep's jobs."""
+
+    place: Place
+    parts: Mapping[str, Node]
 
 
 @dataclass(slots=True)
 class Header:
     """What was read besides the jobs. `complete` is False when the file broke off.
 
-    `sweeps` are the items that become several jobs, with as much of them as names those jobs: an
-    item may need one that stands below it. Written-out jobs are not kept. `stamp` is of the file as
+    `sweeps` are the items that become several jobs: an item may need one that stands below it.
+    Written-out jobs are not kept. `stamp` is of the file as
     it was opened.
     """
 
@@ -48,7 +55,7 @@ class Header:
     children: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, Place] = field(default_factory=dict)
     jobs_at: Place | None = None
-    sweeps: list[Mapping[str, Node]] = field(default_factory=list)
+    sweeps: list[Glance] = field(default_factory=list)
     complete: bool = False
 
     @property
@@ -146,17 +153,18 @@ def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
     while not isinstance(item := composer.next_event(), yaml.SequenceEndEvent):
         empty = False
         glanced = _glance(composer, item)
-        if SWEEPING_KEYS & glanced.keys():
+        if SWEEPING_KEYS & glanced.parts.keys():
             header.sweeps.append(glanced)
     if empty:
         reporter.at(place_at(event), "jobs is empty: there is nothing to do", "add a job")
         header.jobs_at = None
 
 
-def _glance(composer: Composer, item: Any) -> Mapping[str, Node]:
+def _glance(composer: Composer, item: Any) -> Glance:
     """Pass over an item, keeping what makes it a sweep. What is wrong is told when it is read."""
     if not isinstance(item, yaml.MappingStartEvent) or item.anchor:
-        return _parts_of(composer.compose_silently(item))
+        node = composer.compose_silently(item)
+        return Glance(node.place, _parts_of(node))
     parts: dict[str, Node] = {}
     while not isinstance(key := composer.next_event(), yaml.MappingEndEvent):
         if isinstance(key, yaml.ScalarEvent) and not key.anchor and key.value in GLANCED_KEYS:
@@ -165,7 +173,7 @@ def _glance(composer: Composer, item: Any) -> Mapping[str, Node]:
             composer.skip_from(key)
             composer.skip()
     merged = parts.pop(MERGE_KEY, None)
-    return {**_parts_of(merged), **parts} if merged else parts
+    return Glance(place_at(item), {**_parts_of(merged), **parts} if merged else parts)
 
 
 def _parts_of(node: Node) -> Mapping[str, Node]:

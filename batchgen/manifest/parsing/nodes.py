@@ -38,6 +38,11 @@ class Node(NamedTuple):
         return child
 
 
+def text_of(node: Node) -> str:
+    """Give a text as it is written: the id `007` stays `007`, though YAML takes it for 7."""
+    return node.value if isinstance(node.value, str) else node.text
+
+
 def place_of(node: Node, path: Path, *, at_key: bool = False) -> Place:
     """Give the place of the value at `path`, or of its key.
 

@@ -1,6 +1,6 @@
 """Data files → rows, as a stream."""
 
-from batchgen.manifest.rows.choice import Chosen, chosen, where_problems
+from batchgen.manifest.rows.choice import Chosen, where_problems
 from batchgen.manifest.rows.opening import ENDINGS, fingerprint, open_rows
 from batchgen.manifest.rows.row import BadRow, Row, Rows
 
@@ -10,7 +10,6 @@ __all__ = [
     "Chosen",
     "Row",
     "Rows",
-    "chosen",
     "fingerprint",
     "open_rows",
     "where_problems",

@@ -22,15 +22,6 @@ MOST_KEYS = 1000
 _SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
 
 
-def chosen(
-    rows: Rows,
-    where: Mapping[str, JsonValue] | None = None,
-    offset: int = 0,
-    limit: int | None = None,
-) -> Chosen:
-    return Chosen(rows, where or {}, offset, limit)
-
-
 def where_problems(
     columns: Sequence[str] | None, where: Mapping[str, JsonValue]
 ) -> list[InputProblem]:
@@ -49,13 +40,18 @@ class Chosen:
     """
 
     def __init__(
-        self, rows: Rows, where: Mapping[str, JsonValue], offset: int, limit: int | None
+        self,
+        rows: Rows,
+        where: Mapping[str, JsonValue] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
     ) -> None:
+        wanted = where or {}
         self.matching = 0
         self._rows = rows
-        self._tests = [(key, _accepted(value)) for key, value in where.items()]
+        self._tests = [(key, _accepted(value)) for key, value in wanted.items()]
         self._offset, self._limit = offset, limit
-        self._unseen = set(where)
+        self._unseen = set(wanted)
         self._keys: dict[str, None] = {}
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from batchgen.errors import InputError
 from batchgen.manifest.matrix.problems import is_variable_name
 from batchgen.manifest.starters.data_look import ID_NAMES, first_named
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from batchgen.models.catalog import Model
     from batchgen.models.fields import Field
 
+COLUMNS_SHOWN = 12
 WIDTH = 92
 INPUT = " " * 6
 
@@ -61,8 +63,15 @@ def model_manifest(name: str, model: Model) -> str:
 
 
 def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
-    """Give a manifest with a job for each row; `source` is the file as the manifest names it."""
+    """Give a manifest with a job for each row; `source` is the file as the manifest names it.
+
+    Raises InputError where no column fits a text that the model requires: one and the same prompt
+    for every row would be paid as often, and is never meant.
+    """
     fitted = fitting_columns(model, data.columns)
+    for field in model.fields:
+        if field.required and field.type == "string" and field.name not in fitted:
+            raise _no_column(field.name, source, data)
     values = {
         key: _value(data, field, column)
         for field in model.fields
@@ -92,6 +101,16 @@ def fitting_columns(model: Model, columns: Sequence[Column]) -> dict[str, Column
     return {key: column for key, column in found.items() if column is not None}
 
 
+def _no_column(key: str, source: str, data: DataFile) -> InputError:
+    names = [_printable(column.name) for column in data.columns[:COLUMNS_SHOWN]]
+    more = ", …" if len(data.columns) > COLUMNS_SHOWN else ""
+    what = f"no column fits the required {key}; it has {', '.join(names)}{more}"
+    known = ", ".join((key, *_OTHER_NAMES.get(key, ())))
+    return InputError(
+        what, where=source, next_step=f"call the column that holds it one of: {known}"
+    )
+
+
 def _head(name: str, model: Model) -> str:
     return _HEAD.format(name=_quoted(name), model=model.id)
 
@@ -111,7 +130,9 @@ def _id_lines(source: str, data: DataFile) -> Iterator[str]:
     names = ", ".join(ID_NAMES)
     yield from _comment(f"No column of unique ids ({names}) was found.", 2)
     if any(column.name == "index" for column in data.columns):
-        yield from _comment("So each id ends in a hash of its row, which must not change.", 2)
+        yield from _comment(
+            "So each id ends in its row's number; add new rows at the end: an id is for ever.", 2
+        )
         yield f"  - id: {_quoted(stem or 'row')}"
     else:
         yield from _comment("So rows are counted; add new ones at the end: an id is for ever.", 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -23,20 +22,15 @@ _OUTPUTS: dict[str, Kind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReferencedJob:
-    """`makes` is None where only all jobs together can tell."""
-
-    job_id: str
-    makes: Kind | None = None
-
-
 class JobReferences(Openable):
-    """All jobs that this one may use. `lookup` raises TemplateProblem for an unknown name."""
+    """All jobs that this one may use. `lookup` gives the id of the one that a name means.
+
+    Whether that one makes an image or a video only all jobs together can tell.
+    """
 
     __slots__ = ("_lookup",)
 
-    def __init__(self, lookup: Callable[[str], ReferencedJob]) -> None:
+    def __init__(self, lookup: Callable[[str], str]) -> None:
         self._lookup = lookup
 
     def __getitem__(self, key: object) -> _Outputs:
@@ -51,26 +45,24 @@ class JobReferences(Openable):
 class _Outputs(Openable):
     """What one job makes."""
 
-    __slots__ = ("_job", "_name")
+    __slots__ = ("_job_id", "_name")
 
-    def __init__(self, name: str, job: ReferencedJob) -> None:
+    def __init__(self, name: str, job_id: str) -> None:
         self._name = name
-        self._job = job
+        self._job_id = job_id
 
     def __getitem__(self, key: object) -> str | _Files:
         kind = _OUTPUTS.get(key) if isinstance(key, str) else None
         if kind is None:
             hint = did_you_mean(str(key), _OUTPUTS)
             raise TemplateProblem(f"{_written(self._name)} has no '{key}'", hint)
-        if self._job.makes not in {kind, None}:
-            raise TemplateProblem(_other_kind(self._name, kind))
-        files = _Files(self._name, self._job.job_id, kind)
+        files = _Files(self._name, self._job_id, kind)
         return files[0] if key == kind else files
 
     @property
     def complaint(self) -> str:
         written = _written(self._name)
-        return f"{written} is a job: name its output: {written}.{self._job.makes or 'image'}"
+        return f"{written} is a job: name its output: {written}.image"
 
 
 class _Files(Openable):
@@ -95,13 +87,6 @@ class _Files(Openable):
 
     def _written(self) -> str:
         return f"{_written(self._name)}.{self._kind}s"
-
-
-def _other_kind(name: str, asked: Kind) -> str:
-    words = {"image": "an image", "video": "a video"}
-    makes: Kind = "image" if asked == "video" else "video"
-    right = f"write {_written(name)}.{makes}"
-    return f"{name} makes {words[makes]}, not {words[asked]}: {right}"
 
 
 def _written(name: str) -> str:

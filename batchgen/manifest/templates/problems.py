@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KNOWN_SHOWN = 8
 NUMBER_HINT = "a value from a CSV file is text: |float makes a number of it"
+COMMENT_HINT = "to write it as it is: {% raw %}{#{% endraw %}"
 RAW_HINT = "to write braces as they are: {% raw %}{{{% endraw %}"
 
 _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
@@ -58,7 +59,9 @@ class ForbiddenConstructError(TemplateProblem):
 
 class UnknownVariableError(TemplateProblem):
     def __init__(self, name: str, known: Collection[str]) -> None:
-        super().__init__(f"no variable {shown(name)}", _hint(name, known))
+        hint = _hint(name, known)
+        near = nearest(name, known) is not None
+        super().__init__(f"no variable {shown(name)}", hint if near else with_braces_hint(hint))
         self.name = name
 
 
@@ -71,8 +74,18 @@ def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplatePro
 
 def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
     reason = error.message or "it is no template"
-    unclosed = _unclosed_block(reason) or _unclosed(text)
-    return TemplateProblem(unclosed or f"this template is not understood: {reason}", RAW_HINT)
+    if block := _open_block(reason):
+        what = f"the '{{% {block} %}}' has no '{{% end{block} %}}'"
+        return TemplateProblem(what, f"close it with {{% end{block} %}}")
+    if tag := _UNKNOWN_TAG.search(reason):
+        return TemplateProblem(f"there is no '{{% {tag[1]} %}}'", RAW_HINT)
+    what = _unclosed(text) or f"this template is not understood: {reason}"
+    return TemplateProblem(what, RAW_HINT)
+
+
+def with_braces_hint(hint: str | None) -> str:
+    """Many a text has braces and was never meant as a template, as in `{{red|blue}}`."""
+    return "; ".join(filter(None, (hint, RAW_HINT)))
 
 
 def misfit(error: Exception) -> TemplateProblem:
@@ -104,11 +117,8 @@ def _unclosed(text: str) -> str | None:
     return None
 
 
-def _unclosed_block(reason: str) -> str | None:
+def _open_block(reason: str) -> str | None:
     if "end of raw" in reason:
-        return "the '{% raw %}' has no '{% endraw %}'"
-    if (block := _OPEN_BLOCK.search(reason)) and "nexpected end of template" in reason:
-        return f"the '{{% {block[1]} %}}' has no '{{% end{block[1]} %}}'"
-    if tag := _UNKNOWN_TAG.search(reason):
-        return f"there is no '{{% {tag[1]} %}}'"
-    return None
+        return "raw"
+    block = _OPEN_BLOCK.search(reason)
+    return block[1] if block and "nexpected end of template" in reason else None

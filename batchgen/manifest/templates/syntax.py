@@ -16,12 +16,14 @@ from jinja2.visitor import NodeTransformer
 from batchgen.manifest.templates.filters import SLICER, TEXT_JOINER, build_filters
 from batchgen.manifest.templates.predicates import build_tests
 from batchgen.manifest.templates.problems import (
+    COMMENT_HINT,
     ForbiddenConstructError,
     TemplateProblem,
     syntax_problem,
+    with_braces_hint,
 )
 from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
-from batchgen.models.nearest import did_you_mean
+from batchgen.models.nearest import did_you_mean, nearest
 from batchgen.models.wording import shown
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def parse(text: str) -> nodes.Template:
         raise _too_deep() from exc
     except ValueError as exc:
         raise TemplateProblem("a number in this template is too long") from exc
+    _check_comments(text)
     _check(tree)
     _check_distinct(used_names(tree))
     made = _OperatorsAsFilters().visit(tree)
@@ -166,6 +169,15 @@ def _check(tree: nodes.Template) -> None:
             _check_known("test", node.name, environment().tests)
 
 
+def _check_comments(text: str) -> None:
+    """Refuse what would vanish: a person who writes `{#` may never have heard of Jinja."""
+    if "{#" not in text:
+        return
+    if any(kind == "comment_begin" for _, kind, _ in environment().lex(text)):
+        what = "'{#' begins a comment of the template: what stands in it would be lost"
+        raise TemplateProblem(what, COMMENT_HINT)
+
+
 def _check_distinct(names: frozenset[str]) -> None:
     """Refuse names that are one to Python: Jinja's code would give the value of one for both."""
     if len({normalize("NFKC", name) for name in names}) < len(names):
@@ -175,7 +187,10 @@ def _check_distinct(names: frozenset[str]) -> None:
 
 def _check_known(kind: str, name: str, known: Any) -> None:
     if name not in known:
-        hint = did_you_mean(name, [one for one in known if one.isidentifier()])
+        names = [one for one in known if one.isidentifier()]
+        hint = did_you_mean(name, names)
+        if nearest(name, names) is None:
+            hint = with_braces_hint(hint)
         raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)
 
 

@@ -15,7 +15,7 @@ from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import image_urls
 from batchgen.runcomfy.base import is_loopback
-from batchgen.runs.inputs.judging import Silences, host_of, shown, trouble_with
+from batchgen.runs.inputs.judging import MOST_COUNTED, Silences, host_of, shown, trouble_with
 from batchgen.runs.inputs.urls import is_reference
 from batchgen.state.images import known_images, remember_image
 from batchgen.state.records import KnownImage
@@ -53,6 +53,7 @@ class InputImages:
         self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()
         self._urls = WeakValueDictionary[str, asyncio.Lock]()
         self._silences = Silences()
+        self._seen_bad: set[str] = set()
 
     def is_looked_at(self, url: str) -> bool:
         """A rehearsal leaves the world alone; a reference stands for what is not made yet."""
@@ -91,7 +92,18 @@ class InputImages:
             return known.looked_at >= (self._started if is_bad else oldest)
 
         outcome = await self._once(url, is_trusted)
-        return outcome, trouble_with(model, key, outcome)
+        trouble = trouble_with(model, key, outcome)
+        if trouble is not None and not isinstance(outcome, NoAnswer) and self._doubts(url, outcome):
+            outcome = await self._once(url, lambda _: False)
+            trouble = trouble_with(model, key, outcome)
+        return outcome, trouble
+
+    def _doubts(self, url: str, outcome: LookOutcome) -> bool:
+        """Whether to look once more: one spoilt transfer must not fail a job for good."""
+        if url in self._seen_bad or len(self._seen_bad) >= MOST_COUNTED:
+            return False
+        self._seen_bad.add(url)
+        return not isinstance(outcome, Gone)
 
     async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> LookOutcome:
         async with self._urls.setdefault(url, asyncio.Lock()):

@@ -44,7 +44,26 @@ def input_changes(before: str, now: str) -> tuple[FieldChange, ...]:
 
 
 def cut_pair(before: str, now: str, width: int) -> tuple[str, str]:
-    """Leave of two long texts the part around their first difference."""
+    """Leave of two long texts the part around their first difference; quotes stay around it."""
+    if not (_is_quoted(before) or _is_quoted(now)):
+        return _cut(before, now, width)
+    first, second = _cut(_inside(before), _inside(now), width - 2)
+    return _as(before, first), _as(now, second)
+
+
+def _inside(text: str) -> str:
+    return text[1:-1] if _is_quoted(text) else text
+
+
+def _as(text: str, cut: str) -> str:
+    return f'"{cut}"' if _is_quoted(text) else cut
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] == '"'
+
+
+def _cut(before: str, now: str, width: int) -> tuple[str, str]:
     shortest, longest = sorted((len(before), len(now)))
     if longest <= width:
         return before, now

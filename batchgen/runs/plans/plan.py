@@ -23,13 +23,15 @@ class Figures:
     """Jobs of a model. They overlap: a new job is to do, and may be waiting.
 
     `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
-    were never attempted. `changed` may have been paid, with another input than today's. `orphaned`
-    are in the state and no longer in the manifest; all others are the manifest's.
+    were never attempted. `changed` may have been paid, with another input than today's; `renamed`
+    too, and only their ids are others today. `orphaned` are in the state and no longer in the
+    manifest; all others are the manifest's.
     """
 
     jobs: int = 0
     new: int = 0
     changed: int = 0
+    renamed: int = 0
     to_do: int = 0
     waiting: int = 0
     in_flight: int = 0
@@ -68,6 +70,15 @@ class ChangedInput:
 
 
 @dataclass(frozen=True, slots=True)
+class Renamed:
+    """A job that may have been paid and has another id today, with the same input."""
+
+    before: str
+    now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Orphan:
     id: str
     model: str
@@ -76,7 +87,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`changed` and `orphans` are the first ones; the figures count all.
+    """`changed`, `renamed` and `orphans` are the first ones; the figures count all.
 
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
     `money` says is spent. `offline`: the vendor was not to be asked.
@@ -90,9 +101,11 @@ class Plan:
     seconds: float | None
     on_changed: OnChanged
     changed: tuple[ChangedInput, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
     orphans: tuple[Orphan, ...] = ()
     live: LiveModels = field(default_factory=LiveModels)
     offline: bool = False
+    rehearsal: bool = False
 
     @property
     def total(self) -> Figures:
@@ -134,6 +147,9 @@ class Plan:
             "changed": [
                 {"id": one.id, "state": one.state, "input": [c.to_json() for c in one.changes]}
                 for one in self.changed
+            ],
+            "renamed": [
+                {"before": one.before, "id": one.now, "state": one.state} for one in self.renamed
             ],
             "on_changed": self.on_changed.value,
             "orphaned": [

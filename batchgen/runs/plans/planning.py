@@ -17,11 +17,13 @@ from batchgen.runs.plans.changes import FieldChange, input_changes
 from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
-from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan
-from batchgen.runs.plans.queries import Due, Work, typical_cost
+from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
+from batchgen.runs.provider import is_rehearsal
+from batchgen.state.costs import typical_cost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
-from batchgen.state.differences import PlanCounts, changed_inputs, orphans, plan_counts
+from batchgen.state.differences import PlanCounts, foreseen
+from batchgen.state.planned import Wishes
 from batchgen.state.queries import expected_seconds, money
 
 if TYPE_CHECKING:
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
     from batchgen.state.differences import ChangedInput as ChangedRow
-    from batchgen.state.staging import Staging
+    from batchgen.state.differences import Outlook
 
 MOST_CHANGES = 1000
+MOST_RENAMED = 1000
 MOST_ORPHANS = 1000
 
 
@@ -46,14 +49,22 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     rehearsing = options.emulator or is_loopback(api_base(world.env))
     with checked(path, rehearsal=rehearsing, env=world.env) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
-        with _state(folder) as (state, db), translated(state):
-            counts = plan_counts(db, staging, state, options.selection)
-            used = [model for model, found in counts.items() if _figures(found, Due()).jobs]
+        with (
+            _state(folder) as (state, db),
+            translated(state),
+            foreseen(db, staging, state, _wishes(options)) as outlook,
+        ):
+            counts = outlook.counts()
+            used = [model for model, found in counts.items() if _figures(found).jobs]
             if not used:
                 raise _nothing_selected()
             live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
-            desk = _Desk(manifest, staging, state, db, options, live)
+            desk = _Desk(manifest, outlook, db, options, live)
             return desk.plan(counts, folder, offline=offline)
+
+
+def _wishes(options: RunOptions) -> Wishes:
+    return Wishes(options.selection, options.on_changed, options.retry_failed, options.limit)
 
 
 @contextmanager
@@ -81,21 +92,16 @@ class _Desk:
     """Everything that a plan is made from."""
 
     manifest: Manifest
-    staging: Staging
-    state: Path
+    outlook: Outlook
     db: sqlite3.Connection
     options: RunOptions
     live: LiveModels
 
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
-        work = Work(self.db, self.staging, self.state, self.options)
-        due = work.due()
-        lanes = {model: self._lane(model, due.get(model, Due()).jobs) for model in counts}
+        lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
         models = {
             model: ModelPlan(
-                _figures(found, due.get(model, Due())),
-                self._cost(model, due.get(model, Due()).jobs, work),
-                lane_seconds(lanes[model]),
+                _figures(found), self._cost(model, found.to_do), lane_seconds(lanes[model])
             )
             for model, found in counts.items()
         }
@@ -110,9 +116,11 @@ class _Desk:
             on_changed=self.options.on_changed,
             # Each is another walk through all jobs: not where the figures say that it is in vain.
             changed=self._changed() if any(one.changed for one in counts.values()) else (),
+            renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
             orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
             live=self.live,
             offline=offline,
+            rehearsal=self.options.emulator or is_rehearsal(self.db),
         )
 
     def _lane(self, model: str, jobs: int) -> LaneWork:
@@ -120,7 +128,7 @@ class _Desk:
         seconds = expected_seconds(self.db, model)
         return LaneWork(model, jobs, seconds, limits.limit, limits.interval)
 
-    def _cost(self, model: str, jobs: int, work: Work) -> Cost:
+    def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
             return Cost()
         limits = self.manifest.policy.models.get(model)
@@ -131,21 +139,23 @@ class _Desk:
             typical=typical_cost(self.db, model),
         )
         by_frames = sources.own is None and sources.vendor and sources.vendor.unit == "second"
-        alike = work.by_frames(model) if by_frames else [Alike("{}", jobs)]
-        return cost_of(alike, sources)
+        if not by_frames:
+            return cost_of([Alike("{}", jobs)], sources)
+        return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
 
     def _changed(self) -> tuple[ChangedInput, ...]:
-        rows = changed_inputs(
-            self.db, self.staging, self.state, self.options.selection, MOST_CHANGES
-        )
+        rows = self.outlook.changed(MOST_CHANGES)
         return tuple(ChangedInput(row.id, row.state, _changes(row)) for row in rows)
 
+    def _renamed(self) -> tuple[Renamed, ...]:
+        rows = self.outlook.renamed(MOST_RENAMED)
+        return tuple(Renamed(row.before, row.now, row.state) for row in rows)
+
     def _orphans(self) -> tuple[Orphan, ...]:
-        rows = orphans(self.db, self.staging, self.state, self.options.selection, MOST_ORPHANS)
-        return tuple(Orphan(*row) for row in rows)
+        return tuple(Orphan(*row) for row in self.outlook.orphans(MOST_ORPHANS))
 
 
-def _figures(found: PlanCounts, due: Due) -> Figures:
+def _figures(found: PlanCounts) -> Figures:
     selected = (
         found.pending,
         found.in_flight,
@@ -160,8 +170,9 @@ def _figures(found: PlanCounts, due: Due) -> Figures:
         jobs=sum(selected),
         new=found.new,
         changed=found.changed,
-        to_do=due.jobs,
-        waiting=due.waiting,
+        renamed=found.renamed,
+        to_do=found.to_do,
+        waiting=found.waiting,
         in_flight=found.in_flight,
         done=found.done,
         failed=found.failed,

@@ -96,12 +96,15 @@ BEGIN
                 AND dependant.state = 'blocked' AND dependant.error_code = 'need_failed'
         ),
         stay (seq) AS (
-            SELECT reach.seq FROM reach
-            CROSS JOIN need ON need.job = reach.seq
-            CROSS JOIN job AS needed ON needed.seq = need.needs
-                AND needed.state IN ('failed', 'cancelled', 'lost', 'blocked')
-            WHERE reach.seq != NEW.seq
-                AND (needed.seq = NEW.seq OR needed.seq NOT IN (SELECT seq FROM reach))
+            SELECT reach.seq FROM reach WHERE reach.seq != NEW.seq AND (
+                SELECT 1 FROM need
+                CROSS JOIN job AS needed ON needed.seq = need.needs
+                    AND needed.state IN ('failed', 'cancelled', 'lost', 'blocked')
+                WHERE need.job = reach.seq
+                    AND (needed.seq = NEW.seq OR needed.seq NOT IN (SELECT seq FROM reach))
+                -- One is enough, and found at once: those that go again do so from the first on.
+                ORDER BY need.needs DESC LIMIT 1
+            )
             UNION
             SELECT need.job FROM stay
             CROSS JOIN need ON need.needs = stay.seq

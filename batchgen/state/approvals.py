@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-    from batchgen.state.queries import Selection
+    from batchgen.state.selection import Selection
 
 # Not an approval that nobody can give: a job that left the manifest is not asked about.
 _ASKS = "state = 'done' AND gate = 1 AND approved = 0 AND listed = 1"
@@ -43,7 +43,7 @@ NOTHING_HELD = Held()
 def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
     """Every job that waits for approval, in the manifest's order."""
     rows = db.execute(
-        "SELECT seq, id, attempts, (SELECT json_group_array(path) FROM (SELECT path FROM file"  # noqa: S608 - every value is bound
+        "SELECT seq, id, attempts, (SELECT json_group_array(path) FROM (SELECT path FROM file"
         " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
         f" FROM job WHERE {_ASKS} ORDER BY seq"
     )
@@ -67,16 +67,21 @@ def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
     """What of the selection waits, and for how many approvals."""
     condition, values = selection.where()
     pending = f"job.state = 'pending' AND job.listed = 1 AND job.waiting > 0 AND {condition}"
-    (waiting,) = db.execute(f"SELECT count(*) FROM job WHERE {pending}", values).fetchone()  # noqa: S608 - every value is bound
+    (waiting,) = db.execute(f"SELECT count(*) FROM job WHERE {pending}", values).fetchone()
     if not waiting:
         return NOTHING_HELD
     (to_approve,) = db.execute(
-        f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("  # noqa: S608 - every value is bound
+        f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("
         "SELECT 1 FROM need JOIN job ON job.seq = need.job"
         f" WHERE need.needs = gated.seq AND {pending})",
         values,
     ).fetchone()
     return Held(int(to_approve), int(waiting))
+
+
+def approved_ids(db: sqlite3.Connection) -> Iterator[str]:
+    rows = db.execute("SELECT id FROM job WHERE gate = 1 AND approved = 1 AND listed = 1")
+    return (job_id for (job_id,) in rows)
 
 
 def why_not(db: sqlite3.Connection, job_id: str) -> str | None:

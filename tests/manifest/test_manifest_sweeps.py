@@ -1,0 +1,203 @@
+"""Sweeps: the ids of their jobs, what their templates may say, and where a mistake is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.manifest.problems import KEPT
+from tests.manifest.manifest_reading import HEAD, Reading, read, read_file, with_jobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = "sku,prompt\na,A fox\nb,A hen\n"
+PROMPT = 'input: {prompt: "{{ prompt }}"}'
+HOURS = "matrix: {hour: [dawn, dusk]}"
+
+
+def read_with(folder: Path, text: str, rows: str = ROWS) -> Reading:
+    (folder / "p.csv").write_text(rows, encoding="utf-8")
+    (folder / "boats.yaml").write_text(text, encoding="utf-8")
+    return read_file(folder / "boats.yaml")
+
+
+def ids(reading: Reading) -> list[str]:
+    assert reading.problems == []
+    return [job.id for job in reading.jobs]
+
+
+def swept(*lines: str, head: str = HEAD) -> str:
+    return with_jobs("\n    ".join(lines), head=head)
+
+
+def test_rows_are_told_apart_by_their_numbers_whatever_columns_come(tmp_path: Path) -> None:
+    text = swept("id: poster", "from: p.csv", "where: {sku: b}", PROMPT)
+    assert ids(read_with(tmp_path, text)) == ["poster-2"]
+    wider = "sku,prompt,note\na,A fox,x\nb,A hen,y\n"
+    assert ids(read_with(tmp_path, text, wider)) == ["poster-2"]
+
+
+def test_a_job_of_a_row_is_needed_by_its_number(tmp_path: Path) -> None:
+    clip = 'id: "clip-{{ sku }}"\n    from: p.csv\n    input: {prompt: go}\n    needs: [poster]'
+    text = with_jobs(f"id: poster\n    from: p.csv\n    {PROMPT}", clip)
+    found = read_with(tmp_path, text)
+    assert ids(found) == ["poster-1", "poster-2", "clip-a", "clip-b"]
+    assert [job.needs for job in found.jobs[2:]] == [("poster-1",), ("poster-2",)]
+
+
+def test_axes_written_in_another_order_rename_no_job() -> None:
+    item = 'input: {prompt: "{{ hour }} {{ art }}"}'
+    one = read(swept("id: x", "matrix: {hour: [dawn, dusk], art: [ink, oil]}", item))
+    other = read(swept("id: x", "matrix: {art: [ink, oil], hour: [dawn, dusk]}", item))
+    assert ids(one) == ["x-ink-dawn", "x-oil-dawn", "x-ink-dusk", "x-oil-dusk"]
+    assert sorted(ids(other)) == sorted(ids(one))
+
+
+def test_two_sweeps_of_one_id_are_told_once_at_the_second() -> None:
+    item = f"id: still\n    {HOURS}\n    input: {{prompt: '{{{{ hour }}}}'}}"
+    found = read(with_jobs(item, "id: other\n    input: {prompt: x}", item))
+    (problem,) = found.problems
+    assert problem.startswith("9:5 two sweeps are called 'still': ")
+    assert problem.endswith("boats.yaml:9")
+    assert "boats.yaml:4 and" in problem
+    assert found.hints == ["give one another id"]
+
+
+def test_two_sweeps_of_one_id_are_found_across_files(tmp_path: Path) -> None:
+    item = f"id: still\n    {HOURS}\n    input: {{prompt: '{{{{ hour }}}}'}}"
+    (tmp_path / "more.yaml").write_text(with_jobs(item), encoding="utf-8")
+    text = f"{HEAD}include: more.yaml\n" + with_jobs(item, head="")
+    (problem,) = read_with(tmp_path, text).problems
+    assert "more.yaml:4 and " in problem
+
+
+def test_a_bad_row_is_named_where_the_template_stands_in_the_defaults(tmp_path: Path) -> None:
+    head = HEAD.replace("}\n", ', input: {scale: "{{ scale }}"}}\n')
+    text = swept('id: "{{ sku }}"', "from: p.csv", "input: {prompt: x}", head=head)
+    (problem,) = read_with(tmp_path, text, "sku,scale\na,0.5\nb,big\n").problems
+    assert problem == "3:1 scale must be a number; got 'big' (in the job of boats.yaml:4)"
+
+
+def test_a_bad_cell_is_named_where_the_template_stands_in_the_defaults() -> None:
+    head = HEAD.replace("}\n", ', input: {scale: "{{ scale }}"}}\n')
+    text = swept("id: x", "matrix: {scale: [0.5, big]}", "input: {prompt: x}", head=head)
+    (problem,) = read(text).problems
+    assert problem.startswith("2:")
+    assert problem.endswith("scale must be a number; got 'big' (scale: 'big')")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (swept("id: x", "input: {prompt: y}", head=f'{HEAD}vars: {{a: "{{{{ b }}}}"}}\n'), "3:11"),
+        (swept("id: x", "input: {prompt: y}", head=f'{HEAD}include: ["{{{{ b }}}}"]\n'), "3:11"),
+        (swept("id: x", 'matrix: {hour: ["{{ b }}"]}', "input: {prompt: y}"), "5:21"),
+        (swept("id: x", "from: p.csv", 'where: {sku: "{{ b }}"}', PROMPT), "6:18"),
+        (swept("id: x", 'from: "{{ b }}.csv"', PROMPT), "5:11"),
+    ],
+)
+def test_a_template_where_none_is_read_is_refused(tmp_path: Path, text: str, place: str) -> None:
+    found = read_with(tmp_path, text)
+    assert f"{place} templates are not read here" in found.problems
+    assert all(found.hints)
+
+
+def test_braces_in_the_rows_stay_as_they_are(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    (job,) = read_with(tmp_path, text, "sku,prompt\na,{{ b }}\n").jobs
+    assert '"{{ b }}"' in job.body
+
+
+ALIAS = 'write needs: {still: "still-{{ sku }}"}, and jobs.still.image'
+STILL = f'id: "still-{{{{ sku }}}}"\n    from: p.csv\n    {PROMPT}'
+EDIT = "model: bytedance/dreamina-4-0/edit"
+
+
+@pytest.mark.parametrize(
+    ("needs", "reference"),
+    [
+        ("", "jobs['still-{{ sku }}'].image"),
+        ('\n    needs: ["still-{{ sku }}"]', "jobs.still.image"),
+    ],
+)
+def test_a_job_whose_id_is_a_template_is_to_get_a_name(
+    tmp_path: Path, needs: str, reference: str
+) -> None:
+    made = f'input: {{prompt: x, image_urls: ["{{{{ {reference} }}}}"]}}'
+    edit = f'id: "e-{{{{ sku }}}}"\n    from: p.csv\n    {EDIT}\n    {made}{needs}'
+    assert read_with(tmp_path, with_jobs(STILL, edit)).hints == [ALIAS]
+
+
+def test_the_form_that_the_hint_names_works(tmp_path: Path) -> None:
+    made = 'input: {prompt: x, image_urls: ["{{ jobs.still.image }}"]}'
+    edit = f'id: "e-{{{{ sku }}}}"\n    from: p.csv\n    {EDIT}\n    {made}'
+    aliased = f'{edit}\n    needs: {{still: "still-{{{{ sku }}}}"}}'
+    found = read_with(tmp_path, with_jobs(STILL, aliased))
+    assert ids(found)[2:] == ["e-a", "e-b"]
+    assert [job.needs for job in found.jobs[2:]] == [("still-a",), ("still-b",)]
+
+
+def test_a_column_in_single_braces_is_told_once(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", 'input: {prompt: "a photo of {prompt}"}')
+    found = read_with(tmp_path, text)
+    assert [one.partition(" ")[2] for one in found.problems] == [
+        "'{prompt}' is plain text; a template has two braces: {{ prompt }}"
+    ]
+    assert found.hints == ["if it is meant as it is: {% raw %}{prompt}{% endraw %}"]
+
+
+@pytest.mark.parametrize("prompt", ["{other} x", "{% raw %}{prompt}{% endraw %}", "{ {} }"])
+def test_other_braces_are_text(tmp_path: Path, prompt: str) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", f'input: {{prompt: "{prompt}"}}')
+    assert ids(read_with(tmp_path, text)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("blank", ["  ", "{{ '  ' }}"])
+def test_an_id_of_spaces_is_refused(blank: str) -> None:
+    (problem,) = read(swept(f'id: "{blank}"', "input: {prompt: x}")).problems
+    assert problem == "4:9 id is empty here"
+
+
+def test_an_empty_prompt_from_a_row_is_refused(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    (problem,) = read_with(tmp_path, text, 'sku,prompt\na,A fox\nb," "\n').problems
+    assert problem == "3:1 prompt is empty in this row (in the job of boats.yaml:4)"
+
+
+def test_a_number_that_yaml_reads_otherwise_is_told_to_be_quoted(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", "where: {sku: 007}", PROMPT)
+    found = read_with(tmp_path, text, "sku,prompt\n007,A fox\n")
+    assert found.problems == ["5:11 no row of p.csv is chosen"]
+    assert found.hints == ["YAML reads 007 as 7: put it in quotes"]
+
+
+HIGHER = f'{HEAD}output: {{name: "{{{{ hor }}}}"}}\n'
+TAGGED = HEAD.replace("}\n", ', tags: ["{{ hor }}"]}\n')
+MODELLED = 'version: 1\ndefaults: {model: "{{ hor }}"}\n'
+
+
+@pytest.mark.parametrize(
+    ("head", "place", "what"),
+    [
+        (HIGHER, "3:16", "a name's template knows no 'hor'"),
+        (TAGGED, f"2:{TAGGED.splitlines()[1].index('[') + 2}", "no variable 'hor'"),
+        (MODELLED, "2:19", "no variable 'hor'"),
+    ],
+)
+def test_an_unknown_name_from_above_is_told_once_where_it_stands(
+    head: str, place: str, what: str
+) -> None:
+    text = swept('id: "x-{{ hour }}"', HOURS, "input: {prompt: x}", head=head)
+    found = read(text)
+    assert [one.removesuffix(" (hour: 'dawn')") for one in found.problems] == [f"{place} {what}"]
+    assert found.hints == ["did you mean 'hour'?"]
+
+
+def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(tmp_path: Path) -> None:
+    text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
+    found = read_with(tmp_path, text, "scale\n" + "big\n" * (2 * KEPT))
+    assert len(found.problems) == KEPT
+    told = [one for one in found.problems if "of its jobs are wrong" in one]
+    assert told == [f"4:5 {KEPT - 1} of its jobs are wrong; the others are not looked at"]
