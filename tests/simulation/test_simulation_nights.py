@@ -41,7 +41,7 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "lost results") == 0
     assert figure(said, "other findings") == 0
     # Figures of a simulation in which nothing happens would be as clean.
-    assert figure(said, "crashes") > SEEDS
+    assert figure(said, "crashes") > SEEDS / 2
     assert figure(said, "charges") > SEEDS * 5
     assert figure(said, "of jobs with needs") > SEEDS // 2
     assert figure(said, "results approved") > SEEDS // 4
