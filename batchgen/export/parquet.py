@@ -70,7 +70,9 @@ def _write(work: Work, shard: Shard, schema: Any, key: str) -> None:
 
     part = work.folder.part("shard")
     with disk_errors(part), part.open("wb") as file:
-        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        # Of the files themselves a dictionary and their least and greatest are of no use to anyone.
+        told = {"use_dictionary": list(COLUMNS), "write_statistics": list(COLUMNS)}
+        with parquet.ParquetWriter(file, schema, compression="zstd", **told) as writer:
             group = _Group(writer, schema)
             for _, row in work.journal.rows(shard.split, first=shard.first, last=shard.last):
                 group.add(_cells(work, row))
