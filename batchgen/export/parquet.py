@@ -48,6 +48,15 @@ COLUMNS = {
     "cost": REAL,
 }
 
+# Only what is told of files is worth a dictionary, statistics and compression: pictures and clips
+# are compressed already.
+_LEAVES = [f"{name}.list.element" if kind == TEXTS else name for name, kind in COLUMNS.items()]
+WRITING: dict[str, Any] = {
+    "use_dictionary": _LEAVES,
+    "write_statistics": _LEAVES,
+    "compression": dict.fromkeys(_LEAVES, "zstd"),
+}
+
 
 def write_parquet(work: Work) -> None:
     """Raises UsageError where pyarrow is not installed."""
@@ -70,9 +79,7 @@ def _write(work: Work, shard: Shard, schema: Any, key: str) -> None:
 
     part = work.folder.part("shard")
     with disk_errors(part), part.open("wb") as file:
-        # Of the files themselves a dictionary and their least and greatest are of no use to anyone.
-        told = {"use_dictionary": list(COLUMNS), "write_statistics": list(COLUMNS)}
-        with parquet.ParquetWriter(file, schema, compression="zstd", **told) as writer:
+        with parquet.ParquetWriter(file, schema, **WRITING) as writer:
             group = _Group(writer, schema)
             for _, row in work.journal.rows(shard.split, first=shard.first, last=shard.last):
                 group.add(_cells(work, row))
