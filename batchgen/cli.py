@@ -17,6 +17,7 @@ from batchgen.commands.console import print_error, say
 from batchgen.commands.options import (
     ACCEPT_COPY,
     EMULATOR,
+    EXPORT,
     JSON,
     LIMITS,
     MANIFEST,
@@ -25,6 +26,7 @@ from batchgen.commands.options import (
     QUIET,
     SELECTION,
     all_of,
+    export_asked,
     run_options,
 )
 from batchgen.commands.validate import say_problems
@@ -220,6 +222,21 @@ def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
     from batchgen.commands.repair import repair as command  # noqa: PLC0415 - as above
 
     return command(manifest, RunOptions(selection=Selection(jobs), **asked))
+
+
+@cli.command()
+@MANIFEST
+@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@all_of(*EXPORT, *SELECTION, JSON)
+def export(manifest: Path, folder: Path, as_json: bool, **asked: Any) -> int:
+    """Make a dataset of the results in the folder DEST.
+
+    Only done jobs count, unless --state says otherwise. The same command continues what was
+    interrupted, and takes up what came since.
+    """
+    from batchgen.commands.export import export as command  # noqa: PLC0415 - as above
+
+    return command(manifest, folder, export_asked(**asked), as_json=as_json)
 
 
 @cli.command()

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from batchgen.errors import InputError, UsageError
+from batchgen.export.asking import Asked, Format, parse_shard_size
+from batchgen.export.splits import ONE_SPLIT, Split, parse_splits
 from batchgen.jobs import JobState
 from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
 from batchgen.models.nearest import did_you_mean
@@ -124,6 +126,37 @@ LIMITS = (
         help="With --emulator: how long a request takes.",
     ),
 )
+EXPORT = (
+    click.option(
+        "--to",
+        type=click.Choice([format_.value for format_ in Format]),
+        required=True,
+        help="hf: image and video folders; webdataset: tar shards; or tables of what is known.",
+    ),
+    click.option(
+        "--split",
+        "splits",
+        metavar="NAME=SHARE,…",
+        callback=read_by(parse_splits),
+        help="E.g. train=0.9,validation=0.05,test=0.05, by a hash of the job's id.",
+    ),
+    click.option(
+        "--shard-size",
+        "shard_bytes",
+        metavar="1GB",
+        callback=read_by(parse_shard_size),
+        help="webdataset, parquet: bytes of a shard at most; default 1GB.",
+    ),
+    click.option(
+        "--shard-count",
+        "shard_rows",
+        type=click.IntRange(1),
+        metavar="N",
+        help="webdataset, parquet: results in a shard at most; default 10,000.",
+    ),
+    click.option("--bytes", "embed", is_flag=True, help="parquet: with the files themselves."),
+    click.option("--copy", is_flag=True, help="hf: copy the files, never hard-link them."),
+)
 
 
 def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -155,3 +188,17 @@ def run_options(
         selection=Selection(jobs, models, tags, states),
         **others,
     )
+
+
+def export_asked(
+    to: str,
+    splits: tuple[Split, ...] | None,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    **others: Any,
+) -> Asked:
+    """What was asked for. Raises UsageError where two options do not go together."""
+    selection = Selection(jobs, models, tags, states)
+    return Asked(Format(to), selection, splits or ONE_SPLIT, **others)

@@ -18,6 +18,10 @@ OPTIONS = {
     "cancel": ("--emulator", *SELECTION),
     "resolve": ("--adopt", "--resubmit", "--write-off", *SELECTION),
     "approve": ("--all",),
+    "export": (
+        *("--to", "--split", "--shard-size", "--shard-count", "--bytes", "--copy"),
+        *(*SELECTION, "--json"),
+    ),
     "models": ("--json",),
     "emulator": ("--port", "--latency", "--state", "--token"),
 }

@@ -1,0 +1,84 @@
+"""`batchgen export`: the results as a dataset."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import plural, print_json, say
+from batchgen.commands.verify import progress_bar
+from batchgen.errors import ExitCode
+from batchgen.export.card import Origin
+from batchgen.export.exporting import export as carry_out
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import is_rehearsal
+from batchgen.state.database import open_for_reading, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from batchgen.export.asking import Asked
+    from batchgen.export.exporting import Exported
+    from batchgen.export.journal import Count
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest import Manifest
+
+
+def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
+    """Make or continue the dataset in `target`. Raises the tree's errors."""
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
+    with ExitStack() as stack:
+        db = stack.enter_context(closing(open_for_reading(folder.state)))
+        stack.enter_context(translated(folder.state))
+
+        def begin(total: int) -> Callable[[int], None]:
+            bar = stack.enter_context(progress_bar(total, "exported"))
+            return lambda count: (bar.update(count), None)[1]
+
+        origin = _origin(manifest, rehearsal=is_rehearsal(db))
+        exported = carry_out(db, folder.root, origin, asked, target, begin)
+    if as_json:
+        print_json(_to_json(exported, asked, target))
+    else:
+        say("\n".join(_lines(exported, target)))
+    return ExitCode.DONE
+
+
+def _origin(manifest: Manifest, *, rehearsal: bool) -> Origin:
+    parts = tuple(part.path.name for part in manifest.parts if part.has_jobs)
+    data_files = tuple(file.name for file in manifest.data_files)
+    return Origin(manifest.name, parts or (manifest.path.name,), data_files, rehearsal)
+
+
+def _lines(exported: Exported, target: Path) -> list[str]:
+    splits = " · ".join(f"{count} {name}" for name, count in _by_split(exported.counts).items())
+    size = f"{exported.bytes / 1e6:,.1f} MB"
+    done = f"{exported.made} made, {exported.kept} as they were"
+    gone = f", {exported.removed} removed" if exported.removed else ""
+    return [
+        f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
+        f"  {done}{gone}",
+    ]
+
+
+def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for count in counts:
+        found[count.split] = found.get(count.split, 0) + count.files
+    return found
+
+
+def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonValue]:
+    return {
+        "folder": str(target.absolute()),
+        "to": asked.to.value,
+        "results": exported.files,
+        "bytes": exported.bytes,
+        "splits": dict(_by_split(exported.counts)),
+        "made": exported.made,
+        "kept": exported.kept,
+        "removed": exported.removed,
+    }

@@ -1,0 +1,170 @@
+"""An export from beginning to end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import open_to_read
+from batchgen.errors import UsageError
+from batchgen.export.asking import Asked, Format, origin_of
+from batchgen.export.card import card
+from batchgen.export.folder import Destination
+from batchgen.export.folders import folder_of, kinds_of, write_folders
+from batchgen.export.journal import Journal, opened_journal
+from batchgen.export.lists import write_lists
+from batchgen.export.parquet import write_parquet
+from batchgen.export.rows import Row
+from batchgen.export.splits import split_of
+from batchgen.export.webdataset import write_webdataset
+from batchgen.export.work import Work
+from batchgen.state.results import finished, results
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from batchgen.export.card import Origin
+    from batchgen.export.journal import Count
+
+CARD = "README.md"
+WRITERS = {
+    Format.HF: write_folders,
+    Format.WEBDATASET: write_webdataset,
+    Format.PARQUET: write_parquet,
+    Format.JSONL: write_lists,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """`made` and `kept` count files of the export, `removed` those that nobody wants any more."""
+
+    counts: tuple[Count, ...]
+    made: int
+    kept: int
+    removed: int
+
+    @property
+    def files(self) -> int:
+        return sum(count.files for count in self.counts)
+
+    @property
+    def bytes(self) -> int:
+        return sum(count.bytes for count in self.counts)
+
+
+def export(
+    db: sqlite3.Connection,
+    run_folder: Path,
+    origin: Origin,
+    asked: Asked,
+    target: Path,
+    begin: Callable[[int], Callable[[int], None]],
+) -> Exported:
+    """Make or continue the export in `target`.
+
+    `begin` is told how many rows there are, and gives what hears of each that is dealt with.
+
+    Raises UsageError where there is no result or the folder is another's, LockedError,
+    MissingFileError and StorageError for a damaged result, OutputError, DiskFullError.
+    """
+    if next(results(db, asked.selection, finished(asked.selection)), None) is None:
+        raise UsageError(
+            "no job that is selected has a result yet",
+            next_step="batchgen status MANIFEST shows what there is",
+        )
+    folder = Destination(target)
+    folder.claim(run_folder)
+    with opened_journal(folder.journal) as journal:
+        _take_over(journal, asked, run_folder, target)
+        folder.tidy()
+        journal.plan(_rows(db, asked))
+        counts = journal.counts()
+        tick = begin(sum(count.files for count in counts))
+        work = Work(run_folder, folder, journal, asked, tick)
+        WRITERS[asked.to](work)
+        _write_cards(work, origin, counts)
+        return Exported(tuple(counts), work.made, work.kept, _remove_unwanted(work))
+
+
+def _rows(db: sqlite3.Connection, asked: Asked) -> Iterator[Row]:
+    """One statement: all rows are of one moment, also while a run goes on."""
+    for result in results(db, asked.selection, finished(asked.selection)):
+        yield Row(split_of(result.job_id, asked.splits), result)
+
+
+def _take_over(journal: Journal, asked: Asked, run_folder: Path, target: Path) -> None:
+    """A folder holds one export: with other options it would become a mixture of two."""
+    for key, value, what in (
+        ("origin", origin_of(run_folder), "an export of another run"),
+        ("asked", asked.signature(), "an export with other options"),
+    ):
+        known = journal.about(key)
+        if known is not None and known != value:
+            raise UsageError(
+                f"the folder holds {what}{_said(known) if key == 'asked' else ''}",
+                where=str(target),
+                next_step="name another folder, or remove this one",
+            )
+        journal.tell(key, value)
+    journal.commit()
+
+
+def _said(signature: str) -> str:
+    return f" (--to {json.loads(signature)[1]})"
+
+
+def _write_cards(work: Work, origin: Origin, counts: Sequence[Count]) -> None:
+    to = work.asked.to
+    kinds = kinds_of(work)
+    is_mixed = to is Format.HF and len(kinds) > 1
+    _write_card(work, CARD, card(origin, to, counts, {} if is_mixed else _patterns(work, counts)))
+    for kind in kinds if is_mixed else ():
+        own = [count for count in counts if count.kind == kind]
+        _write_card(work, f"{kind}s/{CARD}", card(origin, to, own, _patterns(work, own)))
+
+
+def _patterns(work: Work, counts: Sequence[Count]) -> dict[str, str]:
+    """What files a split has, relative to the card."""
+    endings = {
+        Format.HF: "/**",
+        Format.WEBDATASET: "-*.tar",
+        Format.PARQUET: "-*.parquet",
+        Format.JSONL: ".jsonl",
+    }
+    present = {count.split for count in counts}
+    names = [split.name for split in work.asked.splits if split.name in present]
+    return {name: folder_of("", name, is_mixed=False) + endings[work.asked.to] for name in names}
+
+
+def _write_card(work: Work, path: str, texts: Iterator[str]) -> None:
+    """A card that a person has edited stays: the licence is theirs to say."""
+    known = work.journal.want(path)
+    if known is not None and _digest(work.folder.root / path) not in (None, known[0]):
+        work.kept += 1
+        return
+    work.publish_lines(path, (text.encode() for text in texts))
+
+
+def _digest(path: Path) -> str | None:
+    with disk_errors(path):
+        try:
+            with open_to_read(path) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+
+
+def _remove_unwanted(work: Work) -> int:
+    """Last, so that an interruption leaves too much, never too little."""
+    unwanted = work.journal.unwanted()
+    for path in unwanted:
+        work.folder.remove(path)
+    work.journal.forget_unwanted()
+    work.settle()
+    return len(unwanted)

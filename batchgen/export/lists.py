@@ -1,0 +1,25 @@
+"""JSON Lines: one line a file and no copy of it; `file_name` is its path in the run's folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchgen.export.rows import fields_of, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchgen.export.work import Work
+
+
+def write_lists(work: Work) -> None:
+    present = {count.split for count in work.journal.counts()}
+    for split in work.asked.splits:
+        if split.name in present:
+            work.publish_lines(f"{split.name}.jsonl", _lines(work, split.name))
+
+
+def _lines(work: Work, split: str) -> Iterator[bytes]:
+    for _, row in work.journal.rows(split):
+        yield line_of(fields_of(row, row.result.path))
+        work.tick(1)

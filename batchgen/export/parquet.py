@@ -1,0 +1,160 @@
+"""Parquet: what is known of each file as columns, and its bytes where they are asked for.
+
+With bytes a column `image` or `video` has the form that `datasets` shows as such at once. The
+library is asked for only here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchgen.downloads.disk import disk_errors
+from batchgen.errors import UsageError
+from batchgen.export.rows import flat_fields_of, line_of
+from batchgen.export.shards import Sizes, shards
+from batchgen.export.sources import blocks
+
+if TYPE_CHECKING:
+    from batchgen.export.rows import Row
+    from batchgen.export.shards import Shard
+    from batchgen.export.work import Work
+
+GROUP_ROWS = 1000
+GROUP_BYTES = 64 * 1024 * 1024
+"""What is held in memory until it is written as one row group."""
+
+TEXT, WHOLE, REAL, TEXTS = "string", "int64", "float64", "list<string>"
+COLUMNS = {
+    "file_name": TEXT,
+    "id": TEXT,
+    "position": WHOLE,
+    "model": TEXT,
+    "prompt": TEXT,
+    "input": TEXT,
+    "seed": WHOLE,
+    "tags": TEXTS,
+    "sweep": TEXT,
+    "sha256": TEXT,
+    "media_type": TEXT,
+    "bytes": WHOLE,
+    "width": WHOLE,
+    "height": WHOLE,
+    "seconds": REAL,
+    "frames": WHOLE,
+    "request_id": TEXT,
+    "cost": REAL,
+}
+
+# Only what is told of files is worth a dictionary, statistics and compression: pictures and clips
+# are compressed already.
+_LEAVES = [f"{name}.list.element" if kind == TEXTS else name for name, kind in COLUMNS.items()]
+WRITING: dict[str, Any] = {
+    "use_dictionary": _LEAVES,
+    "write_statistics": _LEAVES,
+    "compression": dict.fromkeys(_LEAVES, "zstd"),
+}
+
+
+def write_parquet(work: Work) -> None:
+    """Raises UsageError where pyarrow is not installed."""
+    pa = _library()
+    kinds = sorted({count.kind for count in work.journal.counts()}) if work.asked.embed else []
+    schema = _schema(pa, kinds)
+    sizes = Sizes("parquet", _line, _embedded_bytes if kinds else _line_bytes)
+    for split in work.asked.splits:
+        for shard in shards(work, split.name, sizes):
+            # A kind that comes adds a column to all.
+            key = f"{shard.key} {','.join(kinds)}"
+            if work.is_made(shard.path, key):
+                work.tick(shard.rows)
+            else:
+                _write(work, shard, schema, key)
+
+
+def _write(work: Work, shard: Shard, schema: Any, key: str) -> None:
+    from pyarrow import parquet  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
+
+    part = work.folder.part("shard")
+    with disk_errors(part), part.open("wb") as file:
+        with parquet.ParquetWriter(file, schema, **WRITING) as writer:
+            group = _Group(writer, schema)
+            for _, row in work.journal.rows(shard.split, first=shard.first, last=shard.last):
+                group.add(_cells(work, row))
+                work.tick(1)
+            group.write()
+        file.flush()
+        os.fsync(file.fileno())
+    work.publish(part, shard.path, key)
+    work.settle()
+
+
+@dataclass(slots=True)
+class _Group:
+    writer: Any
+    schema: Any
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, cells: dict[str, Any]) -> None:
+        self.rows.append(cells)
+        self.bytes += cells["bytes"]
+        if len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        if self.rows:
+            self.writer.write_table(pa.Table.from_pylist(self.rows, schema=self.schema))
+        self.rows, self.bytes = [], 0
+
+
+def _cells(work: Work, row: Row) -> dict[str, Any]:
+    result = row.result
+    cells: dict[str, Any] = flat_fields_of(row, result.path)
+    if work.asked.embed:
+        whole = b"".join(blocks(work.run_folder / result.path, result))
+        cells[row.kind.value] = {"bytes": whole, "path": row.name}
+    return cells
+
+
+def _line(row: Row) -> bytes:
+    return line_of(flat_fields_of(row, row.result.path))
+
+
+def _line_bytes(_row: Row, line: bytes) -> int:
+    return len(line)
+
+
+def _embedded_bytes(row: Row, line: bytes) -> int:
+    return len(line) + row.result.bytes
+
+
+def _library() -> Any:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        from pyarrow import parquet  # noqa: F401, PLC0415 - as above
+    except ImportError as exc:
+        raise UsageError(
+            "writing Parquet needs the package pyarrow",
+            next_step="pip install 'batchgen[export]', or choose another format with --to",
+        ) from exc
+    return pa
+
+
+def _schema(pa: Any, kinds: list[str]) -> Any:
+    types = {
+        TEXT: pa.string(),
+        WHOLE: pa.int64(),
+        REAL: pa.float64(),
+        TEXTS: pa.list_(pa.string()),
+    }
+    columns = [pa.field(name, types[kind]) for name, kind in COLUMNS.items()]
+    held = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+    columns += [pa.field(kind, held) for kind in kinds]
+    features = {kind: {"_type": kind.capitalize()} for kind in kinds}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})} if kinds else None
+    return pa.schema(columns, metadata=metadata)

@@ -1,0 +1,69 @@
+"""One row of a dataset: a result, and the split that it goes to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.downloads.formats import MediaKind
+
+if TYPE_CHECKING:
+    from batchgen.jobs import JsonValue
+    from batchgen.state.results import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    split: str
+    result: Result
+
+    @property
+    def kind(self) -> MediaKind:
+        return MediaKind(self.result.media_type.partition("/")[0])
+
+    @property
+    def name(self) -> str:
+        """The file's name as the run has it, below `files`."""
+        return self.result.path.partition("/")[2]
+
+
+def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
+    """All that is known of a result, in the order of metadata.jsonl."""
+    result = row.result
+    sent = json.loads(result.body)
+    return {
+        "file_name": file_name,
+        "id": result.job_id,
+        "position": result.position,
+        "model": result.model,
+        "prompt": sent.get("prompt"),
+        "input": sent,
+        "seed": sent.get("seed"),
+        "tags": json.loads(result.tags),
+        "sweep": result.sweep,
+        "sha256": result.sha256,
+        "media_type": result.media_type,
+        "bytes": result.bytes,
+        "width": result.width,
+        "height": result.height,
+        "seconds": result.seconds,
+        "frames": result.frames,
+        "request_id": result.request_id,
+        "cost": result.cost,
+    }
+
+
+def flat_fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
+    """The same for tables, where a column has one type: inputs have other keys for each model."""
+    fields = fields_of(row, file_name)
+    return {**fields, "input": row.result.body}
+
+
+def line_of(fields: dict[str, JsonValue]) -> bytes:
+    """One line of JSON. A lone surrogate, which UTF-8 has no bytes for, stays an escape."""
+    text = json.dumps(fields, ensure_ascii=False)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(fields).encode() + b"\n"
