@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -65,23 +66,53 @@ def make_report(
     folder = ReportFolder(out)
     with disk_errors(out):
         folder.create()
-        files, wanted = _missing_thumbs(db, subject.root, folder)
-        without = 0
-        for number, why in enumerate(make_thumbnails(wanted), 1):
-            without += why is not None
-            heard(number, len(wanted))
-        chunks, jobs = _write_chunks(db, folder)
-        head = folder.write_hashed("data", "head.js", _head(db, subject, folder, chunks, jobs))
-        facts = Facts(
-            subject.name,
-            count_shown(db),
-            money(db),
-            night_of(shown_attempts(db)),
-            subject.made_at,
-        )
-        write_page(folder, facts, head)
+        # Most of them before, so that no snapshot is held for as long as they take: the log of a
+        # run that goes on could not be emptied meanwhile.
+        before = _make_thumbs(db, subject.root, folder, heard)
+        with _one_moment(db):
+            rest = _make_thumbs(db, subject.root, folder, heard)
+            jobs = _write_page(db, subject, folder)
         folder.remove_stale()
-    return Made(folder.page, jobs, files, len(wanted) - without, without)
+    return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thumbs:
+    """How many files there are, thumbnails made now, and files that have none."""
+
+    files: int
+    new: int
+    without: int
+
+
+@contextmanager
+def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is of one moment: the figures of a page agree."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _make_thumbs(
+    db: sqlite3.Connection, root: Path, folder: ReportFolder, heard: Callable[[int, int], None]
+) -> _Thumbs:
+    files, wanted = _missing_thumbs(db, root, folder)
+    without = 0
+    for number, why in enumerate(make_thumbnails(wanted), 1):
+        without += why is not None
+        heard(number, len(wanted))
+    return _Thumbs(files, len(wanted) - without, without)
+
+
+def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) -> int:
+    chunks, jobs = _write_chunks(db, folder)
+    head = folder.write_hashed("data", "head.js", _head(db, subject, folder, chunks, jobs))
+    night = night_of(shown_attempts(db))
+    facts = Facts(subject.name, count_shown(db), money(db), night, subject.made_at)
+    write_page(folder, facts, head)
+    return jobs
 
 
 def _pages(db: sqlite3.Connection) -> Iterator[list[ShownJob]]:

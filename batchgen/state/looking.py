@@ -92,8 +92,7 @@ class ShownAttempt:
 def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]:
     """The next jobs in the manifest's order, after the one numbered `after`.
 
-    By pages: whoever writes down 100,000 jobs must not hold one snapshot all the while, since the
-    state's log could not be emptied meanwhile.
+    By pages: 100,000 jobs are written down without being held in memory together.
     """
     rows = db.execute(
         "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"

@@ -19,7 +19,7 @@ from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -192,10 +192,14 @@ _BIG = f"""
 """
 
 
-def make(root: Path, out: Path | None = None, manifest: str = "night.yaml") -> Made:
-    subject = Subject("night", root, Shell(manifest, rehearsal=False), EVENING + 3600)
+def _nobody(_made: int, _total: int) -> None:
+    pass
+
+
+def make(root: Path, out: Path | None = None, heard: Callable[[int, int], None] = _nobody) -> Made:
+    subject = Subject("night", root, Shell("night.yaml", rehearsal=False), EVENING + 3600)
     with closing(open_for_reading(root / "state.db")) as db:
-        return make_report(db, subject, out or root / "report")
+        return make_report(db, subject, out or root / "report", heard)
 
 
 def chunks(report: Path) -> Iterator[dict[str, list[object]]]:

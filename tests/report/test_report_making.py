@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,6 +115,24 @@ def test_a_file_that_is_gone_or_damaged_has_no_thumbnail_and_stops_nothing(root:
     found = rows(root / "report")
     assert [found[name][14][0][1] for name in ("harbour-dawn-ink", "clip")] == ["", ""]
     assert found["harbour-noon-ink"][14][0][1]
+
+
+def test_what_comes_home_while_thumbnails_are_made_is_on_the_page_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with closing(begin(out, [job("a", "x"), job("b", "y")])) as db:
+        for number, name in enumerate(("a", "b")):
+            picture(out / f"files/{name}.png", number + 1)
+        done(db, out, "a", "files/a.png", 1000.0)
+
+        def heard(_made: int, _total: int) -> None:
+            if db.execute("SELECT state FROM job WHERE id = 'b'").fetchone() == ("pending",):
+                done(db, out, "b", "files/b.png", 1010.0)
+
+        made = make(out, heard=heard)
+    assert (made.files, made.new, made.without) == (2, 2, 0)
+    found = rows(out / "report")
+    assert [(row[3], bool(row[14][0][1])) for row in found.values()] == [("done", True)] * 2
+    assert "<b>2</b> done" in made.page.read_text("utf-8")
 
 
 def test_a_folder_of_somebody_else_is_refused_untouched(root: Path, tmp_path: Path) -> None:

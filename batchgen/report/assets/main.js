@@ -95,6 +95,9 @@
       }
       KEYS[event.key]?.(event);
     });
+    const top = document.querySelector(".top");
+    // The line of figures may take two lines; what sticks below it must know.
+    new ResizeObserver(() => document.documentElement.style.setProperty("--top", `${top.offsetHeight}px`)).observe(top);
     addEventListener("hashchange", read);
     read();
   });
