@@ -245,7 +245,7 @@ def test_a_zipped_report_works_where_it_is_unpacked(
         assert page.evaluate("document.querySelector('#stage img').decode().then(() => 'sound')")
 
 
-def test_ten_thousand_results_open_and_filter_within_a_second(
+def test_ten_thousand_results_open_soon_and_filter_within_a_second(
     browser: Browser, tmp_path: Path
 ) -> None:
     big_night(tmp_path / "out", 10_000)
@@ -264,4 +264,4 @@ def test_ten_thousand_results_open_and_filter_within_a_second(
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         expect(page.get_by_role("button", name="poster-009999")).to_be_visible()
     assert filtered < 1000
-    assert opened < 5, "a shared machine may be slow; alone it is a quarter of a second"
+    assert opened < 5, "about a second on two busy cores; five leave room for a slower machine"
