@@ -150,6 +150,25 @@ def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
 
 @cli.command()
 @MANIFEST
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the report goes; without it, report/ in the run's folder.",
+)
+def report(manifest: Path, show: bool, out: Path | None) -> int:
+    """Make a page to look at: pictures, failures, the night.
+
+    It reads the state, also while a run goes on; a second report makes only what is new.
+    """
+    from batchgen.commands.report import report as command  # noqa: PLC0415 - as above
+
+    return command(manifest, out, show=show)
+
+
+@cli.command()
+@MANIFEST
 @all_of(EMULATOR, *SELECTION)
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     """Cancel jobs, sent or not.

@@ -1,0 +1,73 @@
+"""`batchgen report`: the state as a page to look at."""
+
+from __future__ import annotations
+
+import sys
+import time
+import webbrowser
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from batchgen.commands.console import duration, plural, say
+from batchgen.report.causes import Shell
+from batchgen.report.making import Subject, make_report
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import is_rehearsal
+from batchgen.state.database import open_for_reading, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from batchgen.report.making import Made
+
+
+def report(
+    path: Path,
+    out: Path | None,
+    *,
+    show: bool,
+    open_page: Callable[[str], bool] = webbrowser.open,
+) -> int:
+    """Make the report and say where it is; `show` opens it in a browser.
+
+    Raises ManifestError, MissingFileError where nothing was run, OutputError, StorageError.
+    """
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
+    began = time.monotonic()
+    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        shell = Shell(str(path), rehearsal=is_rehearsal(db))
+        subject = Subject(manifest.name, folder.root, shell, time.time())
+        made = _with_progress(lambda heard: make_report(db, subject, _place(folder, out), heard))
+    say(_line(made, time.monotonic() - began))
+    if show and not open_page(made.page.absolute().as_uri()):
+        say("no browser could be opened; open the page by hand", to_stderr=True)
+    return 0
+
+
+def _place(folder: RunFolder, out: Path | None) -> Path:
+    return folder.root / "report" if out is None else out
+
+
+def _with_progress(make: Callable[[Callable[[int, int], None]], Made]) -> Made:
+    with tqdm(desc="thumbnails", unit=" files", file=sys.stderr, disable=None, leave=False) as bar:
+
+        def heard(number: int, total: int) -> None:
+            bar.total = total
+            bar.update(number - bar.n)
+
+        return make(heard)
+
+
+def _line(made: Made, seconds: float) -> str:
+    files = f"{plural(made.files, 'file')}, {plural(made.new, 'new thumbnail')}"
+    lines = [f"{made.page} · {plural(made.jobs, 'job')}, {files} · {duration(seconds)}"]
+    if made.without:
+        lines.append(
+            f"  {plural(made.without, 'file')} could not be read: batchgen verify says why"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"use strict";
+// One result, large, with all that is known of it.
+(() => {
+  const { make, store } = batchgen;
+  let tiles = [];
+  let at = 0;
+  const lightbox = {};
+  batchgen.lightbox = lightbox;
+  const dialog = () => document.getElementById("lightbox");
+
+  lightbox.open = (list, place) => {
+    tiles = list;
+    at = place;
+    draw();
+    if (!dialog().open) dialog().showModal();
+  };
+
+  const step = (by) => {
+    const next = at + by;
+    if (next < 0 || next >= tiles.length) return;
+    at = next;
+    draw();
+  };
+
+  const draw = () => {
+    const { job, file } = tiles[at];
+    document.getElementById("stage").replaceChildren(...media(job, file));
+    document.getElementById("about").replaceChildren(...about(job, file));
+    document.getElementById("place").textContent = `${batchgen.number(at + 1)} of ${batchgen.number(tiles.length)}`;
+    document.getElementById("previous").disabled = at === 0;
+    document.getElementById("next").disabled = at === tiles.length - 1;
+  };
+
+  const media = (job, file) => {
+    if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
+    const note = make("p", { class: "note", hidden: true, text: "The original is not beside this page: this is its preview." });
+    return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
+  };
+
+  // A report that was zipped alone has no originals.
+  const still = (job, file, note) => {
+    const picture = make("img", { class: "large", alt: job.prompt, src: store.original(file), width: file.width, height: file.height });
+    if (file.thumb) picture.style.backgroundImage = `url("${store.thumb(file)}")`;
+    picture.addEventListener("error", () => {
+      note.hidden = false;
+      if (file.thumb) picture.src = store.thumb(file);
+    }, { once: true });
+    return picture;
+  };
+
+  const video = (file, note) => make("video", {
+    class: "large", controls: true, loop: true, playsinline: true, preload: "metadata",
+    poster: store.thumb(file), src: store.original(file), width: file.width, height: file.height,
+    on: { error: () => { note.hidden = false; } },
+  });
+
+  const about = (job, file) => [
+    make("div", { class: "who" }, make("h2", {}, make("bdi", { text: job.id })), batchgen.badge(job.state)),
+    job.error ? make("p", { class: "error", dir: "auto", text: job.error }) : null,
+    make("p", { class: "prompt", dir: "auto", text: job.prompt }),
+    make("p", { class: "row" }, batchgen.copyButton(job.prompt, "Copy prompt"), batchgen.copyButton(job.id, "Copy id"),
+      file ? make("a", { class: "small", href: store.original(file), target: "_blank", rel: "noopener", text: "Original" }) : null),
+    facts(job, file),
+  ].filter(Boolean);
+
+  const facts = (job, file) => {
+    const lines = [
+      ["model", job.model], ["sweep", job.sweep], ["tags", job.tags.join(", ")],
+      ["pixels", file && `${file.width}×${file.height}`], ["bytes", file && batchgen.number(file.bytes)],
+      ["length", file && file.length !== null && `${file.length.toFixed(2)} s`],
+      ...job.inputs,
+      ["cost", job.cost !== null && `${job.cost.toFixed(4)} USD`],
+      ["took", job.seconds !== null && `${job.seconds.toFixed(1)} s`],
+      ["attempts", job.attempts > 1 && String(job.attempts)], ["request", job.request], ["file", file && file.path],
+    ];
+    return make("dl", {}, ...lines.filter(([, value]) => value).flatMap(([name, value]) => [
+      make("dt", { text: name }), make("dd", { dir: "auto", text: value }),
+    ]));
+  };
+
+  const KEYS = { ArrowLeft: -1, ArrowRight: 1, j: 1, k: -1 };
+
+  addEventListener("DOMContentLoaded", () => {
+    document.getElementById("previous").addEventListener("click", () => step(-1));
+    document.getElementById("next").addEventListener("click", () => step(1));
+    document.getElementById("close").addEventListener("click", () => dialog().close());
+    dialog().addEventListener("click", (event) => {
+      if (event.target.id === "stage") dialog().close();
+    });
+    dialog().addEventListener("keydown", (event) => {
+      // In a video the arrows are the player's own.
+      if (event.target instanceof HTMLVideoElement && event.key.startsWith("Arrow")) return;
+      if (event.key in KEYS && !event.ctrlKey && !event.metaKey && !event.altKey) {
+        event.preventDefault();
+        step(KEYS[event.key]);
+      }
+    });
+    dialog().addEventListener("close", () => {
+      // Also stops a video.
+      document.getElementById("stage").replaceChildren();
+      if (tiles === batchgen.grid.tiles()) batchgen.grid.focus(at);
+    });
+  });
+})();

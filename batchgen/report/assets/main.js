@@ -1,0 +1,104 @@
+"use strict";
+// Views, keys and the address.
+(() => {
+  const { store, filters, grid, matrix, failures } = batchgen;
+  const VIEWS = ["pictures", "matrix", "failures", "night"];
+  const FILTERED = ["pictures", "matrix"];
+  const REDRAW = 150; // milliseconds: chunks that come one after the other are drawn together
+  let view = "pictures";
+  let shown = [];
+  let reading = false;
+  let timer = null;
+  let typing = null;
+
+  const refresh = () => {
+    clearTimeout(timer);
+    timer = null;
+    shown = filters.apply();
+    const all = store.loaded < store.head.jobs ? `${batchgen.number(store.loaded)} of ${batchgen.number(store.head.jobs)} loaded` : batchgen.number(store.loaded);
+    document.getElementById("shown").textContent = shown.length === store.loaded ? `${all} jobs` : `${batchgen.number(shown.length)} of ${all} jobs`;
+    draw();
+  };
+
+  const draw = () => {
+    if (view === "pictures") grid.show(shown);
+    if (view === "matrix") matrix.show(shown);
+  };
+
+  batchgen.view = (name) => {
+    view = VIEWS.includes(name) ? name : "pictures";
+    for (const one of VIEWS) {
+      document.getElementById(`view-${one}`).hidden = one !== view;
+      document.getElementById(`tab-${one}`).setAttribute("aria-selected", String(one === view));
+    }
+    document.body.dataset.view = FILTERED.includes(view) ? "filtered" : "plain";
+    write();
+    draw();
+  };
+
+  const write = () => {
+    if (reading) return;
+    const address = new URLSearchParams();
+    if (view !== "pictures") address.set("view", view);
+    filters.write(address);
+    const text = address.toString();
+    history.replaceState(null, "", text ? `#${text}` : "#");
+  };
+
+  const read = () => {
+    reading = true;
+    const address = new URLSearchParams(location.hash.slice(1));
+    filters.read(address);
+    batchgen.view(address.get("view") ?? "pictures");
+    reading = false;
+  };
+
+  const help = () => batchgen.say("/ search · 1–4 views · arrows move · Enter opens · Esc closes");
+
+  const KEYS = {
+    "/": (event) => { event.preventDefault(); document.getElementById("search").focus(); },
+    "?": help,
+    1: () => batchgen.view("pictures"), 2: () => batchgen.view("matrix"),
+    3: () => batchgen.view("failures"), 4: () => batchgen.view("night"),
+  };
+
+  store.onChange(() => {
+    failures.show();
+    // The first chunk is drawn at once, and so is the last.
+    if (store.loaded >= store.head.jobs || !shown.length) refresh();
+    else timer ??= setTimeout(refresh, REDRAW);
+  });
+  filters.onChange(() => { write(); refresh(); });
+
+  addEventListener("DOMContentLoaded", () => {
+    for (const name of VIEWS) document.getElementById(`tab-${name}`).addEventListener("click", () => batchgen.view(name));
+    const search = document.getElementById("search");
+    search.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => filters.search(search.value), 80);
+    });
+    document.getElementById("clear").addEventListener("click", () => filters.clear());
+    document.getElementById("size").addEventListener("input", (event) => grid.size(Number(event.target.value)));
+    document.getElementById("fit").addEventListener("click", (event) => {
+      const whole = document.body.classList.toggle("whole");
+      event.target.setAttribute("aria-pressed", String(whole));
+    });
+    document.getElementById("toggle-filters").addEventListener("click", (event) => {
+      const open = document.body.classList.toggle("filtering");
+      event.target.setAttribute("aria-expanded", String(open));
+    });
+    addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+      if (event.target.matches("input[type=search], select, textarea")) {
+        if (event.key === "Escape") event.target.blur();
+        return;
+      }
+      KEYS[event.key]?.(event);
+    });
+    const top = document.querySelector(".top");
+    // The line of figures may take two lines; what sticks below it must know.
+    new ResizeObserver(() => document.documentElement.style.setProperty("--top", `${top.offsetHeight}px`)).observe(top);
+    addEventListener("hashchange", read);
+    read();
+  });
+})();

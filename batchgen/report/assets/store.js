@@ -1,0 +1,75 @@
+"use strict";
+// The jobs. Whoever has chunks gives them here: files of this report, or a server as they come.
+(() => {
+  const bySeq = new Map();
+  let order = [];
+  let sorted = true;
+  const heard = [];
+  const store = {
+    head: { jobs: 0, files: "", chunks: [], causes: [] },
+    loaded: 0,
+    onChange(listener) { heard.push(listener); },
+    jobs() {
+      if (!sorted) {
+        order.sort((a, b) => a.seq - b.seq);
+        sorted = true;
+      }
+      return order;
+    },
+  };
+  batchgen.store = store;
+
+  const tell = () => { for (const listener of heard) listener(); };
+
+  // The order of fields is report/chunks.py's.
+  const read = (row, texts) => {
+    const [seq, id, model, state, sweep, tags, prompt, inputs, cause, error, attempts, request,
+      cost, seconds, files] = row;
+    const pairs = [];
+    for (let at = 0; at < inputs.length; at += 2) pairs.push([texts[inputs[at]], texts[inputs[at + 1]]]);
+    return {
+      seq, id, attempts, request, cost, seconds,
+      model: texts[model], state: texts[state], sweep: texts[sweep],
+      tags: tags.map((tag) => texts[tag]), prompt: texts[prompt], inputs: pairs,
+      cause: texts[cause], error: texts[error],
+      files: files.map(([path, thumb, type, width, height, bytes, length]) => (
+        { path, thumb, type, width, height, bytes, length }
+      )),
+      sought: `${id}\n${texts[prompt]}`.toLowerCase(),
+    };
+  };
+
+  // A job that is known already is replaced: so does a run that goes on tell what became of it.
+  batchgen.take = ({ texts, rows }) => {
+    for (const row of rows) {
+      const job = read(row, texts);
+      const known = bySeq.get(job.seq);
+      if (known) Object.assign(known, job);
+      else {
+        sorted = sorted && (order.length === 0 || order[order.length - 1].seq < job.seq);
+        bySeq.set(job.seq, job);
+        order.push(job);
+      }
+    }
+    store.loaded = order.length;
+    tell();
+  };
+
+  batchgen.begin = (head) => {
+    store.head = head;
+    tell();
+    for (const name of head.chunks) {
+      // In the order in which they were asked for; the page draws the first one meanwhile.
+      const script = batchgen.make("script", { src: name });
+      script.async = false;
+      script.addEventListener("error", () => batchgen.say(`${name} is missing: make the report again`));
+      document.head.append(script);
+    }
+  };
+
+  store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp` : null);
+  store.original = (file) => store.head.files + file.path.split("/").map(encodeURIComponent).join("/");
+  store.input = (job, name) => job.inputs.find(([key]) => key === name)?.[1] ?? null;
+  store.size = (job, file) => (file ? `${file.width}×${file.height}` : store.input(job, "size"));
+  store.isVideo = (file) => file.type.startsWith("video/");
+})();

@@ -1,0 +1,28 @@
+"use strict";
+// First of all, so that no light page flashes up before a dark one.
+(() => {
+  const KEY = "batchgen-theme";
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const kept = () => {
+    try {
+      return localStorage.getItem(KEY);
+    } catch {
+      return null; // a browser may keep nothing for pages from a disk
+    }
+  };
+  const show = (theme) => { root.dataset.theme = theme ?? (dark.matches ? "dark" : "light"); };
+  show(kept());
+  dark.addEventListener("change", () => show(kept()));
+  addEventListener("DOMContentLoaded", () => {
+    document.getElementById("theme").addEventListener("click", () => {
+      const next = root.dataset.theme === "dark" ? "light" : "dark";
+      try {
+        localStorage.setItem(KEY, next);
+      } catch {
+        // as above
+      }
+      show(next);
+    });
+  });
+})();

@@ -1,0 +1,118 @@
+"""Jobs → chunks of data for the page.
+
+A chunk is a script, since a page from file:// may load scripts and fetch nothing. Texts stand in
+a table of its own: thousands of jobs share a model, a sweep, often a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+from batchgen.report.causes import cause_key
+from batchgen.state.looking import Trouble, is_trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batchgen.jobs import JsonValue
+    from batchgen.state.looking import ShownFile, ShownJob
+
+JOBS_IN_CHUNK = 2000
+THUMB_DIGITS = 24
+VENDOR_SIZE = "width\u00d7height"
+LONGEST_VALUE = 400
+"""Characters of an input that is shown besides the prompt."""
+
+
+def thumb_name(sha256: str) -> str:
+    """Below `thumbs/`. Named by content: two equal files share one, and none is ever stale."""
+    name = sha256[:THUMB_DIGITS]
+    return f"{name[:2]}/{name}.webp"
+
+
+def chunk_script(jobs: Sequence[ShownJob], has_thumb: Callable[[str], bool]) -> str:
+    """ASCII alone: no character of a prompt can end the script or change its meaning."""
+    texts = _Texts()
+    rows: list[JsonValue] = [_row(job, texts, has_thumb) for job in jobs]
+    document = {"texts": texts.found, "rows": rows}
+    return f"batchgen.take({json.dumps(document, separators=(',', ':'))});\n"
+
+
+class _Texts:
+    """Each text once; a row names it by its place."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def place(self, text: str) -> int:
+        return self._places.setdefault(text, len(self._places))
+
+    @property
+    def found(self) -> list[str]:
+        return list(self._places)
+
+
+def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+    """In the order in which assets/store.js reads it."""
+    sent = json.loads(job.body)
+    prompt = sent.pop("prompt", "")
+    inputs: list[JsonValue] = []
+    for name, value in sent.items():
+        inputs += [texts.place(_input_name(name)), texts.place(_short(value))]
+    tags: list[JsonValue] = [texts.place(str(tag)) for tag in json.loads(job.tags)]
+    return [
+        job.seq,
+        job.id,
+        texts.place(job.model),
+        texts.place(job.state.value),
+        texts.place(job.sweep),
+        tags,
+        texts.place(_short(prompt, None)),
+        inputs,
+        texts.place(_cause(job)),
+        texts.place("" if job.state is JobState.DONE else _words(job)),
+        job.attempts,
+        job.request_id,
+        _rounded(job.cost, 6),
+        _rounded(job.seconds, 2),
+        [_file(file, has_thumb) for file in job.files],
+    ]
+
+
+def _cause(job: ShownJob) -> str:
+    """The key of the cause that the job is counted under; empty where it is in no trouble."""
+    if not is_trouble(job.state, job.error_code):
+        return ""
+    return cause_key(Trouble(job.id, job.state, job.error_code, job.error))
+
+
+def _words(job: ShownJob) -> str:
+    return ": ".join(filter(None, (job.error_code, job.error)))
+
+
+def _file(file: ShownFile, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+    return [
+        file.path,
+        file.sha256[:THUMB_DIGITS] if has_thumb(file.sha256) else "",
+        file.media_type,
+        file.width,
+        file.height,
+        file.bytes,
+        _rounded(file.seconds, 2),
+    ]
+
+
+def _input_name(name: str) -> str:
+    """The vendor calls a size by a key that says its own shape."""
+    return "size" if name == VENDOR_SIZE else name
+
+
+def _short(value: JsonValue, longest: int | None = LONGEST_VALUE) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if longest is None or len(text) <= longest else text[:longest] + "…"
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

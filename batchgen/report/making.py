@@ -1,0 +1,178 @@
+"""The whole report, in the order that keeps it whole: thumbnails, data, the page, then tidying."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from batchgen.downloads.disk import disk_errors
+from batchgen.report.causes import advice, causes, count_by_state, rerun_command
+from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
+from batchgen.report.folder import ReportFolder
+from batchgen.report.night import night_of
+from batchgen.report.page import Facts, write_page
+from batchgen.report.pool import make_thumbnails
+from batchgen.report.thumbnails import Wanted
+from batchgen.state.costs import money
+from batchgen.state.looking import count_shown, shown_attempts, shown_jobs, troubled_jobs
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+    from batchgen.report.causes import Shell
+    from batchgen.state.looking import ShownJob
+
+SHOWN_CAUSES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a report is about. `root`: the run's folder; `made_at`: epoch seconds."""
+
+    name: str
+    root: Path
+    shell: Shell
+    made_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made. `without`: files that have no thumbnail, as they cannot be read."""
+
+    page: Path
+    jobs: int
+    files: int
+    new: int
+    without: int
+
+
+def make_report(
+    db: sqlite3.Connection,
+    subject: Subject,
+    out: Path,
+    heard: Callable[[int, int], None] = lambda _made, _total: None,
+) -> Made:
+    """Make the report, or bring it up to date. `heard`: thumbnails made so far, and in the end.
+
+    Raises OutputError where `out` is no report's folder, DiskFullError, StorageError.
+    """
+    folder = ReportFolder(out)
+    with disk_errors(out):
+        folder.create()
+        # Most of them before, so that no snapshot is held for as long as they take: the log of a
+        # run that goes on could not be emptied meanwhile.
+        before = _make_thumbs(db, subject.root, folder, heard)
+        with _one_moment(db):
+            rest = _make_thumbs(db, subject.root, folder, heard)
+            jobs = _write_page(db, subject, folder)
+        folder.remove_stale()
+    return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thumbs:
+    """How many files there are, thumbnails made now, and files that have none."""
+
+    files: int
+    new: int
+    without: int
+
+
+@contextmanager
+def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is of one moment: the figures of a page agree."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _make_thumbs(
+    db: sqlite3.Connection, root: Path, folder: ReportFolder, heard: Callable[[int, int], None]
+) -> _Thumbs:
+    files, wanted = _missing_thumbs(db, root, folder)
+    without = 0
+    for number, why in enumerate(make_thumbnails(wanted), 1):
+        without += why is not None
+        heard(number, len(wanted))
+    return _Thumbs(files, len(wanted) - without, without)
+
+
+def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) -> int:
+    chunks, jobs = _write_chunks(db, folder)
+    head = folder.write_hashed("data", "head.js", _head(db, subject, folder, chunks, jobs))
+    night = night_of(shown_attempts(db))
+    facts = Facts(subject.name, count_shown(db), money(db), night, subject.made_at)
+    write_page(folder, facts, head)
+    return jobs
+
+
+def _pages(db: sqlite3.Connection) -> Iterator[list[ShownJob]]:
+    after = 0
+    while page := shown_jobs(db, after, JOBS_IN_CHUNK):
+        yield page
+        after = page[-1].seq
+
+
+def _missing_thumbs(
+    db: sqlite3.Connection, root: Path, folder: ReportFolder
+) -> tuple[int, list[Wanted]]:
+    """How many files there are, and the thumbnails that no report made before."""
+    files, wanted = 0, {}
+    for page in _pages(db):
+        for file in (file for job in page for file in job.files):
+            files += 1
+            target = folder.thumb(thumb_name(file.sha256))
+            folder.kept.add(target)
+            if target not in wanted and not target.exists():
+                wanted[target] = Wanted(str(root / file.path), str(target))
+    return files, list(wanted.values())
+
+
+def _write_chunks(db: sqlite3.Connection, folder: ReportFolder) -> tuple[list[str], int]:
+    names, jobs = [], 0
+    for number, page in enumerate(_pages(db)):
+        jobs += len(page)
+        script = chunk_script(page, lambda sha256: folder.thumb(thumb_name(sha256)).exists())
+        names.append(folder.write_hashed("data", f"jobs-{number:04}.js", script))
+    return names, jobs
+
+
+def _head(
+    db: sqlite3.Connection, subject: Subject, folder: ReportFolder, chunks: list[str], jobs: int
+) -> str:
+    """The script that tells the page what there is, and where its chunks are."""
+    way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
+    document: dict[str, JsonValue] = {
+        "jobs": jobs,
+        "files": quote(way.replace(os.sep, "/")) + "/",
+        "chunks": list(chunks),
+        "causes": _causes(db, subject.shell),
+    }
+    return f"batchgen.begin({json.dumps(document, indent=1)});\n"
+
+
+def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
+    found = causes(troubled_jobs(db))
+    in_state = count_by_state(found)
+    return [
+        {
+            "key": cause.key,
+            "state": cause.state.value,
+            "code": cause.code,
+            "words": cause.words,
+            "jobs": len(cause.jobs),
+            "examples": list(cause.jobs[:5]),
+            "command": rerun_command(cause, in_state[cause.state], shell),
+            "advice": advice(cause),
+        }
+        for cause in found[:SHOWN_CAUSES]
+    ]

@@ -1,0 +1,109 @@
+"""One small picture of a result. Runs in a process of its own: here decoders meet foreign bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from PIL import Image, ImageOps
+
+from batchgen.downloads.formats import (
+    HEAD_BYTES,
+    CorruptFileError,
+    Format,
+    MediaKind,
+    check_pixels,
+)
+from batchgen.downloads.media import sniff
+from batchgen.downloads.pictures import DAMAGE, READERS
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+LONGEST_SIDE = 448
+"""Pixels: a tile is at most 224 wide, and screens have two pixels for one."""
+QUALITY = 74
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file, and where its thumbnail goes."""
+
+    source: str
+    target: str
+
+
+def make_thumbnail(wanted: Wanted) -> str | None:
+    """Write the thumbnail; None, or else why there is none.
+
+    Raises OSError where the thumbnail cannot be written.
+    """
+    try:
+        with Path(wanted.source).open("rb") as file:
+            picture = _picture(file)
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    except CorruptFileError as exc:
+        return str(exc)
+    _publish(picture, Path(wanted.target))
+    return None
+
+
+def _picture(file: BinaryIO) -> Image.Image:
+    found = sniff(file.read(HEAD_BYTES))
+    file.seek(0)
+    still = _still if found.kind is MediaKind.IMAGE else _first_frame
+    try:
+        return _small(still(file, found))
+    except CorruptFileError:
+        raise
+    except DAMAGE as exc:
+        raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
+
+
+def _still(file: BinaryIO, found: Format) -> Image.Image:
+    picture = READERS[found.codec](file)
+    check_pixels(*picture.size)
+    # A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough.
+    picture.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+    picture.load()
+    return ImageOps.exif_transpose(picture)
+
+
+def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
+    import av  # noqa: PLC0415 - a run of pictures never loads PyAV
+    import av.error  # noqa: PLC0415 - as above
+
+    try:
+        # The demuxer is named, so that no playlist can make FFmpeg open other files or URLs.
+        with av.open(file, "r", format=found.codec) as container:
+            return _decoded(container)
+    except (av.error.FFmpegError, StopIteration) as exc:
+        raise CorruptFileError(f"the video does not decode: {exc}") from exc
+
+
+def _decoded(container: InputContainer) -> Image.Image:
+    stream = container.streams.video[0]
+    check_pixels(stream.width, stream.height)
+    frame = next(container.decode(stream))
+    check_pixels(frame.width, frame.height)
+    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    return picture
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    # Palettes and 16-bit channels cannot be scaled, or cannot be a WebP.
+    has_alpha = picture.has_transparency_data
+    plain = picture.convert("RGBA" if has_alpha else "RGB")
+    plain.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return plain
+
+
+def _publish(picture: Image.Image, target: Path) -> None:
+    """Under its name only when it is whole: the next report takes what it finds."""
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(part, "WEBP", quality=QUALITY, method=2)
+    part.replace(target)

@@ -1,0 +1,154 @@
+"""What a report looks at: jobs with their results, what is not done and why, how the night went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+from batchgen.state.due import UNDER_WAY
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+
+_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
+_SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
+ENDED_BADLY = (
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.UNKNOWN,
+    JobState.LOST,
+    JobState.BLOCKED,
+)
+_ENDED_BADLY = ", ".join(f"'{state.value}'" for state in ENDED_BADLY)
+_TROUBLED = (
+    f"(job.state IN ({_ENDED_BADLY}) OR (job.error_code IS NOT NULL AND job.state != 'done'))"
+)
+
+
+def is_trouble(state: JobState, error_code: str) -> bool:
+    """The same question as _TROUBLED's, of a job that was read."""
+    return state in ENDED_BADLY or (bool(error_code) and state is not JobState.DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A verified file; `path` is relative to the run's folder, `seconds` is a video's length."""
+
+    path: str
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob:
+    """A job with the verified files of its latest attempt. `seconds`: from accept to end."""
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    state: JobState
+    tags: str
+    sweep: str
+    error_code: str
+    error: str
+    attempts: int
+    request_id: str | None
+    cost: float | None
+    seconds: float | None
+    files: tuple[ShownFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A job that is not done, for a reason."""
+
+    id: str
+    state: JobState
+    error_code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAttempt:
+    """One submit. Times are epoch seconds; `done_at`: when the last of its files was verified."""
+
+    model: str
+    submitted_at: float
+    accepted_at: float | None
+    ended_at: float | None
+    outcome: str | None
+    cost: float | None
+    done_at: float | None
+
+
+def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]:
+    """The next jobs in the manifest's order, after the one numbered `after`.
+
+    By pages: 100,000 jobs are written down without being held in memory together.
+    """
+    rows = db.execute(
+        "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
+        " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep,"
+        " coalesce(job.error_code, ''), coalesce(job.error, ''), job.attempts,"
+        " attempt.request_id, attempt.cost, attempt.ended_at - attempt.accepted_at"
+        " FROM job LEFT JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
+        f" WHERE {_SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    if not rows:
+        return []
+    files = _files(db, rows[0][0], rows[-1][0])
+    return [_shown(row, files.get(row[0], ())) for row in rows]
+
+
+def _shown(row: tuple[object, ...], files: tuple[ShownFile, ...]) -> ShownJob:
+    seq, job_id, model, body, state, *rest = row
+    return ShownJob(seq, job_id, model, body, JobState(str(state)), *rest, files)  # type: ignore[arg-type,call-arg]
+
+
+def _files(db: sqlite3.Connection, first: int, last: int) -> Mapping[int, tuple[ShownFile, ...]]:
+    rows = db.execute(
+        "SELECT file.job, path, sha256, media_type, width, height, bytes, seconds"
+        " FROM file JOIN job ON job.seq = file.job AND file.attempt = job.attempts"
+        " WHERE file.job BETWEEN ? AND ? AND verified_at IS NOT NULL"
+        " ORDER BY file.job, file.position",
+        (first, last),
+    )
+    return {
+        seq: tuple(ShownFile(*row[1:]) for row in group)
+        for seq, group in groupby(rows, key=lambda row: row[0])
+    }
+
+
+def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
+    """Every shown job that is not done and will not be without a word, in the manifest's order."""
+    rows = db.execute(
+        "SELECT id, state, coalesce(error_code, ''), coalesce(error, '') FROM job"
+        f" WHERE {_TROUBLED} AND {_SHOWN} ORDER BY seq"
+    )
+    return (Trouble(job_id, JobState(state), code, error) for job_id, state, code, error in rows)
+
+
+def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
+    """Shown jobs by state."""
+    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {_SHOWN} GROUP BY state")
+    return {JobState(state): count for state, count in rows}
+
+
+def shown_attempts(db: sqlite3.Connection) -> Iterator[ShownAttempt]:
+    """Every attempt of the run, in no order that matters."""
+    rows = db.execute(
+        "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
+        " cost, (SELECT max(verified_at) FROM file WHERE file.job = attempt.job"
+        " AND file.attempt = attempt.number)"
+        " FROM attempt JOIN job ON job.seq = attempt.job"
+    )
+    return (ShownAttempt(*row) for row in rows)

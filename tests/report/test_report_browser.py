@@ -1,0 +1,267 @@
+"""The page in a real browser: what people click, what hostile text does, how fast it is."""
+
+from __future__ import annotations
+
+import re
+import time
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.report.night_world import HOSTILE, big_night, make, small_night
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
+)
+DESKTOP, PHONE = (1440, 900), (390, 844)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # A container's root has no sandbox to go into.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("night") / "out"
+    small_night(root)
+    return make(root).page
+
+
+@contextmanager
+def looking(
+    browser: Browser, page: Path, size: tuple[int, int] = DESKTOP, theme: str = "light"
+) -> Iterator[Page]:
+    """A window on the page; at its end nothing may have been complained of, or asked of a net."""
+    wrong: list[str] = []
+    asked: list[str] = []
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if theme == "dark" else "light",
+    )
+    # Nothing leaves this machine, whatever the page does.
+    context.route("http*://**", lambda route: route.abort())
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("weberror", lambda error: wrong.append(str(error.error)))
+    context.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+    window = context.new_page()
+    window.goto(page.as_uri())
+    expect(window.locator("#shown")).to_have_text(re.compile(r"^[\d,]+ jobs$"))
+    yield window
+    context.close()
+    assert wrong == []
+    assert [url for url in asked if not url.startswith("file://")] == []
+
+
+def ids(page: Page) -> list[str]:
+    return page.locator(".tile .caption bdi").all_text_contents()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_view_fits_its_window(
+    browser: Browser, report: Path, size: tuple[int, int], theme: str
+) -> None:
+    with looking(browser, report, size, theme) as page:
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        for view in ("matrix", "failures", "night", "pictures"):
+            page.click(f"#tab-{view}")
+            expect(page.locator(f"#view-{view}")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_filters_narrow_the_grid_and_are_kept_in_the_address(
+    browser: Browser, report: Path
+) -> None:
+    with looking(browser, report) as page:
+        assert len(ids(page)) == 18
+        page.locator("input[name=state][value=failed]").check()
+        assert ids(page) == ["bad-0", "bad-1", "bad-2", "late"]
+        page.fill("#search", "SLOW")
+        expect(page.locator(".tile")).to_have_count(1)
+        assert ids(page) == ["late"]
+        page.reload()
+        expect(page.locator(".tile")).to_have_count(1)
+        page.click("#clear")
+        page.locator("input[name=tag][value=dusk]").check()
+        assert ids(page) == ["harbour-dusk-ink", "harbour-dusk-oil"]
+        page.click("#clear")
+        page.locator("input[name=model][value*=image-to-video]").check()
+        assert ids(page) == ["clip"]
+        page.fill("#search", "no such prompt")
+        expect(page.get_by_text("Nothing matches.")).to_be_visible()
+
+
+def test_filters_are_behind_a_button_on_a_phone(browser: Browser, report: Path) -> None:
+    with looking(browser, report, PHONE) as page:
+        expect(page.locator("#filters")).to_be_hidden()
+        page.click("#toggle-filters")
+        page.locator("input[name=state][value=unknown]").check()
+        page.click("#toggle-filters")
+        assert ids(page) == ["lost"]
+
+
+def test_a_picture_opens_with_what_is_known_of_it_and_arrows_walk_on(
+    browser: Browser, report: Path
+) -> None:
+    with looking(browser, report) as page:
+        page.locator(".tile").first.click()
+        box = page.locator("#lightbox")
+        expect(box.locator("h2")).to_have_text("harbour-dawn-ink")
+        for text in ("a harbour at dawn, ink", "bytedance/dreamina-4-0/text-to-image", "96×64"):  # noqa: RUF001 - as it is shown
+            expect(box.get_by_text(text, exact=True)).to_be_visible()
+        assert page.evaluate("document.querySelector('#stage img').naturalWidth") == 96
+        page.keyboard.press("ArrowRight")
+        expect(box.locator("h2")).to_have_text("harbour-dawn-oil")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        expect(box.locator("h2")).to_have_text("harbour-dawn-ink")
+        page.keyboard.press("Escape")
+        expect(box).to_be_hidden()
+
+
+def test_the_keyboard_alone_finds_and_opens_a_picture(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        page.keyboard.press("/")
+        page.keyboard.type("harbour")
+        expect(page.locator(".tile")).to_have_count(6)
+        page.locator(".tile[tabindex='0']").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        expect(page.locator("#lightbox h2")).to_have_text("harbour-dawn-oil")
+        page.keyboard.press("Escape")
+        page.keyboard.press("3")
+        expect(page.locator("#view-failures")).to_be_visible()
+
+
+def test_a_video_has_a_poster_and_plays(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        page.get_by_role("button", name="clip, done").click()
+        video = page.locator("#stage video")
+        assert (video.get_attribute("poster") or "").endswith(".webp")
+        video.evaluate(
+            "async v => { v.muted = true; await v.play(); await new Promise("
+            "done => { v.ontimeupdate = () => v.currentTime > 0.2 && done(); }); }"
+        )
+        assert video.evaluate("v => v.currentTime") > 0.2
+
+
+def test_a_cause_shows_its_jobs_and_its_command_is_copied(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.click("#tab-failures")
+        card = page.locator(".cause").first
+        expect(card.locator("strong")).to_have_text("3")
+        expect(card.locator("blockquote")).to_have_text("policy <b>violation</b> in request 000")
+        card.get_by_role("button", name="Copy").click()
+        expect(page.locator("#said")).to_have_text("Copied")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == "batchgen retry night.yaml --job=bad-0 --job=bad-1 --job=bad-2"
+        card.get_by_role("button", name="Show these").click()
+        assert ids(page) == ["bad-0", "bad-1", "bad-2"]
+
+
+def test_a_sweep_is_a_table_over_what_its_jobs_differ_in(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        page.click("#tab-matrix")
+        table = page.locator("table.matrix")
+        assert table.locator("tbody th").all_text_contents() == ["dawn", "noon", "dusk"]
+        assert table.locator("thead th").all_text_contents() == ["tag 1", "ink", "oil"]
+        table.get_by_label("harbour-noon-oil, done").click()
+        expect(page.locator("#lightbox h2")).to_have_text("harbour-noon-oil")
+
+
+def test_axes_without_tags_are_the_words_of_ids_and_differing_inputs(
+    browser: Browser, report: Path
+) -> None:
+    cells = [(hour, scale, again) for hour in ("dawn", "dusk") for scale in "13" for again in "12"]
+    jobs = [
+        {
+            "id": f"sea-{hour}-{scale}" + ("-2" if again == "2" else ""),
+            "sweep": "sea",
+            "tags": [],
+            "inputs": [["scale", f"0.{scale}"], ["seed", "7"]],
+            "prompt": f"the sea at {hour}",
+            "model": "m",
+        }
+        for hour, scale, again in cells
+    ]
+    with looking(browser, report) as page:
+        axes = page.evaluate("jobs => batchgen.axesOf(jobs)", jobs)
+        # The scale and the prompt cut the jobs as words of their ids do, and are not named twice.
+        assert [(axis["title"], axis["distinct"]) for axis in axes] == [
+            ("id word 1", ["dawn", "dusk"]),
+            ("id word 2", ["1", "3"]),
+            ("id word 3", ["1", "2"]),
+        ]
+
+
+def test_hostile_prompts_are_shown_as_the_text_they_are(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        title = page.title()
+        for number, prompt in enumerate(HOSTILE):
+            page.fill("#search", f"hostile-{number}")
+            expect(page.locator(".tile .caption bdi")).to_have_text([f"hostile-{number}"])
+            page.locator(".tile").click()
+            assert page.locator("#about .prompt").text_content() == prompt
+            page.keyboard.press("Escape")
+        assert page.title() == title
+        assert page.locator("script:not([src]), .tile b, #facets b, .cause b").count() == 0
+
+
+def test_light_and_dark_can_be_chosen_and_stay(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
+        page.click("#theme")
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_zipped_report_works_where_it_is_unpacked(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    run = report.parent.parent
+    with zipfile.ZipFile(tmp_path / "run.zip", "w") as packed:
+        for path in (p for part in ("report", "files") for p in (run / part).rglob("*")):
+            packed.write(path, path.relative_to(run))
+    with zipfile.ZipFile(tmp_path / "run.zip") as packed:
+        packed.extractall(tmp_path / "a friend's #1 folder")
+    with looking(browser, tmp_path / "a friend's #1 folder/report/index.html") as page:
+        page.locator(".tile").first.click()
+        assert page.evaluate("document.querySelector('#stage img').decode().then(() => 'sound')")
+
+
+def test_ten_thousand_results_open_soon_and_filter_within_a_second(
+    browser: Browser, tmp_path: Path
+) -> None:
+    big_night(tmp_path / "out", 10_000)
+    page_file = make(tmp_path / "out").page
+    began = time.perf_counter()
+    with looking(browser, page_file) as page:
+        expect(page.locator("#shown")).to_have_text("10,000 jobs")
+        opened = time.perf_counter() - began
+        # Only what is near the window exists.
+        assert page.locator(".tile").count() < 200
+        filtered = page.evaluate(
+            "() => { const t = performance.now(); batchgen.filters.search('ferry 12');"
+            " document.body.offsetHeight; return performance.now() - t; }"
+        )
+        page.click("#clear")
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(page.get_by_role("button", name="poster-009999")).to_be_visible()
+    assert filtered < 1000
+    assert opened < 5, "about a second on two busy cores; five leave room for a slower machine"
