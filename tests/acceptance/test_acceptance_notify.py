@@ -239,3 +239,16 @@ def test_ctrl_c_reaches_the_command_once_and_the_run_keeps_its_code(user: Shell)
     assert done.code == 0
     assert "--on-done ended with exit code 9" in done.err
     assert (user.folder / "told").read_text() == "caught\n"
+
+
+def test_sigterm_reaches_all_of_the_command(user: Shell) -> None:
+    """The shell and what it started: neither is left behind."""
+    user.manifest(1)
+    command = "touch ready; sleep 60 & wait; wait"
+    with user.start("run", "m.yaml", "--on-done", command) as process:
+        wait_until((user.folder / "ready").exists, "the command")
+        process.send_signal(signal.SIGTERM)
+        # The pipes are closed only when the last of them has ended.
+        done = ended(process)
+    assert done.code == 0
+    assert "--on-done was ended by SIGTERM" in done.err
