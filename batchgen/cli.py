@@ -25,6 +25,7 @@ from batchgen.commands.options import (
     ONLY_JOBS,
     QUIET,
     SELECTION,
+    WORDS,
     all_of,
     export_asked,
     run_options,
@@ -101,8 +102,10 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
 @all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
-@all_of(QUIET, JSON)
-def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any) -> int:
+@all_of(*WORDS, QUIET, JSON)
+def run(
+    manifest: Path, dry_run: bool, quiet: bool, as_json: bool, on_done: str | None, **asked: Any
+) -> int:
     """Start, continue or finish a run."""
     options = run_options(**asked)
     if dry_run:
@@ -111,13 +114,13 @@ def run(manifest: Path, dry_run: bool, quiet: bool, as_json: bool, **asked: Any)
         return show_plan(manifest, options, offline=False, as_json=as_json)
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
 
-    return run_manifest(manifest, options, quiet=quiet, as_json=as_json)
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json, on_done=on_done)
 
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY, QUIET, JSON)
-def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
+@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
     Jobs that failed, were cancelled or lost are submitted again; this may cost.
@@ -125,7 +128,7 @@ def retry(manifest: Path, quiet: bool, as_json: bool, **asked: Any) -> int:
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
 
     options = run_options(retry_failed=True, **asked)
-    return run_manifest(manifest, options, quiet=quiet, as_json=as_json)
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json, on_done=on_done)
 
 
 @cli.command()

@@ -57,7 +57,7 @@ def test_a_plain_run_asks_for_nothing_special(monkeypatch: pytest.MonkeyPatch) -
     assert main(["run", "m.yaml"]) == 0
     assert str(command.words[0]) == "m.yaml"
     assert command.words[1] == RunOptions()
-    assert command.named == {"quiet": False, "as_json": False}
+    assert command.named == {"quiet": False, "as_json": False, "on_done": None}
 
 
 def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,33 @@ def test_retry_is_a_run_that_tries_again(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_quiet_and_json_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     command = heard(monkeypatch)
     main(["run", "m.yaml", "-q", "--json"])
-    assert command.named == {"quiet": True, "as_json": True}
+    assert command.named == {"quiet": True, "as_json": True, "on_done": None}
+
+
+@pytest.mark.parametrize("verb", ["run", "retry"])
+def test_who_is_told_and_what_is_done_at_the_end_arrive(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    command = heard(monkeypatch)
+    words = ("--notify", "json://a.b", "--notify", "ntfy://c", "--on-done", "echo $BATCHGEN_DONE")
+    assert main([verb, "m.yaml", *words]) == 0
+    options = command.words[1]
+    assert isinstance(options, RunOptions)
+    assert options.notify == ("json://a.b", "ntfy://c")
+    assert "json" not in repr(options)
+    assert command.named["on_done"] == "echo $BATCHGEN_DONE"
+
+
+def test_a_wrong_address_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard(monkeypatch)
+    words = ("--notify", "json://a.b", "--notify", "jsonn://u:hunter2@h")
+    assert main(["run", "m.yaml", *words]) == 64
+    said = capsys.readouterr().err
+    assert "--notify: address 2 begins with jsonn://" in said
+    assert "did you mean 'json'?" in said
+    assert "hunter2" not in said
 
 
 def test_cancel_takes_a_selection(monkeypatch: pytest.MonkeyPatch) -> None:

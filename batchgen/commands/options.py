@@ -158,6 +158,21 @@ EXPORT = (
     click.option("--copy", is_flag=True, help="hf: copy the files, never hard-link them."),
 )
 
+WORDS = (
+    click.option(
+        "--notify",
+        multiple=True,
+        metavar="URL",
+        help="Send a word at the end, a pause and the first failure: ntfy://TOPIC, mailto://…;"
+        " wins over the manifest.",
+    ),
+    click.option(
+        "--on-done",
+        metavar="COMMAND",
+        help="Run this in the shell when the run has ended, however; see BATCHGEN_* there.",
+    ),
+)
+
 
 def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Stack options in the order in which --help shows them."""

@@ -17,6 +17,8 @@ from batchgen.commands.console import (
     print_json,
     say,
 )
+from batchgen.commands.on_done import Witness, run_on_done, say_unsent
+from batchgen.errors import BatchgenError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.progress import Progress
 from batchgen.runs.api import run
@@ -29,29 +31,52 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchgen.engine.events import Event
+    from batchgen.errors import ExitCode
     from batchgen.runs.options import RunOptions
     from batchgen.runs.summary import Summary
 
 SHOWN_CAUSES = 8
 
 
-def run_manifest(path: Path, options: RunOptions, *, quiet: bool, as_json: bool) -> int:
-    """Carry the manifest out and say how it ended."""
+def run_manifest(
+    path: Path, options: RunOptions, *, quiet: bool, as_json: bool, on_done: str | None = None
+) -> int:
+    """Carry the manifest out, say how it ended, then run the command `on_done`."""
+    witness = Witness()
     try:
-        summary = _run(path, options, quiet=quiet)
+        summary = _run(path, options, witness, quiet=quiet)
+        _say_end(summary, path, options, quiet=quiet, as_json=as_json)
+        code = summary.exit_code
     except LateProblemsError as exc:
         # The problems follow; what was submitted before is worth the usual words all the same.
         _say_end(exc.summary, path, options, quiet=quiet, as_json=as_json)
+        _end(exc.exit_code, path, witness, on_done, as_json=as_json)
         raise
-    _say_end(summary, path, options, quiet=quiet, as_json=as_json)
-    return summary.exit_code
+    except BatchgenError as exc:
+        _end(exc.exit_code, path, witness, on_done, as_json=as_json)
+        raise
+    _end(code, path, witness, on_done, as_json=as_json)
+    return code
 
 
-def _run(path: Path, options: RunOptions, *, quiet: bool) -> Summary:
+def _end(
+    code: ExitCode, path: Path, witness: Witness, on_done: str | None, *, as_json: bool
+) -> None:
+    say_unsent(witness)
+    run_on_done(on_done, witness, code, path, as_json=as_json)
+
+
+def _run(path: Path, options: RunOptions, witness: Witness, *, quiet: bool) -> Summary:
     if quiet:
-        return run(path, options, signals=True)
+        return run(path, options, on_event=witness.hear, signals=True)
     with Progress(sys.stderr) as progress:
-        return run(path, options, on_event=progress.hear, signals=True)
+
+        def hear(event: Event) -> None:
+            witness.hear(event)
+            progress.hear(event)
+
+        return run(path, options, on_event=hear, signals=True)
 
 
 def _say_end(

@@ -140,6 +140,15 @@ class Noted:
     job_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """A word went `to` someone outside, or did not: `trouble` says why. No secret is in it."""
+
+    to: str
+    about: str
+    trouble: str | None = None
+
+
 Event: TypeAlias = (
     RunStarted
     | JobMoved
@@ -152,5 +161,6 @@ Event: TypeAlias = (
     | Paused
     | Draining
     | Noted
+    | Notified
 )
 Listener: TypeAlias = Callable[[Event], None]

@@ -4,7 +4,8 @@
 `ProblemLog`.
 
 parsing/       YAML text → nodes that know their places
-header.py      all but the jobs, with includes.py and scope.py; settings.py, policy.py, halting.py
+header.py      all but the jobs, with includes.py and scope.py; settings.py, policy.py, halting.py,
+               notifying.py
 items.py       one entry of `jobs`; sweeps.py: its cells, from matrix/ and rows/
 making.py      a cell → a checked job, with recipes.py, needing.py and templates/
 blame.py       where a problem of a cell is told; report.py and problems.py: how

@@ -11,6 +11,7 @@ from batchgen.manifest.halting import parse_stop_at
 from batchgen.manifest.includes import IncludeTree, patterns_in
 from batchgen.manifest.matrix.problems import is_variable_name
 from batchgen.manifest.naming import NameTemplateError, check_template
+from batchgen.manifest.notifying import discreet, read_notify
 from batchgen.manifest.parsing.document import Header, read_header
 from batchgen.manifest.parsing.nodes import place_of, text_of
 from batchgen.manifest.policy import Output, Policy, parse_duration
@@ -31,6 +32,7 @@ from batchgen.manifest.unread import IN_HEADER, unread_templates
 from batchgen.models.catalog import catalog, find_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
+from batchgen.notify.occasions import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.notify.occasions import Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Manifest:
 
     `parts` are its files, those that it includes first; `sweeps` are found by their items' ids.
     `env` holds the environment variables that templates may read, `patterns` what `include` says;
-    rows come from `data_files`. `name_at` is where `output.name` stands.
+    rows come from `data_files`. `name_at` is where `output.name` stands. `notify` is empty where
+    the manifest was read without `env`.
     """
 
     path: Path
@@ -61,6 +65,7 @@ class Manifest:
     data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
+    notify: Notify = NOBODY
 
 
 def read_manifest(
@@ -97,6 +102,7 @@ def read_manifest(
         data_files=tuple(dict.fromkeys(reading.data_files)),
         rehearsal=rehearsal,
         name_at=reading.name_at,
+        notify=reading.notify,
     )
 
 
@@ -120,6 +126,7 @@ class _Reading:
         self.patterns: list[tuple[Path, str]] = []
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
+        self.notify = NOBODY
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
@@ -147,6 +154,8 @@ class _Reading:
         self.name_at = place_of(header.node, ("output", "name"))
         has_jobs = header.jobs_at is not None
         self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
+        # The including file comes last: it is the one that counts.
+        self.notify = self._notify(header, sound, inner, reporter)
         return sound
 
     def _add_sweep(self, head: SweepHead, reporter: Reporter) -> None:
@@ -158,7 +167,7 @@ class _Reading:
 
     def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
-        found = header_problems(value, complete=header.complete)
+        found = [discreet(one) for one in header_problems(value, complete=header.complete)]
         told = {problem.path for problem in found}
         extra = None if header.sweeps or "include" in header.keys else _mapping(value, "vars")
         meant = [*_meaning_problems(value), *_template_problems(_mapping(value, "output"), extra)]
@@ -168,6 +177,19 @@ class _Reading:
             reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
         sound: Mapping[str, Any] = without(value, {problem.path for problem in found})
         return sound
+
+    def _notify(
+        self,
+        header: Header,
+        sound: Mapping[str, Any],
+        variables: Mapping[str, JsonValue],
+        reporter: Reporter,
+    ) -> Notify:
+        node = header.children.get("notify")
+        # Who only asks how a run stands needs no apprise, and no secret of the environment.
+        if node is None or self._env is None:
+            return NOBODY
+        return read_notify(node, sound.get("notify"), variables, reporter)
 
     def _environment(
         self, header: Header, sound: Mapping[str, Any], reporter: Reporter

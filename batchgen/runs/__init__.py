@@ -19,5 +19,7 @@ decisions.py   what people decide, taken up by the one writer
 receipts.py    the last trace of a paid request when the state file fails
 metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow
 signals.py     Ctrl-C and SIGTERM
+notifying.py   who hears of a run, and when; told.py: in which words
+words.py       counts, money and durations in words
 summary.py     how it ended, and the exit code
 """

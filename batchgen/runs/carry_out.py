@@ -13,6 +13,7 @@ from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile
+from batchgen.runs.notifying import notifying, recipients
 from batchgen.runs.opening import open_run
 from batchgen.runs.summary import Summary
 from batchgen.state import people
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.engine.events import Event, Listener
+    from batchgen.runs.opening import Opened
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
 
@@ -60,34 +62,45 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
         opened = open_run(path, options, world, held)
-        place, db, intake = opened.place, opened.db, opened.intake
-        folder = place.folder
+        folder = opened.place.folder
         tally = _Tally()
         journal = held.enter_context(Journal(folder.log, world.now))
         metadata = held.enter_context(MetadataFile(folder.metadata))
-        audience = _Audience((journal.hear, metadata.hear, tally.hear, listener))
-        async with open_store(db, folder.state, world.now) as store:
-            beginning = await store.run(begin, folder, place.manifest, options, world.now())
-            audience.tell(
-                RunStarted(place.manifest.name, folder.root, beginning.counts, beginning.money)
-            )
-            ended = Ended()
-            if not beginning.is_idle:
-                ended = await work(place, store, beginning, audience.tell, intake)
-                # Nobody submits any more: whose answer did not come is unknown from now on.
-                await store.run(people.settle_dead_run)
-            summary = Summary(
-                name=place.manifest.name,
-                folder=folder.root,
-                counts=totals(await store.counts()),
-                money=await store.money(),
-                seconds=asyncio.get_running_loop().time() - started,
-                submitted=tally.submitted,
-                pause=ended.pause,
-                stopped_by=ended.stopped_by,
-                held=await store.run(held_back, beginning.selection),
-            )
-        journal.note("RunEnded", **summary.to_json())
-        if intake is not None:
-            intake.raise_if_wrong(summary)
+        outside = _Audience((journal.hear, listener))
+        async with notifying(opened.place, recipients(opened.place), outside.tell) as notifier:
+            audience = _Audience((journal.hear, metadata.hear, tally.hear, notifier.hear, listener))
+            summary = await _work_through(opened, audience, tally, started)
+            journal.note("RunEnded", **summary.to_json())
+            # Last, when all is on the disk: the words are waited for as the block ends.
+            notifier.ended(summary)
+        if opened.intake is not None:
+            opened.intake.raise_if_wrong(summary)
         return summary
+
+
+async def _work_through(
+    opened: Opened, audience: _Audience, tally: _Tally, started: float
+) -> Summary:
+    """Do what there is to do, and sum up. `started` by the loop's clock."""
+    place, now = opened.place, opened.place.world.now
+    async with open_store(opened.db, place.folder.state, now) as store:
+        beginning = await store.run(begin, place.folder, place.manifest, place.options, now())
+        audience.tell(
+            RunStarted(place.manifest.name, place.folder.root, beginning.counts, beginning.money)
+        )
+        ended = Ended()
+        if not beginning.is_idle:
+            ended = await work(place, store, beginning, audience.tell, opened.intake)
+            # Nobody submits any more: whose answer did not come is unknown from now on.
+            await store.run(people.settle_dead_run)
+        return Summary(
+            name=place.manifest.name,
+            folder=place.folder.root,
+            counts=totals(await store.counts()),
+            money=await store.money(),
+            seconds=asyncio.get_running_loop().time() - started,
+            submitted=tally.submitted,
+            pause=ended.pause,
+            stopped_by=ended.stopped_by,
+            held=await store.run(held_back, beginning.selection),
+        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, time
 
-from batchgen.errors import UsageError
+from batchgen.errors import InputError, UsageError
 from batchgen.manifest import Rate, StopAt
+from batchgen.notify.address import read_address
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 
@@ -17,7 +18,8 @@ class RunOptions:
 
     `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
     rehearsed request takes; None: as the emulator thinks fit.
-    `accept_copy` goes on with a state file that is a copy.
+    `accept_copy` goes on with a state file that is a copy. `notify` are addresses of apprise, in
+    the stead of the manifest's; they may hold secrets.
     """
 
     emulator: bool = False
@@ -31,6 +33,7 @@ class RunOptions:
     max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
+    notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name in ("limit", "concurrency"):
@@ -45,3 +48,17 @@ class RunOptions:
             raise UsageError("stop_at is a datetime.time or a datetime.datetime")
         if not isinstance(self.on_changed, OnChanged):
             raise UsageError("on_changed is one of batchgen.OnChanged's values")
+        if not isinstance(self.notify, tuple):
+            raise UsageError("notify is a tuple of addresses")
+        for position, url in enumerate(self.notify, start=1):
+            _check_address(url, position)
+
+
+def _check_address(url: str, position: int) -> None:
+    """Raise UsageError for an address that cannot be used; it does not show it."""
+    try:
+        read_address(url)
+    except InputError as exc:
+        raise UsageError(
+            f"address {position} {exc.what}", where="--notify", next_step=exc.next_step
+        ) from exc

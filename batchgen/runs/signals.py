@@ -16,6 +16,11 @@ DRAIN_SECONDS = {signal.SIGINT: 25.0, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
 """How long downloads at hand are waited for; then answers on the wire have a last chance
 of ten seconds (engine/wire.py)."""
 
+LEAVE_SOON = frozenset({signal.SIGTERM, signal.SIGHUP})
+LEAVE_WITHIN = 13.0
+"""Seconds from one of these to the end of the process, less than the 15 that are promised: who
+sends SIGTERM sends SIGKILL later. What is nice to have at the end of a run gets what is left."""
+
 
 class StopSignals:
     """While the block lasts, signals drain the run; `received` is the one that came.
