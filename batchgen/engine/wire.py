@@ -25,12 +25,19 @@ class Wire:
     def __init__(self) -> None:
         self.closing = False
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._failures: list[BaseException] = []
 
     def send(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Who waits for it may be cancelled at the same moment, and never ask what it raised."""
+        del self._tasks[task]
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failures.append(failure)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,5 +63,5 @@ class Wire:
         finally:
             for task in tasks:
                 task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-        return [end for end in dict.fromkeys(ends) if isinstance(end, Exception)]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [end for end in dict.fromkeys(self._failures) if isinstance(end, Exception)]
