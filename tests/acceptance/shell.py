@@ -157,6 +157,12 @@ class Emulator:
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status < 300
 
+    def disarm(self) -> None:
+        """Take back the faults that nobody met."""
+        request = urllib.request.Request(f"{self.origin}/emulator/faults", method="DELETE")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
     def charged(self, count: int) -> None:
         """Wait until so many submits were accepted."""
         wait_until(lambda: len(self.charges()) >= count, f"{count} charges")
