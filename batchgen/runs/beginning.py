@@ -76,13 +76,9 @@ def begin(
 
 
 def settle_before(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
-    """As `begin` does, in a transaction of its own."""
+    """As `begin` does, in a transaction of its own, which ends with the connection if it fails."""
     db.execute("BEGIN IMMEDIATE")
-    try:
-        _settle(db, folder, at)
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
+    _settle(db, folder, at)
     db.execute("COMMIT")
 
 

@@ -64,12 +64,6 @@ class Difference:
         return bool(self.changed or self.renamed)
 
 
-def compare(db: sqlite3.Connection, staging: Staging, path: Path) -> Difference:
-    """What a merge would meet; changes nothing."""
-    with attached(db, staging, path):
-        return _difference(db)
-
-
 def merge(
     db: sqlite3.Connection,
     staging: Staging,

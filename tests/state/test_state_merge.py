@@ -10,7 +10,7 @@ import pytest
 from batchgen.errors import StorageError
 from batchgen.jobs import JobState
 from batchgen.state import moves, people
-from batchgen.state.merge import ChangedJob, Difference, OnChanged, compare, merge
+from batchgen.state.merge import ChangedJob, Difference, OnChanged, merge
 from batchgen.state.queries import live_requests, saved_files
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, State, job, open_state
@@ -216,14 +216,14 @@ def test_a_job_that_comes_back_is_the_same_job(state: State) -> None:
     )
 
 
-def test_comparing_changes_nothing(state: State) -> None:
+def test_a_merge_that_is_refused_says_why_and_changes_nothing(state: State) -> None:
     state.finish("boat", "r1")
     before = everything(state)
     with open_staging() as staging:
         staging.add(job("boat", "new"))
         staging.add(job("third"))
         staging.finish()
-        found = compare(state.db, staging, state.path)
+        found = merge(state.db, staging, state.path, OnChanged.REFUSE)
     assert found == Difference(1, 1, 0, (ChangedJob("boat", "done", live=False),))
     assert everything(state) == before
 
