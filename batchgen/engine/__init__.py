@@ -20,7 +20,7 @@ backoff.py     how long to wait after trouble: pure
 breaker.py     when trouble is no longer one job's: pure
 budget.py      money reserved before it can be spent
 control.py     whether the run goes on, and who is told; drain.py lets go of what can wait
-blocked.py     how many jobs are blocked; questions.py what the engine alone asks the state
+blocked.py     how many jobs are blocked
 events.py      what happened, for screens and logs
 doors.py       API, files and chance, as the engine sees them
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobsBlocked
-from batchgen.engine.questions import blocked_jobs
+from batchgen.state.questions import blocked_jobs
 
 if TYPE_CHECKING:
     from batchgen.engine.control import Control

@@ -1,4 +1,4 @@
-"""What the engine alone asks of the state: short readers that take a connection."""
+"""What the engine asks of the state besides its jobs: short readers that take a connection."""
 
 from __future__ import annotations
 
