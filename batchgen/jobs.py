@@ -22,6 +22,7 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | Mapping[str
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 CONTENT_ID_DIGITS = 10
+NO_AXES = "{}"
 
 # json.dumps would make an encoder for each call.
 _CANONICAL = json.JSONEncoder(
@@ -116,7 +117,8 @@ class Job:
     texts. `name` is what its files shall be called, without extension, as the manifest says it: not
     yet safe for a disk. `file` and `line`, from 1, are where it is written. A higher `priority`
     goes first. `sweep` names the item that this job is one of many of. The jobs that it `needs`, by
-    their ids, are done before; behind a `gate` the dependants wait for a person's word.
+    their ids, are done before; behind a `gate` the dependants wait for a person's word. `axes` is
+    its place in the sweep, a JSON object: axis to value.
     """
 
     id: str
@@ -130,6 +132,7 @@ class Job:
     sweep: str = ""
     gate: bool = False
     needs: tuple[str, ...] = ()
+    axes: str = NO_AXES
 
     @property
     def body_sha256(self) -> str:

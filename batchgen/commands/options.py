@@ -18,6 +18,7 @@ from batchgen.models.nearest import did_you_mean
 from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
+from batchgen.state.selection import JUDGED, NAMES
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,11 +44,11 @@ def read_states(
     """Pass on what names a state at all. Raises UsageError for a typing error."""
     for glob in globs:
         name = glob.removeprefix("!")
-        if not any(fnmatchcase(state, name) for state in JobState):
+        if name not in JUDGED and not any(fnmatchcase(state, name) for state in JobState):
             raise UsageError(
                 f"there is no state '{name}'",
                 where="--state",
-                next_step=did_you_mean(name, JobState),
+                next_step=did_you_mean(name, NAMES),
             )
     return globs
 
@@ -100,7 +101,7 @@ SELECTION = (
         multiple=True,
         metavar="GLOB",
         callback=read_states,
-        help="Only jobs in such states; !GLOB: not.",
+        help="Only jobs in such states, or kept or rejected ones; !GLOB: not.",
     ),
 )
 ONLY_JOBS = SELECTION[0]

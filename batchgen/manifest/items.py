@@ -46,6 +46,10 @@ class Item:
         return bool(SWEEPING_KEYS & self.node.children.keys())
 
     @property
+    def is_repeated(self) -> bool:
+        return int(self._value.get("repeat", 1)) > 1
+
+    @property
     def has_rows(self) -> bool:
         return "from" in self.node.children
 

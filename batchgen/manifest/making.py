@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.jobs import Job, JsonObject, JsonValue, canonical_json, content_id
+from batchgen.jobs import NO_AXES, Job, JsonObject, JsonValue, canonical_json, content_id
 from batchgen.manifest.blame import Blame, CellError
 from batchgen.manifest.header import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from batchgen.manifest.templates.texts import CompiledText, Variables
     from batchgen.models.catalog import Model
 
+# ASCII, so that whatever a manifest holds can be stored; in the manifest's order, for people.
+_AXES = json.JSONEncoder(separators=(",", ":"))
+
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -54,6 +58,7 @@ class JobMaker:
         self._is_second = self._head is not None and not self._head.is_of(item)
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
+        self._is_repeated = item.is_repeated
 
     def make(self, cell: Cell) -> Job | None:
         try:
@@ -93,7 +98,14 @@ class JobMaker:
             self._sweep,
             item.gate,
             tuple(dict.fromkeys(needs.values())),
+            self._axes(cell),
         )
+
+    def _axes(self, cell: Cell) -> str:
+        if self._is_repeated:
+            # As in templates, what the user calls so wins over our own.
+            return _AXES.encode({"repeat": cell.repeat, **cell.axes})
+        return _AXES.encode(cell.axes) if cell.axes else NO_AXES
 
     def _recipe_of(self, cell: Cell) -> Recipe:
         template = self._item.model

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
 VENDOR_SIZE = "width\u00d7height"
+LONGEST_AXIS_VALUE = 60
 LONGEST_VALUE = 400
 """Characters of an input that is shown besides the prompt."""
 
@@ -77,8 +78,17 @@ def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
         job.request_id,
         _rounded(job.cost, 6),
         _rounded(job.seconds, 2),
-        [_file(file, has_thumb) for file in job.files],
+        [_file(file, texts, has_thumb) for file in job.files],
+        _axes(job, texts),
+        job.gate.value,
     ]
+
+
+def _axes(job: ShownJob, texts: _Texts) -> list[JsonValue]:
+    found: list[JsonValue] = []
+    for name, value in json.loads(job.axes).items():
+        found += [texts.place(name), texts.place(_short(value, LONGEST_AXIS_VALUE))]
+    return found
 
 
 def _cause(job: ShownJob) -> str:
@@ -92,7 +102,10 @@ def _words(job: ShownJob) -> str:
     return ": ".join(filter(None, (job.error_code, job.error)))
 
 
-def _file(file: ShownFile, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+def _file(file: ShownFile, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+    flaws: list[JsonValue] = []
+    for kind, words in file.flaws:
+        flaws += [texts.place(kind), texts.place(words)]
     return [
         file.path,
         file.sha256[:THUMB_DIGITS] if has_thumb(file.sha256) else "",
@@ -101,6 +114,10 @@ def _file(file: ShownFile, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
         file.height,
         file.bytes,
         _rounded(file.seconds, 2),
+        file.id,
+        file.position,
+        file.pick or "",
+        flaws,
     ]
 
 

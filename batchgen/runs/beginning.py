@@ -67,7 +67,7 @@ def begin(
     people.reopen(db)
     selection = note_down(db, options.selection)
     if options.retry_failed:
-        people.retry_selected(db, selection)
+        people.retry_selected(db, selection, rejected=options.selection.asks_for_rejected)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         people.resubmit_all(db, MOST_RESUBMITS, at)
     if options.limit is not None:

@@ -9,20 +9,26 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
 from batchgen.jobs import JobState
 from batchgen.runs.lines import APPEND, end_torn_line, write_all
-from batchgen.state import people
+from batchgen.state import marks, people
+from batchgen.state.marks import Pick
 from batchgen.state.queries import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+
+MOST_FILES = 10_000
+"""Positions above it are nobody's: no line may hold a number that SQLite does not take."""
 
 _OFFSET = "decisions_read"
 _JOB = "SELECT seq, model, state FROM job WHERE id = ?"
@@ -34,6 +40,16 @@ class Verb(StrEnum):
     WRITE_OFF = "write_off"
     CANCEL = "cancel"
     APPROVE = "approve"
+    KEEP = "keep"
+    REJECT = "reject"
+    UNPICK = "unpick"
+    FIND = "find"
+
+
+MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
+"""About files, not about the life of a job: no engine needs to hear of them."""
+
+_PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,8 @@ class Decision:
     """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
 
     `attempt` is the number of the one that the person saw: the word does not reach a later one.
+    MARKS are about the file at `position`, from 1, or about all files of the attempt; `flaws`,
+    kind to words, go with FIND.
     """
 
     verb: Verb
@@ -48,6 +66,8 @@ class Decision:
     at: float
     request_id: str | None = None
     attempt: int | None = None
+    position: int | None = None
+    flaws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +161,25 @@ def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | No
             return None, not people.cancel(db, seq)
         case Verb.APPROVE:
             return people.approve(db, seq, decision.at), False
+        case Verb.KEEP | Verb.REJECT | Verb.UNPICK:
+            return marks.pick(db, seq, decision.position, _PICKS[decision.verb]), False
+        case Verb.FIND:
+            return marks.find_flaws(db, seq, decision.position, decision.flaws), False
 
 
-def _to_json(decision: Decision) -> dict[str, str | float | None]:
-    return {
+def _to_json(decision: Decision) -> dict[str, JsonValue]:
+    row: dict[str, JsonValue] = {
         "at": decision.at,
         "decide": decision.verb.value,
         "job": decision.job_id,
         "request_id": decision.request_id,
         "attempt": decision.attempt,
     }
+    if decision.verb in MARKS:
+        row["position"] = decision.position
+    if decision.verb is Verb.FIND:
+        row["flaws"] = dict(decision.flaws)
+    return row
 
 
 def _parse(line: bytes) -> Decision | None:
@@ -163,11 +192,15 @@ def _parse(line: bytes) -> Decision | None:
         verb, job_id, at, request_id = Verb(row["decide"]), row["job"], row["at"], row["request_id"]
         sound = _is_text(job_id) and isinstance(at, int | float) and math.isfinite(at)
         sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
-        attempt = row.get("attempt")
+        attempt, position, flaws = row.get("attempt"), row.get("position"), row.get("flaws", {})
         sound = sound and (attempt is None or type(attempt) is int)
+        sound = sound and (position is None or 1 <= position <= MOST_FILES)
+        sound = sound and all(_is_text(kind) and _is_text(flaws[kind]) for kind in dict(flaws))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return Decision(verb, job_id, float(at), request_id, attempt) if sound else None
+    if not sound:
+        return None
+    return Decision(verb, job_id, float(at), request_id, attempt, position, dict(flaws))
 
 
 def _is_text(value: object) -> bool:

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
     from batchgen.runs.folder import RunFolder
 
+PATIENCE = 1.0
+"""Seconds that a run outwaits a command: a pick or an approval holds the lock for a moment."""
+
 
 @contextmanager
-def locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock. Raises LockedError (exit 75) where another process has it."""
+def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
+    """Hold the run's lock. Raises LockedError (exit 75) where another process has it.
+
+    `patience`, in seconds, outwaits a command that holds it for the moment of a decision.
+    """
     lock = FileLock(folder.lock, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout as exc:
         raise LockedError(
             f"another runner is at work on this state ({holder(folder)}); nothing was sent",

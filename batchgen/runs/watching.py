@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, Noted
-from batchgen.runs.decisions import Applied, Verb, apply_new
+from batchgen.runs.decisions import MARKS, Applied, Verb, apply_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,9 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
     releases = False
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
+        # Of thousands of picks nobody wants to hear, only of those that came to nothing.
+        if verb in MARKS and not one.objection:
+            continue
         listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:
             continue

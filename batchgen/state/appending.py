@@ -65,8 +65,8 @@ def _append(db: sqlite3.Connection, job: Job, objects: Objects | None) -> Unfit 
 def _insert(db: sqlite3.Connection, job: Job, needed: Iterable[int]) -> None:
     name, key = _free_name(db, job)
     (seq,) = db.execute(
-        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
         (
             job.id,
             job.model,
@@ -77,6 +77,7 @@ def _insert(db: sqlite3.Connection, job: Job, needed: Iterable[int]) -> None:
             job.priority,
             job.sweep,
             job.gate,
+            job.axes,
         ),
     ).fetchone()
     db.executemany("INSERT INTO need (job, needs) VALUES (?, ?)", [(seq, one) for one in needed])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.marks import forget
 from batchgen.state.records import FetchJob, KnownFile, ResultFile, SavedFile, Verified
 from batchgen.state.steps import move
 
@@ -94,11 +95,12 @@ def _lost_content(file_id: int) -> str:
 
 
 def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
-    """An approval is about the very picture that a person saw: another content ends it."""
+    """What was said is about the very picture that a person saw: another content ends it."""
     row = db.execute(
         "DELETE FROM meta WHERE key = ? RETURNING value", (_lost_content(file_id),)
     ).fetchone()
     if row is not None and row[0] != sha256:
+        forget(db, file_id)
         db.execute(
             "UPDATE job SET approved = 0 WHERE approved"
             " AND seq = (SELECT job FROM file WHERE id = ?)",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
 from batchgen.state.due import UNDER_WAY
+from batchgen.state.marks import Pick
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,8 +38,13 @@ def is_trouble(state: JobState, error_code: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ShownFile:
-    """A verified file; `path` is relative to the run's folder, `seconds` is a video's length."""
+    """A verified file; `path` is relative to the run's folder, `seconds` is a video's length.
 
+    `position` is the vendor's, from 1; `flaws` are (kind, words).
+    """
+
+    id: int
+    position: int
     path: str
     sha256: str
     media_type: str
@@ -44,11 +52,24 @@ class ShownFile:
     height: int
     bytes: int
     seconds: float | None
+    pick: Pick | None
+    flaws: tuple[tuple[str, str], ...]
+
+
+class Gate(StrEnum):
+    """Whether other jobs wait for a person's word about this one."""
+
+    NONE = ""
+    CLOSED = "closed"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
 class ShownJob:
-    """A job with the verified files of its latest attempt. `seconds`: from accept to end."""
+    """A job with the verified files of its latest attempt. `seconds`: from accept to end.
+
+    `axes` is JSON, axis to value.
+    """
 
     seq: int
     id: str
@@ -57,6 +78,8 @@ class ShownJob:
     state: JobState
     tags: str
     sweep: str
+    axes: str
+    gate: Gate
     error_code: str
     error: str
     attempts: int
@@ -96,7 +119,8 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
     """
     rows = db.execute(
         "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
-        " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep,"
+        " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep, job.axes,"
+        " iif(job.gate, iif(job.approved, 'open', 'closed'), ''),"
         " coalesce(job.error_code, ''), coalesce(job.error, ''), job.attempts,"
         " attempt.request_id, attempt.cost, attempt.ended_at - attempt.accepted_at"
         " FROM job LEFT JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
@@ -109,23 +133,32 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
     return [_shown(row, files.get(row[0], ())) for row in rows]
 
 
-def _shown(row: tuple[object, ...], files: tuple[ShownFile, ...]) -> ShownJob:
-    seq, job_id, model, body, state, *rest = row
-    return ShownJob(seq, job_id, model, body, JobState(str(state)), *rest, files)  # type: ignore[arg-type,call-arg]
+def _shown(row: tuple[Any, ...], files: tuple[ShownFile, ...]) -> ShownJob:
+    values = (*row[:4], JobState(row[4]), *row[5:8], Gate(row[8]), *row[9:], files)
+    return ShownJob(*values)
 
 
 def _files(db: sqlite3.Connection, first: int, last: int) -> Mapping[int, tuple[ShownFile, ...]]:
     rows = db.execute(
-        "SELECT file.job, path, sha256, media_type, width, height, bytes, seconds"
+        "SELECT file.job, file.id, file.position, path, sha256, media_type, width, height, bytes,"
+        " seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
+        " WHERE flaw.file = file.id)"
         " FROM file JOIN job ON job.seq = file.job AND file.attempt = job.attempts"
         " WHERE file.job BETWEEN ? AND ? AND verified_at IS NOT NULL"
         " ORDER BY file.job, file.position",
         (first, last),
     )
     return {
-        seq: tuple(ShownFile(*row[1:]) for row in group)
+        seq: tuple(_shown_file(row[1:]) for row in group)
         for seq, group in groupby(rows, key=lambda row: row[0])
     }
+
+
+def _shown_file(row: tuple[Any, ...]) -> ShownFile:
+    *known, pick, flaws = row
+    found = tuple((kind, words) for kind, words in json.loads(flaws)) if flaws != "[]" else ()
+    values = (*known, pick and Pick(pick), found)
+    return ShownFile(*values)
 
 
 def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:

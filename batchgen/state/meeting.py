@@ -56,7 +56,7 @@ _MEET = f"""
         NOT {NEVER_ATTEMPTED},
         job.name != today.name,
         job.listed = 0 OR job.tags != today.tags OR job.priority != today.priority
-            OR job.sweep != today.sweep OR job.gate != today.gate,
+            OR job.sweep != today.sweep OR job.gate != today.gate OR job.axes != today.axes,
         NULL
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
 """

@@ -187,7 +187,7 @@ def _update_listing(db: sqlite3.Connection) -> None:
     db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
     db.execute(
         "UPDATE job SET listed = 1, tags = today.tags, priority = today.priority,"
-        f" sweep = today.sweep, gate = today.gate {_MET} AND met.relisted"
+        f" sweep = today.sweep, gate = today.gate, axes = today.axes {_MET} AND met.relisted"
     )
 
 
@@ -206,7 +206,7 @@ def _insert_new(db: sqlite3.Connection) -> int:
         # The new name may be that of another staged job.
         make_names_distinct(db, "incoming")
     return db.execute(
-        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate)"
-        " SELECT id, model, body, name, name_key, tags, priority, sweep, gate"
+        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
+        " SELECT id, model, body, name, name_key, tags, priority, sweep, gate, axes"
         f" FROM incoming.job WHERE seq IN ({_NEW}) ORDER BY seq"
     ).rowcount

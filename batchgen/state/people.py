@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from batchgen.state.selection import Selection
 
+ENDED_UNDONE = "state IN ('failed', 'cancelled', 'lost')"
+REJECTED = "state = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
+
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
     """The person found the request in the vendor's list: follow it. Returns why not, if not."""
@@ -136,14 +139,18 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     return _state(db, seq)
 
 
-def retry_selected(db: sqlite3.Connection, selection: Selection) -> int:
-    """Set every selected job going again that ended without being done. How many."""
+def retry_selected(db: sqlite3.Connection, selection: Selection, *, rejected: bool = False) -> int:
+    """Set every selected job going again that ended without being done. How many.
+
+    `rejected`: those too whose result a person rejected; it stays where it is.
+    """
     condition, values = selection.where()
+    again = f"({ENDED_UNDONE} OR ({REJECTED}))" if rejected else ENDED_UNDONE
     # Numbered first: while one goes again, others change that the condition asks about.
     db.execute(
         "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"
         " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked FROM job"
-        f" WHERE state IN ('failed', 'cancelled', 'lost') AND {condition}",
+        f" WHERE {again} AND {condition}",
         values,
     )
     count = db.execute(

@@ -126,6 +126,10 @@ def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
     again = ["0"]
     if wishes.retry_failed:
         again.append("own IN ('failed', 'cancelled', 'lost')")
+        if wishes.selection.asks_for_rejected:
+            again.append(
+                "own = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
+            )
     if wishes.on_changed is OnChanged.RERUN:
         again.append(
             f"changed AND (SELECT {MAY_RERUN} FROM main.job AS job WHERE job.seq = planned.seq)"

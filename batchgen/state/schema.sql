@@ -1,4 +1,4 @@
--- The memory of one run. Version 2 (PRAGMA user_version); migrations/ bring older files here.
+-- The memory of one run. Version 3 (PRAGMA user_version); migrations/ bring older files here.
 -- Times are seconds since the epoch by the wall clock; money is USD.
 
 CREATE TABLE meta (
@@ -27,11 +27,13 @@ CREATE TABLE job (
     sweep      TEXT NOT NULL DEFAULT '',     -- the item that the job is one of many of
     gate       INTEGER NOT NULL DEFAULT 0 CHECK (gate IN (0, 1)),      -- dependants wait for a word
     approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- that word, about this result
-    waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0)         -- needs not satisfied yet
+    waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),        -- needs not satisfied yet
+    axes       TEXT NOT NULL DEFAULT '{}'    -- its place in the sweep: a JSON object, axis to value
 ) STRICT;
 
--- Counting and finding by state; `sweep` lets a canary see which sweeps are proven.
-CREATE INDEX job_by_state ON job (state, listed, model, sweep);
+-- Counting and finding by state; `sweep` lets a canary see which sweeps are proven. The last two
+-- let who watches see what moved without reading a single job.
+CREATE INDEX job_by_state ON job (state, listed, model, sweep, attempts, approved);
 
 -- What may be submitted, in the order in which it is; `sweep`, since some are held back.
 CREATE INDEX job_due ON job (model, priority DESC, seq, sweep)
@@ -98,11 +100,28 @@ CREATE TABLE file (
     seconds     REAL,
     frames      INTEGER,
     verified_at REAL,
+    pick        TEXT CHECK (pick IN ('keep', 'reject')),   -- a person's word about this very file
     UNIQUE (job, attempt, position),
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number),
     CHECK ((verified_at IS NULL) = (path IS NULL)),
     CHECK ((verified_at IS NULL) = (sha256 IS NULL))
 ) STRICT;
+
+CREATE INDEX file_by_pick ON file (job, attempt, position, pick) WHERE pick IS NOT NULL;
+
+-- What a check found wrong with a file; `words` are for people.
+CREATE TABLE flaw (
+    file  INTEGER NOT NULL REFERENCES file (id),
+    kind  TEXT NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (file, kind)
+) STRICT, WITHOUT ROWID;
+
+-- Jobs whose latest result a person has picked from: one file that is kept keeps the job.
+CREATE VIEW judged (seq, id, judgement) AS
+SELECT job.seq, job.id, iif(max(file.pick = 'keep'), 'kept', 'rejected')
+FROM file CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt
+WHERE file.pick IS NOT NULL GROUP BY file.job;
 
 -- What a look at an input image showed; `trouble` says why it is of no use.
 CREATE TABLE image (

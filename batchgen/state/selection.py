@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
+from batchgen.state.marks import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,12 +21,18 @@ Condition = tuple[str, tuple[str | int, ...]]
 
 NOTED = "temp.noted"
 
+JUDGED = tuple(judgement.value for judgement in Judgement)
+NAMES = (*(state.value for state in JobState), *JUDGED)
+"""What may be selected as a state: also what people said of a result."""
+
 _TAG = "EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ? OR value GLOB ?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Globs on ids, models (or their short words), tags and states; empty means all.
+
+    A state may also be one of JUDGED, by its whole name: a glob means states alone.
 
     A name that begins with `!` is negative; where all names are, they leave out of everything. An
     exact name wins over its reading as a glob. `noted`: of those that `note_down` or `note_first`
@@ -47,6 +54,11 @@ class Selection:
             raise UsageError(
                 "! alone leaves out nothing", next_step="write what to leave out: '!draft-*'"
             )
+
+    @property
+    def asks_for_rejected(self) -> bool:
+        """Whether rejected results are named outright."""
+        return Judgement.REJECTED in self.states
 
     def where(self, names: str = "job") -> Condition:
         """A condition on the table, or alias, `job`. `names`: the table of all ids.
@@ -127,6 +139,8 @@ def _model(name: str) -> Condition:
 
 
 def _state(name: str) -> Condition:
+    if name in JUDGED:
+        return "job.id IN (SELECT id FROM judged WHERE judgement = ?)", (name,)
     found = tuple(state.value for state in JobState if fnmatchcase(state.value, name))
     return f"job.state IN ({', '.join('?' * len(found))})", found
 

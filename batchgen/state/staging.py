@@ -44,16 +44,18 @@ CREATE TABLE job (
     id TEXT NOT NULL, model TEXT NOT NULL, body TEXT NOT NULL, tags TEXT NOT NULL,
     name TEXT NOT NULL, name_key TEXT NOT NULL,
     priority INTEGER NOT NULL, sweep TEXT NOT NULL, gate INTEGER NOT NULL,
-    file TEXT NOT NULL, line INTEGER NOT NULL
+    file TEXT NOT NULL, line INTEGER NOT NULL, axes TEXT NOT NULL
 );
 CREATE TABLE need (
     job INTEGER NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (job, needs)
 ) WITHOUT ROWID;
+-- Of staged jobs nobody has picked any; a selection may ask all the same.
+CREATE TABLE judged (seq INTEGER, id TEXT, judgement TEXT);
 BEGIN;
 """
 
-_INSERT = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, '', 0, ?, ?)"
+_INSERT = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, '', 0, ?, ?, '{}')"
 
 _Row = tuple[int | str | bool, ...]
 
@@ -156,6 +158,7 @@ def _row(seq: int, job: Job) -> _Row:
         job.gate,
         storable(job.file),
         job.line,
+        job.axes,
     )
 
 

@@ -78,7 +78,7 @@ def test_who_decides_brings_it_up_to_date_under_the_lock(
     after: dict[str, int],
 ) -> None:
     assert main(arguments) == 0
-    assert version(old) == 2
+    assert version(old) == 3
     capsys.readouterr()
     assert main(["status", "m.yaml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == after

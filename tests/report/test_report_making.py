@@ -51,7 +51,8 @@ def test_every_job_is_in_the_data_with_its_state_words_and_file(root: Path) -> N
     assert len(found) == 18
     assert found["harbour-dusk-ink"][3:5] == ["done", "harbour"]
     assert found["late"][9] == "timeout: the vendor gave up after 30 s"
-    ((path, thumb, media_type, *size, _, seconds),) = found["clip"][14]
+    ((path, thumb, media_type, *size, _, seconds, _, position, pick, flaws),) = found["clip"][14]
+    assert (position, pick, flaws) == (1, "", [])
     assert (path, media_type, size, seconds) == ("files/clip #1.mp4", "video/mp4", [64, 48], 1.2)
     with Image.open(root / f"report/thumbs/{thumb[:2]}/{thumb}.webp") as poster:
         assert poster.size == (64, 48)

@@ -59,7 +59,7 @@ def test_a_file_that_was_brought_up_to_date_is_like_a_new_one(old: Path, tmp_pat
         closing(open_for_writing(tmp_path / "new.db")) as new,
     ):
         assert shape(migrated) == shape(new)
-        assert migrated.execute("PRAGMA user_version").fetchone() == (2,)
+        assert migrated.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_what_was_known_is_known_and_the_run_goes_on(old: Path) -> None:

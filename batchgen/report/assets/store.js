@@ -24,16 +24,19 @@
   // The order of fields is report/chunks.py's.
   const read = (row, texts) => {
     const [seq, id, model, state, sweep, tags, prompt, inputs, cause, error, attempts, request,
-      cost, seconds, files] = row;
-    const pairs = [];
-    for (let at = 0; at < inputs.length; at += 2) pairs.push([texts[inputs[at]], texts[inputs[at + 1]]]);
+      cost, seconds, files, axes, gate] = row;
+    const pairs = (places) => {
+      const found = [];
+      for (let at = 0; at < places.length; at += 2) found.push([texts[places[at]], texts[places[at + 1]]]);
+      return found;
+    };
     return {
-      seq, id, attempts, request, cost, seconds,
+      seq, id, attempts, request, cost, seconds, gate,
       model: texts[model], state: texts[state], sweep: texts[sweep],
-      tags: tags.map((tag) => texts[tag]), prompt: texts[prompt], inputs: pairs,
+      tags: tags.map((tag) => texts[tag]), prompt: texts[prompt], inputs: pairs(inputs), axes: pairs(axes),
       cause: texts[cause], error: texts[error],
-      files: files.map(([path, thumb, type, width, height, bytes, length]) => (
-        { path, thumb, type, width, height, bytes, length }
+      files: files.map(([path, thumb, type, width, height, bytes, length, key, position, pick, flaws]) => (
+        { path, thumb, type, width, height, bytes, length, key, position, pick, flaws: pairs(flaws) }
       )),
       sought: `${id}\n${texts[prompt]}`.toLowerCase(),
     };

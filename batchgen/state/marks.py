@@ -1,0 +1,74 @@
+"""What was said about results: picks by a person, flaws by a check. Takes the writing connection.
+
+A mark is about one very file: a retry makes another, which nobody has judged yet.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+
+class Pick(StrEnum):
+    """A person's word about a file."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+
+
+class Judgement(StrEnum):
+    """What the picks of its latest files say about a job; one that is kept keeps the job."""
+
+    KEPT = "kept"
+    REJECTED = "rejected"
+
+
+_VERIFIED = (
+    "FROM file JOIN job ON job.seq = file.job AND job.attempts = file.attempt"
+    " WHERE job.seq = ?1 AND (?2 IS NULL OR file.position = ?2) AND file.verified_at IS NOT NULL"
+)
+
+
+def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | None) -> str | None:
+    """Judge a file of the latest result, or all its files; None takes the word back.
+
+    Returns why not, if not. `position` is the vendor's, from 1.
+    """
+    found = db.execute(f"SELECT file.id {_VERIFIED}", (seq, position)).fetchall()
+    if not found:
+        return _no_result(db, seq, position)
+    db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(word, file) for (file,) in found])
+    return None
+
+
+def find_flaws(
+    db: sqlite3.Connection, seq: int, position: int | None, flaws: Mapping[str, str]
+) -> str | None:
+    """Write down what a check found about a file, in the stead of what an earlier one found.
+
+    `flaws`: kind to words. Returns why not, if not.
+    """
+    found = db.execute(f"SELECT file.id {_VERIFIED}", (seq, position)).fetchall()
+    if not found:
+        return _no_result(db, seq, position)
+    for (file,) in found:
+        db.execute("DELETE FROM flaw WHERE file = ?", (file,))
+        rows = [(file, kind, words) for kind, words in flaws.items()]
+        db.executemany("INSERT INTO flaw (file, kind, words) VALUES (?, ?, ?)", rows)
+    return None
+
+
+def forget(db: sqlite3.Connection, file_id: int) -> None:
+    """Another content came in the file's place: what was said is not about that."""
+    db.execute("UPDATE file SET pick = NULL WHERE id = ? AND pick IS NOT NULL", (file_id,))
+    db.execute("DELETE FROM flaw WHERE file = ?", (file_id,))
+
+
+def _no_result(db: sqlite3.Connection, seq: int, position: int | None) -> str:
+    job_id, state = db.execute("SELECT id, state FROM job WHERE seq = ?", (seq,)).fetchone()
+    which = "no result" if position is None else f"no file {position}"
+    return f"job {job_id}, which is {state}, has {which} to judge"
