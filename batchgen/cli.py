@@ -220,6 +220,32 @@ def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
 
 @cli.command()
 @MANIFEST
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--keep", is_flag=True, help="They are good.")
+@click.option("--reject", is_flag=True, help="They are not: `retry --state rejected` redoes them.")
+@click.option("--unpick", is_flag=True, help="Take an earlier word back.")
+@click.option(
+    "--file",
+    "position",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of results with several files only the Nth.",
+)
+@all_of(*SELECTION)
+def pick(manifest: Path, names: tuple[str, ...], position: int | None, **asked: Any) -> int:
+    """Keep or reject results.
+
+    JOB is the id of a job with a result, or a glob for several. `watch` does it in a page.
+    """
+    from batchgen.commands.pick import pick_asked as command  # noqa: PLC0415 - as above
+
+    chosen = [asked.pop(option) for option in ("jobs", "models", "tags", "states")]
+    selection = Selection((*names, *chosen[0]), *chosen[1:])
+    return command(manifest, selection, position, **asked)
+
+
+@cli.command()
+@MANIFEST
 @ONLY_JOBS
 @click.option("--quick", is_flag=True, help="Compare sizes only; read no file.")
 @JSON

@@ -14,6 +14,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
 from batchgen.state.database import open_for_reading, translated
+from batchgen.state.results import Picked, count_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,15 @@ def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
 
         origin = _origin(manifest, rehearsal=is_rehearsal(db))
         exported = carry_out(db, folder.root, origin, asked, target, begin)
+        left_out = 0
+        if asked.only is Picked.NOT_REJECTED:
+            left_out = count_rejected(db, asked.selection)
     if as_json:
         print_json(_to_json(exported, asked, target))
     else:
         say("\n".join(_lines(exported, target)))
+        if left_out:
+            say(f"  {plural(left_out, 'rejected result')} left out; --with-rejected takes them too")
     return ExitCode.DONE
 
 

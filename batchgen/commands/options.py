@@ -18,6 +18,7 @@ from batchgen.models.nearest import did_you_mean
 from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
+from batchgen.state.results import Picked
 from batchgen.state.selection import JUDGED, NAMES
 
 T = TypeVar("T")
@@ -157,6 +158,15 @@ EXPORT = (
     ),
     click.option("--bytes", "embed", is_flag=True, help="parquet: with the files themselves."),
     click.option("--copy", is_flag=True, help="hf: copy the files, never hard-link them."),
+    click.option(
+        "--kept", "only", flag_value=Picked.KEPT.value, help="Only results that were kept."
+    ),
+    click.option(
+        "--with-rejected",
+        "only",
+        flag_value=Picked.ALL.value,
+        help="Rejected results too, which are left out else.",
+    ),
 )
 
 WORDS = (
@@ -209,6 +219,7 @@ def run_options(
 def export_asked(
     to: str,
     splits: tuple[Split, ...] | None,
+    only: str | None,
     jobs: tuple[str, ...],
     models: tuple[str, ...],
     tags: tuple[str, ...],
@@ -217,4 +228,7 @@ def export_asked(
 ) -> Asked:
     """What was asked for. Raises UsageError where two options do not go together."""
     selection = Selection(jobs, models, tags, states)
-    return Asked(Format(to), selection, splits or ONE_SPLIT, **others)
+    # Who asks for rejected jobs wants their files.
+    default = Picked.ALL if selection.asks_for_rejected else Picked.NOT_REJECTED
+    picked = Picked(only) if only else default
+    return Asked(Format(to), selection, splits or ONE_SPLIT, only=picked, **others)

@@ -26,6 +26,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.state.approvals import held_back
 from batchgen.state.database import open_for_reading, translated
+from batchgen.state.marks import count_marks
 from batchgen.state.queries import (
     Selection,
     counts,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
+    from batchgen.state.marks import Marks
     from batchgen.state.records import JobStatus
 
 SHOWN = 10
@@ -106,9 +108,20 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
+    lines += _mark_lines(count_marks(db, selection))
     lines += [cause_line(cause) for cause in failures(db, SHOWN, selection)]
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
     return lines + _unknown_lines(db, selection, path)
+
+
+def _mark_lines(marks: Marks) -> list[str]:
+    lines = []
+    if marks.kept or marks.rejected:
+        lines.append(f"  {marks.kept} kept · {marks.rejected} rejected")
+    if marks.flaws:
+        kinds = " · ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in marks.flaws.items())
+        lines.append(f"  flaws: {kinds}")
+    return lines
 
 
 def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> list[str]:

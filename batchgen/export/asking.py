@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from batchgen.errors import InputError, UsageError
 from batchgen.export.splits import ONE_SPLIT, Split
 from batchgen.manifest import parse_bytes
+from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Of the layout. A folder of another version is not continued."""
 
 SHARD_BYTES = 1_000_000_000
@@ -36,7 +37,10 @@ SHARDED = (Format.WEBDATASET, Format.PARQUET)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`shard_bytes`, `shard_rows`: limits of one shard; None stands for the default."""
+    """`shard_bytes`, `shard_rows`: limits of one shard; None stands for the default.
+
+    `only`: which files, by what a person said of them.
+    """
 
     to: Format
     selection: Selection = field(default_factory=Selection)
@@ -45,6 +49,7 @@ class Asked:
     shard_rows: int | None = None
     embed: bool = False
     copy: bool = False
+    only: Picked = Picked.NOT_REJECTED
 
     def __post_init__(self) -> None:
         sharded = self.shard_bytes is not None or self.shard_rows is not None
@@ -69,7 +74,7 @@ class Asked:
         selection = [list(names) for names in (one.jobs, one.models, one.tags, one.states)]
         splits = [[split.name, str(split.share)] for split in self.splits]
         limits = [self.byte_limit, self.row_limit] if self.to in SHARDED else []
-        named = [VERSION, self.to, selection, splits, limits, self.embed]
+        named = [VERSION, self.to, selection, splits, limits, self.embed, self.only]
         return json.dumps(named)
 
 

@@ -21,7 +21,7 @@ from batchgen.export.rows import Row
 from batchgen.export.splits import split_of
 from batchgen.export.webdataset import write_webdataset
 from batchgen.export.work import Work
-from batchgen.state.results import finished, results
+from batchgen.state.results import Picked, results
 
 if TYPE_CHECKING:
     import sqlite3
@@ -73,9 +73,10 @@ def export(
     Raises UsageError where there is no result or the folder is another's, LockedError,
     MissingFileError and StorageError for a damaged result, OutputError, DiskFullError.
     """
-    if next(results(db, asked.selection, finished(asked.selection)), None) is None:
+    if next(results(db, asked.selection, asked.only), None) is None:
+        kept = "kept " if asked.only is Picked.KEPT else ""
         raise UsageError(
-            "no job that is selected has a result yet",
+            f"no job that is selected has a {kept}result yet",
             next_step="batchgen status MANIFEST shows what there is",
         )
     folder = Destination(target)
@@ -94,7 +95,7 @@ def export(
 
 def _rows(db: sqlite3.Connection, asked: Asked) -> Iterator[Row]:
     """One statement: all rows are of one moment, also while a run goes on."""
-    for result in results(db, asked.selection, finished(asked.selection)):
+    for result in results(db, asked.selection, asked.only):
         yield Row(split_of(result.job_id, asked.splits), result)
 
 

@@ -37,6 +37,8 @@ COLUMNS = {
     "seed": WHOLE,
     "tags": TEXTS,
     "sweep": TEXT,
+    "axes": TEXT,
+    "pick": TEXT,
     "sha256": TEXT,
     "media_type": TEXT,
     "bytes": WHOLE,

@@ -42,6 +42,8 @@ def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
         "seed": sent.get("seed"),
         "tags": json.loads(result.tags),
         "sweep": result.sweep,
+        "axes": json.loads(result.axes),
+        "pick": result.pick,
         "sha256": result.sha256,
         "media_type": result.media_type,
         "bytes": result.bytes,
@@ -57,7 +59,7 @@ def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
 def flat_fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
     """The same for tables, where a column has one type: inputs have other keys for each model."""
     fields = fields_of(row, file_name)
-    return {**fields, "input": row.result.body}
+    return {**fields, "input": row.result.body, "axes": row.result.axes}
 
 
 def line_of(fields: dict[str, JsonValue]) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import LockedError
 from batchgen.runs.beginning import settle_dead_run
-from batchgen.runs.decisions import append_decisions, apply_new
+from batchgen.runs.decisions import append_decisions, apply_new, has_new
 from batchgen.runs.lock import locked
 from batchgen.runs.original import refuse_copy
 from batchgen.state.database import open_for_reading, open_for_writing, translated
@@ -53,3 +53,29 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
             applied = apply_new(db, folder.decisions)
             db.execute("COMMIT")
             yield Decided(db, tuple(applied))
+
+
+@contextmanager
+def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock as a runner: what is handed to it is taken up, also in its very last moment.
+
+    Who decides writes first and then looks for the lock. So whoever found it held has written
+    before it was let go, and is seen here. Raises LockedError, OutputError.
+    """
+    with locked(folder, patience):
+        yield
+    with translated(folder.state):
+        _take_up_rest(folder)
+
+
+def _take_up_rest(folder: RunFolder) -> None:
+    with closing(open_for_reading(folder.state)) as known:
+        if not has_new(known, folder.decisions):
+            return
+    with ExitStack() as held:
+        held.enter_context(suppress(LockedError))  # the next runner takes it up
+        held.enter_context(locked(folder))
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        db.execute("BEGIN IMMEDIATE")
+        apply_new(db, folder.decisions)
+        db.execute("COMMIT")

@@ -49,7 +49,7 @@ class Verb(StrEnum):
 MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
 """About files, not about the life of a job: no engine needs to hear of them."""
 
-_PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
+PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,12 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def has_new(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether something was appended since the last time. Raises OutputError or StorageError."""
+    with disk_errors(path):
+        return path.exists() and path.stat().st_size != int(get_meta(db, _OFFSET) or 0)
 
 
 def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
@@ -162,7 +168,7 @@ def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | No
         case Verb.APPROVE:
             return people.approve(db, seq, decision.at), False
         case Verb.KEEP | Verb.REJECT | Verb.UNPICK:
-            return marks.pick(db, seq, decision.position, _PICKS[decision.verb]), False
+            return marks.pick(db, seq, decision.position, PICKS[decision.verb]), False
         case Verb.FIND:
             return marks.find_flaws(db, seq, decision.position, decision.flaws), False
 
@@ -194,13 +200,17 @@ def _parse(line: bytes) -> Decision | None:
         sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
         attempt, position, flaws = row.get("attempt"), row.get("position"), row.get("flaws", {})
         sound = sound and (attempt is None or type(attempt) is int)
-        sound = sound and (position is None or 1 <= position <= MOST_FILES)
+        sound = sound and (position is None or _is_position(position))
         sound = sound and all(_is_text(kind) and _is_text(flaws[kind]) for kind in dict(flaws))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     if not sound:
         return None
     return Decision(verb, job_id, float(at), request_id, attempt, position, dict(flaws))
+
+
+def _is_position(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MOST_FILES
 
 
 def _is_text(value: object) -> bool:

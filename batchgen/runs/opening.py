@@ -12,10 +12,11 @@ from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.beginning import settle_before
+from batchgen.runs.deciding import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.intake import CHECKED_AT_ONCE, INPUTS, Intake
-from batchgen.runs.lock import PATIENCE, locked, myself
+from batchgen.runs.lock import PATIENCE, myself
 from batchgen.runs.metadata import catch_up
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import finish, read_for_jobs, take_up
@@ -116,7 +117,7 @@ def _open_state(place: Workplace, held: ExitStack) -> sqlite3.Connection:
         # Nothing can be done yet without a token: say so before a folder is made.
         find_token(world.env, world.home)
     folder.create()
-    held.enter_context(locked(folder, PATIENCE))
+    held.enter_context(runner_lock(folder, PATIENCE))
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
         set_meta(db, "runner", myself())

@@ -15,8 +15,9 @@ from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.at_work import Ended
 from batchgen.runs.bringing_home import bring_home
+from batchgen.runs.deciding import runner_lock
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import locked, myself
+from batchgen.runs.lock import myself
 from batchgen.runs.metadata import catch_up
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import read_header
@@ -93,7 +94,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
     open_for_reading(folder.state).close()
     with ExitStack() as held:
-        held.enter_context(locked(folder))
+        held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
         set_meta(db, "runner", myself())

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from batchgen.state.selection import Condition, Selection
+    from batchgen.state.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One file and all that is known of it. `body` and `tags` are JSON.
+    """One file and all that is known of it. `body`, `tags` and `axes` are JSON.
 
     `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` USD of the
     whole attempt.
@@ -26,6 +27,8 @@ class Result:
     body: str
     tags: str
     sweep: str
+    axes: str
+    pick: str | None
     request_id: str
     cost: float | None
     path: str
@@ -38,35 +41,53 @@ class Result:
     frames: int | None
 
 
-DONE: Condition = ("job.state = 'done'", ())
-EVERY: Condition = ("1", ())
+class Picked(StrEnum):
+    """Which files, by a person's pick."""
+
+    KEPT = "kept"
+    NOT_REJECTED = "not rejected"
+    ALL = "all"
+
+
+_PICKED = {
+    Picked.KEPT: "file.pick = 'keep'",
+    Picked.NOT_REJECTED: "file.pick IS NOT 'reject'",
+    Picked.ALL: "1",
+}
 
 _COLUMNS = (
     "job.id, file.position, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
-    " job.tags, job.sweep, attempt.request_id, attempt.cost, file.path, file.bytes, file.sha256,"
-    " file.media_type, file.width, file.height, file.seconds, file.frames"
+    " job.tags, job.sweep, job.axes, file.pick, attempt.request_id, attempt.cost, file.path,"
+    " file.bytes, file.sha256, file.media_type, file.width, file.height, file.seconds, file.frames"
 )
 
 
-def finished(selection: Selection) -> Condition:
-    """Ask for done jobs, unless the selection says itself which states it wants."""
-    return EVERY if selection.states else DONE
-
-
-def results(db: sqlite3.Connection, selection: Selection, only: Condition) -> Iterator[Result]:
+def results(db: sqlite3.Connection, selection: Selection, picked: Picked) -> Iterator[Result]:
     """Results of the selected jobs in the manifest's order, as a stream.
 
-    `only` is a further condition on the tables `job`, `attempt` and `file`.
+    Of done jobs only, unless the selection says itself which states it wants.
     """
     condition, values = selection.where()
-    further, more = only
+    finished = "1" if selection.states else "job.state = 'done'"
     # CROSS JOIN keeps to the order in which it is written: the jobs' own, so nothing is sorted.
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM job"
         " CROSS JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
-        f" WHERE job.listed = 1 AND file.verified_at IS NOT NULL AND {condition} AND ({further})"
-        " ORDER BY job.seq, file.position",
-        (*values, *more),
+        " WHERE job.listed = 1 AND file.verified_at IS NOT NULL"
+        f" AND {finished} AND {_PICKED[picked]} AND {condition} ORDER BY job.seq, file.position",
+        values,
     )
     return (Result(*row) for row in rows)
+
+
+def count_rejected(db: sqlite3.Connection, selection: Selection) -> int:
+    """Files of the selected jobs that NOT_REJECTED leaves out."""
+    condition, values = selection.where()
+    (count,) = db.execute(
+        "SELECT count(*) FROM file INDEXED BY file_by_pick"
+        " CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt"
+        f" WHERE file.pick = 'reject' AND job.listed = 1 AND {condition}",
+        values,
+    ).fetchone()
+    return int(count)

@@ -29,7 +29,14 @@ def world(empty: World) -> World:
     """Twelve done pictures, one of them two files, some with a seed; and a job that is not done."""
     names = [f"boat-{number}" for number in range(11)]
     boats = [
-        job(name, f"boat {number}", input={"seed": number}, tags=("hero", "sea"))
+        job(
+            name,
+            f"boat {number}",
+            input={"seed": number},
+            tags=("hero", "sea"),
+            sweep="boat",
+            axes=f'{{"number":{number}}}',
+        )
         for number, name in enumerate(names)
     ]
     odd = job(

@@ -21,7 +21,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.state import files, moves
 from batchgen.state.database import open_for_writing
 from batchgen.state.merge import OnChanged, merge
-from batchgen.state.results import EVERY, results
+from batchgen.state.results import Picked, results
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 
@@ -111,7 +111,7 @@ class World:
             files.verified(self.db, file.id, found, 10.0)
 
     def results(self) -> list[Result]:
-        return list(results(self.db, Selection(), EVERY))
+        return list(results(self.db, Selection(), Picked.ALL))
 
     def export(self, target: Path, to: str, **asked: Any) -> Exported:
         return export(
@@ -144,6 +144,8 @@ def known(result: Result) -> dict[str, Any]:
         "seed": sent.get("seed"),
         "tags": json.loads(result.tags),
         "sweep": result.sweep,
+        "axes": json.loads(result.axes),
+        "pick": result.pick,
         "sha256": result.sha256,
         "media_type": result.media_type,
         "bytes": result.bytes,

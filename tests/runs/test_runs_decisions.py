@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,12 @@ from batchgen.engine.events import Event, JobMoved, Noted
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.runs import decisions, watching
-from batchgen.runs.deciding import deciding
+from batchgen.runs.deciding import deciding, runner_lock
 from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new
 from batchgen.runs.lock import locked
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.state import moves
+from batchgen.state.database import open_for_reading
 from tests.runs.run_world import Place, bring_home, make_gated, make_place
 
 if TYPE_CHECKING:
@@ -306,3 +308,58 @@ async def test_an_approval_of_an_earlier_result_does_not_reach_the_new_one(tmp_p
 def test_an_approval_with_a_request_id_is_no_line_of_ours() -> None:
     line = b'{"at": 1, "decide": "approve", "job": "boat", "request_id": "r1"}'
     assert decisions._parse(line) is None
+
+
+async def test_picks_and_flaws_reach_the_state_and_no_engine(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "out", ["boat", "clip"])
+    bring_home(place, "boat")
+    words = [
+        Decision(Verb.REJECT, "boat", 5.0, attempt=1, position=1),
+        Decision(Verb.FIND, "boat", 5.0, attempt=1, position=1, flaws={"blank": "one colour"}),
+        Decision(Verb.KEEP, "clip", 5.0),
+    ]
+    append_decisions(place.folder.decisions, words)
+    ears = Ears()
+    applied = apply_new(place.db, place.folder.decisions)
+    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    assert place.one("SELECT pick FROM file") == "reject"
+    assert place.db.execute("SELECT kind, words FROM flaw").fetchall() == [("blank", "one colour")]
+    # Of thousands of picks only those are told that came to nothing.
+    assert ears.told == []
+    assert ears.heard == [Noted("job clip, which is pending, has no result to judge", "clip")]
+    append_decisions(place.folder.decisions, [Decision(Verb.UNPICK, "boat", 6.0)])
+    assert [one.objection for one in apply_new(place.db, place.folder.decisions)] == [None]
+    assert place.one("SELECT pick FROM file") is None
+    place.db.close()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"position": 0',
+        '"position": 99999999999999999999',
+        '"position": "1"',
+        '"position": 1.5',
+        '"flaws": ["blank"]',
+        '"flaws": {"blank": 1}',
+        '"flaws": {"blank": "\\ud800"}',
+        '"flaws": null',
+    ],
+)
+def test_a_mark_that_no_command_wrote_is_passed_over(place: Place, more: str) -> None:
+    bring_home(place, "boat")
+    line = f'{{"at": 1, "decide": "find", "job": "boat", "request_id": null, {more}}}'
+    place.folder.decisions.write_text(f"{line}\n", "utf-8")
+    assert apply_new(place.db, place.folder.decisions) == []
+
+
+def test_a_word_that_comes_while_the_runner_ends_is_not_left_behind(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "out", ["boat"])
+    bring_home(place, "boat")
+    place.db.close()
+    word = [Decision(Verb.KEEP, "boat", 5.0)]
+    # The runner has looked for the last time.
+    with runner_lock(place.folder), deciding(place.folder, word) as decided:
+        assert decided is None
+    with closing(open_for_reading(place.folder.state)) as db:
+        assert db.execute("SELECT pick FROM file").fetchall() == [("keep",)]

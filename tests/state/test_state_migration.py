@@ -9,24 +9,38 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import BatchgenError
-from batchgen.state.database import APPLICATION_ID, open_for_reading, open_for_writing
+from batchgen.state.database import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    open_for_reading,
+    open_for_writing,
+)
 from batchgen.state.merge import OnChanged, merge
-from batchgen.state.queries import counts, money
+from batchgen.state.queries import counts, get_meta, money
 from batchgen.state.staging import open_staging
 from tests.state.state_world import T2I, job
 
-SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text("utf-8")
+SCHEMAS = {
+    version: Path(__file__).with_name(f"schema_{version}.sql").read_text("utf-8")
+    for version in range(1, SCHEMA_VERSION)
+}
 
 Shape = dict[tuple[str, str], object]
 
 
+@pytest.fixture(params=SCHEMAS)
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A version-1 file with one job done and one pending."""
+def old(tmp_path: Path, version: int) -> Path:
+    """A file of an older version with one job done and one pending."""
     path = tmp_path / "state.db"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
-            f"{SCHEMA_1} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+            f"{SCHEMAS[version]} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {version}; INSERT INTO meta VALUES ('inputs', 'seen');"
             f"INSERT INTO job (id, model, body, name, name_key, tags, state, attempts) VALUES"
             f" ('boat', '{T2I}', '{{\"prompt\":\"a boat\"}}', 'boat', 'boat', '[]', 'done', 1),"
             f" ('clip', '{T2I}', '{{\"prompt\":\"a boat\"}}', 'clip', 'clip', '[]', 'pending', 0);"
@@ -59,7 +73,7 @@ def test_a_file_that_was_brought_up_to_date_is_like_a_new_one(old: Path, tmp_pat
         closing(open_for_writing(tmp_path / "new.db")) as new,
     ):
         assert shape(migrated) == shape(new)
-        assert migrated.execute("PRAGMA user_version").fetchone() == (3,)
+        assert migrated.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_what_was_known_is_known_and_the_run_goes_on(old: Path) -> None:
@@ -87,11 +101,16 @@ def test_a_reader_sees_it_as_it_will_be_and_leaves_the_older_file_alone(
     assert [one.name for one in tmp_path.glob("state.db*")] == ["state.db"]
 
 
-def test_a_migration_that_fails_leaves_the_older_file(old: Path) -> None:
+def test_an_unchanged_manifest_is_read_once_more_for_what_is_new(old: Path) -> None:
+    with closing(open_for_writing(old)) as db:
+        assert get_meta(db, "inputs") is None
+
+
+def test_a_migration_that_fails_leaves_the_older_file(old: Path, version: int) -> None:
     with closing(sqlite3.connect(old)) as db:
-        db.execute("CREATE TABLE image (theirs)")
+        db.execute("CREATE TABLE flaw (theirs)")
     with pytest.raises(BatchgenError, match="already exists"):
         open_for_writing(old)
     with closing(sqlite3.connect(old)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        assert "priority" not in [row[1] for row in db.execute("PRAGMA table_info(job)")]
+        assert db.execute("PRAGMA user_version").fetchone() == (version,)
+        assert "axes" not in [row[1] for row in db.execute("PRAGMA table_info(job)")]

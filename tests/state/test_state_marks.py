@@ -1,0 +1,148 @@
+"""What is said about results: by a person, by a check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.jobs import JobState
+from batchgen.state import files, marks, people
+from batchgen.state.files import fetch_again, known_files
+from batchgen.state.marks import Marks, Pick
+from batchgen.state.queries import Selection, select_jobs
+from tests.state.state_world import State, job, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def pick(state: State, job_id: str, word: Pick | None, position: int | None = None) -> str | None:
+    return marks.pick(state.db, state.seq(job_id), position, word)
+
+
+def picks(state: State, job_id: str) -> list[str | None]:
+    rows = state.db.execute(
+        "SELECT pick FROM file WHERE job = ? ORDER BY attempt, position", (state.seq(job_id),)
+    )
+    return [word for (word,) in rows]
+
+
+def flaws(state: State) -> Mapping[str, str]:
+    return dict(state.db.execute("SELECT kind, words FROM flaw ORDER BY kind"))
+
+
+def chosen(state: State, *names: str) -> list[str]:
+    selection = Selection(states=names)
+    return [job_id for _, job_id, _ in select_jobs(state.db, selection, tuple(JobState))]
+
+
+def test_a_pick_is_about_one_file_or_about_all_of_a_result(state: State) -> None:
+    state.finish("boat", "r1", count=3)
+    assert pick(state, "boat", Pick.KEEP, 2) is None
+    assert picks(state, "boat") == [None, "keep", None]
+    assert pick(state, "boat", Pick.REJECT) is None
+    assert picks(state, "boat") == ["reject"] * 3
+    assert pick(state, "boat", None, 1) is None
+    assert picks(state, "boat") == [None, "reject", "reject"]
+
+
+def test_where_there_is_no_result_nothing_can_be_picked(state: State) -> None:
+    said = pick(state, "boat", Pick.KEEP)
+    assert said == "job boat, which is pending, has no result to judge"
+    state.finish("boat", "r1")
+    assert pick(state, "boat", Pick.KEEP, 2) == "job boat, which is done, has no file 2 to judge"
+    assert marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"}) is not None
+    assert flaws(state) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept", "rejected"),
+    [
+        (Pick.KEEP, Pick.REJECT, ["boat"], []),
+        (Pick.REJECT, Pick.REJECT, [], ["boat"]),
+        (Pick.REJECT, None, [], ["boat"]),
+        (None, None, [], []),
+    ],
+)
+def test_one_kept_file_keeps_a_job_and_a_rejected_one_alone_rejects_it(
+    state: State, first: Pick | None, second: Pick | None, kept: list[str], rejected: list[str]
+) -> None:
+    state.finish("boat", "r1", count=2)
+    pick(state, "boat", first, 1)
+    pick(state, "boat", second, 2)
+    assert (chosen(state, "kept"), chosen(state, "rejected")) == (kept, rejected)
+    assert ("boat" in chosen(state, "!rejected")) == (not rejected)
+
+
+def test_what_people_said_is_named_whole_and_no_glob_means_it(state: State) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    assert chosen(state, "*") == ["boat", "clip"]
+    assert chosen(state, "reject*") == []
+    assert chosen(state, "rejected", "pending") == ["boat", "clip"]
+
+
+def test_a_rejected_result_goes_again_where_the_user_says_so(state: State) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    everything = Selection()
+    assert people.retry_selected(state.db, everything) == 0
+    assert people.retry_selected(state.db, everything, rejected=True) == 1
+    assert state.state("boat") is JobState.PENDING
+    # A run that dies here finds it again; once it is submitted, nobody has judged the new result.
+    assert chosen(state, "rejected") == ["boat"]
+    state.finish("boat", "r2")
+    assert chosen(state, "rejected") == []
+    assert picks(state, "boat") == ["reject", None]
+    assert people.retry_selected(state.db, everything, rejected=True) == 0
+
+
+def test_a_check_replaces_what_an_earlier_one_found(state: State) -> None:
+    state.finish("boat", "r1", count=2)
+    seq = state.seq("boat")
+    found = {"blank": "one colour", "wrong_size": "8 x 8"}
+    assert marks.find_flaws(state.db, seq, 1, found) is None
+    assert flaws(state) == found
+    assert marks.find_flaws(state.db, seq, 2, {}) is None
+    assert len(flaws(state)) == 2
+    assert marks.find_flaws(state.db, seq, 1, {"blank": "nearly"}) is None
+    assert flaws(state) == {"blank": "nearly"}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_marks_stay_with_a_content_and_go_with_it(state: State, same: bool) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.KEEP)
+    marks.find_flaws(state.db, state.seq("boat"), 1, {"near_blank": "w"})
+    (known,) = known_files(state.db, Selection(), 0, 9)
+    assert fetch_again(state.db, known)
+    again = picture("boat", "ab" * 32 if same else "cd" * 32)
+    files.verified(state.db, known.id, replace(again, path="files/boat.png"), 50.0)
+    assert picks(state, "boat") == ["keep" if same else None]
+    assert flaws(state) == ({"near_blank": "w"} if same else {})
+
+
+def test_marks_are_counted_for_what_is_selected(state: State) -> None:
+    state.merge([job("boat", tags=("sea",)), job("clip")])
+    state.finish("boat", "r1", count=2)
+    state.finish("clip", "r2")
+    pick(state, "boat", Pick.KEEP)
+    pick(state, "clip", Pick.REJECT)
+    marks.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
+    marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
+    everything = marks.count_marks(state.db, Selection())
+    assert everything == Marks(1, 1, {"blank": 3, "wrong_size": 2})
+    assert marks.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
+
+
+def test_axes_follow_the_manifest_without_a_new_submit(state: State) -> None:
+    dawn = replace(job("boat"), axes='{"hour":"dawn"}')
+    state.merge([dawn, job("clip")])
+    state.finish("boat", "r1")
+    assert state.one("SELECT axes FROM job WHERE id = 'boat'") == '{"hour":"dawn"}'
+    difference = state.merge([replace(dawn, axes='{"when":"dawn"}'), job("clip")])
+    assert not difference.asks_a_person
+    assert state.one("SELECT axes FROM job WHERE id = 'boat'") == '{"when":"dawn"}'
+    assert state.state("boat") is JobState.DONE
