@@ -42,7 +42,7 @@ def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
         "seed": sent.get("seed"),
         "tags": json.loads(result.tags),
         "sweep": result.sweep,
-        "axes": json.loads(result.axes),
+        "axes": json.loads(result.axes, parse_constant=str),  # NaN is no JSON
         "pick": result.pick,
         "sha256": result.sha256,
         "media_type": result.media_type,

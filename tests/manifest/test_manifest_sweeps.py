@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -201,3 +202,19 @@ def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(tmp_path: Path) -> No
     assert len(found.problems) == KEPT
     told = [one for one in found.problems if "of its jobs are wrong" in one]
     assert told == [f"4:5 {KEPT - 1} of its jobs are wrong; the others are not looked at"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "axes"),
+    [
+        ("matrix: {look: [ink], hour: [dawn]}", [{"look": "ink", "hour": "dawn"}]),
+        ("matrix: {size: [1, 2.5]}", [{"size": 1}, {"size": 2.5}]),
+        ("repeat: 2", [{"repeat": 1}, {"repeat": 2}]),
+        ("matrix: {repeat: [a]}\n    repeat: 2", [{"repeat": "a"}, {"repeat": "a"}]),
+        ("matrix: {include: [{odd: .nan}]}", [{"odd": float("nan")}]),
+        ('matrix: {word: ["\u202e<b>\U0001f6a4"]}', [{"word": "\u202e<b>\U0001f6a4"}]),
+    ],
+)
+def test_a_job_knows_its_place_in_the_sweep(sweep: str, axes: list[dict[str, Any]]) -> None:
+    found = read(f"{HEAD}jobs:\n  - id: still\n    {sweep}\n    input: {{prompt: x}}\n")
+    assert [str(json.loads(job.axes)) for job in found.jobs] == [str(one) for one in axes]
