@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -70,9 +71,21 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
         print_json(plan.to_json())
         return 0
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
-    run = command_for("run", path, emulator=plan.rehearsal)
-    say("\n".join(plan_lines(plan, columns, run)))
+    say("\n".join(plan_lines(plan, columns, run_command(path, options, plan.rehearsal))))
     return 0
+
+
+def run_command(path: Path, options: RunOptions, rehearsal: bool) -> str:
+    """What carries out just this plan, with the options that decide which jobs go."""
+    one = options.selection
+    named = (("job", one.jobs), ("model", one.models), ("tag", one.tags), ("state", one.states))
+    words = [f"--{option}={name}" for option, names in named for name in names]
+    if options.limit is not None:
+        words.append(f"--limit={options.limit}")
+    if options.on_changed is not OnChanged.REFUSE:
+        words.append(f"--changed={options.on_changed}")
+    verb = "retry" if options.retry_failed else "run"
+    return " ".join([command_for(verb, path, emulator=rehearsal), *map(shlex.quote, words)])
 
 
 def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ def test_only_rejected_results_are_paid_again_and_only_kept_ones_exported(
     assert len(emulator.charges()) == 4
     plan = user.expect(0, "run", "m.yaml", "--retry-failed", "--state", "rejected", "--dry-run")
     assert "  to do           2\n" in plan.out
+    assert plan.out.endswith("  → batchgen retry m.yaml --state=rejected\n")
     user.expect(0, "retry", "m.yaml", "--state", "rejected", "--quiet")
     paid = prompts(emulator)
     assert sorted(paid[4:]) == ["boat number 1", "boat number 2"]

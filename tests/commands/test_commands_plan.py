@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from batchgen.commands.plan import plan_lines
+from batchgen.commands.plan import plan_lines, run_command
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.model_answer import ModelFacts
+from batchgen.runs.options import RunOptions
 from batchgen.runs.plans.changes import FieldChange
 from batchgen.runs.plans.costing import Cost
 from batchgen.runs.plans.live_models import LiveModels
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.state.merge import OnChanged
+from batchgen.state.queries import Selection
 from batchgen.state.records import Money
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -238,3 +240,16 @@ def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
     ) in out
     assert "they go on under the new ids" in shown(replace(plan, on_changed=OnChanged.KEEP))
     assert plan.to_json()["renamed"] == [{"before": "poster-3", "id": "poster-4", "state": "done"}]
+
+
+def test_the_command_under_the_plan_does_just_what_was_planned() -> None:
+    options = RunOptions(
+        selection=Selection(("b*",), (), ("!old one",), ("failed",)),
+        limit=3,
+        on_changed=OnChanged.KEEP,
+        retry_failed=True,
+    )
+    assert run_command(Path("m y.yaml"), options, rehearsal=True) == (
+        "batchgen retry 'm y.yaml' --emulator '--job=b*' '--tag=!old one' --state=failed"
+        " --limit=3 --changed=keep"
+    )
