@@ -105,7 +105,7 @@ def acknowledged_before_the_commit() -> None:
 
 
 def no_lock() -> None:
-    put(opening, "locked", lambda _folder: nullcontext())
+    put(opening, "runner_lock", lambda _folder, _patience: nullcontext())
 
 
 def no_shield_of_the_post() -> None:
