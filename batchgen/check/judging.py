@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLANK_SPREAD = 8
 """Levels: a JPEG of one colour varies by a few."""
 FROZEN = 3
-"""Levels of a cell of the grid: coding alone changes one by up to two."""
+"""Levels of a cell of the grid: H.264 of any quality alone changes one by two at most."""
 _EMPTY = frozenset({Kind.BLANK, Kind.NEAR_BLANK})
 
 
