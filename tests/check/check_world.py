@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFilter
 
 from batchgen.check.checking import check, in_the_pool
@@ -72,11 +73,13 @@ def clip(pictures: Sequence[Image.Image], frames: int) -> bytes:
     held = io.BytesIO()
     with av.open(held, "w", format="mp4") as container:
         stream = container.add_stream(CODEC, rate=24)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = *pictures[0].size, "yuv420p"
         stream.bit_rate = GOOD_BIT_RATE
         for number in range(frames):
             shown = pictures[number * len(pictures) // frames]
-            container.mux(stream.encode(av.VideoFrame.from_image(shown)))
+            pixels = np.asarray(shown.convert("RGB"))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return held.getvalue()
 

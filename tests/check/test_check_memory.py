@@ -15,6 +15,7 @@ from batchgen.check.memory import open_memory
 from batchgen.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STAMP = Stamp(10, 1_700_000_000_123_456_789, (1 << 64) - 5)
@@ -57,7 +58,7 @@ def of_another_version(path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "no database": lambda path: path.write_bytes(b"once upon a time" * 999),
     "empty": lambda path: path.write_bytes(b""),
     "torn": torn,

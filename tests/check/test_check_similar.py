@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,9 @@ from batchgen.check.measures import plain
 from batchgen.check.similar import Likeness, likenesses
 from batchgen.emulator.canvas import Scene, paint
 from tests.check.check_world import drawn, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NEAR = Asked().distance
 
@@ -87,7 +91,7 @@ def look(picture: Image.Image) -> bytes:
     return look_of(plain(picture))
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "a JPEG": lambda one: reopened(one, quality=60),
     "a WebP": lambda one: reopened(one, "WEBP", quality=70),
     "half the size": lambda one: one.resize((one.width // 2, one.height // 2)),
