@@ -32,7 +32,8 @@ def look_of(picture: Image.Image) -> bytes:
     import imagehash  # noqa: PLC0415 - only who looks for near duplicates needs it
 
     # Coarsely first: the exact filter over all of a large picture would change no bit that counts.
-    grey = Image.merge("RGB", picture.split()[:3]).convert("L")
+    seen = picture if picture.mode == "RGB" else Image.merge("RGB", picture.split()[:3])
+    grey = seen.convert("L")
     small = grey.resize((_SAMPLED, _SAMPLED), Image.Resampling.LANCZOS, reducing_gap=3.0)
     bits = imagehash.phash(small, SIDE, _SAMPLED // SIDE).hash
     # By quarters, the coarsest first: the search drops most pairs by the first eight bytes.
