@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 8
-"""Files handed to a process at once: enough to hide the way there, few enough to share evenly."""
+CHUNK = 2
+"""Files handed to a process at once: enough to hide the way there, and no more, since what is begun
+at a Ctrl-C is waited for."""
+PAGE = 1024
+"""Files that stand in the queue at once: of hundreds of thousands each would take its room."""
 
 
 def in_processes(work: Callable[[T], R], files: Sequence[T], what: str) -> Iterator[R]:
@@ -34,7 +37,8 @@ def in_processes(work: Callable[[T], R], files: Sequence[T], what: str) -> Itera
         min(os.cpu_count() or 1, len(files)), mp_context=context, initializer=_leave_signals_alone
     )
     try:
-        yield from pool.map(work, files, chunksize=CHUNK)
+        for at in range(0, len(files), PAGE):
+            yield from pool.map(work, files[at : at + PAGE], chunksize=CHUNK)
     except BrokenProcessPool as exc:
         raise StorageError(
             f"a process that {what} was killed",

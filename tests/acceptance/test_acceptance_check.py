@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from batchgen.state.database import open_for_reading
-from tests.acceptance.shell import VIDEO, boat
+from tests.acceptance.shell import T2I, VIDEO, boat, ended, wait_until
 
 if TYPE_CHECKING:
     from tests.acceptance.shell import Emulator, Shell
@@ -81,3 +84,47 @@ def test_equal_pictures_leave_one_in_the_dataset(shell: Shell) -> None:
     assert flaws(shell) == {"twin-1": {"duplicate"}, "twin-2": {"duplicate"}}
     words = ("export", path, "ds", "--to", "jsonl", "--state", "!rejected", "--json")
     assert shell.expect(0, *words).document["results"] == 2
+
+
+def measured(shell: Shell) -> int:
+    """How many files are in the cache; none while it is being made."""
+    path = shell.folder / "out/measures.db"
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM seen").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_ctrl_c_keeps_what_was_looked_at(shell: Shell) -> None:
+    large = {"model": T2I, "input": {"size": "4096x4096"}}
+    path = shell.manifest(20, defaults=large)
+    shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
+    with shell.start("check", path, start_new_session=True) as process:
+        wait_until(lambda: measured(shell) > 0, "a file that was looked at")
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+        stopped = ended(process)
+    assert stopped.code == 130
+    assert "Traceback" not in stopped.said
+    kept = measured(shell)
+    assert 0 < kept < 20
+    again = shell.expect(0, "check", path, "--json").document
+    assert (again["checked"], again["looked_at"]) == (20, 20 - kept)
+
+
+def test_a_check_while_a_run_goes_on_hands_over_what_it_finds(shell: Shell) -> None:
+    """The runner has the lock: it writes down what was found of the result that is there."""
+    twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
+    path = shell.manifest(twins)
+    shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
+    later = [*twins, boat(1)]
+    path = shell.manifest(later)
+    words = ("run", path, "--emulator", "--latency", "60")
+    with shell.start(*words) as runner:
+        wait_until(lambda: shell.states().get("boat-001") in {"queued", "running"}, "a request")
+        said = shell.expect(1, "check", path).out
+        assert "(handed to the runner at work)" in said
+        wait_until(lambda: flaws(shell) == {"twin-1": {"duplicate"}}, "the runner's pen")
+        runner.send_signal(signal.SIGINT)
+        runner.send_signal(signal.SIGINT)
+        ended(runner)
