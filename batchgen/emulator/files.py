@@ -93,7 +93,7 @@ class Files:
         file = await self._file(request.path, wanted)
         if fault is None:
             return ranged(request, file)
-        spoilt = self._spoilt(file, fault)
+        spoilt = await asyncio.to_thread(self._spoilt, file, fault)
         if fault.kind == "ignore_range":
             return _all_of(spoilt)
         payload = ranged(request, spoilt)

@@ -36,7 +36,9 @@ def noise_png(seed: int, size: int) -> bytes:
 
 def blank_png(side: int) -> bytes:
     """Make a picture as a model delivers it that has failed without saying so: grey all over."""
-    return _packed(Image.new("RGB", (side, side), GREY), "PNG", compress_level=1)
+    picture = Image.new("P", (side, side))
+    picture.putpalette(GREY)
+    return _packed(picture, "PNG", bits=1, compress_level=1)
 
 
 def _packed(picture: Image.Image, kind: str, **options: int) -> bytes:

@@ -74,6 +74,17 @@ def test_the_fast_search_finds_what_comparing_every_pair_does(
     assert likenesses(looks, distance, may_be_first) == slowly(looks, distance, may_be_first)
 
 
+@pytest.mark.parametrize("between", [0, 40])
+def test_of_equally_near_ones_the_earliest_is_named(between: int) -> None:
+    """Whether they stand in one block of the search or in several."""
+    chance = random.Random(2)
+    first = bytes(LOOK_BYTES)
+    second, middle = flipped((first, [*range(20)])), flipped((first, [*range(10)]))
+    strangers = [chance.randbytes(LOOK_BYTES) for _ in range(between)]
+    looks = [(one,) for one in (first, second, *strangers, middle)]
+    assert likenesses(looks, 15, [True] * len(looks))[-1] == Likeness(0, 10)
+
+
 @pytest.mark.parametrize("shared", [0, 8, 24], ids="{} bytes in common".format)
 def test_among_thousands_each_copy_is_found_and_nothing_else(shared: int) -> None:
     """More than a window of first ones; also where the first words part none of them."""
