@@ -16,6 +16,7 @@ import click
 from batchgen.commands.console import print_error, say
 from batchgen.commands.options import (
     ACCEPT_COPY,
+    CHECK,
     EMULATOR,
     EXPORT,
     JSON,
@@ -27,6 +28,7 @@ from batchgen.commands.options import (
     SELECTION,
     WORDS,
     all_of,
+    check_asked,
     export_asked,
     run_options,
 )
@@ -270,6 +272,43 @@ def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
     from batchgen.commands.repair import repair as command  # noqa: PLC0415 - as above
 
     return command(manifest, RunOptions(selection=Selection(jobs), **asked))
+
+
+@cli.command()
+@MANIFEST
+@all_of(*CHECK, *SELECTION)
+@click.option("--dry-run", is_flag=True, help="Show what is found; the state stays as it is.")
+@JSON
+def check(
+    manifest: Path,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    r"""Find results that are no good: blank, damaged, not as asked for, there already.
+
+    Looks at the results of done jobs, also while a run goes on, and writes what it finds to the
+    state. A second check looks only at what is new. Exit code 0: nothing found; 1: flaws found.
+
+    \b
+    KIND is one of
+      unreadable      missing, altered on the disk, or it does not decode
+      blank           one colour, and nothing else
+      near_blank      as good as one colour: see --blank
+      frozen          a video that stands still
+      wrong_size      not the pixels that the input asked for
+      wrong_length    not the number of frames that the input asked for
+      duplicate       the very file of an earlier result
+      near_duplicate  looks like an earlier result: see --distance
+    """
+    from batchgen.commands.check import check as command  # noqa: PLC0415 - as above
+
+    selection = Selection(jobs, models, tags, states)
+    return command(manifest, selection, check_asked(**asked), dry_run=dry_run, as_json=as_json)
 
 
 @cli.command()

@@ -38,6 +38,7 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       empty           not a byte
       expired         403
       bomb            a PNG that claims 60000 x 60000
+      blank           a sound PNG of nothing but grey, `size` x `size` pixels (1024)
       oversize        `size` bytes (3 GiB)
 
 The output kinds and vendor_failed, armed on submit, stick to the request they meet.
@@ -76,7 +77,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("unknown_state", "state_backwards", "queue_position"), STATE_PLACES),
     **dict.fromkeys(OUTPUT_SHAPES, OUTPUT_PLACES),
     "cancellation_requested": frozenset({"cancel"}),
-    **dict.fromkeys(("short_body", "wrong_bytes", "empty", "bomb", "oversize"), FILE_ONLY),
+    **dict.fromkeys(("short_body", "wrong_bytes", "empty", "bomb", "blank", "oversize"), FILE_ONLY),
     **dict.fromkeys(("ignore_range", "etag_changes", "expired"), FILE_ONLY),
 }
 """Each kind with the places where it means something."""

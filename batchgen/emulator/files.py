@@ -13,6 +13,7 @@ from batchgen.emulator.deliveries import deliver, whole
 from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan
 from batchgen.emulator.media import MediaCache, MediaFile, make_file
 from batchgen.emulator.payloads import Payload, encoded
+from batchgen.emulator.pictures import blank_png
 from batchgen.emulator.ranges import Part, Unsatisfiable, asked_part
 from batchgen.emulator.refusals import refusal, unknown_path
 from batchgen.emulator.substitutes import SUBSTITUTES, png_bomb
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from batchgen.emulator.store import Store, StoredRequest
 
 HEAD_KEPT = 16
+BLANK_SIDE = 1024
 
 
 def file_path(request_id: str, number: int, extension: str) -> str:
@@ -91,7 +93,7 @@ class Files:
         file = await self._file(request.path, wanted)
         if fault is None:
             return ranged(request, file)
-        spoilt = self._spoilt(file, fault)
+        spoilt = await asyncio.to_thread(self._spoilt, file, fault)
         if fault.kind == "ignore_range":
             return _all_of(spoilt)
         payload = ranged(request, spoilt)
@@ -115,6 +117,10 @@ class Files:
                 return replace(file, body=b"")
             case "bomb":
                 return replace(file, body=png_bomb(), media_type="image/png")
+            case "blank":
+                return replace(
+                    file, body=blank_png(fault.size or BLANK_SIDE), media_type="image/png"
+                )
             case "etag_changes":
                 return replace(file, etag=f'"changed-{next(self._etags)}"')
         return file

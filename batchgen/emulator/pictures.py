@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import math
 from random import Random
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from batchgen.emulator.canvas import Scene, paint
 from batchgen.emulator.raw_png import rgb_png
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 PALETTE_BITS = 4
 JPEG_QUALITY = 70
 NOISE_CHANNELS = 3
+GREY = (128, 128, 128)
 
 
 def png(scene: Scene) -> bytes:
@@ -33,6 +32,13 @@ def noise_png(seed: int, size: int) -> bytes:
     rows = bytearray(Random(seed).randbytes(side * stride))  # noqa: S311 - only pixels
     rows[::stride] = bytes(side)  # filter 0: the bytes are the pixels
     return rgb_png(side, side, bytes(rows))
+
+
+def blank_png(side: int) -> bytes:
+    """Make a picture as a model delivers it that has failed without saying so: grey all over."""
+    picture = Image.new("P", (side, side))
+    picture.putpalette(GREY)
+    return _packed(picture, "PNG", bits=1, compress_level=1)
 
 
 def _packed(picture: Image.Image, kind: str, **options: int) -> bytes:

@@ -50,6 +50,10 @@ class RunFolder:
     def emulator(self) -> Path:
         return self.root / "emulator.db"
 
+    @property
+    def measures(self) -> Path:
+        return self.root / "measures.db"
+
     def create(self) -> None:
         """Make the folders. Raises OutputError or DiskFullError, before anything is sent.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from batchgen.state.selection import Selection
 
@@ -55,11 +56,31 @@ _PICKED = {
     Picked.ALL: "1",
 }
 
+
+@dataclass(frozen=True, slots=True)
+class MarkedResult:
+    """A result of a done job, and what was said of it. `is_chosen`: the selection means it."""
+
+    result: Result
+    attempt: int
+    flaws: Mapping[str, str]
+    is_chosen: bool
+
+
 _COLUMNS = (
     "job.id, file.position, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
     " job.tags, job.sweep, job.axes, file.pick, attempt.request_id, attempt.cost, file.path,"
     " file.bytes, file.sha256, file.media_type, file.width, file.height, file.seconds, file.frames"
 )
+
+# CROSS JOIN keeps to the order in which it is written: the jobs' own, so nothing is sorted.
+_TABLES = (
+    "job CROSS JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
+    " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
+)
+_VERIFIED = "job.listed = 1 AND file.verified_at IS NOT NULL"
+_IN_ORDER = "ORDER BY job.seq, file.position"
+_FLAWS = "(SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id)"
 
 
 def results(db: sqlite3.Connection, selection: Selection, picked: Picked) -> Iterator[Result]:
@@ -69,13 +90,9 @@ def results(db: sqlite3.Connection, selection: Selection, picked: Picked) -> Ite
     """
     condition, values = selection.where()
     finished = "1" if selection.states else "job.state = 'done'"
-    # CROSS JOIN keeps to the order in which it is written: the jobs' own, so nothing is sorted.
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM job"
-        " CROSS JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
-        " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
-        " WHERE job.listed = 1 AND file.verified_at IS NOT NULL"
-        f" AND {finished} AND {_PICKED[picked]} AND {condition} ORDER BY job.seq, file.position",
+        f"SELECT {_COLUMNS} FROM {_TABLES}"
+        f" WHERE {_VERIFIED} AND {finished} AND {_PICKED[picked]} AND {condition} {_IN_ORDER}",
         values,
     )
     return (Result(*row) for row in rows)
@@ -91,3 +108,16 @@ def count_rejected(db: sqlite3.Connection, selection: Selection) -> int:
         values,
     ).fetchone()
     return int(count)
+
+
+def marked_results(db: sqlite3.Connection, selection: Selection) -> Iterator[MarkedResult]:
+    """All results of done jobs, also those that are not selected: they may be alike."""
+    condition, values = selection.where()
+    rows = db.execute(
+        f"SELECT {_COLUMNS}, attempt.number, {_FLAWS}, ({condition}) FROM {_TABLES}"
+        f" WHERE {_VERIFIED} AND job.state = 'done' {_IN_ORDER}",
+        values,
+    )
+    for *columns, attempt, flaws, is_chosen in rows:
+        known = {} if flaws == "{}" else json.loads(flaws)
+        yield MarkedResult(Result(*columns), attempt, known, bool(is_chosen))

@@ -324,6 +324,14 @@ async def test_a_bomb_claims_more_pixels_than_any_memory_has() -> None:
             Image.open(io.BytesIO(bad.body))
 
 
+async def test_a_picture_may_be_blank_and_small_and_sound_all_the_same() -> None:
+    async with emulating() as client:
+        _good, bad = await spoilt_file(client, Fault(on="file", kind="blank", size=512))
+        with Image.open(io.BytesIO(bad.body)) as picture:
+            assert picture.size == (512, 512)
+            assert len(picture.getcolors() or ()) == 1
+
+
 async def test_headers_may_be_added() -> None:
     """Row 68: a name from the server."""
     names = {"Content-Disposition": 'attachment; filename="../../x"'}

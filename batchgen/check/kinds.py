@@ -1,0 +1,43 @@
+"""What a check can find, and how strict it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LOOK_BITS = 256
+"""Of a perceptual hash; two pictures that have nothing in common differ in about half of them."""
+
+
+class Kind(StrEnum):
+    """In the order in which people are told of them."""
+
+    UNREADABLE = "unreadable"
+    BLANK = "blank"
+    NEAR_BLANK = "near_blank"
+    FROZEN = "frozen"
+    WRONG_SIZE = "wrong_size"
+    WRONG_LENGTH = "wrong_length"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+ALIKE = frozenset({Kind.DUPLICATE, Kind.NEAR_DUPLICATE})
+"""Said of a file because of another one, which stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to look for. `rejected`: kinds whose files are rejected as well.
+
+    `blank`: the share of a picture that has one colour; `distance`: bits of LOOK_BITS.
+    """
+
+    kinds: frozenset[Kind] = frozenset(Kind)
+    rejected: frozenset[Kind] = frozenset()
+    blank: float = 0.99
+    distance: int = 16
+
+    @property
+    def wants_looks(self) -> bool:
+        return Kind.NEAR_DUPLICATE in self.kinds

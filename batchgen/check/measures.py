@@ -1,0 +1,82 @@
+"""How empty a picture is, how much a video moves: numbers of pixels. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageChops
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEVELS = 256
+ONE_COLOUR = 16
+"""Levels of a channel that pass for one colour: paper, fog and what a JPEG makes of them."""
+GRID = (64, 64)
+"""Motion is looked for on a grid: noise of the coding averages out, what moves does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a content shows. Of a video: of a few of its frames.
+
+    `spread`: levels, of 256, between the darkest and the brightest pixel of the channel that varies
+    most, in any frame. `share`: pixels of one colour, in the frame that has fewest. `motion`:
+    levels that a cell of the grid changes at most; None for a picture. `looks`: perceptual hashes,
+    one a frame; empty where nobody asked for them. `trouble`: why all this is not known.
+    """
+
+    spread: int = LEVELS
+    share: float = 0.0
+    motion: int | None = None
+    looks: tuple[bytes, ...] = ()
+    trouble: str = ""
+
+
+def measured(frames: Sequence[Image.Image], looks: Sequence[bytes], *, is_video: bool) -> Measure:
+    """Of frames as `plain` makes them; at least one."""
+    colours = [emptiness(frame.histogram()) for frame in frames]
+    spread, share = max(one[0] for one in colours), min(one[1] for one in colours)
+    return Measure(spread, share, motion(frames) if is_video else None, tuple(looks))
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """RGB, or RGB with what is not seen taken out of it: hidden colours fill no picture."""
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _eight_bits(picture).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    # Two steps: Pillow premultiplies RGBA only.
+    return picture.convert("RGBA").convert("RGBa")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Pillow cuts a level above 255 off, which would leave nothing of a picture of 16 bits."""
+    return picture.convert("I").point(lambda level: level * (1 / 257)).convert("L")
+
+
+def emptiness(histogram: Sequence[int]) -> tuple[int, float]:
+    """Spread and share, from the histograms of all channels one after the other."""
+    channels = [histogram[at : at + LEVELS] for at in range(0, len(histogram), LEVELS)]
+    return max(map(_spread, channels)), min(map(_share, channels))
+
+
+def _spread(channel: Sequence[int]) -> int:
+    seen = [level for level, pixels in enumerate(channel) if pixels]
+    return seen[-1] - seen[0]
+
+
+def _share(channel: Sequence[int]) -> float:
+    """Pixels in the ONE_COLOUR neighbouring levels that have most."""
+    below = [0, *accumulate(channel)]
+    windows = zip(below, below[ONE_COLOUR:], strict=False)
+    return max(above - under for under, above in windows) / below[-1]
+
+
+def motion(frames: Sequence[Image.Image]) -> int:
+    """The levels by which any cell differs between two neighbouring frames."""
+    cells = [frame.convert("L").resize(GRID, Image.Resampling.BOX) for frame in frames]
+    steps = (ImageChops.difference(one, other).getextrema() for one, other in pairwise(cells))
+    return max((int(most) for _, most in steps), default=0)  # type: ignore[arg-type]

@@ -1,0 +1,160 @@
+"""A run whose results are what a test says: drawn pictures, clips, and a state that knows them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from PIL import Image, ImageDraw, ImageFilter
+
+from batchgen.check.checking import check, in_the_pool
+from batchgen.check.examining import examine
+from batchgen.check.kinds import Asked
+from batchgen.downloads.media import decode
+from batchgen.downloads.outcomes import VerifiedFile
+from batchgen.emulator.clips import CODEC
+from batchgen.state import files, moves
+from batchgen.state.selection import Selection
+from tests.export.export_world import World, job, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from batchgen.check.checking import Report
+    from batchgen.check.examining import Examined, Source
+    from batchgen.jobs import Job
+
+I2V = "bytedance/dreamina-3-0/pro/image-to-video"
+WHITE = (255, 255, 255)
+GOOD_BIT_RATE = 6_000_000
+
+
+def drawn(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """Shapes on a slope of colour, a little soft and a little noisy: no two seeds look alike."""
+    chance = random.Random(seed)
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    slope = (x * chance.random() + y * chance.random())[..., None]
+    here, there = ([chance.randrange(256) for _ in range(3)] for _ in range(2))
+    picture = Image.fromarray(
+        (np.array(here) * (1 - slope) + np.array(there) * slope).clip(0, 255).astype(np.uint8)
+    )
+    brush = ImageDraw.Draw(picture)
+    for _ in range(chance.randint(5, 14)):
+        left, top = chance.random() * width, chance.random() * height
+        size = chance.uniform(0.05, 0.4) * width
+        box = (left, top, left + size, top + size * chance.uniform(0.4, 1.4))
+        colour = tuple(chance.randrange(256) for _ in range(3))
+        (brush.ellipse if chance.random() < 0.5 else brush.rectangle)(box, fill=colour)
+    noise = np.random.default_rng(seed).integers(-6, 7, (height, width, 3))
+    soft = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.8))).astype(int)
+    return Image.fromarray((soft + noise).clip(0, 255).astype(np.uint8))
+
+
+def packed(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    held = io.BytesIO()
+    picture.save(held, kind, **options)
+    return held.getvalue()
+
+
+def plate(colour: Any = WHITE, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+def clip(pictures: Sequence[Image.Image], frames: int) -> bytes:
+    """An MP4 that shows the pictures in turn, each for its part of the frames."""
+    held = io.BytesIO()
+    with av.open(held, "w", format="mp4") as container:
+        stream = container.add_stream(CODEC, rate=24)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, "yuv420p"
+        stream.bit_rate = GOOD_BIT_RATE
+        for number in range(frames):
+            shown = pictures[number * len(pictures) // frames]
+            pixels = np.asarray(shown.convert("RGB"))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return held.getvalue()
+
+
+@dataclass
+class Gallery:
+    """`looked` counts the files that checks have handed to the pool."""
+
+    world: World
+    jobs: list[Job] = field(default_factory=list)
+    looked: int = 0
+
+    def put(self, job_id: str, *contents: bytes, **more: Any) -> None:
+        """A job that is done, with these files."""
+        self.jobs.append(job(job_id, **more))
+        self.world.add(*self.jobs)
+        self.finish(job_id, *contents)
+
+    def finish(self, job_id: str, *contents: bytes) -> None:
+        db, seq = self.world.db, self.world.seq(job_id)
+        number = moves.begin_attempt(db, seq, "h", 0.03, 1.0)
+        assert number is not None
+        moves.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
+        urls = [f"https://x/{seq}-{number}-{one}" for one in range(len(contents))]
+        assert moves.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
+        todo = files.files_to_fetch(db, seq)
+        assert todo is not None
+        for file, content in zip(todo.files, contents, strict=True):
+            found = decode(io.BytesIO(content))
+            path = f"files/{file.name}{found.extension}"
+            (self.root / path).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            size = (found.width, found.height, found.seconds, found.frames)
+            whole = VerifiedFile(path, len(content), digest, found.media_type, *size)
+            files.verified(db, file.id, whole, 10.0)
+
+    @property
+    def root(self) -> Path:
+        return self.world.folder.root
+
+    def path(self, job_id: str) -> Path:
+        (path,) = (one for one in (self.root / "files").iterdir() if one.stem == job_id)
+        return path
+
+    def check(
+        self,
+        selection: Selection | None = None,
+        work: Callable[[Sequence[Source]], Iterator[Examined]] | None = None,
+        **asked: Any,
+    ) -> Report:
+        """In this process, unless `work` says otherwise."""
+        report = check(
+            self.world.db,
+            self.root,
+            self.world.folder.measures,
+            selection or Selection(),
+            Asked(**asked),
+            lambda _total: lambda _number: None,
+            work or (lambda sources: map(examine, sources)),
+        )
+        self.looked += report.looked_at
+        return report
+
+    def flaws(self, **asked: Any) -> dict[str, list[str]]:
+        """Kinds by id, and by id and position for all but the first file."""
+        return {file.name: [*file.flaws] for file in self.check(**asked).flawed}
+
+
+@contextmanager
+def gallery(root: Path) -> Iterator[Gallery]:
+    world = make_world(root)
+    try:
+        yield Gallery(world)
+    finally:
+        world.db.close()
+
+
+__all__ = ["I2V", "Gallery", "clip", "drawn", "gallery", "in_the_pool", "packed", "plate"]

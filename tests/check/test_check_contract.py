@@ -1,0 +1,47 @@
+"""What an input promises of its result, and what it does not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from batchgen.check.contract import broken_promises
+from batchgen.check.kinds import Kind
+from batchgen.models.sizes import SIZE_KEY
+from batchgen.state.results import Result
+
+
+def broken(sent: dict[str, Any], width: int = 1024, height: int = 1024, frames: int = 1) -> Any:
+    known = (
+        "m",
+        json.dumps(sent),
+        "[]",
+        "",
+        "{}",
+        None,
+        "r",
+        None,
+        "files/a.png",
+        1,
+        "0",
+        "image/png",
+    )
+    return broken_promises(Result("a", 1, *known, width, height, None, frames))
+
+
+def test_the_size_that_was_asked_for_is_promised() -> None:
+    assert broken({SIZE_KEY: "1024x1024(1:1)"}) == {}
+    words = broken({SIZE_KEY: "2304x1728(4:3)"}, 1728, 2304)
+    assert words == {Kind.WRONG_SIZE: "1728x2304 pixels; 2304x1728 were asked for"}
+
+
+def test_nothing_is_promised_where_nothing_was_asked_for() -> None:
+    """The page names defaults, and sends none."""
+    assert broken({"prompt": "a boat"}, 7, 5, 3) == {}
+    assert broken({SIZE_KEY: "large"}, 7, 5) == {}
+
+
+def test_the_frames_that_were_asked_for_are_promised() -> None:
+    assert broken({"frames": 121}, frames=121) == {}
+    words = {Kind.WRONG_LENGTH: "96 frames; 121 were asked for"}
+    assert broken({"frames": 121}, frames=96) == words

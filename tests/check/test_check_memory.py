@@ -1,0 +1,94 @@
+"""The cache of earlier checks: private, and made anew whatever becomes of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchgen.check.examining import Stamp
+from batchgen.check.measures import Measure
+from batchgen.check.memory import open_memory
+from batchgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+STAMP = Stamp(10, 1_700_000_000_123_456_789, (1 << 64) - 5)
+MEASURES = [
+    Measure(12, 0.25, None, (bytes(range(32)),)),
+    Measure(0, 1.0, 3, (bytes(32), bytes(range(32)))),
+    Measure(256, 0.0, None, ()),
+    Measure(trouble="the PNG does not decode"),
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_what_was_kept_comes_back_as_it_was(tmp_path: Path, measure: Measure) -> None:
+    with open_memory(tmp_path / "measures.db") as memory:
+        memory.keep("aa", Measure())
+        memory.keep("aa", measure)
+        memory.see("files/a.png", "aa", STAMP)
+    with open_memory(tmp_path / "measures.db") as memory:
+        assert memory.measure("aa") == measure
+        assert memory.measure("bb") is None
+        assert memory.was_seen("files/a.png", "aa", STAMP)
+        assert not memory.was_seen("files/a.png", "bb", STAMP)
+        assert not memory.was_seen("files/a.png", "aa", Stamp(10, 1, STAMP.inode))
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "measures.db"
+    with open_memory(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["measures.db"]
+
+
+def torn(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+
+def of_another_version(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no database": lambda path: path.write_bytes(b"once upon a time" * 999),
+    "empty": lambda path: path.write_bytes(b""),
+    "torn": torn,
+    "of another version": of_another_version,
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_foreign_one_is_made_anew(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "measures.db"
+    with open_memory(path) as memory:
+        memory.keep("aa", MEASURES[0])
+    DAMAGES[damage](path)
+    with open_memory(path) as memory:
+        assert memory.measure("aa") is None
+        memory.keep("bb", MEASURES[1])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with open_memory(path) as memory:
+        assert memory.measure("bb") == MEASURES[1]
+
+
+def test_two_checks_at_once_share_it(tmp_path: Path) -> None:
+    with open_memory(tmp_path / "m.db") as one, open_memory(tmp_path / "m.db") as other:
+        one.keep("aa", MEASURES[0])
+        other.keep("bb", MEASURES[1])
+        assert one.measure("bb") == MEASURES[1]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "measures.db").mkdir()
+    with pytest.raises(OutputError), open_memory(tmp_path / "measures.db"):
+        pass
