@@ -10,8 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.report.causes import cause_key
-from batchgen.state.looking import Trouble, is_trouble
+from batchgen.state.causes import cause_key, is_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +94,7 @@ def _cause(job: ShownJob) -> str:
     """The key of the cause that the job is counted under; empty where it is in no trouble."""
     if not is_trouble(job.state, job.error_code):
         return ""
-    return cause_key(Trouble(job.id, job.state, job.error_code, job.error))
+    return cause_key(job.id, job.state, job.error_code, job.error)
 
 
 def _words(job: ShownJob) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.report.causes import advice, causes, count_by_state, rerun_command
+from batchgen.report.causes import advice, causes, rerun_command
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.folder import ReportFolder
 from batchgen.report.night import night_of
@@ -162,7 +162,6 @@ def _head(
 
 def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
     found = causes(troubled_jobs(db))
-    in_state = count_by_state(found)
     return [
         {
             "key": cause.key,
@@ -171,7 +170,7 @@ def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
             "words": cause.words,
             "jobs": len(cause.jobs),
             "examples": list(cause.jobs[:5]),
-            "command": rerun_command(cause, in_state[cause.state], shell),
+            "command": rerun_command(cause, shell),
             "advice": advice(cause),
         }
         for cause in found[:SHOWN_CAUSES]
