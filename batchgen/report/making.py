@@ -156,6 +156,10 @@ def _head(
         "files": quote(way.replace(os.sep, "/")) + "/",
         "chunks": list(chunks),
         "causes": _causes(db, subject.shell),
+        "commands": {
+            "check": subject.shell.command("check"),
+            "rejected": subject.shell.command("retry", "--state=rejected"),
+        },
     }
     return f"batchgen.begin({json.dumps(document, indent=1)});\n"
 

@@ -6,8 +6,9 @@
   let sorted = true;
   const heard = [];
   const store = {
-    head: { jobs: 0, files: "", chunks: [], causes: [] },
+    head: { jobs: 0, files: "", chunks: [], causes: [], commands: null },
     loaded: 0,
+    version: 0, // grows with every change: what was counted before is counted anew
     onChange(listener) { heard.push(listener); },
     jobs() {
       if (!sorted) {
@@ -38,7 +39,7 @@
       files: files.map(([path, thumb, type, width, height, bytes, length, key, position, pick, flaws]) => (
         { path, thumb, type, width, height, bytes, length, key, position, pick, flaws: pairs(flaws) }
       )),
-      sought: `${id}\n${texts[prompt]}`.toLowerCase(),
+      sought: null, // what a search looks through; made by the first one
     };
   };
 
@@ -55,11 +56,13 @@
       }
     }
     store.loaded = order.length;
+    store.version += 1;
     tell();
   };
 
   batchgen.begin = (head) => {
     store.head = head;
+    store.version += 1;
     tell();
     for (const name of head.chunks) {
       // In the order in which they were asked for; the page draws the first one meanwhile.
