@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
 VENDOR_SIZE = "width\u00d7height"
-LONGEST_AXIS_VALUE = 60
 LONGEST_VALUE = 400
 """Characters of an input that is shown besides the prompt."""
 
@@ -84,9 +83,10 @@ def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
 
 
 def _axes(job: ShownJob, texts: _Texts) -> list[JsonValue]:
+    # Whole: values that begin alike, as prompts do, are not one value.
     found: list[JsonValue] = []
     for name, value in json.loads(job.axes).items():
-        found += [texts.place(name), texts.place(_short(value, LONGEST_AXIS_VALUE))]
+        found += [texts.place(name), texts.place(_short(value, None))]
     return found
 
 

@@ -59,7 +59,7 @@ def test_axes_written_in_another_order_rename_no_job() -> None:
 def test_a_job_knows_its_axes_in_the_manifests_order_and_its_repeat_last() -> None:
     item = 'input: {prompt: "{{ hour }} {{ art }}"}'
     found = read(swept("id: x", "matrix: {hour: [dawn], art: [ink]}", "repeat: 2", item))
-    assert ids(found) == ["x-dawn-ink", "x-dawn-ink-2"]
+    assert ids(found) == ["x-ink-dawn", "x-ink-dawn-2"]
     axes = [list(json.loads(job.axes).items()) for job in found.jobs]
     assert axes == [[("hour", "dawn"), ("art", "ink"), ("repeat", number)] for number in (1, 2)]
     mine = 'input: {prompt: "{{ repeat }}"}'

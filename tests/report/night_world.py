@@ -131,7 +131,7 @@ def another_file(db: sqlite3.Connection, root: Path, job_id: str, path: str) -> 
     db.execute(
         "INSERT INTO file (job, attempt, position, url, name, name_key, path, bytes, sha256,"
         " media_type, width, height, verified_at)"
-        " SELECT job, attempt, 2, url || '/2', name || '-2', name_key || '/2', ?, 1, ?,"
+        " SELECT job, attempt, 2, url || '/2', file.name || '-2', file.name_key || '/2', ?, 1, ?,"
         " media_type, width, height, verified_at FROM file JOIN job ON job.seq = file.job"
         " WHERE job.id = ?",
         (path, sha256((root / path).read_bytes()).hexdigest(), job_id),

@@ -39,21 +39,27 @@
     return cause ? cause.code || cause.state : key;
   };
 
-  // The axes of all sweeps, in the manifest's order; those that cut the jobs, and not to crumbs.
-  let axes = { version: -1, facets: [] };
-  const axisFacets = () => {
-    if (axes.version === store.version) return axes.facets;
-    const found = new Map();
+  // What all jobs have, whatever is chosen: so no list goes because of a choice in another one.
+  let known = { version: -1 };
+  const survey = () => {
+    if (known.version === store.version) return known;
+    const axes = new Map();
+    const spread = new Map(FIXED.map((facet) => [facet.name, new Set()]));
     for (const job of store.jobs()) {
       for (const [axis, value] of job.axes) {
-        if (!found.has(axis)) found.set(axis, new Set());
-        const values = found.get(axis);
+        if (!axes.has(axis)) axes.set(axis, new Set());
+        const values = axes.get(axis);
         if (values.size <= MOST_VALUES) values.add(value);
       }
+      for (const facet of FIXED) {
+        const values = spread.get(facet.name);
+        if (values.size < 2) for (const value of facet.of(job)) values.add(value);
+      }
     }
-    const facets = [...found].filter(([, values]) => values.size > 1 && values.size <= MOST_VALUES).map(([axis, values]) => axisFacet(axis, [...values]));
-    axes = { version: store.version, facets };
-    return facets;
+    // In the manifest's order; those that cut the jobs, and not to crumbs.
+    const swept = [...axes].filter(([, values]) => values.size > 1 && values.size <= MOST_VALUES).map(([axis, values]) => axisFacet(axis, [...values]));
+    known = { version: store.version, swept, spread };
+    return known;
   };
 
   const axisFacet = (axis, order) => ({
@@ -62,7 +68,7 @@
   });
 
   const facetsNow = () => {
-    const swept = axisFacets();
+    const { swept } = survey();
     const asked = [...chosen.keys()].filter((name) => name.startsWith(AXIS) && chosen.get(name).size && !swept.some((one) => one.name === name));
     return [...FIRST, ...swept, ...asked.map((name) => axisFacet(name.slice(AXIS.length), [])), ...LAST];
   };
@@ -129,8 +135,8 @@
     if (picked(facet)) return true;
     // A cause is chosen among the failures; here it can be taken back.
     if (!values.length || facet.name === "cause") return false;
-    if (facet.name === "pick") return values.some(([value]) => value !== "none");
-    return facet.always || values.length > 1;
+    if (facet.name === "pick") return marks.tally().kept + marks.tally().rejected > 0;
+    return Boolean(facet.always || facet.order) || survey().spread.get(facet.name).size > 1;
   };
 
   const drawn = (facet, counts) => {

@@ -29,6 +29,8 @@
     document.getElementById("place").textContent = `${batchgen.number(at + 1)} of ${batchgen.number(tiles.length)}`;
     document.getElementById("previous").disabled = at === 0;
     document.getElementById("next").disabled = at === tiles.length - 1;
+    // A button that went, or may not be pressed any more, would swallow the keys.
+    if (dialog().open && (!dialog().contains(document.activeElement) || document.activeElement.disabled)) dialog().focus();
   };
 
   const media = (job, file) => {
