@@ -1,6 +1,8 @@
 "use strict";
 // The jobs. Whoever has chunks gives them here: files of this report, or a server as they come.
 (() => {
+  const TOGETHER = 10;
+  const UNSEEN = 100; // milliseconds
   const bySeq = new Map();
   let order = [];
   let sorted = true;
@@ -64,14 +66,33 @@
     store.head = head;
     store.version += 1;
     tell();
-    for (const name of head.chunks) {
-      // In the order in which they were asked for; the page draws the first one meanwhile.
-      const script = batchgen.make("script", { src: name });
-      script.async = false;
-      script.addEventListener("error", () => batchgen.say(`${name} is missing: make the report again`));
-      document.head.append(script);
+    load(head.chunks);
+  };
+
+  // The first one alone, and then some at a time: a browser that has scripts to run draws nothing.
+  const load = async (names) => {
+    for (let at = 0, count = 1; at < names.length; at += count, count = TOGETHER) {
+      await Promise.all(names.slice(at, at + count).map(run));
+      await drawn();
     }
   };
+
+  const run = (name) => new Promise((done) => {
+    const script = batchgen.make("script", { src: name });
+    script.async = false; // in the order in which they were asked for
+    script.addEventListener("load", done);
+    script.addEventListener("error", () => {
+      batchgen.say(`${name} is missing: make the report again`);
+      done();
+    });
+    document.head.append(script);
+  });
+
+  // A window that nobody sees draws no frame, and loads all the same.
+  const drawn = () => new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, UNSEEN);
+  });
 
   store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp` : null);
   store.original = (file) => store.head.files + file.path.split("/").map(encodeURIComponent).join("/");
