@@ -47,9 +47,10 @@ def measure(source: Path, name: str, count: int) -> None:
     print(f"{name}: {rate:.1f}/s; {one:.3f} s of a core, {one / decoding:.2f} times decoding")
 
 
-def decode(source: Path) -> None:
+def decode(source: Path) -> tuple[int, int]:
     with Image.open(source) as picture:
         picture.load()
+        return picture.size
 
 
 def seconds_each(work: Iterable[object]) -> float:
