@@ -19,6 +19,7 @@ from batchgen.commands.options import (
     CHECK,
     EMULATOR,
     EXPORT,
+    JOBS,
     JSON,
     LIMITS,
     MANIFEST,
@@ -86,7 +87,7 @@ def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, OFFLINE, JSON)
+@all_of(EMULATOR, *JOBS, OFFLINE, JSON)
 def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
@@ -101,7 +102,7 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -121,7 +122,7 @@ def run(
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
@@ -135,7 +136,7 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
 
 @cli.command()
 @MANIFEST
-@all_of(*SELECTION, JSON)
+@all_of(*JOBS, JSON)
 @click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
 def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
     """Show how a run stands.
@@ -174,7 +175,7 @@ def report(manifest: Path, show: bool, out: Path | None) -> int:
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION)
+@all_of(EMULATOR, *JOBS)
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     """Cancel jobs, sent or not.
 
@@ -192,7 +193,7 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 @click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
-@all_of(*SELECTION)
+@all_of(*JOBS)
 def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """Decide about submits of unknown outcome.
 
@@ -201,7 +202,8 @@ def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """
     from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 
-    selection = Selection(*(asked.pop(option) for option in ("jobs", "models", "tags", "states")))
+    names_of = ("jobs", "models", "tags", "states", "causes")
+    selection = Selection(*(asked.pop(option) for option in names_of))
     return command(manifest, names, selection, **asked)
 
 

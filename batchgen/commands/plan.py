@@ -78,7 +78,13 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
 def run_command(path: Path, options: RunOptions, rehearsal: bool) -> str:
     """What carries out just this plan, with the options that decide which jobs go."""
     one = options.selection
-    named = (("job", one.jobs), ("model", one.models), ("tag", one.tags), ("state", one.states))
+    named = (
+        ("job", one.jobs),
+        ("model", one.models),
+        ("tag", one.tags),
+        ("state", one.states),
+        ("cause", one.causes),
+    )
     words = [f"--{option}={name}" for option, names in named for name in names]
     if options.limit is not None:
         words.append(f"--limit={options.limit}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.report.causes import advice, causes, count_by_state, rerun_command
+from batchgen.report.causes import advice, causes, rerun_command
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.folder import ReportFolder
 from batchgen.report.night import night_of
@@ -156,13 +156,16 @@ def _head(
         "files": quote(way.replace(os.sep, "/")) + "/",
         "chunks": list(chunks),
         "causes": _causes(db, subject.shell),
+        "commands": {
+            "check": subject.shell.command("check"),
+            "rejected": subject.shell.command("retry", "--state=rejected"),
+        },
     }
     return f"batchgen.begin({json.dumps(document, indent=1)});\n"
 
 
 def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
     found = causes(troubled_jobs(db))
-    in_state = count_by_state(found)
     return [
         {
             "key": cause.key,
@@ -171,7 +174,7 @@ def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
             "words": cause.words,
             "jobs": len(cause.jobs),
             "examples": list(cause.jobs[:5]),
-            "command": rerun_command(cause, in_state[cause.state], shell),
+            "command": rerun_command(cause, shell),
             "advice": advice(cause),
         }
         for cause in found[:SHOWN_CAUSES]

@@ -244,12 +244,12 @@ def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
 
 def test_the_command_under_the_plan_does_just_what_was_planned() -> None:
     options = RunOptions(
-        selection=Selection(("b*",), (), ("!old one",), ("failed",)),
+        selection=Selection(("b*",), (), ("!old one",), ("failed",), causes=("8fcf",)),
         limit=3,
         on_changed=OnChanged.KEEP,
         retry_failed=True,
     )
     assert run_command(Path("m y.yaml"), options, rehearsal=True) == (
         "batchgen retry 'm y.yaml' --emulator '--job=b*' '--tag=!old one' --state=failed"
-        " --limit=3 --changed=keep"
+        " --cause=8fcf --limit=3 --changed=keep"
     )

@@ -1,13 +1,16 @@
 "use strict";
 // The jobs. Whoever has chunks gives them here: files of this report, or a server as they come.
 (() => {
+  const TOGETHER = 10;
+  const UNSEEN = 100; // milliseconds
   const bySeq = new Map();
   let order = [];
   let sorted = true;
   const heard = [];
   const store = {
-    head: { jobs: 0, files: "", chunks: [], causes: [] },
+    head: { jobs: 0, files: "", chunks: [], causes: [], commands: null },
     loaded: 0,
+    version: 0, // grows with every change: what was counted before is counted anew
     onChange(listener) { heard.push(listener); },
     jobs() {
       if (!sorted) {
@@ -38,7 +41,7 @@
       files: files.map(([path, thumb, type, width, height, bytes, length, key, position, pick, flaws]) => (
         { path, thumb, type, width, height, bytes, length, key, position, pick, flaws: pairs(flaws) }
       )),
-      sought: `${id}\n${texts[prompt]}`.toLowerCase(),
+      sought: null, // what a search looks through; made by the first one
     };
   };
 
@@ -55,20 +58,41 @@
       }
     }
     store.loaded = order.length;
+    store.version += 1;
     tell();
   };
 
   batchgen.begin = (head) => {
     store.head = head;
+    store.version += 1;
     tell();
-    for (const name of head.chunks) {
-      // In the order in which they were asked for; the page draws the first one meanwhile.
-      const script = batchgen.make("script", { src: name });
-      script.async = false;
-      script.addEventListener("error", () => batchgen.say(`${name} is missing: make the report again`));
-      document.head.append(script);
+    load(head.chunks);
+  };
+
+  // The first one alone, and then some at a time: a browser that has scripts to run draws nothing.
+  const load = async (names) => {
+    for (let at = 0, count = 1; at < names.length; at += count, count = TOGETHER) {
+      await Promise.all(names.slice(at, at + count).map(run));
+      await drawn();
     }
   };
+
+  const run = (name) => new Promise((done) => {
+    const script = batchgen.make("script", { src: name });
+    script.async = false; // in the order in which they were asked for
+    script.addEventListener("load", done);
+    script.addEventListener("error", () => {
+      batchgen.say(`${name} is missing: make the report again`);
+      done();
+    });
+    document.head.append(script);
+  });
+
+  // A window that nobody sees draws no frame, and loads all the same.
+  const drawn = () => new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, UNSEEN);
+  });
 
   store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp` : null);
   store.original = (file) => store.head.files + file.path.split("/").map(encodeURIComponent).join("/");
