@@ -111,7 +111,11 @@ def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) 
     chunks, jobs = _write_chunks(db, folder)
     way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
     files = quote(way.replace(os.sep, "/")) + "/"
-    document = {**head_document(db, subject.shell, jobs), "files": files, "chunks": list(chunks)}
+    document: JsonValue = {
+        **head_document(db, subject.shell, jobs),
+        "files": files,
+        "chunks": list(chunks),
+    }
     head = folder.write_hashed("data", "head.js", head_script(document))
     night = night_of(shown_attempts(db))
     write_page(folder, page_facts(db, subject.name, subject.made_at, night), head)

@@ -131,9 +131,7 @@ def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ShownJob]:
     return _jobs(db, f"{_SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
 
 
-def _jobs(
-    db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]
-) -> list[ShownJob]:
+def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]) -> list[ShownJob]:
     rows = db.execute(
         "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
         " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep, job.axes,"
@@ -155,8 +153,8 @@ def _shown(row: tuple[Any, ...], files: tuple[ShownFile, ...]) -> ShownJob:
 
 def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[ShownFile, ...]]:
     rows = db.execute(
-        "SELECT file.job, file.id, file.position, file.path, sha256, media_type, width, height, bytes,"
-        " seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
+        "SELECT file.job, file.id, file.position, file.path, sha256, media_type, width, height,"
+        " bytes, seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
         " WHERE flaw.file = file.id)"
         " FROM json_each(?) AS wanted CROSS JOIN job ON job.seq = wanted.value"
         " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.queries import get_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -89,13 +90,12 @@ def watched_file(db: sqlite3.Connection, key: int) -> WatchedFile | None:
     return WatchedFile(*row) if row else None
 
 
-def attempts_of(db: sqlite3.Connection, job_id: str) -> int | None:
-    """How often a job was submitted; None where there is no such job."""
-    row = db.execute("SELECT attempts FROM job WHERE id = ?", (job_id,)).fetchone()
-    return row[0] if row else None
-
-
 def is_a_copy(db: sqlite3.Connection) -> bool:
     """Whether this is an older state that was renewed aside: what happens does not reach it."""
     names = {name: file for _, name, file in db.execute("PRAGMA database_list")}
     return not names["main"]
+
+
+def manifest_read(db: sqlite3.Connection) -> str:
+    """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
+    return get_meta(db, "inputs") or ""
