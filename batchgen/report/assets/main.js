@@ -11,19 +11,23 @@
   let timer = null;
   let typing = null;
 
-  const refresh = () => {
+  // `hold`: what is looked at stays where it is, though rows come in above it.
+  const refresh = (hold = false) => {
     clearTimeout(timer);
     timer = null;
     shown = filters.apply();
     const all = store.loaded < store.head.jobs ? `${batchgen.number(store.loaded)} of ${batchgen.number(store.head.jobs)} loaded` : batchgen.number(store.loaded);
     document.getElementById("shown").textContent = shown.length === store.loaded ? `${all} jobs` : `${batchgen.number(shown.length)} of ${all} jobs`;
-    draw();
+    draw(hold);
   };
 
-  const draw = () => {
-    if (view === "pictures") grid.show(shown);
+  const draw = (hold = false) => {
+    if (view === "pictures") grid.show(shown, hold);
     if (view === "matrix") matrix.show(shown);
+    batchgen.lightbox.renew();
   };
+
+  batchgen.shown = () => shown;
 
   batchgen.view = (name) => {
     view = VIEWS.includes(name) ? name : "pictures";
@@ -65,8 +69,8 @@
   store.onChange(() => {
     failures.show();
     // The first chunk is drawn at once, and so is the last.
-    if (store.loaded >= store.head.jobs || !shown.length) refresh();
-    else timer ??= setTimeout(refresh, REDRAW);
+    if (store.loaded >= store.head.jobs || !shown.length) refresh(true);
+    else timer ??= setTimeout(() => refresh(true), REDRAW);
   });
   filters.onChange(() => { write(); refresh(); });
 
