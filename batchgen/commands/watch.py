@@ -58,7 +58,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(watched, doors, port) as address:
+    async with serving(watched, doors, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
         if open_page is not None and not await asyncio.to_thread(open_page, address):

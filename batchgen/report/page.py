@@ -37,6 +37,8 @@ SCRIPTS = (
 """In the order in which they are loaded; a page from file:// cannot import modules."""
 LIVE_SCRIPTS = ("picks.js", "live.js")
 """After the others, where a server is behind the page."""
+ICON = "icon.svg"
+"""A browser asks a server for one."""
 GLYPHS = {
     "done": "✓",
     "failed": "✕",

@@ -99,3 +99,12 @@ def is_a_copy(db: sqlite3.Connection) -> bool:
 def manifest_read(db: sqlite3.Connection) -> str:
     """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
     return get_meta(db, "inputs") or ""
+
+
+def has_due(db: sqlite3.Connection) -> bool:
+    """Whether a run would submit anything: a job that waits for nothing."""
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due"
+        " WHERE state = 'pending' AND listed = 1 AND waiting = 0)"
+    ).fetchone()
+    return bool(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from batchgen.report.night import night_of
 from batchgen.report.page import Facts
 from batchgen.state.looking import shown_attempts
 from batchgen.state.records import Money
+from batchgen.state.watching import has_due
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,19 +28,21 @@ NIGHT_EVERY = 5.0
 NIGHT_SHARE = 20
 """So many times longer than it takes to read: a twentieth of the time."""
 
-GOING = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
+GOING = (JobState.FETCHING, *IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one moment. `head` is for the page's script; `goes_on` continues what is not done.
+    """Of one moment. `head` is for the page's script.
 
-    `night` counts how often the attempts were read through.
+    `goes_on` is the command that continues what can go on; `approves` the one without which nothing
+    can. `night` counts how often the attempts were read through.
     """
 
     facts: Facts
     head: dict[str, JsonValue]
     goes_on: str | None
+    approves: str | None
     night: int
 
 
@@ -57,7 +61,7 @@ class Counting:
         """Where nothing was run yet."""
         shell = Shell(self._watched.manifest, rehearsal=False)
         facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._doors.now())
-        return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), 0)
+        return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
 
     def count(self, db: sqlite3.Connection) -> Figures:
         shell = Shell(self._watched.manifest, rehearsal=self._doors.is_rehearsal(db))
@@ -66,9 +70,19 @@ class Counting:
             self._read_night(db)
         facts = page_facts(db, self._watched.name, self._doors.now(), self._night)
         head = head_document(db, shell, sum(facts.counts.values()))
-        going = any(facts.counts.get(state) for state in GOING)
-        goes_on = shell.command("run") if going else None
-        return Figures(facts, head, goes_on, self._nights)
+        goes = any(facts.counts.get(state) for state in GOING) or has_due(db)
+        held = not goes and bool(facts.counts.get(JobState.PENDING))
+        return Figures(
+            facts,
+            head,
+            shell.command("run") if goes else None,
+            self.command("approve", "--all") if held else None,
+            self._nights,
+        )
+
+    def command(self, verb: str, *words: str) -> str:
+        """One that sends nothing, and so has no rehearsal."""
+        return shlex.join(["batchgen", verb, self._watched.manifest, *words])
 
     @property
     def night_is_due(self) -> bool:

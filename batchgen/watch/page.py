@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_document, take_script
 from batchgen.report.making import head_script
-from batchgen.report.page import LIVE_SCRIPTS, SCRIPTS, STYLE, page_html
+from batchgen.report.page import ICON, LIVE_SCRIPTS, SCRIPTS, STYLE, page_html
 from batchgen.state.looking import shown_among, shown_between
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.watch.watching import View
 
-ASSETS = frozenset({STYLE, *SCRIPTS, *LIVE_SCRIPTS})
+ASSETS = frozenset({STYLE, ICON, *SCRIPTS, *LIVE_SCRIPTS})
 
 
 def html(view: View) -> str:

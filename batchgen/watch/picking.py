@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from batchgen.watch.watching import Watching
 
 MOST_WORDS = 10_000
+PATIENCE = 15.0
+"""Seconds between two looks at a view that does not change."""
 MOST_KEY = 2**63 - 1
 
 
@@ -55,6 +57,8 @@ def _parse(one: Any) -> Pick | Approval:
         raise ValueError(number)
     if key is None:
         return Pick(word, one[number])
+    if not isinstance(one[key], str):
+        raise TypeError(key)
     # A text that no state can hold is nobody's id: a lone surrogate raises here.
     one[key].encode()
     return Approval(one[key], one[number])
@@ -83,6 +87,7 @@ class Picking:
         self._doors = doors
         self._waiting: list[tuple[Sequence[Said], asyncio.Future[Heard]]] = []
         self._bell = asyncio.Event()
+        self._handed = asyncio.Event()
 
     async def take(self, words: Sequence[Pick | Approval]) -> Heard:
         """Give back what became of them once it is on the disk. Raises BatchgenError."""
@@ -113,6 +118,7 @@ class Picking:
 
     async def _decide(self, batch: Sequence[tuple[Sequence[Said], asyncio.Future[Heard]]]) -> None:
         said = [one for words, _ in batch for one in words]
+        # What is said here is on the disk first: where it is not done, the next run does it.
         try:
             async with self._watching.doors_lock:
                 heard = await asyncio.to_thread(self._doors.decide, said)
@@ -124,4 +130,15 @@ class Picking:
             return
         for _, future in batch:
             future.set_result(heard)
+        if heard.handed:
+            self._handed.set()
         self._watching.look_soon()
+
+    async def settle(self) -> None:
+        """Do what a runner was handed in its last moment and did not do; until cancelled."""
+        while True:
+            await self._handed.wait()
+            while (view := self._watching.view).at_work is not False:
+                await self._watching.turned(view, PATIENCE)
+            self._handed.clear()
+            await self._decide([])

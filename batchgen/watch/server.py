@@ -36,14 +36,18 @@ KEY_BYTES = 24
 SECONDS_TO_SHUT = 0.05
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_FIRST = "private, no-cache"
-HTML, SCRIPT, STYLES = "text/html", "text/javascript", "text/css"
+HTML, SCRIPT = "text/html", "text/javascript"
+KINDS = {"js": SCRIPT, "css": "text/css", "svg": "image/svg+xml"}
 
 
 @asynccontextmanager
-async def serving(watched: Watched, doors: Doors, port: int) -> AsyncIterator[str]:
+async def serving(
+    watched: Watched, doors: Doors, port: int, stop: asyncio.Event
+) -> AsyncIterator[str]:
     """Serve until the block is left; gives the address. Port 0 takes a free one.
 
-    Raises OutputError where the port cannot be had, and the state's errors.
+    `stop` is set where it cannot go on; why, is raised when the block is left. Raises OutputError
+    where the port cannot be had, and the state's errors.
     """
     with _listening(port) as listener:
         watching = Watching(watched, doors)
@@ -54,7 +58,10 @@ async def serving(watched: Watched, doors: Doors, port: int) -> AsyncIterator[st
             tasks = [
                 asyncio.create_task(watching.run(), name="look at the state"),
                 asyncio.create_task(picking.run(), name="decide what is picked"),
+                asyncio.create_task(picking.settle(), name="settle what was handed on"),
             ]
+            for task in tasks:
+                task.add_done_callback(lambda _task: stop.set())
             try:
                 key = secrets.token_urlsafe(KEY_BYTES)
                 port = listener.getsockname()[1]
@@ -136,7 +143,7 @@ class _House:
         name = request.match_info["name"]
         if name not in page.ASSETS:
             raise web.HTTPNotFound
-        kind = STYLES if name.endswith(".css") else SCRIPT
+        kind = KINDS[name.rpartition(".")[-1]]
         return web.Response(text=asset(name), content_type=kind)
 
     async def _head(self, _request: web.Request) -> web.Response:

@@ -169,7 +169,7 @@ class Watching:
     async def _show(self, *, waiting: bool, trouble: str | None) -> None:
         async with self.doors_lock:
             at_work = None if waiting else await asyncio.to_thread(self._doors.at_work)
-        said = _said(self._figures, at_work, trouble, waiting=waiting)
+        said = self._said(at_work, trouble, waiting=waiting)
         seen = View(
             self._instance, self.moments.moment, self._figures, at_work, trouble, waiting, said
         )
@@ -178,6 +178,21 @@ class Watching:
         if known is None or _differs(known, seen):
             self._tell()
 
+    def _said(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
+        figures = self._figures
+        document: dict[str, JsonValue] = {
+            "head": figures.head,
+            "line": part_html(figures.facts, "line"),
+            "atWork": at_work,
+            "goesOn": figures.goes_on,
+            "approves": figures.approves,
+            "again": self._counting.command("watch"),
+            "trouble": trouble,
+            "waiting": waiting,
+            "night": figures.night,
+        }
+        return json.dumps(document, separators=(",", ":"))
+
     def _tell(self) -> None:
         turned, self._turned = self._turned, asyncio.Event()
         turned.set()
@@ -185,19 +200,6 @@ class Watching:
 
 def _differs(one: View, other: View) -> bool:
     return (one.instance, one.moment, one.said) != (other.instance, other.moment, other.said)
-
-
-def _said(figures: Figures, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
-    document: dict[str, JsonValue] = {
-        "head": figures.head,
-        "line": part_html(figures.facts, "line"),
-        "atWork": at_work,
-        "goesOn": figures.goes_on,
-        "trouble": trouble,
-        "waiting": waiting,
-        "night": figures.night,
-    }
-    return json.dumps(document, separators=(",", ":"))
 
 
 def _new_instance() -> str:

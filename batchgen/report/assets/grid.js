@@ -85,11 +85,12 @@
       }
     }
     // In the order in which they are read; those that are there are never moved, and keep the focus.
-    let next = place().firstElementChild;
+    let before = null;
     for (let at = first; at < last; at += 1) {
       const element = standing(at);
-      if (element === next) next = next.nextElementSibling;
-      else place().insertBefore(element, next);
+      const next = before ? before.nextElementSibling : place().firstElementChild;
+      if (element !== next) place().insertBefore(element, next);
+      before = element;
       element.dataset.at = at;
       element.tabIndex = at === current ? 0 : -1;
       Object.assign(element.style, {

@@ -59,16 +59,18 @@
       causes = now;
       failures.show();
     }
+    document.getElementById("nothing").textContent = store.loaded ? "Nothing matches." : "Nothing is there yet.";
     say(true);
     draw();
   };
 
   const news = () => {
-    if (document.body.classList.contains("gone")) return ["The server is gone: this is how it stood, and nothing can be picked. Start it again with ", null, "batchgen watch", "."];
+    if (document.body.classList.contains("gone")) return ["The server is gone: this is how it stood, and nothing can be picked. Start it again:", facts?.again];
     if (!facts) return null;
-    if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`, null, null, ""];
-    if (facts.waiting) return ["Nothing was run yet. This page comes alive when the run begins: ", facts.goesOn, null, ""];
-    if (facts.atWork === false && facts.goesOn) return ["No runner is at work, and not all is done. To go on: ", facts.goesOn, null, ""];
+    if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`];
+    if (facts.waiting) return ["Nothing was run yet. This page comes alive when the run begins:", facts.goesOn];
+    if (facts.atWork === false && facts.goesOn) return ["No runner is at work, and not all is done. To go on:", facts.goesOn];
+    if (facts.approves) return ["All that is left waits for your word: look, and press a. Or approve all:", facts.approves];
     return null;
   };
 
@@ -85,11 +87,10 @@
     line.hidden = text === null;
     if (text === null || line.dataset.said === said) return;
     line.dataset.said = said;
-    const [before, command, code, end] = text;
+    const [before, command] = text;
     line.replaceChildren(...[
       make("span", { text: before }),
       command && make("code", { text: command }), command && batchgen.copyButton(command),
-      code && make("code", { text: code }), end,
     ].filter(Boolean));
   };
 

@@ -69,16 +69,21 @@
     return true;
   };
 
-  const approve = (tile) => {
-    const { job } = tile;
-    if (job.gate !== "closed" || job.state !== "done") {
-      batchgen.say(job.gate === "open" ? "It is approved already" : "Nothing waits for a word about it");
+  const waits = (job) => job.gate === "closed" && job.state === "done";
+
+  const approve = (tiles) => {
+    const jobs = new Set(tiles.map(({ job }) => job).filter(waits));
+    if (!jobs.size) {
+      const open = tiles.some(({ job }) => job.gate === "open");
+      if (tiles.length) batchgen.say(open ? "It is approved already" : "Nothing waits for a word about it");
       return;
     }
-    job.gate = "open";
-    wish(gateKey(job), "open", job, () => { job.gate = "closed"; }, { job: job.id, attempt: job.attempts, word: "approve" });
-    store.changed([job]);
-    batchgen.say(`${job.id} approved`);
+    for (const job of jobs) {
+      job.gate = "open";
+      wish(gateKey(job), "open", job, () => { job.gate = "closed"; }, { job: job.id, attempt: job.attempts, word: "approve" });
+    }
+    store.changed(jobs);
+    batchgen.say(jobs.size === 1 ? `${[...jobs][0].id} approved` : `${batchgen.number(jobs.size)} approved`);
     send();
   };
 
@@ -145,7 +150,7 @@
   const pick = (word) => {
     const tiles = targets();
     if (!tiles.length) {
-      grid.focus(grid.at());
+      if (document.activeElement === document.body) grid.focus(grid.at());
       return;
     }
     const files = tiles.filter(({ file }) => file);
@@ -175,12 +180,11 @@
     );
     const place = document.getElementById("verdict");
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const waits = job.gate === "closed" && job.state === "done";
     place.replaceChildren(...[
       file && button("Keep", "k", file.pick === "keep", () => pick("keep")),
       file && button("Reject", "x", file.pick === "reject", () => pick("reject")),
       file && button("Neither", "u", !file.pick, () => pick("")),
-      waits && button("Approve", "a", false, () => approve(tile)),
+      waits(job) && button("Approve", "a", false, () => approve([tile])),
     ].filter(Boolean));
     place.hidden = !place.childElementCount;
     if (focused) place.querySelector(`[data-key="${focused}"]`)?.focus();
@@ -225,13 +229,14 @@
   const walked = (event) => {
     if (!event.key.startsWith("Arrow") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.shiftKey) {
-      anchor ??= previous;
+      anchor ??= before;
       selected.clear();
       select(between(anchor, grid.at()));
     } else if (selected.size) unselect();
-    previous = grid.at();
   };
-  let previous = 0;
+  // Where the focus was before a key or a finger moved it.
+  let before = 0;
+  const remember = () => { before = grid.at(); };
 
   const clicked = (event) => {
     const element = event.target.closest(".tile");
@@ -240,11 +245,10 @@
     const chosen = document.body.classList.contains("selecting") || event.shiftKey || event.ctrlKey || event.metaKey;
     if (chosen) {
       event.stopPropagation();
-      if (event.shiftKey) select(between(anchor ?? previous, at));
+      if (event.shiftKey) select(between(anchor ?? before, at));
       else select([grid.tiles()[at]], !selected.has(grid.keyOf(grid.tiles()[at])));
       anchor = at;
     }
-    previous = at;
   };
 
   const ask = () => {
@@ -274,7 +278,7 @@
     else if (key === "z" && !event.shiftKey) undo();
     else if (event.repeat || event.shiftKey) return;
     else if (key in WORDS) pick(WORDS[key]);
-    else if (key === "a") targets().slice(0, 1).forEach(approve);
+    else if (key === "a") approve(targets());
     else return;
     event.preventDefault();
   };
@@ -282,8 +286,8 @@
   addEventListener("DOMContentLoaded", () => {
     addEventListener("keydown", pressed);
     const place = document.getElementById("grid");
+    for (const event of ["keydown", "pointerdown"]) place.addEventListener(event, remember, true);
     place.addEventListener("keydown", walked);
-    place.addEventListener("focusin", () => { if (!selected.size) previous = grid.at(); });
     place.addEventListener("click", clicked, true);
     document.getElementById("select").addEventListener("click", () => {
       const on = !document.body.classList.contains("selecting");
@@ -293,7 +297,8 @@
     document.getElementById("all").addEventListener("click", ask);
     document.getElementById("unselect").addEventListener("click", unselect);
     for (const button of document.querySelectorAll("#picking [data-word]")) {
-      button.addEventListener("click", () => pick(button.dataset.word));
+      const { word } = button.dataset;
+      button.addEventListener("click", () => (word === "approve" ? approve(targets()) : pick(word)));
     }
   });
 })();
