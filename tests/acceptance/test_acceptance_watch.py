@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.shell import aimed, boat, emulating, ended, wait_until
-from tests.watch.watch_world import called, states
+from tests.watch.watch_process import watching
+from tests.watch.watch_world import called
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
-
     from tests.acceptance.shell import Emulator, Shell
 
-
 DONE = {"handed": False, "objections": []}
-
-
-class Watcher:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        self.process = process
-        self.first = process.stdout.readline()
-        self.url = self.first.split()[-1]
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
-            text: str = answer.read().decode()
-            return text
-
-    def head(self) -> Any:
-        return called("begin", self.get("data/head.js"))
-
-    def rows(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for name in self.head()["chunks"]:
-            found |= states(called("take", self.get(name)))
-        return found
-
-    def say(self, word: dict[str, Any]) -> Any:
-        request = urllib.request.Request(
-            self.url + "words",
-            json.dumps({"words": [word]}).encode(),
-            {"Content-Type": "application/json", "Origin": self.url.rsplit("/", 2)[0]},
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-
-@contextmanager
-def watching(shell: Shell, *words: str) -> Iterator[Watcher]:
-    with shell.start("watch", "m.yaml", *words) as process:
-        try:
-            yield Watcher(process)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -97,9 +50,8 @@ def test_a_run_beside_it_is_seen_and_its_results_are_picked(user: Shell) -> None
         # The run is untouched by all this: nothing is left to do, and nothing is paid again.
         again = user.expect(0, "run", "m.yaml", "--json").document
         assert again["submitted"] == 0
-    user.expect(0, "export", "m.yaml", "kept", "--to", "jsonl", "--state", "kept")
-    (line,) = (user.folder / "kept/metadata.jsonl").read_text().splitlines()
-    assert json.loads(line)["id"] == "boat-000"
+    kept = user.expect(0, "status", "m.yaml", "--state", "kept", "--json").document
+    assert [job["id"] for job in kept["jobs"]] == ["boat-000"]
 
 
 def test_an_approval_in_the_page_lets_a_run_at_work_go_on(shell: Shell) -> None:

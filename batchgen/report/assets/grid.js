@@ -77,6 +77,7 @@
     const top = -place().getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((top - AHEAD) / pitch())) * columns;
     const last = Math.min(tiles.length, Math.ceil((top + innerHeight + AHEAD) / pitch()) * columns);
+    const held = document.activeElement?.classList.contains("tile");
     const wanted = new Set(tiles.slice(first, last).map(keyOf));
     for (const [key, { element }] of drawn) {
       if (!wanted.has(key)) {
@@ -98,6 +99,10 @@
         width: `${side}px`, height: `${side + CAPTION}px`,
       });
       grid.dress(element, tiles[at]);
+    }
+    // A job that came home has another tile: the focus goes over to it.
+    if (held && tiles.length && document.activeElement === document.body) {
+      drawn.get(keyOf(tiles[current]))?.element.focus({ preventScroll: true });
     }
   };
 
