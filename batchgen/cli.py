@@ -18,6 +18,7 @@ from batchgen.commands.options import (
     ACCEPT_COPY,
     EMULATOR,
     EXPORT,
+    JOBS,
     JSON,
     LIMITS,
     MANIFEST,
@@ -84,7 +85,7 @@ def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, OFFLINE, JSON)
+@all_of(EMULATOR, *JOBS, OFFLINE, JSON)
 def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
@@ -99,7 +100,7 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -119,7 +120,7 @@ def run(
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
@@ -133,7 +134,7 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
 
 @cli.command()
 @MANIFEST
-@all_of(*SELECTION, JSON)
+@all_of(*JOBS, JSON)
 @click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
 def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
     """Show how a run stands.
@@ -187,7 +188,7 @@ def watch(manifest: Path, port: int, show: bool) -> int:
 
 @cli.command()
 @MANIFEST
-@all_of(EMULATOR, *SELECTION)
+@all_of(EMULATOR, *JOBS)
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     """Cancel jobs, sent or not.
 
@@ -205,7 +206,7 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 @click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
-@all_of(*SELECTION)
+@all_of(*JOBS)
 def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """Decide about submits of unknown outcome.
 
@@ -214,7 +215,8 @@ def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """
     from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 
-    selection = Selection(*(asked.pop(option) for option in ("jobs", "models", "tags", "states")))
+    names_of = ("jobs", "models", "tags", "states", "causes")
+    selection = Selection(*(asked.pop(option) for option in names_of))
     return command(manifest, names, selection, **asked)
 
 

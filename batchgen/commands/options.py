@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,9 +17,12 @@ from batchgen.jobs import JobState
 from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
 from batchgen.models.nearest import did_you_mean
 from batchgen.runs.options import RunOptions
+from batchgen.state.causes import KEY_DIGITS
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
 from batchgen.state.selection import JUDGED, NAMES
+
+CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +40,20 @@ def read_by(
             raise UsageError(exc.what, where=option.opts[0], next_step=exc.next_step) from exc
 
     return read
+
+
+def read_causes(
+    _context: click.Context, _option: click.Parameter, keys: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what may be a cause. Raises UsageError for what no report shows."""
+    for key in keys:
+        if not CAUSE.fullmatch(key):
+            raise UsageError(
+                f"'{key}' is no cause",
+                where="--cause",
+                next_step="batchgen report MANIFEST shows causes, with the command for each",
+            )
+    return keys
 
 
 def read_states(
@@ -105,6 +123,18 @@ SELECTION = (
     ),
 )
 ONLY_JOBS = SELECTION[0]
+JOBS = (
+    *SELECTION,
+    click.option(
+        "--cause",
+        "causes",
+        multiple=True,
+        metavar="KEY",
+        callback=read_causes,
+        help="Only jobs that failed by such a cause, as the report names it; !KEY: not.",
+    ),
+)
+"""What chooses among all jobs; SELECTION chooses among results, too."""
 LIMITS = (
     click.option(
         "--concurrency",
@@ -193,6 +223,7 @@ def run_options(
     models: tuple[str, ...],
     tags: tuple[str, ...],
     states: tuple[str, ...],
+    causes: tuple[str, ...],
     **others: Any,
 ) -> RunOptions:
     """What was asked for. Raises UsageError where two options do not go together."""
@@ -201,7 +232,7 @@ def run_options(
     return RunOptions(
         on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
         emulator_latency=latency,
-        selection=Selection(jobs, models, tags, states),
+        selection=Selection(jobs, models, tags, states, causes),
         **others,
     )
 

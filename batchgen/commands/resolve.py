@@ -115,7 +115,7 @@ def _only(db: sqlite3.Connection, jobs: dict[int, str], selection: Selection) ->
     if not kept:
         raise UsageError(
             "none of the unknown jobs is selected",
-            next_step="check --job, --model, --tag and --state",
+            next_step="check --job, --model, --tag, --state and --cause",
         )
     return kept
 

@@ -41,6 +41,7 @@ from batchgen.state.records import Money
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
@@ -73,7 +74,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     return 0
 
 
-def watch(path: Path, selection: Selection) -> int:
+def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time.sleep) -> int:
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
@@ -97,7 +98,7 @@ def watch(path: Path, selection: Selection) -> int:
         say("\n".join(lines))
         if ended:
             return 0
-        time.sleep(WATCH_EVERY)
+        rest(WATCH_EVERY)
 
 
 def _nobody_runs(folder: RunFolder) -> bool:

@@ -104,7 +104,7 @@ class JobMaker:
     def _axes(self, cell: Cell) -> str:
         if self._is_repeated:
             # As in templates, what the user calls so wins over our own.
-            return _AXES.encode({"repeat": cell.repeat, **cell.axes})
+            return _AXES.encode({**cell.axes, "repeat": cell.axes.get("repeat", cell.repeat)})
         return _AXES.encode(cell.axes) if cell.axes else NO_AXES
 
     def _recipe_of(self, cell: Cell) -> Recipe:

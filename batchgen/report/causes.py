@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shlex
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.causes import cause_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batchgen.state.looking import Trouble
 
-KEY_DIGITS = 8
-_VARYING = re.compile(r"https?://\S+|[0-9a-fA-F]{8}[0-9a-fA-F-]*|\d+(?:\.\d+)?")
-"""What differs between two messages of one cause: URLs, ids, figures."""
+NAMED = 3
+"""As many jobs are named in a command; of more, the cause is."""
+
+PAYING = ("run", "retry")
+"""Verbs that a rehearsal must be told to rehearse."""
 
 RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.LOST)
 
@@ -44,25 +44,14 @@ class Shell:
     def command(self, verb: str, *words: str) -> str:
         """A line that can be copied into a shell as it stands."""
         parts = ["batchgen", verb, self.manifest, *words]
-        return shlex.join(parts + ["--emulator"] * (self.rehearsal and verb != "resolve"))
-
-
-def cause_key(job: Trouble) -> str:
-    """Name a cause: the same for jobs whose messages differ in figures, ids and URLs only."""
-    # What a blocked job waits for is another job, a different one each time.
-    words = "" if job.state is JobState.BLOCKED else job.error
-    # As a word of its own: an id may be a single letter.
-    own = rf"(?<![\w-]){re.escape(job.id)}(?![\w-])"
-    plain = _VARYING.sub("#", re.sub(own, "#", words))
-    text = "\n".join((job.state, job.error_code, " ".join(plain.split())))
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+        return shlex.join(parts + ["--emulator"] * (self.rehearsal and verb in PAYING))
 
 
 def causes(troubled: Iterable[Trouble]) -> list[Cause]:
     """The commonest first."""
     found: dict[str, Cause] = {}
     for job in troubled:
-        key = cause_key(job)
+        key = cause_key(job.id, job.state, job.error_code, job.error)
         cause = found.get(key)
         if cause is None:
             cause = found[key] = Cause(key, job.state, job.error_code, job.error)
@@ -70,21 +59,19 @@ def causes(troubled: Iterable[Trouble]) -> list[Cause]:
     return sorted(found.values(), key=lambda cause: -len(cause.jobs))
 
 
-def rerun_command(cause: Cause, in_state: int, shell: Shell) -> str | None:
+def rerun_command(cause: Cause, shell: Shell) -> str | None:
     """What runs just these jobs again; None where they go again by themselves.
 
-    `in_state`: how many jobs are in the cause's state: where those are all of them, the state
-    names them.
+    Of a few jobs it names each, of many the cause: a command stays short, and a shell takes it.
     """
     if cause.state is JobState.BLOCKED:
         return None
+    few = len(cause.jobs) <= NAMED
+    which = [f"--job={job_id}" for job_id in cause.jobs] if few else [f"--cause={cause.key}"]
     if cause.state is JobState.UNKNOWN:
-        return shell.command("resolve", "--resubmit", "--", *cause.jobs)
-    if cause.state not in RETRIED:
-        return shell.command("run", *(f"--job={job_id}" for job_id in cause.jobs))
-    if len(cause.jobs) == in_state:
-        return shell.command("retry", f"--state={cause.state.value}")
-    return shell.command("retry", *(f"--job={job_id}" for job_id in cause.jobs))
+        jobs = ["--", *cause.jobs] if few else which
+        return shell.command("resolve", "--resubmit", *jobs)
+    return shell.command("retry" if cause.state in RETRIED else "run", *which)
 
 
 def advice(cause: Cause) -> str:
@@ -98,10 +85,3 @@ def advice(cause: Cause) -> str:
             return "A retry is a new submit, and may cost."
         case _:
             return "The same run goes on with them."
-
-
-def count_by_state(found: Iterable[Cause]) -> Counter[JobState]:
-    counts: Counter[JobState] = Counter()
-    for cause in found:
-        counts[cause.state] += len(cause.jobs)
-    return counts

@@ -10,8 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.report.causes import cause_key
-from batchgen.state.looking import Trouble, is_trouble
+from batchgen.state.causes import cause_key, is_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
 VENDOR_SIZE = "width\u00d7height"
-LONGEST_AXIS_VALUE = 60
 LONGEST_VALUE = 400
 """Characters of an input that is shown besides the prompt."""
 
@@ -95,9 +93,10 @@ def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
 
 
 def _axes(job: ShownJob, texts: _Texts) -> list[JsonValue]:
+    # Whole: values that begin alike, as prompts do, are not one value.
     found: list[JsonValue] = []
     for name, value in json.loads(job.axes).items():
-        found += [texts.place(name), texts.place(_short(value, LONGEST_AXIS_VALUE))]
+        found += [texts.place(name), texts.place(_short(value, None))]
     return found
 
 
@@ -105,7 +104,7 @@ def _cause(job: ShownJob) -> str:
     """The key of the cause that the job is counted under; empty where it is in no trouble."""
     if not is_trouble(job.state, job.error_code):
         return ""
-    return cause_key(Trouble(job.id, job.state, job.error_code, job.error))
+    return cause_key(job.id, job.state, job.error_code, job.error)
 
 
 def _words(job: ShownJob) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.report.causes import advice, causes, count_by_state, rerun_command
+from batchgen.report.causes import advice, causes, rerun_command
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.folder import ReportFolder
 from batchgen.report.night import night_of
@@ -160,7 +160,14 @@ def _write_chunks(db: sqlite3.Connection, folder: ReportFolder) -> tuple[list[st
 
 def head_document(db: sqlite3.Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
     """What the page is told of the whole run, besides where its parts are."""
-    return {"jobs": jobs, "causes": _causes(db, shell)}
+    return {
+        "jobs": jobs,
+        "causes": _causes(db, shell),
+        "commands": {
+            "check": shell.command("check"),
+            "rejected": shell.command("retry", "--state=rejected"),
+        },
+    }
 
 
 def head_script(document: JsonValue) -> str:
@@ -170,7 +177,6 @@ def head_script(document: JsonValue) -> str:
 
 def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
     found = causes(troubled_jobs(db))
-    in_state = count_by_state(found)
     return [
         {
             "key": cause.key,
@@ -179,7 +185,7 @@ def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
             "words": cause.words,
             "jobs": len(cause.jobs),
             "examples": list(cause.jobs[:5]),
-            "command": rerun_command(cause, in_state[cause.state], shell),
+            "command": rerun_command(cause, shell),
             "advice": advice(cause),
         }
         for cause in found[:SHOWN_CAUSES]

@@ -26,6 +26,7 @@ SCRIPTS = (
     "theme.js",
     "dom.js",
     "store.js",
+    "marks.js",
     "filters.js",
     "grid.js",
     "axes.js",

@@ -60,7 +60,8 @@ def begin(
     if not queries.select_any(db, options.selection):
         raise UsageError(
             "no job of the manifest is selected",
-            next_step="check --job, --model, --tag and --state; batchgen plan MANIFEST shows jobs",
+            next_step="check --job, --model, --tag, --state and --cause"
+            "; batchgen plan MANIFEST shows jobs",
         )
     queries.set_meta(db, "name", manifest.name)
     _settle(db, folder, at)

@@ -78,7 +78,8 @@ def _cancellable(folder: RunFolder, selection: Selection) -> list[str]:
         if not select_any(db, selection):
             raise UsageError(
                 "no job is selected",
-                next_step="check --job, --model, --tag and --state; batchgen status lists the jobs",
+                next_step="check --job, --model, --tag, --state and --cause"
+                "; batchgen status lists the jobs",
             )
         return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
 

@@ -20,6 +20,7 @@ from batchgen.errors import (
     StorageError,
 )
 from batchgen.jobs import model_alias
+from batchgen.state.causes import cause_key
 from batchgen.state.distinct import distinct_name
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     # Asked for each job, of a handful of models.
     connection.create_function("model_alias", 1, lru_cache(64)(model_alias), deterministic=True)
     connection.create_function("distinct_name", 2, distinct_name, deterministic=True)
+    connection.create_function("cause_key", 4, cause_key, deterministic=True)
     connection.create_function("name_key", 1, name_key, deterministic=True)
 
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
+from batchgen.state.causes import TROUBLED
 from batchgen.state.due import UNDER_WAY
 from batchgen.state.marks import Pick
 
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
 
 _UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
 _SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
-ENDED_BADLY = (
-    JobState.FAILED,
-    JobState.CANCELLED,
-    JobState.UNKNOWN,
-    JobState.LOST,
-    JobState.BLOCKED,
-)
-_ENDED_BADLY = ", ".join(f"'{state.value}'" for state in ENDED_BADLY)
-_TROUBLED = (
-    f"(job.state IN ({_ENDED_BADLY}) OR (job.error_code IS NOT NULL AND job.state != 'done'))"
-)
-
-
-def is_trouble(state: JobState, error_code: str) -> bool:
-    """The same question as _TROUBLED's, of a job that was read."""
-    return state in ENDED_BADLY or (bool(error_code) and state is not JobState.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +163,7 @@ def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
     """Every shown job that is not done and will not be without a word, in the manifest's order."""
     rows = db.execute(
         "SELECT id, state, coalesce(error_code, ''), coalesce(error, '') FROM job"
-        f" WHERE {_TROUBLED} AND {_SHOWN} ORDER BY seq"
+        f" WHERE {TROUBLED} AND {_SHOWN} ORDER BY seq"
     )
     return (Trouble(job_id, JobState(state), code, error) for job_id, state, code, error in rows)
 

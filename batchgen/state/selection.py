@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
+from batchgen.state.causes import of_cause
 from batchgen.state.marks import Judgement
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _TAG = "EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ? OR value GLOB 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Globs on ids, models (or their short words), tags and states; empty means all.
+    """Globs on ids, models (or their short words), tags and states, keys of causes; empty: all.
 
     A state may also be one of JUDGED, by its whole name: a glob means states alone.
 
@@ -43,10 +44,11 @@ class Selection:
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
     noted: bool = False
 
     def __post_init__(self) -> None:
-        names = (self.jobs, self.models, self.tags, self.states)
+        names = (self.jobs, self.models, self.tags, self.states, self.causes)
         # A string is a sequence of letters, and the letter * names everything.
         if any(isinstance(one, str) for one in names):
             raise UsageError("a selection takes several names: write ('girl*',), not 'girl*'")
@@ -70,6 +72,7 @@ class Selection:
             _chosen(self.models, _model),
             _chosen(self.tags, lambda name: (_TAG, (name, name))),
             _chosen(self.states, _state),
+            _chosen(self.causes, of_cause),
         ]
         if self.noted:
             parts.append((f"job.seq IN (SELECT seq FROM {NOTED})", ()))
@@ -78,8 +81,8 @@ class Selection:
 
 
 def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
-    """Hold on to jobs that are selected by states which a run is about to change."""
-    if not selection.states:
+    """Hold on to jobs that are selected by states or causes which a run is about to change."""
+    if not (selection.states or selection.causes):
         return selection
     condition, values = selection.where()
     return _note(db, f"SELECT seq FROM main.job WHERE {condition}", values)

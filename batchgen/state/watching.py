@@ -108,3 +108,11 @@ def has_due(db: sqlite3.Connection) -> bool:
         " WHERE state = 'pending' AND listed = 1 AND waiting = 0)"
     ).fetchone()
     return bool(found)
+
+
+def has_more_attempts(db: sqlite3.Connection, count: int) -> bool:
+    """Whether there are more than so many, without counting all of them."""
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM attempt LIMIT 1 OFFSET ?)", (count,)
+    ).fetchone()
+    return bool(found)

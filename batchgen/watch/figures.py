@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from batchgen.report.night import night_of
 from batchgen.report.page import Facts
 from batchgen.state.looking import shown_attempts
 from batchgen.state.records import Money
-from batchgen.state.watching import has_due
+from batchgen.state.watching import has_due, has_more_attempts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 NIGHT_EVERY = 5.0
 """Seconds between two readings of all attempts; nobody sees a night change sooner."""
+MOST_REQUESTS = 100_000
+"""Above that many a night is the report's to draw: it takes a second and 100 MB for so many."""
 NIGHT_SHARE = 20
 """So many times longer than it takes to read: a twentieth of the time."""
 
@@ -36,7 +37,7 @@ class Figures:
     """Of one moment. `head` is for the page's script.
 
     `goes_on` is the command that continues what can go on; `approves` the one without which nothing
-    can. `night` counts how often the attempts were read through.
+    can. `night` counts how often the attempts were looked at; `crowded`: they are too many.
     """
 
     facts: Facts
@@ -44,6 +45,7 @@ class Figures:
     goes_on: str | None
     approves: str | None
     night: int
+    crowded: bool = False
 
 
 class Counting:
@@ -54,6 +56,7 @@ class Counting:
         self._doors = doors
         self._night: Night | None = None
         self._nights = 0
+        self._crowded = False
         self._due = 0.0
         self._stale = True
 
@@ -78,11 +81,12 @@ class Counting:
             shell.command("run") if goes else None,
             self.command("approve", "--all") if held else None,
             self._nights,
+            self._crowded,
         )
 
     def command(self, verb: str, *words: str) -> str:
         """One that sends nothing, and so has no rehearsal."""
-        return shlex.join(["batchgen", verb, self._watched.manifest, *words])
+        return Shell(self._watched.manifest, rehearsal=False).command(verb, *words)
 
     @property
     def night_is_due(self) -> bool:
@@ -91,7 +95,8 @@ class Counting:
 
     def _read_night(self, db: sqlite3.Connection) -> None:
         began = time.monotonic()
-        self._night = night_of(shown_attempts(db))
+        self._crowded = has_more_attempts(db, MOST_REQUESTS)
+        self._night = None if self._crowded else night_of(shown_attempts(db))
         self._nights += 1
         self._stale = False
         ended = time.monotonic()

@@ -8,6 +8,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError, MissingFileError
@@ -103,7 +104,11 @@ class Watching:
 
     async def night(self) -> str:
         """The night's part of the page."""
-        return await self.reader.work(lambda: part_html(self.view.figures.facts, "night"))
+        figures = self.view.figures
+        if figures.crowded:
+            command = escape(self._counting.command("report"))
+            return f'<p class="empty">So many requests are drawn by <code>{command}</code></p>'
+        return await self.reader.work(lambda: part_html(figures.facts, "night"))
 
     async def _rest(self, took: float) -> None:
         await asyncio.sleep(took * SHARE)

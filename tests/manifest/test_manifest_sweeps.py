@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,17 @@ def test_axes_written_in_another_order_rename_no_job() -> None:
     other = read(swept("id: x", "matrix: {art: [ink, oil], hour: [dawn, dusk]}", item))
     assert ids(one) == ["x-ink-dawn", "x-oil-dawn", "x-ink-dusk", "x-oil-dusk"]
     assert sorted(ids(other)) == sorted(ids(one))
+
+
+def test_a_job_knows_its_axes_in_the_manifests_order_and_its_repeat_last() -> None:
+    item = 'input: {prompt: "{{ hour }} {{ art }}"}'
+    found = read(swept("id: x", "matrix: {hour: [dawn], art: [ink]}", "repeat: 2", item))
+    assert ids(found) == ["x-ink-dawn", "x-ink-dawn-2"]
+    axes = [list(json.loads(job.axes).items()) for job in found.jobs]
+    assert axes == [[("hour", "dawn"), ("art", "ink"), ("repeat", number)] for number in (1, 2)]
+    mine = 'input: {prompt: "{{ repeat }}"}'
+    (own, _) = read(swept("id: x", "matrix: {repeat: [never]}", "repeat: 2", mine)).jobs
+    assert json.loads(own.axes) == {"repeat": "never"}
 
 
 def test_two_sweeps_of_one_id_are_told_once_at_the_second() -> None:

@@ -14,6 +14,7 @@ from batchgen.jobs import Job, canonical_json
 from batchgen.report.causes import Shell
 from batchgen.report.making import Made, Subject, make_report
 from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.marks import Pick, find_flaws, pick
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.staging import open_staging
 
@@ -57,6 +58,11 @@ def job(job_id: str, prompt: str, **more: object) -> Job:
     inputs = {"prompt": prompt, "seed": 7, "width×height": "1024x1024(1:1)"}  # noqa: RUF001 - the vendor's key
     fields = {"model": T2I, **more}
     return Job(job_id, body=canonical_json(inputs), name=job_id, **fields)  # type: ignore[arg-type]
+
+
+def harbour(**axes: object) -> dict[str, object]:
+    """What makes a job one of the sweep `harbour`."""
+    return {"sweep": "harbour", "axes": json.dumps(axes)}
 
 
 def begin(root: Path, jobs: Iterable[Job]) -> sqlite3.Connection:
@@ -120,6 +126,46 @@ def done(db: sqlite3.Connection, root: Path, job_id: str, path: str, at: float) 
     db.execute("UPDATE job SET state = 'done' WHERE id = ?", (job_id,))
 
 
+def another_file(db: sqlite3.Connection, root: Path, job_id: str, path: str) -> None:
+    """A second result of a job that is done."""
+    db.execute(
+        "INSERT INTO file (job, attempt, position, url, name, name_key, path, bytes, sha256,"
+        " media_type, width, height, verified_at)"
+        " SELECT job, attempt, 2, url || '/2', file.name || '-2', file.name_key || '/2', ?, 1, ?,"
+        " media_type, width, height, verified_at FROM file JOIN job ON job.seq = file.job"
+        " WHERE job.id = ?",
+        (path, sha256((root / path).read_bytes()).hexdigest(), job_id),
+    )
+
+
+def judge(
+    db: sqlite3.Connection,
+    job_id: str,
+    word: Pick | None = None,
+    position: int | None = None,
+    **flaws: str,
+) -> None:
+    """A person's pick, and what a check found."""
+    (seq,) = db.execute("SELECT seq FROM job WHERE id = ?", (job_id,)).fetchone()
+    assert pick(db, seq, position, word) is None
+    assert find_flaws(db, seq, position, flaws) is None
+
+
+def marked_night(root: Path) -> None:
+    """Eight pictures of which some are picked, flawed or wait; `sea-4` has two files."""
+    jobs = [job(f"sea-{n}", f"the sea, {n}", gate=n == 3) for n in range(8)]
+    with closing(begin(root, jobs)) as db:
+        for number, one in enumerate(jobs):
+            picture(root / f"files/{one.id}.png", number)
+            done(db, root, one.id, f"files/{one.id}.png", EVENING + number)
+        picture(root / "files/sea-4-2.png", 40)
+        another_file(db, root, "sea-4", "files/sea-4-2.png")
+        judge(db, "sea-0", Pick.KEEP)
+        judge(db, "sea-1", Pick.REJECT, near_blank="97.1 % of its pixels are <b>alike</b>")
+        judge(db, "sea-2", duplicate="the same bytes as sea-0", near_blank="98 %")
+        judge(db, "sea-4", Pick.KEEP, 2)
+
+
 def not_done(db: sqlite3.Connection, job_id: str, state: str, code: str, words: str) -> None:
     db.execute(
         "UPDATE job SET state = ?, error_code = ?, error = ? WHERE id = ?",
@@ -132,7 +178,7 @@ def small_night(root: Path) -> None:
     hours, looks = ("dawn", "noon", "dusk"), ("ink", "oil")
     cells = [(hour, look) for hour in hours for look in looks]
     swept = [
-        job(f"harbour-{h}-{k}", f"a harbour at {h}, {k}", tags=(h, k), sweep="harbour")
+        job(f"harbour-{h}-{k}", f"a harbour at {h}, {k}", tags=(h, k), **harbour(hour=h, look=k))
         for h, k in cells
     ]
     hostile = [job(f"hostile-{n}", text, tags=("<b>tag</b>",)) for n, text in enumerate(HOSTILE)]
@@ -156,7 +202,7 @@ def small_night(root: Path) -> None:
 
 
 def big_night(root: Path, count: int) -> None:
-    """So many jobs, one in fifty failed; eight pictures between them, each by its own hash."""
+    """So many jobs: some failed, some are kept, some flawed. Eight pictures between them."""
     for number in range(8):
         picture(root / f"files/{number}.png", number + 1)
     prompts = ("a lighthouse in the fog", "a ferry at night", "gulls over the harbour wall")
@@ -167,6 +213,7 @@ def big_night(root: Path, count: int) -> None:
             model=I2V if n % 10 == 0 else T2I,
             tags=(("fog", "night", "gulls")[n % 3], f"row-{n % 40}"),
             sweep="poster",
+            axes=json.dumps({"subject": ("fog", "night", "gulls")[n % 3], "row": n % 40}),
         )
         for n in range(count)
     )
@@ -188,6 +235,9 @@ _BIG = f"""
     UPDATE job SET attempts = 1, state = iif(seq % 50, 'done', 'failed'),
         error_code = iif(seq % 50, NULL, 'content_policy'),
         error = iif(seq % 50, NULL, 'the prompt was refused, request ' || seq);
+    UPDATE file SET pick = 'keep' WHERE id % 9 = 0;
+    INSERT INTO flaw (file, kind, words) SELECT id, 'near_duplicate', '3 bits from another'
+        FROM file WHERE id % 30 = 0;
     COMMIT;
 """
 

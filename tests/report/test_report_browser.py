@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 import zipfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.report.browser_window import DESKTOP, NEEDS_CHROMIUM, PHONE, ids, looking
 from tests.report.night_world import HOSTILE, big_night, make, small_night
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-)
-DESKTOP, PHONE = (1440, 900), (390, 844)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # A container's root has no sandbox to go into.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +25,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("night") / "out"
     small_night(root)
     return make(root).page
-
-
-@contextmanager
-def looking(
-    browser: Browser, page: Path, size: tuple[int, int] = DESKTOP, theme: str = "light"
-) -> Iterator[Page]:
-    """A window on the page; at its end nothing may have been complained of, or asked of a net."""
-    wrong: list[str] = []
-    asked: list[str] = []
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if theme == "dark" else "light",
-    )
-    # Nothing leaves this machine, whatever the page does.
-    context.route("http*://**", lambda route: route.abort())
-    context.on("request", lambda request: asked.append(request.url))
-    context.on("weberror", lambda error: wrong.append(str(error.error)))
-    context.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-    window = context.new_page()
-    window.goto(page.as_uri())
-    expect(window.locator("#shown")).to_have_text(re.compile(r"^[\d,]+ jobs$"))
-    yield window
-    context.close()
-    assert wrong == []
-    assert [url for url in asked if not url.startswith("file://")] == []
-
-
-def ids(page: Page) -> list[str]:
-    return page.locator(".tile .caption bdi").all_text_contents()
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
@@ -175,41 +131,6 @@ def test_a_cause_shows_its_jobs_and_its_command_is_copied(browser: Browser, repo
         assert ids(page) == ["bad-0", "bad-1", "bad-2"]
 
 
-def test_a_sweep_is_a_table_over_what_its_jobs_differ_in(browser: Browser, report: Path) -> None:
-    with looking(browser, report) as page:
-        page.click("#tab-matrix")
-        table = page.locator("table.matrix")
-        assert table.locator("tbody th").all_text_contents() == ["dawn", "noon", "dusk"]
-        assert table.locator("thead th").all_text_contents() == ["tag 1", "ink", "oil"]
-        table.get_by_label("harbour-noon-oil, done").click()
-        expect(page.locator("#lightbox h2")).to_have_text("harbour-noon-oil")
-
-
-def test_axes_without_tags_are_the_words_of_ids_and_differing_inputs(
-    browser: Browser, report: Path
-) -> None:
-    cells = [(hour, scale, again) for hour in ("dawn", "dusk") for scale in "13" for again in "12"]
-    jobs = [
-        {
-            "id": f"sea-{hour}-{scale}" + ("-2" if again == "2" else ""),
-            "sweep": "sea",
-            "tags": [],
-            "inputs": [["scale", f"0.{scale}"], ["seed", "7"]],
-            "prompt": f"the sea at {hour}",
-            "model": "m",
-        }
-        for hour, scale, again in cells
-    ]
-    with looking(browser, report) as page:
-        axes = page.evaluate("jobs => batchgen.axesOf(jobs)", jobs)
-        # The scale and the prompt cut the jobs as words of their ids do, and are not named twice.
-        assert [(axis["title"], axis["distinct"]) for axis in axes] == [
-            ("id word 1", ["dawn", "dusk"]),
-            ("id word 2", ["1", "3"]),
-            ("id word 3", ["1", "2"]),
-        ]
-
-
 def test_hostile_prompts_are_shown_as_the_text_they_are(browser: Browser, report: Path) -> None:
     with looking(browser, report) as page:
         title = page.title()
@@ -243,6 +164,25 @@ def test_a_zipped_report_works_where_it_is_unpacked(
     with looking(browser, tmp_path / "a friend's #1 folder/report/index.html") as page:
         page.locator(".tile").first.click()
         assert page.evaluate("document.querySelector('#stage img').decode().then(() => 'sound')")
+
+
+def test_a_report_that_travels_alone_shows_previews_and_says_so(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "report.zip", "w") as packed:
+        for path in report.parent.rglob("*"):
+            packed.write(path, path.relative_to(report.parent))
+    with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+        packed.extractall(tmp_path / "mail")
+    with looking(browser, tmp_path / "mail/index.html", missing="files/") as page:
+        page.locator(".tile").first.click()
+        expect(page.get_by_text("this is its preview")).to_be_visible()
+        expect(page.locator("#stage img")).to_have_js_property("naturalWidth", 96)
+        assert "thumbs/" in page.evaluate("document.querySelector('#stage img').currentSrc")
+        expect(page.locator("#original")).to_have_count(0)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="clip, done").click()
+        expect(page.get_by_text("The video is not beside this page")).to_be_visible()
 
 
 def test_ten_thousand_results_open_soon_and_filter_within_a_second(

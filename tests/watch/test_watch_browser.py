@@ -138,8 +138,10 @@ def test_the_keyboard_picks_and_the_state_has_it(
         assert focused(page) == "harbour-noon-oil"
         page.keyboard.press("z")
         wait_until(
-            lambda: kept(shell) == ["harbour-dawn-ink"]
-            and kept(shell, "rejected") == ["harbour-dawn-oil"],
+            lambda: (
+                kept(shell) == ["harbour-dawn-ink"]
+                and kept(shell, "rejected") == ["harbour-dawn-oil"]
+            ),
             "the picks",
         )
         page.reload()

@@ -1,4 +1,4 @@
-"""Two looks are compared; each change has a moment, and whoever was away is told what they missed."""
+"""Two looks are compared; each change has a moment, and whoever was away is told the changes."""
 
 from __future__ import annotations
 

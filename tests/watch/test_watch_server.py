@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.errors import CopiedStateError, DamagedStateError, OutputError, SchemaVersionError
-from batchgen.report import thumbnails
 from batchgen.state.database import open_for_writing
-from batchgen.watch import thumbs
+from batchgen.watch import figures, thumbs
 from batchgen.watch.doors import Heard, Said, Word
 from tests.report.night_world import attempt, done, make, not_done, picture, small_night
 from tests.watch.watch_world import Run, change, states, watching
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from batchgen.report.thumbnails import Wanted
 
 
 @pytest.fixture
@@ -180,6 +181,19 @@ async def test_a_runner_at_work_and_what_goes_on_without_one_are_told(root: Path
             )
 
 
+async def test_a_night_of_too_many_requests_is_left_to_the_report(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(root) as page:
+        assert "<svg" in await page.text("night")
+    monkeypatch.setattr(figures, "MOST_REQUESTS", 3)
+    async with watching(root) as page:
+        assert await page.text("night") == (
+            '<p class="empty">So many requests are drawn by'
+            " <code>batchgen report night.yaml</code></p>"
+        )
+
+
 async def test_picks_are_handed_on_by_job_attempt_and_position(root: Path) -> None:
     run = Run()
     async with watching(root, run) as page:
@@ -310,7 +324,7 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     submitted = []
     submit = thumbs.Thumbs._submit
 
-    def counted(self: thumbs.Thumbs, wanted: thumbnails.Wanted) -> object:
+    def counted(self: thumbs.Thumbs, wanted: Wanted) -> object:
         submitted.append(wanted.target)
         return submit(self, wanted)
 

@@ -59,5 +59,5 @@ batchgen.copy = async (text) => {
 };
 
 batchgen.copyButton = (text, label = "Copy") => batchgen.make(
-  "button", { type: "button", class: "small", on: { click: () => batchgen.copy(text) }, text: label },
+  "button", { type: "button", class: "small copy", on: { click: () => batchgen.copy(text) }, text: label },
 );

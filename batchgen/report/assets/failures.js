@@ -1,37 +1,72 @@
 "use strict";
-// What is not done, by cause, each with the command that makes just those again.
+// What is not done, by cause, and what a check found, each with the commands that mend just that.
 (() => {
-  const { make, store } = batchgen;
-  const LONGEST = 300;
+  const { make, store, marks } = batchgen;
+  const SAFE_KIND = /^[a-z0-9_]+$/; // as it stands in a command, which people copy into a shell
 
-  const command = (cause) => (cause.command === null ? null : make(
-    "div", { class: "command" },
-    make("code", { text: cause.command.length > LONGEST ? `${cause.command.slice(0, LONGEST)}…` : cause.command }),
-    batchgen.copyButton(cause.command, "Copy"),
-  ));
+  const command = (text) => make("div", { class: "command" }, make("code", { text }), batchgen.copyButton(text));
 
-  const card = (cause) => make(
-    "article", { class: "cause", data: { state: cause.state } },
+  const show = (many, facet, value) => make("button", {
+    type: "button", class: "small", text: many === 1 ? "Show it" : "Show these",
+    on: { click: () => { batchgen.view("pictures"); batchgen.filters.only(facet, value); } },
+  });
+
+  const cause = (one) => make(
+    "article", { class: "cause", data: { state: one.state } },
     make("header", {},
-      make("strong", { text: batchgen.number(cause.jobs) }), batchgen.badge(cause.state),
-      cause.code ? make("code", { text: cause.code }) : null,
-      make("button", {
-        type: "button", class: "small", text: cause.jobs === 1 ? "Show it" : "Show these",
-        on: { click: () => { batchgen.view("pictures"); batchgen.filters.only("cause", cause.key); } },
-      })),
-    cause.words ? make("blockquote", { dir: "auto", text: cause.words }) : null,
-    make("p", { class: "dim" }, "e.g. ", ...cause.examples.flatMap((id, at) => [at ? ", " : "", make("bdi", { text: id })])),
-    make("p", { text: cause.advice }),
-    command(cause),
+      make("strong", { text: batchgen.number(one.jobs) }), batchgen.badge(one.state),
+      one.code ? make("code", { text: one.code }) : null, show(one.jobs, "cause", one.key)),
+    one.words ? make("blockquote", { dir: "auto", text: one.words }) : null,
+    make("p", { class: "dim" }, "e.g. ", ...one.examples.flatMap((id, at) => [at ? ", " : "", make("bdi", { text: id })])),
+    make("p", { text: one.advice }),
+    one.command === null ? null : command(one.command),
   );
 
+  const flaw = ({ kind, results, examples }) => {
+    const { commands } = store.head;
+    return make(
+      "article", { class: "cause", data: { flaw: kind } },
+      make("header", {},
+        make("strong", { text: batchgen.number(results) }),
+        make("span", { class: "badge", data: { state: "unknown" } }, make("span", { "aria-hidden": "true", text: "⚑" }), marks.plain(kind)),
+        show(results, "flaw", kind)),
+      make("ul", {}, ...examples.map(({ job, words }) => make("li", { class: "dim" }, make("bdi", { text: job.id }), ": ", make("span", { dir: "auto", text: words })))),
+      ...(commands && SAFE_KIND.test(kind) ? [
+        make("p", { text: "Reject those that nobody kept, then make them again. A retry is a new submit, and may cost." }),
+        command(`${commands.check} --reject ${kind}`), command(commands.rejected),
+      ] : []),
+    );
+  };
+
+  const lookAgain = () => (store.head.commands ? [make("div", { class: "again" }, make("p", { class: "dim", text: "Found by a check. Look again with:" }), command(store.head.commands.check))] : []);
+
+  const rejected = (results) => make(
+    "article", { class: "cause", data: { rejected: "" } },
+    make("header", {}, make("strong", { text: batchgen.number(results) }),
+      make("span", { class: "badge", data: { state: "cancelled" } }, make("span", { "aria-hidden": "true", text: "⊖" }), "rejected"),
+      show(results, "pick", "reject")),
+    make("p", { text: "A retry is a new submit of the same input, and may cost; with a fixed seed it may give the same picture." }),
+    store.head.commands ? command(store.head.commands.rejected) : null,
+  );
+
+  const section = (title, cards) => (cards.length ? [make("h2", { class: "part", text: title }), ...cards] : []);
+
   batchgen.failures = {
-    show() {
-      const { causes } = store.head;
-      const jobs = causes.reduce((sum, cause) => sum + cause.jobs, 0);
+    // The number at the view's name; the cards only where they are looked at.
+    count() {
+      const jobs = store.head.causes.reduce((sum, one) => sum + one.jobs, 0);
       document.getElementById("failures-count").textContent = jobs ? batchgen.number(jobs) : "";
+    },
+    show() {
+      const tally = marks.tally();
+      const kinds = [...tally.kinds.values()].sort((a, b) => b.results - a.results);
+      const cards = [
+        ...section("Not done", store.head.causes.map(cause)),
+        ...section("Flaws", kinds.length ? [...lookAgain(), ...kinds.map(flaw)] : []),
+        ...section("Rejected", tally.rejected ? [rejected(tally.rejected)] : []),
+      ];
       document.getElementById("causes").replaceChildren(
-        ...(causes.length ? causes.map(card) : [make("p", { class: "empty", text: "Nothing failed." })]),
+        ...(cards.length ? cards : [make("p", { class: "empty", text: "Nothing failed, and nothing is marked." })]),
       );
     },
   };

@@ -1,72 +1,120 @@
 "use strict";
 // Which jobs are shown. Kept in the address, so that a view can be sent to somebody.
 (() => {
-  const { make, store } = batchgen;
-  const FACETS = {
-    state: { title: "State", of: (job) => [job.state] },
-    model: { title: "Model", of: (job) => [job.model] },
-    sweep: { title: "Sweep", of: (job) => (job.sweep ? [job.sweep] : []) },
-    tag: { title: "Tag", of: (job) => job.tags },
-    cause: { title: "Cause", of: (job) => (job.cause ? [job.cause] : []) },
-  };
-  const NAMES = Object.keys(FACETS);
+  const { make, store, marks } = batchgen;
   const FEW = 12;
-  const chosen = Object.fromEntries(NAMES.map((name) => [name, new Set()]));
+  const MOST_VALUES = 60;
+  const AXIS = "axis:"; // before an axis' name, which may be any text, "state" too
+  const plainText = (value) => [make("bdi", { text: value || "—" })];
+
+  // `of`: a job's values. `ofFile`: a file's, so that of several files the right ones are shown.
+  // `always`: shown although all have the same value.
+  const FIRST = [
+    { name: "state", title: "State", of: (job) => [job.state], label: (value) => [batchgen.badge(value)] },
+    { name: "cause", title: "Cause", always: true, of: (job) => (job.cause ? [job.cause] : []), label: (value) => plainText(causeName(value)) },
+    { name: "pick", title: "Pick", ofFile: (file) => [file.pick || "none"], label: (value) => plainText({ keep: "★ kept", reject: "⊖ rejected" }[value] ?? "not picked") },
+    { name: "flaw", title: "Flaw", always: true, ofFile: (file) => file.flaws.map(([kind]) => kind), label: (value) => plainText(`⚑ ${marks.plain(value)}`) },
+    { name: "gate", title: "Gate", always: true, of: (job) => (marks.waits(job) ? ["closed"] : []), label: () => plainText("◔ waits for approval") },
+    {
+      name: "model", title: "Model", of: (job) => [job.model],
+      label: (value) => [make("span", { class: "alias", text: batchgen.alias(value) }), make("span", { class: "dim", text: value.split("/").slice(-2, -1)[0] ?? "" })],
+    },
+    { name: "sweep", title: "Sweep", of: (job) => (job.sweep ? [job.sweep] : []), label: plainText },
+  ];
+  const LAST = [{ name: "tag", title: "Tag", of: (job) => job.tags, label: plainText }];
+  for (const facet of FIRST) if (facet.ofFile) facet.of = (job) => [...new Set(job.files.flatMap(facet.ofFile))];
+  const FIXED = [...FIRST, ...LAST];
+
+  const chosen = new Map(); // a facet's name → its chosen values
   const open = new Set();
+  const heard = [];
   let words = [];
   let text = "";
-  const heard = [];
-  const filters = { chosen, onChange(listener) { heard.push(listener); } };
+  const filters = { onChange(listener) { heard.push(listener); } };
   batchgen.filters = filters;
 
-  const hasOne = (set, values) => values.some((value) => set.has(value));
-  const sought = (job) => words.every((word) => job.sought.includes(word));
+  const picked = (facet) => chosen.get(facet.name)?.size ?? 0;
+  const causeName = (key) => {
+    const cause = store.head.causes.find((one) => one.key === key);
+    return cause ? cause.code || cause.state : key;
+  };
+
+  // What all jobs have, whatever is chosen: so no list goes because of a choice in another one.
+  let known = { version: -1 };
+  const survey = () => {
+    if (known.version === store.version) return known;
+    const axes = new Map();
+    const spread = new Map(FIXED.map((facet) => [facet.name, new Set()]));
+    for (const job of store.jobs()) {
+      for (const [axis, value] of job.axes) {
+        if (!axes.has(axis)) axes.set(axis, new Set());
+        const values = axes.get(axis);
+        if (values.size <= MOST_VALUES) values.add(value);
+      }
+      for (const facet of FIXED) {
+        const values = spread.get(facet.name);
+        if (values.size < 2) for (const value of facet.of(job)) values.add(value);
+      }
+    }
+    // In the manifest's order; those that cut the jobs, and not to crumbs.
+    const swept = [...axes].filter(([, values]) => values.size > 1 && values.size <= MOST_VALUES).map(([axis, values]) => axisFacet(axis, [...values]));
+    known = { version: store.version, swept, spread };
+    return known;
+  };
+
+  const axisFacet = (axis, order) => ({
+    name: AXIS + axis, title: axis, order, label: plainText,
+    of: (job) => job.axes.filter(([name]) => name === axis).map(([, value]) => value),
+  });
+
+  const facetsNow = () => {
+    const { swept } = survey();
+    const asked = [...chosen.keys()].filter((name) => name.startsWith(AXIS) && chosen.get(name).size && !swept.some((one) => one.name === name));
+    return [...FIRST, ...swept, ...asked.map((name) => axisFacet(name.slice(AXIS.length), [])), ...LAST];
+  };
+
+  const hasOne = (facet, values) => values.some((value) => chosen.get(facet.name).has(value));
+  const sought = (job) => {
+    job.sought ??= `${job.id}\n${job.prompt}`.toLowerCase();
+    return words.every((word) => job.sought.includes(word));
+  };
 
   // One walk: a job that fails at one facet alone still counts in that facet's own list.
   filters.apply = () => {
-    const counts = Object.fromEntries(NAMES.map((name) => [name, new Map()]));
-    const active = NAMES.filter((name) => chosen[name].size);
+    const facets = facetsNow();
+    const active = facets.filter(picked);
+    const counts = new Map(facets.map((facet) => [facet, new Map()]));
     const shown = [];
     for (const job of store.jobs()) {
       if (words.length && !sought(job)) continue;
-      let failed = null;
-      let failures = 0;
-      for (const name of active) {
-        if (!hasOne(chosen[name], FACETS[name].of(job))) {
-          failed = name;
-          failures += 1;
-          if (failures > 1) break;
-        }
-      }
-      if (failures > 1) continue;
-      if (failures === 0) shown.push(job);
-      for (const name of failures ? [failed] : NAMES) {
-        for (const value of FACETS[name].of(job)) {
-          counts[name].set(value, (counts[name].get(value) ?? 0) + 1);
-        }
+      const failed = active.filter((facet) => !hasOne(facet, facet.of(job)));
+      if (failed.length > 1) continue;
+      if (!failed.length) shown.push(job);
+      for (const facet of failed.length ? failed : facets) {
+        const count = counts.get(facet);
+        for (const value of facet.of(job)) count.set(value, (count.get(value) ?? 0) + 1);
       }
     }
     draw(counts);
     return shown;
   };
 
-  const label = (name, value) => {
-    if (name === "state") return [batchgen.badge(value)];
-    if (name === "model") return [make("span", { class: "alias", text: batchgen.alias(value) }), make("span", { class: "dim", text: value.split("/").slice(-2, -1)[0] ?? "" })];
-    if (name === "cause") {
-      const cause = store.head.causes.find((one) => one.key === value);
-      return [make("bdi", { text: cause ? cause.code || cause.state : value })];
-    }
-    return [make("bdi", { text: value })];
+  // A job with several files has several tiles, one without any has one that says why.
+  filters.tiles = (jobs) => {
+    const active = FIXED.filter((facet) => facet.ofFile && picked(facet));
+    const fits = (file) => active.every((facet) => hasOne(facet, facet.ofFile(file)));
+    return jobs.flatMap((job) => (
+      job.files.length ? job.files.filter(fits).map((file) => ({ job, file })) : [{ job, file: null }]
+    ));
   };
 
-  const choice = (name, value, count) => make(
+  const choice = (facet, value, count) => make(
     "label", { class: "choice", title: value },
     make("input", {
-      type: "checkbox", name, value, checked: chosen[name].has(value),
-      on: { change: (event) => filters.toggle(name, value, event.target.checked) },
+      type: "checkbox", name: facet.name, value, checked: chosen.get(facet.name)?.has(value),
+      on: { change: (event) => filters.toggle(facet.name, value, event.target.checked) },
     }),
-    make("span", { class: "what" }, ...label(name, value)),
+    make("span", { class: "what" }, ...facet.label(value)),
     make("span", { class: "count", text: batchgen.number(count) }),
   );
 
@@ -74,45 +122,55 @@
     const place = document.getElementById("facets");
     const focused = document.activeElement;
     const key = place.contains(focused) ? [focused.name, focused.value] : null;
-    place.replaceChildren(...NAMES.map((name) => facet(name, counts[name])).filter(Boolean));
+    place.replaceChildren(...[...counts].map(([facet, found]) => drawn(facet, found)).filter(Boolean));
     if (key) {
       [...place.querySelectorAll("input")].find((one) => one.name === key[0] && one.value === key[1])?.focus();
     }
-    const some = Boolean(text) || NAMES.some((name) => chosen[name].size);
-    document.getElementById("clear").hidden = !some;
-    const many = NAMES.reduce((sum, name) => sum + chosen[name].size, 0);
+    const many = [...chosen.values()].reduce((sum, values) => sum + values.size, 0);
+    document.getElementById("clear").hidden = !text && !many;
     document.getElementById("toggle-filters").textContent = many ? `Filter (${many})` : "Filter";
   };
 
-  const facet = (name, counts) => {
-    for (const value of chosen[name]) if (!counts.has(value)) counts.set(value, 0);
+  const isWorthShowing = (facet, values) => {
+    if (picked(facet)) return true;
     // A cause is chosen among the failures; here it can be taken back.
-    const values = [...counts].filter(([value]) => name !== "cause" || chosen.cause.has(value));
-    if (!values.length || (values.length === 1 && name !== "cause" && !chosen[name].size)) return null;
-    values.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-    const few = open.has(name) ? values : values.filter(([value], at) => at < FEW || chosen[name].has(value));
+    if (!values.length || facet.name === "cause") return false;
+    if (facet.name === "pick") return marks.tally().kept + marks.tally().rejected > 0;
+    return Boolean(facet.always || facet.order) || survey().spread.get(facet.name).size > 1;
+  };
+
+  const drawn = (facet, counts) => {
+    const mine = chosen.get(facet.name) ?? new Set();
+    for (const value of mine) if (!counts.has(value)) counts.set(value, 0);
+    let values = [...counts];
+    if (facet.name === "cause") values = values.filter(([value]) => mine.has(value));
+    if (!isWorthShowing(facet, values)) return null;
+    if (facet.order) values.sort((a, b) => facet.order.indexOf(a[0]) - facet.order.indexOf(b[0]));
+    else values.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    const few = open.has(facet.name) ? values : values.filter(([value], at) => at < FEW || mine.has(value));
     const rest = values.length - few.length;
     const more = rest > 0 && make("button", {
       type: "button", class: "more", text: `${batchgen.number(rest)} more`,
-      on: { click: () => { open.add(name); filters.tell(); } },
+      on: { click: () => { open.add(facet.name); filters.tell(); } },
     });
-    return make("fieldset", {}, make("legend", { text: FACETS[name].title }),
-      ...few.map(([value, count]) => choice(name, value, count)), more || null);
+    return make("fieldset", {}, make("legend", { title: facet.title }, make("bdi", { text: facet.title })),
+      ...few.map(([value, count]) => choice(facet, value, count)), more || null);
   };
 
   filters.tell = () => { for (const listener of heard) listener(); };
   filters.toggle = (name, value, on) => {
-    if (on) chosen[name].add(value);
-    else chosen[name].delete(value);
+    if (!chosen.has(name)) chosen.set(name, new Set());
+    if (on) chosen.get(name).add(value);
+    else chosen.get(name).delete(value);
     filters.tell();
   };
   filters.only = (name, value) => {
-    filters.clear();
-    chosen[name].add(value);
-    filters.tell();
+    chosen.clear();
+    chosen.set(name, new Set([value]));
+    filters.search("");
   };
   filters.clear = () => {
-    for (const name of NAMES) chosen[name].clear();
+    chosen.clear();
     filters.search("");
   };
   filters.search = (value) => {
@@ -124,12 +182,14 @@
   };
   filters.write = (address) => {
     if (text) address.set("q", text);
-    for (const name of NAMES) for (const value of chosen[name]) address.append(name, value);
+    for (const [name, values] of chosen) for (const value of values) address.append(name, value);
   };
   filters.read = (address) => {
-    for (const name of NAMES) {
-      chosen[name].clear();
-      for (const value of address.getAll(name)) chosen[name].add(value);
+    chosen.clear();
+    for (const [name, value] of address) {
+      if (!name.startsWith(AXIS) && !FIXED.some((facet) => facet.name === name)) continue;
+      if (!chosen.has(name)) chosen.set(name, new Set());
+      chosen.get(name).add(value);
     }
     filters.search(address.get("q") ?? "");
   };

@@ -1,7 +1,7 @@
 "use strict";
 // The pictures. Only what is near the window exists, however many there are.
 (() => {
-  const { make, store } = batchgen;
+  const { make, store, filters, marks } = batchgen;
   const SIDES = [112, 152, 208, 288];
   const GAP = 6;
   const CAPTION = 24;
@@ -27,15 +27,10 @@
   batchgen.grid = grid;
   const place = () => document.getElementById("grid");
 
-  // A job with several files has several tiles, one without any has one that says why.
-  const tilesOf = (jobs) => jobs.flatMap((job) => (
-    job.files.length ? job.files.map((file) => ({ job, file })) : [{ job, file: null }]
-  ));
-
   grid.show = (jobs, hold = false) => {
     const at = tiles[current];
     const seen = hold ? topmost() : null;
-    tiles = tilesOf(jobs);
+    tiles = filters.tiles(jobs);
     // One that left leaves its place to the next.
     const again = at ? grid.find(at) : 0;
     current = again >= 0 ? again : Math.min(current, Math.max(0, tiles.length - 1));
@@ -130,18 +125,21 @@
   const tile = (at) => {
     const { job, file } = tiles[at];
     const facts = [batchgen.alias(job.model), store.size(job, file), seedOf(job)].filter(Boolean);
+    const said = marks.of(job, file);
+    const words = [job.id, job.state, ...said.map((mark) => mark.word), ...facts];
     return make(
       "button", {
-        type: "button", class: "tile", data: { at, state: job.state },
-        "aria-label": `${job.id}, ${job.state}, ${facts.join(", ")}. ${job.prompt}`,
+        type: "button", class: "tile", data: { at, state: job.state, key: file?.key ?? "", pick: file?.pick ?? "" },
+        "aria-label": `${words.join(", ")}. ${job.prompt}`,
         on: {
           click: (event) => batchgen.lightbox.open(tiles, Number(event.currentTarget.dataset.at)),
           focus: (event) => { current = Number(event.currentTarget.dataset.at); },
         },
       },
-      make("span", { class: "frame" }, ...inside(job, file),
+      make("span", { class: "frame" }, ...inside(job, file), marks.shapes(said),
         make("span", { class: "over" }, make("span", { class: "prompt", dir: "auto", text: job.prompt }),
-          make("span", { class: "facts", text: facts.join(" · ") }))),
+          make("span", { class: "facts", text: facts.join(" · ") }),
+          said.length ? make("span", { class: "facts", text: said.map((mark) => `${mark.glyph} ${mark.word}`).join(" · ") }) : null)),
       make("span", { class: "caption" }, make("bdi", { text: job.id }),
         job.state === "done" ? null : batchgen.badge(job.state)),
     );

@@ -1,7 +1,7 @@
 "use strict";
 // One result, large, with all that is known of it.
 (() => {
-  const { make, store } = batchgen;
+  const { make, store, marks } = batchgen;
   let tiles = [];
   let at = 0;
   const lightbox = {};
@@ -34,6 +34,8 @@
     document.getElementById("place").textContent = `${batchgen.number(at + 1)} of ${batchgen.number(tiles.length)}`;
     document.getElementById("previous").disabled = at === 0;
     document.getElementById("next").disabled = at === tiles.length - 1;
+    // A button that went, or may not be pressed any more, would swallow the keys.
+    if (dialog().open && (!dialog().contains(document.activeElement) || document.activeElement.disabled)) dialog().focus();
   };
 
   const describe = () => {
@@ -60,7 +62,8 @@
 
   const media = (job, file) => {
     if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
-    const note = make("p", { class: "note", hidden: true, text: "The original is not beside this page: this is its preview." });
+    const what = store.isVideo(file) ? "The video is not beside this page: this is its first picture." : "The original is not beside this page: this is its preview.";
+    const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : "The file is not beside this page." });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
   };
 
@@ -69,7 +72,7 @@
     const picture = make("img", { class: "large", alt: job.prompt, src: store.original(file), width: file.width, height: file.height });
     if (file.thumb) picture.style.backgroundImage = `url("${store.thumb(file)}")`;
     picture.addEventListener("error", () => {
-      note.hidden = false;
+      missing(note);
       if (file.thumb) picture.src = store.thumb(file);
     }, { once: true });
     return picture;
@@ -78,21 +81,43 @@
   const video = (file, note) => make("video", {
     class: "large", controls: true, loop: true, playsinline: true, preload: "metadata",
     poster: store.thumb(file), src: store.original(file), width: file.width, height: file.height,
-    on: { error: () => { note.hidden = false; } },
+    on: { error: () => missing(note) },
   });
+
+  const missing = (note) => {
+    note.hidden = false;
+    document.getElementById("original")?.remove();
+  };
 
   const about = (job, file) => [
     make("div", { class: "who" }, make("h2", {}, make("bdi", { text: job.id })), batchgen.badge(job.state)),
+    said(job, file),
+    flaws(job, file),
     job.error ? make("p", { class: "error", dir: "auto", text: job.error }) : null,
     make("p", { class: "prompt", dir: "auto", text: job.prompt }),
     make("p", { class: "row" }, batchgen.copyButton(job.prompt, "Copy prompt"), batchgen.copyButton(job.id, "Copy id"),
-      file ? make("a", { class: "small", href: store.original(file), target: "_blank", rel: "noopener", text: "Original" }) : null),
+      file ? make("a", { id: "original", class: "small", href: store.original(file), target: "_blank", rel: "noopener", text: "Original" }) : null),
     facts(job, file),
   ].filter(Boolean);
 
+  const said = (job, file) => {
+    const pills = marks.pills(marks.of(job, file).filter((mark) => mark.name !== "flaw"));
+    return pills.length ? make("p", { class: "row pills" }, ...pills) : null;
+  };
+
+  const flaws = (job, file) => (file?.flaws.length ? make("ul", { class: "flaws" }, ...file.flaws.map(([kind, words]) => {
+    const other = marks.other(words, job);
+    return make("li", {}, make("b", { text: marks.plain(kind) }), ": ", make("span", { dir: "auto", text: words }),
+      other && make("button", {
+        type: "button", class: "small", text: "Show the other",
+        // Both, so that the arrows go from one to the other.
+        on: { click: () => lightbox.open([{ job, file }, { job: other, file: other.files[0] }], 1) },
+      }));
+  })) : null);
+
   const facts = (job, file) => {
     const lines = [
-      ["model", job.model], ["sweep", job.sweep], ["tags", job.tags.join(", ")],
+      ["model", job.model], ["sweep", job.sweep], ...job.axes, ["tags", job.tags.join(", ")],
       ["pixels", file && `${file.width}×${file.height}`], ["bytes", file && batchgen.number(file.bytes)],
       ["length", file && file.length !== null && `${file.length.toFixed(2)} s`],
       ...job.inputs,

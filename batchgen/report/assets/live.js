@@ -57,7 +57,8 @@
     const now = JSON.stringify(told.head);
     if (now !== causes) {
       causes = now;
-      failures.show();
+      failures.count();
+      if (!document.getElementById("view-failures").hidden) failures.show();
     }
     document.getElementById("nothing").textContent = store.loaded ? "Nothing matches." : "Nothing is there yet.";
     say(true);

@@ -1,10 +1,10 @@
 "use strict";
 // Views, keys and the address.
 (() => {
-  const { store, filters, grid, matrix, failures } = batchgen;
+  const { store, filters, grid, matrix, failures, marks } = batchgen;
   const VIEWS = ["pictures", "matrix", "failures", "night"];
   const FILTERED = ["pictures", "matrix"];
-  const REDRAW = 150; // milliseconds: chunks that come one after the other are drawn together
+  const REDRAW = 400; // milliseconds: chunks that come one after the other are drawn together
   let view = "pictures";
   let shown = [];
   let reading = false;
@@ -18,12 +18,26 @@
     shown = filters.apply();
     const all = store.loaded < store.head.jobs ? `${batchgen.number(store.loaded)} of ${batchgen.number(store.head.jobs)} loaded` : batchgen.number(store.loaded);
     document.getElementById("shown").textContent = shown.length === store.loaded ? `${all} jobs` : `${batchgen.number(shown.length)} of ${all} jobs`;
+    failures.count();
+    mention();
     draw(hold);
+  };
+
+  // What people picked and a check found, in the line of figures.
+  const mention = () => {
+    const tally = marks.tally();
+    const said = [["★", "kept"], ["⊖", "rejected"], ["⚑", "flawed"], ["◔", "waiting", "waits for approval", "wait for approval"]];
+    const parts = said.filter(([, name]) => tally[name]).map(([glyph, name, one = name, many = one]) => batchgen.make("span", { class: "badge" },
+      batchgen.make("span", { "aria-hidden": "true", text: glyph }), batchgen.make("b", { text: batchgen.number(tally[name]) }), ` ${tally[name] === 1 ? one : many}`));
+    const place = document.getElementById("marked");
+    place.replaceChildren(...parts);
+    place.hidden = !parts.length;
   };
 
   const draw = (hold = false) => {
     if (view === "pictures") grid.show(shown, hold);
     if (view === "matrix") matrix.show(shown);
+    if (view === "failures") failures.show();
     batchgen.lightbox.renew();
   };
 
@@ -67,7 +81,6 @@
   };
 
   store.onChange(() => {
-    failures.show();
     // The first chunk is drawn at once, and so is the last.
     if (store.loaded >= store.head.jobs || !shown.length) refresh(true);
     else timer ??= setTimeout(() => refresh(true), REDRAW);

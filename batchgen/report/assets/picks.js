@@ -1,7 +1,7 @@
 "use strict";
 // Picking: what a person says is shown at once, sent to the server, and taken back where that fails.
 (() => {
-  const { make, store, grid, lightbox } = batchgen;
+  const { make, store, grid, lightbox, marks } = batchgen;
   const AT_ONCE = 5000; // words in one message
   const PATIENCE = 8000; // milliseconds until what was said must be told by the state, or is taken back
   const WORDS = { k: "keep", x: "reject", u: "" };
@@ -69,10 +69,8 @@
     return true;
   };
 
-  const waits = (job) => job.gate === "closed" && job.state === "done";
-
   const approve = (tiles) => {
-    const jobs = new Set(tiles.map(({ job }) => job).filter(waits));
+    const jobs = new Set(tiles.map(({ job }) => job).filter(marks.waits));
     if (!jobs.size) {
       const open = tiles.some(({ job }) => job.gate === "open");
       if (tiles.length) batchgen.say(open ? "It is approved already" : "Nothing waits for a word about it");
@@ -184,7 +182,7 @@
       file && button("Keep", "k", file.pick === "keep", () => pick("keep")),
       file && button("Reject", "x", file.pick === "reject", () => pick("reject")),
       file && button("Neither", "u", !file.pick, () => pick("")),
-      waits(job) && button("Approve", "a", false, () => approve([tile])),
+      marks.waits(job) && button("Approve", "a", false, () => approve([tile])),
     ].filter(Boolean));
     place.hidden = !place.childElementCount;
     if (focused) place.querySelector(`[data-key="${focused}"]`)?.focus();

@@ -7,8 +7,9 @@
   let sorted = true;
   const heard = [];
   const store = {
-    head: { jobs: 0, files: "", chunks: [], causes: [] },
+    head: { jobs: 0, files: "", chunks: [], causes: [], commands: null },
     loaded: 0,
+    version: 0, // grows with every change: what was counted before is counted anew
     onChange(listener) { heard.push(listener); },
     // What a person just said wins over what is told, until that agrees; picks.js sets it.
     overlay() {},
@@ -41,7 +42,7 @@
       files: files.map(([path, thumb, type, width, height, bytes, length, key, position, pick, flaws]) => (
         { path, thumb, type, width, height, bytes, length, key, position, pick, flaws: pairs(flaws) }
       )),
-      sought: `${id}\n${texts[prompt]}`.toLowerCase(),
+      sought: null, // what a search looks through; made by the first one
     };
   };
 
@@ -64,6 +65,7 @@
       }
     }
     store.loaded = order.length;
+    store.version += 1;
     tell();
   };
 
@@ -78,11 +80,13 @@
   // Jobs were changed where they stand.
   store.changed = (jobs) => {
     for (const job of jobs) job.version += 1;
+    store.version += 1;
     tell();
   };
 
   batchgen.begin = (head) => {
     store.head = head;
+    store.version += 1;
     tell();
     for (const name of head.chunks) {
       // In the order in which they were asked for; the page draws the first one meanwhile.

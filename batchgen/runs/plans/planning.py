@@ -83,7 +83,7 @@ def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
 def _nothing_selected() -> UsageError:
     return UsageError(
         "no job of the manifest is selected",
-        next_step="check --job, --model, --tag and --state",
+        next_step="check --job, --model, --tag, --state and --cause",
     )
 
 
