@@ -27,29 +27,26 @@
   batchgen.grid = grid;
   const place = () => document.getElementById("grid");
 
-  grid.show = (jobs, hold = false) => {
+  grid.show = (jobs) => {
     const at = tiles[current];
-    const seen = hold ? topmost() : null;
     tiles = filters.tiles(jobs);
     // One that left leaves its place to the next.
     const again = at ? grid.find(at) : 0;
     current = again >= 0 ? again : Math.min(current, Math.max(0, tiles.length - 1));
     grid.lay();
-    if (seen) stay(seen);
   };
 
-  // The first tile below the head of the page, and where it stands.
-  const topmost = () => {
-    if (scrollY < 1 || !tiles.length) return null;
-    const row = Math.max(0, Math.ceil(-place().getBoundingClientRect().top / pitch()));
-    const one = tiles[Math.min(row * columns, tiles.length - 1)];
-    return { one, row };
-  };
+  const topOf = (at) => place().getBoundingClientRect().top + Math.floor(at / columns) * pitch();
 
-  const stay = ({ one, row }) => {
-    const now = grid.find(one);
-    const moved = now < 0 ? 0 : Math.floor(now / columns) - row;
-    if (moved) scrollBy(0, moved * pitch());
+  // What is looked at stays where it is, whatever the change adds above it: rows, lines of figures.
+  grid.hold = (change) => {
+    const looking = scrollY >= 1 && tiles.length && place().clientWidth;
+    const first = Math.max(0, Math.ceil(-place().getBoundingClientRect().top / pitch())) * columns;
+    const seen = looking ? tiles[Math.min(first, tiles.length - 1)] : null;
+    const top = looking ? topOf(grid.find(seen)) : 0;
+    change();
+    const now = looking && place().clientWidth ? grid.find(seen) : -1;
+    if (now >= 0 && topOf(now) !== top) scrollBy(0, topOf(now) - top);
   };
 
   grid.size = (value) => { wish = value; grid.lay(); };

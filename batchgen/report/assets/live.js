@@ -53,7 +53,10 @@
   const tell = (told) => {
     facts = told;
     Object.assign(store.head, told.head);
-    document.querySelector(".line").replaceChildren(...parsed(told.line));
+    batchgen.grid.hold(() => {
+      document.querySelector(".line").replaceChildren(...parsed(told.line));
+      say(true);
+    });
     const now = JSON.stringify(told.head);
     if (now !== causes) {
       causes = now;
@@ -61,7 +64,6 @@
       if (!document.getElementById("view-failures").hidden) failures.show();
     }
     document.getElementById("nothing").textContent = store.loaded ? "Nothing matches." : "Nothing is there yet.";
-    say(true);
     draw();
   };
 

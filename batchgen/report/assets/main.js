@@ -11,8 +11,7 @@
   let timer = null;
   let typing = null;
 
-  // `hold`: what is looked at stays where it is, though rows come in above it.
-  const refresh = (hold = false) => {
+  const refresh = () => {
     clearTimeout(timer);
     timer = null;
     shown = filters.apply();
@@ -20,7 +19,7 @@
     document.getElementById("shown").textContent = shown.length === store.loaded ? `${all} jobs` : `${batchgen.number(shown.length)} of ${all} jobs`;
     failures.count();
     mention();
-    draw(hold);
+    draw();
   };
 
   // What people picked and a check found, in the line of figures.
@@ -34,8 +33,8 @@
     place.hidden = !parts.length;
   };
 
-  const draw = (hold = false) => {
-    if (view === "pictures") grid.show(shown, hold);
+  const draw = () => {
+    if (view === "pictures") grid.show(shown);
     if (view === "matrix") matrix.show(shown);
     if (view === "failures") failures.show();
     batchgen.lightbox.renew();
@@ -80,10 +79,12 @@
     3: () => batchgen.view("failures"), 4: () => batchgen.view("night"),
   };
 
+  const news = () => grid.hold(refresh);
+
   store.onChange(() => {
     // The first chunk is drawn at once, and so is the last.
-    if (store.loaded >= store.head.jobs || !shown.length) refresh(true);
-    else timer ??= setTimeout(() => refresh(true), REDRAW);
+    if (store.loaded >= store.head.jobs || !shown.length) news();
+    else timer ??= setTimeout(news, REDRAW);
   });
   filters.onChange(() => { write(); refresh(); });
 
