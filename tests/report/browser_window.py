@@ -50,7 +50,7 @@ def looking(
     context.on("console", lambda message: wrong.append(f"{message.type}: {_told(message)}"))
     window = context.new_page()
     window.goto(page.as_uri() + view)
-    expect(window.locator("#shown")).to_have_text(re.compile(r"^[\d,]+ jobs$"))
+    expect(window.locator("#shown")).to_have_text(re.compile(r"^[\d,]+ jobs?$"))
     yield window
     context.close()
     assert [one for one in wrong if missing is None or missing not in one] == []

@@ -4,7 +4,7 @@
   const { store, filters, grid, matrix, failures, marks } = batchgen;
   const VIEWS = ["pictures", "matrix", "failures", "night"];
   const FILTERED = ["pictures", "matrix"];
-  const REDRAW = 400; // milliseconds: chunks that come one after the other are drawn together
+  const REDRAW = 600; // milliseconds: chunks that come one after the other are drawn together
   let view = "pictures";
   let shown = [];
   let reading = false;
@@ -16,7 +16,8 @@
     timer = null;
     shown = filters.apply();
     const all = store.loaded < store.head.jobs ? `${batchgen.number(store.loaded)} of ${batchgen.number(store.head.jobs)} loaded` : batchgen.number(store.loaded);
-    document.getElementById("shown").textContent = shown.length === store.loaded ? `${all} jobs` : `${batchgen.number(shown.length)} of ${all} jobs`;
+    const some = shown.length === store.loaded ? all : `${batchgen.number(shown.length)} of ${all}`;
+    document.getElementById("shown").textContent = `${some} ${store.loaded === 1 ? "job" : "jobs"}`;
     failures.count();
     mention();
     draw();

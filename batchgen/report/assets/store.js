@@ -1,6 +1,8 @@
 "use strict";
 // The jobs. Whoever has chunks gives them here: files of this report, or a server as they come.
 (() => {
+  const TOGETHER = 10;
+  const UNSEEN = 100; // milliseconds
   const bySeq = new Map();
   const left = new Map(); // jobs that are shown no more, by number: when that was told
   let order = [];
@@ -49,7 +51,7 @@
   // A job that is known already is replaced: so does a run that goes on tell what became of it. A
   // chunk may come after news that are younger: the moment of its reading says so.
   batchgen.take = ({ texts, rows, gone = [], moment = 0 }) => {
-    for (const seq of gone) forget(seq, moment);
+    if (gone.length) forget(gone, moment);
     for (const row of rows) {
       const job = read(row, texts);
       const known = bySeq.get(job.seq);
@@ -69,12 +71,13 @@
     tell();
   };
 
-  const forget = (seq, moment) => {
-    const known = bySeq.get(seq);
-    if (known && known.moment > moment) return;
-    left.set(seq, moment);
-    if (!bySeq.delete(seq)) return;
-    order = order.filter((job) => job.seq !== seq);
+  const forget = (seqs, moment) => {
+    for (const seq of seqs) {
+      if ((bySeq.get(seq)?.moment ?? 0) > moment) continue;
+      left.set(seq, moment);
+      bySeq.delete(seq);
+    }
+    order = order.filter((job) => bySeq.has(job.seq));
   };
 
   // Jobs were changed where they stand.
@@ -88,14 +91,33 @@
     store.head = head;
     store.version += 1;
     tell();
-    for (const name of head.chunks) {
-      // In the order in which they were asked for; the page draws the first one meanwhile.
-      const script = batchgen.make("script", { src: name });
-      script.async = false;
-      script.addEventListener("error", () => batchgen.say(`${name} is missing: make the report again`));
-      document.head.append(script);
+    load(head.chunks);
+  };
+
+  // The first one alone, and then some at a time: a browser that has scripts to run draws nothing.
+  const load = async (names) => {
+    for (let at = 0, count = 1; at < names.length; at += count, count = TOGETHER) {
+      await Promise.all(names.slice(at, at + count).map(run));
+      await drawn();
     }
   };
+
+  const run = (name) => new Promise((done) => {
+    const script = batchgen.make("script", { src: name });
+    script.async = false; // in the order in which they were asked for
+    script.addEventListener("load", done);
+    script.addEventListener("error", () => {
+      batchgen.say(`${name} is missing: make the report again`);
+      done();
+    });
+    document.head.append(script);
+  });
+
+  // A window that nobody sees draws no frame, and loads all the same.
+  const drawn = () => new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, UNSEEN);
+  });
 
   // A server finds a file by its key, a folder by its path.
   const asked = (file) => (store.head.live ? `?file=${file.key}` : "");
