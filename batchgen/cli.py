@@ -175,6 +175,21 @@ def report(manifest: Path, show: bool, out: Path | None) -> int:
 
 @cli.command()
 @MANIFEST
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+def watch(manifest: Path, port: int, show: bool) -> int:
+    """Serve the report's page on this machine, live.
+
+    Pictures come in while a run goes on; k, x and u pick, a approves. The first line says where;
+    Ctrl-C ends it, and never the run.
+    """
+    from batchgen.commands.watch import watch as command  # noqa: PLC0415 - as above
+
+    return command(manifest, port=port, show=show)
+
+
+@cli.command()
+@MANIFEST
 @all_of(EMULATOR, *JOBS)
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     """Cancel jobs, sent or not.

@@ -20,10 +20,12 @@ from batchgen.commands.console import (
     plural,
     say,
 )
-from batchgen.errors import MissingFileError
+from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import is_rehearsal
 from batchgen.state.approvals import held_back
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.marks import count_marks
@@ -40,6 +42,7 @@ from batchgen.state.records import Money
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
@@ -73,7 +76,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     return 0
 
 
-def watch(path: Path, selection: Selection) -> int:
+def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time.sleep) -> int:
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
@@ -86,14 +89,25 @@ def watch(path: Path, selection: Selection) -> int:
             lines = _lines(db, manifest, selection, path)
             found = totals(counts(db, selection))
             held = held_back(db, selection)
+            goes_on = command_for("run", path, emulator=is_rehearsal(db))
+        under_way = sum(found.get(state, 0) for state in GOING)
+        # A job that waits for approval would be watched for ever.
+        ended = under_way <= (held.waiting if held.to_approve else 0)
+        if not ended and _nobody_runs(folder):
+            lines += ["  no runner is at work", f"  → {goes_on}"]
         if sys.stdout.isatty():
             click.clear()
         say("\n".join(lines))
-        under_way = sum(found.get(state, 0) for state in GOING)
-        # A job that waits for approval would be watched for ever.
-        if under_way <= (held.waiting if held.to_approve else 0):
+        if ended:
             return 0
-        time.sleep(WATCH_EVERY)
+        rest(WATCH_EVERY)
+
+
+def _nobody_runs(folder: RunFolder) -> bool:
+    try:
+        return not is_held(folder)
+    except OutputError:
+        return False  # who may only read cannot try the lock
 
 
 def _lines(

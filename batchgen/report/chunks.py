@@ -33,10 +33,20 @@ def thumb_name(sha256: str) -> str:
 
 def chunk_script(jobs: Sequence[ShownJob], has_thumb: Callable[[str], bool]) -> str:
     """ASCII alone: no character of a prompt can end the script or change its meaning."""
+    return take_script(chunk_document(jobs, has_thumb))
+
+
+def take_script(document: JsonValue) -> str:
+    return f"batchgen.take({json.dumps(document, separators=(',', ':'))});\n"
+
+
+def chunk_document(
+    jobs: Sequence[ShownJob], has_thumb: Callable[[str], bool]
+) -> dict[str, JsonValue]:
+    """What assets/store.js takes."""
     texts = _Texts()
     rows: list[JsonValue] = [_row(job, texts, has_thumb) for job in jobs]
-    document = {"texts": texts.found, "rows": rows}
-    return f"batchgen.take({json.dumps(document, separators=(',', ':'))});\n"
+    return {"texts": list(texts.found), "rows": rows}
 
 
 class _Texts:

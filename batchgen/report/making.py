@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.report.causes import Shell
+    from batchgen.report.night import Night
     from batchgen.state.looking import ShownJob
 
 SHOWN_CAUSES = 200
@@ -108,11 +109,22 @@ def _make_thumbs(
 
 def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) -> int:
     chunks, jobs = _write_chunks(db, folder)
-    head = folder.write_hashed("data", "head.js", _head(db, subject, folder, chunks, jobs))
+    way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
+    files = quote(way.replace(os.sep, "/")) + "/"
+    document: JsonValue = {
+        **head_document(db, subject.shell, jobs),
+        "files": files,
+        "chunks": list(chunks),
+    }
+    head = folder.write_hashed("data", "head.js", head_script(document))
     night = night_of(shown_attempts(db))
-    facts = Facts(subject.name, count_shown(db), money(db), night, subject.made_at)
-    write_page(folder, facts, head)
+    write_page(folder, page_facts(db, subject.name, subject.made_at, night), head)
     return jobs
+
+
+def page_facts(db: sqlite3.Connection, name: str, at: float, night: Night | None) -> Facts:
+    """`at`: epoch seconds."""
+    return Facts(name, count_shown(db), money(db), night, at)
 
 
 def _pages(db: sqlite3.Connection) -> Iterator[list[ShownJob]]:
@@ -146,21 +158,20 @@ def _write_chunks(db: sqlite3.Connection, folder: ReportFolder) -> tuple[list[st
     return names, jobs
 
 
-def _head(
-    db: sqlite3.Connection, subject: Subject, folder: ReportFolder, chunks: list[str], jobs: int
-) -> str:
-    """The script that tells the page what there is, and where its chunks are."""
-    way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
-    document: dict[str, JsonValue] = {
+def head_document(db: sqlite3.Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
+    """What the page is told of the whole run, besides where its parts are."""
+    return {
         "jobs": jobs,
-        "files": quote(way.replace(os.sep, "/")) + "/",
-        "chunks": list(chunks),
-        "causes": _causes(db, subject.shell),
+        "causes": _causes(db, shell),
         "commands": {
-            "check": subject.shell.command("check"),
-            "rejected": subject.shell.command("retry", "--state=rejected"),
+            "check": shell.command("check"),
+            "rejected": shell.command("retry", "--state=rejected"),
         },
     }
+
+
+def head_script(document: JsonValue) -> str:
+    """The script that tells the page what there is, and where its chunks are."""
     return f"batchgen.begin({json.dumps(document, indent=1)});\n"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -13,7 +14,7 @@ from batchgen.jobs import JobState
 from batchgen.report.plots import latency_ranges, time_plots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import tzinfo
 
     from batchgen.report.folder import ReportFolder
@@ -35,6 +36,10 @@ SCRIPTS = (
     "main.js",
 )
 """In the order in which they are loaded; a page from file:// cannot import modules."""
+LIVE_SCRIPTS = ("picks.js", "live.js")
+"""After the others, where a server is behind the page."""
+ICON = "icon.svg"
+"""A browser asks a server for one."""
 GLYPHS = {
     "done": "✓",
     "failed": "✕",
@@ -67,26 +72,35 @@ class Facts:
 
 def write_page(folder: ReportFolder, facts: Facts, head: str) -> None:
     """`head`: the script that begins the page's data."""
-    style = folder.write_hashed("assets", STYLE, _asset(STYLE))
-    scripts = [folder.write_hashed("assets", name, _asset(name)) for name in SCRIPTS]
+    style = folder.write_hashed("assets", STYLE, asset(STYLE))
+    scripts = [folder.write_hashed("assets", name, asset(name)) for name in SCRIPTS]
+    folder.write_page(page_html(facts, style, [*scripts, head]))
+
+
+def page_html(facts: Facts, style: str, scripts: Sequence[str], *, live: bool = False) -> str:
+    """The whole page. `live`: it will be told by a server what happens, and may pick."""
+    values = _values(facts)
+    return _template().render(**values, style=style, scripts=list(scripts), live=live)
+
+
+def part_html(facts: Facts, part: str) -> str:
+    """One block of the page alone, as it would be drawn now: `line` or `night`."""
+    template = _template()
+    return "".join(template.blocks[part](template.new_context(_values(facts))))
+
+
+def _values(facts: Facts) -> dict[str, Any]:
     night = facts.night
-    html = (
-        _environment()
-        .get_template("index.html.j2")
-        .render(
-            facts=facts,
-            counted=_counted(facts.counts),
-            glyphs=GLYPHS,
-            style=style,
-            scripts=[*scripts, head],
-            made=datetime.fromtimestamp(facts.made_at, facts.zone).astimezone(facts.zone),
-            plots=None if night is None else time_plots(night, STRIP, facts.zone),
-            ranges=() if night is None else latency_ranges(night.latencies, RANGE_WIDTH),
-            strip=STRIP,
-            range_width=RANGE_WIDTH,
-        )
-    )
-    folder.write_page(html)
+    return {
+        "facts": facts,
+        "counted": _counted(facts.counts),
+        "glyphs": GLYPHS,
+        "made": datetime.fromtimestamp(facts.made_at, facts.zone).astimezone(facts.zone),
+        "plots": None if night is None else time_plots(night, STRIP, facts.zone),
+        "ranges": () if night is None else latency_ranges(night.latencies, RANGE_WIDTH),
+        "strip": STRIP,
+        "range_width": RANGE_WIDTH,
+    }
 
 
 def _counted(counts: Mapping[JobState, int]) -> list[tuple[str, int]]:
@@ -95,7 +109,8 @@ def _counted(counts: Mapping[JobState, int]) -> list[tuple[str, int]]:
     return [(state.value, counts[state]) for state in order if counts.get(state)]
 
 
-def _environment() -> jinja2.Environment:
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("batchgen.report"),
         autoescape=True,
@@ -104,10 +119,10 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = duration
-    return environment
+    return environment.get_template("index.html.j2")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return resources.files("batchgen.report").joinpath("assets", name).read_text("utf-8")
 
 

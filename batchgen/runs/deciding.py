@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from batchgen.runs.decisions import Applied, Decision
     from batchgen.runs.folder import RunFolder
 
+PATIENCE = 0.2
+"""Seconds that a decision outwaits another one, or somebody who looks whether a runner is at work:
+no runner would take it up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -41,7 +45,7 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
     append_decisions(folder.decisions, decisions)
     with ExitStack() as held:
         try:
-            held.enter_context(locked(folder))
+            held.enter_context(locked(folder, PATIENCE))
         except LockedError:
             yield None
             return

@@ -15,7 +15,7 @@ from batchgen.state.marks import Pick
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
 _SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
@@ -102,6 +102,21 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
 
     By pages: 100,000 jobs are written down without being held in memory together.
     """
+    return _jobs(db, f"{_SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
+
+
+def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ShownJob]:
+    """Those of the shown jobs that are numbered from `first` to `last`."""
+    return _jobs(db, f"{_SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
+
+
+def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ShownJob]:
+    """Those of the jobs that are shown, in the manifest's order."""
+    among = "job.seq IN (SELECT value FROM json_each(?))"
+    return _jobs(db, f"{_SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
+
+
+def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]) -> list[ShownJob]:
     rows = db.execute(
         "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
         " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep, job.axes,"
@@ -109,12 +124,10 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
         " coalesce(job.error_code, ''), coalesce(job.error, ''), job.attempts,"
         " attempt.request_id, attempt.cost, attempt.ended_at - attempt.accepted_at"
         " FROM job LEFT JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
-        f" WHERE {_SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?",
-        (after, limit),
+        f" WHERE {condition}",
+        values,
     ).fetchall()
-    if not rows:
-        return []
-    files = _files(db, rows[0][0], rows[-1][0])
+    files = _files(db, [row[0] for row in rows])
     return [_shown(row, files.get(row[0], ())) for row in rows]
 
 
@@ -123,15 +136,15 @@ def _shown(row: tuple[Any, ...], files: tuple[ShownFile, ...]) -> ShownJob:
     return ShownJob(*values)
 
 
-def _files(db: sqlite3.Connection, first: int, last: int) -> Mapping[int, tuple[ShownFile, ...]]:
+def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[ShownFile, ...]]:
     rows = db.execute(
-        "SELECT file.job, file.id, file.position, path, sha256, media_type, width, height, bytes,"
-        " seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
+        "SELECT file.job, file.id, file.position, file.path, sha256, media_type, width, height,"
+        " bytes, seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
         " WHERE flaw.file = file.id)"
-        " FROM file JOIN job ON job.seq = file.job AND file.attempt = job.attempts"
-        " WHERE file.job BETWEEN ? AND ? AND verified_at IS NOT NULL"
-        " ORDER BY file.job, file.position",
-        (first, last),
+        " FROM json_each(?) AS wanted CROSS JOIN job ON job.seq = wanted.value"
+        " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
+        " WHERE verified_at IS NOT NULL ORDER BY wanted.key, file.position",
+        (json.dumps(list(seqs)),),
     )
     return {
         seq: tuple(_shown_file(row[1:]) for row in group)

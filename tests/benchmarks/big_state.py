@@ -24,6 +24,7 @@ from batchgen.state.merge import OnChanged, merge
 from batchgen.state.planned import Wishes
 from batchgen.state.selection import Selection, note_first
 from batchgen.state.staging import Staging, open_staging
+from batchgen.state.watching import signatures
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,6 +85,7 @@ def ask(db: sqlite3.Connection) -> None:
         ("due_page", lambda: queries.due_page(db, MODELS[0], EVERYTHING, (0, 9), 200)),
         ("note_first", lambda: note_first(db, EVERYTHING, 100)),
         ("expected_seconds", lambda: queries.expected_seconds(db, MODELS[0])),
+        ("watch: what moved", lambda: signatures(db)),
         ("select one model", lambda: queries.select_any(db, Selection(models=("nobody*",)))),
     )
     for what, question in questions:

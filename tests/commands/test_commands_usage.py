@@ -14,6 +14,7 @@ OPTIONS = {
     "run": (*RUN, "--retry-failed", "--dry-run", "--quiet", "--json"),
     "retry": (*RUN, "--quiet", "--json"),
     "plan": ("--emulator", *SELECTION, "--offline", "--json"),
+    "watch": ("--port", "--open"),
     "status": (*SELECTION, "--json", "--watch"),
     "cancel": ("--emulator", *SELECTION),
     "resolve": ("--adopt", "--resubmit", "--write-off", *SELECTION),

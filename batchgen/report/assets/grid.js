@@ -12,31 +12,51 @@
   let side = SIDES[2];
   let current = 0;
   let wish = 2;
-  const drawn = new Map();
-  const grid = { tiles: () => tiles };
+  const drawn = new Map(); // by what a tile shows: it stays as it is while that does
+  const grid = {
+    tiles: () => tiles,
+    at: () => current,
+    find: ({ job, file }) => {
+      const exact = tiles.findIndex((one) => one.job === job && one.file?.key === file?.key);
+      return exact >= 0 ? exact : tiles.findIndex((one) => one.job === job);
+    },
+    dress() {}, // called for each tile that is drawn; picks.js sets it
+  };
+  const keyOf = ({ job, file }) => `${job.seq}/${file?.key ?? ""}`;
+  grid.keyOf = keyOf;
   batchgen.grid = grid;
   const place = () => document.getElementById("grid");
 
   grid.show = (jobs) => {
     const at = tiles[current];
     tiles = filters.tiles(jobs);
-    const again = at ? tiles.findIndex((one) => one.job === at.job && one.file?.path === at.file?.path) : -1;
-    current = Math.max(0, again);
-    grid.lay(true);
+    // One that left leaves its place to the next.
+    const again = at ? grid.find(at) : 0;
+    current = again >= 0 ? again : Math.min(current, Math.max(0, tiles.length - 1));
+    grid.lay();
   };
 
-  grid.size = (value) => { wish = value; grid.lay(true); };
+  const topOf = (at) => place().getBoundingClientRect().top + Math.floor(at / columns) * pitch();
 
-  grid.lay = (anew = false) => {
+  // What is looked at stays where it is, whatever the change adds above it: rows, lines of figures.
+  grid.hold = (change) => {
+    const looking = scrollY >= 1 && tiles.length && place().clientWidth;
+    const first = Math.max(0, Math.ceil(-place().getBoundingClientRect().top / pitch())) * columns;
+    const seen = looking ? tiles[Math.min(first, tiles.length - 1)] : null;
+    const top = looking ? topOf(grid.find(seen)) : 0;
+    change();
+    const now = looking && place().clientWidth ? grid.find(seen) : -1;
+    if (now >= 0 && topOf(now) !== top) scrollBy(0, topOf(now) - top);
+  };
+
+  grid.size = (value) => { wish = value; grid.lay(); };
+
+  grid.lay = () => {
     const width = place().clientWidth;
     if (!width) return;
     const target = width < NARROW ? SIDES[wish] * 0.8 : SIDES[wish];
     columns = Math.max(1, Math.round((width + GAP) / (target + GAP)));
     side = (width + GAP) / columns - GAP;
-    if (anew) {
-      for (const element of drawn.values()) element.remove();
-      drawn.clear();
-    }
     place().style.height = `${Math.ceil(tiles.length / columns) * pitch()}px`;
     document.getElementById("nothing").hidden = tiles.length > 0;
     draw();
@@ -49,25 +69,54 @@
     const top = -place().getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((top - AHEAD) / pitch())) * columns;
     const last = Math.min(tiles.length, Math.ceil((top + innerHeight + AHEAD) / pitch()) * columns);
-    for (const [at, element] of drawn) {
-      if (at < first || at >= last) {
+    const held = document.activeElement?.classList.contains("tile");
+    const wanted = new Set(tiles.slice(first, last).map(keyOf));
+    for (const [key, { element }] of drawn) {
+      if (!wanted.has(key)) {
         element.remove();
-        drawn.delete(at);
+        drawn.delete(key);
       }
     }
+    // In the order in which they are read; those that are there are never moved, and keep the focus.
+    let before = null;
     for (let at = first; at < last; at += 1) {
-      let element = drawn.get(at);
-      if (!element) {
-        element = tile(at);
-        drawn.set(at, element);
-        place().append(element);
-      }
+      const element = standing(at);
+      const next = before ? before.nextElementSibling : place().firstElementChild;
+      if (element !== next) place().insertBefore(element, next);
+      before = element;
+      element.dataset.at = at;
       element.tabIndex = at === current ? 0 : -1;
       Object.assign(element.style, {
         left: `${(at % columns) * (side + GAP)}px`, top: `${Math.floor(at / columns) * pitch()}px`,
         width: `${side}px`, height: `${side + CAPTION}px`,
       });
+      grid.dress(element, tiles[at]);
     }
+    // A job that came home has another tile: the focus goes over to it.
+    if (held && tiles.length && document.activeElement === document.body) {
+      drawn.get(keyOf(tiles[current]))?.element.focus({ preventScroll: true });
+    }
+  };
+
+  // The tile as it stands, or another in its place where the job has changed.
+  const standing = (at) => {
+    const { job } = tiles[at];
+    const key = keyOf(tiles[at]);
+    const known = drawn.get(key);
+    if (known?.version === job.version) return known.element;
+    const element = tile(at);
+    drawn.set(key, { element, version: job.version });
+    if (known) replace(known.element, element);
+    return element;
+  };
+
+  const replace = (old, fresh) => {
+    const focused = document.activeElement === old;
+    const [before, after] = [old.querySelector("img"), fresh.querySelector("img")];
+    // A picture that is there already is not loaded again, so that nothing flickers.
+    if (before && after && before.getAttribute("src") === after.getAttribute("src")) after.replaceWith(before);
+    old.replaceWith(fresh);
+    if (focused) fresh.focus({ preventScroll: true });
   };
 
   const tile = (at) => {
@@ -79,7 +128,10 @@
       "button", {
         type: "button", class: "tile", data: { at, state: job.state, key: file?.key ?? "", pick: file?.pick ?? "" },
         "aria-label": `${words.join(", ")}. ${job.prompt}`,
-        on: { click: () => batchgen.lightbox.open(tiles, at), focus: () => { current = at; } },
+        on: {
+          click: (event) => batchgen.lightbox.open(tiles, Number(event.currentTarget.dataset.at)),
+          focus: (event) => { current = Number(event.currentTarget.dataset.at); },
+        },
       },
       make("span", { class: "frame" }, ...inside(job, file), marks.shapes(said),
         make("span", { class: "over" }, make("span", { class: "prompt", dir: "auto", text: job.prompt }),
@@ -104,8 +156,12 @@
   const length = (file) => (file.length === null ? "video" : `${file.length.toFixed(1)} s`);
 
   batchgen.picture = (file) => (file.thumb
-    ? make("img", { src: store.thumb(file), alt: "", loading: "lazy", decoding: "async", width: file.width, height: file.height })
-    : make("span", { class: "why", text: "no preview: the file could not be read" }));
+    ? make("img", {
+      src: store.thumb(file), alt: "", loading: "lazy", decoding: "async", width: file.width, height: file.height,
+      on: { error: (event) => event.target.replaceWith(noPicture()) },
+    })
+    : noPicture());
+  const noPicture = () => make("span", { class: "why", text: "no preview: the file could not be read" });
 
   grid.focus = (at) => {
     if (!tiles.length) return;
@@ -115,7 +171,7 @@
     if (top < head) scrollBy(0, top - head);
     else if (top + pitch() > innerHeight) scrollBy(0, top + pitch() - innerHeight);
     draw();
-    drawn.get(current)?.focus({ preventScroll: true });
+    drawn.get(keyOf(tiles[current]))?.element.focus({ preventScroll: true });
   };
 
   const MOVES = {

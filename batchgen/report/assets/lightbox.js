@@ -15,22 +15,49 @@
     if (!dialog().open) dialog().showModal();
   };
 
-  const step = (by) => {
+  lightbox.current = () => (dialog().open ? tiles[at] : null);
+
+  lightbox.step = (by) => {
     const next = at + by;
     if (next < 0 || next >= tiles.length) return;
     at = next;
     draw();
   };
 
+  const step = lightbox.step;
+
   const draw = () => {
+    freshen(tiles[at]);
     const { job, file } = tiles[at];
     document.getElementById("stage").replaceChildren(...media(job, file));
-    document.getElementById("about").replaceChildren(...about(job, file));
+    describe();
     document.getElementById("place").textContent = `${batchgen.number(at + 1)} of ${batchgen.number(tiles.length)}`;
     document.getElementById("previous").disabled = at === 0;
     document.getElementById("next").disabled = at === tiles.length - 1;
     // A button that went, or may not be pressed any more, would swallow the keys.
     if (dialog().open && (!dialog().contains(document.activeElement) || document.activeElement.disabled)) dialog().focus();
+  };
+
+  const describe = () => {
+    const { job, file } = tiles[at];
+    document.getElementById("about").replaceChildren(...about(job, file));
+    batchgen.picks?.show(tiles[at]);
+  };
+
+  // The list is of when it was opened; its jobs may have got on since.
+  const freshen = (tile) => {
+    const { job, file } = tile;
+    tile.file = (file && job.files.find((one) => one.key === file.key)) ?? job.files[0] ?? null;
+    tile.version = job.version;
+  };
+
+  // Rows have come: what is open says so, and a video plays on.
+  lightbox.renew = () => {
+    if (!dialog().open || tiles[at].version === tiles[at].job.version) return;
+    const before = tiles[at].file?.key;
+    freshen(tiles[at]);
+    if (before !== tiles[at].file?.key || !tiles[at].file) draw();
+    else describe();
   };
 
   const media = (job, file) => {
@@ -103,7 +130,7 @@
     ]));
   };
 
-  const KEYS = { ArrowLeft: -1, ArrowRight: 1, j: 1, k: -1 };
+  const KEYS = { ArrowLeft: -1, ArrowRight: 1 };
 
   addEventListener("DOMContentLoaded", () => {
     document.getElementById("previous").addEventListener("click", () => step(-1));
@@ -123,7 +150,8 @@
     dialog().addEventListener("close", () => {
       // Also stops a video.
       document.getElementById("stage").replaceChildren();
-      if (tiles === batchgen.grid.tiles()) batchgen.grid.focus(at);
+      const place = batchgen.grid.find(tiles[at]);
+      if (place >= 0) batchgen.grid.focus(place);
     });
   });
 })();

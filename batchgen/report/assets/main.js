@@ -38,7 +38,10 @@
     if (view === "pictures") grid.show(shown);
     if (view === "matrix") matrix.show(shown);
     if (view === "failures") failures.show();
+    batchgen.lightbox.renew();
   };
+
+  batchgen.shown = () => shown;
 
   batchgen.view = (name) => {
     view = VIEWS.includes(name) ? name : "pictures";
@@ -77,10 +80,12 @@
     3: () => batchgen.view("failures"), 4: () => batchgen.view("night"),
   };
 
+  const news = () => grid.hold(refresh);
+
   store.onChange(() => {
     // The first chunk is drawn at once, and so is the last.
-    if (store.loaded >= store.head.jobs || !shown.length) refresh();
-    else timer ??= setTimeout(refresh, REDRAW);
+    if (store.loaded >= store.head.jobs || !shown.length) news();
+    else timer ??= setTimeout(news, REDRAW);
   });
   filters.onChange(() => { write(); refresh(); });
 

@@ -4,6 +4,7 @@
   const TOGETHER = 10;
   const UNSEEN = 100; // milliseconds
   const bySeq = new Map();
+  const left = new Map(); // jobs that are shown no more, by number: when that was told
   let order = [];
   let sorted = true;
   const heard = [];
@@ -12,6 +13,8 @@
     loaded: 0,
     version: 0, // grows with every change: what was counted before is counted anew
     onChange(listener) { heard.push(listener); },
+    // What a person just said wins over what is told, until that agrees; picks.js sets it.
+    overlay() {},
     jobs() {
       if (!sorted) {
         order.sort((a, b) => a.seq - b.seq);
@@ -45,11 +48,17 @@
     };
   };
 
-  // A job that is known already is replaced: so does a run that goes on tell what became of it.
-  batchgen.take = ({ texts, rows }) => {
+  // A job that is known already is replaced: so does a run that goes on tell what became of it. A
+  // chunk may come after news that are younger: the moment of its reading says so.
+  batchgen.take = ({ texts, rows, gone = [], moment = 0 }) => {
+    if (gone.length) forget(gone, moment);
     for (const row of rows) {
       const job = read(row, texts);
       const known = bySeq.get(job.seq);
+      if ((known?.moment ?? left.get(job.seq) ?? 0) > moment) continue;
+      left.delete(job.seq);
+      Object.assign(job, { moment, version: (known?.version ?? 0) + 1 });
+      store.overlay(job);
       if (known) Object.assign(known, job);
       else {
         sorted = sorted && (order.length === 0 || order[order.length - 1].seq < job.seq);
@@ -58,6 +67,22 @@
       }
     }
     store.loaded = order.length;
+    store.version += 1;
+    tell();
+  };
+
+  const forget = (seqs, moment) => {
+    for (const seq of seqs) {
+      if ((bySeq.get(seq)?.moment ?? 0) > moment) continue;
+      left.set(seq, moment);
+      bySeq.delete(seq);
+    }
+    order = order.filter((job) => bySeq.has(job.seq));
+  };
+
+  // Jobs were changed where they stand.
+  store.changed = (jobs) => {
+    for (const job of jobs) job.version += 1;
     store.version += 1;
     tell();
   };
@@ -94,8 +119,13 @@
     setTimeout(done, UNSEEN);
   });
 
-  store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp` : null);
-  store.original = (file) => store.head.files + file.path.split("/").map(encodeURIComponent).join("/");
+  // A server finds a file by its key, a folder by its path.
+  const asked = (file) => (store.head.live ? `?file=${file.key}` : "");
+  store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp${asked(file)}` : null);
+  store.original = (file) => {
+    const parts = file.path.split("/").map(encodeURIComponent);
+    return store.head.live ? `originals/${file.key}/${parts.at(-1)}` : store.head.files + parts.join("/");
+  };
   store.input = (job, name) => job.inputs.find(([key]) => key === name)?.[1] ?? null;
   store.size = (job, file) => (file ? `${file.width}×${file.height}` : store.input(job, "size"));
   store.isVideo = (file) => file.type.startsWith("video/");

@@ -1,0 +1,92 @@
+"""`batchgen watch`: the report's page, live, for one who picks while a run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import webbrowser
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.commands.console import say
+from batchgen.errors import BatchgenError
+from batchgen.runs.deciding import deciding
+from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.lock import is_held
+from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import is_rehearsal
+from batchgen.watch.doors import Doors, Heard, Watched, Word
+from batchgen.watch.server import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from batchgen.watch.doors import Said
+
+_VERBS = {
+    Word.KEEP: Verb.KEEP,
+    Word.REJECT: Verb.REJECT,
+    Word.NEITHER: Verb.UNPICK,
+    Word.APPROVE: Verb.APPROVE,
+}
+
+
+def watch(
+    path: Path, *, port: int, show: bool, open_page: Callable[[str], bool] = webbrowser.open
+) -> int:
+    """Serve the page until a signal comes; `show` opens it in a browser.
+
+    Raises ManifestError, OutputError where the port is taken, and the state's errors.
+    """
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
+    root = folder.root
+    watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
+    run = _Run(folder)
+    doors = Doors(run.decide, run.at_work, is_rehearsal, time.time)
+    asyncio.run(_serve(watched, doors, port, open_page if show else None))
+    return 0
+
+
+async def _serve(
+    watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(watched, doors, port, stop) as address:
+        say(f"watching {watched.name} on {address}")
+        say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
+        if open_page is not None and not await asyncio.to_thread(open_page, address):
+            say("no browser could be opened; open the address by hand", to_stderr=True)
+        await stop.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the page needs of the run."""
+
+    folder: RunFolder
+
+    def decide(self, said: Sequence[Said]) -> Heard:
+        at = time.time()
+        decisions = [
+            Decision(_VERBS[one.word], one.job_id, at, attempt=one.attempt, position=one.position)
+            for one in said
+        ]
+        with deciding(self.folder, decisions) as decided:
+            if decided is None:
+                return Heard(handed=True)
+            found = [(one.decision.job_id, one.objection) for one in decided.applied]
+        # Older decisions may be taken up in the same breath: whose they are, the names tell.
+        return Heard(False, tuple((job_id, why) for job_id, why in found if why))
+
+    def at_work(self) -> bool | None:
+        try:
+            return is_held(self.folder)
+        except BatchgenError:
+            return None  # who may only read cannot try the lock

@@ -1,0 +1,101 @@
+"""What changed → an event stream (html.spec.whatwg.org, server-sent events).
+
+A stream has no queue: it knows which moment its page has, and asks what changed since. So a slow
+page is told less often, and one that comes back is told exactly what it missed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.errors import BatchgenError
+from batchgen.report.chunks import JOBS_IN_CHUNK
+from batchgen.watch.page import rows_document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from batchgen.watch.watching import View, Watching
+
+STILL_HERE = b": still here\n\n"
+PATIENCE = 15.0
+"""Seconds of silence after which a word is sent: else nobody notices that the page is gone."""
+COME_BACK_MS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How much a page knows. As text it is the id of an event."""
+
+    instance: str
+    moment: int
+
+    def __str__(self) -> str:
+        return f"{self.instance}-{self.moment}"
+
+
+def parse_place(text: str) -> Place | None:
+    """Read what a page says it knows; None where no page of ours says so."""
+    instance, _, moment = text.partition("-")
+    if not (moment.isascii() and moment.isdigit() and len(moment) < 10):  # noqa: PLR2004 - a number
+        return None
+    return Place(instance, int(moment))
+
+
+def event(kind: str, data: str, place: Place | None = None) -> bytes:
+    """`data` is JSON in ASCII, so one line. The `place` is remembered by the browser."""
+    assert "\n" not in data
+    assert data.isascii()
+    name = "" if place is None else f"id: {place}\n"
+    return f"{name}event: {kind}\ndata: {data}\n\n".encode("ascii")
+
+
+class Stream:
+    """One page's: `send` waits where the page is slow."""
+
+    def __init__(
+        self, watching: Watching, place: Place | None, send: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        self._watching = watching
+        self._place = place
+        self._send = send
+        self._said = ""
+
+    async def run(self) -> None:
+        """Tell the page what happens until the server ends; one of another instance begins anew."""
+        await self._send(f"retry: {COME_BACK_MS}\n\n".encode())
+        while not self._watching.stopped:
+            view = self._watching.view
+            place = self._place
+            if place is None or place.instance != view.instance or place.moment > view.moment:
+                await self._send(event("reload", "{}"))
+                return
+            told = await self._tell_rows(view, place.moment) + await self._tell_facts(view)
+            if not told:
+                await self._send(STILL_HERE)
+            await self._watching.turned(view, PATIENCE)
+
+    async def _tell_rows(self, view: View, since: int) -> int:
+        """How many messages. The last one alone says that all is known up to the moment."""
+        reader, moments = self._watching.reader, self._watching.moments
+        seqs = await reader.work(lambda: moments.since(since))
+        pages = [seqs[at : at + JOBS_IN_CHUNK] for at in range(0, len(seqs), JOBS_IN_CHUNK)]
+        for number, page in enumerate(pages, 1):
+            try:
+                document = await reader.ask(rows_document, page, view.moment)
+            except BatchgenError:
+                # The look meets it too, and says so; this page is told the rows at its next turn.
+                return number
+            self._place = Place(view.instance, view.moment) if number == len(pages) else self._place
+            place = self._place if number == len(pages) else None
+            await self._send(event("rows", json.dumps(document, separators=(",", ":")), place))
+        return len(pages)
+
+    async def _tell_facts(self, view: View) -> int:
+        if view.said == self._said:
+            return 0
+        self._said = view.said
+        await self._send(event("facts", view.said))
+        return 1

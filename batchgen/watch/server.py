@@ -1,0 +1,221 @@
+"""The server: its routes, its beginning and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from contextlib import asynccontextmanager, suppress
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from batchgen.errors import BatchgenError, MissingFileError, OutputError, UsageError
+from batchgen.report.chunks import thumb_name
+from batchgen.report.page import asset
+from batchgen.state.watching import watched_file
+from batchgen.watch import page
+from batchgen.watch.events import Stream, parse_place
+from batchgen.watch.guard import add_headers, guard
+from batchgen.watch.originals import original
+from batchgen.watch.picking import MOST_KEY, Picking, parse_words
+from batchgen.watch.thumbs import Thumbs
+from batchgen.watch.watching import Watching
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler
+
+    from batchgen.state.watching import WatchedFile
+    from batchgen.watch.doors import Doors, Watched
+
+LOOPBACK = "127.0.0.1"
+KEY_BYTES = 24
+SECONDS_TO_SHUT = 0.05
+FOR_EVER = "private, max-age=31536000, immutable"
+ASK_FIRST = "private, no-cache"
+HTML, SCRIPT = "text/html", "text/javascript"
+KINDS = {"js": SCRIPT, "css": "text/css", "svg": "image/svg+xml"}
+
+
+@asynccontextmanager
+async def serving(
+    watched: Watched, doors: Doors, port: int, stop: asyncio.Event
+) -> AsyncIterator[str]:
+    """Serve until the block is left; gives the address. Port 0 takes a free one.
+
+    `stop` is set where it cannot go on; why, is raised when the block is left. Raises OutputError
+    where the port cannot be had, and the state's errors.
+    """
+    with _listening(port) as listener:
+        watching = Watching(watched, doors)
+        thumbs = Thumbs(watched.report)
+        picking = Picking(watching, doors)
+        try:
+            await watching.begin()
+            tasks = [
+                asyncio.create_task(watching.run(), name="look at the state"),
+                asyncio.create_task(picking.run(), name="decide what is picked"),
+                asyncio.create_task(picking.settle(), name="settle what was handed on"),
+            ]
+            for task in tasks:
+                task.add_done_callback(lambda _task: stop.set())
+            try:
+                key = secrets.token_urlsafe(KEY_BYTES)
+                port = listener.getsockname()[1]
+                house = _House(watching, picking, thumbs)
+                async with _open(house.application(key, port), listener, watching):
+                    yield f"http://{LOOPBACK}:{port}/{key}/"
+            finally:
+                await _end(tasks)
+        finally:
+            await thumbs.aclose()
+            await watching.reader.aclose()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _open(
+    app: web.Application, listener: socket.socket, watching: Watching
+) -> AsyncIterator[None]:
+    # Cancelling handlers ends the streams of pages that have left.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=SECONDS_TO_SHUT
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        watching.stop()
+        await runner.cleanup()
+
+
+def _listening(port: int) -> socket.socket:
+    try:
+        return socket.create_server((LOOPBACK, port))
+    except (OSError, OverflowError) as exc:
+        raise OutputError(
+            f"port {port} of {LOOPBACK} cannot be had: {exc}",
+            next_step="choose another with --port, or 0 for a free one",
+        ) from exc
+
+
+class _House:
+    """Answers."""
+
+    def __init__(self, watching: Watching, picking: Picking, thumbs: Thumbs) -> None:
+        self._watching = watching
+        self._picking = picking
+        self._thumbs = thumbs
+
+    def application(self, key: str, port: int) -> web.Application:
+        app = web.Application(middlewares=[guard(port), _translated])
+        app.on_response_prepare.append(add_headers)
+        app.add_routes(
+            [
+                web.get(f"/{key}/", self._index),
+                web.get(f"/{key}/assets/{{name}}", self._asset),
+                web.get(f"/{key}/data/head.js", self._head),
+                web.get(f"/{key}/data/jobs-{{number:[0-9]{{1,7}}}}.js", self._chunk),
+                web.get(f"/{key}/night", self._night),
+                web.get(f"/{key}/events", self._events),
+                web.get(f"/{key}/thumbs/{{name:.+}}", self._thumb),
+                web.get(f"/{key}/originals/{{file:[0-9]{{1,19}}}}/{{name}}", self._original),
+                web.post(f"/{key}/words", self._words),
+            ]
+        )
+        return app
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=page.html(self._watching.view), content_type=HTML)
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in page.ASSETS:
+            raise web.HTTPNotFound
+        kind = KINDS[name.rpartition(".")[-1]]
+        return web.Response(text=asset(name), content_type=kind)
+
+    async def _head(self, _request: web.Request) -> web.Response:
+        text = page.head(self._watching.view, self._watching.moments.last)
+        return web.Response(text=text, content_type=SCRIPT)
+
+    async def _chunk(self, request: web.Request) -> web.Response:
+        moment = self._watching.view.moment
+        number = int(request.match_info["number"])
+        text = await self._watching.reader.ask(page.chunk, number, moment)
+        return web.Response(text=text, content_type=SCRIPT)
+
+    async def _night(self, _request: web.Request) -> web.Response:
+        return web.Response(text=await self._watching.night(), content_type=HTML)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        known = request.headers.get("Last-Event-ID") or request.query.get("after", "")
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        with suppress(ConnectionResetError):
+            await Stream(self._watching, parse_place(known), answer.write).run()
+        return answer
+
+    async def _thumb(self, request: web.Request) -> web.StreamResponse:
+        file = await self._file(request.query.get("file", ""))
+        name = thumb_name(file.sha256)
+        source = await asyncio.to_thread(original, self._watching.watched.root, file.path)
+        if request.match_info["name"] != name or source is None:
+            raise web.HTTPNotFound
+        made = await self._thumbs.get(name, source)
+        if made is None:
+            raise web.HTTPNotFound(text="there is no preview: the file could not be read")
+        return web.FileResponse(
+            made, headers={"Content-Type": "image/webp", "Cache-Control": FOR_EVER}
+        )
+
+    async def _original(self, request: web.Request) -> web.StreamResponse:
+        file = await self._file(request.match_info["file"])
+        found = await asyncio.to_thread(original, self._watching.watched.root, file.path)
+        named = request.match_info["name"] == PurePosixPath(file.path).name
+        if found is None or not named or not file.media_type.startswith(("image/", "video/")):
+            raise web.HTTPNotFound
+        return web.FileResponse(
+            found, headers={"Content-Type": file.media_type, "Cache-Control": ASK_FIRST}
+        )
+
+    async def _file(self, key: str) -> WatchedFile:
+        if not (key.isascii() and key.isdigit() and int(key) <= MOST_KEY):
+            raise web.HTTPNotFound
+        file = await self._watching.reader.ask(watched_file, int(key))
+        if file is None:
+            raise web.HTTPNotFound
+        return file
+
+    async def _words(self, request: web.Request) -> web.Response:
+        try:
+            document = await request.json()
+        except ValueError as exc:
+            raise UsageError("this is no JSON") from exc
+        heard = await self._picking.take(parse_words(document))
+        objections = [why for _, why in heard.objections]
+        return web.json_response({"handed": heard.handed, "objections": objections})
+
+
+@web.middleware
+async def _translated(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say an error of our tree in words that the page shows."""
+    try:
+        return await handler(request)
+    except UsageError as exc:
+        return web.json_response({"error": str(exc)}, status=400)
+    except MissingFileError as exc:
+        return web.json_response({"error": str(exc)}, status=404)
+    except BatchgenError as exc:
+        return web.json_response({"error": str(exc)}, status=503)

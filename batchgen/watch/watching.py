@@ -1,0 +1,211 @@
+"""Looks at the state again and again, and tells those who wait that there is something new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from batchgen.errors import BatchgenError, MissingFileError
+from batchgen.report.page import part_html
+from batchgen.state.database import translated
+from batchgen.state.watching import manifest_read, signatures, version
+from batchgen.watch.figures import Counting
+from batchgen.watch.moments import Moments
+from batchgen.watch.reader import Reader
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from batchgen.jobs import JsonValue
+    from batchgen.watch.doors import Doors, Watched
+    from batchgen.watch.figures import Figures
+    from batchgen.watch.reader import FileId
+
+LOOK_EVERY = 1.0
+"""Seconds. Nothing tells of a change of another process; asking whether there was one is one read
+of shared memory."""
+SHARE = 9
+"""Rests so many times longer than a look takes: a tenth of the time, however large the run is."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known. Moments count within one `instance`: a state, as one manifest made it.
+
+    `said` is the event that tells the figures; `trouble`: why the state cannot be read just now.
+    """
+
+    instance: str
+    moment: int
+    figures: Figures
+    at_work: bool | None
+    trouble: str | None
+    waiting: bool
+    said: str
+
+
+class Watching:
+    """One for a server, however many pages are open."""
+
+    def __init__(self, watched: Watched, doors: Doors) -> None:
+        self.watched = watched
+        self.reader = Reader(watched.state)
+        self.moments = Moments()
+        self.stopped = False
+        self._doors = doors
+        self._counting = Counting(watched, doors)
+        self._instance = _new_instance()
+        self._of: FileId | None = None
+        self._version: int | None = None
+        self._inputs = ""
+        self._figures = self._counting.nothing()
+        self._turned = asyncio.Event()
+        self._asked = asyncio.Event()
+        # A look for the runner holds its lock for a moment; a decision must not meet that.
+        self.doors_lock = asyncio.Lock()
+        self.view: View
+
+    async def begin(self) -> None:
+        """Look for the first time. Raises BatchgenError where the state cannot be read."""
+        waiting = await self.reader.work(self._look)
+        await self._show(waiting=waiting, trouble=None)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        took = 0.0
+        while True:
+            await self._rest(took)
+            began = time.monotonic()
+            await self._look_again()
+            took = time.monotonic() - began
+
+    def look_soon(self) -> None:
+        """Somebody knows of a change."""
+        self._asked.set()
+
+    async def turned(self, seen: View, patience: float) -> None:
+        """Wait until there is another view than the one `seen`, or for so many seconds."""
+        if self.view is not seen or self.stopped:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._turned.wait()
+
+    def stop(self) -> None:
+        """Let everybody go who waits."""
+        self.stopped = True
+        self._tell()
+
+    async def night(self) -> str:
+        """The night's part of the page."""
+        figures = self.view.figures
+        if figures.crowded:
+            command = escape(self._counting.command("report"))
+            return f'<p class="empty">So many requests are drawn by <code>{command}</code></p>'
+        return await self.reader.work(lambda: part_html(figures.facts, "night"))
+
+    async def _rest(self, took: float) -> None:
+        await asyncio.sleep(took * SHARE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._asked.wait()
+        self._asked.clear()
+
+    async def _look_again(self) -> None:
+        try:
+            waiting = await self.reader.work(self._look)
+        except BatchgenError as exc:
+            # It may be mended, or only be held for long: the page says so, and the next look asks.
+            self._version = None
+            await self.reader.work(self.reader.close)
+            await self._show(waiting=False, trouble=str(exc))
+        else:
+            await self._show(waiting=waiting, trouble=None)
+
+    def _look(self) -> bool:
+        """Whether there is no state to look at. In the reader's thread."""
+        try:
+            db, stands = self.reader.opened()
+        except MissingFileError:
+            if self._of is not None:
+                self._begin_anew(None)
+                self._figures = self._counting.nothing()
+            return True
+        with translated(self.watched.state):
+            if stands != self._of:
+                self._begin_anew(stands)
+            found = version(db)
+            if found != self._version or self._counting.night_is_due:
+                self._read(db, changed=found != self._version)
+                self._version = found
+        return False
+
+    def _read(self, db: sqlite3.Connection, *, changed: bool) -> None:
+        db.execute("BEGIN")
+        try:
+            if changed:
+                self._compare(db)
+            self._figures = self._counting.count(db)
+        finally:
+            db.execute("ROLLBACK")
+
+    def _compare(self, db: sqlite3.Connection) -> None:
+        inputs = manifest_read(db)
+        # "" stands while it is being read; the jobs that come meanwhile are told one by one.
+        if inputs and self._inputs and inputs != self._inputs:
+            self._begin_anew(self._of)
+        self._inputs = inputs or self._inputs
+        self.moments.look(signatures(db))
+
+    def _begin_anew(self, stands: FileId | None) -> None:
+        """What the pages know is of no use any more."""
+        self._instance = _new_instance()
+        self._of = stands
+        self._version = None
+        self._inputs = ""
+        self.moments = Moments()
+
+    async def _show(self, *, waiting: bool, trouble: str | None) -> None:
+        async with self.doors_lock:
+            at_work = None if waiting else await asyncio.to_thread(self._doors.at_work)
+        said = self._said(at_work, trouble, waiting=waiting)
+        seen = View(
+            self._instance, self.moments.moment, self._figures, at_work, trouble, waiting, said
+        )
+        known = getattr(self, "view", None)
+        self.view = seen
+        if known is None or _differs(known, seen):
+            self._tell()
+
+    def _said(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
+        figures = self._figures
+        document: dict[str, JsonValue] = {
+            "head": figures.head,
+            "line": part_html(figures.facts, "line"),
+            "atWork": at_work,
+            "goesOn": figures.goes_on,
+            "approves": figures.approves,
+            "again": self._counting.command("watch"),
+            "trouble": trouble,
+            "waiting": waiting,
+            "night": figures.night,
+        }
+        return json.dumps(document, separators=(",", ":"))
+
+    def _tell(self) -> None:
+        turned, self._turned = self._turned, asyncio.Event()
+        turned.set()
+
+
+def _differs(one: View, other: View) -> bool:
+    return (one.instance, one.moment, one.said) != (other.instance, other.moment, other.said)
+
+
+def _new_instance() -> str:
+    return secrets.token_hex(6)

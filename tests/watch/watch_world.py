@@ -1,0 +1,152 @@
+"""A served page without a browser: its own doors, real HTTP, a state that the test changes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from batchgen.state.database import open_for_writing
+from batchgen.watch.doors import Doors, Heard, Said, Watched
+from batchgen.watch.server import serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+PATIENCE = 20.0
+
+
+@dataclass
+class Run:
+    """What the page asks of the run, written down."""
+
+    at_work: bool = False
+    said: list[Said] = field(default_factory=list)
+    calls: int = 0
+    answer: Heard | Exception = field(default_factory=lambda: Heard(handed=True))
+
+    def decide(self, said: Sequence[Said]) -> Heard:
+        self.calls += 1
+        self.said += said
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    @property
+    def doors(self) -> Doors:
+        return Doors(self.decide, lambda: self.at_work, lambda _db: False, lambda: 1_760_000_000.0)
+
+
+@dataclass
+class Page:
+    """A client that knows the address."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    @property
+    def origin(self) -> str:
+        return self.url.rsplit("/", 2)[0]
+
+    async def get(self, path: str = "", **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        async with self.http.get(self.url + path, headers=headers) as answer:
+            return answer.status, await answer.read(), dict(answer.headers)
+
+    async def text(self, path: str = "") -> str:
+        status, body, _ = await self.get(path)
+        assert status == 200, body
+        return body.decode()
+
+    async def head(self) -> Any:
+        return called("begin", await self.text("data/head.js"))
+
+    async def rows(self) -> dict[str, str]:
+        """Each job's state, as the page's chunks tell it."""
+        found: dict[str, str] = {}
+        for name in (await self.head())["chunks"]:
+            found |= states(called("take", await self.text(name)))
+        return found
+
+    async def say(self, *words: dict[str, Any], **headers: str) -> tuple[int, Any]:
+        return await self.post({"words": list(words)}, **headers)
+
+    async def post(self, document: Any, **headers: str) -> tuple[int, Any]:
+        own = {"Origin": self.origin, "Content-Type": "application/json", **headers}
+        body = io.BytesIO(json.dumps(document).encode())
+        async with self.http.post(self.url + "words", data=body, headers=own) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text.startswith("{") else text
+
+    @asynccontextmanager
+    async def stream(self, after: str, **headers: str) -> AsyncIterator[Events]:
+        async with self.http.get(f"{self.url}events?after={after}", headers=headers) as answer:
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            yield Events(answer)
+
+
+@dataclass
+class Events:
+    """An event stream, read as a browser does."""
+
+    answer: aiohttp.ClientResponse
+    last_id: str = ""
+
+    async def next(self) -> tuple[str, Any]:
+        """Kind and data; ("", None) at the end."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                lines: list[str] = []
+                while line := (await self.answer.content.readline()).decode():
+                    if line == "\n":
+                        break
+                    lines.append(line.rstrip("\n"))
+                if not line:
+                    return "", None
+                fields = dict(one.split(": ", 1) for one in lines if not one.startswith(":"))
+                self.last_id = fields.get("id", self.last_id)
+                if "event" in fields:
+                    return fields["event"], json.loads(fields["data"])
+
+    async def until(self, kind: str) -> Any:
+        while True:
+            found, data = await self.next()
+            assert found, f"the stream ended before {kind}"
+            if found == kind:
+                return data
+
+
+def called(name: str, script: str) -> Any:
+    found = re.fullmatch(rf"batchgen\.{name}\((.*)\);\n", script, re.DOTALL)
+    assert found, script[:80]
+    return json.loads(found[1])
+
+
+def states(document: Any) -> dict[str, str]:
+    return {row[1]: document["texts"][row[3]] for row in document["rows"]}
+
+
+@asynccontextmanager
+async def watching(root: Path, run: Run | None = None, port: int = 0) -> AsyncIterator[Page]:
+    doors = (run or Run()).doors
+    watched = Watched("night", "night.yaml", root, root / "state.db", root / "report")
+    async with (
+        serving(watched, doors, port, asyncio.Event()) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Page(url, http)
+
+
+def change(root: Path, *statements: str) -> None:
+    """As another process would."""
+    with closing(open_for_writing(root / "state.db")) as db:
+        db.execute("BEGIN")
+        for statement in statements:
+            db.execute(statement)
+        db.execute("COMMIT")
