@@ -135,10 +135,13 @@ class Picking:
         self._watching.look_soon()
 
     async def settle(self) -> None:
-        """Do what a runner was handed in its last moment and did not do; until cancelled."""
+        """Do what a runner was handed in its last moment and did not do; until the server ends."""
         while True:
             await self._handed.wait()
             while (view := self._watching.view).at_work is not False:
                 await self._watching.turned(view, PATIENCE)
+                # From then on nobody is kept waiting; the next run takes up what was said.
+                if self._watching.stopped:
+                    return
             self._handed.clear()
             await self._decide([])

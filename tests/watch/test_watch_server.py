@@ -252,6 +252,13 @@ async def test_what_a_runner_was_handed_in_its_last_moment_is_done_after_it(root
     assert (run.calls, len(run.said)) == (2, 1)
 
 
+async def test_the_end_comes_also_while_a_runner_has_something_in_hand(root: Path) -> None:
+    run = Run(at_work=True)
+    async with asyncio.timeout(20), watching(root, run) as page:
+        await page.say({"word": "keep", "file": 1})
+    assert run.calls == 1
+
+
 async def test_no_other_page_can_pick(root: Path) -> None:
     run = Run()
     async with watching(root, run) as page:
