@@ -78,7 +78,7 @@ def _take_up_rest(folder: RunFolder) -> None:
             return
     with ExitStack() as held:
         held.enter_context(suppress(LockedError))  # the next runner takes it up
-        held.enter_context(locked(folder))
+        held.enter_context(locked(folder, PATIENCE))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         db.execute("BEGIN IMMEDIATE")
         apply_new(db, folder.decisions)
