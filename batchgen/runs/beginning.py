@@ -67,12 +67,16 @@ def begin(
     _settle(db, folder, at)
     people.reopen(db)
     selection = note_down(db, options.selection)
-    if options.retry_failed:
-        people.retry_selected(db, selection, rejected=options.selection.asks_for_rejected)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         people.resubmit_all(db, MOST_RESUBMITS, at)
+    again = None
+    if options.retry_failed:
+        again = people.may_go_again(rejected=options.selection.asks_for_rejected)
     if options.limit is not None:
-        selection = note_first(db, selection, options.limit)
+        # Before the retry: what is not begun today must not be paid by a plain run tomorrow.
+        selection = note_first(db, selection, options.limit, again)
+    if again is not None:
+        people.retry_selected(db, selection, again)
     return _look(db, selection)
 
 

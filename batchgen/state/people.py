@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from batchgen.state.selection import Selection
 
-ENDED_UNDONE = "state IN ('failed', 'cancelled', 'lost')"
-REJECTED = "state = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
+_ENDED_UNDONE = "state IN ('failed', 'cancelled', 'lost')"
+_REJECTED = "state = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
@@ -139,13 +139,17 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     return _state(db, seq)
 
 
-def retry_selected(db: sqlite3.Connection, selection: Selection, *, rejected: bool = False) -> int:
-    """Set every selected job going again that ended without being done. How many.
+def may_go_again(*, rejected: bool = False) -> str:
+    """A condition for jobs that ended without being done.
 
-    `rejected`: those too whose result a person rejected; it stays where it is.
+    `rejected`: for those too whose result a person rejected; it stays where it is.
     """
+    return f"({_ENDED_UNDONE} OR ({_REJECTED}))" if rejected else _ENDED_UNDONE
+
+
+def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
+    """Set those selected jobs going again for which `again` holds: `may_go_again`. How many."""
     condition, values = selection.where()
-    again = f"({ENDED_UNDONE} OR ({REJECTED}))" if rejected else ENDED_UNDONE
     # Numbered first: while one goes again, others change that the condition asks about.
     db.execute(
         "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"

@@ -88,12 +88,20 @@ def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
     return _note(db, f"SELECT seq FROM main.job WHERE {condition}", values)
 
 
-def note_first(db: sqlite3.Connection, selection: Selection, count: int) -> Selection:
-    """Hold on to so many pending jobs: those that go first, and due ones before waiting ones."""
+def note_first(
+    db: sqlite3.Connection, selection: Selection, count: int, again: str | None = None
+) -> Selection:
+    """Hold on to so many pending jobs: those that go first, and due ones before waiting ones.
+
+    `again`: a condition for jobs that are about to be pending.
+    """
     condition, values = selection.where()
+    pending = "INDEXED BY job_by_state WHERE state = 'pending'"
+    if again is not None:
+        pending = f"WHERE (state = 'pending' OR {again})"
     return _note(
         db,
-        "SELECT seq FROM main.job INDEXED BY job_by_state WHERE state = 'pending' AND listed = 1"
+        f"SELECT seq FROM main.job {pending} AND listed = 1"
         f" AND {condition} ORDER BY waiting > 0, priority DESC, seq LIMIT ?",
         (*values, count),
     )

@@ -98,7 +98,7 @@ def begin(db: sqlite3.Connection) -> None:
         people.settle_dead_run(db)
         people.reopen(db)
     with timed("  retry_selected"):
-        people.retry_selected(db, EVERYTHING)
+        people.retry_selected(db, EVERYTHING, people.may_go_again())
 
 
 def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:

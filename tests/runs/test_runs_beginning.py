@@ -64,6 +64,26 @@ def test_a_finished_run_has_nothing_to_do(
     assert not start(place, manifest("{}"), RunOptions(retry_failed=True)).is_idle
 
 
+def test_a_limited_retry_leaves_the_others_failed_for_a_plain_run_not_to_pay(
+    place: Place, manifest: Callable[[str], Manifest]
+) -> None:
+    for job_id in ("boat", "clip"):
+        submit(place, job_id)
+        moves.refused(place.db, place.seq(job_id), 1, "422", "no", 1.0)
+    start(place, manifest("{}"), RunOptions(retry_failed=True, limit=1))
+    assert (place.state("boat"), place.state("clip")) == ("pending", "failed")
+
+
+def test_a_limit_counts_what_is_pending_and_what_goes_again_together(
+    place: Place, manifest: Callable[[str], Manifest]
+) -> None:
+    submit(place, "clip")
+    moves.refused(place.db, place.seq("clip"), 1, "422", "no", 1.0)
+    start(place, manifest("{}"), RunOptions(retry_failed=True, limit=1))
+    # `boat` goes first, as it stands first.
+    assert (place.state("boat"), place.state("clip")) == ("pending", "failed")
+
+
 def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str], Manifest]) -> None:
     """Row 58: a receipt comes before a person's word, and both before anything is sent."""
     submit(place, "boat")

@@ -124,7 +124,10 @@ def test_a_retry_of_a_job_whose_need_failed_meanwhile_is_blocked(chain: State) -
     people.cancel(chain.db, chain.seq("still"))
     assert people.retry(chain.db, chain.seq("edit")) is S.BLOCKED
     assert chain.state("clip") is S.BLOCKED
-    assert people.retry_selected(chain.db, Selection(states=("cancelled",))) == 1
+    assert (
+        people.retry_selected(chain.db, Selection(states=("cancelled",)), people.may_go_again())
+        == 1
+    )
     assert [chain.state(one.id) for one in CHAIN] == [S.PENDING] * 4
 
 
@@ -138,7 +141,7 @@ def test_a_blocked_job_can_be_cancelled_and_stays_so(chain: State) -> None:
 def test_a_refused_model_and_a_retry_of_all_end_where_they_began(chain: State) -> None:
     moves.refuse_model(chain.db, T2I, "422", "words")
     assert due(chain) == []
-    assert people.retry_selected(chain.db, Selection()) >= 1
+    assert people.retry_selected(chain.db, Selection(), people.may_go_again()) >= 1
     assert [chain.state(one.id) for one in CHAIN] == [S.PENDING] * 4
 
 
@@ -245,7 +248,7 @@ def test_many_failed_needs_of_one_job_are_retried_in_no_more_than_a_look_each(
 
         # SQLite calls this after so many of its own steps, however busy the computer is.
         state.db.set_progress_handler(count, 10_000)
-        people.retry_selected(state.db, Selection())
+        people.retry_selected(state.db, Selection(), people.may_go_again())
         state.db.set_progress_handler(None, 0)
         assert state.state("all") is S.PENDING
         assert steps < many / 4

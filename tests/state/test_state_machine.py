@@ -189,7 +189,7 @@ class Events(RuleBasedStateMachine):
 
     @rule(only=st.sampled_from(["failed", "!failed", "lost"]))
     def retry_many(self, only: str) -> None:
-        people.retry_selected(self.state.db, Selection(states=(only,)))
+        people.retry_selected(self.state.db, Selection(states=(only,)), people.may_go_again())
 
     @rule()
     def refuse_model(self) -> None:

@@ -88,15 +88,15 @@ def test_a_rejected_result_goes_again_where_the_user_says_so(state: State) -> No
     state.finish("boat", "r1")
     pick(state, "boat", Pick.REJECT)
     everything = Selection()
-    assert people.retry_selected(state.db, everything) == 0
-    assert people.retry_selected(state.db, everything, rejected=True) == 1
+    assert people.retry_selected(state.db, everything, people.may_go_again()) == 0
+    assert people.retry_selected(state.db, everything, people.may_go_again(rejected=True)) == 1
     assert state.state("boat") is JobState.PENDING
     # A run that dies here finds it again; once it is submitted, nobody has judged the new result.
     assert chosen(state, "rejected") == ["boat"]
     state.finish("boat", "r2")
     assert chosen(state, "rejected") == []
     assert picks(state, "boat") == ["reject", None]
-    assert people.retry_selected(state.db, everything, rejected=True) == 0
+    assert people.retry_selected(state.db, everything, people.may_go_again(rejected=True)) == 0
 
 
 def test_a_check_replaces_what_an_earlier_one_found(state: State) -> None:
