@@ -81,7 +81,9 @@ def judge(files: Sequence[Checked], found: Mapping[str, Found], asked: Asked) ->
 
 def _by_itself(file: Checked, found: Found, asked: Asked) -> Checked:
     flaws = {**own_flaws(found, asked.blank), **file.promises}
-    return replace(file, flaws={kind: words for kind, words in flaws.items() if kind in asked.kinds})
+    return replace(
+        file, flaws={kind: words for kind, words in flaws.items() if kind in asked.kinds}
+    )
 
 
 def own_flaws(found: Found, blank: float) -> dict[Kind, str]:

@@ -26,7 +26,6 @@ from tests.check.check_world import I2V, clip, drawn, packed, plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
     from pathlib import Path
 
     from PIL import Image
@@ -301,8 +300,8 @@ def test_a_film_without_a_picture_says_so(tmp_path: Path) -> None:
         stream = container.add_stream("aac", rate=44_100)
         silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
         silence.sample_rate = 44_100
-        container.mux(stream.encode(silence))  # type: ignore[attr-defined]
-        container.mux(stream.encode())  # type: ignore[attr-defined]
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode())
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     found = examine(Source(str(path), digest, len(content), 1, False, False))

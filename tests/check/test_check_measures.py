@@ -128,7 +128,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it counts in other units")
 def test_a_large_picture_of_sixteen_bits_takes_little_more_than_itself() -> None:
     """Scaled as a whole it took ten bytes a pixel more: one of 81 megapixels, a gigabyte."""
-    done = subprocess.run(  # noqa: S603 - our own words
+    done = subprocess.run(
         [sys.executable, "-c", MORE_MEMORY], capture_output=True, text=True, check=True
     )
     kibibytes = int(done.stdout)

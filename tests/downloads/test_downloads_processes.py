@@ -1,4 +1,4 @@
-"""Work in processes: in order, page after page; what dies is told, and nobody outlives the owner."""
+"""Work in processes: in order, page after page; a death is told, and nobody outlives the owner."""
 
 from __future__ import annotations
 
