@@ -21,6 +21,7 @@ from batchgen.commands.options import (
     EXPORT,
     JOBS,
     JSON,
+    KINDS,
     LIMITS,
     MANIFEST,
     OFFLINE,
@@ -291,7 +292,7 @@ def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
     return command(manifest, RunOptions(selection=Selection(jobs), **asked))
 
 
-@cli.command()
+@cli.command(epilog=KINDS)
 @MANIFEST
 @all_of(*CHECK, *SELECTION)
 @click.option("--dry-run", is_flag=True, help="Show what is found; the state stays as it is.")
@@ -306,21 +307,10 @@ def check(
     as_json: bool,
     **asked: Any,
 ) -> int:
-    r"""Find results that are no good: blank, damaged, not as asked for, there already.
+    """Find results that are blank, damaged, wrong or there twice.
 
     Looks at the results of done jobs, also while a run goes on, and writes what it finds to the
     state. A second check looks only at what is new. Exit code 0: nothing found; 1: flaws found.
-
-    \b
-    KIND is one of
-      unreadable      missing, altered on the disk, or it does not decode
-      blank           one colour, and nothing else
-      near_blank      as good as one colour: see --blank
-      frozen          a video that stands still
-      wrong_size      not the pixels that the input asked for
-      wrong_length    not the number of frames that the input asked for
-      duplicate       the very file of an earlier result
-      near_duplicate  looks like an earlier result: see --distance
     """
     from batchgen.commands.check import check as command  # noqa: PLC0415 - as above
 

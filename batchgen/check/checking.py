@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.check.contract import broken_promises
-from batchgen.check.examining import Source, examine, stamp_of
+from batchgen.check.examining import Source, examine, given_up, stamp_of
 from batchgen.check.judging import Checked, Found, judge
 from batchgen.check.kinds import ALIKE
 from batchgen.check.looks import require_looks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batchgen.state.results import MarkedResult
     from batchgen.state.selection import Selection
 
-    Begin = Callable[[int], Callable[[int], None]]
+    Begin = Callable[[int], Callable[[int], object]]
     """Hears how many files are to be looked at, and gives who hears of their number so far."""
 
     Work = Callable[[Sequence[Source]], Iterator[Examined]]
@@ -45,7 +45,7 @@ class Report:
 
 
 def in_the_pool(sources: Sequence[Source]) -> Iterator[Examined]:
-    return in_processes(examine, sources, "looks at results")
+    return in_processes(examine, sources, "looks at results", given_up)
 
 
 def check(
@@ -68,8 +68,8 @@ def check(
         seen, looked_at = _look(before, root, memory, asked, begin, work)
     # Read again: looking takes its time, and what a run replaced meanwhile is for the next check.
     files = [file for file in read(db, selection) if (file.path, file.sha256) in seen]
-    judge(files, {path: found for (path, _), found in seen.items()}, asked)
-    return Report(tuple(file for file in files if file.is_chosen), looked_at)
+    judged = judge(files, {path: found for (path, _), found in seen.items()}, asked)
+    return Report(tuple(file for file in judged if file.is_chosen), looked_at)
 
 
 def read(db: sqlite3.Connection, selection: Selection) -> list[Checked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 MISSING = "the file is missing"
+# As `batchgen verify` says it.
+LINK = "a symbolic link in its place"
+NOT_A_FILE = "something that is not a file in its place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,16 @@ def examine(source: Source) -> Examined:
     except (FileNotFoundError, NotADirectoryError):
         return Examined(MISSING)
     except OutputError:
-        return Examined("something that is not a file stands in its place")
+        return Examined(NOT_A_FILE)
     except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return Examined(LINK)
         return Examined(f"the file cannot be read: {exc.strerror or exc}")
+
+
+def given_up(_source: Source) -> Examined:
+    """Of a file at which processes die: it has no stamp, so the next check tries it again."""
+    return Examined("it cannot be looked at: that kills the process, as where memory runs out")
 
 
 def _examine(file: BufferedReader, source: Source) -> Examined:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.check.kinds import ALIKE, LOOK_BITS, Kind
@@ -23,11 +23,12 @@ FROZEN = 3
 _EMPTY = frozenset({Kind.BLANK, Kind.NEAR_BLANK})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Checked:
     """One verified file. `path` is relative to the run's folder; `known`: flaws in the state.
 
-    `is_chosen`: to be judged; others only stand beside it. `promises`: what the contract says.
+    `is_chosen`: to be judged; others only stand beside it. `promises`: what the contract says;
+    `flaws`: what `judge` says.
     """
 
     job_id: str
@@ -41,7 +42,7 @@ class Checked:
     known: Mapping[str, str]
     is_chosen: bool
     promises: Mapping[Kind, str]
-    flaws: dict[Kind, str] = field(default_factory=dict)
+    flaws: Mapping[Kind, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -63,16 +64,26 @@ class Found:
     measure: Measure | None
 
 
-def judge(files: Sequence[Checked], found: Mapping[str, Found], asked: Asked) -> None:
-    """Fill in the flaws of all files, which stand in the manifest's order. `found`: by path."""
-    for file in files:
-        flaws = {**own_flaws(found[file.path], asked.blank), **file.promises}
-        file.flaws = {kind: words for kind, words in flaws.items() if kind in asked.kinds}
-    sound = [file for file in files if not found[file.path].trouble]
+def judge(files: Sequence[Checked], found: Mapping[str, Found], asked: Asked) -> list[Checked]:
+    """The same files with their flaws. They stand in the manifest's order; `found`: by path."""
+    own = [_by_itself(file, found[file.path], asked) for file in files]
+    sound = [place for place, file in enumerate(own) if not found[file.path].trouble]
+    flaws: dict[int, dict[Kind, str]] = {}
     if Kind.DUPLICATE in asked.kinds:
-        _find_duplicates(sound, asked)
+        flaws |= _duplicates(own, sound, asked)
     if Kind.NEAR_DUPLICATE in asked.kinds:
-        _find_near_duplicates(sound, found, asked)
+        # Equal files are told of once.
+        flaws |= _near_duplicates(own, [one for one in sound if one not in flaws], found, asked)
+    for place, more in flaws.items():
+        own[place] = replace(own[place], flaws={**own[place].flaws, **more})
+    return own
+
+
+def _by_itself(file: Checked, found: Found, asked: Asked) -> Checked:
+    flaws = {**own_flaws(found, asked.blank), **file.promises}
+    return replace(
+        file, flaws={kind: words for kind, words in flaws.items() if kind in asked.kinds}
+    )
 
 
 def own_flaws(found: Found, blank: float) -> dict[Kind, str]:
@@ -82,7 +93,8 @@ def own_flaws(found: Found, blank: float) -> dict[Kind, str]:
     if trouble or measure is None:
         return {Kind.UNREADABLE: trouble} if trouble else {}
     if measure.spread <= BLANK_SPREAD:
-        return {Kind.BLANK: f"one colour: no more than {measure.spread} of {LEVELS} levels"}
+        noise = f", but for noise of {measure.spread} of {LEVELS} levels" if measure.spread else ""
+        return {Kind.BLANK: f"one colour{noise}"}
     flaws = {}
     if measure.share >= blank:
         # Rounded down: 99.99 % is not all of it.
@@ -92,35 +104,39 @@ def own_flaws(found: Found, blank: float) -> dict[Kind, str]:
     return flaws
 
 
-def _find_duplicates(files: Sequence[Checked], asked: Asked) -> None:
+def _duplicates(
+    files: Sequence[Checked], places: Sequence[int], asked: Asked
+) -> dict[int, dict[Kind, str]]:
+    """By place among the files."""
+    flaws: dict[int, dict[Kind, str]] = {}
     firsts: dict[str, Checked] = {}
-    for file in files:
+    for place in places:
+        file = files[place]
         first = firsts.get(file.sha256)
         if first is not None:
-            file.flaws[Kind.DUPLICATE] = f"the same file as {first.name}"
+            flaws[place] = {Kind.DUPLICATE: f"the same file as {first.name}"}
         elif not file.is_rejected(asked):
             firsts[file.sha256] = file
+    return flaws
 
 
-def _find_near_duplicates(
-    files: Sequence[Checked], found: Mapping[str, Found], asked: Asked
-) -> None:
-    """Among pictures, and among videos. Equal files are told of once, and empty ones look alike."""
-    groups: dict[int, list[tuple[Checked, Sequence[bytes]]]] = {}
-    for file in files:
-        one = found[file.path]
-        is_told = Kind.DUPLICATE in file.flaws or _EMPTY & own_flaws(one, asked.blank).keys()
-        if one.measure is not None and one.measure.looks and not is_told:
-            groups.setdefault(len(one.measure.looks), []).append((file, one.measure.looks))
+def _near_duplicates(
+    files: Sequence[Checked], places: Sequence[int], found: Mapping[str, Found], asked: Asked
+) -> dict[int, dict[Kind, str]]:
+    """Among pictures, and among what moves. Empty ones all look alike: they are left aside."""
+    groups: dict[int, list[tuple[int, Sequence[bytes]]]] = {}
+    for place in places:
+        one = found[files[place].path]
+        is_empty = _EMPTY & own_flaws(one, asked.blank).keys()
+        if one.measure is not None and one.measure.looks and not is_empty:
+            groups.setdefault(len(one.measure.looks), []).append((place, one.measure.looks))
+    flaws: dict[int, dict[Kind, str]] = {}
     for group in groups.values():
-        _compare(group, asked)
-
-
-def _compare(group: Sequence[tuple[Checked, Sequence[bytes]]], asked: Asked) -> None:
-    may_be_first = [not file.is_rejected(asked) for file, _ in group]
-    alike = likenesses([looks for _, looks in group], asked.distance, may_be_first)
-    for (file, _), likeness in zip(group, alike, strict=True):
-        if likeness is not None:
-            first = group[likeness.first][0].name
-            bits = f"{likeness.distance} of {LOOK_BITS} bits differ"
-            file.flaws[Kind.NEAR_DUPLICATE] = f"looks like {first}: {bits}"
+        may_be_first = [not files[place].is_rejected(asked) for place, _ in group]
+        alike = likenesses([looks for _, looks in group], asked.distance, may_be_first)
+        for (place, _), likeness in zip(group, alike, strict=True):
+            if likeness is not None:
+                first = files[group[likeness.first][0]].name
+                bits = f"{likeness.distance} of {LOOK_BITS} bits differ"
+                flaws[place] = {Kind.NEAR_DUPLICATE: f"looks like {first}: {bits}"}
+    return flaws

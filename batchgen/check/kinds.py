@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOOK_BITS = 256
 """Of a perceptual hash; two pictures that have nothing in common differ in about half of them."""
@@ -22,8 +26,23 @@ class Kind(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
 
 
+MEANINGS: Mapping[Kind, str] = {
+    Kind.UNREADABLE: "missing, altered on the disk, or it does not decode",
+    Kind.BLANK: "one colour, and nothing else",
+    Kind.NEAR_BLANK: "as good as one colour: see --blank",
+    Kind.FROZEN: "a video or an animation that stands still",
+    Kind.WRONG_SIZE: "not the pixels that the input asked for",
+    Kind.WRONG_LENGTH: "not the number of frames that the input asked for",
+    Kind.DUPLICATE: "the very file of an earlier result",
+    Kind.NEAR_DUPLICATE: "looks like an earlier result: see --distance",
+}
+
 ALIKE = frozenset({Kind.DUPLICATE, Kind.NEAR_DUPLICATE})
 """Said of a file because of another one, which stays."""
+
+
+FOR_A_PERSON = frozenset({Kind.NEAR_BLANK, Kind.NEAR_DUPLICATE})
+"""A word on white paper is near_blank, two good takes are near_duplicate: somebody must look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def look_of(picture: Image.Image) -> bytes:
     import imagehash  # noqa: PLC0415 - only who looks for near duplicates needs it
 
     # Coarsely first: the exact filter over all of a large picture would change no bit that counts.
-    seen = picture if picture.mode == "RGB" else Image.merge("RGB", picture.split()[:3])
+    has_mask = picture.mode == "RGBa"
+    seen = Image.merge("RGB", picture.split()[:3]) if has_mask else picture
     grey = seen.convert("L")
     small = grey.resize((_SAMPLED, _SAMPLED), Image.Resampling.LANCZOS, reducing_gap=3.0)
     bits = imagehash.phash(small, SIDE, _SAMPLED // SIDE).hash

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LEVELS = 256
 ONE_COLOUR = 16
 """Levels of a channel that pass for one colour: paper, fog and what a JPEG makes of them."""
+STRIP = 256
+"""Rows at once."""
+_SIXTEEN_BITS = [level // 257 for level in range(1 << 16)]
 GRID = (64, 64)
 """Motion is looked for on a grid: noise of the coding averages out, what moves does not."""
 
@@ -43,18 +46,28 @@ def measured(frames: Sequence[Image.Image], looks: Sequence[bytes], *, is_video:
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """RGB, or RGB with what is not seen taken out of it: hidden colours fill no picture."""
+    """Grey, RGB, or RGB with what is not seen taken out of it: hidden colours fill no picture.
+
+    May be the very picture that was given: of a large one, each copy counts.
+    """
     if picture.mode == "F" or picture.mode.startswith("I"):
-        return _eight_bits(picture).convert("RGB")
+        return _eight_bits(picture)
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        return picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
     # Two steps: Pillow premultiplies RGBA only.
     return picture.convert("RGBA").convert("RGBa")
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow cuts a level above 255 off, which would leave nothing of a picture of 16 bits."""
-    return picture.convert("I").point(lambda level: level * (1 / 257)).convert("L")
+    """Pillow cuts a level above 255 off, which would leave nothing of a picture of 16 bits.
+
+    By strips: Pillow scales levels at four bytes a pixel.
+    """
+    grey = Image.new("L", picture.size)
+    for top in range(0, picture.height, STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        grey.paste(strip.convert("I").point(_SIXTEEN_BITS, "L"), (0, top))
+    return grey
 
 
 def emptiness(histogram: Sequence[int]) -> tuple[int, float]:

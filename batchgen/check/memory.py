@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.check.looks import LOOK_BYTES
 from batchgen.check.measures import Measure
 from batchgen.downloads.disk import disk_errors
-from batchgen.errors import DiskFullError, StorageError
+from batchgen.errors import DiskFullError, OutputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 
     from batchgen.check.examining import Stamp
 
-VERSION = 1
+VERSION = 2
 """Of the measuring code: what another one saw cannot be compared."""
 _BUSY_TIMEOUT_MS = 10_000
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
-CREATE TABLE measure (sha256 TEXT PRIMARY KEY, spread INTEGER NOT NULL, share REAL NOT NULL,
-    motion INTEGER, looks BLOB NOT NULL, trouble TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE seen (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS measure (sha256 TEXT PRIMARY KEY, spread INTEGER NOT NULL,
+    share REAL NOT NULL, motion INTEGER, looks BLOB NOT NULL, trouble TEXT NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL,
+    bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+"""IF NOT EXISTS: of two first checks at once, the second finds all of it done."""
+_NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _COLUMNS = "sha256, spread, share, motion, looks, trouble"
 
 
@@ -80,42 +84,79 @@ def _signed(inode: int) -> int:
 def open_memory(path: Path) -> Iterator[Memory]:
     """Open or make it. Each thing is kept at once: a Ctrl-C loses nothing.
 
-    Raises OutputError, StorageError or DiskFullError where the disk does not take it.
+    Where it cannot be written, as in a folder that is for reading only, it lasts as long as the
+    block. Raises StorageError or DiskFullError where the disk fails.
     """
-    with _translated(path), ExitStack() as stack:
-        db = _opened(path)
-        stack.callback(db.close)
+    with _translated(path), closing(_opened(path)) as db:
         yield Memory(db)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    with disk_errors(path):
-        # It tells of what is private: only the owner reads it. SQLite keeps the mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, isolation_level=None)
-    if _is_sound(db):
-        return db
-    db.close()
-    with disk_errors(path):
-        for ending in ("", "-wal", "-shm"):
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, isolation_level=None)
-    _configure(db)
-    db.executescript(_SCHEMA)
+    try:
+        return _on_the_disk(path)
+    except OutputError:
+        pass
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+            raise
+    with ExitStack() as on_refusal:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        on_refusal.callback(db.close)
+        db.executescript(_SCHEMA)
+        on_refusal.pop_all()
     return db
 
 
-def _configure(db: sqlite3.Connection) -> None:
-    db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    db.execute("PRAGMA journal_mode = WAL")
-    # Nothing can be lost that could not be measured again.
-    db.execute("PRAGMA synchronous = OFF")
+def _on_the_disk(path: Path) -> sqlite3.Connection:
+    """Raises OutputError where it cannot be written."""
+    inode = _create_private(path)
+    if (db := _sound(path)) is not None:
+        return db
+    with disk_errors(path), suppress(FileNotFoundError):
+        # Another check may have found the same, and have made a new one: that stays.
+        if path.stat().st_ino == inode:
+            path.unlink()
+            for ending in ("-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+    _create_private(path)
+    if (db := _sound(path)) is not None:
+        return db
+    raise StorageError(
+        "the measures of earlier checks are damaged again and again",
+        where=str(path),
+        next_step="check the disk; the same command continues",
+    )
+
+
+def _create_private(path: Path) -> int:
+    """It tells of what is private: only the owner reads it. SQLite keeps the mode."""
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            return os.fstat(descriptor).st_ino
+        finally:
+            os.close(descriptor)
+
+
+def _sound(path: Path) -> sqlite3.Connection | None:
+    """None where it is damaged, or of another version."""
+    with ExitStack() as on_refusal:
+        db = sqlite3.connect(path, isolation_level=None)
+        on_refusal.callback(db.close)
+        if _is_sound(db):
+            on_refusal.pop_all()
+            return db
+    return None
 
 
 def _is_sound(db: sqlite3.Connection) -> bool:
     try:
         _configure(db)
+        # Asked in one breath: another check may be making the tables just now.
+        query = "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version"
+        if db.execute(query).fetchone() == (0, 0):
+            db.executescript(_SCHEMA)
+        _use_wal(db)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as exc:
@@ -123,6 +164,21 @@ def _is_sound(db: sqlite3.Connection) -> bool:
             return False
         raise
     return bool(version == VERSION and verdict == "ok")
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    # Nothing can be lost that could not be measured again.
+    db.execute("PRAGMA synchronous = OFF")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Faster, and no more: who cannot change the mode, since another check is at it, goes on."""
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
 
 
 @contextmanager

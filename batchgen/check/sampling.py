@@ -1,4 +1,4 @@
-"""A few frames of a file: the picture itself, or frames from all over a video."""
+"""A few frames of a file: the picture itself, or frames from all over what moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgen.downloads.formats import (
     check_pixels,
 )
 from batchgen.downloads.media import sniff
-from batchgen.downloads.pictures import DAMAGE, READERS
+from batchgen.downloads.pictures import READERS, damage_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,24 +28,21 @@ LEAST_SIDE = 512
 
 
 def sample(file: BinaryIO, frames: int) -> tuple[list[Image.Image], bool]:
-    """Frames as `plain` makes them, and whether they are of a video. `frames`: how many it has.
+    """Frames as `plain` makes them, and whether they follow each other in time.
+
+    `frames`: how many the file has; a picture with more than one is an animation.
 
     Raises CorruptFileError, and OSError where the disk fails.
     """
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    try:
-        if found.kind is MediaKind.IMAGE:
-            return [_still(file, found)], False
-        return _video(file, found, frames), True
-    except CorruptFileError:
-        raise
-    except DAMAGE as exc:
-        # Pillow's own OSErrors have no number; one that has comes from the disk.
-        if isinstance(exc, OSError) and exc.errno is not None:
-            raise
-        raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
+    with damage_told(found):
+        if found.kind is MediaKind.VIDEO:
+            return _filled_up(_video(file, found, frames)), True
+        if frames > 1:
+            return _filled_up(_animation(file, found, frames)), True
+        return [_still(file, found)], False
 
 
 def _still(file: BinaryIO, found: Format) -> Image.Image:
@@ -53,7 +50,19 @@ def _still(file: BinaryIO, found: Format) -> Image.Image:
     check_pixels(*picture.size)
     picture.draft(None, (LEAST_SIDE, LEAST_SIDE))
     picture.load()
-    return plain(ImageOps.exif_transpose(picture))
+    ImageOps.exif_transpose(picture, in_place=True)
+    return plain(picture)
+
+
+def _animation(file: BinaryIO, found: Format, frames: int) -> list[Image.Image]:
+    sampled = []
+    with READERS[found.codec](file) as picture:
+        check_pixels(*picture.size)
+        for number in wanted_frames(frames):
+            picture.seek(number)
+            # A copy: the next frame is drawn over this one.
+            sampled.append(plain(picture.copy()))
+    return sampled
 
 
 def _video(file: BinaryIO, found: Format, frames: int) -> list[Image.Image]:
@@ -68,6 +77,11 @@ def _video(file: BinaryIO, found: Format, frames: int) -> list[Image.Image]:
         raise CorruptFileError(f"the video does not decode: {exc}") from exc
     if not sampled:
         raise CorruptFileError("the video has no frame")
+    return sampled
+
+
+def _filled_up(sampled: list[Image.Image]) -> list[Image.Image]:
+    """Equally many, so that any two can be compared."""
     return sampled + sampled[-1:] * (SAMPLES - len(sampled))
 
 
@@ -78,7 +92,9 @@ def wanted_frames(frames: int) -> list[int]:
 
 def _sampled(container: InputContainer, wanted: list[int]) -> Iterator[Image.Image]:
     """In one pass: a clip has few key frames, often one, so a seek decodes all before it anew."""
-    stream = container.streams.video[0]
+    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
+
+    stream = picture_track(container)
     check_pixels(stream.width, stream.height)
     for number, frame in enumerate(container.decode(stream)):
         if number in wanted:

@@ -35,9 +35,9 @@ def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
         db = stack.enter_context(closing(open_for_reading(folder.state)))
         stack.enter_context(translated(folder.state))
 
-        def begin(total: int) -> Callable[[int], None]:
+        def begin(total: int) -> Callable[[int], object]:
             bar = stack.enter_context(progress_bar(total, "exported"))
-            return lambda count: (bar.update(count), None)[1]
+            return bar.update
 
         origin = _origin(manifest, rehearsal=is_rehearsal(db))
         exported = carry_out(db, folder.root, origin, asked, target, begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchgen.check.kinds import LOOK_BITS, Kind
+from batchgen.check.kinds import LOOK_BITS, MEANINGS, Kind
 from batchgen.check.kinds import Asked as CheckAsked
 from batchgen.errors import InputError, UsageError
 from batchgen.export.asking import Asked, Format, parse_shard_size
@@ -87,6 +88,13 @@ def read_kinds(
                 next_step=did_you_mean(name, list(Kind)),
             )
     return frozenset(map(Kind, names))
+
+
+def read_finite(_context: click.Context, option: click.Parameter, number: float) -> float:
+    """Pass on a number. Raises UsageError for `nan`, which no range leaves out."""
+    if not math.isfinite(number):
+        raise UsageError(f"'{number}' is no number to compare with", where=option.opts[0])
+    return number
 
 
 def _kinds(flag: str, name: str, text: str) -> Callable[[F], F]:
@@ -221,6 +229,10 @@ EXPORT = (
         help="Rejected results too, which are left out else.",
     ),
 )
+KINDS = "\b\nKIND is one of\n" + "\n".join(
+    f"  {kind.value:<15} {meaning}" for kind, meaning in MEANINGS.items()
+)
+"""For --help. The backspace keeps click from filling the lines."""
 CHECK = (
     _kinds("--only", "only", "Look for these kinds alone; may be given again."),
     _kinds("--skip", "skip", "Do not look for these kinds."),
@@ -237,6 +249,7 @@ CHECK = (
         "--blank",
         type=click.FloatRange(0.5, 1),
         default=DEFAULTS.blank,
+        callback=read_finite,
         metavar="F",
         help="near_blank: at least this share of the picture has one colour."
         f" Default {DEFAULTS.blank}.",
@@ -316,6 +329,12 @@ def check_asked(
     kinds = (only or frozenset(Kind)) - skip
     if not kinds:
         raise UsageError("every kind is left out: nothing is to be looked for")
+    if Kind.UNREADABLE in rejected:
+        raise UsageError(
+            "unreadable cannot be rejected: to make such a result again would cost",
+            where="--reject",
+            next_step="batchgen repair MANIFEST fetches it again, and that is free",
+        )
     if missed := [kind.value for kind in Kind if kind in rejected - kinds]:
         raise UsageError(
             f"{', '.join(missed)} cannot be rejected, since it is not looked for",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from batchgen.commands.console import duration, plural, say
+from batchgen.commands.ending import ends_in_order
 from batchgen.report.causes import Shell
 from batchgen.report.making import Subject, make_report
 from batchgen.runs.folder import RunFolder
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from batchgen.report.making import Made
 
 
+@ends_in_order
 def report(
     path: Path,
     out: Path | None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from typing import BinaryIO
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -14,6 +15,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from batchgen.downloads.formats import CorruptFileError, Format, Media, check_frames, check_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Opened by class, not by Image.open: that one warns at a size which only a global can change.
 READERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -43,8 +47,15 @@ TAIL_BYTES = 64 * 1024
 
 def decode_picture(file: BinaryIO, found: Format) -> Media:
     """Raise CorruptFileError, and OSError where the disk fails."""
-    try:
+    with damage_told(found):
         return _decode(file, found)
+
+
+@contextmanager
+def damage_told(found: Format) -> Iterator[None]:
+    """Raise CorruptFileError in place of whatever damaged bytes make a decoder raise."""
+    try:
+        yield
     except CorruptFileError:
         raise
     except DAMAGE as exc:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.errors import StorageError
@@ -24,31 +28,114 @@ PAGE = 1024
 """Files that stand in the queue at once: of hundreds of thousands each would take its room."""
 
 
-def in_processes(work: Callable[[T], R], files: Sequence[T], what: str) -> Iterator[R]:
+def in_processes(
+    work: Callable[[T], R], files: Sequence[T], what: str, lost: Callable[[T], R]
+) -> Iterator[R]:
     """Yield what `work` gives for each, in their order. `what` the processes do, for people.
 
-    Raises what `work` raises, StorageError where a process dies.
+    Of a file at which a process dies even alone, such as one that memory is too small for, what
+    `lost` gives: the same command would die there for ever. Raises what `work` raises,
+    StorageError where processes die without a file.
     """
-    if not files:
-        return
-    # Not forked: a fork copies the locks of threads that it does not copy.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(os.cpu_count() or 1, len(files)), mp_context=context, initializer=_leave_signals_alone
-    )
-    try:
+    done = 0
+    count = min(_cores(), len(files))
+    while done < len(files):
+        try:
+            for result in _together(work, files[done:], count):
+                done += 1
+                yield result
+        except BrokenProcessPool:
+            # Whose file it was, nobody says: those at hand go one by one.
+            suspects = files[done : done + count * CHUNK]
+            for result in _one_by_one(work, suspects, what, lost):
+                done += 1
+                yield result
+
+
+def _cores() -> int:
+    """Those that this process may use: a container or taskset leaves it fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _together(work: Callable[[T], R], files: Sequence[T], count: int) -> Iterator[R]:
+    with _pool(count) as pool:
         for at in range(0, len(files), PAGE):
-            yield from pool.map(work, files[at : at + PAGE], chunksize=CHUNK)
+            with _unheard():
+                results = pool.map(work, files[at : at + PAGE], chunksize=CHUNK)
+            yield from results
+
+
+def _one_by_one(
+    work: Callable[[T], R], files: Sequence[T], what: str, lost: Callable[[T], R]
+) -> Iterator[R]:
+    at = 0
+    while at < len(files):
+        with _pool(1) as pool:
+            _see_it_live(pool, what)
+            try:
+                while at < len(files):
+                    result = pool.submit(work, files[at]).result()
+                    at += 1
+                    yield result
+            except BrokenProcessPool:
+                at += 1
+                yield lost(files[at - 1])
+
+
+def _see_it_live(pool: ProcessPoolExecutor, what: str) -> None:
+    """Before it is given a file: else each file would be blamed for what kills every process."""
+    try:
+        with _unheard():
+            living = pool.submit(os.getpid)
+        living.result()
     except BrokenProcessPool as exc:
         raise StorageError(
-            f"a process that {what} was killed",
+            f"a process that {what} was killed, and so is every other one",
             next_step="see whether memory ran out; the same command goes on where it stopped",
         ) from exc
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    # Not forked: a fork copies the locks of threads that it does not copy.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
+    try:
+        yield pool
     finally:
         # After Ctrl-C nobody waits for thousands that were not begun.
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_signals_alone() -> None:
-    """Ctrl-C reaches every process of the terminal: the one that owns these ends them."""
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """A Ctrl-C waits while children are started: they inherit that until they know what to do.
+
+    The tracker of their resources is started before, since its start unblocks signals.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _belong_to_owner() -> None:
+    """End with the owner, however it ends: a SIGKILL tells nobody.
+
+    Ctrl-C reaches every process of the terminal, and the owner ends these. Not so SIGTERM: by that
+    the pool itself ends those that are left when one was killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_with_owner, name="end with owner", daemon=True).start()
+
+
+def _end_with_owner() -> None:
+    owner = multiprocessing.parent_process()
+    if owner is not None:
+        wait([owner.sentinel])
+        os._exit(1)

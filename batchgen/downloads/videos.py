@@ -60,13 +60,19 @@ def _check_segment(file: BinaryIO) -> None:
         raise CorruptFileError("the video breaks off before its end")
 
 
-def _decode(container: InputContainer, found: Format) -> Media:
+def picture_track(container: InputContainer) -> VideoStream:
+    """Raise CorruptFileError where there is none that can be decoded."""
     if not container.streams.video:
         raise CorruptFileError("the file has no picture track")
     stream = container.streams.video[0]
     # PyAV's types say that it is always there; it is not where FFmpeg knows no decoder.
     if getattr(stream, "codec_context", None) is None:
         raise CorruptFileError("the video is in a coding that is not known here")
+    return stream
+
+
+def _decode(container: InputContainer, found: Format) -> Media:
+    stream = picture_track(container)
     width, height = stream.width, stream.height
     check_pixels(width, height)
     frames = _decode_all(container, stream)

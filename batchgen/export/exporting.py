@@ -64,7 +64,7 @@ def export(
     origin: Origin,
     asked: Asked,
     target: Path,
-    begin: Callable[[int], Callable[[int], None]],
+    begin: Callable[[int], Callable[[int], object]],
 ) -> Exported:
     """Make or continue the export in `target`.
 

@@ -26,7 +26,7 @@ class Work:
     folder: Destination
     journal: Journal
     asked: Asked
-    tick: Callable[[int], None]
+    tick: Callable[[int], object]
     made: int = 0
     kept: int = 0
 

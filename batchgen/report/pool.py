@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
     """Yield, in their order, why each thumbnail could not be made, or None.
 
-    Raises OSError where one cannot be written, StorageError where a process dies.
+    Raises OSError where one cannot be written, StorageError where processes die without a file.
     """
-    return in_processes(make_thumbnail, wanted, "makes thumbnails")
+    return in_processes(make_thumbnail, wanted, "makes thumbnails", _lost)
+
+
+def _lost(_wanted: Wanted) -> str:
+    return "a process that made its thumbnail was killed, as where memory runs out"

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,60 @@ def test_ctrl_c_keeps_what_was_looked_at(shell: Shell) -> None:
     assert 0 < kept < 20
     again = shell.expect(0, "check", path, "--json").document
     assert (again["checked"], again["looked_at"]) == (20, 20 - kept)
+
+
+def large(shell: Shell, jobs: int = 20) -> str:
+    """A check of these takes a while."""
+    path = shell.manifest(jobs, defaults={"model": T2I, "input": {"size": "4096x4096"}})
+    shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
+    return path
+
+
+def test_sigterm_ends_a_check_in_order_and_its_processes(shell: Shell) -> None:
+    """To the command alone, as `kill` sends it: its pipes end, so nobody is left to hold them."""
+    path = large(shell)
+    with shell.start("check", path) as process:
+        wait_until(lambda: measured(shell) > 0, "a file that was looked at")
+        process.send_signal(signal.SIGTERM)
+        stopped = ended(process)
+    assert (stopped.code, stopped.out, stopped.err) == (143, "", "")
+    assert not list((shell.folder / "out").glob("measures.db-*"))
+    assert 0 < measured(shell) < 20
+
+
+def test_a_check_that_is_killed_leaves_no_process(shell: Shell) -> None:
+    path = large(shell)
+    with shell.start("check", path) as process:
+        wait_until(lambda: measured(shell) > 0, "a file that was looked at")
+        process.kill()
+        assert "Traceback" not in ended(process).err
+    assert shell.expect(0, "check", path, "--json").document["looked_at"] < 20
+
+
+def test_ctrl_c_while_the_processes_start_shows_no_traceback(shell: Shell) -> None:
+    """Children that had just begun told of it in their own words."""
+    path = large(shell, 4)
+    cache = shell.folder / "out/measures.db"
+    for patience in (0.0, 0.05, 0.1, 0.2, 0.4):
+        cache.unlink(missing_ok=True)
+        with shell.start("check", path, start_new_session=True) as process:
+            wait_until(cache.exists, "the cache, which is opened just before")
+            threading.Event().wait(patience)
+            os.killpg(process.pid, signal.SIGINT)
+            stopped = ended(process)
+        assert (stopped.code, stopped.err.strip()) == (130, "")
+
+
+def test_two_first_checks_at_once_both_tell_all(shell: Shell) -> None:
+    twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
+    path = shell.manifest([*twins, *map(boat, range(6))])
+    shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
+    checks = [shell.start("check", path, "--json", "--dry-run") for _ in range(3)]
+    for process in checks:
+        with process:
+            done = ended(process)
+        assert done.code == 1, done.said
+        assert done.document["counts"] == {"duplicate": 1}
 
 
 def test_a_check_while_a_run_goes_on_hands_over_what_it_finds(shell: Shell) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import av
+import numpy as np
 import pytest
 from PIL import ImageEnhance
 
-from batchgen.check.checking import in_the_pool, news
-from batchgen.check.examining import examine
+from batchgen.check.checking import in_the_pool, news, read
+from batchgen.check.examining import Source, examine, given_up
+from batchgen.check.judging import Found, judge
 from batchgen.check.kinds import Asked, Kind
 from batchgen.emulator.canvas import Scene
 from batchgen.emulator.clips import mp4
@@ -22,8 +26,11 @@ from tests.check.check_world import I2V, clip, drawn, packed, plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from batchgen.check.examining import Examined, Source
+    from PIL import Image
+
+    from batchgen.check.examining import Examined
     from tests.check.check_world import Gallery
 
 
@@ -95,8 +102,8 @@ def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
     assert words.pop("cut").startswith(f"{len(content) // 2} bytes instead of {len(content)}; ")
     assert words.pop("other").startswith("another content than was downloaded")
     assert "no picture or video" in words.pop("noise")
-    assert "cannot be read" in words.pop("link")
-    assert words.pop("folder") == "something that is not a file stands in its place"
+    assert words.pop("link") == "a symbolic link in its place"
+    assert words.pop("folder") == "something that is not a file in its place"
     assert words == {}
 
 
@@ -261,3 +268,58 @@ def test_what_a_person_keeps_no_check_rejects(world: Gallery) -> None:
     report = world.check(rejected=asked.rejected)
     assert [one.job_id for one in news(report.files, asked).rejected] == ["black"]
     assert news(report.files, replace(asked, rejected=frozenset({Kind.FROZEN}))).rejected == ()
+
+
+def animation(kind: str, pictures: list[Image.Image]) -> bytes:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    rest = pictures[1:]
+    return packed(pictures[0], kind, save_all=True, append_images=rest, duration=40, **options)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_an_animation_is_judged_by_frames_from_all_over_it(world: Gallery, kind: str) -> None:
+    moving = [drawn(seed) for seed in range(5)]
+    world.put("late", animation(kind, [plate(size=(320, 240)), *moving[1:]]))
+    world.put("moving", animation(kind, moving))
+    world.put("others", animation(kind, [moving[0], *(drawn(seed) for seed in range(20, 24))]))
+    # Frames that are equal would be stored as one: a level more, and it stands still all the same.
+    still = [plate((90 + n, 90, 90), (320, 240)) for n in range(3)]
+    for one in still:
+        one.paste((0, 0, 0), (100, 100, 200, 200))
+    world.put("still", animation(kind, still))
+    dark = [plate((n, n, n)) for n in range(4)]
+    world.put("black", animation(kind, dark))
+    flaws = world.flaws()
+    assert flaws == {"still": ["frozen"], "black": ["blank"]}
+
+
+def test_a_film_without_a_picture_says_so(tmp_path: Path) -> None:
+    """As another than our own downloader may have let it in."""
+    path = tmp_path / "sound.mp4"
+    with av.open(path, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=44_100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
+        silence.sample_rate = 44_100
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    found = examine(Source(str(path), digest, len(content), 1, False, False))
+    assert found.measure is not None
+    assert found.measure.trouble == "the file has no picture track"
+
+
+def test_a_file_that_kills_whoever_looks_at_it_is_told_and_tried_again(world: Gallery) -> None:
+    world.put("boat", packed(drawn(1)))
+    report = world.check(work=lambda sources: map(given_up, sources))
+    assert [*report.files[0].flaws] == ["unreadable"]
+    assert report.files[0].flaws[Kind.UNREADABLE].startswith("it cannot be looked at: ")
+    assert (world.check().looked_at, world.flaws()) == (1, {})
+
+
+def test_judging_changes_nothing_that_it_is_given(world: Gallery) -> None:
+    world.put("white", packed(plate()))
+    before = read(world.world.db, Selection())
+    found = {before[0].path: Found("gone", None)}
+    after = judge(before, found, Asked())
+    assert ([*before[0].flaws], [*after[0].flaws]) == ([], ["unreadable"])

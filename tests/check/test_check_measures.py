@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -97,3 +100,36 @@ def test_a_picture_that_was_not_measured_has_no_flaw_but_its_trouble() -> None:
         Kind.UNREADABLE: "torn"
     }
     assert own_flaws(Found("gone", None), 0.9) == {Kind.UNREADABLE: "gone"}
+
+
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [(0, "one colour"), (5, "one colour, but for noise of 5 of 256 levels")],
+)
+def test_people_read_what_blank_means(level: int, words: str) -> None:
+    picture = plate((90, 90, 90))
+    picture.putpixel((3, 3), (90 + level, 90, 90))
+    found = Found("", measured([plain(picture)], [], is_video=False))
+    assert own_flaws(found, 0.99) == {Kind.BLANK: words}
+
+
+MORE_MEMORY = """
+import resource
+from PIL import Image
+from batchgen.check.measures import plain
+picture = Image.new("I;16", (4000, 3000), 40_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+grey = plain(picture)
+assert (grey.mode, grey.getextrema()) == ("L", (155, 155))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it counts in other units")
+def test_a_large_picture_of_sixteen_bits_takes_little_more_than_itself() -> None:
+    """Scaled as a whole it took ten bytes a pixel more: one of 81 megapixels, a gigabyte."""
+    done = subprocess.run(
+        [sys.executable, "-c", MORE_MEMORY], capture_output=True, text=True, check=True
+    )
+    kibibytes = int(done.stdout)
+    assert kibibytes * 1024 < 3 * 12_000_000

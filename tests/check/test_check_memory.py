@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sqlite3
 import stat
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +16,9 @@ import pytest
 from batchgen.check.examining import Stamp
 from batchgen.check.measures import Measure
 from batchgen.check.memory import open_memory
-from batchgen.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 STAMP = Stamp(10, 1_700_000_000_123_456_789, (1 << 64) - 5)
 MEASURES = [
@@ -88,7 +90,38 @@ def test_two_checks_at_once_share_it(tmp_path: Path) -> None:
         assert one.measure("bb") == MEASURES[1]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def open_at_once(path: str) -> bool:
+    with open_memory(Path(path)) as memory:
+        memory.keep(str(os.getpid()), MEASURES[0])
+        return memory.measure(str(os.getpid())) == MEASURES[0]
+
+
+def test_first_checks_at_once_make_one(tmp_path: Path) -> None:
+    """Each begins with an empty file, or with none, and takes nobody else's away."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        for number in range(12):
+            path = str(tmp_path / f"{number}.db")
+            assert all(pool.map(open_at_once, [path] * 8))
+            with closing(sqlite3.connect(path)) as db:
+                assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+                (kept,) = db.execute("SELECT count(*) FROM measure").fetchone()
+                assert kept >= 1
+
+
+def test_an_empty_file_is_no_damage(tmp_path: Path) -> None:
+    """Another check may have made it a moment ago, and hold it open."""
+    path = tmp_path / "measures.db"
+    with path.open("wb") as held:
+        with open_memory(path) as memory:
+            memory.keep("aa", MEASURES[0])
+        assert os.fstat(held.fileno()).st_nlink == 1
+
+
+def test_where_it_cannot_be_written_it_lasts_as_long_as_the_check(tmp_path: Path) -> None:
     (tmp_path / "measures.db").mkdir()
-    with pytest.raises(OutputError), open_memory(tmp_path / "measures.db"):
-        pass
+    with open_memory(tmp_path / "measures.db") as memory:
+        memory.keep("aa", MEASURES[0])
+        assert memory.measure("aa") == MEASURES[0]
+    with open_memory(tmp_path / "measures.db") as memory:
+        assert memory.measure("aa") is None

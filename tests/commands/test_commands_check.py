@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import ImageDraw
 
 from batchgen.check import looks
 from batchgen.check.kinds import Asked, Kind
 from batchgen.cli import main
 from batchgen.commands.check import check
+from batchgen.models.sizes import SIZE_KEY
 from batchgen.runs.decisions import apply_new
 from batchgen.runs.lock import locked
 from batchgen.state.marks import Pick, pick
+from batchgen.state.queries import set_meta
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
 
@@ -195,7 +199,11 @@ def test_of_many_people_are_shown_the_first(
         (("--only", "blnk"), "did you mean 'blank'?"),
         (("--skip", "blank", "--reject", "frozen,blank"), "blank cannot be rejected"),
         (("--only", "blank", "--skip", "blank"), "every kind is left out"),
-        (("--job", "nobody"), "no job is called nobody"),
+        (("--job", "nobody"), "no job is selected"),
+        (("--tag", "nope"), "no job is selected\n  → check --job, --model, --tag and --state"),
+        (("--state", "failed"), "no job is selected"),
+        (("--blank", "nan"), "--blank: 'nan' is no number to compare with"),
+        (("--reject", "blank,unreadable"), "→ batchgen repair MANIFEST fetches it again"),
     ],
 )
 def test_what_cannot_be_is_a_mistake_of_the_command_line(
@@ -237,3 +245,107 @@ def test_before_the_first_run_there_is_nothing_to_check(tmp_path: Path) -> None:
         json.dumps({"version": 1, "output": {"dir": str(tmp_path / "no")}, "jobs": [{"id": "a"}]})
     )
     assert main(["check", str(path)]) == 66
+
+
+def suggested(out: str, word: str) -> str:
+    """The command of a next step."""
+    (line,) = (line for line in out.splitlines() if line.startswith(f"  → {word}"))
+    return line.partition(": ")[2]
+
+
+def test_what_is_suggested_reaches_no_further_than_what_was_asked(
+    world: Gallery, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    world.put("small", packed(drawn(7)), input={SIZE_KEY: "1024x1024(1:1)"}, tags=("a b",))
+    world.put("black", packed(plate((0, 0, 0))), tags=("a b",))
+    words = ("--job", "!boat", "--tag", "a b", "--only", "wrong_size,near_blank,blank")
+    more = ("--blank", "0.6", "--distance", "3")
+    assert main(["check", str(manifest), *words, *more]) == 1
+    again = suggested(capsys.readouterr().out, "reject them")
+    assert again == (
+        f"batchgen check {manifest} --job '!boat' --tag 'a b' --only blank,near_blank,wrong_size"
+        " --distance 3 --blank 0.6 --reject blank,wrong_size"
+    )
+    assert main(shlex.split(again)[1:]) == 1
+    assert picks(world) == {"small": "reject", "black": "reject"}
+    retry = suggested(capsys.readouterr().out, "make rejected ones again")
+    assert retry == f"batchgen retry {manifest} --job '!boat' --tag 'a b' --state rejected"
+
+
+def test_a_selection_goes_along_to_repair_and_to_the_kinds_that_were_left_out(
+    world: Gallery, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    world.path("boat").unlink()
+    words = ("--job", "boat", "--job", "white", "--state", "!rejected", "--skip", "near_duplicate")
+    assert main(["check", str(manifest), *words]) == 1
+    out = capsys.readouterr().out
+    assert (
+        suggested(out, "fetch unreadable") == f"batchgen repair {manifest} --job boat --job white"
+    )
+    assert suggested(out, "reject them") == (
+        f"batchgen check {manifest} --job boat --job white --state '!rejected'"
+        " --skip near_duplicate --reject blank"
+    )
+
+
+def test_what_only_a_person_can_tell_is_not_suggested_to_be_rejected(
+    world: Gallery, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    """HELLO on white paper is nearly blank, and two good takes look alike."""
+    paper = plate(size=(512, 512))
+    ImageDraw.Draw(paper).text((200, 250), "HELLO", fill=(0, 0, 0))
+    world.put("hello", packed(paper))
+    world.put("again", packed(drawn(1).resize((200, 150))))
+    assert checked(manifest, Selection(jobs=("hello", "again"))) == 1
+    out = capsys.readouterr().out
+    assert "reject them" not in out
+    look = suggested(out, "look at them, and keep or reject what is near_blank,near_duplicate")
+    assert look == f"batchgen watch {manifest}"
+
+
+def test_after_a_dry_run_the_same_is_suggested_in_earnest(
+    manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    assert checked(manifest, dry_run=True, rejected=frozenset({Kind.BLANK})) == 1
+    out = capsys.readouterr().out
+    assert suggested(out, "reject them").endswith("--reject blank,duplicate")
+    assert "retry" not in out
+
+
+def test_a_copied_state_is_refused_before_anything_is_looked_at(
+    world: Gallery, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    set_meta(world.world.db, "inode", "1")
+    assert main(["check", str(manifest)]) == 65
+    assert "a copy or a restored backup" in capsys.readouterr().err
+    assert not world.world.folder.measures.exists()
+    assert main(["check", str(manifest), "--dry-run"]) == 1
+    assert "2 files with flaws" in capsys.readouterr().out
+
+
+def test_what_was_found_is_told_where_it_cannot_be_written(
+    world: Gallery, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    decisions = world.world.folder.decisions
+    decisions.unlink()
+    decisions.mkdir()
+    assert main(["check", str(manifest)]) == 73
+    said = capsys.readouterr()
+    assert "2 files with flaws: 2 new, 0 gone (not written, as said below)\n" in said.out
+    assert "→" not in said.out
+    assert str(decisions) in said.err
+    assert main(["check", str(manifest), "--json"]) == 73
+    document = json.loads(capsys.readouterr().out)
+    assert (document["written"], len(document["files"])) == (False, 2)
+
+
+def test_help_says_each_kind_on_a_line_of_its_own(capsys: CaptureFixture[str]) -> None:
+    assert main(["check", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "\\b" not in "".join(lines)
+    start = lines.index("  KIND is one of") + 1
+    assert [line.split()[0] for line in lines[start : start + len(Kind)]] == list(Kind)
+    assert "    blank           one colour, and nothing else" in lines
+    assert main(["--help"]) == 0
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("  check "))
+    assert line.endswith("there twice.")
