@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
@@ -13,9 +15,11 @@ from batchgen.state.marks import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NEGATIVE = "!"
+_MEANING = re.compile(r"^!|[*?[]")
+"""What says more than itself at its place in an id."""
 
 Condition = tuple[str, tuple[str | int, ...]]
 """SQL, and the values of its question marks."""
@@ -158,3 +162,31 @@ def _state(name: str) -> Condition:
 
 def _is_glob(name: str) -> bool:
     return any(character in name for character in "*?[")
+
+
+def exactly(job_id: str) -> str:
+    """Write an id so that a command line takes it for itself.
+
+    One that begins with `!` would mean every other job. No manifest may give one today, but an
+    older state can have it. Of all others the exact name wins anyway.
+    """
+    return _MEANING.sub(r"[\g<0>]", job_id) if job_id.startswith(NEGATIVE) else job_id
+
+
+def names_only(db: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of what is meant, where a `!` is no way to leave out. Raises UsageError.
+
+    Who takes `'!neg'` for the job of that name, or for its rest, would decide about all others.
+    """
+    return tuple(map(partial(_name_only, db), names))
+
+
+def _name_only(db: sqlite3.Connection, name: str) -> str:
+    if not name.startswith(NEGATIVE):
+        return name
+    if db.execute("SELECT 1 FROM job WHERE id = ?", (name,)).fetchone():
+        return exactly(name)
+    raise UsageError(
+        f"no job is called '{name}', and a JOB names what is meant, never what is not",
+        next_step=f"to leave jobs out, say which are meant, and --job '{name}' besides",
+    )
