@@ -18,11 +18,15 @@ _ASKS = "state = 'done' AND gate = 1 AND approved = 0 AND listed = 1"
 
 @dataclass(frozen=True, slots=True)
 class Awaiting:
-    """A done job behind its gate. `files` are below the run's folder, in the vendor's order."""
+    """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
+
+    `rejected`: a person's word about the result is no already; what needs it would be paid.
+    """
 
     seq: int
     id: str
     attempts: int
+    rejected: bool
     files: tuple[str, ...]
 
 
@@ -43,12 +47,14 @@ NOTHING_HELD = Held()
 def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
     """Every job that waits for approval, in the manifest's order."""
     rows = db.execute(
-        "SELECT seq, id, attempts, (SELECT json_group_array(path) FROM (SELECT path FROM file"
+        "SELECT seq, id, attempts,"
+        " seq IN (SELECT judged.seq FROM judged WHERE judgement = 'rejected'),"
+        " (SELECT json_group_array(path) FROM (SELECT path FROM file"
         " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
         f" FROM job WHERE {_ASKS} ORDER BY seq"
     )
-    for seq, job_id, attempts, paths in rows:
-        yield Awaiting(seq, job_id, attempts, tuple(json.loads(paths)))
+    for seq, job_id, attempts, rejected, paths in rows:
+        yield Awaiting(seq, job_id, attempts, bool(rejected), tuple(json.loads(paths)))
 
 
 def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
