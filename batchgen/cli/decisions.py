@@ -8,7 +8,6 @@ import click
 
 from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
 from batchgen.commands.options.selecting import JOBS, SELECTION
-from batchgen.runs.decisions import MOST_FILES
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 
@@ -74,7 +73,7 @@ def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
 @click.option(
     "--file",
     "position",
-    type=click.IntRange(1, MOST_FILES),
+    type=click.IntRange(1),
     metavar="N",
     help="Of results with several files only the Nth.",
 )

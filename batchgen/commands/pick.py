@@ -12,7 +12,7 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.models.nearest import nearest
 from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import PICKS, Decision, Verb
+from batchgen.runs.decisions import MOST_FILES, PICKS, Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
@@ -48,6 +48,8 @@ def pick_asked(
     chosen = [verb for verb, is_asked in asked.items() if is_asked]
     if len(chosen) != 1:
         raise UsageError("say what to do with them: --keep, --reject or --unpick, one of the three")
+    if position is not None and position > MOST_FILES:
+        raise UsageError(f"no result has more than {MOST_FILES} files", where="--file")
     if not names and selection == Selection():
         raise UsageError(
             "name the jobs: ids, globs, or --model, --tag, --state", next_step="'*' means all"

@@ -165,9 +165,7 @@ def reject(place: Place, *job_ids: str) -> None:
         assert pick(place.db, place.seq(job_id), None, Pick.REJECT) is None
 
 
-@pytest.mark.parametrize(
-    ("named", "every"), [([], True), (["still-*"], False), (["*"], False)]
-)
+@pytest.mark.parametrize(("named", "every"), [([], True), (["still-*"], False), (["*"], False)])
 def test_all_and_globs_leave_rejected_results_out(
     place: Place, manifest: Path, capsys: CaptureFixture[str], named: list[str], every: bool
 ) -> None:

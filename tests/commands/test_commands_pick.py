@@ -68,7 +68,7 @@ def test_globs_keep_and_reject_what_has_a_result(
         (["--keep"], "name the jobs"),
         (["later", "--keep"], "no job that is selected has a result to pick"),
         (["boat", "--keep", "--file", "2"], "has a result number 2 to pick"),
-        (["boat", "--keep", "--file", "99999999999999999999"], "'--file'"),
+        (["boat", "--keep", "--file", "99999999999999999999"], "--file: no result has more"),
         (["--keep", "--", "!boat"], "a JOB names what is meant"),
         (["boot", "--keep"], "no job is selected\n  → did you mean 'boat'?"),
     ],
