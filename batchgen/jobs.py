@@ -48,7 +48,14 @@ class JobState(StrEnum):
 
 LEGAL: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
-        {JobState.SUBMITTING, JobState.FAILED, JobState.CANCELLED, JobState.BLOCKED}
+        {
+            JobState.SUBMITTING,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.BLOCKED,
+            # A paid result that was to be made again is kept after all.
+            JobState.DONE,
+        }
     ),
     # Back to pending only where nothing was sent or the vendor refused before doing anything.
     JobState.SUBMITTING: frozenset(
@@ -88,7 +95,7 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.PENDING, JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.PENDING}),
     JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED, JobState.FAILED}),
-    JobState.BLOCKED: frozenset({JobState.PENDING, JobState.CANCELLED}),
+    JobState.BLOCKED: frozenset({JobState.PENDING, JobState.CANCELLED, JobState.DONE}),
     # To fetching only by `repair`, where a file of a paid result is gone from the disk.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }

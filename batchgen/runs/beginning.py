@@ -57,16 +57,16 @@ def begin(
 
     Raises UsageError for a selection that names no job at all.
     """
-    if not queries.select_any(db, options.selection):
+    queries.set_meta(db, "name", manifest.name)
+    _settle(db, folder, at)
+    people.reopen(db)
+    selection = note_down(db, options.selection)
+    if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
         raise UsageError(
             "no job of the manifest is selected",
             next_step="check --job, --model, --tag, --state and --cause"
             "; batchgen plan MANIFEST shows jobs",
         )
-    queries.set_meta(db, "name", manifest.name)
-    _settle(db, folder, at)
-    people.reopen(db)
-    selection = note_down(db, options.selection)
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         people.resubmit_all(db, MOST_RESUBMITS, at)
     again = None
@@ -78,6 +78,13 @@ def begin(
     if again is not None:
         people.retry_selected(db, selection, again)
     return _look(db, selection)
+
+
+def _goes_on(db: sqlite3.Connection, selection: Selection) -> bool:
+    """Whether it may be the same command once more: its jobs are on their way by now."""
+    found = queries.totals(queries.counts(db))
+    under_way = (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING)
+    return selection.is_fleeting and any(found.get(state) for state in under_way)
 
 
 def settle_before(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import LockedError
 from batchgen.runs.beginning import settle_dead_run
-from batchgen.runs.decisions import append_decisions, apply_new, has_new
+from batchgen.runs.decisions import append_decisions, apply_page, has_new
 from batchgen.runs.lock import locked
 from batchgen.runs.original import refuse_copy
 from batchgen.state.database import open_for_reading, open_for_writing, translated
@@ -39,13 +39,14 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
 
     Written first: whatever happens here, they take effect with the next run at the latest. Not
     into a copy, which may know nothing of the request that is decided about: CopiedStateError.
+    Older decisions are taken up in the same breath; only the given ones are told of.
     """
     with closing(open_for_reading(folder.state)) as known, translated(folder.state):
         refuse_copy(known, folder)
     append_decisions(folder.decisions, decisions)
     with ExitStack() as held:
         try:
-            held.enter_context(locked(folder, PATIENCE))
+            held.enter_context(runner_lock(folder, PATIENCE))
         except LockedError:
             yield None
             return
@@ -54,14 +55,39 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
             db.execute("BEGIN IMMEDIATE")
             # Nobody runs, so what was being submitted when the last runner died is unknown.
             settle_dead_run(db, folder, max((one.at for one in decisions), default=0.0))
-            applied = apply_new(db, folder.decisions)
             db.execute("COMMIT")
-            yield Decided(db, tuple(applied))
+            applied = _apply_all(db, folder)
+            yield _told_of(db, decisions, applied)
+
+
+def _apply_all(db: sqlite3.Connection, folder: RunFolder) -> list[Applied]:
+    applied: list[Applied] = []
+    more = True
+    while more:
+        db.execute("BEGIN IMMEDIATE")
+        page = apply_page(db, folder.decisions)
+        db.execute("COMMIT")
+        applied += page.applied
+        more = page.more
+    return applied
+
+
+def _told_of(
+    db: sqlite3.Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
+) -> Decided | None:
+    """None where another command has just taken them up with its own."""
+    wanted = {_key(one) for one in decisions}
+    found = tuple(one for one in applied if _key(one.decision) in wanted)
+    return Decided(db, found) if found or not decisions else None
+
+
+def _key(one: Decision) -> tuple[float, str, str, int | None]:
+    return one.at, one.verb, one.job_id, one.position
 
 
 @contextmanager
 def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock as a runner: what is handed to it is taken up, also in its very last moment.
+    """Hold the lock: what is handed over meanwhile is taken up, also in the very last moment.
 
     Who decides writes first and then looks for the lock. So whoever found it held has written
     before it was let go, and is seen here. Raises LockedError, OutputError.
@@ -80,6 +106,4 @@ def _take_up_rest(folder: RunFolder) -> None:
         held.enter_context(suppress(LockedError))  # the next runner takes it up
         held.enter_context(locked(folder, PATIENCE))
         db = held.enter_context(closing(open_for_writing(folder.state)))
-        db.execute("BEGIN IMMEDIATE")
-        apply_new(db, folder.decisions)
-        db.execute("COMMIT")
+        _apply_all(db, folder)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MOST_FILES = 10_000
 """Positions above it are nobody's: no line may hold a number that SQLite does not take."""
 
+PAGE_BYTES = 128 * 1024
+"""About a thousand decisions: some hundredths of a second."""
+
 _OFFSET = "decisions_read"
 _JOB = "SELECT seq, model, state FROM job WHERE id = ?"
 
@@ -86,6 +89,11 @@ class Applied:
     before: JobState = JobState.PENDING
     after: JobState = JobState.PENDING
 
+    @property
+    def stays_done(self) -> bool:
+        """Whether a retry was taken back: jobs that need this one may go on."""
+        return self.after is JobState.DONE and self.before is not JobState.DONE
+
 
 def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
     """Write the decisions to the disk. Raises OutputError, StorageError or DiskFullError."""
@@ -107,10 +115,19 @@ def has_new(db: sqlite3.Connection, path: Path) -> bool:
         return path.exists() and path.stat().st_size != int(get_meta(db, _OFFSET) or 0)
 
 
-def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
-    """Apply what was appended since the last time; inside the caller's transaction.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Decisions that were applied; `more` may be waiting."""
 
-    Raises OutputError or StorageError where the file cannot be read.
+    applied: tuple[Applied, ...]
+    more: bool
+
+
+def apply_page(db: sqlite3.Connection, path: Path) -> Page:
+    """Apply some of what was appended since the last time; inside the caller's transaction.
+
+    Some: the picks of a whole night must not hold the one writer for seconds. Raises OutputError
+    or StorageError where the file cannot be read.
     """
     offset = int(get_meta(db, _OFFSET) or 0)
     with disk_errors(path):
@@ -119,9 +136,21 @@ def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
     data = _read_from(path, offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
-        return []
+        return Page((), more=False)
     set_meta(db, _OFFSET, str(offset + len(whole)))
-    return [_apply(db, decision) for line in whole.splitlines() if (decision := _parse(line))]
+    found = (_parse(line) for line in whole.splitlines())
+    applied = tuple(_apply(db, decision) for decision in found if decision)
+    return Page(applied, more=len(data) >= PAGE_BYTES)
+
+
+def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
+    """Apply all of it, in one transaction of the caller. Raises as `apply_page` does."""
+    applied: list[Applied] = []
+    while True:
+        page = apply_page(db, path)
+        applied += page.applied
+        if not page.more:
+            return applied
 
 
 def _read_from(path: Path, offset: int) -> bytes:
@@ -130,7 +159,7 @@ def _read_from(path: Path, offset: int) -> bytes:
             return b""
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read()
+            return file.read(PAGE_BYTES) + file.readline()
 
 
 def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:

@@ -24,6 +24,7 @@ from batchgen.runs.provider import claim_state, provider_name
 from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
         if not reading.is_known_to(db):
             if staged is None or (staged[1] is not None and _has_jobs(db, place.folder)):
                 staged = reading.stage(briefly, first=False)
+            with translated(place.folder.state):
+                note_attempted(db, options.selection)
             intake = _take_up(db, reading, staged)
     with translated(place.folder.state):
         catch_up(place.folder.metadata, db)

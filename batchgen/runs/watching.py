@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, Noted
-from batchgen.runs.decisions import MARKS, Applied, Verb, apply_new
+from batchgen.runs.decisions import MARKS, Applied, Verb, apply_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,11 @@ async def watch_decisions(
         await asyncio.sleep(LOOK_EVERY)
         if (grown := _size(path)) != size:
             size = grown
-            await act_on(await store.run(apply_new, path), scheduler, listener)
+            more = True
+            while more:
+                page = await store.run(apply_page, path)
+                await act_on(page.applied, scheduler, listener)
+                more = page.more
 
 
 async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Listener) -> None:
@@ -39,18 +43,17 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
         # Of thousands of picks nobody wants to hear, only of those that came to nothing.
-        if verb in MARKS and not one.objection:
-            continue
-        listener(Noted(one.objection or f"decided: {verb.value}", job_id))
+        if verb not in MARKS or one.objection:
+            listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:
             continue
         if one.before is not one.after:
             listener(JobMoved(job_id, one.model, one.before, one.after))
         if one.ask_vendor:
             await scheduler.cancel(one.seq)
-        elif verb is Verb.APPROVE:
+        elif verb is Verb.APPROVE or one.stays_done:
             releases = True
-        elif verb is not Verb.CANCEL:
+        elif verb is not Verb.CANCEL and verb not in MARKS:
             await scheduler.look_again(one.seq)
     if releases:
         # Once for all of them: a person approves a hundred stills at a time.

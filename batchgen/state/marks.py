@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from batchgen.jobs import JobState
+from batchgen.state.steps import move
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
@@ -30,6 +33,9 @@ class Judgement(StrEnum):
     REJECTED = "rejected"
 
 
+REJECTED_JOBS = "SELECT seq FROM judged WHERE judgement = 'rejected'"
+"""In SQL: their latest results were rejected."""
+
 _VERIFIED = (
     "FROM file JOIN job ON job.seq = file.job AND job.attempts = file.attempt"
     " WHERE job.seq = ? AND file.position = coalesce(?, file.position)"
@@ -40,13 +46,29 @@ _VERIFIED = (
 def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | None) -> str | None:
     """Judge a file of the latest result, or all its files; None takes the word back.
 
-    Returns why not, if not. `position` is the vendor's, from 1.
+    What is rejected no more is not made again, where a retry has set it going. Returns why not, if
+    not. `position` is the vendor's, from 1.
     """
     found = db.execute(f"SELECT file.id {_VERIFIED}", (seq, position)).fetchall()
     if not found:
         return _no_result(db, seq, position)
     db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(word, file) for (file,) in found])
+    if word is not Pick.REJECT:
+        stay_done(db, seq)
     return None
+
+
+def stay_done(db: sqlite3.Connection, seq: int) -> bool:
+    """A paid result that was to be made again, and was not submitted yet, is done after all."""
+    (is_whole,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND number = attempts"
+        " AND outcome = 'succeeded') AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
+        " FROM file WHERE file.job = job.seq AND attempt = attempts)"
+        " FROM job WHERE seq = ? AND state IN ('pending', 'blocked')"
+        " UNION ALL SELECT 0 LIMIT 1",
+        (seq,),
+    ).fetchone()
+    return bool(is_whole) and move(db, seq, JobState.DONE)
 
 
 def find_flaws(

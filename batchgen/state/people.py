@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.marks import REJECTED_JOBS, stay_done
 from batchgen.state.steps import move
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
     from batchgen.state.selection import Selection
 
-_ENDED_UNDONE = "state IN ('failed', 'cancelled', 'lost')"
-_REJECTED = "state = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
+_ENDED_UNDONE = "listed = 1 AND state IN ('failed', 'cancelled', 'lost')"
+_REJECTED = f"listed = 1 AND state = 'done' AND seq IN ({REJECTED_JOBS})"
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
@@ -108,9 +109,11 @@ def cancel(db: sqlite3.Connection, seq: int) -> bool:
     """Cancel a job that is not sent, without asking the vendor; False where only the vendor can.
 
     The wish is remembered with the job: it outlives a runner that dies before it has asked, and
-    no retry comes after it.
+    no retry comes after it. A job that was to be made again has its paid result still.
     """
     if _state(db, seq) in {JobState.PENDING, JobState.BLOCKED}:
+        if stay_done(db, seq):
+            return True
         reason = "cancelled by hand before it was submitted"
         return move(db, seq, JobState.CANCELLED, "cancelled", reason)
     db.execute(
@@ -140,11 +143,11 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
 
 
 def may_go_again(*, rejected: bool = False) -> str:
-    """A condition for jobs that ended without being done.
+    """A condition for jobs of the manifest that ended without being done.
 
     `rejected`: for those too whose result a person rejected; it stays where it is.
     """
-    return f"({_ENDED_UNDONE} OR ({_REJECTED}))" if rejected else _ENDED_UNDONE
+    return f"({_ENDED_UNDONE} OR {_REJECTED})" if rejected else _ENDED_UNDONE
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:

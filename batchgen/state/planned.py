@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.state.marks import REJECTED_JOBS
 from batchgen.state.meeting import MAY_RERUN, UNPAID
 from batchgen.state.merge import OnChanged
 from batchgen.state.renames import meet_all, part_renamed
@@ -127,9 +128,7 @@ def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
     if wishes.retry_failed:
         again.append("own IN ('failed', 'cancelled', 'lost')")
         if wishes.selection.asks_for_rejected:
-            again.append(
-                "own = 'done' AND seq IN (SELECT seq FROM judged WHERE judgement = 'rejected')"
-            )
+            again.append(f"own = 'done' AND seq IN ({REJECTED_JOBS})")
     if wishes.on_changed is OnChanged.RERUN:
         again.append(
             f"changed AND (SELECT {MAY_RERUN} FROM main.job AS job WHERE job.seq = planned.seq)"

@@ -117,11 +117,18 @@ CREATE TABLE flaw (
     PRIMARY KEY (file, kind)
 ) STRICT, WITHOUT ROWID;
 
--- Jobs whose latest result a person has picked from: one file that is kept keeps the job.
+-- Jobs whose latest result a person has judged: one file that is kept keeps the job, and all have to
+-- be rejected for it to be made again.
 CREATE VIEW judged (seq, id, judgement) AS
-SELECT job.seq, job.id, iif(max(file.pick = 'keep'), 'kept', 'rejected')
-FROM file CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt
-WHERE file.pick IS NOT NULL GROUP BY file.job;
+SELECT seq, id, judgement FROM (
+    SELECT job.seq, job.id, CASE
+        WHEN max(file.pick = 'keep') THEN 'kept'
+        WHEN count(*) = (SELECT count(*) FROM file AS any_file
+                         WHERE any_file.job = job.seq AND any_file.attempt = job.attempts)
+        THEN 'rejected' END AS judgement
+    FROM file CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt
+    WHERE file.pick IS NOT NULL GROUP BY file.job
+) WHERE judgement IS NOT NULL;
 
 -- What a look at an input image showed; `trouble` says why it is of no use.
 CREATE TABLE image (

@@ -63,6 +63,11 @@ class Selection:
             )
 
     @property
+    def is_fleeting(self) -> bool:
+        """Whether it is about what a run changes."""
+        return bool(self.states or self.causes)
+
+    @property
     def asks_for_rejected(self) -> bool:
         """Whether rejected results are named outright."""
         return Judgement.REJECTED in self.states
@@ -85,12 +90,25 @@ class Selection:
         return conditions, tuple(value for _, values in parts for value in values)
 
 
+def note_attempted(db: sqlite3.Connection, selection: Selection) -> None:
+    """Before a merge, which may change states and causes: `note_down` then adds to these.
+
+    Of jobs that were never attempted a merge may give the number to another one.
+    """
+    if selection.is_fleeting:
+        condition, values = selection.where()
+        _note(db, f"SELECT seq FROM main.job WHERE attempts > 0 AND {condition}", values)
+
+
 def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
     """Hold on to jobs that are selected by states or causes which a run is about to change."""
-    if not (selection.states or selection.causes):
+    if not selection.is_fleeting:
         return selection
     condition, values = selection.where()
-    return _note(db, f"SELECT seq FROM main.job WHERE {condition}", values)
+    query = f"SELECT seq FROM main.job WHERE {condition}"
+    if db.execute("SELECT 1 FROM temp.sqlite_schema WHERE name = 'noted'").fetchone():
+        query += f" UNION SELECT seq FROM {NOTED}"
+    return _note(db, query, values)
 
 
 def note_causes(db: sqlite3.Connection, selection: Selection) -> Selection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.acceptance.shell import wait_until
+from tests.acceptance.shell import boat, wait_until
 
 if TYPE_CHECKING:
     from tests.acceptance.shell import Emulator, Shell
@@ -57,3 +57,19 @@ def test_picks_are_taken_up_while_a_run_goes_on_and_disturb_nothing(
     assert "1 pick handed to the runner at work" in said.out
     listed = user.expect(0, "status", "m.yaml", "--json", "--state", "rejected").document
     assert [job["id"] for job in listed["jobs"]] == [done]
+
+
+def test_a_failed_job_with_a_mended_prompt_is_paid_as_the_plan_says(
+    user: Shell, emulator: Emulator
+) -> None:
+    emulator.arm("submit", "vendor_failed", times=2)
+    user.manifest(3, run={"concurrency": 1})
+    user.expect(1, "run", "m.yaml", "--quiet")
+    assert list(user.states().values()) == ["failed", "failed", "done"]
+    jobs = [boat(number, input={"prompt": f"mended {number}"}) for number in range(2)]
+    user.manifest([*jobs, boat(2)])
+    words = ["--state", "failed", "--changed", "rerun"]
+    plan = user.expect(0, "run", "m.yaml", "--retry-failed", *words, "--dry-run")
+    assert "  to do           2\n" in plan.out
+    user.expect(0, "retry", "m.yaml", *words, "--quiet")
+    assert sorted(prompts(emulator)[3:]) == ["mended 0", "mended 1"]

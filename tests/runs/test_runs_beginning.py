@@ -84,6 +84,19 @@ def test_a_limit_counts_what_is_pending_and_what_goes_again_together(
     assert (place.state("boat"), place.state("clip")) == ("pending", "failed")
 
 
+def test_the_same_command_follows_what_it_selected_by_a_state_that_has_passed(
+    place: Place, manifest: Callable[[str], Manifest]
+) -> None:
+    rejected = RunOptions(retry_failed=True, selection=Selection(states=("rejected",)))
+    with pytest.raises(UsageError, match="no job of the manifest is selected"):
+        start(place, manifest("{}"), rejected)
+    place.db.execute("ROLLBACK")
+    follow(place, "boat")
+    found = start(place, manifest("{}"), rejected)
+    # It pays for nothing else.
+    assert (found.models, found.in_flight) == ((), 1)
+
+
 def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str], Manifest]) -> None:
     """Row 58: a receipt comes before a person's word, and both before anything is sent."""
     submit(place, "boat")

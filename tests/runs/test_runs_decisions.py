@@ -17,12 +17,13 @@ from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.runs import decisions, watching
 from batchgen.runs.deciding import deciding, runner_lock
-from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new
+from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new, has_new
 from batchgen.runs.lock import locked
 from batchgen.runs.receipts import SpareReceipts
-from batchgen.state import moves
+from batchgen.state import moves, people
 from batchgen.state.database import open_for_reading
-from tests.runs.run_world import Place, bring_home, make_gated, make_place
+from batchgen.state.queries import Selection
+from tests.runs.run_world import T2I, Place, bring_home, make_gated, make_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -363,3 +364,76 @@ def test_a_word_that_comes_while_the_runner_ends_is_not_left_behind(tmp_path: Pa
         assert decided is None
     with closing(open_for_reading(place.folder.state)) as db:
         assert db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
+
+
+async def test_a_retry_that_is_taken_back_sets_those_going_that_need_it(tmp_path: Path) -> None:
+    place = make_gated(tmp_path / "out")
+    bring_home(place, "still-1")
+    place.db.execute("UPDATE job SET approved = 1 WHERE id = 'still-1'")
+    place.db.execute("UPDATE file SET pick = 'reject'")
+    everything = Selection()
+    people.retry_selected(place.db, everything, people.may_go_again(rejected=True))
+    due = "SELECT waiting = 0 FROM job WHERE id = 'clip-1'"
+    assert (place.state("still-1"), place.one(due)) == ("pending", 0)
+    append_decisions(place.folder.decisions, [Decision(Verb.KEEP, "still-1", 5.0, attempt=1)])
+    ears = Ears()
+    applied = apply_new(place.db, place.folder.decisions)
+    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    assert ears.heard == [JobMoved("still-1", T2I, JobState.PENDING, JobState.DONE)]
+    assert ears.told == [("released", 0)]
+    assert (place.state("still-1"), place.one(due)) == ("done", 1)
+    place.db.close()
+
+
+def test_of_older_decisions_nobody_is_told_who_did_not_make_them(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "out", ["boat", "clip"])
+    bring_home(place, "boat")
+    place.db.close()
+    append_decisions(place.folder.decisions, [Decision(Verb.KEEP, "boat", 4.0)])
+    with deciding(place.folder, [Decision(Verb.CANCEL, "clip", 5.0)]) as decided:
+        assert decided is not None
+        assert [one.decision.verb for one in decided.applied] == [Verb.CANCEL]
+        assert decided.db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
+
+
+def test_of_two_commands_at_once_neither_word_is_left_behind(tmp_path: Path) -> None:
+    """The second finds the lock held, by one that has read the file already."""
+    place = make_place(tmp_path / "out", ["boat", "clip"])
+    bring_home(place, "boat", "clip")
+    place.db.close()
+    with (
+        deciding(place.folder, [Decision(Verb.KEEP, "boat", 4.0)]) as first,
+        deciding(place.folder, [Decision(Verb.REJECT, "clip", 5.0)]) as second,
+    ):
+        assert first is not None
+        assert second is None
+    with closing(open_for_reading(place.folder.state)) as db:
+        assert db.execute("SELECT pick FROM file ORDER BY job").fetchall() == [
+            ("keep",),
+            ("reject",),
+        ]
+
+
+def test_the_picks_of_a_whole_night_are_taken_up_by_pages(place: Place) -> None:
+    bring_home(place, "boat")
+    words = [Decision(Verb.KEEP, "boat", float(number)) for number in range(3000)]
+    append_decisions(place.folder.decisions, words)
+    seen, pages, more = 0, 0, True
+    while more:
+        page = decisions.apply_page(place.db, place.folder.decisions)
+        seen, pages, more = seen + len(page.applied), pages + 1, page.more
+    assert (seen, has_new(place.db, place.folder.decisions)) == (3000, False)
+    assert pages > 2
+
+
+def test_a_line_without_an_end_is_waited_for_and_one_of_any_length_passed_over(
+    place: Place,
+) -> None:
+    bring_home(place, "boat")
+    path = place.folder.decisions
+    path.write_bytes(b"x" * 300_000 + b"\n")
+    append_decisions(path, [Decision(Verb.KEEP, "boat", 1.0)])
+    with path.open("ab") as file:
+        file.write(b'{"half": ')
+    assert [one.decision.verb for one in apply_new(place.db, path)] == [Verb.KEEP]
+    assert apply_new(place.db, path) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, marks, people
+from batchgen.state import files, marks, moves, people
 from batchgen.state.files import fetch_again, known_files
 from batchgen.state.marks import Marks, Pick
 from batchgen.state.queries import Selection, select_jobs
@@ -62,11 +62,11 @@ def test_where_there_is_no_result_nothing_can_be_picked(state: State) -> None:
     [
         (Pick.KEEP, Pick.REJECT, ["boat"], []),
         (Pick.REJECT, Pick.REJECT, [], ["boat"]),
-        (Pick.REJECT, None, [], ["boat"]),
+        (Pick.REJECT, None, [], []),
         (None, None, [], []),
     ],
 )
-def test_one_kept_file_keeps_a_job_and_a_rejected_one_alone_rejects_it(
+def test_one_kept_file_keeps_a_job_and_only_all_of_them_reject_it(
     state: State, first: Pick | None, second: Pick | None, kept: list[str], rejected: list[str]
 ) -> None:
     state.finish("boat", "r1", count=2)
@@ -97,6 +97,49 @@ def test_a_rejected_result_goes_again_where_the_user_says_so(state: State) -> No
     assert chosen(state, "rejected") == []
     assert picks(state, "boat") == ["reject", None]
     assert people.retry_selected(state.db, everything, people.may_go_again(rejected=True)) == 0
+
+
+@pytest.mark.parametrize("word", [Pick.KEEP, None])
+def test_a_rejected_result_that_is_kept_after_all_is_not_made_again(
+    state: State, word: Pick | None
+) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
+    assert state.state("boat") is JobState.PENDING
+    assert pick(state, "boat", word) is None
+    assert state.state("boat") is JobState.DONE
+    assert moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0) is None
+
+
+def test_a_cancel_before_the_second_submit_leaves_the_first_result_done(state: State) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
+    assert people.cancel(state.db, state.seq("boat"))
+    assert state.state("boat") is JobState.DONE
+    assert people.cancel(state.db, state.seq("clip"))
+    assert state.state("clip") is JobState.CANCELLED
+
+
+def test_once_it_is_submitted_again_a_word_about_the_first_result_comes_too_late(
+    state: State,
+) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
+    state.begin("boat")
+    assert pick(state, "boat", Pick.KEEP) == "job boat, which is submitting, has no result to judge"
+
+
+def test_what_left_the_manifest_is_not_retried(state: State) -> None:
+    state.finish("boat", "r1")
+    pick(state, "boat", Pick.REJECT)
+    state.submit("clip", "r2")
+    state.fail("clip")
+    state.merge([job("other", "a tree")])
+    again = people.may_go_again(rejected=True)
+    assert people.retry_selected(state.db, Selection(), again) == 0
 
 
 def test_a_check_replaces_what_an_earlier_one_found(state: State) -> None:

@@ -18,9 +18,15 @@ CREATE TABLE flaw (
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW judged (seq, id, judgement) AS
-SELECT job.seq, job.id, iif(max(file.pick = 'keep'), 'kept', 'rejected')
-FROM file CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt
-WHERE file.pick IS NOT NULL GROUP BY file.job;
+SELECT seq, id, judgement FROM (
+    SELECT job.seq, job.id, CASE
+        WHEN max(file.pick = 'keep') THEN 'kept'
+        WHEN count(*) = (SELECT count(*) FROM file AS any_file
+                         WHERE any_file.job = job.seq AND any_file.attempt = job.attempts)
+        THEN 'rejected' END AS judgement
+    FROM file CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt
+    WHERE file.pick IS NOT NULL GROUP BY file.job
+) WHERE judgement IS NOT NULL;
 
 -- The next run reads the manifest again, though it is unchanged: the axes stand there alone.
 DELETE FROM meta WHERE key = 'inputs';
