@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.state.marks import REJECTED_JOBS
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
@@ -47,8 +49,7 @@ NOTHING_HELD = Held()
 def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
     """Every job that waits for approval, in the manifest's order."""
     rows = db.execute(
-        "SELECT seq, id, attempts,"
-        " seq IN (SELECT judged.seq FROM judged WHERE judgement = 'rejected'),"
+        f"SELECT seq, id, attempts, seq IN ({REJECTED_JOBS}),"
         " (SELECT json_group_array(path) FROM (SELECT path FROM file"
         " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
         f" FROM job WHERE {_ASKS} ORDER BY seq"
