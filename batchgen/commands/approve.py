@@ -33,7 +33,8 @@ NOTHING_WAITS = "no job waits for approval"
 def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
     """Approve the jobs that `named`, ids and globs, mean, or all; without either, list them.
 
-    Raises UsageError for a name that no waiting job has, MissingFileError.
+    A result that was rejected is approved by its very id only. Raises UsageError for a name that
+    no waiting job has, MissingFileError.
     """
     if named and every:
         raise UsageError("name the jobs, or give --all for every one that waits")
@@ -44,23 +45,30 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
             _list(db, folder, path)
             return ExitCode.DONE
         waiting = {one.id: one for one in awaiting(db)}
-        chosen = _chosen(db, waiting, named)
+        meant = _chosen(db, waiting, named)
+        chosen = [one for one in meant if not one.rejected or one.id in named]
+        left_out = len(meant) - len(chosen)
+        if not chosen:
+            raise _all_rejected(left_out)
         released = released_by(db, [one.seq for one in chosen])
     at = time.time()
     decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
     with deciding(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(chosen), 'approval')} handed to the runner at work: {_on(released)}")
+            _say_rejected(chosen, left_out)
             return ExitCode.DONE
         applied = decided.applied
     run = command_for("run", path, emulator=rehearsing)
-    return _report(applied, len(waiting), released, run)
+    code = _report(applied, len(waiting), released, run)
+    _say_rejected(chosen, left_out)
+    return code
 
 
 def _list(db: sqlite3.Connection, folder: RunFolder, path: Path) -> None:
     waiting = list(awaiting(db))
     for one in waiting:
-        say(one.id)
+        say(f"{one.id}{' · rejected' * one.rejected}")
         for file in one.files:
             say(f"    {folder.root / file}")
     if not waiting:
@@ -68,6 +76,23 @@ def _list(db: sqlite3.Connection, folder: RunFolder, path: Path) -> None:
         return
     wait = "job waits" if len(waiting) == 1 else "jobs wait"
     say(f"{len(waiting)} {wait} for approval\n  → {command_for('approve', path)} JOB… | --all")
+
+
+def _all_rejected(count: int) -> UsageError:
+    what = "the only one was" if count == 1 else f"all {count} were"
+    return UsageError(
+        f"{what} rejected: nothing is approved",
+        next_step="--all and globs leave rejected results out; name one by its very id, or make it"
+        " again with: batchgen retry MANIFEST --state rejected",
+    )
+
+
+def _say_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
+    for one in chosen:
+        if one.rejected:
+            say(f"  {one.id} was rejected, and is approved all the same: it was named")
+    if left_out:
+        say(f"  {plural(left_out, 'rejected result')} left out; a very id approves one")
 
 
 def _chosen(

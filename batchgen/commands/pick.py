@@ -4,59 +4,76 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import command_for, plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.models.nearest import nearest
 from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import PICKS, Decision, Verb
+from batchgen.runs.decisions import MOST_FILES, PICKS, Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.marks import results_to_pick
 from batchgen.state.queries import Selection, select_any, select_jobs
+from batchgen.state.selection import names_only
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.runs.decisions import Applied
+    from batchgen.jobs import JsonObject
+    from batchgen.runs.deciding import Decided
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
 
 
 def pick_asked(
     path: Path,
+    names: Sequence[str],
     selection: Selection,
     position: int | None,
     *,
     keep: bool,
     reject: bool,
     unpick: bool,
+    as_json: bool = False,
 ) -> int:
     """Do what the options ask for. Raises UsageError where they ask for nothing, or for two."""
     asked = {Verb.KEEP: keep, Verb.REJECT: reject, Verb.UNPICK: unpick}
     chosen = [verb for verb, is_asked in asked.items() if is_asked]
     if len(chosen) != 1:
         raise UsageError("say what to do with them: --keep, --reject or --unpick, one of the three")
-    if selection == Selection():
+    if position is not None and position > MOST_FILES:
+        raise UsageError(f"no result has more than {MOST_FILES} files", where="--file")
+    if not names and selection == Selection():
         raise UsageError(
             "name the jobs: ids, globs, or --model, --tag, --state", next_step="'*' means all"
         )
-    return pick(path, selection, chosen[0], position)
+    return pick(path, selection, chosen[0], position, names=names, as_json=as_json)
 
 
-def pick(path: Path, selection: Selection, verb: Verb, position: int | None = None) -> int:
+def pick(
+    path: Path,
+    selection: Selection,
+    verb: Verb,
+    position: int | None = None,
+    *,
+    names: Sequence[str] = (),
+    as_json: bool = False,
+) -> int:
     """Judge the selected results, or of each the file at `position`, from 1.
 
-    Raises UsageError where nothing that is selected has a result, MissingFileError.
+    `names` are ids and globs besides those of the selection, all of them positive. Raises
+    UsageError where nothing that is selected has a result, MissingFileError.
     """
     folder = RunFolder(read_header(path).output.dir)
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        selection = replace(selection, jobs=(*names_only(db, names), *selection.jobs))
         found = results_to_pick(db, selection, position)
         if not found:
             raise _nothing(db, selection, position)
@@ -66,10 +83,35 @@ def pick(path: Path, selection: Selection, verb: Verb, position: int | None = No
         Decision(verb, job_id, at, attempt=attempt, position=position) for job_id, attempt in found
     ]
     with deciding(folder, words) as decided:
-        if decided is None:
-            say(f"{plural(len(words), 'pick')} handed to the runner at work")
-            return ExitCode.DONE
-        return _report(decided.applied, verb, path, rehearsal=rehearsal)
+        outcome = _outcome(verb, len(words), decided)
+    if as_json:
+        print_json(_to_json(outcome))
+    else:
+        again = command_for("retry", path, emulator=rehearsal)
+        say("\n".join(_lines(outcome, again)))
+    return ExitCode.USAGE if outcome.objections else ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How many jobs were picked, and how many words a runner at work was told instead.
+
+    `objections` are (job's id, why not).
+    """
+
+    verb: Verb
+    picked: int
+    handed: int
+    objections: tuple[tuple[str, str], ...]
+
+
+def _outcome(verb: Verb, count: int, decided: Decided | None) -> _Outcome:
+    if decided is None:
+        return _Outcome(verb, 0, count, ())
+    # Older decisions of other kinds may be taken up in the same breath.
+    ours = [one for one in decided.applied if one.decision.verb in PICKS]
+    objections = tuple((one.decision.job_id, one.objection) for one in ours if one.objection)
+    return _Outcome(verb, len(ours) - len(objections), 0, objections)
 
 
 def _nothing(db: sqlite3.Connection, selection: Selection, position: int | None) -> UsageError:
@@ -84,15 +126,23 @@ def _nothing(db: sqlite3.Connection, selection: Selection, position: int | None)
     return UsageError("no job is selected", next_step=near and f"did you mean '{near}'?")
 
 
-def _report(applied: Sequence[Applied], verb: Verb, path: Path, *, rehearsal: bool) -> int:
-    """Only of the picks: older decisions of other kinds may be taken up in the same breath."""
-    ours = [one for one in applied if one.decision.verb in PICKS]
-    objections = [one for one in ours if one.objection]
-    for one in objections:
-        say(f"{one.decision.job_id}: {one.objection}")
-    if len(ours) > len(objections):
-        say(f"{plural(len(ours) - len(objections), 'result')} {DONE_TO[verb]}")
-    if verb is Verb.REJECT:
-        again = command_for("retry", path, emulator=rehearsal)
-        say(f"  → make them again, which may cost: {again} --state rejected")
-    return ExitCode.USAGE if objections else ExitCode.DONE
+def _lines(outcome: _Outcome, again: str) -> Iterator[str]:
+    """`again`: the command that makes them anew."""
+    if outcome.handed:
+        yield f"{plural(outcome.handed, 'pick')} handed to the runner at work"
+        return
+    for job_id, why in outcome.objections:
+        yield f"{job_id}: {why}"
+    if outcome.picked:
+        yield f"{plural(outcome.picked, 'result')} {DONE_TO[outcome.verb]}"
+    if outcome.picked and outcome.verb is Verb.REJECT:
+        yield f"  → make them again, which may cost: {again} --state rejected"
+
+
+def _to_json(outcome: _Outcome) -> JsonObject:
+    return {
+        "verb": outcome.verb.value,
+        "picked": outcome.picked,
+        "handed": outcome.handed,
+        "objections": [{"id": job_id, "why": why} for job_id, why in outcome.objections],
+    }

@@ -18,6 +18,7 @@ from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
+from batchgen.state.selection import exactly, names_only
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,7 +77,7 @@ def resolve(
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is no request id", next_step="copy it from your account")
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        jobs = _jobs_to_resolve(db, named, _undecided(folder))
+        jobs = _jobs_to_resolve(db, names_only(db, named), _undecided(folder))
         jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}
         cost = _cost_again(db, jobs) if verb is Verb.RESUBMIT else ""
@@ -127,7 +128,7 @@ def _jobs_named(
     # A request that is lost, or a result that never comes home, by its very id only: a glob must
     # not give up what is paid and may still be fetched.
     paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
-    found += [(seq, job_id) for seq, job_id, _ in paid if job_id == name]
+    found += [(seq, job_id) for seq, job_id, _ in paid if name == exactly(job_id)]
     if found:
         return found
     known = [state for state in JobState if select_jobs(db, Selection((name,)), (state,))]

@@ -27,6 +27,7 @@ from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
 from batchgen.state.approvals import held_back
+from batchgen.state.causes import keys_within
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.marks import count_marks
 from batchgen.state.queries import (
@@ -39,6 +40,7 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money
+from batchgen.state.selection import note_causes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -48,9 +50,12 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
     from batchgen.state.marks import Marks
-    from batchgen.state.records import JobStatus
+    from batchgen.state.records import FailureCause, FileMarks, JobStatus, SavedFile
 
 SHOWN = 10
+MOST_KEYED = 20_000
+"""Jobs whose messages are read in a tenth of a second, as `--watch` does every second."""
+
 WATCH_EVERY = 1.0
 """Seconds between two looks at another process's state, which nothing announces."""
 
@@ -69,6 +74,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     with closing(db), translated(folder.state):
         # One read transaction: all figures are of the same moment.
         db.execute("BEGIN")
+        selection = note_causes(db, selection)
         if as_json:
             _write_json(db, manifest.name, folder, selection)
         else:
@@ -86,9 +92,10 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
     while True:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             db.execute("BEGIN")
-            lines = _lines(db, manifest, selection, path)
-            found = totals(counts(db, selection))
-            held = held_back(db, selection)
+            chosen = note_causes(db, selection)
+            lines = _lines(db, manifest, chosen, path)
+            found = totals(counts(db, chosen))
+            held = held_back(db, chosen)
             goes_on = command_for("run", path, emulator=is_rehearsal(db))
         under_way = sum(found.get(state, 0) for state in GOING)
         # A job that waits for approval would be watched for ever.
@@ -123,9 +130,23 @@ def _lines(
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
     lines += _mark_lines(count_marks(db, selection))
-    lines += [cause_line(cause) for cause in failures(db, SHOWN, selection)]
+    for cause in failures(db, SHOWN, selection):
+        lines.append(cause_line(cause) + _key_words(db, cause, selection, path))
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
     return lines + _unknown_lines(db, selection, path)
+
+
+def _key_words(
+    db: sqlite3.Connection, cause: FailureCause, selection: Selection, path: Path
+) -> str:
+    """Say how just these jobs are chosen; of many it takes too long to find out here."""
+    if selection.causes:
+        return ""
+    report = command_for("report", path)
+    if cause.jobs > MOST_KEYED:
+        return f" · its causes: {report}"
+    count, key = keys_within(db, cause, selection.where())
+    return f" · --cause={key}" if count == 1 else f" · {count} causes: {report}"
 
 
 def _mark_lines(marks: Marks) -> list[str]:
@@ -153,7 +174,7 @@ def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> 
 def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     if as_json:
         nothing = money_json(Money(0.0, 0.0, 0))
-        held: JsonObject = {"to_approve": 0, "waiting": 0}
+        held: JsonObject = {"to_approve": 0, "waiting": 0, "kept": 0, "rejected": 0, "flaws": {}}
         document = {"name": manifest.name, "counts": {}, **held, "money": nothing, "jobs": []}
         say(json.dumps(document))
     else:
@@ -168,6 +189,9 @@ def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection:
     held = held_back(db, selection)
     write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
+    marks = count_marks(db, selection)
+    write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
+    write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):
         write(",\n" if number else "\n")
@@ -188,8 +212,17 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "attempts": job.attempts,
         "request_id": job.request_id,
         "files": [
-            {"path": str(root / file.path), "bytes": file.bytes, "sha256": file.sha256}
-            for file in job.files
+            _file_json(root, file, marks) for file, marks in zip(job.files, job.marks, strict=True)
         ],
         "error": error,
+    }
+
+
+def _file_json(root: Path, file: SavedFile, marks: FileMarks) -> JsonObject:
+    return {
+        "path": str(root / file.path),
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "pick": marks.pick,
+        "flaws": marks.flaws,
     }

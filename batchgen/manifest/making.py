@@ -43,6 +43,8 @@ LONGEST_ID = 200
 LONGEST_TAG = 100
 _BLANK_HINT = "fill it in, or leave the job out"
 _UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Controls of the writing direction: an id is printed in lines of ours, and would reorder them."""
 
 
 class JobMaker:
@@ -195,6 +197,7 @@ class JobMaker:
         job_id = _text(("id",), template, cell.variables, LONGEST_ID)
         if self._head is not None and (suffix := cell_suffix(self._head, cell)):
             job_id = f"{job_id}-{suffix}"
+        _refuse_misleading(job_id, template)
         return job_id
 
     def _tags(self, job_id: str, variables: Variables) -> tuple[str, ...]:
@@ -252,6 +255,18 @@ def _text(path: ProblemPath, template: CompiledText, variables: Variables, longe
     else:
         what = f"{word} has line breaks or control characters here"
     raise CellError([InputProblem(path, what, hint)], rendered=[path])
+
+
+def _refuse_misleading(job_id: str, template: CompiledText) -> None:
+    """Raise CellError for an id that would mean something else in a command, or in a line."""
+    if job_id.startswith("!"):
+        what = f"id must not begin with !; got {shown(job_id)}"
+        hint = "in a command, --job '!NAME' leaves NAME out: begin it with something else"
+        problem = InputProblem(("id",), what, hint)
+        raise CellError([problem], rendered=[problem.path], of_item=template.is_literal)
+    if _TURNS_TEXT.search(job_id):
+        what = "id has control characters here that turn the direction of writing"
+        raise CellError([InputProblem(("id",), what, "leave them out")], rendered=[("id",)])
 
 
 def _as_text(value: JsonValue, path: ProblemPath) -> str:

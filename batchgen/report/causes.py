@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import cause_key
+from batchgen.state.selection import exactly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +68,9 @@ def rerun_command(cause: Cause, shell: Shell) -> str | None:
     if cause.state is JobState.BLOCKED:
         return None
     few = len(cause.jobs) <= NAMED
-    which = [f"--job={job_id}" for job_id in cause.jobs] if few else [f"--cause={cause.key}"]
+    which = (
+        [f"--job={exactly(job_id)}" for job_id in cause.jobs] if few else [f"--cause={cause.key}"]
+    )
     if cause.state is JobState.UNKNOWN:
         jobs = ["--", *cause.jobs] if few else which
         return shell.command("resolve", "--resubmit", *jobs)

@@ -19,6 +19,7 @@ from batchgen.runs.workplace import Workplace, connected
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.moves import Ending, ended
 from batchgen.state.queries import live_request, select_any, select_jobs
+from batchgen.state.selection import note_causes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,6 +76,7 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
 def _cancellable(folder: RunFolder, selection: Selection) -> list[str]:
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        selection = note_causes(db, selection)
         if not select_any(db, selection):
             raise UsageError(
                 "no job is selected",

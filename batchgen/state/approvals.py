@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.state.marks import REJECTED_JOBS
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
@@ -18,11 +20,15 @@ _ASKS = "state = 'done' AND gate = 1 AND approved = 0 AND listed = 1"
 
 @dataclass(frozen=True, slots=True)
 class Awaiting:
-    """A done job behind its gate. `files` are below the run's folder, in the vendor's order."""
+    """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
+
+    `rejected`: a person's word about the result is no already; what needs it would be paid.
+    """
 
     seq: int
     id: str
     attempts: int
+    rejected: bool
     files: tuple[str, ...]
 
 
@@ -43,12 +49,13 @@ NOTHING_HELD = Held()
 def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
     """Every job that waits for approval, in the manifest's order."""
     rows = db.execute(
-        "SELECT seq, id, attempts, (SELECT json_group_array(path) FROM (SELECT path FROM file"
+        f"SELECT seq, id, attempts, seq IN ({REJECTED_JOBS}),"
+        " (SELECT json_group_array(path) FROM (SELECT path FROM file"
         " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
         f" FROM job WHERE {_ASKS} ORDER BY seq"
     )
-    for seq, job_id, attempts, paths in rows:
-        yield Awaiting(seq, job_id, attempts, tuple(json.loads(paths)))
+    for seq, job_id, attempts, rejected, paths in rows:
+        yield Awaiting(seq, job_id, attempts, bool(rejected), tuple(json.loads(paths)))
 
 
 def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.shown import SHOWN
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from batchgen.state.records import FailureCause
     from batchgen.state.selection import Condition
 
 ENDED_BADLY = (
@@ -24,7 +30,12 @@ TROUBLED = (
 )
 """Of the table, or alias, `job`: not done, and will not be without a word."""
 
+KEY = "cause_key(job.id, job.state, job.error_code, job.error)"
+"""The key in SQL, of the table, or alias, `job`."""
+
 KEY_DIGITS = 8
+_NOTED = "caused"
+_WITHIN_WORDS = frozenset("_-")
 _VARYING = re.compile(r"https?://\S+|[0-9a-fA-F]{8}[0-9a-fA-F-]*|\d+(?:\.\d+)?")
 """What differs between two messages of one cause: URLs, ids, figures."""
 
@@ -38,22 +49,72 @@ def cause_key(job_id: str, state: str, error_code: str | None, error: str | None
     """Name a cause: the same for jobs whose messages differ in figures, ids and URLs only."""
     # What a blocked job waits for is another job, a different one each time.
     words = "" if state == JobState.BLOCKED else error or ""
-    # Looked for first: a pattern of each of 100,000 ids would take most of a report's time.
-    if job_id in words:
-        # As a word of its own: an id may be a single letter.
-        words = re.sub(rf"(?<![\w-]){re.escape(job_id)}(?![\w-])", "#", words)
-    plain = _VARYING.sub("#", words)
+    plain = _VARYING.sub("#", without_word(words, job_id))
     text = "\n".join((state, error_code or "", " ".join(plain.split())))
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
+def without_word(text: str, word: str) -> str:
+    r"""Put `#` for a word wherever it stands as one: an id may be a single letter.
+
+    As the pattern `(?<![\w-])word(?![\w-])` would: to compile one for each of 100,000 ids takes
+    ten times as long as all the rest.
+    """
+    kept: list[str] = []
+    begin = 0
+    at = text.find(word) if word else -1
+    while at >= 0:
+        end = at + len(word)
+        if _continues(text[at - 1 : at]) or _continues(text[end : end + 1]):
+            at = text.find(word, at + 1)
+            continue
+        kept += [text[begin:at], "#"]
+        begin = end
+        at = text.find(word, end)
+    return "".join((*kept, text[begin:])) if kept else text
+
+
+def _continues(neighbour: str) -> bool:
+    """Whether a word goes on there; at either end of a text there is no neighbour."""
+    return neighbour.isalnum() or neighbour in _WITHIN_WORDS
+
+
 def of_cause(key: str) -> Condition:
-    """Jobs that are in trouble for this very cause.
+    """Jobs that are in trouble for this very cause: those that a report counts, and no others.
 
     Asked of the state's own table, whatever stands in for `job` around it: jobs that were only
     read from a manifest are in no trouble.
     """
     return (
-        f"job.id IN (SELECT job.id FROM main.job AS job WHERE {TROUBLED}"
-        " AND cause_key(job.id, job.state, job.error_code, job.error) = ?)"
+        f"job.id IN (SELECT job.id FROM main.job AS job WHERE {TROUBLED} AND {SHOWN} AND {KEY} = ?)"
     ), (key,)
+
+
+def keys_within(
+    db: sqlite3.Connection, cause: FailureCause, condition: Condition
+) -> tuple[int, str]:
+    """How many causes a state and a code stand for among some jobs, and the key of one of them."""
+    words, values = condition
+    count, key = db.execute(
+        f"SELECT count(DISTINCT key), min(key) FROM (SELECT {KEY} AS key FROM job"
+        f" WHERE state = ? AND error_code = ? AND {SHOWN} AND {words})",
+        (cause.state.value, cause.code, *values),
+    ).fetchone()
+    return int(count), str(key)
+
+
+def note_keys(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """Find out once which jobs have one of these causes: for `of_noted_cause`, until noted anew."""
+    db.execute(f"DROP TABLE IF EXISTS {_NOTED}")
+    db.execute(f"CREATE TEMP TABLE {_NOTED} (id TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID")
+    db.execute(
+        f"INSERT INTO temp.{_NOTED} SELECT id, key FROM ("
+        f"SELECT job.id AS id, {KEY} AS key FROM main.job AS job WHERE {TROUBLED} AND {SHOWN})"
+        " WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    )
+
+
+def of_noted_cause(key: str) -> Condition:
+    """Those of `of_cause`, where `note_keys` has found them."""
+    return f"job.id IN (SELECT id FROM temp.{_NOTED} WHERE key = ?)", (key,)

@@ -146,9 +146,16 @@ def _damaged(detail: str, path: Path) -> DamagedStateError:
 
 
 def _create_private(path: Path) -> None:
-    """The state names prompts and requests: only its owner reads it. SQLite keeps the mode."""
+    """The state names prompts and requests: only its owner reads it. SQLite keeps the mode.
+
+    A file that is there is never opened but by SQLite: to close it again would take away every
+    lock that this process holds on it (sqlite.org/howtocorrupt.html, 2.2), and another process
+    would then throw the log away under a connection of ours.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
     except OSError as exc:
         raise OutputError(
             f"the state file cannot be written: {exc.strerror}",

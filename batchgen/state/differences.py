@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.meeting import NEVER_ATTEMPTED, attached
 from batchgen.state.merge import RenamedJob
 from batchgen.state.planned import plan_jobs
+from batchgen.state.selection import note_causes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -145,6 +146,8 @@ def foreseen(
 ) -> Iterator[Outlook]:
     """Hold the staged jobs against the state while the block lasts; the state is not changed."""
     with attached(db, staging, path):
+        # Asked about today's jobs and those that are gone, by model and by name.
+        wishes = replace(wishes, selection=note_causes(db, wishes.selection))
         plan_jobs(db, wishes)
         yield Outlook(db, wishes.selection)
 

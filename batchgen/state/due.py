@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchgen.jobs import JobState
 from batchgen.state.records import NeededFile, PendingJob
 from batchgen.state.selection import Selection
+from batchgen.state.shown import UNDER_WAY
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,15 +19,6 @@ DueKey: TypeAlias = tuple[int, int]
 
 _COLUMNS = "SELECT seq, id, model, body, failures, priority, sweep FROM job"
 _DUE = "state = 'pending' AND listed = 1 AND waiting = 0"
-UNDER_WAY = (
-    JobState.SUBMITTING,
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.FETCHING,
-    JobState.UNKNOWN,
-)
-"""A job that left the manifest is still shown while it is in one of these."""
-
 _OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
 
 

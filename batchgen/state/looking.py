@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import TROUBLED
-from batchgen.state.due import UNDER_WAY
 from batchgen.state.marks import Pick
+from batchgen.state.shown import SHOWN
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
-
-_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
-_SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +99,18 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
 
     By pages: 100,000 jobs are written down without being held in memory together.
     """
-    return _jobs(db, f"{_SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
+    return _jobs(db, f"{SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
 
 
 def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ShownJob]:
     """Those of the shown jobs that are numbered from `first` to `last`."""
-    return _jobs(db, f"{_SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
+    return _jobs(db, f"{SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
 
 
 def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ShownJob]:
     """Those of the jobs that are shown, in the manifest's order."""
     among = "job.seq IN (SELECT value FROM json_each(?))"
-    return _jobs(db, f"{_SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
+    return _jobs(db, f"{SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
 
 
 def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]) -> list[ShownJob]:
@@ -163,14 +160,14 @@ def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
     """Every shown job that is not done and will not be without a word, in the manifest's order."""
     rows = db.execute(
         "SELECT id, state, coalesce(error_code, ''), coalesce(error, '') FROM job"
-        f" WHERE {TROUBLED} AND {_SHOWN} ORDER BY seq"
+        f" WHERE {TROUBLED} AND {SHOWN} ORDER BY seq"
     )
     return (Trouble(job_id, JobState(state), code, error) for job_id, state, code, error in rows)
 
 
 def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
     """Shown jobs by state."""
-    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {_SHOWN} GROUP BY state")
+    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {SHOWN} GROUP BY state")
     return {JobState(state): count for state, count in rows}
 
 

@@ -47,6 +47,7 @@ _TABLES = (
     "parted",
     "planned",
     "edge",
+    "caused",
 )
 
 _MEET = f"""

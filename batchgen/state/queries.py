@@ -5,13 +5,13 @@ What may be submitted is asked in due.py, what it costs in costs.py.
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.costs import money, open_price
 from batchgen.state.due import (
-    UNDER_WAY,
     DueKey,
     due_page,
     first_due,
@@ -26,11 +26,13 @@ from batchgen.state.files import SAVED_FILES
 from batchgen.state.records import (
     Counts,
     FailureCause,
+    FileMarks,
     JobStatus,
     LiveRequest,
     SavedFile,
 )
 from batchgen.state.selection import Selection
+from batchgen.state.shown import SHOWN, UNDER_WAY
 from batchgen.state.texts import storable
 
 if TYPE_CHECKING:
@@ -69,9 +71,6 @@ __all__ = [
 
 EVERYTHING = Selection()
 
-_UNDER_WAY = "(" + ", ".join(f"'{state.value}'" for state in UNDER_WAY) + ")"
-_SHOWN = f"(job.listed = 1 OR job.state IN {_UNDER_WAY})"
-
 
 def counts(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Counts:
     """Selected jobs by model and state; of all jobs, the index alone answers it."""
@@ -82,7 +81,7 @@ def _counts_of(db: sqlite3.Connection, selection: Selection) -> Counts:
     condition, values = selection.where()
     table: dict[str, dict[JobState, int]] = {}
     for state, model, count in db.execute(
-        f"SELECT state, model, count(*) FROM job WHERE {_SHOWN} AND {condition}"
+        f"SELECT state, model, count(*) FROM job WHERE {SHOWN} AND {condition}"
         " GROUP BY state, model",
         values,
     ):
@@ -200,6 +199,14 @@ def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
     return (SavedFile(*row) for row in db.execute(SAVED_FILES))
 
 
+_MARKED_FILES = SAVED_FILES.replace(
+    "SELECT ",
+    "SELECT file.job, file.pick,"
+    " (SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id), ",
+    1,
+)
+
+
 def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Iterator[JobStatus]:
     """Every selected job in the manifest's order, as a stream: two cursors, side by side."""
     condition, values = selection.where()
@@ -207,21 +214,23 @@ def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> I
     jobs = db.execute(
         "SELECT seq, id, model, state, attempts, (SELECT request_id FROM attempt"
         " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1),"
-        f" job.error_code, job.error FROM job WHERE {_SHOWN} AND {condition} ORDER BY seq",
+        f" job.error_code, job.error FROM job WHERE {SHOWN} AND {condition} ORDER BY seq",
         values,
     )
-    files = groupby(
-        db.execute(SAVED_FILES.replace("SELECT ", "SELECT file.job, ", 1)), key=lambda row: row[0]
-    )
+    files = groupby(db.execute(_MARKED_FILES), key=lambda row: row[0])
     next_files = next(files, None)
     for seq, job_id, model, state, attempts, request_id, code, error in jobs:
         saved: tuple[SavedFile, ...] = ()
+        marks: tuple[FileMarks, ...] = ()
         while next_files is not None and next_files[0] < seq:
             next_files = next(files, None)  # of a job that is not shown
         if next_files is not None and next_files[0] == seq:
-            saved = tuple(SavedFile(*row[1:]) for row in next_files[1])
+            rows = list(next_files[1])
+            saved = tuple(SavedFile(*row[3:]) for row in rows)
+            marks = tuple(FileMarks(pick, json.loads(flaws)) for _, pick, flaws, *_ in rows)
             next_files = next(files, None)
-        yield JobStatus(job_id, model, JobState(state), attempts, request_id, saved, code, error)
+        known = (job_id, model, JobState(state), attempts, request_id)
+        yield JobStatus(*known, saved, code, error, marks)
 
 
 def failures(
@@ -232,7 +241,7 @@ def failures(
     rows = db.execute(
         "SELECT cause.state, cause.error_code, jobs, job.error, job.id FROM ("
         "SELECT state, error_code, count(*) AS jobs, min(seq) AS first FROM job"
-        f" WHERE error_code IS NOT NULL AND state != 'done' AND {_SHOWN} AND {condition}"
+        f" WHERE error_code IS NOT NULL AND state != 'done' AND {SHOWN} AND {condition}"
         " GROUP BY state, error_code ORDER BY jobs DESC, state, error_code LIMIT ?"
         ") AS cause JOIN job ON job.seq = cause.first"
         " ORDER BY jobs DESC, cause.state, cause.error_code",

@@ -132,8 +132,16 @@ class KnownFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FileMarks:
+    """What was said about a file: `pick` by a person, `flaws`, kind to words, by a check."""
+
+    pick: str | None
+    flaws: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One job as people are shown it."""
+    """One job as people are shown it; of each of its `files` the `marks`, in the same order."""
 
     id: str
     model: str
@@ -143,6 +151,7 @@ class JobStatus:
     files: tuple[SavedFile, ...]
     error_code: str | None
     error: str | None
+    marks: tuple[FileMarks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.state.causes import of_cause
+from batchgen.state.causes import note_keys, of_cause, of_noted_cause
 from batchgen.state.marks import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NEGATIVE = "!"
+_MEANING = re.compile(r"^!|[*?[]")
+"""What says more than itself at its place in an id."""
 
 Condition = tuple[str, tuple[str | int, ...]]
 """SQL, and the values of its question marks."""
@@ -37,7 +41,7 @@ class Selection:
 
     A name that begins with `!` is negative; where all names are, they leave out of everything. An
     exact name wins over its reading as a glob. `noted`: of those that `note_down` or `note_first`
-    wrote down.
+    wrote down. `keyed`: `note_causes` has found out which jobs have the causes.
     """
 
     jobs: tuple[str, ...] = ()
@@ -46,6 +50,7 @@ class Selection:
     states: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     noted: bool = False
+    keyed: bool = False
 
     def __post_init__(self) -> None:
         names = (self.jobs, self.models, self.tags, self.states, self.causes)
@@ -77,7 +82,7 @@ class Selection:
             _chosen(self.models, _model),
             _chosen(self.tags, lambda name: (_TAG, (name, name))),
             _chosen(self.states, _state),
-            _chosen(self.causes, of_cause),
+            _chosen(self.causes, of_noted_cause if self.keyed else of_cause),
         ]
         if self.noted:
             parts.append((f"job.seq IN (SELECT seq FROM {NOTED})", ()))
@@ -104,6 +109,17 @@ def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
     if db.execute("SELECT 1 FROM temp.sqlite_schema WHERE name = 'noted'").fetchone():
         query += f" UNION SELECT seq FROM {NOTED}"
     return _note(db, query, values)
+
+
+def note_causes(db: sqlite3.Connection, selection: Selection) -> Selection:
+    """Find out once which jobs have the selected causes, where several questions are asked.
+
+    Each message is read for that, of 100,000 jobs for half a second and more.
+    """
+    if not selection.causes:
+        return selection
+    note_keys(db, {key.removeprefix(NEGATIVE) for key in selection.causes})
+    return replace(selection, keyed=True)
 
 
 def note_first(
@@ -176,3 +192,31 @@ def _state(name: str) -> Condition:
 
 def _is_glob(name: str) -> bool:
     return any(character in name for character in "*?[")
+
+
+def exactly(job_id: str) -> str:
+    """Write an id so that a command line takes it for itself.
+
+    One that begins with `!` would mean every other job. No manifest may give one today, but an
+    older state can have it. Of all others the exact name wins anyway.
+    """
+    return _MEANING.sub(r"[\g<0>]", job_id) if job_id.startswith(NEGATIVE) else job_id
+
+
+def names_only(db: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of what is meant, where a `!` is no way to leave out. Raises UsageError.
+
+    Who takes `'!neg'` for the job of that name, or for its rest, would decide about all others.
+    """
+    return tuple(map(partial(_name_only, db), names))
+
+
+def _name_only(db: sqlite3.Connection, name: str) -> str:
+    if not name.startswith(NEGATIVE):
+        return name
+    if db.execute("SELECT 1 FROM job WHERE id = ?", (name,)).fetchone():
+        return exactly(name)
+    raise UsageError(
+        f"no job is called '{name}', and a JOB names what is meant, never what is not",
+        next_step=f"to leave jobs out, say which are meant, and --job '{name}' besides",
+    )

@@ -6,6 +6,7 @@ one (`version`), and a short word about each job, by which two looks are compare
 
 from __future__ import annotations
 
+import json
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from batchgen.state.queries import get_meta
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from batchgen.state.marks import Pick
 
@@ -88,6 +90,16 @@ def watched_file(db: sqlite3.Connection, key: int) -> WatchedFile | None:
         (key,),
     ).fetchone()
     return WatchedFile(*row) if row else None
+
+
+def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the jobs about whose latest result a person's word is no."""
+    rows = db.execute(
+        "SELECT id FROM judged WHERE judgement = 'rejected'"
+        " AND id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(job_ids)),),
+    )
+    return frozenset(job_id for (job_id,) in rows)
 
 
 def is_a_copy(db: sqlite3.Connection) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
-from batchgen.state.watching import watched_file
+from batchgen.state.watching import rejected_among, watched_file
 from batchgen.watch.doors import Heard, Said, Word
 
 if TYPE_CHECKING:
@@ -67,10 +67,18 @@ def _parse(one: Any) -> Pick | Approval:
 def resolve(
     db: sqlite3.Connection, words: Sequence[Pick | Approval]
 ) -> tuple[list[Said], list[str]]:
-    """Name each by job, attempt and position; and say which files are no more."""
+    """Name each by job, attempt and position; and say which files are no more.
+
+    An approval sets going what is paid for, and a key asks nothing: not of a rejected result.
+    """
     said, objections = [], []
+    approved = [one.job_id for one in words if isinstance(one, Approval)]
+    rejected = rejected_among(db, approved) if approved else ()
     for one in words:
         if isinstance(one, Approval):
+            if one.job_id in rejected:
+                objections.append(f"{one.job_id} is rejected: keep it first, then approve it")
+                continue
             said.append(Said(Word.APPROVE, one.job_id, one.attempt, None))
         elif (file := watched_file(db, one.file)) is None:
             objections.append(f"file {one.file} is not there any more")

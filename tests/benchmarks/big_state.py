@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import people, queries
+from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_reading, open_for_writing
 from batchgen.state.differences import foreseen
 from batchgen.state.merge import OnChanged, merge
 from batchgen.state.planned import Wishes
-from batchgen.state.selection import Selection, note_first
+from batchgen.state.selection import Selection, note_causes, note_first
 from batchgen.state.staging import Staging, open_staging
 from batchgen.state.watching import signatures
 
@@ -93,6 +94,27 @@ def ask(db: sqlite3.Connection) -> None:
             question()
 
 
+_FAILED = """
+    UPDATE job SET state = 'failed', error_code = 'policy', error = 'job ' || id
+        || ': refused in request ' || lower(hex(randomblob(16))) || ', https://x.example/' || seq
+"""
+
+
+def ask_by_cause(db: sqlite3.Connection) -> None:
+    """What `status --cause` asks of a state in which nothing is done."""
+    job = db.execute("SELECT id, state, error_code, error FROM job LIMIT 1").fetchone()
+    cause = Selection(causes=(cause_key(*job),))
+    with timed("  select by cause"):
+        queries.select_jobs(db, cause, (JobState.FAILED,))
+    with timed("  note the causes"):
+        noted = note_causes(db, cause)
+    with timed("  select by what is noted"):
+        queries.select_jobs(db, noted, (JobState.FAILED,))
+    with timed("  counts, failures by cause"):
+        queries.counts(db, noted)
+        queries.failures(db, 10, noted)
+
+
 def begin(db: sqlite3.Connection) -> None:
     with timed("  settle_dead_run, reopen"):
         people.settle_dead_run(db)
@@ -136,6 +158,9 @@ def measure(path: Path, count: int) -> None:
             plan(db, staging, path)
         with closing(open_for_writing(path)) as db:
             begin(db)
+            db.execute(_FAILED)
+            print("all failed")
+            ask_by_cause(db)
     print(f"{path.stat().st_size / 1e6:.0f} MB")
 
 

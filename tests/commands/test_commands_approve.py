@@ -14,6 +14,7 @@ from batchgen.jobs import JobState
 from batchgen.runs.decisions import apply_new
 from batchgen.runs.lock import locked
 from batchgen.state.approvals import Held, held_back
+from batchgen.state.marks import Pick, pick
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_gated
 
@@ -157,6 +158,53 @@ def test_a_runner_at_work_is_told_instead(
     (applied,) = apply_new(place.db, place.folder.decisions)
     assert applied.objection is None
     assert due(place) == ["clip-2"]
+
+
+def reject(place: Place, *job_ids: str) -> None:
+    for job_id in job_ids:
+        assert pick(place.db, place.seq(job_id), None, Pick.REJECT) is None
+
+
+@pytest.mark.parametrize(("named", "every"), [([], True), (["still-*"], False), (["*"], False)])
+def test_all_and_globs_leave_rejected_results_out(
+    place: Place, manifest: Path, capsys: CaptureFixture[str], named: list[str], every: bool
+) -> None:
+    reject(place, "still-1")
+    assert approve(manifest, named, every=every) == 0
+    out = capsys.readouterr().out
+    assert "1 job approved: 1 job can go on; 1 still to approve\n" in out
+    assert "1 rejected result left out" in out
+    assert due(place) == ["clip-2"]
+    with pytest.raises(UsageError, match="the only one was rejected: nothing is approved"):
+        approve(manifest, named, every=every)
+
+
+def test_a_rejected_result_is_marked_in_the_list_and_approved_by_its_very_id(
+    place: Place, manifest: Path, capsys: CaptureFixture[str]
+) -> None:
+    reject(place, "still-1")
+    approve(manifest, [], every=False)
+    out = capsys.readouterr().out
+    assert "still-1 · rejected\n" in out
+    assert "still-2\n" in out
+    assert approve(manifest, ["still-*", "still-1"], every=False) == 0
+    out = capsys.readouterr().out
+    assert "still-1 was rejected, and is approved all the same" in out
+    assert "left out" not in out
+    assert due(place) == ["clip-1", "clip-2", "poster"]
+
+
+def test_where_all_are_rejected_nothing_is_approved(place: Place, manifest: Path) -> None:
+    reject(place, "still-1", "still-2")
+    with pytest.raises(UsageError, match="all 2 were rejected: nothing is approved"):
+        approve(manifest, [], every=True)
+    assert due(place) == []
+
+
+def test_a_name_with_an_exclamation_mark_is_no_rest(place: Place, manifest: Path) -> None:
+    with pytest.raises(UsageError, match="is called '!still-1'"):
+        approve(manifest, ["!still-1"], every=False)
+    assert due(place) == []
 
 
 def test_what_is_held_back_is_counted_within_the_selection(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.runs.run_world import Place, bring_home, make_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from _pytest.capture import CaptureFixture
 
@@ -68,6 +68,8 @@ def test_globs_keep_and_reject_what_has_a_result(
         (["--keep"], "name the jobs"),
         (["later", "--keep"], "no job that is selected has a result to pick"),
         (["boat", "--keep", "--file", "2"], "has a result number 2 to pick"),
+        (["boat", "--keep", "--file", "99999999999999999999"], "--file: no result has more"),
+        (["--keep", "--", "!boat"], "a JOB names what is meant"),
         (["boot", "--keep"], "no job is selected\n  → did you mean 'boat'?"),
     ],
 )
@@ -102,6 +104,33 @@ def test_a_pick_that_comes_too_late_is_an_objection(
     (applied,) = apply_new(place.db, place.folder.decisions)
     assert applied.objection == "job boat was submitted again since that was decided"
     assert place.one("SELECT count(pick) FROM file") == 0
+
+
+def test_a_name_that_begins_with_an_exclamation_mark_means_itself_and_not_the_rest(
+    tmp_path: Path, manifest: str
+) -> None:
+    """An older state may have such an id."""
+    place = make_place(tmp_path / "old", ["!neg", "!n*", "!nag", "other"])
+    bring_home(place, "!neg", "!n*", "!nag", "other")
+    header = {"version": 1, "output": {"dir": str(tmp_path / "old")}}
+    Path(manifest).write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
+    with closing(place.db):
+        assert main(["pick", manifest, "--reject", "--", "!neg", "!n*"]) == 0
+        assert picks(place) == {"!neg": "reject", "!n*": "reject", "!nag": None, "other": None}
+        assert main(["pick", manifest, "--keep", "--job", "!!neg"]) == 0
+        assert picks(place) == {"!neg": "reject", "!n*": "keep", "!nag": "keep", "other": "keep"}
+
+
+def test_programs_are_told_what_became_of_the_picks(
+    place: Place, manifest: str, capsys: CaptureFixture[str]
+) -> None:
+    assert main(["pick", manifest, "*", "--reject", "--json"]) == 0
+    said = {"verb": "reject", "picked": 2, "handed": 0, "objections": []}
+    assert json.loads(capsys.readouterr().out) == said
+    with locked(place.folder):
+        assert main(["pick", manifest, "boat", "--keep", "--json"]) == 0
+    said = {"verb": "keep", "picked": 0, "handed": 1, "objections": []}
+    assert json.loads(capsys.readouterr().out) == said
 
 
 def test_a_selection_of_nothing_is_no_way_to_mean_all(manifest: str, tmp_path: Path) -> None:

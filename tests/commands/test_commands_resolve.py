@@ -51,6 +51,17 @@ def test_a_result_that_never_comes_home_is_written_off_by_its_very_id(
     assert (place.state("a"), place.state("b")) == ("failed", "unknown")
 
 
+def test_a_name_with_an_exclamation_mark_means_itself_and_not_the_rest(
+    place: Place, manifest: Path
+) -> None:
+    with pytest.raises(UsageError, match="a JOB names what is meant"):
+        resolve(manifest, ["!a"], Verb.RESUBMIT, None)
+    assert place.state("b") == "unknown"
+    place.db.execute("UPDATE job SET id = '!a' WHERE id = 'a'")
+    assert resolve(manifest, ["!a"], Verb.WRITE_OFF, None) == 0
+    assert (place.state("!a"), place.state("b")) == ("failed", "unknown")
+
+
 def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:
     with pytest.raises(UsageError, match="no unknown job is called 'zz'"):
         resolve(manifest, ["zz"], Verb.WRITE_OFF, None)

@@ -19,6 +19,7 @@ OPTIONS = {
     "cancel": ("--emulator", *SELECTION),
     "resolve": ("--adopt", "--resubmit", "--write-off", *SELECTION),
     "approve": ("--all",),
+    "pick": ("--keep", "--reject", "--unpick", "--file", *SELECTION, "--json"),
     "export": (
         *("--to", "--split", "--shard-size", "--shard-count", "--bytes", "--copy"),
         *(*SELECTION, "--json"),
@@ -36,6 +37,13 @@ def test_the_help_of_a_command_names_its_options(
     said = capsys.readouterr().out
     for option in OPTIONS[verb]:
         assert option in said
+
+
+def test_the_help_of_retry_says_how_rejected_results_are_made_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["retry", "--help"])
+    assert "--state rejected" in capsys.readouterr().out
 
 
 def test_the_help_of_all_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +70,7 @@ def test_the_help_of_all_names_every_command(capsys: pytest.CaptureFixture[str])
         (("plan", "m.yaml", "--state", "faild"), "there is no state 'faild'"),
         (("status", "m.yaml", "--state", "!dnoe"), "did you mean 'done'?"),
         (("approve", "m.yaml", "a", "--all"), "name the jobs, or give --all"),
+        (("export", "m.yaml", "d", "--to", "hf", "--kept", "--with-rejected"), "give one of them"),
         (("models", "t2x"), "batchgen: there is no model 't2x'"),
         (("emulator", "--latency", "nan"), "latency"),
     ],

@@ -80,8 +80,30 @@ def test_the_cause_of_a_command_is_just_the_jobs_that_the_report_counts(tmp_path
         for cause in found:
             chosen = select_jobs(db, Selection(causes=(cause.key,)), tuple(JobState))
             assert [job_id for _, job_id, _ in chosen] == cause.jobs
+        # Nobody is shown, and no report counts, what left the manifest and is not under way.
+        db.execute("UPDATE job SET listed = 0 WHERE id IN ('j-0', 'j-8')")
+        counted = {cause.key: cause.jobs for cause in causes(troubled_jobs(db))}
+        assert counted[found[0].key] == [f"j-{n}" for n in range(1, 6)]
+        for key, jobs in counted.items():
+            rows = select_jobs(db, Selection(causes=(key,)), tuple(JobState))
+            assert [job_id for _, job_id, _ in rows] == jobs
+        db.execute("UPDATE job SET listed = 1")
         but = select_jobs(db, Selection(causes=(f"!{found[0].key}",)), tuple(JobState))
         assert [job_id for _, job_id, _ in but] == [f"j-{n}" for n in range(6, 12)]
+
+
+@pytest.mark.parametrize("job_id", ["!neg", "!n*[1]?", "a*", "b[1]", "!!"])
+def test_a_command_means_the_job_and_never_all_others(tmp_path: Path, job_id: str) -> None:
+    """No manifest may give an id with a `!` first; an older state can have one."""
+    others = ["neg", "!nag", "!n", "a", "ab", "b1", "!n1[1]x", "!"]
+    with closing(begin(tmp_path, [job(name, "x") for name in (job_id, *others)])) as db:
+        not_done(db, job_id, "failed", "policy", "no")
+        (cause,) = causes(troubled_jobs(db))
+        command = rerun_command(cause, SHELL)
+        assert command is not None
+        *_, which = shlex.split(command)
+        selection = Selection((which.removeprefix("--job="),))
+        assert [row[1] for row in select_jobs(db, selection, tuple(JobState))] == [job_id]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from batchgen.state import images, moves
-from batchgen.state.database import open_for_reading
+from batchgen.state.causes import cause_key
+from batchgen.state.database import open_for_reading, open_for_writing
 from batchgen.state.differences import ChangedInput, Outlook, PlanCounts, foreseen
 from batchgen.state.merge import OnChanged, RenamedJob
 from batchgen.state.planned import Wishes
@@ -157,6 +158,22 @@ def test_a_limit_is_foreseen(tmp_path: Path) -> None:
         today = [*CHAIN, job("d", "d"), job("e", "e", priority=1)]
         assert figures(state, today, limit=2)[3:] == (2, 0)
         assert figures(state, today, limit=4)[3:] == (4, 1)
+
+
+def test_a_cause_is_a_selection_as_any_other(tmp_path: Path) -> None:
+    """What is only in today's manifest is in no trouble; what left it may be."""
+    state = lived(tmp_path)
+    words = "UPDATE job SET state = 'failed', error_code = 'policy', error = ? WHERE id = ?"
+    with closing(open_for_writing(state.path)) as db:
+        db.executemany(words, [("no: 1", "changed"), ("no: 2", "left"), ("never", "done")])
+    key = cause_key("changed", "failed", "policy", "no: 1")
+    with outlook(state.path, TODAY, selection=Selection(causes=(key,)), retry_failed=True) as one:
+        assert {model: found.to_do for model, found in one.counts().items()} == {T2I: 1, EDIT: 0}
+        assert [row[0] for row in one.orphans(9)] == ["left"]
+    with outlook(state.path, TODAY, selection=Selection(causes=(f"!{key}",))) as rest:
+        assert rest.counts()[T2I].new == 1
+        assert rest.counts()[T2I].failed == 1
+        assert rest.orphans(9) == []
 
 
 def test_renamed_jobs_are_foreseen_kept_or_paid_anew(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
+from batchgen.state.causes import cause_key
 from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.selection import note_causes
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, T2I, State, job, open_state
 
@@ -84,6 +86,23 @@ def test_a_negative_name_leaves_out_just_what_the_name_alone_would_choose(
     kept = set(chosen(four, Selection(jobs=positive)))
     left_out = set(chosen(four, Selection(jobs=negative))) if negative else set()
     assert set(chosen(four, both)) == kept - left_out
+
+
+def test_causes_that_are_noted_choose_what_they_chose_before(tmp_path: Path) -> None:
+    """Also where only negative ones are given, and where another is noted afterwards."""
+    with open_state(tmp_path, *(job(name) for name in "abcd")) as state:
+        for name, error in (("a", "no: 1"), ("b", "no: 2"), ("c", "never")):
+            state.db.execute(
+                "UPDATE job SET state = 'failed', error_code = 'x', error = ? WHERE id = ?",
+                (error, name),
+            )
+        no, never = (cause_key("a", "failed", "x", words) for words in ("no: 1", "never"))
+        wanted = {(no,): "ab", (never,): "c", (f"!{no}",): "cd", (no, never): "abc"}
+        for keys, ids in wanted.items():
+            plain = Selection(causes=keys)
+            assert chosen(state, note_causes(state.db, plain)) == chosen(state, plain) == list(ids)
+        both = Selection(jobs=("b", "c"), causes=(no,))
+        assert chosen(state, note_causes(state.db, both)) == ["b"]
 
 
 @pytest.mark.parametrize(

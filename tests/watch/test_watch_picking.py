@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.marks import Pick as Judged
+from batchgen.state.marks import pick
 from batchgen.watch.doors import Said, Word
 from batchgen.watch.picking import Approval, Pick, parse_words, resolve
 from tests.report.night_world import small_night
@@ -63,6 +65,19 @@ def test_no_words_are_refused(document: Any) -> None:
 def test_neither_none_nor_too_many_are_taken_at_once(count: int) -> None:
     with pytest.raises(UsageError, match="1 to 10000 picks"):
         parse_words({"words": [{"word": "keep", "file": 1}] * count})
+
+
+def test_a_rejected_result_is_not_approved_by_a_key(tmp_path: Path) -> None:
+    small_night(tmp_path)
+    words = [Approval("harbour-dawn-ink", 1), Approval("harbour-dawn-oil", 1)]
+    with closing(open_for_writing(tmp_path / "state.db")) as db:
+        (seq,) = db.execute("SELECT seq FROM job WHERE id = 'harbour-dawn-ink'").fetchone()
+        pick(db, seq, None, Judged.REJECT)
+        said, objections = resolve(db, words)
+        assert said == [Said(Word.APPROVE, "harbour-dawn-oil", 1, None)]
+        assert objections == ["harbour-dawn-ink is rejected: keep it first, then approve it"]
+        pick(db, seq, None, Judged.KEEP)
+        assert len(resolve(db, words)[0]) == 2
 
 
 def test_a_file_is_named_by_its_job_attempt_and_position(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""What a person decides about jobs and their results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
+from batchgen.commands.options.selecting import JOBS, SELECTION
+from batchgen.runs.options import RunOptions
+from batchgen.state.queries import Selection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@MANIFEST
+@all_of(EMULATOR, *JOBS)
+def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
+    """Cancel jobs, sent or not.
+
+    What was not sent is cancelled at once, the rest where the vendor still can.
+    """
+    from batchgen.commands.cancel import cancel_selected  # noqa: PLC0415 - a verb loads its own only
+
+    return cancel_selected(manifest, RunOptions(emulator=emulator, selection=Selection(**selected)))
+
+
+@click.command()
+@MANIFEST
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every unknown job; not with --adopt.")
+@click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
+@click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
+@click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
+@all_of(*JOBS)
+def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
+    """Decide about submits of unknown outcome.
+
+    JOB is the id of an unknown job, or a glob for several; the other options leave some of them
+    out.
+    """
+    from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
+
+    names_of = ("jobs", "models", "tags", "states", "causes")
+    selection = Selection(*(asked.pop(option) for option in names_of))
+    return command(manifest, names, selection, **asked)
+
+
+@click.command()
+@MANIFEST
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every job that waits for approval.")
+def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
+    """Let the jobs go on that need these.
+
+    JOB is the id of a job behind a gate, or a glob for several. Without any, those that wait for
+    approval are listed with their files.
+    """
+    from batchgen.commands.approve import approve as command  # noqa: PLC0415 - as above
+
+    return command(manifest, names, every=every)
+
+
+@click.command()
+@MANIFEST
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--keep", is_flag=True, help="They are good.")
+@click.option("--reject", is_flag=True, help="They are not: `retry --state rejected` redoes them.")
+@click.option("--unpick", is_flag=True, help="Take an earlier word back.")
+@click.option(
+    "--file",
+    "position",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of results with several files only the Nth.",
+)
+@all_of(*SELECTION, JSON)
+def pick(manifest: Path, names: tuple[str, ...], position: int | None, **asked: Any) -> int:
+    """Keep or reject results.
+
+    JOB is the id of a job with a result, or a glob for several. `watch` does it in a page.
+    """
+    from batchgen.commands.pick import pick_asked as command  # noqa: PLC0415 - as above
+
+    chosen = [asked.pop(option) for option in ("jobs", "models", "tags", "states")]
+    return command(manifest, names, Selection(*chosen), position, **asked)

@@ -1,0 +1,114 @@
+"""What a run is made of: a manifest, what it would cost, the run itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchgen.commands.options.common import (
+    ACCEPT_COPY,
+    EMULATOR,
+    JSON,
+    MANIFEST,
+    OFFLINE,
+    QUIET,
+    all_of,
+)
+from batchgen.commands.options.running import LIMITS, WORDS, run_options
+from batchgen.commands.options.selecting import JOBS
+from batchgen.runs.options import RunOptions
+from batchgen.state.queries import Selection
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path), default="manifest.yaml")
+@click.option("--model", metavar="MODEL", help="For this model: an id, or t2i, edit, i2v.")
+@click.option(
+    "--from",
+    "rows",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With a job for each row of a CSV, TSV, JSON Lines or Parquet file.",
+)
+def init(manifest: Path, model: str | None, rows: Path | None) -> int:
+    """Write a commented manifest to start from."""
+    from batchgen.commands.init import init as command  # noqa: PLC0415 - a verb loads its own only
+
+    return command(manifest, model, rows)
+
+
+@click.command()
+@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True)
+@JSON
+def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
+    """Show every problem of manifests; nothing is sent."""
+    from batchgen.commands.validate import validate as command  # noqa: PLC0415 - as above
+
+    return command(manifests, as_json=as_json)
+
+
+@click.command()
+@MANIFEST
+@all_of(EMULATOR, *JOBS, OFFLINE, JSON)
+def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
+    """Show what a run would do, cost and take; nothing is sent.
+
+    New, changed and gone jobs are shown too. Where there is a token, prices and schemas are
+    compared with the vendor's of today.
+    """
+    from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
+
+    options = RunOptions(emulator=emulator, selection=Selection(**selected))
+    return show_plan(manifest, options, offline=offline, as_json=as_json)
+
+
+@click.command()
+@MANIFEST
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY)
+@click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@all_of(*WORDS, QUIET, JSON)
+def run(
+    manifest: Path, dry_run: bool, quiet: bool, as_json: bool, on_done: str | None, **asked: Any
+) -> int:
+    """Start, continue or finish a run."""
+    options = run_options(**asked)
+    if dry_run:
+        from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
+
+        return show_plan(manifest, options, offline=False, as_json=as_json)
+    from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
+
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json, on_done=on_done)
+
+
+@click.command()
+@MANIFEST
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
+    """Run again, with what failed.
+
+    Jobs that failed, were cancelled or lost are submitted again; this may cost. With
+    `--state rejected` it makes results again that a person rejected, and those alone.
+    """
+    from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
+
+    options = run_options(retry_failed=True, **asked)
+    return run_manifest(manifest, options, quiet=quiet, as_json=as_json, on_done=on_done)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--latency", type=click.FloatRange(0), help="Seconds that a request takes.")
+@click.option("--state", type=click.Path(path_type=Path), help="File that remembers requests.")
+@click.option("--token", help="The only token to take; without it, any.")
+def emulator(port: int, latency: float | None, state: Path | None, token: str | None) -> int:
+    """Serve the vendor's API on this machine.
+
+    The first line says where; Ctrl-C ends it.
+    """
+    from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
+
+    return emulate(port=port, latency=latency, state=state, token=token)

@@ -1,0 +1,82 @@
+"""What there is to see: how a run stands, its page, the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchgen.commands.options.common import JSON, MANIFEST, all_of
+from batchgen.commands.options.selecting import JOBS
+from batchgen.errors import UsageError
+from batchgen.models.catalog import catalog
+from batchgen.state.queries import Selection
+
+
+@click.command()
+@MANIFEST
+@all_of(*JOBS, JSON)
+@click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
+def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
+    """Show how a run stands.
+
+    It reads a snapshot of the state and never disturbs a runner at work.
+    """
+    from batchgen.commands.status import status as show_once  # noqa: PLC0415 - a verb loads its own only
+    from batchgen.commands.status import watch as keep_watching  # noqa: PLC0415 - as above
+
+    if watch and as_json:
+        raise UsageError("--watch is for people, --json for programs: give one of them")
+    selection = Selection(**selected)
+    if watch:
+        return keep_watching(manifest, selection)
+    return show_once(manifest, selection, as_json=as_json)
+
+
+@click.command()
+@MANIFEST
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the report goes; without it, report/ in the run's folder.",
+)
+def report(manifest: Path, show: bool, out: Path | None) -> int:
+    """Make a page to look at: pictures, failures, the night.
+
+    It reads the state, also while a run goes on; a second report makes only what is new.
+    """
+    from batchgen.commands.report import report as command  # noqa: PLC0415 - as above
+
+    return command(manifest, out, show=show)
+
+
+@click.command()
+@MANIFEST
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+def watch(manifest: Path, port: int, show: bool) -> int:
+    """Serve the report's page on this machine, live.
+
+    Pictures come in while a run goes on; k, x and u pick, a approves. The first line says where;
+    Ctrl-C ends it, and never the run.
+    """
+    from batchgen.commands.watch import watch as command  # noqa: PLC0415 - as above
+
+    return command(manifest, port=port, show=show)
+
+
+@click.command()
+@click.argument(
+    "model",
+    required=False,
+    shell_complete=lambda _context, _param, word: [i for i in catalog() if i.startswith(word)],
+)
+@JSON
+def models(model: str | None, as_json: bool) -> int:
+    """Show the models, or every field of one."""
+    from batchgen.commands.models import list_models, show_model  # noqa: PLC0415 - as above
+
+    return show_model(model, as_json=as_json) if model else list_models(as_json=as_json)

@@ -1,0 +1,1 @@
+"""Options of the command line, in the order in which --help shows them."""

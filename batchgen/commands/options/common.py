@@ -1,0 +1,49 @@
+"""Options that several commands share, and how options are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchgen.errors import InputError, UsageError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def read_by(
+    parse: Callable[[str], T],
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Make a callback for click. It raises UsageError, which names the option."""
+
+    def read(_context: click.Context, option: click.Parameter, text: str | None) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except InputError as exc:
+            raise UsageError(exc.what, where=option.opts[0], next_step=exc.next_step) from exc
+
+    return read
+
+
+MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
+EMULATOR = click.option(
+    "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
+)
+OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no price and no schema.")
+ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
+
+
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Stack options in the order in which --help shows them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate

@@ -1,0 +1,83 @@
+"""Which jobs a command is about, as options."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+import click
+
+from batchgen.errors import UsageError
+from batchgen.jobs import JobState
+from batchgen.models.nearest import did_you_mean
+from batchgen.state.causes import KEY_DIGITS
+from batchgen.state.selection import JUDGED, NAMES
+
+CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
+
+
+def read_causes(
+    _context: click.Context, _option: click.Parameter, keys: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what may be a cause. Raises UsageError for what no report shows."""
+    for key in keys:
+        if not CAUSE.fullmatch(key):
+            raise UsageError(
+                f"'{key}' is no cause",
+                where="--cause",
+                next_step="batchgen report MANIFEST shows causes, with the command for each",
+            )
+    return keys
+
+
+def read_states(
+    _context: click.Context, _option: click.Parameter, globs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what names a state at all. Raises UsageError for a typing error."""
+    for glob in globs:
+        name = glob.removeprefix("!")
+        if name not in JUDGED and not any(fnmatchcase(state, name) for state in JobState):
+            raise UsageError(
+                f"there is no state '{name}'",
+                where="--state",
+                next_step=did_you_mean(name, NAMES),
+            )
+    return globs
+
+
+SELECTION = (
+    click.option(
+        "--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids; !GLOB: not."
+    ),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="GLOB",
+        help="Only such models, by id or short name (t2i, edit, i2v); !GLOB: not.",
+    ),
+    click.option(
+        "--tag", "tags", multiple=True, metavar="GLOB", help="Only jobs with such tags; !GLOB: not."
+    ),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        metavar="GLOB",
+        callback=read_states,
+        help="Only jobs in such states, or kept or rejected ones; !GLOB: not.",
+    ),
+)
+ONLY_JOBS = SELECTION[0]
+JOBS = (
+    *SELECTION,
+    click.option(
+        "--cause",
+        "causes",
+        multiple=True,
+        metavar="KEY",
+        callback=read_causes,
+        help="Only jobs that failed by such a cause, as the report names it; !KEY: not.",
+    ),
+)
+"""What chooses among all jobs; SELECTION chooses among results, too."""
