@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
-from batchgen.watch import thumbs
+from batchgen.watch import workers
 from tests.report.night_world import make
-from tests.watch.watch_world import change, watching
+from tests.watch.watch_world import called, change, watching
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,13 +75,13 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted = []
-    submit = thumbs.Thumbs._submit
+    make_one = workers.Workers.make
 
-    def counted(self: thumbs.Thumbs, wanted: Wanted) -> object:
+    async def counted(self: workers.Workers, wanted: Wanted) -> str | None:
         submitted.append(wanted.target)
-        return submit(self, wanted)
+        return await make_one(self, wanted)
 
-    monkeypatch.setattr(thumbs.Thumbs, "_submit", counted)
+    monkeypatch.setattr(workers.Workers, "make", counted)
     async with watching(root) as page:
         chunk = await page.text("data/jobs-0.js")
         rows = json.loads(chunk.removeprefix("batchgen.take(").removesuffix(");\n"))["rows"]
@@ -114,3 +116,36 @@ async def test_a_folder_of_somebody_else_keeps_its_files(root: Path) -> None:
         name = row[14][0][1]
         assert (await page.get(f"thumbs/{name[:2]}/{name}.webp?file=1"))[0] == 200
     assert [path.name for path in (root / "report").iterdir()] == ["mine.txt"]
+
+
+async def test_a_preview_that_cannot_be_written_may_be_asked_for_again(root: Path) -> None:
+    async with watching(root) as page:
+        row = called("take", await page.text("data/jobs-0.js"))["rows"][0]
+        name = row[14][0][1]
+        path = f"thumbs/{name[:2]}/{name}.webp?file=1"
+        assert (await page.get(path))[0] == 200
+        shutil.rmtree(root / "report/thumbs")
+        (root / "report/thumbs").write_text("in the way")
+        status, body, _ = await page.get(path)
+        assert status == 503
+        assert "the preview cannot be written" in body.decode()
+        (root / "report/thumbs").unlink()
+        assert (await page.get(path))[0] == 200
+
+
+async def test_a_name_with_braces_is_a_name(root: Path) -> None:
+    name = "{curly} #1.png"
+    shutil.copy(root / "files/harbour-dawn-ink.png", root / "files" / name)
+    change(root, f"UPDATE file SET path = 'files/{name}' WHERE id = 1")
+    async with watching(root) as page:
+        assert (await page.get(f"originals/1/{quote(name)}"))[0] == 200
+
+
+@pytest.mark.parametrize("name", ["state.db", "state.db-wal", "state.db-shm", "STATE.db-copy"])
+async def test_the_state_is_never_given_whatever_it_says_itself(root: Path, name: str) -> None:
+    """Who opens and closes it drops the locks that this process has on it."""
+    (root / "STATE.db-copy").write_bytes(b"as a file system without case has it")
+    async with watching(root) as page:
+        change(root, f"UPDATE file SET path = '{name}' WHERE id = 1")
+        assert (root / name).exists()
+        assert (await page.get(f"originals/1/{name}"))[0] == 404

@@ -61,7 +61,7 @@ async def test_many_keys_in_a_row_are_few_decisions(
 
     monkeypatch.setattr(picking, "resolve", counted)
     held = threading.Event()
-    run = Run(act=lambda: held.wait(PATIENCE))
+    run = Run(answer=Heard(handed=False), act=lambda: held.wait(PATIENCE))
     async with watching(root, run) as page:
         words = [{"word": "keep", "file": number} for number in range(1, 14)] * 3
         said = [asyncio.create_task(page.say(word), name="say") for word in words]
