@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -226,10 +229,17 @@ async def test_a_long_night_does_not_make_the_rows_late(
 
 async def test_another_log_beside_the_state_is_read_anew(root: Path) -> None:
     """Somebody took the log away: what this connection reads from, nobody writes any more."""
+    script = (
+        "import pathlib, sys; from tests.watch.watch_world import change\n"
+        "change(pathlib.Path(sys.argv[1]), \"UPDATE job SET state='cancelled' WHERE id='late'\")"
+    )
+    command = [sys.executable, "-c", script, str(root)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     async with watching(root) as page, page.stream(await page.place()) as events:
         await events.until("facts")
-        log = root / "state.db-wal"
-        shutil.copy(log, root / "other")
-        (root / "other").replace(log)
-        change(root, "UPDATE job SET state = 'cancelled' WHERE id = 'late'")
+        for name in ("state.db-wal", "state.db-shm"):
+            shutil.copy(root / name, root / "other")
+            (root / "other").replace(root / name)
+        # In another process, since SQLite's connections in one process share what they know.
+        await asyncio.to_thread(subprocess.run, command, env=env, check=True)
         assert states(await events.until("rows")) == {"late": "cancelled"}
