@@ -201,6 +201,15 @@ def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(plac
     assert place.one("SELECT request_id FROM attempt") == "r-paid"
 
 
+def test_who_decides_nothing_of_their_own_says_what_time_it_is(place: Place) -> None:
+    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    receipts = SpareReceipts(place.folder.receipts)
+    receipts.reserve()
+    receipts.keep(Receipt("boat", 1, "r-paid"))
+    with deciding(place.folder, [], at=9.0):
+        assert place.one("SELECT accepted_at FROM attempt") == 9.0
+
+
 class Ears:
     """Stands for the scheduler: notes what it is told."""
 
