@@ -77,6 +77,8 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"charges                  {tally.charges}",
         f"of jobs with needs       {tally.chained}",
         f"results approved         {tally.approvals}",
+        f"picks of results         {tally.picks}",
+        f"retries of the rejected  {tally.asked}, {tally.remade} jobs",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

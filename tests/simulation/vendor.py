@@ -55,7 +55,8 @@ class Course:
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
-    `also_told` are other jobs whose submits were answered with this id.
+    `also_told` are other jobs whose submits were answered with this id. `take` is what its input
+    says, where a chain has takes; `outdated`: the manifest has said another one since.
     """
 
     id: str
@@ -68,6 +69,8 @@ class Charge:
     cancelled_at: float = inf
     turn: int = 0
     also_told: set[str] = field(default_factory=set)
+    take: float | None = None
+    outdated: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -189,6 +192,7 @@ class Vendor:
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
             charge = self._charge(model, job)
+            charge.take = body.get("scale")
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )
