@@ -117,7 +117,7 @@ def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) 
         "chunks": list(chunks),
     }
     head = folder.write_hashed("data", "head.js", head_script(document))
-    night = night_of(shown_attempts(db))
+    night = night_of(lambda: shown_attempts(db))
     write_page(folder, page_facts(db, subject.name, subject.made_at, night), head)
     return jobs
 

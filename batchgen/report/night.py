@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -62,31 +64,44 @@ class Night:
         return self.edges[-1]
 
 
-def night_of(attempts: Iterable[ShownAttempt]) -> Night | None:
-    """None where nothing was sent."""
-    all_of = list(attempts)
-    if not all_of:
+def night_of(attempts: Callable[[], Iterable[ShownAttempt]]) -> Night | None:
+    """None where nothing was sent. `attempts` gives them in the order of their submits, twice.
+
+    Twice, since no bin is known before the whole length is: a million attempts are not held.
+    """
+    stretches = _stretches(attempts())
+    if not stretches:
         return None
-    last = max(_last(one) for one in all_of)
-    spans = [(one.submitted_at, last if one.ended_at is None else _last(one)) for one in all_of]
-    stretches = stretches_of(spans)
-    at = _active_time(stretches)
     total = max(SHORTEST, sum(one.end - one.begin for one in stretches))
     edges = tuple(total * number / BINS for number in range(BINS + 1))
-    flights = [
-        (at(one.submitted_at), at(last if one.ended_at is None else one.ended_at)) for one in all_of
-    ]
-    ended = [(at(one.ended_at), one) for one in all_of if one.ended_at is not None]
+    figures = _Figures(_active_time(stretches), edges, stretches[-1].end)
+    for one in attempts():
+        figures.add(one)
     return Night(
         stretches,
         edges,
-        in_flight(flights, edges),
-        _count((at(one.done_at) for one in all_of if one.done_at is not None), edges),
-        _count((when for when, one in ended if one.outcome in NOT_DONE), edges),
-        _count((when for when, one in ended if one.outcome in REFUSED), edges),
-        _spent(ended, edges),
-        latencies_of(all_of),
+        in_flight(figures.begun, figures.landed, edges),
+        tuple(figures.done.counts),
+        tuple(figures.failed.counts),
+        tuple(figures.throttled.counts),
+        tuple(accumulate(figures.spent)),
+        figures.latencies(),
     )
+
+
+def _stretches(attempts: Iterable[ShownAttempt]) -> tuple[Stretch, ...]:
+    """What is not ended goes on until the last thing that happened."""
+    closed: list[Stretch] = []
+    last, going = -math.inf, math.inf
+    for one in attempts:
+        end = _last(one)
+        last = max(last, end)
+        if one.ended_at is None:
+            going = min(going, one.submitted_at)
+        _lengthen(closed, one.submitted_at, end)
+    if going < math.inf:
+        closed = list(stretches_of(sorted([*((s.begin, s.end) for s in closed), (going, last)])))
+    return tuple(closed)
 
 
 def _last(one: ShownAttempt) -> float:
@@ -98,14 +113,19 @@ def _last(one: ShownAttempt) -> float:
 
 
 def stretches_of(spans: Iterable[tuple[float, float]]) -> tuple[Stretch, ...]:
-    """Spans that overlap, or nearly, are one stretch."""
+    """Spans that overlap, or nearly, are one stretch. They come in the order of their begins."""
     found: list[Stretch] = []
-    for begin, end in sorted(spans):
-        if found and begin - found[-1].end <= IDLE:
-            found[-1] = Stretch(found[-1].begin, max(end, found[-1].end))
-        else:
-            found.append(Stretch(begin, end))
+    for begin, end in spans:
+        _lengthen(found, begin, end)
     return tuple(found)
+
+
+def _lengthen(found: list[Stretch], begin: float, end: float) -> None:
+    if found and begin - found[-1].end <= IDLE:
+        if end > found[-1].end:
+            found[-1] = Stretch(found[-1].begin, end)
+    else:
+        found.append(Stretch(begin, end))
 
 
 def _active_time(stretches: Sequence[Stretch]) -> Callable[[float], float]:
@@ -121,57 +141,73 @@ def _active_time(stretches: Sequence[Stretch]) -> Callable[[float], float]:
     return at
 
 
-def in_flight(flights: Sequence[tuple[float, float]], edges: Sequence[float]) -> tuple[float, ...]:
+class Moments:
+    """Moments by bin: how many there are in each, and their sum."""
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self.counts = [0] * (len(edges) - 1)
+        self._sums = [0.0] * len(self.counts)
+        self._width = edges[1] - edges[0]
+
+    def add(self, when: float) -> int:
+        """Give the bin."""
+        number = min(len(self.counts) - 1, int(when / self._width))
+        self.counts[number] += 1
+        self._sums[number] += when
+        return number
+
+    def time_until(self, edges: Sequence[float]) -> list[float]:
+        """The sum of the time that passed since each of the moments, at each edge."""
+        counts, sums = [0, *accumulate(self.counts)], [0.0, *accumulate(self._sums)]
+        return [
+            count * edge - before for count, before, edge in zip(counts, sums, edges, strict=True)
+        ]
+
+
+def in_flight(begun: Moments, landed: Moments, edges: Sequence[float]) -> tuple[float, ...]:
     """Mean number in flight within each bin, from the time spent in flight before each edge."""
-    area = _time_since([begin for begin, _ in flights])
-    landed = _time_since([end for _, end in flights])
-    until = [area(edge) - landed(edge) for edge in edges]
+    both = zip(begun.time_until(edges), landed.time_until(edges), strict=True)
+    until = [since_begin - since_end for since_begin, since_end in both]
     width = edges[1] - edges[0]
     return tuple((after - before) / width for before, after in pairwise(until))
 
 
-def _time_since(moments: list[float]) -> Callable[[float], float]:
-    """Give the sum of the time that passed since each of the moments."""
-    ordered = sorted(moments)
-    sums = [0.0, *accumulate(ordered)]
+class _Figures:
+    """Takes one attempt after the other, and keeps sums."""
 
-    def until(edge: float) -> float:
-        number = bisect_right(ordered, edge)
-        return number * edge - sums[number]
+    def __init__(self, at: Callable[[float], float], edges: Sequence[float], last: float) -> None:
+        self._at, self._last = at, last
+        self.begun, self.landed = Moments(edges), Moments(edges)
+        self.done, self.failed, self.throttled = Moments(edges), Moments(edges), Moments(edges)
+        self.spent = [0.0] * (len(edges) - 1)
+        self._seconds: dict[str, array[float]] = {}
+        self._costs: dict[str, float] = {}
 
-    return until
+    def add(self, one: ShownAttempt) -> None:
+        self.begun.add(self._at(one.submitted_at))
+        landed = self._at(self._last if one.ended_at is None else one.ended_at)
+        number = self.landed.add(landed)
+        if one.done_at is not None:
+            self.done.add(self._at(one.done_at))
+        if one.ended_at is None:
+            return
+        if one.outcome in NOT_DONE:
+            self.failed.add(landed)
+        elif one.outcome in REFUSED:
+            self.throttled.add(landed)
+        self.spent[number] += one.cost or 0.0
+        self._costs[one.model] = self._costs.get(one.model, 0.0) + (one.cost or 0.0)
+        if one.outcome == "succeeded" and one.accepted_at is not None:
+            took = self._seconds.setdefault(one.model, array("d"))
+            took.append(one.ended_at - one.accepted_at)
 
-
-def _bin(when: float, edges: Sequence[float]) -> int:
-    return min(BINS - 1, int(when / edges[-1] * BINS))
-
-
-def _count(moments: Iterable[float], edges: Sequence[float]) -> tuple[int, ...]:
-    counts = [0] * BINS
-    for when in moments:
-        counts[_bin(when, edges)] += 1
-    return tuple(counts)
-
-
-def _spent(
-    ended: Iterable[tuple[float, ShownAttempt]], edges: Sequence[float]
-) -> tuple[float, ...]:
-    costs = [0.0] * BINS
-    for when, one in ended:
-        costs[_bin(when, edges)] += one.cost or 0.0
-    return tuple(accumulate(costs))
-
-
-def latencies_of(attempts: Iterable[ShownAttempt]) -> tuple[Latency, ...]:
-    """The slowest model first; models of which nothing finished are left out."""
-    seconds: dict[str, list[float]] = {}
-    spent: dict[str, float] = {}
-    for one in attempts:
-        spent[one.model] = spent.get(one.model, 0.0) + (one.cost or 0.0)
-        if one.outcome == "succeeded" and one.ended_at and one.accepted_at:
-            seconds.setdefault(one.model, []).append(one.ended_at - one.accepted_at)
-    found = [_latency(model, sorted(took), spent[model]) for model, took in seconds.items()]
-    return tuple(sorted(found, key=lambda one: -one.median))
+    def latencies(self) -> tuple[Latency, ...]:
+        """The slowest model first; models of which nothing finished are left out."""
+        found = [
+            _latency(model, sorted(took), self._costs[model])
+            for model, took in self._seconds.items()
+        ]
+        return tuple(sorted(found, key=lambda one: -one.median))
 
 
 def _latency(model: str, took: Sequence[float], spent: float) -> Latency:

@@ -175,11 +175,11 @@ def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
 
 
 def shown_attempts(db: sqlite3.Connection) -> Iterator[ShownAttempt]:
-    """Every attempt of the run, in no order that matters."""
+    """Every attempt of the run, in the order of the submits."""
     rows = db.execute(
         "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
         " cost, (SELECT max(verified_at) FROM file WHERE file.job = attempt.job"
         " AND file.attempt = attempt.number)"
-        " FROM attempt JOIN job ON job.seq = attempt.job"
+        " FROM attempt JOIN job ON job.seq = attempt.job ORDER BY submitted_at"
     )
     return (ShownAttempt(*row) for row in rows)

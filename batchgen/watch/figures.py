@@ -96,7 +96,7 @@ class Counting:
     def _read_night(self, db: sqlite3.Connection) -> None:
         began = time.monotonic()
         self._crowded = has_more_attempts(db, MOST_REQUESTS)
-        self._night = None if self._crowded else night_of(shown_attempts(db))
+        self._night = None if self._crowded else night_of(lambda: shown_attempts(db))
         self._nights += 1
         self._stale = False
         ended = time.monotonic()
