@@ -78,14 +78,20 @@ class Person:
         self._look(done, retries=retries)
 
     def settle(self) -> None:
-        """Run to the end, and decide about what is unknown, until nothing is left to decide."""
-        last = ""
+        """Run to the end, and decide about what is unknown, until nothing is left to decide.
+
+        Where results are picked, once more when all is there: what is rejected then is made again.
+        """
+        last, looked = "", not self.plan.picks
         for _ in range(MOST_RUNS):
             retries = bool(self.picks.rejected)
             done = self.shell.run(*(RETRY if retries else RUN))
             self._look(done, retries=retries)
             if done.code in (0, 1) and not retries:
-                return
+                if looked:
+                    return
+                looked = True
+                self._judge_results()
             last = f"the last ended with {done.code}: {done.err.partition(chr(10))[0]}"
             if unknown := self.memory.jobs_in("unknown"):
                 self._decide(unknown)
