@@ -59,10 +59,14 @@ def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | No
 
 
 def stay_done(db: sqlite3.Connection, seq: int) -> bool:
-    """A paid result that was to be made again, and was not submitted yet, is done after all."""
+    """A paid result that was to be made again, and was not submitted yet, is done after all.
+
+    Not where the job has another input by now: `model` says so of the attempt.
+    """
     (is_whole,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND number = attempts"
-        " AND outcome = 'succeeded') AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
+        " AND outcome = 'succeeded' AND model IS NULL)"
+        " AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
         " FROM file WHERE file.job = job.seq AND attempt = attempts)"
         " FROM job WHERE seq = ? AND state IN ('pending', 'blocked')"
         " UNION ALL SELECT 0 LIMIT 1",

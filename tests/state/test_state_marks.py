@@ -11,6 +11,7 @@ from batchgen.jobs import JobState
 from batchgen.state import files, marks, moves, people
 from batchgen.state.files import fetch_again, known_files
 from batchgen.state.marks import Marks, Pick
+from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection, select_jobs
 from tests.state.state_world import State, job, picture
 
@@ -120,6 +121,15 @@ def test_a_cancel_before_the_second_submit_leaves_the_first_result_done(state: S
     assert state.state("boat") is JobState.DONE
     assert people.cancel(state.db, state.seq("clip"))
     assert state.state("clip") is JobState.CANCELLED
+
+
+def test_a_pick_does_not_take_a_changed_input_back(state: State) -> None:
+    state.finish("boat", "r1")
+    changed = [job("boat", "another boat"), job("clip")]
+    state.merge(changed, OnChanged.RERUN)
+    assert state.state("boat") is JobState.PENDING
+    assert pick(state, "boat", Pick.KEEP) is None
+    assert state.state("boat") is JobState.PENDING
 
 
 def test_once_it_is_submitted_again_a_word_about_the_first_result_comes_too_late(
