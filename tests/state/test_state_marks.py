@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, marks, moves, people
+from batchgen.state import files, marked, marks, moves, people
 from batchgen.state.files import fetch_again, known_files
-from batchgen.state.marks import Marks, Pick
+from batchgen.state.marked import Marks
+from batchgen.state.marks import Pick
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection, select_jobs
 from tests.state.state_world import State, job, picture
@@ -185,9 +186,9 @@ def test_marks_are_counted_for_what_is_selected(state: State) -> None:
     pick(state, "clip", Pick.REJECT)
     marks.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
     marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
-    everything = marks.count_marks(state.db, Selection())
+    everything = marked.count_marks(state.db, Selection())
     assert everything == Marks(1, 1, {"blank": 3, "wrong_size": 2})
-    assert marks.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
+    assert marked.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
 
 
 def test_axes_follow_the_manifest_without_a_new_submit(state: State) -> None:
