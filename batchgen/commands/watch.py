@@ -6,10 +6,12 @@ import asyncio
 import signal
 import time
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
+from batchgen.commands.opening import opened
 from batchgen.errors import BatchgenError
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
@@ -17,14 +19,12 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
-from batchgen.watch.doors import Doors, Heard, Watched, Word
+from batchgen.watch.doors import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from batchgen.watch.doors import Said
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,
@@ -32,6 +32,7 @@ _VERBS = {
     Word.NEITHER: Verb.UNPICK,
     Word.APPROVE: Verb.APPROVE,
 }
+_WORDS = {verb: word for word, verb in _VERBS.items()}
 
 
 def watch(
@@ -55,15 +56,40 @@ async def _serve(
     watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
 ) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    heed_signals(stop)
     async with serving(watched, doors, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
-        if open_page is not None and not await asyncio.to_thread(open_page, address):
-            say("no browser could be opened; open the address by hand", to_stderr=True)
-        await stop.wait()
+        opening = asyncio.create_task(_open(open_page, address), name="open the page")
+        try:
+            await stop.wait()
+        finally:
+            opening.cancel()
+            with suppress(asyncio.CancelledError):
+                await opening
+
+
+def heed_signals(stop: asyncio.Event) -> None:
+    """The first ends it in order, the second at once."""
+    loop = asyncio.get_running_loop()
+    heard = [signal.SIGINT, signal.SIGTERM]
+    # What nohup ignores stays ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+
+    def end() -> None:
+        stop.set()
+        for number in heard:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in heard:
+        loop.add_signal_handler(number, end)
+
+
+async def _open(open_page: Callable[[str], bool] | None, address: str) -> None:
+    if open_page is not None and not await opened(open_page, address):
+        say("no browser could be opened; open the address by hand", to_stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +104,19 @@ class _Run:
             Decision(_VERBS[one.word], one.job_id, at, attempt=one.attempt, position=one.position)
             for one in said
         ]
-        with deciding(self.folder, decisions) as decided:
+        with deciding(self.folder, decisions, at) as decided:
             if decided is None:
                 return Heard(handed=True)
-            found = [(one.decision.job_id, one.objection) for one in decided.applied]
-        # Older decisions may be taken up in the same breath: whose they are, the names tell.
-        return Heard(False, tuple((job_id, why) for job_id, why in found if why))
+            found = [(_said(one.decision), one.objection) for one in decided.applied]
+        return Heard(False, tuple((one, why) for one, why in found if why))
 
     def at_work(self) -> bool | None:
         try:
             return is_held(self.folder)
         except BatchgenError:
             return None  # who may only read cannot try the lock
+
+
+def _said(one: Decision) -> Said:
+    """What a decision that came from here was made of."""
+    return Said(_WORDS[one.verb], one.job_id, one.attempt or 0, one.position)

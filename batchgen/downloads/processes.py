@@ -38,7 +38,7 @@ def in_processes(
     StorageError where processes die without a file.
     """
     done = 0
-    count = min(_cores(), len(files))
+    count = min(cores(), len(files))
     while done < len(files):
         try:
             for result in _together(work, files[done:], count):
@@ -52,7 +52,7 @@ def in_processes(
                 yield result
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use: a container or taskset leaves it fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -62,7 +62,7 @@ def _cores() -> int:
 def _together(work: Callable[[T], R], files: Sequence[T], count: int) -> Iterator[R]:
     with _pool(count) as pool:
         for at in range(0, len(files), PAGE):
-            with _unheard():
+            with unheard():
                 results = pool.map(work, files[at : at + PAGE], chunksize=CHUNK)
             yield from results
 
@@ -87,7 +87,7 @@ def _one_by_one(
 def _see_it_live(pool: ProcessPoolExecutor, what: str) -> None:
     """Before it is given a file: else each file would be blamed for what kills every process."""
     try:
-        with _unheard():
+        with unheard():
             living = pool.submit(os.getpid)
         living.result()
     except BrokenProcessPool as exc:
@@ -99,9 +99,7 @@ def _see_it_live(pool: ProcessPoolExecutor, what: str) -> None:
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    # Not forked: a fork copies the locks of threads that it does not copy.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
+    pool = new_pool(count)
     try:
         yield pool
     finally:
@@ -109,8 +107,15 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
+def new_pool(count: int) -> ProcessPoolExecutor:
+    """One whose processes end with this one; give it work inside `unheard`."""
+    # Not forked: a fork copies the locks of threads that it does not copy.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
+
+
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """A Ctrl-C waits while children are started: they inherit that until they know what to do.
 
     The tracker of their resources is started before, since its start unblocks signals.

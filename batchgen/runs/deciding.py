@@ -34,13 +34,17 @@ class Decided:
 
 
 @contextmanager
-def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decided | None]:
+def deciding(
+    folder: RunFolder, decisions: Sequence[Decision], at: float | None = None
+) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None where the runner at work will do that.
 
     Written first: whatever happens here, they take effect with the next run at the latest. Not
     into a copy, which may know nothing of the request that is decided about: CopiedStateError.
-    Older decisions are taken up in the same breath; only the given ones are told of.
+    Older decisions are taken up in the same breath; only the given ones are told of. `at`, epoch
+    seconds, is now: who has none of their own and only takes up older ones says it.
     """
+    now = max((one.at for one in decisions), default=0.0) if at is None else at
     with closing(open_for_reading(folder.state)) as known, translated(folder.state):
         refuse_copy(known, folder)
     append_decisions(folder.decisions, decisions)
@@ -54,7 +58,7 @@ def deciding(folder: RunFolder, decisions: Sequence[Decision]) -> Iterator[Decid
         with translated(folder.state):
             db.execute("BEGIN IMMEDIATE")
             # Nobody runs, so what was being submitted when the last runner died is unknown.
-            settle_dead_run(db, folder, max((one.at for one in decisions), default=0.0))
+            settle_dead_run(db, folder, now)
             db.execute("COMMIT")
             applied = _apply_all(db, folder)
             yield _told_of(db, decisions, applied)

@@ -92,6 +92,15 @@ def watched_file(db: sqlite3.Connection, key: int) -> WatchedFile | None:
     return WatchedFile(*row) if row else None
 
 
+def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
+    """The numbers of those jobs, ascending; what is nobody's id has none."""
+    rows = db.execute(
+        "SELECT seq FROM job WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",
+        (json.dumps(list(job_ids)),),
+    )
+    return [seq for (seq,) in rows]
+
+
 def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[str]:
     """Those of the jobs about whose latest result a person's word is no."""
     rows = db.execute(

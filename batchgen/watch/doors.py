@@ -35,11 +35,11 @@ class Said:
 class Heard:
     """What became of it: `handed` to a runner at work, or done but for what `objections` say.
 
-    Those are pairs: a job's id, and why not.
+    Those are pairs: what was said, and why not.
     """
 
     handed: bool
-    objections: tuple[tuple[str, str], ...] = ()
+    objections: tuple[tuple[Said, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

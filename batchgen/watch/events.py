@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STILL_HERE = b": still here\n\n"
 PATIENCE = 15.0
 """Seconds of silence after which a word is sent: else nobody notices that the page is gone."""
+AGAIN = 1.0
+"""Seconds after which rows that could not be read are read again."""
 COME_BACK_MS = 1500
 
 
@@ -62,6 +64,7 @@ class Stream:
         self._place = place
         self._send = send
         self._said = ""
+        self._behind = False
 
     async def run(self) -> None:
         """Tell the page what happens until the server ends; one of another instance begins anew."""
@@ -75,18 +78,20 @@ class Stream:
             told = await self._tell_rows(view, place.moment) + await self._tell_facts(view)
             if not told:
                 await self._send(STILL_HERE)
-            await self._watching.turned(view, PATIENCE)
+            await self._watching.turned(view, AGAIN if self._behind else PATIENCE)
 
     async def _tell_rows(self, view: View, since: int) -> int:
         """How many messages. The last one alone says that all is known up to the moment."""
         reader, moments = self._watching.reader, self._watching.moments
         seqs = await reader.work(lambda: moments.since(since))
         pages = [seqs[at : at + JOBS_IN_CHUNK] for at in range(0, len(seqs), JOBS_IN_CHUNK)]
+        self._behind = False
         for number, page in enumerate(pages, 1):
             try:
                 document = await reader.ask(rows_document, page, view.moment)
             except BatchgenError:
-                # The look meets it too, and says so; this page is told the rows at its next turn.
+                # The look meets it too, and says so; this page is told the rows soon after.
+                self._behind = True
                 return number
             self._place = Place(view.instance, view.moment) if number == len(pages) else self._place
             place = self._place if number == len(pages) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
     from batchgen.report.night import Night
     from batchgen.watch.doors import Doors, Watched
 
-NIGHT_EVERY = 5.0
-"""Seconds between two readings of all attempts; nobody sees a night change sooner."""
 MOST_REQUESTS = 100_000
 """Above that many a night is the report's to draw: it takes a second and 100 MB for so many."""
-NIGHT_SHARE = 20
-"""So many times longer than it takes to read: a twentieth of the time."""
 
 GOING = (JobState.FETCHING, *IN_FLIGHT)
 
@@ -49,7 +44,7 @@ class Figures:
 
 
 class Counting:
-    """Counts at each look, and reads through the attempts now and then."""
+    """Counts at each look; the attempts are read through when it is asked to."""
 
     def __init__(self, watched: Watched, doors: Doors) -> None:
         self._watched = watched
@@ -57,8 +52,6 @@ class Counting:
         self._night: Night | None = None
         self._nights = 0
         self._crowded = False
-        self._due = 0.0
-        self._stale = True
 
     def nothing(self) -> Figures:
         """Where nothing was run yet."""
@@ -67,10 +60,7 @@ class Counting:
         return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
 
     def count(self, db: sqlite3.Connection) -> Figures:
-        shell = Shell(self._watched.manifest, rehearsal=self._doors.is_rehearsal(db))
-        self._stale = True
-        if self.night_is_due:
-            self._read_night(db)
+        shell = self._shell(db)
         facts = page_facts(db, self._watched.name, self._doors.now(), self._night)
         head = head_document(db, shell, sum(facts.counts.values()))
         goes = any(facts.counts.get(state) for state in GOING) or has_due(db)
@@ -88,16 +78,20 @@ class Counting:
         """One that sends nothing, and so has no rehearsal."""
         return Shell(self._watched.manifest, rehearsal=False).command(verb, *words)
 
-    @property
-    def night_is_due(self) -> bool:
-        """Whether the night was counted without its attempts, and they may be read again now."""
-        return self._stale and time.monotonic() >= self._due
+    def renewal(self, db: sqlite3.Connection) -> str:
+        """The command that brings an older state up to date."""
+        return self._shell(db).command("run")
 
-    def _read_night(self, db: sqlite3.Connection) -> None:
-        began = time.monotonic()
+    @property
+    def nights(self) -> int:
+        """How often the attempts were read."""
+        return self._nights
+
+    def read_night(self, db: sqlite3.Connection) -> None:
+        """Read all attempts; the next count has what they tell."""
         self._crowded = has_more_attempts(db, MOST_REQUESTS)
         self._night = None if self._crowded else night_of(lambda: shown_attempts(db))
         self._nights += 1
-        self._stale = False
-        ended = time.monotonic()
-        self._due = ended + max(NIGHT_EVERY, NIGHT_SHARE * (ended - began))
+
+    def _shell(self, db: sqlite3.Connection) -> Shell:
+        return Shell(self._watched.manifest, rehearsal=self._doors.is_rehearsal(db))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
 NAMES = ("127.0.0.1", "localhost")
+HTTP_PORT = 80
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,7 +34,9 @@ NEVER_KEPT = "no-store"
 def why_not(method: str, headers: Mapping[str, str], port: int) -> str | None:
     """Why a request is refused; None where it is not. Pure; `headers` do not tell case apart."""
     host = headers.get("Host", "")
-    if host not in {f"{name}:{port}" for name in NAMES}:
+    # A browser leaves out the port that every http address has.
+    names = {name for name in NAMES if port == HTTP_PORT} | {f"{name}:{port}" for name in NAMES}
+    if host not in names:
         return "this server answers to its loopback name alone"
     if method in {"GET", "HEAD"}:
         return None

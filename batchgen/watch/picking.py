@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
-from batchgen.state.watching import rejected_among, watched_file
-from batchgen.watch.doors import Heard, Said, Word
+from batchgen.state.watching import numbers_of, rejected_among, watched_file
+from batchgen.watch.doors import Said, Word
+from batchgen.watch.page import rows_document
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from batchgen.watch.doors import Doors
+    from batchgen.jobs import JsonValue
+    from batchgen.watch.doors import Doors, Heard
     from batchgen.watch.watching import Watching
 
 MOST_WORDS = 10_000
@@ -87,6 +89,15 @@ def resolve(
     return said, objections
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one page is told of its words: `rows` are those of the jobs, read after the decision."""
+
+    handed: bool
+    objections: list[str]
+    rows: dict[str, JsonValue] | None = None
+
+
 class Picking:
     """Takes words from all pages, and decides them together, in the order in which they came."""
 
@@ -97,19 +108,31 @@ class Picking:
         self._bell = asyncio.Event()
         self._handed = asyncio.Event()
 
-    async def take(self, words: Sequence[Pick | Approval]) -> Heard:
+    async def take(self, words: Sequence[Pick | Approval]) -> Answer:
         """Give back what became of them once it is on the disk. Raises BatchgenError."""
         said, unknown = await self._watching.reader.ask(resolve, words)
         if not said:
-            return Heard(False, tuple(("", why) for why in unknown))
+            return Answer(False, unknown)
         future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
         self._waiting.append((said, future))
         self._bell.set()
         # A page that leaves takes nothing back.
         heard = await asyncio.shield(future)
-        mine = {one.job_id for one in said}
-        found = [one for one in heard.objections if one[0] in mine]
-        return Heard(heard.handed, (*found, *(("", why) for why in unknown)))
+        mine = set(said)
+        objections = [why for one, why in heard.objections if one in mine]
+        rows = None if heard.handed else await self._rows({one.job_id for one in said})
+        return Answer(heard.handed, objections + unknown, rows)
+
+    async def _rows(self, job_ids: set[str]) -> dict[str, JsonValue] | None:
+        """The jobs as they are now; None where they cannot be read: the look tells why."""
+        # Of a look before this reading: what changes from now on is told again.
+        moment = self._watching.view.moment
+        try:
+            return await self._watching.reader.ask(
+                lambda db: rows_document(db, numbers_of(db, job_ids), moment)
+            )
+        except BatchgenError:
+            return None
 
     async def run(self) -> None:
         """Decide, until cancelled; what was taken up is finished first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from batchgen.downloads.disk import disk_errors
@@ -21,16 +22,27 @@ T = TypeVar("T")
 
 FileId = tuple[int, int]
 """Device and number: another file of the same name has another one."""
+LOG = "-wal"
+"""What SQLite adds to the state's name for its write-ahead log."""
 
 
 class Reader:
-    """Opens the state when there is one, and again when another stands in its place."""
+    """Opens the state when there is one, and again when another stands in its place.
 
-    def __init__(self, path: Path) -> None:
+    Likewise when another log lies beside it: then somebody took away the one that is read here,
+    and what is written from now on would never be seen. `renewal` gives, of a state, the command
+    that brings an older one up to date.
+    """
+
+    def __init__(self, path: Path, renewal: Callable[[sqlite3.Connection], str]) -> None:
         self._path = path
+        self._log = path.with_name(path.name + LOG)
+        self._renewal = renewal
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch-reader")
         self._db: sqlite3.Connection | None = None
         self._of: FileId | None = None
+        self._log_of: FileId | None = None
+        self.opened_times = 0
 
     async def ask(
         self,
@@ -48,9 +60,12 @@ class Reader:
     def opened(self) -> tuple[sqlite3.Connection, FileId]:
         """Give the connection and whose it is. In the thread. Raises as `ask`."""
         stands = self._stands()
-        if self._db is None or self._of != stands:
+        if self._db is None or self._of != stands or self._log_of != self._log_stands():
             self.close()
             self._db, self._of = self._open(), stands
+            # It is there once the state was opened: SQLite makes it for the first who reads.
+            self._log_of = self._log_stands()
+            self.opened_times += 1
         return self._db, stands
 
     def close(self) -> None:
@@ -85,16 +100,24 @@ class Reader:
                 raise MissingFileError("nothing was run yet", where=str(self._path)) from exc
         return found.st_dev, found.st_ino
 
+    def _log_stands(self) -> FileId | None:
+        with disk_errors(self._log):
+            try:
+                found = self._log.stat()
+            except FileNotFoundError:
+                return None
+        return found.st_dev, found.st_ino
+
     def _open(self) -> sqlite3.Connection:
         db = open_for_reading(self._path)
         # It begins and ends its transactions itself.
         db.isolation_level = None
         if is_a_copy(db):
-            db.close()
+            with closing(db):
+                command = self._renewal(db)
             raise SchemaVersionError(
                 "the state file is of an older version, in which nothing can be watched",
                 where=str(self._path),
-                next_step="the next batchgen run brings it up to date; until then see"
-                " batchgen report",
+                next_step=f"bring it up to date with: {command}; until then see batchgen report",
             )
         return db

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from batchgen.errors import BatchgenError, MissingFileError, OutputError, UsageError
+from batchgen.errors import BatchgenError, MissingFileError, OutputError, StorageError, UsageError
 from batchgen.report.chunks import thumb_name
 from batchgen.report.page import asset
 from batchgen.state.watching import watched_file
@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
     from batchgen.state.watching import WatchedFile
     from batchgen.watch.doors import Doors, Watched
+    from batchgen.watch.picking import Answer
 
 LOOPBACK = "127.0.0.1"
 KEY_BYTES = 24
-SECONDS_TO_SHUT = 0.05
+SECONDS_TO_SHUT = 0.2
+SECONDS_TO_ANSWER = 2.0
+"""At the end, for words that are being written down."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Of a request: as many words as may come at once, with the longest ids."""
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_FIRST = "private, no-cache"
 HTML, SCRIPT = "text/html", "text/javascript"
@@ -57,6 +62,7 @@ async def serving(
             await watching.begin()
             tasks = [
                 asyncio.create_task(watching.run(), name="look at the state"),
+                asyncio.create_task(watching.run_night(), name="read the night"),
                 asyncio.create_task(picking.run(), name="decide what is picked"),
                 asyncio.create_task(picking.settle(), name="settle what was handed on"),
             ]
@@ -66,7 +72,7 @@ async def serving(
                 key = secrets.token_urlsafe(KEY_BYTES)
                 port = listener.getsockname()[1]
                 house = _House(watching, picking, thumbs)
-                async with _open(house.application(key, port), listener, watching):
+                async with _open(house.application(key, port), listener, house):
                     yield f"http://{LOOPBACK}:{port}/{key}/"
             finally:
                 await _end(tasks)
@@ -85,7 +91,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 @asynccontextmanager
 async def _open(
-    app: web.Application, listener: socket.socket, watching: Watching
+    app: web.Application, listener: socket.socket, house: _House
 ) -> AsyncIterator[None]:
     # Cancelling handlers ends the streams of pages that have left.
     runner = web.AppRunner(
@@ -96,7 +102,7 @@ async def _open(
         await web.SockSite(runner, listener).start()
         yield
     finally:
-        watching.stop()
+        await house.finish()
         await runner.cleanup()
 
 
@@ -117,9 +123,18 @@ class _House:
         self._watching = watching
         self._picking = picking
         self._thumbs = thumbs
+        self._hearing: set[asyncio.Task[Answer]] = set()
+
+    async def finish(self) -> None:
+        """End the streams, and let the pages know what became of the words that have come."""
+        self._watching.stop()
+        if self._hearing:
+            _, late = await asyncio.wait(self._hearing, timeout=SECONDS_TO_ANSWER)
+            for hearing in late:
+                hearing.cancel()
 
     def application(self, key: str, port: int) -> web.Application:
-        app = web.Application(middlewares=[guard(port), _translated])
+        app = web.Application(middlewares=[guard(port), _translated], client_max_size=MOST_BYTES)
         app.on_response_prepare.append(add_headers)
         app.add_routes(
             [
@@ -130,7 +145,7 @@ class _House:
                 web.get(f"/{key}/night", self._night),
                 web.get(f"/{key}/events", self._events),
                 web.get(f"/{key}/thumbs/{{name:.+}}", self._thumb),
-                web.get(f"/{key}/originals/{{file:[0-9]{{1,19}}}}/{{name}}", self._original),
+                web.get(f"/{key}/originals/{{file:[0-9]{{1,19}}}}/{{name:[^/]+}}", self._original),
                 web.post(f"/{key}/words", self._words),
             ]
         )
@@ -201,11 +216,26 @@ class _House:
     async def _words(self, request: web.Request) -> web.Response:
         try:
             document = await request.json()
-        except ValueError as exc:
+        except (ValueError, LookupError, RecursionError) as exc:
+            # LookupError: a charset that nobody knows.
             raise UsageError("this is no JSON") from exc
-        heard = await self._picking.take(parse_words(document))
-        objections = [why for _, why in heard.objections]
-        return web.json_response({"handed": heard.handed, "objections": objections})
+        words = parse_words(document)
+        if self._watching.stopped:
+            raise StorageError("the server is ending")
+        hearing = asyncio.create_task(self._picking.take(words), name="hear what is picked")
+        self._hearing.add(hearing)
+        hearing.add_done_callback(self._heard)
+        # A page that leaves takes nothing back.
+        answer = await asyncio.shield(hearing)
+        return web.json_response(
+            {"handed": answer.handed, "objections": answer.objections, "rows": answer.rows}
+        )
+
+    def _heard(self, hearing: asyncio.Task[Answer]) -> None:
+        self._hearing.discard(hearing)
+        if not hearing.cancelled():
+            # Of a page that has left, nobody else asks for it.
+            hearing.exception()
 
 
 @web.middleware

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
-from batchgen.errors import OutputError
+from batchgen.downloads.processes import cores
+from batchgen.errors import OutputError, StorageError
 from batchgen.report.folder import ReportFolder
-from batchgen.report.thumbnails import Wanted, make_thumbnail
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Future
+from batchgen.report.thumbnails import Wanted
+from batchgen.watch.workers import Workers
 
 
 class Thumbs:
@@ -30,13 +21,16 @@ class Thumbs:
         self._is_there = asyncio.Lock()
         self._created = False
         self._aside: TemporaryDirectory[str] | None = None
-        self._pool: ProcessPoolExecutor | None = None
-        self._hands = asyncio.Semaphore(_hands())
+        self._workers = Workers()
+        self._hands = asyncio.Semaphore(cores())
         self._making: dict[str, asyncio.Task[bool]] = {}
         self._asking: dict[str, int] = {}
 
     async def get(self, name: str, source: Path) -> Path | None:
-        """Where the preview is; None where none can be made of the file."""
+        """Where the preview is; None where none can be made of the file.
+
+        Raises StorageError where it may go better later.
+        """
         await self._begin()
         target = self._folder.thumb(name)
         if await asyncio.to_thread(target.exists):
@@ -45,7 +39,7 @@ class Thumbs:
         if task is None:
             task = asyncio.create_task(self._make(name, source, target), name=f"preview {name}")
             self._making[name] = task
-            task.add_done_callback(lambda _task: self._making.pop(name, None))
+            task.add_done_callback(self._made)
         self._asking[name] = self._asking.get(name, 0) + 1
         try:
             return target if await asyncio.shield(task) else None
@@ -54,13 +48,18 @@ class Thumbs:
             if not self._asking[name]:
                 del self._asking[name]
 
+    def _made(self, task: asyncio.Task[bool]) -> None:
+        self._making = {name: one for name, one in self._making.items() if one is not task}
+        if not task.cancelled():
+            # Where nobody waits any more, nobody else asks for it.
+            task.exception()
+
     async def aclose(self) -> None:
         tasks = list(self._making.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        await self._workers.aclose()
         if self._aside is not None:
             self._aside.cleanup()
 
@@ -84,36 +83,12 @@ class Thumbs:
         async with self._hands:
             if name not in self._asking:
                 return False
-            wanted = Wanted(str(source), str(target))
             try:
-                why = await asyncio.wrap_future(self._submit(wanted))
-            except BrokenProcessPool:
-                # A file of which a process dies has no preview; the others need a new pool.
-                self._pool = None
-                return False
-            except OSError:
+                return await self._workers.make(Wanted(str(source), str(target))) is None
+            except OSError as exc:
                 # A report that is made meanwhile tidies up unfinished ones; or the disk is full.
-                return await asyncio.to_thread(target.exists)
-            return why is None
-
-    def _submit(self, wanted: Wanted) -> Future[str | None]:
-        if self._pool is None:
-            # Not forked: a fork copies the locks of threads that it does not copy.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(_hands(), mp_context=context)
-        with _without_ctrl_c():
-            return self._pool.submit(make_thumbnail, wanted)
-
-
-def _hands() -> int:
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes begun inside do not hear the terminal's Ctrl-C: their parent ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                if await asyncio.to_thread(target.exists):
+                    return True
+                raise StorageError(
+                    f"the preview cannot be written: {exc.strerror}", where=str(target)
+                ) from exc

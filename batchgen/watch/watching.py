@@ -31,7 +31,15 @@ LOOK_EVERY = 1.0
 """Seconds. Nothing tells of a change of another process; asking whether there was one is one read
 of shared memory."""
 SHARE = 9
-"""Rests so many times longer than a look takes: a tenth of the time, however large the run is."""
+"""Rests so many times longer than a look takes: a tenth of the time, however large the run is. Who
+knows of a change is not kept waiting so long: a look is half of the time at most."""
+NIGHT_EVERY = 5.0
+"""Seconds between two readings of all attempts; nobody sees a night change sooner."""
+NIGHT_SHARE = 20
+"""Rests so many times longer than reading them takes: a twentieth of the time."""
+
+Version = tuple[int, int]
+"""Which connection reads the state, and SQLite's count of changes as that one sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +63,24 @@ class Watching:
 
     def __init__(self, watched: Watched, doors: Doors) -> None:
         self.watched = watched
-        self.reader = Reader(watched.state)
+        self._counting = Counting(watched, doors)
+        self.reader = Reader(watched.state, self._counting.renewal)
         self.moments = Moments()
         self.stopped = False
         self._doors = doors
-        self._counting = Counting(watched, doors)
         self._instance = _new_instance()
         self._of: FileId | None = None
-        self._version: int | None = None
+        self._version: Version | None = None
+        self._night_of: Version | None = None
         self._inputs = ""
         self._figures = self._counting.nothing()
+        self._took = self._night_took = 0.0
         self._turned = asyncio.Event()
         self._asked = asyncio.Event()
+        self._moved = asyncio.Event()
         # A look for the runner holds its lock for a moment; a decision must not meet that.
         self.doors_lock = asyncio.Lock()
-        self.view: View
+        self.view = self._viewed(None, None, waiting=True)
 
     async def begin(self) -> None:
         """Look for the first time. Raises BatchgenError where the state cannot be read."""
@@ -78,12 +89,24 @@ class Watching:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        took = 0.0
         while True:
-            await self._rest(took)
-            began = time.monotonic()
+            await self._rest(self._took)
             await self._look_again()
-            took = time.monotonic() - began
+
+    async def run_night(self) -> None:
+        """Read the attempts after changes, until cancelled: not as often as the rest is looked at.
+
+        It takes a second of a long night, and must not be what a look takes.
+        """
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            self._night_of = self._version
+            # What goes wrong there, the next look meets too, and says.
+            with suppress(BatchgenError):
+                await self.reader.ask(self._read_night)
+            self.look_soon()
+            await asyncio.sleep(max(NIGHT_EVERY, NIGHT_SHARE * self._night_took))
 
     def look_soon(self) -> None:
         """Somebody knows of a change."""
@@ -111,15 +134,15 @@ class Watching:
         return await self.reader.work(lambda: part_html(figures.facts, "night"))
 
     async def _rest(self, took: float) -> None:
-        await asyncio.sleep(took * SHARE)
+        await asyncio.sleep(took)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout(max(LOOK_EVERY, took * (SHARE - 1))):
                 await self._asked.wait()
         self._asked.clear()
 
     async def _look_again(self) -> None:
         try:
-            waiting = await self.reader.work(self._look)
+            waiting = await self.reader.work(self._measured_look)
         except BatchgenError as exc:
             # It may be mended, or only be held for long: the page says so, and the next look asks.
             self._version = None
@@ -127,6 +150,21 @@ class Watching:
             await self._show(waiting=False, trouble=str(exc))
         else:
             await self._show(waiting=waiting, trouble=None)
+            if self._version != self._night_of:
+                self._moved.set()
+
+    def _measured_look(self) -> bool:
+        """Measured here: to wait for the thread, while it reads a night, is no work."""
+        began = time.monotonic()
+        try:
+            return self._look()
+        finally:
+            self._took = time.monotonic() - began
+
+    def _read_night(self, db: sqlite3.Connection) -> None:
+        began = time.monotonic()
+        self._counting.read_night(db)
+        self._night_took = time.monotonic() - began
 
     def _look(self) -> bool:
         """Whether there is no state to look at. In the reader's thread."""
@@ -140,8 +178,10 @@ class Watching:
         with translated(self.watched.state):
             if stands != self._of:
                 self._begin_anew(stands)
-            found = version(db)
-            if found != self._version or self._counting.night_is_due:
+                self._night_of = None
+            # Another connection counts anew.
+            found = self.reader.opened_times, version(db)
+            if found != self._version or self._counting.nights != self._figures.night:
                 self._read(db, changed=found != self._version)
                 self._version = found
         return False
@@ -151,6 +191,10 @@ class Watching:
         try:
             if changed:
                 self._compare(db)
+            if self._night_of is None:
+                # Of this state for the first time: a page is not begun without it.
+                self._night_of = self.reader.opened_times, version(db)
+                self._counting.read_night(db)
             self._figures = self._counting.count(db)
         finally:
             db.execute("ROLLBACK")
@@ -174,14 +218,16 @@ class Watching:
     async def _show(self, *, waiting: bool, trouble: str | None) -> None:
         async with self.doors_lock:
             at_work = None if waiting else await asyncio.to_thread(self._doors.at_work)
+        seen = self._viewed(at_work, trouble, waiting=waiting)
+        known, self.view = self.view, seen
+        if _differs(known, seen):
+            self._tell()
+
+    def _viewed(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> View:
         said = self._said(at_work, trouble, waiting=waiting)
-        seen = View(
+        return View(
             self._instance, self.moments.moment, self._figures, at_work, trouble, waiting, said
         )
-        known = getattr(self, "view", None)
-        self.view = seen
-        if known is None or _differs(known, seen):
-            self._tell()
 
     def _said(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
         figures = self._figures

@@ -20,12 +20,15 @@ from batchgen.state.queries import job_statuses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from types import TracebackType
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
 VIDEO = "bytedance/dreamina-3-0/pro/image-to-video"
 PICTURE = "https://pictures.example.com/boat.png"
 PATIENCE = 60.0
+SECONDS_TO_END = 5.0
+"""After SIGTERM, before SIGKILL, for a command of a test that failed."""
 LOOK_EVERY = 0.05
 
 
@@ -47,6 +50,33 @@ class Done:
         return f"{self.out}\n{self.err}"
 
 
+class Started(subprocess.Popen[str]):
+    """A command; the end of its block is the end of it, also where a test fails inside."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.end()
+        # Else it ends by itself, but no test waits for ever.
+        late = threading.Timer(PATIENCE, self.kill)
+        late.start()
+        try:
+            super().__exit__(kind, value, traceback)
+        finally:
+            late.cancel()
+
+    def end(self) -> None:
+        self.terminate()
+        try:
+            self.communicate(timeout=SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
 @dataclass(frozen=True)
 class Shell:
     """Runs `batchgen` in `folder`, with no variable of the machine but the way to Python."""
@@ -57,10 +87,10 @@ class Shell:
     def having(self, **env: str) -> Shell:
         return replace(self, env={**self.env, **env})
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, **options: Any) -> Started:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
+        return Started(
             [sys.executable, "-m", "batchgen", *words],
             cwd=self.folder,
             env={**kept, "HOME": str(self.folder), **self.env},

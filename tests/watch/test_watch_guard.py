@@ -43,6 +43,13 @@ def test_another_page_may_change_nothing(origin: str | None) -> None:
     assert asked("POST", Origin=origin) == "this can only be asked by the page itself"
 
 
+def test_at_the_port_of_http_a_browser_names_none() -> None:
+    headers = {**OWN, "Host": "localhost", "Origin": "http://localhost"}
+    assert why_not("POST", CIMultiDict(headers), 80) is None
+    assert why_not("POST", CIMultiDict({**headers, "Host": "evil.example"}), 80)
+    assert why_not("POST", CIMultiDict({**headers, "Origin": "http://evil.example"}), 80)
+
+
 def test_a_browser_that_names_no_origin_may_say_that_it_is_the_same() -> None:
     assert asked("POST", Origin=None, Sec_Fetch_Site="same-origin") is None
     assert asked("POST", Origin=None, Sec_Fetch_Site="cross-site")

@@ -12,7 +12,7 @@ from tests.watch.watch_world import called, states
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.acceptance.shell import Shell
 
@@ -24,8 +24,12 @@ class Watcher:
         self.first = process.stdout.readline()
         self.url = self.first.split()[-1]
 
+    def opened(self, path: str) -> Any:
+        """The answer; the block closes it."""
+        return urllib.request.urlopen(self.url + path, timeout=20)
+
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+        with self.opened(path) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -38,6 +42,19 @@ class Watcher:
             found |= states(called("take", self.get(name)))
         return found
 
+    def files(self) -> list[int]:
+        """The keys of all results, in the manifest's order."""
+        document = called("take", self.get("data/jobs-0.js"))
+        return [file[7] for row in document["rows"] for file in row[14]]
+
+    @contextmanager
+    def told(self) -> Iterator[Iterator[dict[str, str]]]:
+        """The states that an open page is told from now on, event by event."""
+        live = self.head()["live"]
+        place = f"{live['instance']}-{live['moment']}"
+        with self.opened(f"events?after={place}") as stream:
+            yield _rows_of(stream)
+
     def say(self, word: dict[str, Any]) -> Any:
         request = urllib.request.Request(
             self.url + "words",
@@ -46,6 +63,16 @@ class Watcher:
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
+
+
+def _rows_of(stream: Iterable[bytes]) -> Iterator[dict[str, str]]:
+    kind = b""
+    for line in stream:
+        name, _, value = line.rstrip(b"\n").partition(b": ")
+        if name == b"event":
+            kind = value
+        elif name == b"data" and kind == b"rows":
+            yield states(json.loads(value))
 
 
 @contextmanager

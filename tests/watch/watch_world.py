@@ -17,7 +17,7 @@ from batchgen.watch.doors import Doors, Heard, Said, Watched
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
 PATIENCE = 20.0
@@ -25,16 +25,18 @@ PATIENCE = 20.0
 
 @dataclass
 class Run:
-    """What the page asks of the run, written down."""
+    """What the page asks of the run, written down; `act` is done before it is answered."""
 
     at_work: bool = False
     said: list[Said] = field(default_factory=list)
     calls: int = 0
     answer: Heard | Exception = field(default_factory=lambda: Heard(handed=True))
+    act: Callable[[], object] = lambda: None
 
     def decide(self, said: Sequence[Said]) -> Heard:
         self.calls += 1
         self.said += said
+        self.act()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -67,6 +69,11 @@ class Page:
     async def head(self) -> Any:
         return called("begin", await self.text("data/head.js"))
 
+    async def place(self) -> str:
+        """How much a page knows that was opened just now."""
+        live = (await self.head())["live"]
+        return f"{live['instance']}-{live['moment']}"
+
     async def rows(self) -> dict[str, str]:
         """Each job's state, as the page's chunks tell it."""
         found: dict[str, str] = {}
@@ -83,6 +90,13 @@ class Page:
         async with self.http.post(self.url + "words", data=body, headers=own) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if text.startswith("{") else text
+
+    async def send(self, body: bytes, kind: str) -> int:
+        """Post these very bytes as picks; the answer's status."""
+        own = {"Origin": self.origin, "Content-Type": kind}
+        data = io.BytesIO(body)
+        async with self.http.post(self.url + "words", data=data, headers=own) as answer:
+            return answer.status
 
     @asynccontextmanager
     async def stream(self, after: str, **headers: str) -> AsyncIterator[Events]:
@@ -134,13 +148,15 @@ def states(document: Any) -> dict[str, str]:
 
 @asynccontextmanager
 async def watching(root: Path, run: Run | None = None, port: int = 0) -> AsyncIterator[Page]:
-    doors = (run or Run()).doors
-    watched = Watched("night", "night.yaml", root, root / "state.db", root / "report")
     async with (
-        serving(watched, doors, port, asyncio.Event()) as url,
+        serving(watched(root), (run or Run()).doors, port, asyncio.Event()) as url,
         aiohttp.ClientSession() as http,
     ):
         yield Page(url, http)
+
+
+def watched(root: Path) -> Watched:
+    return Watched("night", "night.yaml", root, root / "state.db", root / "report")
 
 
 def change(root: Path, *statements: str) -> None:
