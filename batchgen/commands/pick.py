@@ -17,7 +17,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.marks import results_to_pick
+from batchgen.state.marked import results_to_pick
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.selection import names_only
 

@@ -29,7 +29,7 @@ from batchgen.runs.provider import is_rehearsal
 from batchgen.state.approvals import held_back
 from batchgen.state.causes import keys_within
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.marks import count_marks
+from batchgen.state.marked import count_marks
 from batchgen.state.queries import (
     Selection,
     counts,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
-    from batchgen.state.marks import Marks
+    from batchgen.state.marked import Marks
     from batchgen.state.records import FailureCause, FileMarks, JobStatus, SavedFile
 
 SHOWN = 10

@@ -57,7 +57,9 @@ class JobMaker:
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
-        self._is_second = self._head is not None and not self._head.is_of(item)
+        self._is_second = self._head is not None and not self._head.stands_at(
+            item.node.place, item.part.path
+        )
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
         self._is_repeated = item.is_repeated

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.items import Item
     from batchgen.manifest.parsing.document import Glance
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.stamps import Stamp
@@ -86,8 +85,8 @@ class SweepHead:
     rows: Path | None = None
     repeats: int = 1
 
-    def is_of(self, item: Item) -> bool:
-        return self.place == item.node.place and self.path == item.part.path
+    def stands_at(self, place: Place, path: Path) -> bool:
+        return self.place == place and self.path == path
 
 
 @dataclass(frozen=True, slots=True)

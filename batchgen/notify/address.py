@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from apprise import NotifyBase
 
-    from batchgen.notify.occasions import Message
+    from batchgen.notify.message import Message
 
 SERVICES = "https://appriseit.com/services/"
 NO_REASON = "the service refused it or did not answer"

@@ -16,14 +16,6 @@ class Occasion(StrEnum):
     FIRST_FAILURE = "first_failure"
 
 
-class Mood(StrEnum):
-    """How a service may colour a word; the values are apprise's."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Who hears of a run, and of what."""
@@ -33,12 +25,3 @@ class Notify:
 
 
 NOBODY = Notify()
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """`text` is one plain line; `title` is for services that have one."""
-
-    title: str
-    text: str
-    mood: Mood

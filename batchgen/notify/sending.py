@@ -10,7 +10,7 @@ from batchgen.notify.threads import in_own_thread
 
 if TYPE_CHECKING:
     from batchgen.notify.address import Address
-    from batchgen.notify.occasions import Message
+    from batchgen.notify.message import Message
 
 
 async def deliver(address: Address, message: Message, seconds: float) -> str | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event, Listener, PauseReason
     from batchgen.notify.address import Address
-    from batchgen.notify.occasions import Message
+    from batchgen.notify.message import Message
     from batchgen.runs.summary import Summary
     from batchgen.runs.told import Cause
     from batchgen.runs.workplace import Workplace

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import ModelRefused
 from batchgen.errors import ExitCode
 from batchgen.jobs import JobState
-from batchgen.notify.occasions import Message, Mood
+from batchgen.notify.message import Message, Mood
 from batchgen.runcomfy.text import plain_text
 from batchgen.runs.words import counts_line, duration, money_line
 from batchgen.state.costs import money

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from batchgen.state.conditions import Condition
     from batchgen.state.records import FailureCause
-    from batchgen.state.selection import Condition
 
 ENDED_BADLY = (
     JobState.FAILED,

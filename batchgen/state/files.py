@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from batchgen.downloads.outcomes import VerifiedFile
-    from batchgen.state.queries import Selection
+    from batchgen.state.selection import Selection
 
 _SAVED_COLUMNS = (
     "job.id, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"

@@ -5,7 +5,6 @@ A mark is about one very file: a retry makes another, which nobody has judged ye
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ from batchgen.state.steps import move
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
-
-    from batchgen.state.selection import Selection
 
 
 class Pick(StrEnum):
@@ -59,10 +56,14 @@ def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | No
 
 
 def stay_done(db: sqlite3.Connection, seq: int) -> bool:
-    """A paid result that was to be made again, and was not submitted yet, is done after all."""
+    """A paid result that was to be made again, and was not submitted yet, is done after all.
+
+    Not where the job has another input by now: `model` says so of the attempt.
+    """
     (is_whole,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND number = attempts"
-        " AND outcome = 'succeeded') AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
+        " AND outcome = 'succeeded' AND model IS NULL)"
+        " AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
         " FROM file WHERE file.job = job.seq AND attempt = attempts)"
         " FROM job WHERE seq = ? AND state IN ('pending', 'blocked')"
         " UNION ALL SELECT 0 LIMIT 1",
@@ -86,47 +87,6 @@ def find_flaws(
         rows = [(file, kind, words) for kind, words in flaws.items()]
         db.executemany("INSERT INTO flaw (file, kind, words) VALUES (?, ?, ?)", rows)
     return None
-
-
-def results_to_pick(
-    db: sqlite3.Connection, selection: Selection, position: int | None
-) -> list[tuple[str, int]]:
-    """`(id, attempt)` of the selected jobs with a result, or with a file at that position."""
-    condition, values = selection.where()
-    return db.execute(
-        "SELECT job.id, job.attempts FROM job WHERE EXISTS (SELECT 1 FROM file"
-        " WHERE file.job = job.seq AND file.attempt = job.attempts AND verified_at IS NOT NULL"
-        f" AND position = coalesce(?, position)) AND {condition} ORDER BY job.seq",
-        (position, *values),
-    ).fetchall()
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """Jobs that were kept and rejected, and files with each kind of flaw."""
-
-    kept: int
-    rejected: int
-    flaws: Mapping[str, int]
-
-
-def count_marks(db: sqlite3.Connection, selection: Selection) -> Marks:
-    """Of listed jobs' latest results."""
-    condition, values = selection.where()
-    judged = db.execute(
-        "SELECT judgement, count(*) FROM judged CROSS JOIN job ON job.seq = judged.seq"
-        f" WHERE job.listed = 1 AND {condition} GROUP BY judgement",
-        values,
-    )
-    counts = dict(judged.fetchall())
-    flaws = db.execute(
-        "SELECT kind, count(*) FROM flaw CROSS JOIN file ON file.id = flaw.file"
-        " CROSS JOIN job ON job.seq = file.job AND job.attempts = file.attempt"
-        f" WHERE job.listed = 1 AND {condition} GROUP BY kind ORDER BY count(*) DESC, kind",
-        values,
-    )
-    kept, rejected = (int(counts.get(one.value, 0)) for one in Judgement)
-    return Marks(kept, rejected, dict(flaws.fetchall()))
 
 
 def forget(db: sqlite3.Connection, file_id: int) -> None:

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
+    from batchgen.state.conditions import Condition
+
 NEGATIVE = "!"
 _MEANING = re.compile(r"^!|[*?[]")
 """What says more than itself at its place in an id."""
-
-Condition = tuple[str, tuple[str | int, ...]]
-"""SQL, and the values of its question marks."""
 
 NOTED = "temp.noted"
 

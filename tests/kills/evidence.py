@@ -57,7 +57,7 @@ def gather(scene: Scene, plan: Plan, person: Person) -> Evidence:
         jobs=frozenset(job["id"] for job in plan.jobs),
         charges=tuple(charges(scene, plan, ledger["charges"])),
         memory=read_memory(scene.out),
-        approved=person.approved,
+        approved=person.approved + person.picks.remade,
         disk={str(path.relative_to(scene.out)): sha256(path) for path in results(scene.out)},
         metadata=tuple(metadata(scene.out / "metadata.jsonl")),
         strays=tuple(strays(scene)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from tests.kills.memory import Memory
 
@@ -56,12 +56,13 @@ class Charge:
 class Evidence:
     """All that the judge reads when a round has ended.
 
-    `approved` counts the resubmits that a person allowed, by job. `disk` has the SHA-256 of each
-    file below the run's folder `files`, by its path from the run's folder. `metadata` are the
-    pairs of file_name and sha256. `strays` are files where none belongs; `token_in` those that
-    hold the token, and `token_leaks` counts the downloads that carried it. `needs` says which job
-    a job needs; `said` has, for those of `gated` that a person approved, how many charges there
-    were when the word was given. `charges` are in the order in which they were made.
+    `approved` counts the submits that a person allowed beyond the first, by job: resubmits, and
+    retries of rejected results. `disk` has the SHA-256 of each file below the run's folder `files`,
+    by its path from the run's folder. `metadata` are the pairs of file_name and sha256. `strays`
+    are files where none belongs; `token_in` those that hold the token, and `token_leaks` counts the
+    downloads that carried it. `needs` says which job a job needs; `said` has, for those requests of
+    `gated` jobs that a person approved, how many charges there were when the word was given.
+    `charges` are in the order in which they were made.
     """
 
     jobs: frozenset[str]
@@ -116,9 +117,11 @@ def early_charges(found: Evidence) -> Iterator[Violation]:
         needed = found.needs.get(charge.job)
         if needed is None:
             continue
-        if needed in found.gated and found.said.get(needed, number + 1) > number:
+        used = {one for url in charge.images if job_of.get(one := request_of(url)) == needed}
+        approved = {one for one in used if found.said.get(one, number + 1) <= number}
+        if needed in found.gated and used != approved:
             yield Violation(Rule.EARLY, charge.job, f"nobody had approved {needed}")
-        if needed not in {job_of.get(request_of(url)) for url in charge.images}:
+        if not used:
             words = f"its input is no result of {needed}: {', '.join(charge.images)}"
             yield Violation(Rule.EARLY, charge.job, words)
 
@@ -195,25 +198,34 @@ def disorder(found: Evidence) -> Iterator[Violation]:
         yield Violation(Rule.TOKEN, "", f"{found.token_leaks} downloads carried it")
 
 
-def after_a_kill(before: Memory, after: Memory, concurrency: int) -> Iterator[Violation]:
-    """A kill takes no more than the submits on the wire, and nothing that was known before."""
+def after_a_kill(
+    before: Memory, after: Memory, concurrency: int, again: Collection[str] = ()
+) -> Iterator[Violation]:
+    """A kill takes no more than the submits on the wire, and nothing that was known before.
+
+    Only jobs `again`, rejected ones of a retry, may be on their way once more.
+    """
     fresh = after.on_the_wire - before.on_the_wire
     if len(fresh) > concurrency:
         yield Violation(Rule.WIRE, "", f"{len(fresh)} with a concurrency of {concurrency}")
     for request_id in sorted(before.request_ids - after.request_ids):
         yield Violation(Rule.FORGOTTEN, "", f"request {request_id}")
     for job in before.jobs_in("done", "failed"):
-        if after.states.get(job) != before.states[job]:
+        if job not in again and after.states.get(job) != before.states[job]:
             words = f"was {before.states[job]}, is {after.states.get(job)}"
             yield Violation(Rule.FORGOTTEN, job, words)
 
 
-def after_a_run(code: int, memory: Memory) -> Iterator[Violation]:
-    """A run that ended by itself: its exit code says how things stand."""
+def after_a_run(
+    code: int, memory: Memory, chosen: Collection[str] | None = None
+) -> Iterator[Violation]:
+    """A run that ended by itself: its exit code says how things stand, `chosen` jobs above all."""
     states = Counter(memory.states.values())
+    asked = memory.states if chosen is None else chosen
+    left = {memory.states[job] for job in asked} - {"done", "failed", "blocked"}
     fitting = {
-        0: states.keys() <= {"done"},
-        1: states.keys() <= {"done", "failed", "blocked"} and states["failed"] > 0,
+        0: all(memory.states[job] == "done" for job in asked),
+        1: not left and states["failed"] > 0,
         75: bool(states.keys() - {"done", "failed", "blocked"}),
         76: states["unknown"] > 0,
     }

@@ -58,6 +58,11 @@ class Memory:
         return frozenset((one.job, one.number) for one in self.attempts if one.interrupted)
 
     @property
+    def latest(self) -> dict[str, Attempt]:
+        """Of each job that was submitted, the attempt with the highest number."""
+        return {one.job: one for one in self.attempts}
+
+    @property
     def request_ids(self) -> frozenset[str]:
         return frozenset(one.request_id for one in self.attempts if one.request_id is not None)
 

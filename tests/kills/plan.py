@@ -22,6 +22,9 @@ VIDEOS = 2
 CHAINS_IN = 2
 """Every so manieth round is a chain: stills behind a gate, edits of them, a few clips of those."""
 
+PICKS_IN = 4
+"""Of so many rounds the first half have results rejected and made again: chains, and others."""
+
 EDITS_IN = 5
 """Every so manieth job is an edit."""
 
@@ -39,9 +42,16 @@ class Beside(Enum):
     STATUS = auto()
     RESOLVE = auto()
     APPROVE = auto()
+    REJECT = auto()
 
 
-BESIDE_WEIGHTS = {Beside.NOTHING: 6, Beside.STATUS: 1, Beside.RESOLVE: 2, Beside.APPROVE: 1}
+BESIDE_WEIGHTS = {
+    Beside.NOTHING: 6,
+    Beside.STATUS: 1,
+    Beside.RESOLVE: 2,
+    Beside.APPROVE: 1,
+    Beside.REJECT: 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,8 @@ class Plan:
     """`faults` are what `POST /emulator/faults` takes; `latency` is in seconds.
 
     `items` are the manifest's `jobs`, of which `jobs` come. `needs` says which one a job needs;
-    whoever needs a job of `gated` waits for a person's word about it.
+    whoever needs a job of `gated` waits for a person's word about it. `picks`: results are rejected
+    and made again.
     """
 
     name: str
@@ -70,6 +81,7 @@ class Plan:
     latency: float
     needs: Mapping[str, str] = field(default_factory=dict)
     gated: frozenset[str] = frozenset()
+    picks: bool = False
 
     @property
     def job_of_prompt(self) -> dict[str, str]:
@@ -93,6 +105,7 @@ def plan_of(seed: int, number: int, kills: int) -> Plan:
         latency=dice.uniform(0.05, 0.2),
         needs=needs(cells),
         gated=frozenset(f"still-{number}" for number in range(cells)),
+        picks=0 < number % PICKS_IN <= PICKS_IN // 2,
     )
 
 

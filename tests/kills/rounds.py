@@ -33,6 +33,8 @@ class Verdict:
     violations: tuple[Violation, ...]
     unknown_by_kill: tuple[int, ...]
     approved: int
+    rejected: int
+    remade: int
     adopted: int
     evidence: Evidence
 
@@ -62,6 +64,8 @@ def play(plan: Plan, folder: Path) -> Verdict:
         violations=(*person.violations, *judge(evidence)),
         unknown_by_kill=tuple(person.unknown_by_kill),
         approved=person.approved.total(),
+        rejected=person.picks.said,
+        remade=person.picks.remade.total(),
         adopted=person.adopted,
         evidence=evidence,
     )

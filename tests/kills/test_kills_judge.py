@@ -18,6 +18,7 @@ from tests.kills.judge import (
     judge,
 )
 from tests.kills.memory import Attempt, Memory, SavedFile
+from tests.kills.picks import Picks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,7 +138,7 @@ EDITED = Evidence(
     metadata=(("files/s.png", "aa"), (BOAT, "bb")),
     needs={"edit": "still"},
     gated=frozenset({"still"}),
-    said={"still": 1},
+    said={"r1": 1},
 )
 
 
@@ -146,7 +147,7 @@ def test_a_chain_that_kept_its_order_is_let_through() -> None:
 
 
 def test_a_job_that_did_not_wait_for_the_word_about_its_need_is_named() -> None:
-    for said in ({}, {"still": 2}):
+    for said in ({}, {"r1": 2}):
         (violation,) = judge(replace(EDITED, said=said))
         assert (violation.rule, violation.job) == (Rule.EARLY, "edit")
 
@@ -212,3 +213,62 @@ def test_an_exit_code_that_fits_the_state_is_let_through(code: int, state: str) 
 )
 def test_an_exit_code_that_does_not_fit_is_named(code: int, state: str) -> None:
     assert rules(after_a_run(code, Memory({"boat": state}))) == [Rule.EXIT_CODE]
+
+
+def kept(number: int, state: str = "done", request_id: str = "r1") -> Memory:
+    attempts = [Attempt("boat", one, f"r{one}", "succeeded") for one in range(1, number)]
+    latest = Attempt("boat", number, request_id, "succeeded" if state == "done" else None)
+    return replace(CLEAN.memory, states={"boat": state}, attempts=(*attempts, latest))
+
+
+def test_only_a_retry_of_rejected_results_may_set_a_done_job_going() -> None:
+    after = kept(2, "queued")
+    assert rules(after_a_kill(CLEAN.memory, after, concurrency=8)) == [Rule.FORGOTTEN]
+    assert list(after_a_kill(CLEAN.memory, after, concurrency=8, again={"boat"})) == []
+
+
+def test_a_rejected_file_that_is_gone_is_a_lost_result() -> None:
+    other = "files/boat~2.png"
+    memory = replace(
+        kept(2, request_id="r2"), files=(*CLEAN.memory.files, SavedFile("boat", "r2", other, "bb"))
+    )
+    found = replace(
+        CLEAN,
+        charges=AGAIN,
+        memory=memory,
+        approved=Counter(boat=1),
+        disk={BOAT: "aa", other: "bb"},
+        metadata=((BOAT, "aa"), (other, "bb")),
+    )
+    assert judge(found) == []
+    assert rules(judge(replace(found, disk={other: "bb"}))) == [Rule.LOST]
+    assert rules(judge(replace(found, approved=Counter()))) == [Rule.DUPLICATE]
+
+
+def test_a_retry_gives_leave_for_rejected_results_that_it_set_going_and_for_no_others() -> None:
+    picks = Picks()
+    picks.retried(CLEAN.memory, kept(2))
+    assert picks.remade.total() == 0, "nobody had rejected it"
+    picks.reject(["boat"])
+    picks.retried(CLEAN.memory, CLEAN.memory)
+    assert picks.remade.total() == 0, "it was killed before it began"
+    picks.retried(CLEAN.memory, kept(2))
+    assert picks.remade == {"boat": 1}
+    assert picks.rejected == set()
+
+
+def test_a_result_that_is_kept_before_it_is_submitted_again_has_no_leave_any_more() -> None:
+    picks, waits = Picks(), replace(CLEAN.memory, states={"boat": "pending"})
+    picks.reject(["boat"])
+    picks.retried(CLEAN.memory, waits)
+    assert picks.may_keep(waits) == ["boat"]
+    picks.keep("boat", waits)
+    assert picks.remade.total() == 0
+    assert picks.may_keep(waits) == []
+
+
+def test_a_retry_may_end_well_while_other_jobs_wait() -> None:
+    memory = Memory({"boat": "done", "clip": "pending"})
+    assert list(after_a_run(0, memory, {"boat"})) == []
+    assert rules(after_a_run(0, memory)) == [Rule.EXIT_CODE]
+    assert rules(after_a_run(0, memory, {"clip"})) == [Rule.EXIT_CODE]

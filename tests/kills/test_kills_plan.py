@@ -28,6 +28,13 @@ def test_some_rounds_are_chains_whose_stills_stand_behind_a_gate() -> None:
     assert not other.gated
 
 
+def test_some_rounds_have_results_made_again_chains_and_others() -> None:
+    plans = [plan_of(1, number, 20) for number in range(1, 9)]
+    assert {(plan.picks, bool(plan.needs)) for plan in plans} == {
+        (picks, chained) for picks in (True, False) for chained in (True, False)
+    }
+
+
 def test_every_fault_planned_is_one_that_the_emulator_knows() -> None:
     for number in range(20):
         faults = plan_of(1, number, 20).faults

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchgen.errors import InputError
 from batchgen.notify.address import NO_REASON, discreet, read_address
-from batchgen.notify.occasions import Message, Mood
+from batchgen.notify.message import Message, Mood
 from tests.notify.receivers import SECRET, dead_url, receiving
 
 TELEGRAM = "tgram://123456789:ABCdefghijklmnop_abcdefghijklmnopqrst/12315544/"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from batchgen.notify.address import read_address
-from batchgen.notify.occasions import Message, Mood
+from batchgen.notify.message import Message, Mood
 from batchgen.notify.sending import deliver
 from batchgen.notify.threads import in_own_thread
 from tests.notify.receivers import PATIENCE, receiving

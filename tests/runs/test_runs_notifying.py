@@ -11,7 +11,7 @@ import pytest
 from batchgen.engine.events import JobMoved, ModelRefused, Pause, PauseReason
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
-from batchgen.notify.occasions import Mood
+from batchgen.notify.message import Mood
 from batchgen.runs import told
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder

@@ -16,6 +16,7 @@ from tests.simulation.chain import STEPS
 from tests.simulation.findings import Finding
 from tests.simulation.judge import at_the_end
 from tests.simulation.night import Night
+from tests.simulation.picking import ROUNDS_AT_THE_END
 from tests.simulation.points import POINTS
 from tests.simulation.process import Cut, End
 from tests.simulation.scenario import Scenario, of_seed
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.simulation.chain import Chain
+    from tests.simulation.picking import Habits
 
 POINTS_OF_A_LIFE = 500
 """About as many as a life of a seed has: later cuts would often come after its end."""
 
-SUMS = ("seeds", "lives", "events", "charges", "chained", "approvals", "kills", "unknown")
+SUMS = (
+    *("seeds", "lives", "events", "charges", "chained", "approvals"),
+    *("picks", "asked", "remade", "kills", "unknown"),
+)
 
 MEMORY = Path("/dev/shm")
 
@@ -37,7 +42,9 @@ MEMORY = Path("/dev/shm")
 class Tally:
     """What a number of nights came to. Figures of several tallies are added up.
 
-    `chained` are charges of jobs that need another one, `approvals` the results approved.
+    `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
+    the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
+    going.
     """
 
     seeds: int = 0
@@ -46,6 +53,9 @@ class Tally:
     charges: int = 0
     chained: int = 0
     approvals: int = 0
+    picks: int = 0
+    asked: int = 0
+    remade: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -100,6 +110,8 @@ def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
     night.until_settled()
     if night.scenario.chain:
         _approve_until_the_end(night, night.scenario.chain)
+    if night.scenario.habits:
+        _pick_until_the_end(night, night.scenario.habits)
     night.findings += at_the_end(night)
 
 
@@ -108,6 +120,15 @@ def _approve_until_the_end(night: Night, chain: Chain) -> None:
     for _ in STEPS:
         if night.person.approve(chain):
             night.until_settled()
+
+
+def _pick_until_the_end(night: Night, habits: Habits) -> None:
+    for _ in range(ROUNDS_AT_THE_END):
+        night.picker.pick(habits)
+        night.live()
+        night.until_settled()
+    # What was finished with the input of before goes again with that of today.
+    night.until_settled()
 
 
 def _count(night: Night, tally: Tally) -> None:
@@ -119,6 +140,8 @@ def _count(night: Night, tally: Tally) -> None:
             chain.needed_by(one.job) is not None for one in night.vendor.ledger.values()
         )
         tally.approvals = len(night.gatekeeper.approvals)
+    tally.picks, tally.asked = night.picker.picked, night.picker.asked
+    tally.remade = night.picker.leaves.total()
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:

@@ -36,7 +36,8 @@ class Gatekeeper:
     """`take` is what the manifest says of the stills now.
 
     `pinned` are jobs that had an open attempt when the present life began: their input is the one
-    of that attempt, and a canary counts them as sent earlier.
+    of that attempt, and a canary counts them as sent earlier. `kept` are jobs whose latest result
+    a person keeps.
     """
 
     vendor: Vendor
@@ -45,18 +46,25 @@ class Gatekeeper:
     findings: list[Finding] = field(default_factory=list)
     approvals: dict[str, Approval] = field(default_factory=dict)
     pinned: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+    submitted: set[str] = field(default_factory=set)
     _sent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def begin_life(self, pinned: frozenset[str]) -> None:
+    def begin_life(self, pinned: frozenset[str], kept: frozenset[str]) -> None:
         self.pinned = pinned
+        self.kept = kept
+        self.submitted.clear()
         self._sent.clear()
 
     def see(self, body: Mapping[str, Any]) -> None:
         """A submit has arrived; it is not charged yet."""
         self.findings += self._urls(body)
+        job = body["prompt"]
+        self.submitted.add(job)
+        if job in self.kept:
+            self.findings.append(Finding("kept", f"{job} was sent again, and its result is kept"))
         if self.chain is None:
             return
-        job = body["prompt"]
         needed = self.chain.needed_by(job)
         if needed is not None:
             self.findings += self._need(self.chain, job, needed, body)
@@ -64,6 +72,10 @@ class Gatekeeper:
         if needed is None and job not in self.pinned and body["scale"] != self.take:
             words = f"{job} was sent with take {body['scale']}; the manifest says {self.take}"
             self.findings.append(Finding("stale input", words))
+
+    def is_of_today(self, charge: Charge) -> bool:
+        """Whether the manifest asks for the very input of this charge, and has done so since."""
+        return not charge.outdated and charge.take in {None, self.take}
 
     def _urls(self, body: Mapping[str, Any]) -> Iterator[Finding]:
         if HOST in json.dumps(body):

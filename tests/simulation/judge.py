@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.chain import step_of
 from tests.simulation.findings import Finding
+from tests.simulation.picking_judge import picks_at_the_end
 from tests.simulation.vendor import PRICES, TOKEN, picture
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from _folder(night)
     yield from _token(night)
     yield from _chain(night)
+    yield from picks_at_the_end(night)
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -69,7 +71,7 @@ def _charges(night: Night) -> Iterator[Finding]:
 
 def _asked_again(night: Night, job: str) -> int:
     """How often a person asked for an ended job once more, or gave it another input."""
-    return night.person.retries[job] + _retakes(night, job)
+    return night.person.retries[job] + night.picker.leaves[job] + _retakes(night, job)
 
 
 def _retakes(night: Night, job: str) -> int:
@@ -103,8 +105,8 @@ def _lost(night: Night) -> Iterator[Finding]:
         }
         if outcome is None and not waits:
             yield Finding("lost result", f"{charge.id} of {job} is open, and the job is {state}")
-        if replaced and _retakes(night, job):
-            continue  # A result of the input that the job had before.
+        if (replaced and _retakes(night, job)) or night.picker.leaves[job]:
+            continue  # A result of another input, or a rejected one: another judge sees to those.
         if outcome == "succeeded" and state != "done" and code != "duplicate_request":
             yield Finding("lost result", f"{charge.id} of {job} was delivered; the job is {state}")
 

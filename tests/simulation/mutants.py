@@ -14,11 +14,15 @@ from pathlib import Path
 
 import click
 
-from tests.simulation import chain_mutations, mutations, shim
+from tests.simulation import chain_mutations, mutations, picking_mutations, shim
 from tests.simulation.campaign import play_seed
 
 MOST_SEEDS = 3000
-MUTANTS = (*mutations.MUTATIONS, *chain_mutations.MUTATIONS)
+MUTANTS = (
+    *mutations.MUTATIONS,
+    *chain_mutations.MUTATIONS,
+    *picking_mutations.MUTATIONS,
+)
 
 
 def hunt(name: str, most: int) -> tuple[str, int | None, str]:

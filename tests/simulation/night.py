@@ -21,6 +21,8 @@ from tests.simulation.findings import Finding
 from tests.simulation.gatekeeper import Gatekeeper
 from tests.simulation.judge import after_life
 from tests.simulation.person import Person
+from tests.simulation.picking import Picker
+from tests.simulation.picking_judge import Standing, set_going
 from tests.simulation.process import Life, Process
 from tests.simulation.vendor import Vendor
 from tests.simulation.weather import CALM, Weather
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from batchgen.runs.options import RunOptions
     from tests.simulation.process import Cut
     from tests.simulation.scenario import Scenario
 
@@ -72,6 +75,7 @@ class Night:
         self._digest = hashlib.sha256()
         self.clock: Callable[[], float] = lambda: self.now
         self.person = Person(self, self.dice("person"))
+        self.picker = Picker(self, self.dice("picker"))
         self.write_manifest(TAKES[0])
 
     def dice(self, name: str) -> Random:
@@ -92,21 +96,30 @@ class Night:
         if self.trace is not None:
             self.trace.append(line)
 
-    def live(self, cut: Cut | None = None) -> Life:
-        """One process from its start to its end."""
+    def live(self, cut: Cut | None = None, *, picky: bool = True) -> Life:
+        """One process from its start to its end. Not `picky`: nothing rejected is asked for."""
         life = Life()
         self.lives.append(life)
         self.told = {}
-        options = self.scenario.options
-        if self.person.wants_a_retry():
-            self.person.retry()
-            options = replace(options, retry_failed=True)
-        self.gatekeeper.begin_life(self._with_open_attempts())
+        options = self._options(picky=picky)
+        standing = Standing.of(self, options)
+        self.gatekeeper.begin_life(self._with_open_attempts(), standing.kept)
         Process(self, life, cut, options).run()
         self.findings += [*after_life(self, life, self.told), *self.gatekeeper.findings]
+        self.findings += set_going(self, standing)
+        self.picker.life_ended()
         self.gatekeeper.findings.clear()
         self._forget_untold(life)
         return life
+
+    def _options(self, *, picky: bool) -> RunOptions:
+        options, habits = self.scenario.options, self.scenario.habits
+        if picky and habits and self.picker.wants_a_retry(habits):
+            return self.picker.retry(habits, options)
+        if self.person.wants_a_retry():
+            self.person.retry()
+            return replace(options, retry_failed=True)
+        return options
 
     def _with_open_attempts(self) -> frozenset[str]:
         rows = self.query("SELECT id FROM job JOIN attempt ON job = seq WHERE outcome IS NULL")
@@ -136,7 +149,7 @@ class Night:
     def until_settled(self) -> None:
         """Give the same command until nothing is left to do."""
         for _ in range(CALM_LIVES):
-            life = self.live()
+            life = self.live(picky=False)
             if life.error is None and not self._going(life):
                 return
         raise AssertionError(f"not settled after {CALM_LIVES} lives: {self.states()}")

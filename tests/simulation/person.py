@@ -40,6 +40,8 @@ class Person:
     def decide(self) -> None:
         """Between two lives."""
         self._settle_unknown()
+        if habits := self._night.scenario.habits:
+            self._night.picker.pick(habits)
         if (chain := self._night.scenario.chain) is None:
             return
         self.approve(chain)
@@ -89,6 +91,8 @@ class Person:
         """Another input for all stills, now and then one that they had before."""
         gatekeeper = self._night.gatekeeper
         take = self._dice.choice([one for one in TAKES if one != gatekeeper.take])
+        for charge in self._night.vendor.ledger.values():
+            charge.outdated |= charge.take is not None
         self._night.write_manifest(take)
         self.retakes += 1
 

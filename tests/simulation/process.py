@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.chain import Chain
     from tests.simulation.image import Image
     from tests.simulation.night import Night
+    from tests.simulation.picking import Habits
 
 
 class End(Enum):
@@ -92,6 +93,8 @@ class Process:
                 self._loop.call_later(night.scenario.rival_after, self._start_rival)
             if (chain := night.scenario.chain) and chain.looks_in_after is not None:
                 self._loop.call_later(chain.looks_in_after, self._look_in, chain)
+            if (habits := night.scenario.habits) and habits.looks_in_after is not None:
+                self._loop.call_later(habits.looks_in_after, self._judge_beside, habits)
             self._loop.run_forever()
             night.now = self._loop.time()
             self._bury(self._main)
@@ -106,6 +109,10 @@ class Process:
     def _look_in(self, chain: Chain) -> None:
         if not self._main.done():
             self._night.person.look_in(chain)
+
+    def _judge_beside(self, habits: Habits) -> None:
+        if not self._main.done():
+            self._night.picker.look_in(habits, self._life)
 
     async def _carry_out(self) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from tests.simulation.chain import TAKES, chain_of
+from tests.simulation.picking import habits_of
 from tests.simulation.vendor import PICTURE, PRICES
 from tests.simulation.weather import Roughness
 
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.simulation.chain import Chain
+    from tests.simulation.picking import Habits
 
 SMALL = 10
 CHAINS = 0.4
 """Share of the seeds whose jobs are a chain."""
+
+PICKERS = 1 / 3
+"""Share of the seeds whose person judges results, and has the rejected ones made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class Scenario:
 
     `rival_after` is the second of each life at which the same command is given once more. The jobs
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
+    `habits`: None where nobody judges results.
     """
 
     seed: int
@@ -46,6 +52,7 @@ class Scenario:
     options: RunOptions = field(default_factory=RunOptions)
     chain: Chain | None = None
     urls_last: float = inf
+    habits: Habits | None = None
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -89,6 +96,7 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     # Dice of its own: what a seed was before there were chains it still is.
     chaining = Random(f"{seed} chain")
     chain = chain_of(chaining, jobs) if chaining.random() < CHAINS else None
+    picking = Random(f"{seed} picking")
     return Scenario(
         seed=seed,
         jobs=jobs,
@@ -117,4 +125,5 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         options=RunOptions(on_changed=OnChanged.RERUN),
         chain=chain,
         urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
+        habits=habits_of(picking) if picking.random() < PICKERS else None,
     )

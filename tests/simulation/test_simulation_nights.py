@@ -45,13 +45,16 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "charges") > SEEDS * 5
     assert figure(said, "of jobs with needs") > SEEDS // 2
     assert figure(said, "results approved") > SEEDS // 4
+    assert figure(said, "picks of results") > SEEDS
+    assert figure(said, "retries of the rejected") > SEEDS // 6
+    assert figure(said, "made again by them") > SEEDS // 4
     assert figure(said, "faults injected") > SEEDS
     assert figure(said, "crash points covered") > 30
     assert "has no number yet" not in said
 
 
 @LINUX
-@pytest.mark.parametrize("seed", ["3", "28"])
+@pytest.mark.parametrize("seed", ["3", "15", "28"])
 def test_the_same_seed_gives_the_same_night_byte_for_byte(seed: str) -> None:
     first = simulate("--trace", "--first", seed, PYTHONHASHSEED="1")
     second = simulate("--trace", "--first", seed, PYTHONHASHSEED="2")
@@ -71,6 +74,8 @@ def test_the_same_seed_gives_the_same_night_byte_for_byte(seed: str) -> None:
         "token_sent_to_the_file_hosts",
         "gates_stand_open",
         "references_are_sent_as_they_are",
+        "a_plain_run_makes_rejected_results_again",
+        "a_kept_result_does_not_stop_its_retry",
     ],
 )
 def test_a_safeguard_that_is_switched_off_is_noticed(mutant: str) -> None:

@@ -27,8 +27,7 @@ FILE_HOST = "cdn.runcomfy.net"
 PICTURE_HOST = "pictures.example.com"
 PICTURE = f"https://{PICTURE_HOST}/boat.png"
 TOKEN = "the-secret-token-of-the-simulation"
-EPOCH = 1_700_000_000.0
-"""What the wall clock shows when the virtual one shows 0."""
+EPOCH = 1_700_000_000.0  # what the wall clock shows when the virtual one shows 0
 
 SIDE = 336
 """Pixels of a picture's sides: a little more than the most exacting model asks for."""
@@ -55,7 +54,8 @@ class Course:
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
-    `also_told` are other jobs whose submits were answered with this id.
+    `also_told` are jobs whose submits were answered with this id. `take` is what a chain's input
+    said; `outdated`: the manifest has said another one since.
     """
 
     id: str
@@ -68,6 +68,8 @@ class Charge:
     cancelled_at: float = inf
     turn: int = 0
     also_told: set[str] = field(default_factory=set)
+    take: float | None = None
+    outdated: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -188,16 +190,16 @@ class Vendor:
         mishap = self.mishap("submit", request)
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
-            charge = self._charge(model, job)
+            charge = self._charge(model, job, body.get("scale"))
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )
         self._note_peak()
         return mishap.change(answer)
 
-    def _charge(self, model: str, job: str) -> Charge:
-        charge = Charge(f"r{len(self.ledger):05}", job, model, self.now(), self.course(job))
-        self.ledger[charge.id] = charge
+    def _charge(self, model: str, job: str, take: float | None) -> Charge:
+        name, now = f"r{len(self.ledger):05}", self.now()
+        charge = self.ledger[name] = Charge(name, job, model, now, self.course(job), take=take)
         return charge
 
     def _note_peak(self) -> None:

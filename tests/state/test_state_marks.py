@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, marks, moves, people
+from batchgen.state import files, marked, marks, moves, people
 from batchgen.state.files import fetch_again, known_files
-from batchgen.state.marks import Marks, Pick
+from batchgen.state.marked import Marks
+from batchgen.state.marks import Pick
+from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection, select_jobs
 from tests.state.state_world import State, job, picture
 
@@ -122,6 +124,15 @@ def test_a_cancel_before_the_second_submit_leaves_the_first_result_done(state: S
     assert state.state("clip") is JobState.CANCELLED
 
 
+def test_a_pick_does_not_take_a_changed_input_back(state: State) -> None:
+    state.finish("boat", "r1")
+    changed = [job("boat", "another boat"), job("clip")]
+    state.merge(changed, OnChanged.RERUN)
+    assert state.state("boat") is JobState.PENDING
+    assert pick(state, "boat", Pick.KEEP) is None
+    assert state.state("boat") is JobState.PENDING
+
+
 def test_once_it_is_submitted_again_a_word_about_the_first_result_comes_too_late(
     state: State,
 ) -> None:
@@ -175,9 +186,9 @@ def test_marks_are_counted_for_what_is_selected(state: State) -> None:
     pick(state, "clip", Pick.REJECT)
     marks.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
     marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
-    everything = marks.count_marks(state.db, Selection())
+    everything = marked.count_marks(state.db, Selection())
     assert everything == Marks(1, 1, {"blank": 3, "wrong_size": 2})
-    assert marks.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
+    assert marked.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
 
 
 def test_axes_follow_the_manifest_without_a_new_submit(state: State) -> None:
