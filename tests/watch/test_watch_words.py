@@ -71,7 +71,8 @@ async def test_many_keys_in_a_row_are_few_decisions(
         held.set()
         answers = await asyncio.gather(*said)
     assert {status for status, _ in answers} == {200}
-    assert (run.calls, len(run.said)) == (2, 39)
+    assert len(run.said) == 39
+    assert run.calls <= 2
 
 
 async def test_an_answer_has_the_rows_as_they_are_after_the_decision(
