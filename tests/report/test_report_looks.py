@@ -69,7 +69,10 @@ def test_the_keyboard_alone_reaches_every_view_and_shows_where_it_is(
         for tab in ("pictures", "matrix"):
             expect(page.locator(f"#tab-{tab}")).to_be_focused()
             assert has_ring(page)
-            page.keyboard.press("Tab" if tab == "pictures" else "Enter")
+            expect(page.locator(f"#view-{tab}")).to_be_visible()
+            # The tabs are one stop; what is next to them comes next.
+            page.keyboard.press("ArrowRight" if tab == "pictures" else "Tab")
+        expect(page.locator("#theme")).to_be_focused()
         page.locator("#matrix select").first.focus()
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowDown")
