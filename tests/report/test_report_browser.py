@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.report.browser_window import DESKTOP, NEEDS_CHROMIUM, PHONE, ids, looking
-from tests.report.night_world import HOSTILE, big_night, make, small_night
+from tests.report.night_world import HOSTILE, big_night, make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = NEEDS_CHROMIUM
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("night") / "out"
-    small_night(root)
-    return make(root).page
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])

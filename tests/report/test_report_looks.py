@@ -15,9 +15,7 @@ from tests.report.night_world import (
     harbour,
     job,
     make,
-    marked_night,
     not_done,
-    small_night,
 )
 
 if TYPE_CHECKING:
@@ -29,21 +27,6 @@ AA = 4.5
 """WCAG 2.2, 1.4.3: text of any size below 24 px."""
 
 FAINT = Path(__file__).with_name("faint.js").read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bit of everything."""
-    root = tmp_path_factory.mktemp("looks") / "out"
-    small_night(root)
-    return make(root).page
-
-
-@pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("looks") / "marked"
-    marked_night(root)
-    return make(root).page
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
