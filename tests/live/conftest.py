@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.acceptance.shell import Shell
+from tests.acceptance.shell import Shell, wait_until
 from tests.live.live_page import CHROMIUM, Night
 from tests.report.night_world import small_night
-from tests.watch.watch_process import watching
+from tests.watch.watch_process import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser
+
+PROJECT = str(Path(__file__).parents[2])
 
 
 # Closed with each module: its loop would stand in the way of asynchronous tests.
@@ -33,16 +39,32 @@ def watched_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     shell = Shell(tmp_path_factory.mktemp("night"))
     small_night(shell.folder / "out")
     shell.manifest(1)
-    with watching(shell) as watcher:
-        yield Night(shell.folder / "out", watcher)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.live.quick", "watch", "m.yaml"],
+        cwd=shell.folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": PROJECT, "HOME": str(shell.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Night(shell.folder / "out", Watcher(process))
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
 
 
 @pytest.fixture
 def night(watched_night: Night) -> Night:
-    """As it was made, whatever the test before did."""
-    watched_night.change(
+    """As it was made, whatever the test before did; and the watcher has seen that."""
+    night = watched_night
+    before = night.moment
+    night.change(
         "UPDATE file SET pick = NULL",
         "UPDATE job SET state = 'done' WHERE id LIKE 'harbour-%'",
         "DELETE FROM flaw",
+        # Always a change, and one that no page shows.
+        "UPDATE job SET approved = 1 - approved WHERE id = 'lost'",
     )
-    return watched_night
+    wait_until(lambda: night.moment > before, "a look at it")
+    return night

@@ -38,6 +38,11 @@ class Night:
     root: Path
     watcher: Watcher
 
+    @property
+    def moment(self) -> int:
+        """Of the watcher's last look that found a change."""
+        return int(self.watcher.head()["live"]["moment"])
+
     def change(self, *statements: str) -> None:
         change(self.root, *statements)
 
