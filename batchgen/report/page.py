@@ -25,8 +25,10 @@ STYLE = "style.css"
 SCRIPTS = (
     "theme.js",
     "dom.js",
+    "standing.js",
     "store.js",
     "marks.js",
+    "previews.js",
     "filters.js",
     "grid.js",
     "axes.js",
@@ -36,7 +38,7 @@ SCRIPTS = (
     "main.js",
 )
 """In the order in which they are loaded; a page from file:// cannot import modules."""
-LIVE_SCRIPTS = ("picks.js", "live.js")
+LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "again.js", "live.js")
 """After the others, where a server is behind the page."""
 ICON = "icon.svg"
 """A browser asks a server for one."""

@@ -1,4 +1,4 @@
-"""The browser that the tests of this room look through."""
+"""The browser that the tests of this room look through, and what they look at."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.report.browser_window import CHROMIUM
+from tests.report.night_world import make, marked_night, small_night
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser
 
@@ -23,3 +25,20 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+# Built once: the tests look at them, and change nothing.
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bit of everything."""
+    root = tmp_path_factory.mktemp("night") / "out"
+    small_night(root)
+    return make(root).page
+
+
+@pytest.fixture(scope="session")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Picks, flaws and a gate."""
+    root = tmp_path_factory.mktemp("marked") / "out"
+    marked_night(root)
+    return make(root).page

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.report.browser_window import DESKTOP, NEEDS_CHROMIUM, PHONE, ids, looking
-from tests.report.night_world import HOSTILE, big_night, make, small_night
+from tests.report.night_world import HOSTILE, big_night, make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,24 +20,16 @@ if TYPE_CHECKING:
 pytestmark = NEEDS_CHROMIUM
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("night") / "out"
-    small_night(root)
-    return make(root).page
-
-
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_view_fits_its_window(
-    browser: Browser, report: Path, size: tuple[int, int], theme: str
-) -> None:
-    with looking(browser, report, size, theme) as page:
-        expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        for view in ("matrix", "failures", "night", "pictures"):
-            page.click(f"#tab-{view}")
-            expect(page.locator(f"#view-{view}")).to_be_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+def test_every_view_fits_its_window(browser: Browser, report: Path, size: tuple[int, int]) -> None:
+    with looking(browser, report, size) as page:
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            expect(page.locator("html")).to_have_attribute("data-theme", theme)
+            for view in ("matrix", "failures", "night", "pictures"):
+                page.click(f"#tab-{view}")
+                expect(page.locator(f"#view-{view}")).to_be_visible()
+                assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
 def test_filters_narrow_the_grid_and_are_kept_in_the_address(

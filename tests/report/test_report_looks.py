@@ -15,9 +15,7 @@ from tests.report.night_world import (
     harbour,
     job,
     make,
-    marked_night,
     not_done,
-    small_night,
 )
 
 if TYPE_CHECKING:
@@ -29,21 +27,6 @@ AA = 4.5
 """WCAG 2.2, 1.4.3: text of any size below 24 px."""
 
 FAINT = Path(__file__).with_name("faint.js").read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bit of everything."""
-    root = tmp_path_factory.mktemp("looks") / "out"
-    small_night(root)
-    return make(root).page
-
-
-@pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("looks") / "marked"
-    marked_night(root)
-    return make(root).page
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -69,7 +52,10 @@ def test_the_keyboard_alone_reaches_every_view_and_shows_where_it_is(
         for tab in ("pictures", "matrix"):
             expect(page.locator(f"#tab-{tab}")).to_be_focused()
             assert has_ring(page)
-            page.keyboard.press("Tab" if tab == "pictures" else "Enter")
+            expect(page.locator(f"#view-{tab}")).to_be_visible()
+            # The tabs are one stop; what is next to them comes next.
+            page.keyboard.press("ArrowRight" if tab == "pictures" else "Tab")
+        expect(page.locator("#theme")).to_be_focused()
         page.locator("#matrix select").first.focus()
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowDown")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.report.browser_window import NEEDS_CHROMIUM, ids, looking
-from tests.report.night_world import make, marked_night, small_night
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +16,8 @@ if TYPE_CHECKING:
 pytestmark = NEEDS_CHROMIUM
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("marked") / "out"
-    marked_night(root)
-    return make(root).page
-
-
-def test_a_tile_says_what_was_said_of_it_by_shape_and_word(browser: Browser, report: Path) -> None:
-    with looking(browser, report) as page:
+def test_a_tile_says_what_was_said_of_it_by_shape_and_word(browser: Browser, marked: Path) -> None:
+    with looking(browser, marked) as page:
         tile = page.locator(".tile")
         for at, words, shapes in (
             (0, "sea-0, done, kept,", "★"),
@@ -50,8 +41,8 @@ def test_a_tile_says_what_was_said_of_it_by_shape_and_word(browser: Browser, rep
         assert [tile.nth(at).evaluate(dimmed) for at in range(3)] == [False, True, False]
 
 
-def test_the_first_lines_count_what_is_marked(browser: Browser, report: Path) -> None:
-    with looking(browser, report) as page:
+def test_the_first_lines_count_what_is_marked(browser: Browser, marked: Path) -> None:
+    with looking(browser, marked) as page:
         said = page.locator("#marked .badge").all_inner_texts()
         words = [" ".join(one.split()) for one in said]
         assert words == ["★ 2 kept", "⊖ 1 rejected", "⚑ 2 flawed", "◔ 1 waits for approval"]
@@ -62,9 +53,9 @@ def choice(page: Page, word: str) -> Locator:
 
 
 def test_marks_filter_and_of_two_files_only_the_marked_one_is_shown(
-    browser: Browser, report: Path
+    browser: Browser, marked: Path
 ) -> None:
-    with looking(browser, report) as page:
+    with looking(browser, marked) as page:
         choice(page, "kept").check()
         assert ids(page) == ["sea-0", "sea-4"]
         page.locator(".tile").nth(1).click()
@@ -84,9 +75,8 @@ def test_marks_filter_and_of_two_files_only_the_marked_one_is_shown(
         assert ids(page) == ["sea-3"]
 
 
-def test_a_night_without_marks_has_no_filters_for_them(browser: Browser, tmp_path: Path) -> None:
-    small_night(tmp_path / "out")
-    with looking(browser, make(tmp_path / "out").page) as page:
+def test_a_night_without_marks_has_no_filters_for_them(browser: Browser, report: Path) -> None:
+    with looking(browser, report) as page:
         legends = page.locator("legend").all_text_contents()
         assert legends == ["State", "Model", "hour", "look", "Tag"]
         expect(page.locator("#marked")).to_be_hidden()
@@ -94,8 +84,8 @@ def test_a_night_without_marks_has_no_filters_for_them(browser: Browser, tmp_pat
         assert page.locator(".part").all_text_contents() == ["Not done"]
 
 
-def test_a_duplicate_leads_to_the_other_and_back(browser: Browser, report: Path) -> None:
-    with looking(browser, report) as page:
+def test_a_duplicate_leads_to_the_other_and_back(browser: Browser, marked: Path) -> None:
+    with looking(browser, marked) as page:
         page.locator(".tile").nth(2).click()
         assert page.locator(".flaws li").all_inner_texts() == [
             "duplicate: the same bytes as sea-0Show the other",
@@ -111,9 +101,9 @@ def test_a_duplicate_leads_to_the_other_and_back(browser: Browser, report: Path)
 
 
 def test_flaws_are_told_by_kind_with_commands_to_look_again_and_to_make_anew(
-    browser: Browser, report: Path
+    browser: Browser, marked: Path
 ) -> None:
-    with looking(browser, report) as page:
+    with looking(browser, marked) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.click("#tab-failures")
         assert page.locator(".part").all_text_contents() == ["Flaws", "Rejected"]

@@ -37,11 +37,15 @@ batchgen.alias = (model) => {
 
 batchgen.say = (text) => {
   const place = document.getElementById("said");
+  // What lies outside an open dialog is below it, and told to nobody.
+  (document.querySelector("dialog[open]") ?? document.body).append(place);
   place.textContent = text;
   place.classList.add("shown");
   clearTimeout(batchgen.sayTimer);
   batchgen.sayTimer = setTimeout(() => place.classList.remove("shown"), 1800);
 };
+
+document.addEventListener("close", () => document.body.append(document.getElementById("said")), true);
 
 batchgen.copy = async (text) => {
   try {

@@ -38,7 +38,13 @@
     );
   };
 
-  const lookAgain = () => (store.head.commands ? [make("div", { class: "again" }, make("p", { class: "dim", text: "Found by a check. Look again with:" }), command(store.head.commands.check))] : []);
+  const kept = batchgen.keeper();
+  const card = (key, shows, build) => kept.get(key, JSON.stringify([shows, store.head.commands]), build);
+  const told = ({ results, examples }) => [results, examples.map(({ job, words }) => [job.id, words])];
+
+  const lookAgain = () => (store.head.commands ? [card("look again", "", () => make(
+    "div", { class: "again" }, make("p", { class: "dim", text: "Found by a check. Look again with:" }), command(store.head.commands.check),
+  ))] : []);
 
   const rejected = (results) => make(
     "article", { class: "cause", data: { rejected: "" } },
@@ -49,7 +55,7 @@
     store.head.commands ? command(store.head.commands.rejected) : null,
   );
 
-  const section = (title, cards) => (cards.length ? [make("h2", { class: "part", text: title }), ...cards] : []);
+  const section = (title, cards) => (cards.length ? [card(`part ${title}`, "", () => make("h2", { class: "part", text: title })), ...cards] : []);
 
   batchgen.failures = {
     // The number at the view's name; the cards only where they are looked at.
@@ -57,17 +63,18 @@
       const jobs = store.head.causes.reduce((sum, one) => sum + one.jobs, 0);
       document.getElementById("failures-count").textContent = jobs ? batchgen.number(jobs) : "";
     },
+    // A card stays as it is while nothing in it changes: who copies its command is not disturbed.
     show() {
       const tally = marks.tally();
       const kinds = [...tally.kinds.values()].sort((a, b) => b.results - a.results);
       const cards = [
-        ...section("Not done", store.head.causes.map(cause)),
-        ...section("Flaws", kinds.length ? [...lookAgain(), ...kinds.map(flaw)] : []),
-        ...section("Rejected", tally.rejected ? [rejected(tally.rejected)] : []),
+        ...section("Not done", store.head.causes.map((one) => card(`cause ${one.key}`, one, () => cause(one)))),
+        ...section("Flaws", kinds.length ? [...lookAgain(), ...kinds.map((one) => card(`flaw ${one.kind}`, told(one), () => flaw(one)))] : []),
+        ...section("Rejected", tally.rejected ? [card("rejected", tally.rejected, () => rejected(tally.rejected))] : []),
       ];
-      document.getElementById("causes").replaceChildren(
-        ...(cards.length ? cards : [make("p", { class: "empty", text: "Nothing failed, and nothing is marked." })]),
-      );
+      const nothing = () => make("p", { class: "empty", text: "Nothing failed, and nothing is marked." });
+      batchgen.arrange(document.getElementById("causes"), cards.length ? cards : [card("nothing", "", nothing)]);
+      kept.done();
     },
   };
 })();

@@ -108,24 +108,28 @@
     ));
   };
 
-  const choice = (facet, value, count) => make(
-    "label", { class: "choice", title: value },
-    make("input", {
-      type: "checkbox", name: facet.name, value, checked: chosen.get(facet.name)?.has(value),
-      on: { change: (event) => filters.toggle(facet.name, value, event.target.checked) },
-    }),
-    make("span", { class: "what" }, ...facet.label(value)),
-    make("span", { class: "count", text: batchgen.number(count) }),
-  );
+  const kept = batchgen.keeper();
+
+  const choice = (facet, value, count) => {
+    // A cause's name comes with the figures.
+    const element = kept.get(JSON.stringify([facet.name, value]), facet.name === "cause" ? causeName(value) : "", () => make(
+      "label", { class: "choice", title: value },
+      make("input", {
+        type: "checkbox", name: facet.name, value,
+        on: { change: (event) => filters.toggle(facet.name, value, event.target.checked) },
+      }),
+      make("span", { class: "what" }, ...facet.label(value)),
+      make("span", { class: "count" }),
+    ));
+    element.querySelector("input").checked = chosen.get(facet.name)?.has(value) ?? false;
+    element.querySelector(".count").textContent = batchgen.number(count);
+    return element;
+  };
 
   const draw = (counts) => {
     const place = document.getElementById("facets");
-    const focused = document.activeElement;
-    const key = place.contains(focused) ? [focused.name, focused.value] : null;
-    place.replaceChildren(...[...counts].map(([facet, found]) => drawn(facet, found)).filter(Boolean));
-    if (key) {
-      [...place.querySelectorAll("input")].find((one) => one.name === key[0] && one.value === key[1])?.focus();
-    }
+    batchgen.arrange(place, [...counts].map(([facet, found]) => drawn(facet, found)).filter(Boolean));
+    kept.done();
     const many = [...chosen.values()].reduce((sum, values) => sum + values.size, 0);
     document.getElementById("clear").hidden = !text && !many;
     document.getElementById("toggle-filters").textContent = many ? `Filter (${many})` : "Filter";
@@ -139,22 +143,35 @@
     return Boolean(facet.always || facet.order) || survey().spread.get(facet.name).size > 1;
   };
 
+  // As long as they are the same values they stay in their places, whatever is counted meanwhile.
+  const orders = new Map();
+  const sort = (facet, values) => {
+    const place = new Map((facet.order ?? orders.get(facet.name) ?? []).map((value, at) => [value, at]));
+    const stays = store.loaded >= store.head.jobs && place.size === values.length && values.every(([value]) => place.has(value));
+    if (facet.order || stays) values.sort((a, b) => place.get(a[0]) - place.get(b[0]));
+    else values.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    orders.set(facet.name, values.map(([value]) => value));
+  };
+
   const drawn = (facet, counts) => {
     const mine = chosen.get(facet.name) ?? new Set();
     for (const value of mine) if (!counts.has(value)) counts.set(value, 0);
     let values = [...counts];
     if (facet.name === "cause") values = values.filter(([value]) => mine.has(value));
     if (!isWorthShowing(facet, values)) return null;
-    if (facet.order) values.sort((a, b) => facet.order.indexOf(a[0]) - facet.order.indexOf(b[0]));
-    else values.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    sort(facet, values);
     const few = open.has(facet.name) ? values : values.filter(([value], at) => at < FEW || mine.has(value));
     const rest = values.length - few.length;
-    const more = rest > 0 && make("button", {
+    const more = rest > 0 && kept.get(`more ${facet.name}`, rest, () => make("button", {
       type: "button", class: "more", text: `${batchgen.number(rest)} more`,
       on: { click: () => { open.add(facet.name); filters.tell(); } },
-    });
-    return make("fieldset", {}, make("legend", { title: facet.title }, make("bdi", { text: facet.title })),
-      ...few.map(([value, count]) => choice(facet, value, count)), more || null);
+    }));
+    const element = kept.get(`facet ${facet.name}`, "", () => make(
+      "fieldset", {}, make("legend", { title: facet.title }, make("bdi", { text: facet.title })),
+    ));
+    const choices = few.map(([value, count]) => choice(facet, value, count));
+    batchgen.arrange(element, [element.firstElementChild, ...choices, more].filter(Boolean));
+    return element;
   };
 
   filters.tell = () => { for (const listener of heard) listener(); };

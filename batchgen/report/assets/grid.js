@@ -106,17 +106,12 @@
     if (known?.version === job.version) return known.element;
     const element = tile(at);
     drawn.set(key, { element, version: job.version });
-    if (known) replace(known.element, element);
+    if (known) {
+      const heir = batchgen.inherit(known.element, element);
+      known.element.replaceWith(element);
+      heir?.focus({ preventScroll: true });
+    }
     return element;
-  };
-
-  const replace = (old, fresh) => {
-    const focused = document.activeElement === old;
-    const [before, after] = [old.querySelector("img"), fresh.querySelector("img")];
-    // A picture that is there already is not loaded again, so that nothing flickers.
-    if (before && after && before.getAttribute("src") === after.getAttribute("src")) after.replaceWith(before);
-    old.replaceWith(fresh);
-    if (focused) fresh.focus({ preventScroll: true });
   };
 
   const tile = (at) => {
@@ -155,16 +150,8 @@
 
   const length = (file) => (file.length === null ? "video" : `${file.length.toFixed(1)} s`);
 
-  batchgen.picture = (file) => (file.thumb
-    ? make("img", {
-      src: store.thumb(file), alt: "", loading: "lazy", decoding: "async", width: file.width, height: file.height,
-      on: { error: (event) => event.target.replaceWith(noPicture()) },
-    })
-    : noPicture());
-  const noPicture = () => make("span", { class: "why", text: "no preview: the file could not be read" });
-
   grid.focus = (at) => {
-    if (!tiles.length) return;
+    if (!tiles.length || !place().clientWidth) return;
     current = Math.min(Math.max(0, at), tiles.length - 1);
     const top = place().getBoundingClientRect().top + Math.floor(current / columns) * pitch();
     const head = document.querySelector(".top").getBoundingClientRect().bottom + GAP;

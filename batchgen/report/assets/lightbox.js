@@ -26,6 +26,12 @@
 
   const step = lightbox.step;
 
+  // To the next that can be picked.
+  lightbox.onward = () => {
+    const next = tiles.findIndex(({ job }, place) => place > at && job.files.length);
+    if (next >= 0) step(next - at);
+  };
+
   const draw = () => {
     freshen(tiles[at]);
     const { job, file } = tiles[at];
@@ -40,7 +46,7 @@
 
   const describe = () => {
     const { job, file } = tiles[at];
-    document.getElementById("about").replaceChildren(...about(job, file));
+    batchgen.renew(document.getElementById("about"), about(job, file));
     batchgen.picks?.show(tiles[at]);
   };
 
@@ -62,8 +68,9 @@
 
   const media = (job, file) => {
     if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
-    const what = store.isVideo(file) ? "The video is not beside this page: this is its first picture." : "The original is not beside this page: this is its preview.";
-    const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : "The file is not beside this page." });
+    const why = store.head.live ? "cannot be read just now" : "is not beside this page";
+    const what = store.isVideo(file) ? `The video ${why}: this is its first picture.` : `The original ${why}: this is its preview.`;
+    const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : `The file ${why}.` });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
   };
 

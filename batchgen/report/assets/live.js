@@ -1,11 +1,13 @@
 "use strict";
 // What happens, as the server tells it.
 (() => {
-  const { make, store, failures } = batchgen;
+  const { make, store, failures, previews, again } = batchgen;
   const GONE_AFTER = 2500; // milliseconds without the server until the page says so
+  const NIGHT_AGAIN = 3000; // milliseconds
   let source = null;
   let place = null;
   let gone = null;
+  let anew = false;
   let facts = null;
   let causes = "";
   let night = 0;
@@ -19,7 +21,7 @@
 
   const listen = () => {
     // A browser has six connections to a server: a page that nobody looks at holds none.
-    if (document.hidden || source || place === null) return;
+    if (document.hidden || source || place === null || anew) return;
     source = new EventSource(`events?after=${place}`);
     source.addEventListener("open", () => { alive(true); });
     source.addEventListener("error", () => { gone ??= setTimeout(() => alive(false), GONE_AFTER); });
@@ -28,10 +30,10 @@
       if (event.lastEventId) place = event.lastEventId;
     });
     source.addEventListener("facts", (event) => { tell(JSON.parse(event.data)); });
-    // The manifest was read anew, or another state stands there. The filters are in the address.
+    // The manifest was read anew, or another state stands there.
     source.addEventListener("reload", () => {
       source.close();
-      location.reload();
+      again.load();
     });
   };
 
@@ -40,11 +42,21 @@
     gone = null;
     document.body.classList.toggle("gone", !yes);
     say(yes);
-    // An answer other than a stream ends a source for good; a server may come back.
-    if (!yes && source?.readyState === EventSource.CLOSED) {
-      source = null;
-      setTimeout(listen, GONE_AFTER);
+    if (yes) previews.again();
+    else if (source?.readyState === EventSource.CLOSED) refused();
+  };
+
+  // An answer other than a stream ends a source for good. Where our own address is known no more,
+  // another server has taken the port; else this one may come back.
+  const refused = async () => {
+    source = null;
+    try {
+      anew = !(await fetch("assets/icon.svg", { cache: "no-store" })).ok;
+    } catch {
+      anew = false;
     }
+    if (anew) say(false);
+    else setTimeout(listen, GONE_AFTER);
   };
 
   // Markup of our own server's template, in which all text is escaped.
@@ -68,6 +80,7 @@
   };
 
   const news = () => {
+    if (anew) return ["The server was started anew, and this page is of the one before: open the address that it said when it started."];
     if (document.body.classList.contains("gone")) return ["The server is gone: this is how it stood, and nothing can be picked. Start it again:", facts?.again];
     if (!facts) return null;
     if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`];
@@ -78,9 +91,9 @@
   };
 
   const say = (yes) => {
-    const mark = document.getElementById("live");
     const state = !yes ? "gone" : facts?.trouble ? "trouble" : facts?.atWork ? "running" : "idle";
-    if (mark.dataset.live !== state) {
+    for (const mark of document.querySelectorAll(".live")) {
+      if (mark.dataset.live === state) continue;
       mark.dataset.live = state;
       mark.textContent = { gone: "not live", trouble: "not live", running: "live, running", idle: "live" }[state];
     }
@@ -105,9 +118,15 @@
     try {
       const answer = await fetch("night");
       if (answer.ok) view.replaceChildren(...parsed(await answer.text()));
+      else forget();
     } catch {
-      night = 0; // the stream says that the server is gone
+      forget(); // the stream says that the server is gone
     }
+  };
+
+  const forget = () => {
+    night = 0;
+    setTimeout(() => { if (!document.body.classList.contains("gone")) draw(); }, NIGHT_AGAIN);
   };
 
   addEventListener("DOMContentLoaded", () => {

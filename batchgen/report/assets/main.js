@@ -39,16 +39,21 @@
     if (view === "matrix") matrix.show(shown);
     if (view === "failures") failures.show();
     batchgen.lightbox.renew();
+    batchgen.selection?.renew();
   };
 
-  batchgen.shown = () => shown;
+  // The jobs that are looked at.
+  batchgen.shown = () => (view === "matrix" ? matrix.jobs() : shown);
 
   batchgen.view = (name) => {
     view = VIEWS.includes(name) ? name : "pictures";
     for (const one of VIEWS) {
       document.getElementById(`view-${one}`).hidden = one !== view;
-      document.getElementById(`tab-${one}`).setAttribute("aria-selected", String(one === view));
+      const tab = document.getElementById(`tab-${one}`);
+      tab.setAttribute("aria-selected", String(one === view));
+      tab.tabIndex = one === view ? 0 : -1;
     }
+    document.body.dataset.shows = view;
     document.body.dataset.view = FILTERED.includes(view) ? "filtered" : "plain";
     write();
     draw();
@@ -71,6 +76,16 @@
     reading = false;
   };
 
+  // One stop for all of them, as in any list of tabs.
+  const walk = (event) => {
+    const at = VIEWS.indexOf(view);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: VIEWS.length - 1 }[event.key];
+    if (to === undefined || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    batchgen.view(VIEWS.at(to % VIEWS.length));
+    document.getElementById(`tab-${view}`).focus();
+  };
+
   const help = () => batchgen.say("/ search · 1–4 views · arrows move · Enter opens · Esc closes");
 
   const KEYS = {
@@ -91,6 +106,7 @@
 
   addEventListener("DOMContentLoaded", () => {
     for (const name of VIEWS) document.getElementById(`tab-${name}`).addEventListener("click", () => batchgen.view(name));
+    document.querySelector(".tabs").addEventListener("keydown", walk);
     const search = document.getElementById("search");
     search.addEventListener("input", () => {
       clearTimeout(typing);

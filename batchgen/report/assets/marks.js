@@ -62,6 +62,8 @@
     return ids.map;
   };
 
+  marks.job = (id) => byId().get(id);
+
   // The other job that a flaw's words name, as those of a duplicate do; the longest name wins.
   marks.other = (words, job) => {
     const known = byId();

@@ -3,6 +3,7 @@
 (() => {
   const TOGETHER = 10;
   const UNSEEN = 100; // milliseconds
+  const AGAIN = 3000; // milliseconds until a server is asked again
   const bySeq = new Map();
   const left = new Map(); // jobs that are shown no more, by number: when that was told
   let order = [];
@@ -102,13 +103,24 @@
     }
   };
 
-  const run = (name) => new Promise((done) => {
+  const run = async (name) => {
+    while (!await ran(name)) {
+      if (!store.head.live) {
+        batchgen.say(`${name} is missing: make the report again`);
+        return;
+      }
+      batchgen.say("Some jobs could not be read just now: asked again");
+      await new Promise((done) => { setTimeout(done, AGAIN); });
+    }
+  };
+
+  const ran = (name) => new Promise((done) => {
     const script = batchgen.make("script", { src: name });
     script.async = false; // in the order in which they were asked for
-    script.addEventListener("load", done);
+    script.addEventListener("load", () => done(true));
     script.addEventListener("error", () => {
-      batchgen.say(`${name} is missing: make the report again`);
-      done();
+      script.remove();
+      done(false);
     });
     document.head.append(script);
   });

@@ -1,0 +1,70 @@
+"""One browser and one server for each file of tests; before each test nothing is picked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.acceptance.shell import Shell, wait_until
+from tests.live.live_page import CHROMIUM, Night
+from tests.report.night_world import small_night
+from tests.watch.watch_process import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+PROJECT = str(Path(__file__).parents[2])
+
+
+# Closed with each module: its loop would stand in the way of asynchronous tests.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # A container's root has no sandbox to go into.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def watched_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    shell = Shell(tmp_path_factory.mktemp("night"))
+    small_night(shell.folder / "out")
+    shell.manifest(1)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.live.quick", "watch", "m.yaml"],
+        cwd=shell.folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": PROJECT, "HOME": str(shell.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Night(shell.folder / "out", Watcher(process))
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+@pytest.fixture
+def night(watched_night: Night) -> Night:
+    """As it was made, whatever the test before did; and the watcher has seen that."""
+    night = watched_night
+    before = night.moment
+    night.change(
+        "UPDATE file SET pick = NULL",
+        "UPDATE job SET state = 'done' WHERE id LIKE 'harbour-%'",
+        "DELETE FROM flaw",
+        # Always a change, and one that no page shows.
+        "UPDATE job SET approved = 1 - approved WHERE id = 'lost'",
+    )
+    wait_until(lambda: night.moment > before, "a look at it")
+    return night

@@ -1,0 +1,141 @@
+"""What a person is at while rows come in: focus, scroll and a pressed mouse stay where they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from tests.live.live_page import NEEDS_CHROMIUM, expect_said, is_pressed, looking
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.live.live_page import Night
+
+pytestmark = NEEDS_CHROMIUM
+
+
+def leave(night: Night, page: Page, hour: str = "noon") -> None:
+    """Two jobs become cancelled, and the page has drawn it."""
+    night.change(f"UPDATE job SET state = 'cancelled' WHERE id LIKE 'harbour-{hour}-%'")
+    expect(page.locator(".line").first).to_contain_text("2 cancelled")
+    page.wait_for_function(
+        "() => batchgen.store.jobs().filter(job => job.state === 'cancelled').length === 2"
+    )
+
+
+def test_rows_that_come_in_above_do_not_move_what_is_looked_at(
+    browser: Browser, night: Night
+) -> None:
+    with looking(browser, night.watcher, (390, 500)) as page:
+        page.click("#toggle-filters")
+        page.locator("input[name=state][value=done]").check()
+        page.click("#toggle-filters")
+        page.evaluate("scrollTo(0, 900)")
+        there = (
+            "() => [...document.querySelectorAll('.tile')]"
+            ".map(t => [t.querySelector('.caption bdi').textContent,"
+            " Math.round(t.getBoundingClientRect().top)]).find(([, top]) => top >= 0)"
+        )
+        name, top = page.wait_for_function(there).json_value()
+        count = page.locator("#shown").text_content()
+        # The third line's job leaves the filter.
+        leave(night, page)
+        expect(page.locator("#shown")).not_to_have_text(count or "")
+        assert page.evaluate(there) == [name, top]
+
+
+def test_a_filter_pressed_while_rows_come_in_is_chosen(browser: Browser, night: Night) -> None:
+    with looking(browser, night.watcher) as page:
+        box = page.locator("input[name=state][value=done]")
+        count = page.locator(".choice", has=box).locator(".count")
+        expect(count).to_have_text("13")
+        box.hover()
+        page.mouse.down()
+        leave(night, page)
+        expect(count).to_have_text("11")
+        page.mouse.up()
+        expect(box).to_be_checked()
+        expect(page.locator("#shown")).to_contain_text("11 of")
+
+
+def test_the_matrix_keeps_focus_and_scroll_while_rows_come_in(
+    browser: Browser, night: Night
+) -> None:
+    with looking(browser, night.watcher, (390, 400)) as page:
+        page.click("#tab-matrix")
+        scroller = page.locator("#matrix .scroller")
+        scroller.evaluate("one => { one.style.maxHeight = '150px'; one.scrollTop = 120; }")
+        first = page.locator(".cell").nth(0)
+        first.evaluate("one => { window.mine = one; one.focus({ preventScroll: true }); }")
+        leave(night, page)
+        expect(page.locator(".cell[data-state=cancelled]")).to_have_count(2)
+        assert page.evaluate("document.activeElement === window.mine")
+        assert scroller.evaluate("one => one.scrollTop") == 120
+        # One that changes itself hands its focus on.
+        night.change("UPDATE file SET pick = 'keep' WHERE name = 'harbour-dawn-ink'")
+        expect(first).to_have_attribute("data-pick", "keep")
+        expect(first).to_be_focused()
+        page.locator("#matrix select").nth(1).focus()
+        leave_again = "UPDATE job SET state = 'done' WHERE id LIKE 'harbour-%'"
+        night.change(leave_again)
+        expect(page.locator(".cell[data-state=cancelled]")).to_have_count(0)
+        expect(page.locator("#matrix select").nth(1)).to_be_focused()
+
+
+def test_a_card_of_the_failures_keeps_the_focus_while_rows_come_in(
+    browser: Browser, night: Night
+) -> None:
+    with looking(browser, night.watcher) as page:
+        page.click("#tab-failures")
+        copy = page.locator(".cause").first.get_by_role("button", name="Copy")
+        copy.focus()
+        copy.evaluate("one => { window.mine = one; }")
+        night.change("INSERT INTO flaw (file, kind, words) SELECT min(id), 'blank', 'x' FROM file")
+        expect(page.locator(".cause[data-flaw=blank]")).to_be_visible()
+        assert page.evaluate("document.activeElement === window.mine")
+
+
+def test_a_large_picture_closed_over_the_matrix_leaves_the_page_where_it_was(
+    browser: Browser, night: Night
+) -> None:
+    with looking(browser, night.watcher, (390, 500)) as page:
+        # The hidden pictures were laid out, and stand far below.
+        page.locator(".tile").last.focus()
+        page.click("#tab-matrix")
+        page.locator(".cell").last.scroll_into_view_if_needed()
+        top = page.evaluate("scrollY")
+        page.locator(".cell").last.click()
+        page.keyboard.press("Escape")
+        expect(page.locator("#lightbox")).to_be_hidden()
+        assert page.evaluate("scrollY") == top
+
+
+def test_a_manifest_read_anew_takes_nothing_from_who_is_looking(
+    browser: Browser, night: Night
+) -> None:
+    read = "INSERT OR REPLACE INTO meta (key, value) VALUES ('inputs', '{}')"
+    night.change(read.format("before"))
+    with looking(browser, night.watcher) as page:
+        page.locator(".tile").first.focus()
+        page.keyboard.press("Shift+ArrowRight")
+        expect(page.locator("#selected")).to_have_text("2 selected")
+        page.locator(".tile").nth(3).evaluate(
+            "one => batchgen.lightbox.open(batchgen.grid.tiles(), Number(one.dataset.at))"
+        )
+        page.keyboard.press("k")
+        expect(page.locator("#lightbox h2")).to_have_text("harbour-dusk-ink")
+        page.evaluate("window.before = true")
+        night.expect_judged(kept=1)
+        night.change(read.format("after"))
+        page.wait_for_function("() => !window.before")
+        expect(page.locator("#lightbox h2")).to_have_text("harbour-dusk-ink")
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator("#lightbox h2")).to_have_text("harbour-noon-oil")
+        assert is_pressed(page, "Keep") == "true"
+        page.keyboard.press("z")
+        expect_said(page, "harbour-noon-oil: taken back")
+        page.keyboard.press("Escape")
+        expect(page.locator("#selected")).to_have_text("2 selected")
+        night.expect_judged(kept=0)
