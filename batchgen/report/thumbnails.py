@@ -17,7 +17,7 @@ from batchgen.downloads.formats import (
     check_pixels,
 )
 from batchgen.downloads.media import sniff
-from batchgen.downloads.pictures import DAMAGE, READERS
+from batchgen.downloads.pictures import READERS, damage_told
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,12 +55,8 @@ def _picture(file: BinaryIO) -> Image.Image:
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
     still = _still if found.kind is MediaKind.IMAGE else _first_frame
-    try:
+    with damage_told(found):
         return _small(still(file, found))
-    except CorruptFileError:
-        raise
-    except DAMAGE as exc:
-        raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
 
 
 def _still(file: BinaryIO, found: Format) -> Image.Image:
@@ -85,7 +81,9 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
 
 
 def _decoded(container: InputContainer) -> Image.Image:
-    stream = container.streams.video[0]
+    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
+
+    stream = picture_track(container)
     check_pixels(stream.width, stream.height)
     frame = next(container.decode(stream))
     check_pixels(frame.width, frame.height)
