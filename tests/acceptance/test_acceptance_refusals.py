@@ -78,7 +78,9 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     assert run.document["exit_code"] == 0
     assert "2 done" in run.err
     status = user.expect(0, "status", "m.yaml", "--json")
-    assert status.document.keys() == {"name", "counts", "money", "to_approve", "waiting", "jobs"}
+    marks = {"kept", "rejected", "flaws"}
+    known = {"name", "counts", "money", "to_approve", "waiting", "jobs"}
+    assert status.document.keys() == known | marks
     assert status.document["jobs"][0].keys() == {
         "id",
         "model",
@@ -107,6 +109,9 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
         "money": nothing,
         "to_approve": 0,
         "waiting": 0,
+        "kept": 0,
+        "rejected": 0,
+        "flaws": {},
         "jobs": [],
     }
 
