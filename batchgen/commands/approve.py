@@ -137,12 +137,10 @@ def _on(released: int) -> str:
 
 
 def _report(applied: Sequence[Applied], waiting: int, released: int, run: str) -> int:
-    """Only of the approvals: older decisions of other kinds may be taken up in the same breath."""
-    ours = [one for one in applied if one.decision.verb is Verb.APPROVE]
-    objections = [one for one in ours if one.objection]
+    objections = [one for one in applied if one.objection]
     for one in objections:
         say(f"{one.decision.job_id}: {one.objection}")
-    approved = len(ours) - len(objections)
+    approved = len(applied) - len(objections)
     if approved:
         left = max(0, waiting - approved)
         still = f"; {left} still to approve" if left else ""

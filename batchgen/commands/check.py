@@ -14,7 +14,7 @@ from batchgen.commands.ending import ends_in_order
 from batchgen.commands.verify import progress_bar
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import MARKS, Decision, Verb
+from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.original import refuse_copy
 from batchgen.runs.prepare import read_header
@@ -84,8 +84,7 @@ def _write(folder: RunFolder, found: News) -> tuple[Fate, tuple[str, ...]]:
     with deciding(folder, decisions) as decided:
         if decided is None:
             return Fate.HANDED, ()
-        ours = (one for one in decided.applied if one.decision.verb in MARKS)
-        return Fate.WRITTEN, tuple(one.objection for one in ours if one.objection)
+        return Fate.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)
 
 
 def _decisions(found: News, at: float) -> Iterator[Decision]:

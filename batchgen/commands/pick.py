@@ -12,7 +12,7 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.models.nearest import nearest
 from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import MOST_FILES, PICKS, Decision, Verb
+from batchgen.runs.decisions import MOST_FILES, Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
@@ -108,10 +108,9 @@ class _Outcome:
 def _outcome(verb: Verb, count: int, decided: Decided | None) -> _Outcome:
     if decided is None:
         return _Outcome(verb, 0, count, ())
-    # Older decisions of other kinds may be taken up in the same breath.
-    ours = [one for one in decided.applied if one.decision.verb in PICKS]
-    objections = tuple((one.decision.job_id, one.objection) for one in ours if one.objection)
-    return _Outcome(verb, len(ours) - len(objections), 0, objections)
+    found = decided.applied
+    objections = tuple((one.decision.job_id, one.objection) for one in found if one.objection)
+    return _Outcome(verb, len(found) - len(objections), 0, objections)
 
 
 def _nothing(db: sqlite3.Connection, selection: Selection, position: int | None) -> UsageError:
