@@ -44,6 +44,10 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
         )
 
 
+def provider_of(db: sqlite3.Connection) -> str:
+    return get_meta(db, _KEY) or ""
+
+
 def is_rehearsal(db: sqlite3.Connection) -> bool:
     """Whether the next command needs --emulator."""
     return get_meta(db, _KEY) == EMULATOR

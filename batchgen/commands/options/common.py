@@ -37,6 +37,18 @@ EMULATOR = click.option(
 OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no price and no schema.")
 ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
 
+RECOVER = click.option(
+    "--recover",
+    is_flag=True,
+    help="The state is gone: follow the requests that run.log names; pays for none of them.",
+)
+START_OVER = click.option(
+    "--start-over",
+    is_flag=True,
+    help="The state is gone: pay for all jobs again; keep what is in the folder in earlier-N.",
+)
+LOST = (ACCEPT_COPY, RECOVER, START_OVER)
+
 
 def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Stack options in the order in which --help shows them."""
