@@ -10,10 +10,10 @@ import click
 from batchgen.commands.options.common import (
     EMULATOR,
     JSON,
-    LOST,
     MANIFEST,
     OFFLINE,
     QUIET,
+    WHOSE,
     all_of,
 )
 from batchgen.commands.options.running import LIMITS, WORDS, run_options
@@ -66,7 +66,7 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, *LOST)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -86,7 +86,7 @@ def run(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, *LOST, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 

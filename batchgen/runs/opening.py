@@ -31,7 +31,7 @@ from batchgen.runs.lost_state import (
 from batchgen.runs.metadata import catch_up
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import finish, read_for_jobs, take_up
-from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.provider import claim_for_manifest, claim_state, provider_name
 from batchgen.runs.workplace import Workplace
 from batchgen.state.database import (
     checkpoint,
@@ -151,6 +151,7 @@ def _open_state(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, 
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        claim_for_manifest(db, place.manifest, take_over=options.take_over)
         # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
         settle_before(db, folder, world.now())
         checkpoint(db)

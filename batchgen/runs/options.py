@@ -19,8 +19,9 @@ class RunOptions:
     `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
     rehearsed request takes; None: as the emulator thinks fit.
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
-    on with the requests that run.log names, `start_over` pays for all jobs again. `notify` are
-    addresses of apprise, in the stead of the manifest's; they may hold secrets.
+    on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
+    on in a folder that another manifest was last run into. `notify` are addresses of apprise, in
+    the stead of the manifest's; they may hold secrets.
     """
 
     emulator: bool = False
@@ -36,6 +37,7 @@ class RunOptions:
     accept_copy: bool = False
     recover: bool = False
     start_over: bool = False
+    take_over: bool = False
     notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

@@ -47,7 +47,12 @@ START_OVER = click.option(
     is_flag=True,
     help="The state is gone: pay for all jobs again; keep what is in the folder in earlier-N.",
 )
-LOST = (ACCEPT_COPY, RECOVER, START_OVER)
+TAKE_OVER = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Go on in a folder that another manifest was last run into.",
+)
+WHOSE = (ACCEPT_COPY, RECOVER, START_OVER, TAKE_OVER)
 
 
 def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -19,7 +19,7 @@ from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, refuse_other_manifest
 from batchgen.state.costs import typical_cost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
@@ -50,7 +50,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     with checked(path, rehearsal=rehearsing, env=world.env) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            _state(folder) as (state, db),
+            _state(manifest, folder, options) as (state, db),
             translated(state),
             foreseen(db, staging, state, _wishes(options)) as outlook,
         ):
@@ -68,10 +68,14 @@ def _wishes(options: RunOptions) -> Wishes:
 
 
 @contextmanager
-def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
+def _state(
+    manifest: Manifest, folder: RunFolder, options: RunOptions
+) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     if folder.state.exists():
         with closing(open_for_reading(folder.state)) as db:
+            if not options.take_over:
+                refuse_other_manifest(db, manifest)
             yield folder.state, db
         return
     with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
