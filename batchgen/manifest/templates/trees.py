@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -67,7 +65,9 @@ class CompiledTree:
         kept: dict[Path, list[int]] = {}
         for path, templates in self._lists.items():
             *above, last = path
-            holder: Any = reduce(getitem, above, values)
+            holder: Any = values
+            for step in above:
+                holder = holder[step]
             items: list[JsonValue] = holder[last]
             if all(items[at] is not None for at in templates):
                 continue
