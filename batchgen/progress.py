@@ -19,6 +19,7 @@ from batchgen.engine.events import (
     Paused,
     RunStarted,
     Slowed,
+    Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
 
@@ -107,6 +108,8 @@ class Progress:
                 self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
+            case Warned(text):
+                self._write(text)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):

@@ -14,6 +14,7 @@ from batchgen.commands.options.common import (
     MANIFEST,
     OFFLINE,
     QUIET,
+    STRICT,
     all_of,
     read_by,
 )
@@ -43,18 +44,20 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
 
 @click.command()
 @click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True)
-@JSON
-def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
+@all_of(STRICT, JSON)
+def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
     """Show every problem of manifests; nothing is sent."""
     from batchgen.commands.validate import validate as command  # noqa: PLC0415 - as above
 
-    return command(manifests, as_json=as_json)
+    return command(manifests, as_json=as_json, strict=strict)
 
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, OFFLINE, JSON)
-def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
+@all_of(EMULATOR, *JOBS, OFFLINE, STRICT, JSON)
+def plan(
+    manifest: Path, emulator: bool, offline: bool, strict: bool, as_json: bool, **selected: Any
+) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
     New, changed and gone jobs are shown too. Where there is a token, prices and schemas are
@@ -62,13 +65,13 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
     """
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
-    options = RunOptions(emulator=emulator, selection=Selection(**selected))
+    options = RunOptions(emulator=emulator, strict=strict, selection=Selection(**selected))
     return show_plan(manifest, options, offline=offline, as_json=as_json)
 
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -88,7 +91,7 @@ def run(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 

@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, duration, plural, print_json, say
+from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
 from batchgen.runs.plans.costing import usd
@@ -70,6 +71,7 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
     if as_json:
         print_json(plan.to_json())
         return 0
+    say_warnings(plan.warnings)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
     say("\n".join(plan_lines(plan, columns, run_command(path, options, plan.rehearsal))))
     return 0

@@ -22,7 +22,7 @@ from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from batchgen.manifest.blame import ProblemPath
     from batchgen.manifest.header import Manifest
@@ -152,14 +152,18 @@ class JobMaker:
 
     def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
         rendered = self._rendered(recipe, variables, where)
-        values: JsonObject = rendered
+        values = rendered
+        written_at: Mapping[ProblemPath, list[int]] = {}
         if not recipe.input.is_literal:
             values = coerce(recipe.model.schema, rendered, recipe.input.rendered_paths)
+            written_at = recipe.input.leave_out(values)
         answer = check_input(recipe.model, values, rehearsal=self._manifest.rehearsal)
         if isinstance(answer, CheckedInput):
             return answer
         problems = [
-            InputProblem(("input", *one.path), one.message, one.hint, at_key=one.at_key)
+            InputProblem(
+                ("input", *_as_written(one.path, written_at)), one.message, one.hint, one.at_key
+            )
             for one in answer
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
@@ -231,6 +235,13 @@ class JobMaker:
                 rendered=[("name",)],
                 job_id=job_id,
             ) from exc
+
+
+def _as_written(path: ProblemPath, written_at: Mapping[ProblemPath, list[int]]) -> ProblemPath:
+    """Find the place of an item in the manifest, where items before it were left out."""
+    if path and isinstance(path[-1], int) and path[:-1] in written_at:
+        return (*path[:-1], written_at[path[:-1]][path[-1]])
+    return path
 
 
 def _at(path: ProblemPath, act: Callable[[A], T], value: A) -> T:

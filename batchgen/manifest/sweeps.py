@@ -14,7 +14,7 @@ from batchgen.manifest.matrix.combinations import Cell as Combination
 from batchgen.manifest.matrix.combinations import Matrix
 from batchgen.manifest.matrix.problems import matrix_problems
 from batchgen.manifest.matrix.suffixes import suffix
-from batchgen.manifest.parsing.nodes import Place, place_of
+from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.models.wording import InputProblem, shown
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.items import Item
-    from batchgen.manifest.parsing.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.scope import SweepHead
 
@@ -105,7 +105,7 @@ class Sweep:
                 yield row
             else:
                 bad = True
-                self._reporter.of(file).at(Place(row.line, 1), row.message, row.hint)
+                self._reporter.of(file).row(row.line, row.message, row.hint)
         wrong = picked.problems()
         self._reporter.below(self._item.node, wrong, ("where",))
         if not (picked.count or bad or wrong):

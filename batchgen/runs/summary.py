@@ -44,7 +44,8 @@ _NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKE
 class Summary:
     """One run's end. `seconds` is how long it took, `submitted` how many submits it sent.
 
-    `held` are jobs that were asked for and wait: for approvals, or for jobs they need.
+    `held` are jobs that were asked for and wait: for approvals, or for jobs they need. `warnings`
+    are the manifest's, where its jobs had to be read.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Summary:
     pause: Pause | None = None
     stopped_by: signal.Signals | None = None
     held: Held = NOTHING_HELD
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -88,6 +90,7 @@ class Summary:
             "to_approve": self.held.to_approve,
             "waiting": self.held.waiting,
             "seconds": round(self.seconds, 3),
+            "warnings": [one.to_json() for one in self.warnings],
             "paused": None
             if self.pause is None
             else {

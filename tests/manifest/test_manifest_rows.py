@@ -33,7 +33,7 @@ from batchgen.manifest.rows import (
     open_rows,
     where_problems,
 )
-from batchgen.manifest.rows.csv_rows import csv_rows
+from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_rows
 from batchgen.manifest.rows.text import Lines
 
@@ -75,11 +75,75 @@ def test_a_csv_gives_text_with_the_line_where_each_row_begins(tmp_path: Path) ->
 
 
 def test_a_tsv_is_separated_by_tabs(tmp_path: Path) -> None:
-    rows = read_text(tmp_path, "P.TSV", 'id\tprompt\r\na\tfox, red\r\nb\t"x\ty"\r\n')
+    rows = read_text(tmp_path, "P.TSV", "id\tprompt\r\na\tfox, red\r\nb\tfox; blue\r\n")
     assert [row.values for row in rows if isinstance(row, Row)] == [
         {"id": "a", "prompt": "fox, red"},
-        {"id": "b", "prompt": "x\ty"},
+        {"id": "b", "prompt": "fox; blue"},
     ]
+
+
+def test_in_a_tsv_a_quote_is_a_character_like_any_other(tmp_path: Path) -> None:
+    text = (
+        "prompt\tcategory\n"
+        '"Hello, he said\tsigns\n'
+        'a 6" nail\tthings\n'
+        'and said goodbye"\tsigns\n'
+        '"Hello"\tsigns\n'
+        '"STOP" painted on a wall\t""\n'
+    )
+    rows = read_text(tmp_path, "p.tsv", text)
+    assert [row.values["prompt"] for row in rows if isinstance(row, Row)] == [
+        '"Hello, he said',
+        'a 6" nail',
+        'and said goodbye"',
+        '"Hello"',
+        '"STOP" painted on a wall',
+    ]
+
+
+def test_a_tsv_with_a_spreadsheets_quotes_is_refused_rather_than_sent_with_them(
+    tmp_path: Path,
+) -> None:
+    (bad,) = read_text(tmp_path, "p.tsv", 'id\tprompt\n1\t"a ""STOP"" sign, red"\n')
+    assert isinstance(bad, BadRow)
+    assert "in quotes as spreadsheets write them" in bad.message
+    assert "save it as .csv in UTF-8" in (bad.hint or "")
+
+
+def test_excels_unicode_text_is_read_with_the_quotes_that_excel_put_round_fields(
+    tmp_path: Path,
+) -> None:
+    text = 'id\tprompt\r\n1\t"a ""STOP"" sign, red"\r\n2\t"a\tb"\r\n3\t"a\nb"\r\n4\tc\r\n'
+    first, tab, line_break, last = read_text(tmp_path, "p.tsv", text.encode("utf-16"))
+    assert first == Row({"id": "1", "prompt": 'a "STOP" sign, red'}, 1, 2)
+    for bad, line in ((tab, 3), (line_break, 4)):
+        assert isinstance(bad, BadRow)
+        assert (bad.line, bad.message) == (
+            line,
+            "a field in quotes has a tab or a line break in it",
+        )
+    assert last == Row({"id": "4", "prompt": "c"}, 4, 6)
+
+
+TSV_FIELDS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\t\n\r") | st.just('"'), max_size=20
+)
+
+
+@given(st.lists(st.tuples(TSV_FIELDS, TSV_FIELDS), max_size=8))
+def test_what_a_tsv_holds_comes_back_letter_by_letter_or_is_refused(
+    wanted: list[tuple[str, str]],
+) -> None:
+    text = "".join(f"{one}\t{two}\n" for one, two in [("one", "two"), *wanted])
+    with TemporaryDirectory() as folder:
+        rows = read_text(Path(folder), "p.tsv", text)
+    filled = [pair for pair in wanted if "".join(pair).strip()]
+    assert len(rows) == len(filled)
+    for row, (one, two) in zip(rows, filled, strict=True):
+        if isinstance(row, Row):
+            assert row.values == {"one": one, "two": two}
+        else:
+            assert any(part.startswith('"') and '""' in part[1:-1] for part in (one, two))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -101,7 +165,7 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
     st.lists(st.tuples(FIELDS, FIELDS), max_size=8),
     # With "\n" alone the writer leaves a "\r" in a field without quotes, unless it quotes all.
     st.sampled_from([("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]),
-    st.sampled_from([",", "\t"]),
+    st.sampled_from([",", ";"]),
 )
 def test_what_the_csv_writer_wrote_comes_back_from_its_line(
     wanted: list[tuple[str, str]], style: tuple[str, Literal[0, 1]], separator: str
@@ -115,11 +179,18 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         lines.append(before.count("\n") + 1)
         writer.writerow(fields)
     with TemporaryDirectory() as folder:
-        name = "p.csv" if separator == "," else "p.tsv"
-        assert read_text(Path(folder), name, file.getvalue()) == [
-            Row({"one": one, "two": two}, number, lines[number])
-            for number, (one, two) in enumerate(wanted, start=1)
-        ]
+        rows = read_text(Path(folder), "p.csv", file.getvalue())
+    # An empty row is passed over, and refused is what begins with a space and a quote.
+    expected = [
+        (number, pair) for number, pair in enumerate(wanted, start=1) if "".join(pair).strip()
+    ]
+    assert len(rows) == len(expected)
+    for row, (number, (one, two)) in zip(rows, expected, strict=True):
+        if isinstance(row, BadRow):
+            assert row.line == lines[number]
+            assert any(part[:1].isspace() and part.strip()[:1] == '"' for part in (one, two))
+        else:
+            assert row == Row({"one": one, "two": two}, number, lines[number])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +200,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         ("a,b,c", "the row has 3 fields; the header has 2", "in quotes"),
         ('"a"b,c', "text stands between the quote that closes a field", "twice"),
         ("a,\0", "a NUL character stands here", "remove it"),
-        (b"a,\xff", "this is not UTF-8", "save the file as UTF-8"),
+        (b"a,\xff", "this is not UTF-8", "CSV UTF-8"),
         (f"a,{'x' * 200_000}", "a field is longer than 131072 characters", "quote"),
         (f"a,{'x' * 2_000_000}", "is longer than 1", "?"),
     ],
@@ -160,9 +231,11 @@ def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> 
     [
         ("", "the file is empty: it has no header"),
         ("\n\n", "the file is empty: it has no header"),
-        ("id,,x\n1,2,3\n", "column 2 has no name"),
+        (",,\n\n", "the file is empty: it has no header"),
         ("id,x, id\n1,2,3\n", "the column 'id' stands twice: columns 1 and 3"),
-        ("id;prompt\n1;2\n", "a comma must stand between columns; the header has ';'"),
+        ("id\tprompt\n1\t2\n", "a comma must stand between columns; the header has a tab"),
+        ('id, "prompt"\n1,2\n', "a space stands before a quote"),
+        (f"id,{'x' * 200_000}\n1,2\n", "the header: a field is longer"),
         ('id,"x\n1,2\n', "the header: a quote is opened here"),
         (b"id,\xff\n1,2\n", "the header: this is not UTF-8"),
     ],
@@ -176,6 +249,68 @@ def test_a_header_that_names_no_columns_is_refused(
     assert message in caught.value.what
     assert caught.value.where == str(path)
     assert caught.value.next_step
+
+
+# What spreadsheets make of a CSV
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id;prompt;scale\n7;"a boat; at sea, early";0,5\n',
+        'sep=;\r\nid;prompt;scale\r\n7;"a boat; at sea, early";0,5\r\n',
+        '\ufeffSEP=,\r\nid,prompt,scale\r\n7,"a boat; at sea, early","0,5"\r\n',
+        "sep=|\nid|prompt|scale\n7|a boat; at sea, early|0,5\n",
+        ',,,,\nid,prompt,scale,,\n7,"a boat; at sea, early","0,5",,\n,,,,\n',
+        'id,prompt,,scale\n7,"a boat; at sea, early",,"0,5"\n,, ,\n,,,\n',
+        'id,prompt,scale,,\n7,"a boat; at sea, early","0,5"\n',
+    ],
+)
+def test_what_excel_writes_is_read(tmp_path: Path, text: str) -> None:
+    (row,) = read_text(tmp_path, "p.csv", text)
+    assert isinstance(row, Row)
+    assert row.values == {"id": "7", "prompt": "a boat; at sea, early", "scale": "0,5"}
+    assert row.number == 1
+
+
+def test_a_semicolon_in_a_row_or_beside_commas_is_text(tmp_path: Path) -> None:
+    (row,) = read_text(tmp_path, "p.csv", "prompt\na boat; a harbour\n")
+    assert row[0] == {"prompt": "a boat; a harbour"}
+    (row,) = read_text(tmp_path, "q.csv", "id;no,prompt\n1;2,3\n")
+    assert row[0] == {"id;no": "1;2", "prompt": "3"}
+
+
+def test_empty_rows_are_passed_over_and_counted_so_that_no_other_row_is_renumbered(
+    tmp_path: Path,
+) -> None:
+    rows = read_text(tmp_path, "p.csv", "sep=,\nid,prompt\na,1\n,\n , \nb,2\n,,,\n")
+    assert rows == [Row({"id": "a", "prompt": "1"}, 1, 3), Row({"id": "b", "prompt": "2"}, 4, 6)]
+
+
+def test_a_column_without_a_name_that_holds_something_is_told_in_its_row(tmp_path: Path) -> None:
+    first, bad = read_text(tmp_path, "p.csv", "id,,prompt\n1,,a\n2,lost,b\n")
+    assert first == Row({"id": "1", "prompt": "a"}, 1, 2)
+    assert isinstance(bad, BadRow)
+    assert bad.line == 3
+    assert bad.message == "column 2 has no name, but there is 'lost' in it"
+    assert bad.hint
+
+
+@pytest.mark.parametrize("row", ['1, "a boat, at sea", ink', '1, "a boat", ink'])
+def test_a_space_before_a_quote_is_named(tmp_path: Path, row: str) -> None:
+    (bad,) = read_text(tmp_path, "p.csv", f"id, prompt, look\n{row}\n")
+    assert isinstance(bad, BadRow)
+    assert "a space stands before a quote" in bad.message
+    assert "remove the space" in (bad.hint or "")
+
+
+def test_a_file_in_a_code_page_of_windows_is_told_what_excel_calls_utf_8(tmp_path: Path) -> None:
+    (bad,) = read_text(tmp_path, "p.csv", "id;prompt\r\n1;früh\r\n".encode("cp1252"))
+    assert isinstance(bad, BadRow)
+    assert (bad.message, bad.hint) == (
+        "this is not UTF-8",
+        "save the file as UTF-8 (Excel calls it 'CSV UTF-8')",
+    )
 
 
 # JSON Lines
@@ -377,7 +512,7 @@ class BreakingFile(io.BytesIO):
         return super().read1(size)
 
 
-@pytest.mark.parametrize("make", [lambda lines: csv_rows(lines, ","), json_rows])
+@pytest.mark.parametrize("make", [csv_rows, tsv_rows, json_rows])
 def test_a_disk_that_fails_while_rows_are_read_is_an_io_error(
     make: Callable[[Lines], Rows],
 ) -> None:

@@ -94,7 +94,8 @@ class Lines:
 
     def _note(self, line: str) -> None:
         if _MARK in line:
-            self._trouble = f"this is not {self.encoding.upper()}", "save the file as UTF-8"
+            hint = "save the file as UTF-8 (Excel calls it 'CSV UTF-8')"
+            self._trouble = f"this is not {self.encoding.upper()}", hint
         else:
             hint = "text must not contain it: remove it, or save the file as UTF-8"
             self._trouble = "a NUL character stands here", hint

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
     from batchgen.runs.plans.changes import FieldChange
     from batchgen.state.merge import OnChanged
@@ -106,6 +107,7 @@ class Plan:
     live: LiveModels = field(default_factory=LiveModels)
     offline: bool = False
     rehearsal: bool = False
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def total(self) -> Figures:
@@ -156,6 +158,7 @@ class Plan:
                 {"id": one.id, "model": one.model, "state": one.state} for one in self.orphans
             ],
             "vendor": self._vendor_json(),
+            "warnings": [one.to_json() for one in self.warnings],
         }
 
     def _vendor_json(self) -> dict[str, JsonValue]:
