@@ -191,7 +191,8 @@ def _balance_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if not plan.total.to_do or plan.offline:
         return
     if funds.balance is None:
-        yield "balance", f"not known: {plan.live.no_balance}"
+        if plan.live.no_balance:
+            yield "balance", f"not known: {plan.live.no_balance}"
         return
     words = {
         True: "enough",
