@@ -61,6 +61,10 @@ class Item:
         )
 
     @property
+    def skips_bad_rows(self) -> bool:
+        return self._value.get("bad_rows") == "skip"
+
+    @property
     def literal_id(self) -> str | None:
         return self.id.source if self.id is not None and self.id.is_literal else None
 

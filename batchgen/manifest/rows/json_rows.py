@@ -106,11 +106,13 @@ class _List:
                 row = self._row(number)
                 is_open = self._goes_on()
             except _BrokenError as exc:
-                yield BadRow(exc.line, f"{exc}; nothing after it was read", _LIST_HINT)
+                message = f"{exc}; nothing after it was read"
+                yield BadRow(exc.line, message, _LIST_HINT, ends_reading=True)
                 return
             yield row
         if self.next_letter():
-            yield BadRow(self._line, "more stands after the list", _LIST_HINT)
+            what = "more stands after the list"
+            yield BadRow(self._line, what, _LIST_HINT, ends_reading=True)
 
     def _goes_on(self) -> bool:
         if self._take(",") or self._take("]"):
@@ -196,7 +198,8 @@ class _List:
 
     def _read_on(self) -> None:
         """Double what is held of an item, so that a long one is not decoded again and again."""
-        more = self._lines.read(max(PIECE, len(self._piece) - self._at))
+        held = len(self._piece) - self._at
+        more = self._lines.read(max(PIECE, min(held, LONGEST_LINE - held)))
         self._piece = self._piece[self._at :] + more
         self._at = 0
         self._is_last = not more
