@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from tests.manifest.manifest_reading import EDIT, HEAD, VIDEO, Reading, read, read_file, with_jobs
 
 if TYPE_CHECKING:
@@ -158,3 +159,141 @@ def test_a_call_of_python_is_told_as_the_filter_that_it_means() -> None:
     item = "input: {prompt: x, image_urls: \"{{ urls.split('|') }}\"}"
     found = read(with_jobs(f"matrix: {{urls: [a]}}\n    {item}", head=EDITS))
     assert found.hints == ["write it as a filter: {{ … | split }}"]
+
+
+# Lists of prompts as people have them
+
+PROMPT = 'prompt: "{{ prompt }}"'
+LONG = "a harbour at dawn, " * 50
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.txt", "a boat, at sea\n\na car\n"),
+        ("list.json", '["a boat, at sea", "a car"]'),
+        ("list.json", '[{"prompt": "a boat, at sea"}, {"prompt": "a car", "id": 2}]'),
+    ],
+)
+def test_a_list_of_prompts_makes_a_job_of_each(tmp_path: Path, name: str, content: str) -> None:
+    found = read_with(tmp_path, name, content, swept(name, PROMPT))
+    assert inputs(found) == [{"prompt": "a boat, at sea"}, {"prompt": "a car"}]
+    line_or_number = "3" if name == "list.txt" else "2"
+    assert [job.id for job in found.jobs] == ["x-1", f"x-{line_or_number}"]
+
+
+def test_a_key_that_some_objects_of_a_list_do_not_have_is_told_with_its_row(tmp_path: Path) -> None:
+    text = swept("p.json", 'prompt: "{{ prompt }} {{ look }}"')
+    content = '[\n{"prompt": "a", "look": "ink"},\n{"prompt": "b"}\n]'
+    found = read_with(tmp_path, "p.json", content, text)
+    (problem,) = found.problems
+    assert problem.startswith("3:1 no variable 'look'")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("p.csv", "id,prompt\n"), ("p.jsonl", ""), ("p.json", "[]"), ("p.txt", "\n \n")],
+)
+@pytest.mark.parametrize("more", [(), ("where: {prompt: x}",), ("bad_rows: skip",)])
+def test_a_file_without_rows_says_so(
+    tmp_path: Path, name: str, content: str, more: tuple[str, ...]
+) -> None:
+    found = read_with(tmp_path, name, content, swept(name, PROMPT, *more))
+    assert found.problems == [f"5:11 {name} has no rows"]
+    assert found.hints == ["a job is made of each row: the file needs at least one"]
+
+
+def test_a_prompt_that_is_too_long_is_told_with_the_template_that_cuts_it(tmp_path: Path) -> None:
+    rows = json.dumps({"prompt": LONG})
+    found = read_with(tmp_path, "p.jsonl", rows, swept("p.jsonl", PROMPT))
+    assert found.hints == ["'{{ prompt[:800] }}' cuts it; 'bad_rows: skip' leaves such rows out"]
+    cut = swept("p.jsonl", 'prompt: "{{ prompt[:800] }}"')
+    assert inputs(read_with(tmp_path, "p.jsonl", rows, cut)) == [{"prompt": LONG[:800]}]
+
+
+def test_a_part_of_a_prompt_that_makes_it_too_long_is_named() -> None:
+    text = with_jobs(f'matrix: {{part: ["{LONG}"]}}\n    input: {{prompt: "ink: {{{{ part }}}}"}}')
+    assert read(text).hints == ["'{{ part[:N] }}' cuts it"]
+
+
+def test_where_chooses_rows_by_length_and_by_number(tmp_path: Path) -> None:
+    rows = f"prompt,score\na boat,0.9\n{'x' * 801},0.9\na car,0.2\na hen,\n".replace(",", ";")
+    more = "where: {prompt: {maxLength: 800}, score: {minimum: 0.5}}"
+    found = read_with(tmp_path, "p.csv", rows, swept("p.csv", PROMPT, more))
+    assert inputs(found) == [{"prompt": "a boat"}]
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        ("{score: {min: 0.5}}", "unknown key 'min' in where.score"),
+        ("{score: {}}", "where.score is empty"),
+        ("{score: {minimum: high}}", "where.score.minimum must be a number; got 'high'"),
+        ("{prompt: {maxLength: -1}}", "where.prompt.maxLength must be at least 0; got -1"),
+        ("{score: {not: {minimum: 1}}}", "where.score.not must be text"),
+    ],
+)
+def test_a_comparison_that_is_none_is_told(tmp_path: Path, where: str, problem: str) -> None:
+    text = swept("p.csv", PROMPT, f"where: {where}")
+    found = read_with(tmp_path, "p.csv", "prompt,score\na,1\n", text)
+    assert problem in found.problems[0]
+
+
+def warnings_of(folder: Path) -> list[str]:
+    log = ProblemLog()
+    manifest = read_manifest(folder / "boats.yaml", log, env={})
+    assert manifest is not None
+    list(checked_jobs(manifest, log))
+    return [f"{one.line} {one.message}" for one in log.warnings]
+
+
+def test_bad_rows_can_be_skipped_and_are_counted_with_their_lines(tmp_path: Path) -> None:
+    rows = ["a boat", LONG, "a car", f"{LONG} too", "", "x"]
+    content = "id,prompt\n" + "".join(f'{n},"{row}"\n' for n, row in enumerate(rows)) + "7\n8,y\n"
+    text = swept("p.csv", PROMPT, "bad_rows: skip")
+    found = read_with(tmp_path, "p.csv", content, text)
+    assert [one["prompt"] for one in inputs(found)] == ["a boat", "a car", "x", "y"]
+    # What stays keeps its number.
+    assert [job.id for job in found.jobs] == ["x-1", "x-3", "x-6", "x-8"]
+    assert warnings_of(tmp_path) == [
+        "3 skipped: prompt is 950 characters long; at most 800 are allowed (in 2 rows: lines 3, 5)",
+        "6 skipped: prompt is empty in this row",
+        "8 skipped: the row has 1 field; the header has 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.csv", 'id,prompt\n1,a\n2,"never closed\n3,b\n'),
+        ("p.json", '["a", "b" "c", "d"]'),
+    ],
+)
+def test_what_was_not_read_at_all_is_no_row_to_skip(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    found = read_with(tmp_path, name, content, swept(name, PROMPT, "bad_rows: skip"))
+    (problem,) = found.problems
+    assert "nothing after it was read" in problem
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (f"prompt\n{'x' * 801}\n", "6:15 every job of this item was skipped"),
+        ("id,prompt\n1\n", "5:11 no row of p.csv can be read: all were skipped"),
+    ],
+)
+def test_an_item_of_which_nothing_is_left_is_refused(
+    tmp_path: Path, rows: str, problem: str
+) -> None:
+    text = with_jobs(f"id: x\n    from: p.csv\n    bad_rows: skip\n    input: {{{PROMPT}}}")
+    found = read_with(tmp_path, "p.csv", rows, text)
+    assert found.problems == [problem]
+
+
+def test_what_is_wrong_with_the_item_itself_is_not_skipped(tmp_path: Path) -> None:
+    text = swept("p.csv", f"{PROMPT}, scale: 7", "bad_rows: skip")
+    found = read_with(tmp_path, "p.csv", "prompt\na\nb\n", text)
+    (problem,) = found.problems
+    assert "scale must be between 0 and 1; got 7" in problem

@@ -28,6 +28,7 @@ _SEPARATORS = {",": "a comma", _TAB: "a tab", ";": "';'"}
 _SEP_LINE = re.compile(r"sep=([^\w\s\"]|\t)[\r\n]*", re.IGNORECASE)
 _SPREADSHEET_QUOTES = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 """A quoted field with a doubled quote in it: no plain text looks so."""
+_UNCLOSED = "unexpected end"
 _SPACE_AND_QUOTE = re.compile(r'\s+"')
 
 
@@ -143,7 +144,7 @@ def _rows(reader: _Reader, lines: Lines, table: _Table) -> Iterator[Row | BadRow
         except csv.Error as exc:
             number += 1
             lines.take_trouble()
-            yield BadRow(line, *_explain(exc))
+            yield BadRow(line, *_explain(exc), ends_reading=_UNCLOSED in str(exc))
             continue
         trouble = lines.take_trouble()
         if not fields:
@@ -213,12 +214,14 @@ def _of_wrong_width(got: int, table: _Table) -> tuple[str, str]:
     if not table.has_quotes:
         return message, "a tab ends a field, so no field can contain one"
     example = f'"a{table.separator} b"'
-    return message, f"put a field that contains the separator in quotes: {example}"
+    hint = f"put a field that contains the separator in quotes: {example}"
+    # A list of prompts that was given a header.
+    return message, f"{hint}; in a .txt each line is a prompt" if width == 1 else hint
 
 
 def _explain(error: csv.Error) -> tuple[str, str]:
     text = str(error)
-    if "unexpected end" in text:
+    if _UNCLOSED in text:
         hint = 'close it; a quote inside of a field is written twice: ""'
         return "a quote is opened here and never closed; nothing after it was read", hint
     if "field limit" in text:

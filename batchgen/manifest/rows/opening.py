@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, MissingFileError
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
-from batchgen.manifest.rows.json_rows import json_rows
+from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
-from batchgen.manifest.rows.text import Lines, cannot_read
+from batchgen.manifest.rows.text import Lines, cannot_read, text_rows
 from batchgen.models.wording import shown
 
 if TYPE_CHECKING:
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from batchgen.manifest.rows.row import Rows
 
 # Untranslated line breaks: in CSV those inside of quotes belong to the value.
-_READERS: Mapping[str, tuple[Callable[[Lines], Rows], str]] = {
+_READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
     ".csv": (csv_rows, ""),
     ".tsv": (tsv_rows, ""),
+    ".txt": (text_rows, None),
+    ".json": (json_list_rows, None),
     ".jsonl": (json_rows, "\n"),
     ".ndjson": (json_rows, "\n"),
 }
