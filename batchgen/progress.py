@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Never, Self, TextIO
 from tqdm import tqdm
 
 from batchgen.engine.events import (
+    DownloadsWait,
     Draining,
     JobMoved,
     JobsAdded,
@@ -109,6 +110,11 @@ class Progress:
                 self._block(by_model)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
+            case DownloadsWait(host, reason, patience):
+                self._write(
+                    f"results wait for {host} ({reason}); it is asked again for up to"
+                    f" {patience / 60:.0f} min, Ctrl-C leaves them to the next run"
+                )
             case Paused(pause):
                 self._write(f"paused: {pause.sentence}; ending what is under way")
             case Draining(in_flight):

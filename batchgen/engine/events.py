@@ -121,6 +121,15 @@ class Slowed:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadsWait:
+    """Results wait for their host, which is asked again for up to `patience` seconds in all."""
+
+    host: str
+    reason: str
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     pause: Pause
 
@@ -158,6 +167,7 @@ Event: TypeAlias = (
     | JobsBlocked
     | FileSaved
     | Slowed
+    | DownloadsWait
     | Paused
     | Draining
     | Noted
