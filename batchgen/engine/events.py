@@ -142,6 +142,13 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something odd that changes nothing, for the log."""
 
@@ -170,6 +177,7 @@ Event: TypeAlias = (
     | DownloadsWait
     | Paused
     | Draining
+    | Warned
     | Noted
     | Notified
 )
