@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Never, Self, TextIO
 from tqdm import tqdm
 
 from batchgen.engine.events import (
-    DownloadsWait,
     Draining,
     JobMoved,
     JobsAdded,
@@ -114,11 +113,6 @@ class Progress:
                 self._write(text)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
-            case DownloadsWait(host, reason, patience):
-                self._write(
-                    f"results wait for {host} ({reason}); it is asked again for up to"
-                    f" {patience / 60:.0f} min, Ctrl-C leaves them to the next run"
-                )
             case Paused(pause):
                 self._write(f"paused: {pause.sentence}; ending what is under way")
             case Draining(in_flight):

@@ -121,15 +121,6 @@ class Slowed:
 
 
 @dataclass(frozen=True, slots=True)
-class DownloadsWait:
-    """Results wait for their host, which is asked again for up to `patience` seconds in all."""
-
-    host: str
-    reason: str
-    patience: float
-
-
-@dataclass(frozen=True, slots=True)
 class Paused:
     pause: Pause
 
@@ -174,7 +165,6 @@ Event: TypeAlias = (
     | JobsBlocked
     | FileSaved
     | Slowed
-    | DownloadsWait
     | Paused
     | Draining
     | Warned

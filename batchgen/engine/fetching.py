@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.engine.backoff import delay
-from batchgen.engine.events import DownloadsWait, FileSaved, JobMoved, Noted, Pause, PauseReason
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason, Warned
 from batchgen.engine.file_hosts import FileHost, host_of
 from batchgen.engine.verdicts import (
     ASKED_LATELY,
@@ -212,7 +212,12 @@ class Fetcher:
             if host.gave_up:
                 self._let_all_go(host)
             if host.is_news(now):
-                self._control.emit(DownloadsWait(host.name, host.reason, FETCH_PATIENCE))
+                self._control.emit(
+                    Warned(
+                        f"results wait for {host.name} ({host.reason}); it is asked again for up to"
+                        f" {FETCH_PATIENCE / 60:.0f} min, Ctrl-C leaves them to the next run"
+                    )
+                )
         elif not isinstance(outcome, HostNotAllowed):
             trouble.asked = None
             for seq in host.answers():

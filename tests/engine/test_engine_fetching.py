@@ -18,7 +18,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
-from batchgen.engine.events import DownloadsWait, FileSaved, PauseReason
+from batchgen.engine.events import FileSaved, PauseReason, Warned
 from batchgen.engine.verdicts import FETCH_PATIENCE
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
@@ -143,8 +143,8 @@ def test_a_host_that_is_down_is_asked_by_one_file_at_a_time_and_told_once(world:
     # Those that were on their way when the first one failed, and then one after each wait.
     assert len(before) < 40
     assert len([at for at in before if at > 30.0]) <= 20
-    told = [event for _, event in world.lives[0].told(DownloadsWait)]
-    assert [(one.host, one.reason) for one in told] == [("cdn.test", "no connection to cdn.test")]
+    ((_, told),) = world.lives[0].told(Warned)
+    assert told.text.startswith("results wait for cdn.test (no connection to cdn.test)")
     looks = [len([at for at in one.looks if at > 10.0]) for one in world.vendor.ledger.values()]
     # New URLs lead to the same host: only those that try it ask for theirs.
     assert sum(looks) <= 20
