@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from batchgen.runs.words import counts_line, duration, money_line
+from batchgen.runs.words import counts_line, duration, money_line, wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "print_error",
     "print_json",
     "say",
+    "wrapped",
 ]
 
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.engine.backoff import delay
 from batchgen.engine.breaker import ThrottleBreaker
 from batchgen.engine.events import Noted, Pause, PauseReason
-from batchgen.runcomfy.outcomes import NoAnswer, ResultOutcome, Throttled
+from batchgen.runcomfy.outcomes import NoAnswer, Throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from random import Random
 
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Api
     from batchgen.engine.limits import Gate
-    from batchgen.runcomfy.outcomes import CancelOutcome, SubmitOutcome
+    from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome
+
+Outcome = TypeVar("Outcome")
 
 SHORTEST = 0.25
 LONGEST = 15.0
@@ -173,14 +176,19 @@ class PacedApi:
         return await self._api.cancel(request_id)
 
     async def result(self, request_id: str) -> ResultOutcome:
-        """As the API's; a poll that still waits for its turn when the run stops is not sent."""
+        return await self._ask(self._api.result, request_id)
+
+    async def _ask(
+        self, ask: Callable[[str], Awaitable[Outcome]], request_id: str
+    ) -> Outcome | NoAnswer:
+        """Send a poll in its turn; one that still waits for it when the run stops is not sent."""
         poll = None
         with self._control.drain.scope():
             poll = await self._may_go()
         if poll is None:
             return NoAnswer("not asked: the run is stopping")
         try:
-            outcome = await self._api.result(request_id)
+            outcome = await ask(request_id)
             self._note(poll, outcome)
         finally:
             self._brake.ended(poll)
@@ -204,7 +212,7 @@ class PacedApi:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
 
-    def _note(self, poll: int, outcome: ResultOutcome) -> None:
+    def _note(self, poll: int, outcome: object) -> None:
         now = _loop_time()
         match outcome:
             case Throttled(retry_after, reason):
