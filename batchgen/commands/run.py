@@ -138,6 +138,11 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     going = counts.get(JobState.PENDING, 0) > waiting
     if going or any(counts.get(state) for state in (JobState.FETCHING, *IN_FLIGHT)):
         steps.append(f"  → continue with: {command_for('run', path, emulator=emulator)}")
+    if left := counts.get(JobState.FETCHING):
+        steps.append(
+            f"{plural(left, 'paid result')} not downloaded yet; to try them alone, with new URLs"
+            f" and for free:\n  → {command_for('repair', path, emulator=emulator)}"
+        )
     if not summary.stopped_by:
         steps += _retry_lines(counts, command_for("retry", path, emulator=emulator))
     return steps
