@@ -19,8 +19,10 @@ from batchgen.engine.events import (
     Paused,
     RunStarted,
     Slowed,
+    Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
+from batchgen.runs.words import terminal_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,6 +109,8 @@ class Progress:
                 self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
+            case Warned(text):
+                self._write(text)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):
@@ -189,13 +193,6 @@ def _screen_on(stream: TextIO | None, clock: Callable[[], float]) -> Bars | Line
     return Lines(stream, clock)
 
 
-def _columns(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        return WIDE
-
-
 class Bars:
     """One bar for all jobs, and one a model where there are several."""
 
@@ -229,7 +226,7 @@ class Bars:
     def _set(self, name: str, standing: Standing, tail: str) -> None:
         bar = self._bars.get(name)
         if bar is None:
-            width = 20 if _columns(self._stream) >= WIDE else 4
+            width = 20 if (terminal_columns(self._stream) or WIDE) >= WIDE else 4
             bar = self._bars[name] = tqdm(
                 desc=name,
                 file=self._stream,

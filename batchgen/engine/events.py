@@ -137,6 +137,13 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something odd that changes nothing, for the log."""
 
@@ -164,6 +171,7 @@ Event: TypeAlias = (
     | Slowed
     | Paused
     | Draining
+    | Warned
     | Noted
     | Notified
 )

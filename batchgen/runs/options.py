@@ -20,7 +20,8 @@ class RunOptions:
     rehearsed request takes; None: as the emulator thinks fit.
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
-    on in a folder that another manifest was last run into. `notify` are addresses of apprise, in
+    on in a folder that another manifest was last run into. `strict` refuses a manifest for a
+    warning. `notify` are addresses of apprise, in
     the stead of the manifest's; they may hold secrets.
     """
 
@@ -38,6 +39,7 @@ class RunOptions:
     recover: bool = False
     start_over: bool = False
     take_over: bool = False
+    strict: bool = False
     notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

@@ -124,4 +124,10 @@ POINTS = (
     "after rename last run",
     "before unlink last run",
     "after unlink last run",
+    "before create *.part.json",
+    "after create *.part.json",
+    "before write *.part.json",
+    "after write *.part.json",
+    "before unlink *.part.json",
+    "after unlink *.part.json",
 )

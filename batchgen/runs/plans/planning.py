@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
+from batchgen.manifest import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.funds import price_sources
 from batchgen.runs.plans.changes import FieldChange, input_changes
-from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of
+from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
 from batchgen.runs.provider import is_rehearsal, refuse_other_manifest
-from batchgen.state.costs import typical_cost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
+    from batchgen.errors import Problem
     from batchgen.manifest import Manifest
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
@@ -47,34 +49,36 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
     """
     rehearsing = options.emulator or is_loopback(api_base(world.env))
-    with checked(path, rehearsal=rehearsing, env=world.env) as (manifest, staging):
+    log = ProblemLog(strict=options.strict)
+    with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            _state(manifest, folder, options) as (state, db),
+            state_beside(manifest, take_over=options.take_over) as (state, db),
             translated(state),
-            foreseen(db, staging, state, _wishes(options)) as outlook,
+            foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
             used = [model for model, found in counts.items() if _figures(found).jobs]
             if not used:
-                raise _nothing_selected()
+                raise nothing_selected()
             live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
-            desk = _Desk(manifest, outlook, db, options, live)
+            desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 
 
-def _wishes(options: RunOptions) -> Wishes:
+def wishes_of(options: RunOptions) -> Wishes:
     return Wishes(options.selection, options.on_changed, options.retry_failed, options.limit)
 
 
 @contextmanager
-def _state(
-    manifest: Manifest, folder: RunFolder, options: RunOptions
+def state_beside(
+    manifest: Manifest, *, take_over: bool = False
 ) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
+    folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
         with closing(open_for_reading(folder.state)) as db:
-            if not options.take_over:
+            if not take_over:
                 refuse_other_manifest(db, manifest)
             yield folder.state, db
         return
@@ -84,7 +88,7 @@ def _state(
             yield path, db
 
 
-def _nothing_selected() -> UsageError:
+def nothing_selected() -> UsageError:
     return UsageError(
         "no job of the manifest is selected",
         next_step="check --job, --model, --tag, --state and --cause",
@@ -100,6 +104,7 @@ class _Desk:
     db: sqlite3.Connection
     options: RunOptions
     live: LiveModels
+    warnings: tuple[Problem, ...]
 
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
         lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
@@ -123,6 +128,7 @@ class _Desk:
             renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
             orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
             live=self.live,
+            warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
         )
@@ -135,15 +141,8 @@ class _Desk:
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
             return Cost()
-        limits = self.manifest.policy.models.get(model)
-        facts = self.live.facts.get(model)
-        sources = PriceSources(
-            own=limits.price if limits else None,
-            vendor=facts.price if facts else None,
-            typical=typical_cost(self.db, model),
-        )
-        by_frames = sources.own is None and sources.vendor and sources.vendor.unit == "second"
-        if not by_frames:
+        sources = price_sources(self.db, model, self.manifest.policy, self.live)
+        if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
         return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
 
