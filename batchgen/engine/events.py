@@ -33,6 +33,7 @@ class PauseReason(StrEnum):
     MAX_DURATION = "max_duration"
     CANARY = "canary"
     MANIFEST = "manifest"
+    SCHEMA = "schema"
 
 
 @dataclass(frozen=True, slots=True)
