@@ -6,7 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.jobs import NO_AXES, Job, JsonObject, JsonValue, canonical_json, content_id
+from batchgen.jobs import (
+    NO_AXES,
+    Job,
+    JsonObject,
+    JsonValue,
+    Refused,
+    canonical_json,
+    content_id,
+)
 from batchgen.manifest.blame import Blame, CellError
 from batchgen.manifest.header import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
@@ -65,11 +73,32 @@ class JobMaker:
         self._is_repeated = item.is_repeated
 
     def make(self, cell: Cell) -> Job | None:
+        self._blame.see_row(cell.line)
         try:
             return self._make(cell)
         except CellError as exc:
             self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
             return None
+
+    def refused(self, cell: Cell) -> Refused | None:
+        """What is known of a job that could not be made; None: not even its id."""
+        if self._item.id is None:
+            return None
+        try:
+            job_id = self._own_id(self._item.id, cell)
+        except CellError:
+            return None
+        return Refused(job_id, self._file, self._line_of(cell), self._needs_of(cell))
+
+    def _needs_of(self, cell: Cell) -> tuple[str, ...]:
+        try:
+            needs = _at(("needs",), self._recipe_of(cell).needs.of, cell)
+        except CellError:
+            return ()
+        return tuple(dict.fromkeys(needs.values()))
+
+    def _line_of(self, cell: Cell) -> int:
+        return cell.line or self._item.node.place.line
 
     @property
     def is_hopeless(self) -> bool:
@@ -96,7 +125,7 @@ class JobMaker:
             sound.body,
             self._name(job_id, recipe.model, sound, tags, variables),
             tags,
-            cell.line or item.node.place.line,
+            self._line_of(cell),
             self._file,
             item.priority,
             self._sweep,
