@@ -22,6 +22,7 @@ from batchgen.engine.events import (
     Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
+from batchgen.runs.words import terminal_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,13 +193,6 @@ def _screen_on(stream: TextIO | None, clock: Callable[[], float]) -> Bars | Line
     return Lines(stream, clock)
 
 
-def _columns(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        return WIDE
-
-
 class Bars:
     """One bar for all jobs, and one a model where there are several."""
 
@@ -232,7 +226,7 @@ class Bars:
     def _set(self, name: str, standing: Standing, tail: str) -> None:
         bar = self._bars.get(name)
         if bar is None:
-            width = 20 if _columns(self._stream) >= WIDE else 4
+            width = 20 if (terminal_columns(self._stream) or WIDE) >= WIDE else 4
             bar = self._bars[name] = tqdm(
                 desc=name,
                 file=self._stream,

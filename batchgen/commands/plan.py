@@ -12,6 +12,7 @@ from batchgen.commands.console import command_for, duration, plural, print_json,
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
+from batchgen.runs.funds import WAYS_OUT, WHAT_HAPPENS
 from batchgen.runs.plans.costing import usd
 from batchgen.state.merge import OnChanged
 
@@ -179,8 +180,26 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "spent", f"{usd(spent)}{more}"
     if plan.budget is not None:
         yield "budget", f"{usd(plan.budget)}: {_budget_words(plan)}"
+    yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_words(plan)
+
+
+def _balance_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """A note where it is not known; nothing where nobody was to be asked, or nothing is to pay."""
+    funds = plan.funds
+    if not plan.total.to_do or plan.offline:
+        return
+    if funds.balance is None:
+        if plan.live.no_balance:
+            yield "balance", f"not known: {plan.live.no_balance}"
+        return
+    words = {
+        True: "enough",
+        False: f"not enough, {usd(funds.missing)} are missing; {WHAT_HAPPENS}: {WAYS_OUT}",
+        None: "nobody can tell whether it is enough, as long as prices are unknown",
+    }
+    yield "balance", f"{usd(funds.balance)}: {words[funds.suffice]}"
 
 
 def _budget_words(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from batchgen.emulator.inputs import shown
 from batchgen.emulator.links import request_links
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ def ended_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
 
 
 def result(
-    stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
+    origin: str, stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "request_id": stored.request_id,
         "model_id": stored.model_id,
         "status": stored.status,
+        "input": shown(stored.input, origin, stored.request_id),
         "created_at": iso_time(stored.created_at),
         "finished_at": iso_time(stored.finished_at or stored.created_at),
     }

@@ -74,7 +74,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-Place: TypeAlias = Literal["submit", "status", "result", "cancel", "model", "file"]
+Place: TypeAlias = Literal["submit", "status", "result", "cancel", "model", "balance", "file"]
 
 PLACES: frozenset[str] = frozenset(get_args(Place))
 JSON_PLACES = PLACES - {"file"}

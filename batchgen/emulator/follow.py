@@ -85,14 +85,14 @@ class Follow:
 
     async def _ended(self, request: web.Request, stored: StoredRequest) -> Mapping[str, Any]:
         with_cost = request.query.get("include_cost", "").lower() in ("true", "1")
-        urls = self._urls(_origin(request), stored)
-        document = documents.result(
-            stored, offer_of(stored.model_id).makes, urls, with_cost=with_cost
-        )
+        origin = _origin(request)
+        urls = self._urls(origin, stored)
+        makes = offer_of(stored.model_id).makes
+        document = documents.result(origin, stored, makes, urls, with_cost=with_cost)
         fate = fate_of(stored)
-        if fate is None:
+        if fate is None or stored.status == "cancelled":
             return document
-        if fate.kind == "data_uri" and "output" in document:
+        if fate.kind == "data_uri":
             return {**document, "output": data_uri(await self.studio.file(stored, 1))}
         number = self.store.look(stored.request_id) if fate.kind in COUNTS_LOOKS else 1
         since_end = self.now() - (stored.finished_at or stored.created_at)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from batchgen.emulator import inputs, wallet
 from batchgen.emulator.calls import Calls, Work
 from batchgen.emulator.control import FaultControl
 from batchgen.emulator.deliveries import whole
@@ -70,17 +71,22 @@ class House:
         one = f"{API}/models/{{model_id:.+}}"
         request = f"{API}/requests/{{request_id}}"
         app.router.add_post(one, _endpoint(calls, "submit", self._submits().submit))
+        app.router.add_get(
+            f"{API}/models/categories", _endpoint(calls, "model", listing.categories)
+        )
         app.router.add_get(one, _endpoint(calls, "model", listing.one))
         app.router.add_get(f"{API}/models", _endpoint(calls, "model", listing.many))
         app.router.add_get(f"{request}/status", _endpoint(calls, "status", follow.status))
         app.router.add_get(f"{request}/result", _endpoint(calls, "result", follow.result))
         app.router.add_post(f"{request}/cancel", _endpoint(calls, "cancel", follow.cancel))
+        app.router.add_get(wallet.PATH, _endpoint(calls, "balance", self._wallet().serve))
 
     def _add_files(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
         files = Files(
             store=self.store, studio=studio, links=links, faults=self.faults, now=self.now
         )
         app.router.add_get(thumbnail_path("{request_id}"), files.thumbnail)
+        app.router.add_get(inputs.PATH, inputs.Inputs(self.store).serve)
         app.router.add_get(page_path("{request_id}"), _page)
         app.router.add_get(r"/files/{request_id}/{number:\d{1,4}}.{extension}", files.serve)
 
@@ -97,12 +103,16 @@ class House:
             store=self.store,
             catalogue=self.catalogue,
             workers=self.workers,
-            limits=SubmitLimits(settings.rate_per_minute, settings.max_parallel),
+            limits=SubmitLimits(settings.rate, settings.rate_seconds, settings.max_parallel),
+            wallet=self._wallet(),
             images_per_request=settings.images_per_request,
             max_body_bytes=settings.max_body_bytes,
             random=self.random,
             now=self.now,
         )
+
+    def _wallet(self) -> wallet.Wallet:
+        return wallet.Wallet(self.store, self.settings.balance)
 
     def _model_of(self, request: web.Request) -> str:
         if "model_id" in request.match_info:

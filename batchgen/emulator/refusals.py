@@ -33,6 +33,11 @@ def bad_token() -> Answer:
     return refusal(401, message, USER_ACCOUNT)
 
 
+def no_balance() -> Answer:
+    message = "InsufficientResources: the balance does not cover this request."
+    return refusal(402, message, INSUFFICIENT_RESOURCES)
+
+
 def unknown_model(model_id: str) -> Answer:
     return refusal(
         400, f"InvalidResourceIdentifier: there is no model {model_id!r}.", INVALID_RESOURCE

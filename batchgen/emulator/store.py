@@ -134,6 +134,10 @@ class Store:
         )
         return [(row[0], Charge(*row[1:])) for row in rows]
 
+    def charged(self) -> float:
+        """Return the USD of all charges."""
+        return float(self._connection.execute("SELECT total(usd) FROM requests").fetchone()[0])
+
     def add_token_leak(self, path: str, at: float) -> None:
         self._connection.execute("INSERT INTO token_leaks (path, at) VALUES (?, ?)", (path, at))
 

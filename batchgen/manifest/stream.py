@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from batchgen.jobs import Refused
 from batchgen.manifest.items import build_item, refused
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
     from batchgen.jobs import Job
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
+    from batchgen.manifest.making import Refuse
     from batchgen.manifest.problems import ProblemLog
     from batchgen.manifest.scope import Part
     from batchgen.manifest.sweeps import Cell
-
-Refuse: TypeAlias = Callable[[Refused], None]
 
 AT_A_TIME = 32
 """Cells that go through one step before the next step begins: measured a fifth faster than one by
@@ -67,20 +65,19 @@ def _cells_as_jobs(
     item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse
 ) -> Iterator[Job]:
     before = reporter.log.total
-    maker = JobMaker(item, manifest, reporter)
+    maker = JobMaker(item, manifest, reporter, refuse)
     cells = Sweep(item, reporter).cells()
     while not maker.is_hopeless and (some := list(islice(cells, AT_A_TIME))):
-        yield from list(_made(some, maker, refuse))
+        yield from list(_made(some, maker))
+    maker.tell_if_none_is_left()
     if maker.is_hopeless or (item.is_sweep and reporter.log.total > before):
         refuse(refused(item.node, reporter.path))
 
 
-def _made(cells: Iterable[Cell], maker: JobMaker, refuse: Refuse) -> Iterator[Job]:
+def _made(cells: Iterable[Cell], maker: JobMaker) -> Iterator[Job]:
     for cell in cells:
         job = maker.make(cell)
         if job is not None:
             yield job
         elif maker.is_hopeless:
             return
-        elif (known := maker.refused(cell)) is not None:
-            refuse(known)

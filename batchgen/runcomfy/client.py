@@ -1,4 +1,4 @@
-"""The client of the API: one session, six calls, no exception for anything a network does."""
+"""The client of the API: a method a call, no exception for anything a network does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Unclear,
 )
-from batchgen.runcomfy.price_answer import ModelPrice, read_price, why_no_price
+from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
 from batchgen.runcomfy.result_answer import read_result
 from batchgen.runcomfy.submit_answer import read_submit
 from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
@@ -76,7 +76,7 @@ class RunComfy:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
-        self._base = base
+        self.base = base
         self._redact = token.redact
         self._wall_clock = wall_clock
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
@@ -118,13 +118,28 @@ class RunComfy:
             return facts if facts.price else why_no_price(answer) or facts
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
+    async def balance(self, base: str) -> float | NoAnswer | Halted:
+        """Ask what is left in the account's wallet, in USD; `base` is what `wallet_base` gives."""
+        answer = await self._call("GET", "/balance", self._get_timeout, base=base)
+        if not isinstance(answer, Answer):
+            return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+        balance = read_balance(answer)
+        if balance is None:
+            return why_no_price(answer) or NoAnswer(f"HTTP {answer.status} names no balance")
+        return balance
+
     async def _call(
-        self, method: str, path: str, patience: aiohttp.ClientTimeout, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        patience: aiohttp.ClientTimeout,
+        body: bytes | None = None,
+        base: str | None = None,
     ) -> Answer | _Trouble:
         try:
             async with self._session.request(
                 method,
-                URL(self._base + path, encoded=True),
+                URL((base or self.base) + path, encoded=True),
                 data=body,
                 headers=None if body is None else _JSON,
                 timeout=patience,

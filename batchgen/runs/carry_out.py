@@ -110,4 +110,5 @@ async def _work_through(
             stopped_by=ended.stopped_by,
             held=await store.run(held_back, beginning.selection),
             warnings=opened.problems.warnings,
+            funds=ended.funds,
         )

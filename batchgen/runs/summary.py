@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
+from batchgen.runs.funds import UNASKED, Funds
 from batchgen.state.approvals import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Summary:
     stopped_by: signal.Signals | None = None
     held: Held = NOTHING_HELD
     warnings: tuple[Problem, ...] = ()
+    funds: Funds = UNASKED
 
     @property
     def exit_code(self) -> ExitCode:
@@ -87,6 +89,7 @@ class Summary:
             "reserved_usd": round(self.money.reserved, 6),
             "unknown_usd": round(self.money.unknown, 6),
             "unpriced": self.money.unpriced,
+            **self.funds.to_json(),
             "to_approve": self.held.to_approve,
             "waiting": self.held.waiting,
             "seconds": round(self.seconds, 3),

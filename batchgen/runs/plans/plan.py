@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from batchgen.runs.funds import Funds
 from batchgen.runs.plans.costing import Cost, suffices
 from batchgen.runs.plans.live_models import LiveModels
 
@@ -122,6 +123,10 @@ class Plan:
         return [name for name, model in self.models.items() if model.seconds is None]
 
     @property
+    def funds(self) -> Funds:
+        return Funds(self.live.balance, self.cost)
+
+    @property
     def budget_suffices(self) -> bool | None:
         """None: there is no budget, or nobody can tell."""
         return None if self.budget is None else suffices(self.budget, self.money, self.cost)
@@ -144,6 +149,7 @@ class Plan:
             "spent_without_price": self.money.unpriced,
             "budget_usd": self.budget,
             "budget_suffices": self.budget_suffices,
+            **self.funds.to_json(),
             "seconds": _rounded(self.seconds),
             "models_never_timed": [*self.untimed],
             "changed": [
@@ -165,6 +171,7 @@ class Plan:
         return {
             "asked": not self.offline,
             "trouble": self.live.trouble or None,
+            "balance_trouble": self.live.no_balance or None,
             "schemas_compared": [*self.live.compared],
             "schema_differences": {
                 model: [*sentences] for model, sentences in self.live.differences().items()

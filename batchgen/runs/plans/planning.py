@@ -14,14 +14,14 @@ from batchgen.manifest import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.funds import price_sources
 from batchgen.runs.plans.changes import FieldChange, input_changes
-from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of
+from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
 from batchgen.runs.provider import is_rehearsal
-from batchgen.state.costs import typical_cost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
@@ -53,25 +53,25 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            _state(folder) as (state, db),
+            state_beside(folder) as (state, db),
             translated(state),
-            foreseen(db, staging, state, _wishes(options)) as outlook,
+            foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
             used = [model for model, found in counts.items() if _figures(found).jobs]
             if not used:
-                raise _nothing_selected()
+                raise nothing_selected()
             live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
             desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 
 
-def _wishes(options: RunOptions) -> Wishes:
+def wishes_of(options: RunOptions) -> Wishes:
     return Wishes(options.selection, options.on_changed, options.retry_failed, options.limit)
 
 
 @contextmanager
-def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
+def state_beside(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     if folder.state.exists():
         with closing(open_for_reading(folder.state)) as db:
@@ -83,7 +83,7 @@ def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
             yield path, db
 
 
-def _nothing_selected() -> UsageError:
+def nothing_selected() -> UsageError:
     return UsageError(
         "no job of the manifest is selected",
         next_step="check --job, --model, --tag, --state and --cause",
@@ -136,15 +136,8 @@ class _Desk:
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
             return Cost()
-        limits = self.manifest.policy.models.get(model)
-        facts = self.live.facts.get(model)
-        sources = PriceSources(
-            own=limits.price if limits else None,
-            vendor=facts.price if facts else None,
-            typical=typical_cost(self.db, model),
-        )
-        by_frames = sources.own is None and sources.vendor and sources.vendor.unit == "second"
-        if not by_frames:
+        sources = price_sources(self.db, model, self.manifest.policy, self.live)
+        if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
         return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
 
