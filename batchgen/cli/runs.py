@@ -18,7 +18,7 @@ from batchgen.commands.options.common import (
     all_of,
     read_by,
 )
-from batchgen.commands.options.running import LIMITS, WORDS, run_options
+from batchgen.commands.options.running import LIMIT, LIMITS, WORDS, run_options
 from batchgen.commands.options.selecting import JOBS
 from batchgen.manifest import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
@@ -54,9 +54,18 @@ def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, OFFLINE, STRICT, JSON)
+@all_of(EMULATOR, *JOBS, LIMIT, OFFLINE, STRICT)
+@click.option("--jobs", "each", is_flag=True, help="List each job with the input that is sent.")
+@JSON
 def plan(
-    manifest: Path, emulator: bool, offline: bool, strict: bool, as_json: bool, **selected: Any
+    manifest: Path,
+    emulator: bool,
+    limit: int | None,
+    offline: bool,
+    strict: bool,
+    each: bool,
+    as_json: bool,
+    **selected: Any,
 ) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
@@ -65,7 +74,12 @@ def plan(
     """
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
-    options = RunOptions(emulator=emulator, strict=strict, selection=Selection(**selected))
+    selection = Selection(**selected)
+    options = RunOptions(emulator=emulator, strict=strict, selection=selection, limit=limit)
+    if each:
+        from batchgen.commands.show import plan_jobs  # noqa: PLC0415 - as above
+
+        return plan_jobs(manifest, options, as_json=as_json)
     return show_plan(manifest, options, offline=offline, as_json=as_json)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import webbrowser
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from batchgen.commands.console import duration, plural, say
 from batchgen.commands.ending import ends_in_order
+from batchgen.commands.opening import open_in_browser
 from batchgen.report.causes import Shell
 from batchgen.report.making import Subject, make_report
 from batchgen.runs.folder import RunFolder
@@ -32,7 +32,7 @@ def report(
     out: Path | None,
     *,
     show: bool,
-    open_page: Callable[[str], bool] = webbrowser.open,
+    open_page: Callable[[str], bool] = open_in_browser,
 ) -> int:
     """Make the report and say where it is; `show` opens it in a browser.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
-import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
-from batchgen.commands.opening import opened
+from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.errors import BatchgenError
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
@@ -33,10 +33,11 @@ _VERBS = {
     Word.APPROVE: Verb.APPROVE,
 }
 _WORDS = {verb: word for word, verb in _VERBS.items()}
+_BY_HAND = " open the address above by hand"
 
 
 def watch(
-    path: Path, *, port: int, show: bool, open_page: Callable[[str], bool] = webbrowser.open
+    path: Path, *, port: int, show: bool, open_page: Callable[[str], bool] = open_in_browser
 ) -> int:
     """Serve the page until a signal comes; `show` opens it in a browser.
 
@@ -60,7 +61,7 @@ async def _serve(
     async with serving(watched, doors, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
-        opening = asyncio.create_task(_open(open_page, address), name="open the page")
+        opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
         try:
             await stop.wait()
         finally:
@@ -87,9 +88,21 @@ def heed_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, end)
 
 
-async def _open(open_page: Callable[[str], bool] | None, address: str) -> None:
-    if open_page is not None and not await opened(open_page, address):
-        say("no browser could be opened; open the address by hand", to_stderr=True)
+async def _open(open_page: Callable[[str], bool] | None, address: str, root: Path) -> None:
+    if open_page is None:
+        return
+    if not reads_our_files(os.environ):
+        say("the browser of Windows cannot read a file of WSL;" + _BY_HAND, to_stderr=True)
+        return
+    with private_page(address, root) as page:
+        if page is None:
+            say("the address could not be kept from other users;" + _BY_HAND, to_stderr=True)
+            return
+        say(f"  → a browser that cannot read {page}:{_BY_HAND}", to_stderr=True)
+        if not await opened(open_page, page.as_uri()):
+            say("no browser could be opened;" + _BY_HAND, to_stderr=True)
+        # Browsers read it when they like, and a page that is opened anew reads it again.
+        await asyncio.Event().wait()
 
 
 @dataclass(frozen=True, slots=True)

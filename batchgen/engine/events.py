@@ -135,7 +135,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+    """Something that people should know and that stops nothing, such as the manifest's warnings."""
 
     text: str
 

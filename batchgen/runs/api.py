@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
+from batchgen.runs.plans.listing import named_jobs, planned_jobs
 from batchgen.runs.plans.planning import plan
 from batchgen.runs.repairing import Listeners, repair
 from batchgen.runs.workplace import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from batchgen.engine.events import Listener
     from batchgen.runs.cancelling import Cancellation
+    from batchgen.runs.plans.listing import Listing
     from batchgen.runs.plans.plan import Plan
     from batchgen.runs.repairing import Repair
     from batchgen.runs.summary import Summary
@@ -72,6 +75,23 @@ def plan_run(
     inside a running loop. Raises as `run` does.
     """
     return plan(Path(manifest), options or RunOptions(), _world(signals=False), offline=offline)
+
+
+def list_jobs(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None
+) -> AbstractContextManager[Listing]:
+    """Each job that `run` would find, with the body that it would send; asks and writes nothing.
+
+    The jobs are read while the block lasts. Raises as `run` does.
+    """
+    return planned_jobs(Path(manifest), options or RunOptions(), _world(signals=False))
+
+
+def look_up_jobs(
+    manifest: str | os.PathLike[str], names: Sequence[str], *, emulator: bool = False
+) -> AbstractContextManager[Listing]:
+    """Jobs by their ids or globs, with all that became of them. As `list_jobs` else."""
+    return named_jobs(Path(manifest), names, _world(signals=False), emulator=emulator)
 
 
 def repair_files(

@@ -112,4 +112,10 @@ POINTS = (
     "after fsync decisions.jsonl",
     "before write decisions.jsonl",
     "after write decisions.jsonl",
+    "before create *.part.json",
+    "after create *.part.json",
+    "before write *.part.json",
+    "after write *.part.json",
+    "before unlink *.part.json",
+    "after unlink *.part.json",
 )

@@ -54,25 +54,25 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            _state(folder) as (state, db),
+            state_beside(folder) as (state, db),
             translated(state),
-            foreseen(db, staging, state, _wishes(options)) as outlook,
+            foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
             used = [model for model, found in counts.items() if _figures(found).jobs]
             if not used:
-                raise _nothing_selected()
+                raise nothing_selected()
             live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
             desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 
 
-def _wishes(options: RunOptions) -> Wishes:
+def wishes_of(options: RunOptions) -> Wishes:
     return Wishes(options.selection, options.on_changed, options.retry_failed, options.limit)
 
 
 @contextmanager
-def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
+def state_beside(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     if folder.state.exists():
         with closing(open_for_reading(folder.state)) as db:
@@ -84,7 +84,7 @@ def _state(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
             yield path, db
 
 
-def _nothing_selected() -> UsageError:
+def nothing_selected() -> UsageError:
     return UsageError(
         "no job of the manifest is selected",
         next_step="check --job, --model, --tag, --state and --cause",
