@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 SIZE = "width×height"  # noqa: RUF001 - the vendor's own spelling
-BODY = {"prompt": "a boat", "scale": 0.5, SIZE: "1024x1024(1:1)"}
+BODY: dict[str, Any] = {"prompt": "a boat", "scale": 0.5, SIZE: "1024x1024(1:1)"}
 
 
 def bundled() -> dict[str, Any]:
