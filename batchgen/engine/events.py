@@ -33,6 +33,7 @@ class PauseReason(StrEnum):
     MAX_DURATION = "max_duration"
     CANARY = "canary"
     MANIFEST = "manifest"
+    SCHEMA = "schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+    """Something that people should know and that stops nothing, such as the manifest's warnings."""
 
     text: str
 

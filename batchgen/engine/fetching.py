@@ -196,6 +196,8 @@ class Fetcher:
                 await self._give_up(job, file, code, reason)
                 return None
             case RenewUrl(reason):
+                text = f"download of {file.name}: {reason}; asking for a new URL"
+                self._control.emit(Noted(text, job.id))
                 return await self._renew(job, file, reason, expired=not host.is_down)
             case FetchAgain(reason, after):
                 self._control.emit(Noted(f"download of {file.name}: {reason}; again", job.id))

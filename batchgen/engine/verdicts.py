@@ -13,6 +13,7 @@ from batchgen.downloads.outcomes import (
     FetchOutcome,
     HostNotAllowed,
     Interrupted,
+    TooHeavy,
     TooLarge,
     UrlExpired,
 )
@@ -229,9 +230,9 @@ def after_fetch(outcome: FetchOutcome, facts: FetchFacts) -> FetchVerdict:
             return GiveUp("host_not_allowed", reason)
         case TooLarge(size):
             return GiveUp("too_large", f"the file has {size} bytes or more, over the cap")
-        case Corrupt(reason):
+        case Corrupt(reason) | TooHeavy(reason):
             if facts.tries >= CORRUPT_TRIES:
-                return GiveUp("corrupt", reason)
+                return GiveUp("corrupt" if isinstance(outcome, Corrupt) else "too_heavy", reason)
             is_last = facts.tries == CORRUPT_TRIES - 1
             return RenewUrl(reason) if is_last else FetchAgain(reason)
         case UrlExpired(reason=reason):

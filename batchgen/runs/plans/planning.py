@@ -19,6 +19,7 @@ from batchgen.runs.plans.changes import FieldChange, input_changes
 from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
+from batchgen.runs.plans.outdated import LiveRules
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
 from batchgen.runs.provider import is_rehearsal, refuse_other_manifest
@@ -128,6 +129,7 @@ class _Desk:
             renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
             orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
             live=self.live,
+            outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
