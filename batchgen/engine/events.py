@@ -52,12 +52,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Everything is checked; `counts` and `money` are what earlier runs left."""
+    """Everything is checked; `counts` and `money` are what earlier runs left.
+
+    `provider` is the vendor, or what stands for it on this machine.
+    """
 
     name: str
     folder: Path
     counts: Counts
     money: Money
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

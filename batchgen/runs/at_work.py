@@ -30,7 +30,7 @@ from batchgen.runs.plans.outdated import LiveRules, Outdated, ways_out
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
-from batchgen.runs.watching import ask_for_cancels, watch_decisions
+from batchgen.runs.watching import ask_for_cancels, watch_decisions, watch_folder
 from batchgen.runs.workplace import connected
 from batchgen.state.due import pending_bodies
 
@@ -221,6 +221,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
         )
+        watching_folder = group.create_task(watch_folder(place.folder), name="folder")
         cancelling = group.create_task(
             ask_for_cancels(beginning.cancels, scheduler), name="cancels of before"
         )
@@ -233,6 +234,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
+            watching_folder.cancel()
             # What was not asked yet is remembered in the state, for the next run.
             cancelling.cancel()
             if reading is not None:
