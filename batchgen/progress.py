@@ -16,6 +16,7 @@ from batchgen.engine.events import (
     JobsBlocked,
     LookingAtImages,
     ModelRefused,
+    Noted,
     Paused,
     RunStarted,
     Slowed,
@@ -116,6 +117,8 @@ class Progress:
                     f"stopping: {in_flight} in flight stay with the vendor,"
                     " downloads at hand finish; once more leaves at once"
                 )
+            case Noted(text, job_id, on_screen=True):
+                self._write(f"{job_id}: {text}" if job_id else text)
             case _:
                 return
         self._show(lambda screen: screen.draw(self._all, self._models, self._tail()))

@@ -13,7 +13,7 @@ from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReaso
 from batchgen.engine.verdicts import FetchAgain, GiveUp, Keep, RenewUrl, after_fetch
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Missing, Refused, Succeeded
+from batchgen.runcomfy.outcomes import Missing, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -135,7 +135,7 @@ class Fetcher:
     ) -> float | None:
         """The URL has expired: the request is asked again, which costs nothing."""
         answer = await self._doors.api.result(job.request_id)
-        if isinstance(answer, Missing | Refused):
+        if isinstance(answer, Missing):
             await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")
             return None
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:

@@ -18,9 +18,15 @@ EARLY = 0.9
 """The first look comes at this share of the expected time: a little early costs one poll, a
 little late costs a slot that stands idle."""
 
+FILES_LONGEST = 60.0
 GROWTH = 0.5
 GROWTH_WHEN_EXPECTED = 0.1
 JITTER = 0.1
+
+
+def next_look_for_files(empty_for: float) -> float:
+    """Seconds until the next look at a success that names no files, `empty_for` seconds old."""
+    return min(FILES_LONGEST, max(1.0, empty_for))
 
 
 def next_poll(age: float, expected: float | None, dice: Random, *, proven: bool = True) -> float:
