@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -77,10 +77,21 @@ class InputError(BatchgenError):
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """One of the rows or jobs that have the same problem: a line of `file`, or words."""
+
+    file: str = ""
+    line: int = 0
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a manifest: where it stands, what was expected, a way out.
 
     `line` and `column` count from 1, as editors do; 0 means that the file has no such place.
+    `count` rows or jobs have it, `spots` are the first of them. A warning stops nothing, unless
+    `--strict` is given.
     """
 
     file: str
@@ -89,20 +100,44 @@ class Problem:
     message: str
     hint: str | None = None
     job_id: str | None = None
+    is_warning: bool = False
+    count: int = 1
+    spots: tuple[Spot, ...] = ()
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.file, self.line, self.column
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "job": self.job_id,
+            "message": self.message,
+            "hint": self.hint,
+            "count": self.count,
+            "places": [
+                {"file": spot.file, "line": spot.line} if spot.line else {"job": spot.words}
+                for spot in self.spots
+            ],
+        }
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        kind = " warning:" if self.is_warning else ""
         # An id that is refused for its control characters must not send them to the terminal.
         printable = bool(self.job_id) and str(self.job_id).isprintable()
         job = f" job {self.job_id}:" if printable else ""
         hint = f"\n  → {self.hint}" if self.hint else ""
-        return f"{place}:{job} {self.message}{hint}"
+        return f"{place}:{kind}{job} {self.message}{hint}"
 
 
 class ManifestError(InputError):
     """A manifest with problems; nothing was sent, unless they were found with a run `under_way`.
 
-    `total` may exceed `len(problems)`: of a million problems only the first ones are kept.
+    `total` may exceed `len(problems)`: of a million problems only the first ones are kept. Where
+    there are warnings only, `--strict` was given.
     """
 
     def __init__(
@@ -111,11 +146,19 @@ class ManifestError(InputError):
         total: int | None = None,
         *,
         under_way: bool = False,
+        warnings: tuple[Problem, ...] = (),
     ) -> None:
         self.problems = problems
+        self.warnings = warnings
         self.total = len(problems) if total is None else total
-        noun = "problem" if self.total == 1 else "problems"
-        super().__init__(f"{self.total} {noun} in the manifest; {_SENT[under_way]}")
+        found = _counted(self.total, "problem")
+        if not self.total:
+            found = f"--strict: {_counted(len(warnings), 'warning')}"
+        super().__init__(f"{found} in the manifest; {_SENT[under_way]}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
 
 
 _SENT = {

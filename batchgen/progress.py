@@ -20,6 +20,7 @@ from batchgen.engine.events import (
     Paused,
     RunStarted,
     Slowed,
+    Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
 
@@ -108,6 +109,8 @@ class Progress:
                 self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
+            case Warned(text) | Noted(text, on_screen=True):
+                self._write(text)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
             case Paused(pause):
@@ -117,8 +120,6 @@ class Progress:
                     f"stopping: {in_flight} in flight stay with the vendor,"
                     " downloads at hand finish; once more leaves at once"
                 )
-            case Noted(text, job_id, on_screen=True):
-                self._write(f"{job_id}: {text}" if job_id else text)
             case _:
                 return
         self._show(lambda screen: screen.draw(self._all, self._models, self._tail()))

@@ -39,6 +39,9 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     """Decide about submits of unknown outcome.
 
+    The page Generations on runcomfy.com shows whether a request was accepted, and its id; no API
+    call does.
+
     JOB is the id of an unknown job, or a glob for several; the other options leave some of them
     out.
     """

@@ -14,10 +14,13 @@ from batchgen.commands.options.common import (
     MANIFEST,
     OFFLINE,
     QUIET,
+    STRICT,
     all_of,
+    read_by,
 )
 from batchgen.commands.options.running import LIMITS, WORDS, run_options
 from batchgen.commands.options.selecting import JOBS
+from batchgen.manifest import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 
@@ -41,18 +44,20 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
 
 @click.command()
 @click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True)
-@JSON
-def validate(manifests: tuple[Path, ...], as_json: bool) -> int:
+@all_of(STRICT, JSON)
+def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
     """Show every problem of manifests; nothing is sent."""
     from batchgen.commands.validate import validate as command  # noqa: PLC0415 - as above
 
-    return command(manifests, as_json=as_json)
+    return command(manifests, as_json=as_json, strict=strict)
 
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, OFFLINE, JSON)
-def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selected: Any) -> int:
+@all_of(EMULATOR, *JOBS, OFFLINE, STRICT, JSON)
+def plan(
+    manifest: Path, emulator: bool, offline: bool, strict: bool, as_json: bool, **selected: Any
+) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
     New, changed and gone jobs are shown too. Where there is a token, prices and schemas are
@@ -60,13 +65,13 @@ def plan(manifest: Path, emulator: bool, offline: bool, as_json: bool, **selecte
     """
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
-    options = RunOptions(emulator=emulator, selection=Selection(**selected))
+    options = RunOptions(emulator=emulator, strict=strict, selection=Selection(**selected))
     return show_plan(manifest, options, offline=offline, as_json=as_json)
 
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -86,7 +91,7 @@ def run(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
@@ -104,11 +109,58 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
 @click.option("--latency", type=click.FloatRange(0), help="Seconds that a request takes.")
 @click.option("--state", type=click.Path(path_type=Path), help="File that remembers requests.")
 @click.option("--token", help="The only token to take; without it, any.")
-def emulator(port: int, latency: float | None, state: Path | None, token: str | None) -> int:
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=8,
+    metavar="N",
+    help="Requests of one model that are worked on at once; the others queue. Default 8.",
+)
+@click.option(
+    "--parallel",
+    "max_parallel",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Unfinished requests at most; a submit beyond is answered with 429.",
+)
+@click.option(
+    "--rate",
+    metavar="N/min",
+    callback=read_by(parse_rate),
+    help="Submits at most; one beyond is answered with 429 and Retry-After.",
+)
+@click.option(
+    "--images",
+    "images_per_request",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    help="Pictures that a request makes, unless it asks for force_single. Default 1.",
+)
+@click.option(
+    "--url-lifetime",
+    "url_ttl",
+    metavar="15m",
+    callback=read_by(parse_duration),
+    help="How long a result's URL is good; without it, for ever.",
+)
+@click.option(
+    "--balance",
+    type=click.FloatRange(0),
+    metavar="USD",
+    help="What the wallet holds; submits that it does not cover are refused.",
+)
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Fail so from the start: a list of faults, in YAML or JSON.",
+)
+def emulator(rate: Rate | None, faults: Path | None, **asked: Any) -> int:
     """Serve the vendor's API on this machine.
 
     The first line says where; Ctrl-C ends it.
     """
     from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
 
-    return emulate(port=port, latency=latency, state=state, token=token)
+    return emulate(asked, rate, faults)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from batchgen.errors import BatchgenError
     from batchgen.jobs import JsonValue
     from batchgen.state.approvals import Held
-    from batchgen.state.records import FailureCause, Money
+    from batchgen.state.records import FailureCause, Failures, Money
 
 __all__ = [
-    "cause_line",
+    "cause_lines",
+    "causes_json",
     "command_for",
     "counts_line",
     "duration",
@@ -55,10 +56,35 @@ def money_json(money: Money) -> dict[str, JsonValue]:
     }
 
 
-def cause_line(cause: FailureCause) -> str:
-    """Say how many jobs are not done for one cause, and which is one of them."""
+def cause_lines(found: Failures, path: Path) -> list[str]:
+    """A line for each cause: how many jobs, the vendor's sentence, and what chooses just these."""
+    report = command_for("report", path)
+    lines = [_cause_line(cause, report) for cause in found.causes]
+    if found.more:
+        jobs = plural(found.more_jobs, "job")
+        lines.append(f"  and {plural(found.more, 'more cause')} of {jobs}: {report}")
+    return lines
+
+
+def _cause_line(cause: FailureCause, report: str) -> str:
     what = f"{cause.code}: {cause.reason}" if cause.code else cause.reason
-    return f"  {cause.jobs} {cause.state.value} · {what} (e.g. {cause.example})"
+    one = cause.example if cause.jobs == 1 else f"e.g. {cause.example}"
+    chosen = f"--cause={cause.key}" if cause.key else f"its causes: {report}"
+    return f"  {cause.jobs} {cause.state.value} · {what} ({one}) · {chosen}"
+
+
+def causes_json(found: Failures) -> list[JsonValue]:
+    return [
+        {
+            "key": cause.key,
+            "state": cause.state.value,
+            "code": cause.code,
+            "message": cause.reason,
+            "jobs": cause.jobs,
+            "example": cause.example,
+        }
+        for cause in found.causes
+    ]
 
 
 def held_lines(held: Held, path: Path) -> list[str]:

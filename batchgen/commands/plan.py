@@ -9,8 +9,10 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, duration, plural, print_json, say
+from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
+from batchgen.runs.funds import WAYS_OUT, WHAT_HAPPENS
 from batchgen.runs.plans.costing import usd
 from batchgen.state.merge import OnChanged
 
@@ -71,6 +73,7 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
     if as_json:
         print_json(plan.to_json())
         return 0
+    say_warnings(plan.warnings)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
     say("\n".join(plan_lines(plan, columns, run_command(path, options, plan.rehearsal))))
     return 0
@@ -181,8 +184,26 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
         yield "asked", f"for {asked} of earlier requests, set aside or not found: free"
+    yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_words(plan)
+
+
+def _balance_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """A note where it is not known; nothing where nobody was to be asked, or nothing is to pay."""
+    funds = plan.funds
+    if not plan.total.to_do or plan.offline:
+        return
+    if funds.balance is None:
+        if plan.live.no_balance:
+            yield "balance", f"not known: {plan.live.no_balance}"
+        return
+    words = {
+        True: "enough",
+        False: f"not enough, {usd(funds.missing)} are missing; {WHAT_HAPPENS}: {WAYS_OUT}",
+        None: "nobody can tell whether it is enough, as long as prices are unknown",
+    }
+    yield "balance", f"{usd(funds.balance)}: {words[funds.suffice]}"
 
 
 def _budget_words(plan: Plan) -> str:

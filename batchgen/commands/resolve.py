@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EVERY_JOB = "*"
 
+WHERE_TO_LOOK = "copy it from the page Generations on runcomfy.com: no API call lists requests"
+
 UNDECIDED = (JobState.UNKNOWN, JobState.SUBMITTING, JobState.LOST, JobState.FETCHING)
 """States in which a person's word may be taken."""
 
@@ -75,7 +77,7 @@ def resolve(
     """
     folder = RunFolder(read_header(path).output.dir)
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
-        raise UsageError(f"'{request_id}' is no request id", next_step="copy it from your account")
+        raise UsageError(f"'{request_id}' is not a request id", next_step=WHERE_TO_LOOK)
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
         jobs = _jobs_to_resolve(db, names_only(db, named), _undecided(folder))
         jobs = _only(db, jobs, selection or Selection())

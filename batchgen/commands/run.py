@@ -7,7 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import (
-    cause_line,
+    cause_lines,
+    causes_json,
     command_for,
     counts_line,
     duration,
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from batchgen.errors import ExitCode
     from batchgen.runs.options import RunOptions
     from batchgen.runs.summary import Summary
+    from batchgen.state.records import Failures
 
 SHOWN_CAUSES = 8
+SHOWN_TO_PROGRAMS = 1000
 
 
 def run_manifest(
@@ -83,7 +86,8 @@ def _say_end(
     summary: Summary, path: Path, options: RunOptions, *, quiet: bool, as_json: bool
 ) -> None:
     if as_json:
-        print_json(summary.to_json())
+        causes = causes_json(_failures(summary, SHOWN_TO_PROGRAMS))
+        print_json({**summary.to_json(), "causes": causes})
     if not quiet:
         for line in closing_lines(summary, path, emulator=options.emulator):
             say(line, to_stderr=as_json)
@@ -102,7 +106,7 @@ def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
         lines += [f"paused: {summary.pause.sentence}{where}", f"  → {summary.pause.next_step}"]
     if summary.stopped_by:
         lines.append(_stopped_line(summary))
-    lines += _cause_lines(RunFolder(summary.folder))
+    lines += cause_lines(_failures(summary, SHOWN_CAUSES), path)
     return lines + _next_steps(summary, path, emulator=emulator)
 
 
@@ -114,10 +118,9 @@ def _stopped_line(summary: Summary) -> str:
     return f"stopped by {word}" + (f"; {left}" if left else "; nothing is in flight")
 
 
-def _cause_lines(folder: RunFolder) -> list[str]:
-    with closing(open_for_reading(folder.state)) as db:
-        causes = failures(db, SHOWN_CAUSES)
-    return [cause_line(cause) for cause in causes]
+def _failures(summary: Summary, limit: int) -> Failures:
+    with closing(open_for_reading(RunFolder(summary.folder).state)) as db:
+        return failures(db, limit)
 
 
 def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.commands.console import (
-    cause_line,
+    cause_lines,
+    causes_json,
     command_for,
     counts_line,
     held_lines,
@@ -27,7 +28,6 @@ from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal
 from batchgen.state.approvals import held_back
-from batchgen.state.causes import keys_within
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.marked import count_marks
 from batchgen.state.queries import (
@@ -50,10 +50,11 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
     from batchgen.state.marked import Marks
-    from batchgen.state.records import FailureCause, FileMarks, JobStatus, SavedFile
+    from batchgen.state.records import FileMarks, JobStatus, SavedFile
 
 SHOWN = 10
-MOST_KEYED = 20_000
+SHOWN_TO_PROGRAMS = 1000
+MOST_READ = 10_000
 """Jobs whose messages are read in a tenth of a second, as `--watch` does every second."""
 
 WATCH_EVERY = 1.0
@@ -93,7 +94,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             db.execute("BEGIN")
             chosen = note_causes(db, selection)
-            lines = _lines(db, manifest, chosen, path)
+            lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
             found = totals(counts(db, chosen))
             held = held_back(db, chosen)
             goes_on = command_for("run", path, emulator=is_rehearsal(db))
@@ -118,7 +119,12 @@ def _nobody_runs(folder: RunFolder) -> bool:
 
 
 def _lines(
-    db: sqlite3.Connection, manifest: Manifest, selection: Selection, path: Path
+    db: sqlite3.Connection,
+    manifest: Manifest,
+    selection: Selection,
+    path: Path,
+    *,
+    most_read: int | None = None,
 ) -> list[str]:
     table = counts(db, selection)
     # Money is the whole run's: what was paid is no question of what one looks at.
@@ -130,23 +136,9 @@ def _lines(
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
     lines += _mark_lines(count_marks(db, selection))
-    for cause in failures(db, SHOWN, selection):
-        lines.append(cause_line(cause) + _key_words(db, cause, selection, path))
+    lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
     return lines + _unknown_lines(db, selection, path)
-
-
-def _key_words(
-    db: sqlite3.Connection, cause: FailureCause, selection: Selection, path: Path
-) -> str:
-    """Say how just these jobs are chosen; of many it takes too long to find out here."""
-    if selection.causes:
-        return ""
-    report = command_for("report", path)
-    if cause.jobs > MOST_KEYED:
-        return f" · its causes: {report}"
-    count, key = keys_within(db, cause, selection.where())
-    return f" · --cause={key}" if count == 1 else f" · {count} causes: {report}"
 
 
 def _mark_lines(marks: Marks) -> list[str]:
@@ -175,7 +167,14 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     if as_json:
         nothing = money_json(Money(0.0, 0.0, 0))
         held: JsonObject = {"to_approve": 0, "waiting": 0, "kept": 0, "rejected": 0, "flaws": {}}
-        document = {"name": manifest.name, "counts": {}, **held, "money": nothing, "jobs": []}
+        document: JsonObject = {
+            "name": manifest.name,
+            "counts": {},
+            **held,
+            "money": nothing,
+            "causes": [],
+            "jobs": [],
+        }
         say(json.dumps(document))
     else:
         say(f"{manifest.name} · nothing was run yet\n  → start it with: {command_for('run', path)}")
@@ -192,7 +191,9 @@ def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection:
     marks = count_marks(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
-    write(f'"money": {json.dumps(money_json(money(db)))}, "jobs": [')
+    write(f'"money": {json.dumps(money_json(money(db)))}, ')
+    causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
+    write(f'"causes": {json.dumps(causes)}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):
         write(",\n" if number else "\n")
         write(json.dumps(_job_json(job, folder)))

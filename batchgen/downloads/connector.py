@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -18,14 +18,14 @@ class OneAnswerConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory: partial[ResponseHandler] = partial(_OneAnswer, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", partial(_OneAnswer, loop=self._loop))
 
 
 class _OneAnswer(ResponseHandler):
     _answered = False
 
     def set_response_params(self, **params: Any) -> None:
-        """aiohttp calls this as a request is about to be written."""
+        """Aiohttp calls this as a request is about to be written."""
         self._answered = False
         super().set_response_params(**params)
 

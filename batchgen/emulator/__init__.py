@@ -5,10 +5,13 @@
         emulator.arm(Fault(on="submit", kind="reset_after"))    # the next submit loses its answer
 
 `GET /emulator/ledger` tells what was charged; `POST /emulator/faults` arms faults from outside.
-Prices are invented; see offers.py. The kinds of faults stand in faults.py.
+`GET /prod/v2/balance`, which the vendor serves from another host, is served from this one: with
+RUNCOMFY_SERVERLESS_API_BASE set to `emulator.origin`, clients ask it here. Prices are invented; see
+offers.py. The kinds of faults are described in faults.py.
 """
 
 from batchgen.emulator.errors import EmulatorError
+from batchgen.emulator.fault_json import fault_problems, parse_faults
 from batchgen.emulator.faults import Fault
 from batchgen.emulator.server import Emulator, running_emulator
 from batchgen.emulator.settings import EmulatorSettings
@@ -20,5 +23,7 @@ __all__ = [
     "EmulatorError",
     "EmulatorSettings",
     "Fault",
+    "fault_problems",
+    "parse_faults",
     "running_emulator",
 ]

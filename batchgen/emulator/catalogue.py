@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCHEMAS = Path(__file__).parent.parent / "models" / "schemas"
 OUTPUT_SCHEMA = "output.json"
+KIND = "model"
+KINDS = (KIND, "workflow", "inference")
 PRICING_NOTE = "A rehearsal price of the emulator; it says nothing about a real bill."
 
 
@@ -63,22 +65,38 @@ def model_document(
     document: dict[str, Any] = {
         "model_id": model.model_id,
         "display_name": model.offer.display_name,
-        "category": model.offer.category,
+        "description": model.offer.description,
+        "categories": list(model.offer.categories),
+        "kind": KIND,
         "base_price_usd": model.offer.usd,
         "price_unit": model.offer.unit,
         "pricing_note": PRICING_NOTE,
+        "model_url": f"https://www.runcomfy.com/models/{model.model_id}",
+        "inputs": list(model.schema.get("properties", {})),
+        "required_inputs": list(model.schema.get("required", ())),
     }
     if with_schema:
         document |= {"input_schema": model.schema, "output_schema": output_schema}
     return document
 
 
-def matching(models: Iterable[Model], search: str, category: str) -> list[Model]:
-    """`search` looks into ids and display names, whatever the case; empty words match all."""
-    word = search.casefold()
-    return [
-        model
-        for model in models
-        if word in f"{model.model_id}\n{model.offer.display_name}".casefold()
-        and category in ("", model.offer.category)
-    ]
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What `GET /models` is asked for; empty words match all."""
+
+    search: str = ""
+    category: str = ""
+    kind: str = ""
+
+    def matches(self, model: Model) -> bool:
+        offer = model.offer
+        text = f"{model.model_id}\n{offer.display_name}\n{offer.description}"
+        return (
+            self.search.casefold() in text.casefold()
+            and (not self.category or self.category in offer.categories)
+            and self.kind in ("", KIND)
+        )
+
+
+def categories(models: Iterable[Model]) -> list[str]:
+    return sorted({category for model in models for category in model.offer.categories})

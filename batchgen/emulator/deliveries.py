@@ -75,6 +75,22 @@ async def trickle(request: web.Request, payload: Payload, fault: Fault) -> web.S
     return response
 
 
+async def doubled(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
+    response = await _started(request, payload, len(payload.body))
+    await response.write(payload.body)
+    await response.write_eof()
+    # A client has by then put the connection back, where the copy waits for its next call.
+    await asyncio.sleep(fault.seconds)
+    if request.transport is not None:
+        request.transport.write(_as_sent(response, payload))
+    return response
+
+
+def _as_sent(response: web.StreamResponse, payload: Payload) -> bytes:
+    headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{headers}\r\n".encode() + payload.body
+
+
 async def oversize(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     left = fault.size or OVERSIZE_BYTES
     response = await _started(request, payload, left)
@@ -88,8 +104,10 @@ async def oversize(request: web.Request, payload: Payload, fault: Fault) -> web.
 DELIVERIES: Mapping[str, Delivery] = {
     "reset_before": reset,
     "reset_after": reset,
+    "host_down": reset,
     "reset_mid_body": reset_mid_body,
     "truncated_json": truncated,
+    "doubled": doubled,
     "hang": hang,
     "slow": slow,
     "trickle": trickle,

@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.validators import extend
 
+from batchgen.emulator.inputs import is_picture
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -53,11 +55,14 @@ def input_validator(schema: Mapping[str, Any]) -> Validator:
 def is_fetchable(value: object) -> bool:
     """Tell whether the vendor's servers could fetch the URL: HTTPS, a public host, no login.
 
+    A data: URI of a picture needs no fetch; the vendor's own clients send those.
     Plain HTTP of this machine is fetchable too: chains are rehearsed with the emulator's own
     results, of which an earlier emulator may have had another port, and with local test pictures.
     """
     if not isinstance(value, str):
         return True  # "type" says what is wrong with it
+    if value.startswith("data:"):
+        return is_picture(value)
     try:
         url = urlsplit(value)
         _ = url.port

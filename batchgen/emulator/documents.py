@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator.edits import EDITS
-from batchgen.emulator.fault_json import parse_fate
+from batchgen.emulator.inputs import shown
 from batchgen.emulator.links import request_links
 
 if TYPE_CHECKING:
@@ -32,12 +31,13 @@ def ended_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
 
 
 def result(
-    stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
+    origin: str, stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "request_id": stored.request_id,
         "model_id": stored.model_id,
         "status": stored.status,
+        "input": shown(stored.input, origin, stored.request_id),
         "created_at": iso_time(stored.created_at),
         "finished_at": iso_time(stored.finished_at or stored.created_at),
     }
@@ -45,22 +45,12 @@ def result(
         document["cost"] = stored.usd
     if stored.status == "succeeded":
         document["output"] = output(makes, urls)
-    return _with_fate(document, stored)
+    return document
 
 
 def output(makes: Makes, urls: Sequence[str]) -> dict[str, Any]:
     kind = "video" if makes == "mp4" else "image"
     return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": list(urls)}
-
-
-def _with_fate(document: dict[str, Any], stored: StoredRequest) -> dict[str, Any]:
-    if stored.fate is None:
-        return document
-    fate = parse_fate(stored.fate)
-    if stored.status == "failed":
-        return {**document, "error": fate.message}
-    edit = EDITS.get(fate.kind)
-    return document if edit is None else dict(edit(document, fate))
 
 
 def cancellation(request_id: str, status: str, outcome: str) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from batchgen.emulator.faults import KINDS, PLACES, Fault
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 WHOLE = {"type": "integer", "minimum": 0}
 FAULTS_SCHEMA = {
@@ -45,6 +49,40 @@ FAULTS_SCHEMA = {
     },
 }
 _VALIDATOR = Draft202012Validator(FAULTS_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultProblem:
+    """`path` leads to what is wrong: the keys and indexes from the top of the document."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+def fault_problems(document: Any) -> list[FaultProblem]:
+    """Find all that is wrong with a list of faults, in its order."""
+    found = [
+        FaultProblem(tuple(error.absolute_path), _sentence(error))
+        for error in _VALIDATOR.iter_errors(document)
+    ]
+    return found or list(_out_of_place(document["faults"]))
+
+
+def _sentence(error: ValidationError) -> str:
+    if error.validator != "enum":
+        return error.message
+    words: Any = error.validator_value
+    near = get_close_matches(str(error.instance), words, n=1)
+    known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(words)}"
+    return f"there is no {error.instance!r}; {known}"
+
+
+def _out_of_place(faults: Sequence[Mapping[str, Any]]) -> Iterator[FaultProblem]:
+    for index, fault in enumerate(faults):
+        try:
+            Fault(**fault)
+        except ValueError as exc:
+            yield FaultProblem(("faults", index, "kind"), str(exc))
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:

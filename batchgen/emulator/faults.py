@@ -6,8 +6,11 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
     instead of the work: nothing is recorded, unless `accepted` is true
       status          any `status`, `body`, `headers`
       error_code      HTTP 200 with `error_code` and `message`
+      no_funds        error_code 10001, HTTP 400 or `status`
+      invalid_input   HTTP 422, error_code 422001, `detail` a list of `{loc, msg}` with `message`;
+                      where `word` is `error_message`, the list is the error_message
       not_found       404 of the API
-      html            a page, HTTP 200
+      html            a gateway's page, HTTP 200 or `status`
       redirect        to `url`; 307 for the API, 302 for files
       reset_before    the connection is reset
       gzip_bomb       `size` bytes once unpacked
@@ -20,17 +23,32 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       state_backwards         back in the queue
       queue_position          `position`; null leaves it out
       headers                 adds `headers`
-      no_urls, string_output, list_output, foreign_host (`url`)   other shapes of the output
-      vendor_failed           the request ends failed, with `message`
+      not_ready               the result of an unfinished request is HTTP 400 with error_code 400005
+      other_document          what another request would be told, with that request's id
       cancellation_requested  neither cancelled nor refused
+    the shape of the output
+      no_urls, string_output, list_output, foreign_host (`url`)
+    the shape of the end: armed on submit
+      vendor_failed       failed, with `message`
+      failure_reason      failed, with `message` as `failure_reason`
+      failed_for_balance  failed, with error_code 400002
+      final_word          the state is `word`, beside output and finished_at
+      early_success       succeeded without output, for `seconds` or for `size` looks at the result
+      late_cost           no cost in the first `size` (1) looks at the result
+      text_cost           the cost is a string
+      odd_output          URLs under undocumented keys, beside a thumbnail, a page and `url`
+      data_uri            the output is a data: URI
+      picture_for_video   a PNG, from a video model as well
     the work is done and the answer goes astray
       reset_after     not a byte of it comes
       reset_mid_body  half of it (or `size` bytes), then a reset
       truncated_json  half of it (or `size` bytes), sent as if whole
+      doubled         once more after `seconds`, on the same connection
       hang            nothing, until the client leaves
       trickle         `size` bytes every `seconds`
       slow            `seconds` late
     files
+      host_down       every connection is reset, for `seconds` from the first call on
       short_body      half of it (or `size` bytes), then the end
       wrong_bytes     the right length, but noise
       ignore_range    200 and the whole
@@ -41,19 +59,22 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       blank           a sound PNG of nothing but grey, `size` x `size` pixels (1024)
       oversize        `size` bytes (3 GiB)
 
-The output kinds and vendor_failed, armed on submit, stick to the request they meet.
+The shapes of output and end, armed on submit, stick to the request they meet: they outlive a
+restart of the emulator.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-Place: TypeAlias = Literal["submit", "status", "result", "cancel", "model", "file"]
+Place: TypeAlias = Literal["submit", "status", "result", "cancel", "model", "balance", "file"]
 
 PLACES: frozenset[str] = frozenset(get_args(Place))
 JSON_PLACES = PLACES - {"file"}
@@ -63,22 +84,32 @@ SUBMIT_ONLY = frozenset({"submit"})
 FILE_ONLY = frozenset({"file"})
 
 INSTEAD_OF_THE_WORK = frozenset(
-    "status error_code html redirect not_found reset_before gzip_bomb deep_json huge_json".split()  # noqa: SIM905 - a list of words reads better as one
+    "status error_code no_funds invalid_input html redirect not_found reset_before"  # noqa: SIM905 - a list of words reads better as one
+    " gzip_bomb deep_json huge_json host_down".split()
 )
 OUTPUT_SHAPES = ("no_urls", "string_output", "list_output", "foreign_host")
-STICKS = frozenset({*OUTPUT_SHAPES, "vendor_failed"})
+FAILED_ENDS = ("vendor_failed", "failure_reason", "failed_for_balance")
+ODD_ENDS = (
+    *("final_word", "early_success", "late_cost", "text_cost"),
+    *("odd_output", "data_uri", "picture_for_video"),
+)
+STICKS = frozenset({*OUTPUT_SHAPES, *FAILED_ENDS, *ODD_ENDS})
 
 KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("status", "html", "redirect", "not_found", "gzip_bomb"), PLACES),
     **dict.fromkeys(("reset_before", "reset_after", "reset_mid_body", "headers"), PLACES),
     **dict.fromkeys(("hang", "trickle", "slow"), PLACES),
     **dict.fromkeys(("error_code", "truncated_json", "deep_json", "huge_json"), JSON_PLACES),
-    **dict.fromkeys(("duplicate_request_id", "no_request_id", "vendor_failed"), SUBMIT_ONLY),
+    "doubled": JSON_PLACES,
+    **dict.fromkeys(("duplicate_request_id", "no_request_id"), SUBMIT_ONLY),
+    **dict.fromkeys(("no_funds", "invalid_input", *FAILED_ENDS, *ODD_ENDS), SUBMIT_ONLY),
     **dict.fromkeys(("unknown_state", "state_backwards", "queue_position"), STATE_PLACES),
+    "other_document": STATE_PLACES,
+    "not_ready": frozenset({"result"}),
     **dict.fromkeys(OUTPUT_SHAPES, OUTPUT_PLACES),
     "cancellation_requested": frozenset({"cancel"}),
     **dict.fromkeys(("short_body", "wrong_bytes", "empty", "bomb", "blank", "oversize"), FILE_ONLY),
-    **dict.fromkeys(("ignore_range", "etag_changes", "expired"), FILE_ONLY),
+    **dict.fromkeys(("ignore_range", "etag_changes", "expired", "host_down"), FILE_ONLY),
 }
 """Each kind with the places where it means something."""
 
@@ -117,19 +148,28 @@ class Fault:
 
 @dataclass(slots=True)
 class ArmedFault:
+    """`until` is the end of an outage that has begun, in the plan's time."""
+
     fault: Fault
     to_pass: int
     left: int | None
+    until: float = -math.inf
 
     def meets(self, on: Place, model_id: str) -> bool:
-        return self.fault.on == on and self.left != 0 and fnmatchcase(model_id, self.fault.model)
+        return self.fault.on == on and fnmatchcase(model_id, self.fault.model)
 
 
 class FaultPlan:
-    """The armed faults, in the order in which they were armed. A call meets at most one."""
+    """The armed faults, in the order in which they were armed. A call meets at most one.
 
-    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+    `now` gives seconds that only grow.
+    """
+
+    def __init__(
+        self, faults: Iterable[Fault] = (), now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._armed: list[ArmedFault] = []
+        self._now = now
         self.arm(faults)
 
     def arm(self, faults: Iterable[Fault]) -> None:
@@ -139,16 +179,28 @@ class FaultPlan:
         self._armed.clear()
 
     def armed(self) -> tuple[ArmedFault, ...]:
-        return tuple(armed for armed in self._armed if armed.left != 0)
+        return tuple(armed for armed in self._armed if armed.left != 0 or self._goes_on(armed))
 
     def take(self, on: Place, model_id: str = "") -> Fault | None:
         for armed in self._armed:
             if not armed.meets(on, model_id):
                 continue
+            if self._goes_on(armed):
+                return armed.fault
+            if armed.left == 0:
+                continue
             if armed.to_pass:
                 armed.to_pass -= 1
                 continue
-            if armed.left is not None:
-                armed.left -= 1
-            return armed.fault
+            return self._met(armed)
         return None
+
+    def _goes_on(self, armed: ArmedFault) -> bool:
+        return self._now() < armed.until
+
+    def _met(self, armed: ArmedFault) -> Fault:
+        if armed.left is not None:
+            armed.left -= 1
+        if armed.fault.kind == "host_down":
+            armed.until = self._now() + armed.fault.seconds
+        return armed.fault

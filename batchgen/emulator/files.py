@@ -10,8 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from batchgen.emulator.deliveries import deliver, whole
+from batchgen.emulator.fates import makes_of
 from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan
-from batchgen.emulator.media import MediaCache, MediaFile, make_file
+from batchgen.emulator.offers import offer_of
 from batchgen.emulator.payloads import Payload, encoded
 from batchgen.emulator.pictures import blank_png
 from batchgen.emulator.ranges import Part, Unsatisfiable, asked_part
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from batchgen.emulator.catalogue import Catalogue, Model
     from batchgen.emulator.links import FileLinks
+    from batchgen.emulator.media import MediaFile, Studio
     from batchgen.emulator.store import Store, StoredRequest
 
 HEAD_KEPT = 16
@@ -37,21 +38,18 @@ def file_path(request_id: str, number: int, extension: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    model: Model
     stored: StoredRequest
     number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """`noise_bytes` is the setting `media_bytes`; `now` gives seconds since 1970."""
+    """`now` gives seconds since 1970."""
 
     store: Store
-    catalogue: Catalogue
+    studio: Studio
     links: FileLinks
     faults: FaultPlan
-    cache: MediaCache
-    noise_bytes: int | None
     now: Callable[[], float]
     _etags: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -61,22 +59,32 @@ class Files:
         wanted = self._wanted(request)
         if wanted is None:
             return whole(encoded(unknown_path(request.path)))
-        fault = self.faults.take("file", wanted.model.model_id)
+        fault = self.faults.take("file", wanted.stored.model_id)
         if self._is_expired(request, fault):
             return whole(encoded(refusal(HTTPStatus.FORBIDDEN, "The URL has expired.")))
         payload = await self._payload(request, wanted, fault)
         return await deliver(request, payload, fault)
 
+    async def thumbnail(self, request: web.Request) -> web.StreamResponse:
+        stored = self._succeeded(request)
+        if stored is None:
+            return whole(encoded(unknown_path(request.path)))
+        return whole(ranged(request, await self.studio.thumbnail(stored)))
+
     def _wanted(self, request: web.Request) -> WantedFile | None:
+        stored = self._succeeded(request)
+        number = int(request.match_info["number"])
+        if stored is None or not 1 <= number <= stored.outputs:
+            return None
+        makes = makes_of(stored, offer_of(stored.model_id).makes)
+        expected = file_path(stored.request_id, number, makes)
+        return WantedFile(stored, number) if expected == request.path else None
+
+    def _succeeded(self, request: web.Request) -> StoredRequest | None:
         stored = self.store.find(request.match_info["request_id"])
         if stored is None or stored.status != "succeeded":
             return None
-        model = self.catalogue.models.get(stored.model_id)
-        number = int(request.match_info["number"])
-        if model is None or not 1 <= number <= stored.outputs:
-            return None
-        expected = file_path(stored.request_id, number, model.offer.makes)
-        return WantedFile(model, stored, number) if expected == request.path else None
+        return stored if stored.model_id in self.studio.catalogue.models else None
 
     def _is_expired(self, request: web.Request, fault: Fault | None) -> bool:
         if fault is not None and fault.kind == "expired":
@@ -90,7 +98,7 @@ class Files:
             return await asyncio.to_thread(SUBSTITUTES[fault.kind], fault)
         if fault is not None and fault.kind in INSTEAD_OF_THE_WORK:
             return Payload(b"")
-        file = await self._file(request.path, wanted)
+        file = await self.studio.file(wanted.stored, wanted.number)
         if fault is None:
             return ranged(request, file)
         spoilt = await asyncio.to_thread(self._spoilt, file, fault)
@@ -98,16 +106,6 @@ class Files:
             return _all_of(spoilt)
         payload = ranged(request, spoilt)
         return replace(payload, headers={**payload.headers, **fault.headers})
-
-    async def _file(self, path: str, wanted: WantedFile) -> MediaFile:
-        cached = self.cache.get(path)
-        if cached is not None:
-            return cached
-        made = await asyncio.to_thread(
-            make_file, wanted.model, wanted.stored, wanted.number, self.noise_bytes
-        )
-        self.cache.put(path, made)
-        return made
 
     def _spoilt(self, file: MediaFile, fault: Fault) -> MediaFile:
         match fault.kind:

@@ -7,18 +7,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from batchgen.emulator import documents
+from batchgen.emulator.fates import COUNTS_LOOKS, Look, data_uri, ended, fate_of, makes_of
 from batchgen.emulator.files import file_path
 from batchgen.emulator.offers import offer_of
 from batchgen.emulator.payloads import Answer
-from batchgen.emulator.refusals import unknown_request
+from batchgen.emulator.refusals import not_ready, unknown_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
     from batchgen.emulator.faults import Fault
     from batchgen.emulator.links import FileLinks
+    from batchgen.emulator.media import Studio
     from batchgen.emulator.store import Store, StoredRequest
     from batchgen.emulator.workers import Workers
 
@@ -30,18 +32,41 @@ class Follow:
     store: Store
     workers: Workers
     links: FileLinks
+    studio: Studio
     now: Callable[[], float]
 
-    async def status(self, request: web.Request, _fault: Fault | None) -> Answer:
-        return self._state(request, documents.ended_state)
+    async def status(self, request: web.Request, fault: Fault | None) -> Answer:
+        request_id = self._asked_for(request, fault)
+        standing = self.workers.standing(request_id)
+        if standing is not None:
+            return Answer(documents.present_state(_origin(request), request_id, standing))
+        stored = self.store.find(request_id)
+        if stored is None:
+            return unknown_request(request_id)
+        document = documents.ended_state(_origin(request), stored)
+        fate = fate_of(stored)
+        if fate is not None and fate.kind == "final_word" and stored.status == "succeeded":
+            document["status"] = fate.word
+        return Answer(document)
 
-    async def result(self, request: web.Request, _fault: Fault | None) -> Answer:
-        with_cost = request.query.get("include_cost", "").lower() in ("true", "1")
+    async def result(self, request: web.Request, fault: Fault | None) -> Answer:
+        request_id = self._asked_for(request, fault)
+        standing = self.workers.standing(request_id)
+        if standing is not None and fault is not None and fault.kind == "not_ready":
+            return not_ready(request_id)
+        if standing is not None:
+            return Answer(documents.present_state(_origin(request), request_id, standing))
+        stored = self.store.find(request_id)
+        if stored is None:
+            return unknown_request(request_id)
+        return Answer(await self._ended(request, stored))
 
-        def ended(origin: str, stored: StoredRequest) -> dict[str, Any]:
-            return self._result(origin, stored, with_cost=with_cost)
-
-        return self._state(request, ended)
+    def _asked_for(self, request: web.Request, fault: Fault | None) -> str:
+        """Return the id in the URL, or another where a fault mixes them up."""
+        request_id = request.match_info["request_id"]
+        if fault is None or fault.kind != "other_document":
+            return request_id
+        return self.store.other_than(request_id) or request_id
 
     async def cancel(self, request: web.Request, fault: Fault | None) -> Answer:
         request_id = request.match_info["request_id"]
@@ -58,27 +83,30 @@ class Follow:
             return unknown_request(request_id)
         return _cancellation(request_id, stored.status, "not_cancellable")
 
-    def _state(
-        self, request: web.Request, ended: Callable[[str, StoredRequest], dict[str, Any]]
-    ) -> Answer:
-        """Answer status and result with the same words while the request is unfinished."""
-        request_id = request.match_info["request_id"]
-        origin = f"{request.scheme}://{request.host}"
-        standing = self.workers.standing(request_id)
-        if standing is not None:
-            return Answer(documents.present_state(origin, request_id, standing))
-        stored = self.store.find(request_id)
-        if stored is None:
-            return unknown_request(request_id)
-        return Answer(ended(origin, stored))
-
-    def _result(self, origin: str, stored: StoredRequest, *, with_cost: bool) -> dict[str, Any]:
+    async def _ended(self, request: web.Request, stored: StoredRequest) -> Mapping[str, Any]:
+        with_cost = request.query.get("include_cost", "").lower() in ("true", "1")
+        origin = _origin(request)
+        urls = self._urls(origin, stored)
         makes = offer_of(stored.model_id).makes
-        paths = (
-            file_path(stored.request_id, number, makes) for number in range(1, stored.outputs + 1)
-        )
-        urls = [self.links.url(origin, path, self.now()) for path in paths]
-        return documents.result(stored, makes, urls, with_cost=with_cost)
+        document = documents.result(origin, stored, makes, urls, with_cost=with_cost)
+        fate = fate_of(stored)
+        if fate is None or stored.status == "cancelled":
+            return document
+        if fate.kind == "data_uri":
+            return {**document, "output": data_uri(await self.studio.file(stored, 1))}
+        number = self.store.look(stored.request_id) if fate.kind in COUNTS_LOOKS else 1
+        since_end = self.now() - (stored.finished_at or stored.created_at)
+        return ended(document, fate, Look(number, since_end))
+
+    def _urls(self, origin: str, stored: StoredRequest) -> list[str]:
+        makes = makes_of(stored, offer_of(stored.model_id).makes)
+        numbers = range(1, stored.outputs + 1)
+        paths = (file_path(stored.request_id, number, makes) for number in numbers)
+        return [self.links.url(origin, path, self.now()) for path in paths]
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
 
 
 def _cancellation(request_id: str, status: str, outcome: str) -> Answer:

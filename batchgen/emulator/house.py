@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from batchgen.emulator import inputs, wallet
 from batchgen.emulator.calls import Calls, Work
 from batchgen.emulator.control import FaultControl
 from batchgen.emulator.deliveries import whole
-from batchgen.emulator.fault_json import parse_fate
+from batchgen.emulator.fates import fails, page_path, thumbnail_path
 from batchgen.emulator.files import Files
 from batchgen.emulator.follow import Follow
 from batchgen.emulator.ledger import Ledger
 from batchgen.emulator.limits import SubmitLimits
 from batchgen.emulator.links import API, FileLinks
 from batchgen.emulator.listing import Listing
-from batchgen.emulator.media import MediaCache
+from batchgen.emulator.media import MediaCache, Studio
 from batchgen.emulator.offers import offer_of
 from batchgen.emulator.payloads import encoded
 from batchgen.emulator.refusals import unknown_path
@@ -52,35 +54,40 @@ class House:
         app = web.Application(client_max_size=self.settings.max_body_bytes)
         key = self.random.randbytes(32)
         links = FileLinks(self.store.signing_key(key), self.settings.url_ttl)
-        self._add_api(app, links)
-        self._add_files(app, links)
+        cache = MediaCache(self.settings.cache_bytes)
+        studio = Studio(self.catalogue, cache, self.settings.media_bytes)
+        self._add_api(app, links, studio)
+        self._add_files(app, links, studio)
         self._add_control(app)
         app.router.add_route("*", "/{path:.*}", _nowhere)
         return app
 
-    def _add_api(self, app: web.Application, links: FileLinks) -> None:
+    def _add_api(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
         calls = Calls(self.settings.token, self.faults, self._model_of)
-        follow = self._follow(links)
+        follow = Follow(
+            store=self.store, workers=self.workers, links=links, studio=studio, now=self.now
+        )
         listing = Listing(self.catalogue)
         one = f"{API}/models/{{model_id:.+}}"
         request = f"{API}/requests/{{request_id}}"
         app.router.add_post(one, _endpoint(calls, "submit", self._submits().submit))
+        app.router.add_get(
+            f"{API}/models/categories", _endpoint(calls, "model", listing.categories)
+        )
         app.router.add_get(one, _endpoint(calls, "model", listing.one))
         app.router.add_get(f"{API}/models", _endpoint(calls, "model", listing.many))
         app.router.add_get(f"{request}/status", _endpoint(calls, "status", follow.status))
         app.router.add_get(f"{request}/result", _endpoint(calls, "result", follow.result))
         app.router.add_post(f"{request}/cancel", _endpoint(calls, "cancel", follow.cancel))
+        app.router.add_get(wallet.PATH, _endpoint(calls, "balance", self._wallet().serve))
 
-    def _add_files(self, app: web.Application, links: FileLinks) -> None:
+    def _add_files(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
         files = Files(
-            store=self.store,
-            catalogue=self.catalogue,
-            links=links,
-            faults=self.faults,
-            cache=MediaCache(self.settings.cache_bytes),
-            noise_bytes=self.settings.media_bytes,
-            now=self.now,
+            store=self.store, studio=studio, links=links, faults=self.faults, now=self.now
         )
+        app.router.add_get(thumbnail_path("{request_id}"), files.thumbnail)
+        app.router.add_get(inputs.PATH, inputs.Inputs(self.store).serve)
+        app.router.add_get(page_path("{request_id}"), _page)
         app.router.add_get(r"/files/{request_id}/{number:\d{1,4}}.{extension}", files.serve)
 
     def _add_control(self, app: web.Application) -> None:
@@ -96,15 +103,16 @@ class House:
             store=self.store,
             catalogue=self.catalogue,
             workers=self.workers,
-            limits=SubmitLimits(settings.rate_per_minute, settings.max_parallel),
+            limits=SubmitLimits(settings.rate, settings.rate_seconds, settings.max_parallel),
+            wallet=self._wallet(),
             images_per_request=settings.images_per_request,
             max_body_bytes=settings.max_body_bytes,
             random=self.random,
             now=self.now,
         )
 
-    def _follow(self, links: FileLinks) -> Follow:
-        return Follow(store=self.store, workers=self.workers, links=links, now=self.now)
+    def _wallet(self) -> wallet.Wallet:
+        return wallet.Wallet(self.store, self.settings.balance)
 
     def _model_of(self, request: web.Request) -> str:
         if "model_id" in request.match_info:
@@ -120,6 +128,12 @@ def _endpoint(calls: Calls, place: Place, work: Work) -> Handler:
     return handle
 
 
+async def _page(request: web.Request) -> web.StreamResponse:
+    """The website's page of a request: nothing to download."""
+    title = f"<!doctype html><title>{escape(request.match_info['request_id'])}</title>"
+    return web.Response(text=title, content_type="text/html")
+
+
 async def _nowhere(request: web.Request) -> web.StreamResponse:
     return whole(encoded(unknown_path(request.path)))
 
@@ -131,6 +145,4 @@ def latency_of(settings: EmulatorSettings, model_id: str) -> float:
 def end_of(store: Store, request_id: str) -> str:
     """`failed` for the request whose fate says so."""
     stored = store.find(request_id)
-    fate = stored.fate if stored is not None else None
-    failed = fate is not None and parse_fate(fate).kind == "vendor_failed"
-    return "failed" if failed else "succeeded"
+    return "failed" if stored is not None and fails(stored) else "succeeded"

@@ -1,11 +1,11 @@
-"""`GET /models` and `GET /models/{model_id}`."""
+"""`GET /models`, `GET /models/categories` and `GET /models/{model_id}`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.emulator.catalogue import Catalogue, matching, model_document
+from batchgen.emulator.catalogue import KINDS, Catalogue, Query, categories, model_document
 from batchgen.emulator.payloads import Answer
 from batchgen.emulator.refusals import refusal, unknown_model
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from batchgen.emulator.faults import Fault
 
-DEFAULT_LIMIT = "50"
+DEFAULT_LIMIT = 100
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,30 @@ class Listing:
             return unknown_model(model_id)
         return Answer(model_document(model, self.catalogue.output_schema, with_schema=True))
 
+    async def categories(self, _request: web.Request, _fault: Fault | None) -> Answer:
+        return Answer({"categories": categories(self.catalogue.models.values())})
+
     async def many(self, request: web.Request, _fault: Fault | None) -> Answer:
-        query = request.query
+        asked = request.query
         try:
-            limit = _whole(query.get("limit", DEFAULT_LIMIT))
-            offset = _whole(query.get("offset", "0"))
+            limit = _whole(asked.get("limit", DEFAULT_LIMIT), 1, MOST)
+            offset = _whole(asked.get("offset", 0), 0)
         except ValueError:
-            return refusal(400, "limit and offset must be whole numbers, 0 or more.")
-        found = matching(
-            self.catalogue.models.values(), query.get("search", ""), query.get("category", "")
-        )
-        with_schema = query.get("include_schema", "").lower() in ("true", "1")
+            return refusal(400, f"limit must be from 1 to {MOST}, and offset 0 or more.")
+        query = Query(asked.get("search", ""), asked.get("category", ""), asked.get("kind", ""))
+        if query.kind not in ("", *KINDS):
+            return refusal(400, f"kind must be one of {', '.join(KINDS)}.")
+        found = [model for model in self.catalogue.models.values() if query.matches(model)]
+        with_schema = asked.get("include_schema", "").lower() in ("true", "1")
         documents = [
             model_document(model, self.catalogue.output_schema, with_schema=with_schema)
             for model in found[offset : offset + limit]
         ]
-        return Answer({"models": documents, "total": len(found)})
+        return Answer({"models": documents, "total": len(found), "limit": limit, "offset": offset})
 
 
-def _whole(text: str) -> int:
+def _whole(text: str | int, lowest: int, highest: int | None = None) -> int:
     value = int(text)
-    if value < 0:
+    if value < lowest or (highest is not None and value > highest):
         raise ValueError(text)
     return value

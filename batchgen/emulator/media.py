@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -11,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.emulator.canvas import Scene, seed_of
 from batchgen.emulator.clips import mp4
-from batchgen.emulator.offers import frames_of
+from batchgen.emulator.fates import makes_of
+from batchgen.emulator.offers import Makes, frames_of
 from batchgen.emulator.pictures import jpeg, noise_png, png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchgen.emulator.catalogue import Model
+    from batchgen.emulator.catalogue import Catalogue, Model
     from batchgen.emulator.store import StoredRequest
 
 SIZE_KEY = "width\N{MULTIPLICATION SIGN}height"
 CLIP_SIZE = (480, 270)
+THUMBNAIL_SIZE = (160, 90)
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "mp4": "video/mp4"}
 
 
@@ -36,15 +39,27 @@ def make_file(
     model: Model, stored: StoredRequest, number: int, noise_bytes: int | None
 ) -> MediaFile:
     """File `number`, from 1, of a request. Takes milliseconds to a second: call it in a thread."""
-    body = _make_body(model, stored, number, noise_bytes)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return MediaFile(body, MEDIA_TYPES[model.offer.makes], etag)
+    makes = makes_of(stored, model.offer.makes)
+    body = _make_body(model, stored, number, makes, noise_bytes)
+    return _media_file(body, makes)
 
 
-def _make_body(model: Model, stored: StoredRequest, number: int, noise_bytes: int | None) -> bytes:
+def make_thumbnail(model: Model, stored: StoredRequest) -> MediaFile:
+    return _media_file(jpeg(_scene(model, stored, 1, THUMBNAIL_SIZE)), "jpg")
+
+
+def _media_file(body: bytes, makes: Makes) -> MediaFile:
+    return MediaFile(body, MEDIA_TYPES[makes], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def _make_body(
+    model: Model, stored: StoredRequest, number: int, makes: Makes, noise_bytes: int | None
+) -> bytes:
     job_input: dict[str, Any] = json.loads(stored.input)
-    scene = _scene(model, job_input, stored, number)
-    match model.offer.makes:
+    is_clip = model.offer.makes == "mp4"
+    size = CLIP_SIZE if is_clip else picture_size(model, job_input)
+    scene = _scene(model, stored, number, size)
+    match makes:
         case "mp4":
             return mp4(scene, frames_of(job_input))
         case "jpg":
@@ -55,12 +70,11 @@ def _make_body(model: Model, stored: StoredRequest, number: int, noise_bytes: in
             return png(scene)
 
 
-def _scene(model: Model, job_input: Mapping[str, Any], stored: StoredRequest, number: int) -> Scene:
-    is_clip = model.offer.makes == "mp4"
-    width, height = CLIP_SIZE if is_clip else picture_size(model, job_input)
+def _scene(model: Model, stored: StoredRequest, number: int, size: tuple[int, int]) -> Scene:
     counted = f" · {number} of {stored.outputs}" if stored.outputs > 1 else ""
+    width, height = size
     return Scene(
-        text=job_input.get("prompt", ""),
+        text=json.loads(stored.input).get("prompt", ""),
         caption=f"{model.offer.display_name} · rehearsal{counted}",
         seed=seed_of(stored.model_id, stored.input, number),
         width=width,
@@ -73,6 +87,30 @@ def picture_size(model: Model, job_input: Mapping[str, Any]) -> tuple[int, int]:
     asked = job_input.get(SIZE_KEY) or model.default(SIZE_KEY) or ""
     found = re.match(r"(\d+)x(\d+)", asked)
     return (int(found[1]), int(found[2])) if found else (1024, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """Makes the files of requests, off the event loop. `noise_bytes`: the setting `media_bytes`."""
+
+    catalogue: Catalogue
+    cache: MediaCache
+    noise_bytes: int | None
+
+    async def file(self, stored: StoredRequest, number: int) -> MediaFile:
+        """Raises KeyError where the model is no longer on offer."""
+        key = f"{stored.request_id}/{number}"
+        cached = self.cache.get(key)
+        if cached is not None:
+            return cached
+        model = self.catalogue.models[stored.model_id]
+        made = await asyncio.to_thread(make_file, model, stored, number, self.noise_bytes)
+        self.cache.put(key, made)
+        return made
+
+    async def thumbnail(self, stored: StoredRequest) -> MediaFile:
+        model = self.catalogue.models[stored.model_id]
+        return await asyncio.to_thread(make_thumbnail, model, stored)
 
 
 class MediaCache:

@@ -23,7 +23,8 @@ class Offer:
     """`usd` for each `unit`; `latency` in seconds; `makes` is the extension of the files."""
 
     display_name: str
-    category: str
+    description: str
+    categories: tuple[str, ...]
     makes: Makes
     usd: float
     unit: Literal["output", "second"]
@@ -31,11 +32,31 @@ class Offer:
 
 
 TEXT_TO_IMAGE = Offer(
-    "Dreamina 4.0 Text to Image", "text-to-image", "png", usd=0.03, unit="output", latency=1.0
+    "Dreamina 4.0 Text to Image",
+    "Pictures from a prompt.",
+    ("text-to-image",),
+    "png",
+    usd=0.03,
+    unit="output",
+    latency=1.0,
 )
-EDIT = Offer("Dreamina 4.0 Edit", "image-to-image", "jpg", usd=0.03, unit="output", latency=1.0)
+EDIT = Offer(
+    "Dreamina 4.0 Edit",
+    "Pictures from a prompt and one to ten pictures.",
+    ("image-to-image", "image-edit"),
+    "jpg",
+    usd=0.03,
+    unit="output",
+    latency=1.0,
+)
 IMAGE_TO_VIDEO = Offer(
-    "Dreamina 3.0 Pro Image to Video", "image-to-video", "mp4", usd=0.08, unit="second", latency=2.0
+    "Dreamina 3.0 Pro Image to Video",
+    "A clip from a prompt and its first picture.",
+    ("image-to-video",),
+    "mp4",
+    usd=0.08,
+    unit="second",
+    latency=2.0,
 )
 
 OFFERS = {

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 INVALID_RESOURCE = 400001
 INSUFFICIENT_RESOURCES = 400002
 USER_ACCOUNT = 400004
+NOT_READY = 400005
 NOT_FOUND = 404001
+INVALID_INPUT = 422001
+INSUFFICIENT_FUNDS = 10001
+"""The name that the vendor's serverless API has for INSUFFICIENT_RESOURCES."""
 
 
 def refusal(status: int, message: str, error_code: int | None = None) -> Answer:
@@ -29,6 +33,11 @@ def bad_token() -> Answer:
     return refusal(401, message, USER_ACCOUNT)
 
 
+def no_balance() -> Answer:
+    message = "InsufficientResources: the balance does not cover this request."
+    return refusal(402, message, INSUFFICIENT_RESOURCES)
+
+
 def unknown_model(model_id: str) -> Answer:
     return refusal(
         400, f"InvalidResourceIdentifier: there is no model {model_id!r}.", INVALID_RESOURCE
@@ -37,6 +46,10 @@ def unknown_model(model_id: str) -> Answer:
 
 def unknown_request(request_id: str) -> Answer:
     return refusal(404, f"ResourceNotFound: there is no request {request_id!r}.", NOT_FOUND)
+
+
+def not_ready(request_id: str) -> Answer:
+    return refusal(400, f"The request {request_id!r} is not completed yet.", NOT_READY)
 
 
 def unknown_path(path: str) -> Answer:

@@ -14,6 +14,12 @@ CREATE TABLE IF NOT EXISTS requests (
 
 CREATE INDEX IF NOT EXISTS unfinished ON requests (seq) WHERE finished_at IS NULL;
 
+-- How often the result of an ended request was asked for, where its fate counts that.
+CREATE TABLE IF NOT EXISTS looks (
+    request_id TEXT PRIMARY KEY,
+    count      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Requests for files that bore a token.
 CREATE TABLE IF NOT EXISTS token_leaks (
     path TEXT NOT NULL,

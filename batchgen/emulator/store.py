@@ -101,6 +101,24 @@ class Store:
         ).fetchone()
         return None if row is None else str(row[0])
 
+    def other_than(self, request_id: str) -> str | None:
+        """Return the id of another request: of the last one that succeeded, where there is one."""
+        row = self._connection.execute(
+            "SELECT request_id FROM requests WHERE request_id != ?"
+            " ORDER BY status = 'succeeded' DESC, seq DESC LIMIT 1",
+            (request_id,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def look(self, request_id: str) -> int:
+        """Count a look at a result; 1 is the first."""
+        row = self._connection.execute(
+            "INSERT INTO looks (request_id, count) VALUES (?, 1)"
+            " ON CONFLICT (request_id) DO UPDATE SET count = count + 1 RETURNING count",
+            (request_id,),
+        ).fetchone()
+        return int(row[0])
+
     def unfinished(self) -> Iterator[tuple[str, str]]:
         """Request id and model id, in the order of acceptance."""
         yield from self._connection.execute(
@@ -115,6 +133,10 @@ class Store:
             (seq, limit),
         )
         return [(row[0], Charge(*row[1:])) for row in rows]
+
+    def charged(self) -> float:
+        """Return the USD of all charges."""
+        return float(self._connection.execute("SELECT total(usd) FROM requests").fetchone()[0])
 
     def add_token_leak(self, path: str, at: float) -> None:
         self._connection.execute("INSERT INTO token_leaks (path, at) VALUES (?, ?)", (path, at))

@@ -10,13 +10,20 @@ from uuid import UUID
 
 from aiohttp import web
 
-from batchgen.emulator.dialect import input_problems
+from batchgen.emulator.dialect import InputProblem, input_problems
 from batchgen.emulator.fault_json import fate_text
 from batchgen.emulator.faults import STICKS, Fault
 from batchgen.emulator.links import cancel_link, request_links
 from batchgen.emulator.offers import outputs_of, price_of
 from batchgen.emulator.payloads import Answer
-from batchgen.emulator.refusals import bad_input, bad_json, too_large, too_many, unknown_model
+from batchgen.emulator.refusals import (
+    bad_input,
+    bad_json,
+    no_balance,
+    too_large,
+    too_many,
+    unknown_model,
+)
 from batchgen.emulator.store import NewRequest, Store
 
 if TYPE_CHECKING:
@@ -25,7 +32,10 @@ if TYPE_CHECKING:
 
     from batchgen.emulator.catalogue import Catalogue, Model
     from batchgen.emulator.limits import SubmitLimits
+    from batchgen.emulator.wallet import Wallet
     from batchgen.emulator.workers import Workers
+
+LARGE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Submits:
     catalogue: Catalogue
     workers: Workers
     limits: SubmitLimits
+    wallet: Wallet
     images_per_request: int
     max_body_bytes: int
     random: Random
@@ -55,12 +66,12 @@ class Submits:
         if model is None:
             return unknown_model(model_id)
         try:
-            body = parse_body(await request.read())
+            body = await _read_body(request)
         except web.HTTPRequestEntityTooLarge:
             return too_large(self.max_body_bytes)
         except ValueError as exc:
             return bad_json(str(exc))
-        problems = tuple(input_problems(model.validator, body.value))
+        problems = await _problems(model, body)
         if problems:
             return bad_input(problems)
         return self._admit(model, body, fault, _origin(request))
@@ -73,6 +84,8 @@ class Submits:
             return too_many(retry_after)
         told_id = self._told_id(fault)
         new = self._new_request(model, body, fault)
+        if not self.wallet.covers(new.usd):
+            return no_balance()
         self.store.add(new)
         self.workers.accept(new.request_id, model.model_id)
         return Answer(_receipt(origin, told_id or new.request_id))
@@ -100,6 +113,19 @@ class Submits:
             # A seeded source repeats itself when the memory outlives the process.
             if self.store.find(request_id) is None:
                 return request_id
+
+
+async def _read_body(request: web.Request) -> JsonBody:
+    raw = await request.read()
+    # Pictures in the body make it large enough to hold up everything else.
+    return await asyncio.to_thread(parse_body, raw) if len(raw) > LARGE else parse_body(raw)
+
+
+async def _problems(model: Model, body: JsonBody) -> tuple[InputProblem, ...]:
+    def check() -> tuple[InputProblem, ...]:
+        return tuple(input_problems(model.validator, body.value))
+
+    return await asyncio.to_thread(check) if len(body.text) > LARGE else check()
 
 
 def parse_body(raw: bytes) -> JsonBody:

@@ -8,9 +8,14 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from batchgen.emulator.payloads import JSON_TYPE, Payload, encoded
+from batchgen.emulator.payloads import JSON_TYPE, Answer, Payload, encoded
 from batchgen.emulator.raw_png import rgb_png
-from batchgen.emulator.refusals import refusal, unknown_request
+from batchgen.emulator.refusals import (
+    INSUFFICIENT_FUNDS,
+    INVALID_INPUT,
+    refusal,
+    unknown_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +41,19 @@ def plain_status(fault: Fault) -> Payload:
 def error_code(fault: Fault) -> Payload:
     answer = refusal(fault.status or HTTPStatus.OK, fault.message, fault.error_code)
     return encoded(answer)
+
+
+def no_funds(fault: Fault) -> Payload:
+    message = "InsufficientFunds: the wallet cannot pay for this request."
+    return encoded(refusal(fault.status or HTTPStatus.BAD_REQUEST, message, INSUFFICIENT_FUNDS))
+
+
+def invalid_input(fault: Fault) -> Payload:
+    """Refuse the prompt, as a server does whose schema knows more than the published one."""
+    detail = [{"loc": ["body", "prompt"], "msg": fault.message, "type": "value_error"}]
+    key = "error_message" if fault.word == "error_message" else "detail"
+    status = fault.status or HTTPStatus.UNPROCESSABLE_ENTITY
+    return encoded(Answer({"error_code": INVALID_INPUT, key: detail}, status))
 
 
 def html(fault: Fault) -> Payload:
@@ -77,6 +95,8 @@ def huge_json(fault: Fault) -> Payload:
 SUBSTITUTES: Mapping[str, Callable[[Fault], Payload]] = {
     "status": plain_status,
     "error_code": error_code,
+    "no_funds": no_funds,
+    "invalid_input": invalid_input,
     "html": html,
     "redirect": redirect,
     "not_found": not_found,

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 UNKNOWNS = 5
 UNKNOWN_WINDOW = 60.0
-THROTTLES_IN_A_ROW = 20
 GATEWAYS_IN_A_ROW = 8
 REFUSALS_IN_A_ROW = 10
+FEWEST_THROTTLES = 5
 FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
 LONGEST_OUTAGE = 900.0
+"""Seconds, for a vendor that does not answer as for one that asks to wait: a night survives it."""
 
 
 @dataclass(slots=True)
@@ -33,16 +34,23 @@ class UnknownBreaker:
 
 @dataclass(slots=True)
 class ThrottleBreaker:
-    """429 upon 429 and nothing accepted in between: waiting longer does not help."""
+    """429 upon 429 for a long time, and nothing accepted in between: waiting does not help.
+
+    The first ones may lie far apart, since each is waited for as told: so a few are needed.
+    """
 
     in_a_row: int = 0
+    since: float | None = None
 
-    def trips(self) -> bool:
+    def trips(self, now: float) -> bool:
+        """Count one more at the loop's time `now`."""
         self.in_a_row += 1
-        return self.in_a_row >= THROTTLES_IN_A_ROW
+        self.since = now if self.since is None else self.since
+        return self.in_a_row >= FEWEST_THROTTLES and now - self.since >= LONGEST_OUTAGE
 
     def reset(self) -> None:
         self.in_a_row = 0
+        self.since = None
 
 
 @dataclass(slots=True)

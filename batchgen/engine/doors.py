@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.look import LookOutcome
     from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, StatusOutcome, SubmitOutcome
+    from batchgen.runcomfy.outcomes import (
+        CancelOutcome,
+        ResultOutcome,
+        StatusOutcome,
+        SubmitOutcome,
+    )
     from batchgen.state.store import Store
 
 

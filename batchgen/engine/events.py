@@ -135,6 +135,13 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something odd that changes nothing, for the log; `on_screen`: for people as well."""
 
@@ -163,6 +170,7 @@ Event: TypeAlias = (
     | Slowed
     | Paused
     | Draining
+    | Warned
     | Noted
     | Notified
 )

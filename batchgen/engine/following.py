@@ -209,7 +209,7 @@ class Follower:
         elif look is Look.WAITING and watch.state is JobState.RUNNING:
             self._warn_once(watch, "the vendor says queued after running; ignored")
         elif look is Look.ODD_WORD:
-            words = "an unknown word of state, and no end: still asking"
+            words = "an unknown word of state: still asking"
             self._tell_odd_word(watch, verdict.note, words)
             self._warn_once(watch, f"unknown state {verdict.note!r} of the request; still asking")
 
@@ -223,7 +223,7 @@ class Follower:
         """At once, and once for each word: a vendor that changes its words does so for all jobs."""
         if word and word not in self._odd_words:
             self._odd_words.add(word)
-            text = f"the vendor calls the request {word!r}, {what}"
+            text = f"the vendor calls the request of {watch.request.id} {word!r}, {what}"
             self._control.emit(Noted(text, watch.request.id, on_screen=True))
 
     def _warn_once(self, watch: _Watch, text: str) -> None:

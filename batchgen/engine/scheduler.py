@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.engine.brakes import Brakes
@@ -15,6 +15,7 @@ from batchgen.engine.control import Control
 from batchgen.engine.events import Draining, Listener, Pause, PauseReason
 from batchgen.engine.fetching import Fetcher
 from batchgen.engine.limits import Gate, Permit, take
+from batchgen.engine.polling import PacedApi
 from batchgen.engine.tracks import Track, Tracks
 from batchgen.engine.trouble import Lane, Trouble
 from batchgen.engine.turns import Start, next_turn
@@ -45,10 +46,11 @@ class Scheduler:
     def __init__(
         self, doors: Doors, policy: EnginePolicy, selection: Selection, listener: Listener
     ) -> None:
-        self._doors = doors
         self._policy = policy
         self._control = Control(listener)
         self._overall = Gate(policy.concurrency, policy.interval)
+        self._api = PacedApi(doors.api, self._control, self._overall, doors.dice)
+        self._doors = doors = replace(doors, api=self._api)
         self._trouble = Trouble(self._control, self._overall, doors.dice, policy.halt)
         self._budget = Budget(policy.budget)
         self._fetcher = Fetcher(doors, self._control, self._done)
@@ -165,7 +167,9 @@ class Scheduler:
         await self._canary.take_up()
         for seq in await self._doors.store.fetching():
             self._fetcher.add(seq)
-        for request in await self._doors.store.live_requests():
+        requests = await self._doors.store.live_requests()
+        self._api.spread(len(requests))
+        for request in requests:
             await self._start_following(request)
 
     async def _dispatch(self) -> None:

@@ -123,9 +123,9 @@ class Trouble:
         if lane.gate.is_shut(now):
             lane.gate.shut(now, retry_after or 0.0)
             return
-        tripped = lane.throttles.trips()
-        # "Retry-After: 0" is no leave to storm: then the wait is ours to choose.
-        seconds = retry_after or delay(lane.throttles.in_a_row, self._dice)
+        tripped = lane.throttles.trips(now)
+        # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
+        seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
         lane.gate.halve()
         lane.gate.shut(now, seconds)
         self._control.emit(Slowed(lane.model, seconds))

@@ -49,6 +49,14 @@ class CellError(Exception):
         self.of_item = of_item
         self.job_id = job_id
 
+    def is_of_row(self, cell: Cell) -> bool:
+        """Whether what is wrong came from the cell's row."""
+        return (
+            cell.row is not None
+            and not self.of_item
+            and all(_is_rendered(one.path, self.rendered) for one in self.problems)
+        )
+
     def of_job(self, job_id: str | None) -> CellError:
         self.job_id = job_id
         return self

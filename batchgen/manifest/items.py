@@ -56,7 +56,13 @@ class Item:
     @property
     def has_open_rows(self) -> bool:
         """Whether each row may have other columns."""
-        return self.has_rows and str(self._value["from"]).lower().endswith((".jsonl", ".ndjson"))
+        return self.has_rows and str(self._value["from"]).lower().endswith(
+            (".json", ".jsonl", ".ndjson")
+        )
+
+    @property
+    def skips_bad_rows(self) -> bool:
+        return self._value.get("bad_rows") == "skip"
 
     @property
     def literal_id(self) -> str | None:

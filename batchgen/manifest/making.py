@@ -11,6 +11,7 @@ from batchgen.manifest.blame import Blame, CellError
 from batchgen.manifest.header import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
 from batchgen.manifest.needing import references
+from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.recipes import build_recipe
 from batchgen.manifest.sweeps import cell_suffix, data_file
@@ -22,7 +23,7 @@ from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from batchgen.manifest.blame import ProblemPath
     from batchgen.manifest.header import Manifest
@@ -42,6 +43,7 @@ T = TypeVar("T")
 LONGEST_ID = 200
 LONGEST_TAG = 100
 _BLANK_HINT = "fill it in, or leave the job out"
+_ONE_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Controls of the writing direction: an id is printed in lines of ours, and would reorder them."""
@@ -53,6 +55,8 @@ class JobMaker:
     def __init__(self, item: Item, manifest: Manifest, reporter: Reporter) -> None:
         self._item = item
         self._manifest = manifest
+        self._reporter = reporter
+        self._made = self._skipped = 0
         self._blame = Blame(item, reporter, manifest)
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
@@ -66,10 +70,26 @@ class JobMaker:
 
     def make(self, cell: Cell) -> Job | None:
         try:
-            return self._make(cell)
+            job = self._make(cell)
         except CellError as exc:
-            self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
+            if self._item.skips_bad_rows and exc.is_of_row(cell):
+                self._skip(exc.problems[0], cell)
+            else:
+                self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
             return None
+        self._made += 1
+        return job
+
+    def _skip(self, problem: InputProblem, cell: Cell) -> None:
+        self._skipped += 1
+        rows = self._reporter.of(data_file(self._item))
+        rows.row(cell.line, f"skipped: {problem.message}", problem.hint, warn=True)
+
+    def tell_if_none_is_left(self) -> None:
+        """Refuse an item of which every job was skipped: nobody means that."""
+        if self._skipped and not self._made and not self.is_hopeless:
+            place = place_of(self._item.node, ("bad_rows",))
+            self._reporter.at(place, "every job of this item was skipped", "mend some of its rows")
 
     @property
     def is_hopeless(self) -> bool:
@@ -152,18 +172,40 @@ class JobMaker:
 
     def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
         rendered = self._rendered(recipe, variables, where)
-        values: JsonObject = rendered
+        values = rendered
+        written_at: Mapping[ProblemPath, list[int]] = {}
         if not recipe.input.is_literal:
             values = coerce(recipe.model.schema, rendered, recipe.input.rendered_paths)
+            written_at = recipe.input.leave_out(values)
         answer = check_input(recipe.model, values, rehearsal=self._manifest.rehearsal)
         if isinstance(answer, CheckedInput):
             return answer
         problems = [
-            InputProblem(("input", *one.path), one.message, one.hint, at_key=one.at_key)
+            InputProblem(
+                ("input", *_as_written(one.path, written_at)),
+                one.message,
+                one.hint or self._cut_hint(recipe, one.path, values),
+                one.at_key,
+            )
             for one in answer
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
         raise CellError(problems, recipe.from_defaults, rendered_at)
+
+    def _cut_hint(self, recipe: Recipe, path: ProblemPath, values: JsonObject) -> str | None:
+        """Where a template makes a text too long, say how it cuts one."""
+        template = recipe.input.texts.get(path)
+        text = values.get(str(path[0])) if template is not None else None
+        if template is None or not isinstance(text, str):
+            return None
+        most = recipe.model.schema["properties"].get(path[0], {}).get("maxLength", len(text))
+        if len(text) <= most:
+            return None
+        name = _ONE_NAME.fullmatch(template.source)
+        cut = f"{name[1]}[:{most}]" if name else f"{next(iter(sorted(template.names)), 'text')}[:N]"
+        may_skip = self._item.has_rows and not self._item.skips_bad_rows
+        skip = "; 'bad_rows: skip' leaves such rows out" if may_skip else ""
+        return f"'{{{{ {cut} }}}}' cuts it{skip}"
 
     def _rendered(self, recipe: Recipe, variables: Variables, where: str) -> dict[str, JsonValue]:
         """Fill in the templates. Raises CellError, also where a text that is needed is blank."""
@@ -231,6 +273,13 @@ class JobMaker:
                 rendered=[("name",)],
                 job_id=job_id,
             ) from exc
+
+
+def _as_written(path: ProblemPath, written_at: Mapping[ProblemPath, list[int]]) -> ProblemPath:
+    """Find the place of an item in the manifest, where items before it were left out."""
+    if path and isinstance(path[-1], int) and path[:-1] in written_at:
+        return (*path[:-1], written_at[path[:-1]][path[-1]])
+    return path
 
 
 def _at(path: ProblemPath, act: Callable[[A], T], value: A) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.errors import Problem
+from batchgen.errors import Problem, Spot
 from batchgen.manifest.parsing.nodes import Node, Place, place_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,17 @@ class Reporter:
         self, place: Place, message: str, hint: str | None = None, job_id: str | None = None
     ) -> None:
         self.log.add(Problem(str(self.path), *place, message, hint, job_id))
+
+    def warn(
+        self, place: Place, message: str, hint: str | None = None, job_id: str | None = None
+    ) -> None:
+        """Tell something that is most likely not meant, but may be: it stops nothing."""
+        self.log.add(Problem(str(self.path), *place, message, hint, job_id, is_warning=True))
+
+    def row(self, line: int, message: str, hint: str | None = None, *, warn: bool = False) -> None:
+        """Report what is wrong with a row of this data file; with many alike, once."""
+        problem = Problem(str(self.path), line, 1, message, hint, is_warning=warn)
+        self.log.add_alike(problem, Spot(str(self.path), line))
 
     def of(self, path: Path) -> Reporter:
         """The same log, for another file."""

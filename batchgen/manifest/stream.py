@@ -56,6 +56,7 @@ def _cells_as_jobs(item: Item, manifest: Manifest, reporter: Reporter) -> Iterat
     cells = Sweep(item, reporter).cells()
     while not maker.is_hopeless and (some := list(islice(cells, AT_A_TIME))):
         yield from list(_made(some, maker))
+    maker.tell_if_none_is_left()
 
 
 def _made(cells: Iterable[Cell], maker: JobMaker) -> Iterator[Job]:

@@ -14,7 +14,7 @@ from batchgen.manifest.matrix.combinations import Cell as Combination
 from batchgen.manifest.matrix.combinations import Matrix
 from batchgen.manifest.matrix.problems import matrix_problems
 from batchgen.manifest.matrix.suffixes import suffix
-from batchgen.manifest.parsing.nodes import Place, place_of
+from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.models.wording import InputProblem, shown
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.items import Item
-    from batchgen.manifest.parsing.nodes import Node
+    from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.scope import SweepHead
 
@@ -99,19 +99,31 @@ class Sweep:
         if wrong or clashes:
             return
         picked = Chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
-        bad = False
+        refused, skipped = False, 0
         for row in picked:
             if isinstance(row, Row):
                 yield row
+            elif self._item.skips_bad_rows and not row.ends_reading:
+                skipped += 1
+                self._reporter.of(file).row(
+                    row.line, f"skipped: {row.message}", row.hint, warn=True
+                )
             else:
-                bad = True
-                self._reporter.of(file).at(Place(row.line, 1), row.message, row.hint)
+                refused = True
+                self._reporter.of(file).row(row.line, row.message, row.hint)
         wrong = picked.problems()
         self._reporter.below(self._item.node, wrong, ("where",))
-        if not (picked.count or bad or wrong):
-            hint = f"{picked.matching} rows match 'where'; see offset and limit"
-            read = None if picked.matching else read_otherwise(self._item.node.child("where"))
-            self._reporter.at(at, f"no row of {file.name} is chosen", read or hint)
+        if not (picked.count or refused or wrong):
+            self._reporter.at(at, *self._why_nothing(picked, file.name, skipped))
+
+    def _why_nothing(self, picked: Chosen, name: str, skipped: int) -> tuple[str, str]:
+        if not picked.seen:
+            if skipped:
+                return f"no row of {name} can be read: all were skipped", "mend some of them"
+            return f"{name} has no rows", "a job is made of each row: the file needs at least one"
+        read = None if picked.matching else read_otherwise(self._item.node.child("where"))
+        hint = f"{picked.matching} rows match 'where'; see offset and limit"
+        return f"no row of {name} is chosen", read or hint
 
     def _clashes(self, rows: Rows, file: Path) -> list[InputProblem]:
         axes = self._value.get("matrix", {})
@@ -161,7 +173,7 @@ def read_otherwise(node: Node | None) -> str | None:
     if node is None:
         return None
     for child in node.children.values():
-        if isinstance(child.value, list):
+        if isinstance(child.value, list | Mapping):
             if found := read_otherwise(child):
                 return found
         elif type(child.value) in (int, float) and (read := shown(child.value)) != child.text:

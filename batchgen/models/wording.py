@@ -24,6 +24,14 @@ KEYS_SHOWN = 6
 SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+\s*")
+_DECIMAL_COMMA_HINT = "a decimal comma? write a point, or in the template: |replace(',', '.')"
+_SHORTENED = re.compile(r"\s*[-+]?[0-9.]+[eE]\+?[0-9]+\s*")
+_ENDS_IN_ZEROS = re.compile(r"\s*[-+]?[1-9][0-9]{14}0+(\.0*)?\s*")
+_ROUNDED_HINT = "a spreadsheet rounded it? format its column as text, then enter the number again"
+_NULL_ITEM_HINT = "leave the item out; an item that is a template may give none: '{{ b or none }}'"
+_NUMBERS = frozenset({"number", "float", "integer"})
+
 _TYPE_WORDS = {
     "string": "text",
     "float": "a number",
@@ -135,7 +143,7 @@ def _say_type(error: ValidationError, place: str) -> Sentence:
     wanted: Any = error.validator_value
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     value: Any = error.instance
-    if {"number", "float", "integer"} & set(kinds):
+    if _NUMBERS & set(kinds):
         if isinstance(value, float) and not math.isfinite(value):
             return f"{place} must be a finite number; got {shown(value)}", None
         if type(value) is int:
@@ -144,6 +152,8 @@ def _say_type(error: ValidationError, place: str) -> Sentence:
         return _say_pattern(error, place)
     words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
     hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
+    if value is None and isinstance(error.absolute_path[-1], int):
+        hint = _NULL_ITEM_HINT
     return f"{place} must be {' or '.join(words)}; got {shown(value)}", hint
 
 
@@ -171,9 +181,25 @@ def _type_hint(kinds: Sequence[str], value: object) -> str | None:
         return f"write {'true' if value in ('yes', 'on') else 'false'}"
     if isinstance(value, str) and value.lower() in {"true", "false"} and "boolean" in kinds:
         return "remove the quotes"
-    if isinstance(value, str) and _is_numeral(value):
-        return "remove the quotes"
+    if isinstance(value, str) and _NUMBERS & set(kinds):
+        whole_hint = rounded_hint(value) if "integer" in kinds else None
+        return whole_hint or ("remove the quotes" if _is_numeral(value) else comma_hint(value))
     return None
+
+
+def comma_hint(text: str) -> str | None:
+    """Name the decimal comma, which many spreadsheets write."""
+    return _DECIMAL_COMMA_HINT if _DECIMAL_COMMA.fullmatch(text) else None
+
+
+def rounded_hint(text: str) -> str | None:
+    """Say what became of a whole number that is too long for a spreadsheet.
+
+    It keeps 15 digits, and may show fewer: `1.23457E+15`, `1234567890123450000`.
+    """
+    if _SHORTENED.fullmatch(text):
+        return _ROUNDED_HINT
+    return f"{_ROUNDED_HINT}; if it is right: |int" if _ENDS_IN_ZEROS.fullmatch(text) else None
 
 
 def _is_numeral(text: str) -> bool:

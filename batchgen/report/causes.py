@@ -83,7 +83,10 @@ def advice(cause: Cause) -> str:
         case JobState.BLOCKED:
             return "They go again by themselves once the jobs they need are retried."
         case JobState.UNKNOWN:
-            return "The submit may have been charged: look it up first, this may pay twice."
+            return (
+                "The submit may have been charged: look on the page Generations of runcomfy.com"
+                " first, this may pay twice."
+            )
         case JobState.FAILED | JobState.CANCELLED | JobState.LOST:
             return "A retry is a new submit, and may cost."
         case _:

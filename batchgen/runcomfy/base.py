@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "https://model-api.runcomfy.net/v1"
 BASE_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
+WALLET_BASE = "https://api.runcomfy.net/prod/v2"
+WALLET_VARIABLE = "RUNCOMFY_SERVERLESS_API_BASE"
+WALLET_PATH = "/prod/v2"
 
 
 def api_base(env: Mapping[str, str]) -> str:
@@ -23,19 +26,39 @@ def api_base(env: Mapping[str, str]) -> str:
     base = env.get(BASE_VARIABLE, "").strip().rstrip("/")
     if not base:
         return DEFAULT_BASE
-    problem = _problem_with(base)
-    if problem:
-        raise UsageError(
-            f"not an API base: {problem}",
-            where=BASE_VARIABLE,
-            next_step=f"use an address such as {DEFAULT_BASE}, or unset the variable",
-        )
+    _require_fit(base, BASE_VARIABLE, DEFAULT_BASE)
     return base
+
+
+def wallet_base(env: Mapping[str, str], base: str) -> str | None:
+    """Give the base address for the account's balance, beside the API at `base`.
+
+    The token goes there, so it is the vendor's host where `base` is the vendor's, this machine
+    where `base` is, and what the variable names; None for any other: nobody knows whose it is.
+    Raises UsageError as `api_base` does.
+    """
+    named = env.get(WALLET_VARIABLE, "").strip().rstrip("/")
+    if named:
+        _require_fit(named, WALLET_VARIABLE, WALLET_BASE)
+        return named
+    if base == DEFAULT_BASE:
+        return WALLET_BASE
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}{WALLET_PATH}" if is_loopback(base) else None
 
 
 def is_loopback(base: str) -> bool:
     """Whether `base` is on this machine, as the emulator's is."""
     return _is_loopback_host(urlsplit(base).hostname or "")
+
+
+def _require_fit(base: str, variable: str, example: str) -> None:
+    if problem := _problem_with(base):
+        raise UsageError(
+            f"not an API base: {problem}",
+            where=variable,
+            next_step=f"use an address such as {example}, or unset the variable",
+        )
 
 
 def _problem_with(base: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The client of the API: a call a method, no exception for anything a network does."""
+"""The client of the API: a method a call, no exception for anything a network does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Unclear,
 )
-from batchgen.runcomfy.price_answer import ModelPrice, read_price, why_no_price
+from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
 from batchgen.runcomfy.result_answer import read_result, read_status
 from batchgen.runcomfy.submit_answer import read_submit
 from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
@@ -69,8 +69,8 @@ class RunComfy:
     """The vendor's API. Only cancellation, and a bug of ours, leave its methods as exceptions.
 
     `fresh` is the session for what must not be asked twice: each of its calls has a connection of
-    its own. A kept-alive one may just have been closed by the server, which leaves a submit unknown,
-    and may hold the rest of an earlier answer, which would name another job's request.
+    its own. A kept-alive one may just have been closed by the server, which leaves a submit
+    unknown, and may hold the rest of an earlier answer, which would name another job's request.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class RunComfy:
     ) -> None:
         self._session = session
         self._fresh = fresh
-        self._base = base
+        self.base = base
         self._redact = token.redact
         self._wall_clock = wall_clock
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
@@ -136,14 +136,29 @@ class RunComfy:
             return facts if facts.price else why_no_price(answer) or facts
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
+    async def balance(self, base: str) -> float | NoAnswer | Halted:
+        """Ask what is left in the account's wallet, in USD; `base` is what `wallet_base` gives."""
+        answer = await self._call("GET", "/balance", self._get_timeout, base=base)
+        if not isinstance(answer, Answer):
+            return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+        balance = read_balance(answer)
+        if balance is None:
+            return why_no_price(answer) or NoAnswer(f"HTTP {answer.status} names no balance")
+        return balance
+
     async def _call(
-        self, method: str, path: str, patience: aiohttp.ClientTimeout, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        patience: aiohttp.ClientTimeout,
+        body: bytes | None = None,
+        base: str | None = None,
     ) -> Answer | _Trouble:
         session = self._fresh if method == "POST" else self._session
         try:
             async with session.request(
                 method,
-                URL(self._base + path, encoded=True),
+                URL((base or self.base) + path, encoded=True),
                 data=body,
                 headers=None if body is None else _JSON,
                 timeout=patience,

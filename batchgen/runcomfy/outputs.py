@@ -12,10 +12,12 @@ OUTPUT_KEYS = ("image", "images", "video", "videos")
 LONGEST_URL = 8192
 _FARTHEST_PLACE = 10**9
 MOST_USD = 1000.0
-"""The dearest request that is believed: hundreds of times what a model of the vendor costs. A larger
-number is another unit or a server in trouble, and one of it would end every budget."""
+"""The dearest request that is believed: hundreds of times what a model of the vendor costs. A
+larger number is another unit or a server in trouble, and one of it would end every budget."""
 _LONGEST_COST = 40
-_COST = re.compile(r"(?:USD\s*|\$\s*)?(?P<amount>\d+(?:\.\d*)?|\.\d+)(?:\s*(?:USD|\$))?", re.I | re.A)
+_COST = re.compile(
+    r"(?:USD\s*|\$\s*)?(?P<amount>\d+(?:\.\d*)?|\.\d+)(?:\s*(?:USD|\$))?", re.IGNORECASE | re.ASCII
+)
 
 
 def output_urls(output: object) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def _is_address(text: str) -> bool:
 
 
 def usd(value: object) -> float | None:
-    """Read dollars, a number or a text such as "0.05" or "$0.05"; None for what cannot be a cost."""
+    """Read dollars, a number or a text such as "0.05" or "$0.05"; None for what is no cost."""
     if isinstance(value, str) and len(value) <= _LONGEST_COST:
         match = _COST.fullmatch(value.strip())
         value = float(match["amount"]) if match else None

@@ -1,4 +1,4 @@
-"""What a model costs, where the vendor says so."""
+"""What a model costs, and what the account has, where the vendor says so. USD."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.outputs import usd
 
 _UNIT_LIMIT = 40
+MOST_USD = 1e9
+"""No account holds more: such a number is a mistake, as infinity and NaN are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,32 @@ def read_price(answer: Answer) -> ModelPrice | None:
     if amount is None or not isinstance(unit, str) or not unit.strip():
         return None
     return ModelPrice(amount, answer.words(unit, _UNIT_LIMIT))
+
+
+def read_balance(answer: Answer) -> float | None:
+    """Read what is left in the wallet, which may be less than nothing; None where it is not said.
+
+    It is the dollars that count, and a millionth of the microdollars where they are missing.
+    """
+    fields = json_object(answer.body) if answer.is_success else None
+    if not fields or fields.get("currency", "USD") != "USD":
+        return None
+    for key, unit in (("balance_usd", 1.0), ("balance_microdollars", 1e-6)):
+        amount = _amount(fields.get(key))
+        if amount is not None:
+            return amount * unit
+    return None
+
+
+def _amount(value: object) -> float | None:
+    """As `usd`, of either sign."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return amount if abs(amount) < MOST_USD else None
 
 
 def why_no_price(answer: Answer) -> NoAnswer | Halted | None:

@@ -16,14 +16,16 @@ from batchgen.downloads.outcomes import Target
 from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
-from batchgen.engine.events import PauseReason
+from batchgen.engine.events import PauseReason, Warned
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
 from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
+from batchgen.runs.plans.live_models import BEFORE_A_RUN, LiveModels, ask_all
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener, Pause
     from batchgen.engine.scheduler import RunEnd
+    from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.beginning import Beginning
     from batchgen.runs.inputs.images import InputImages
     from batchgen.runs.intake import Intake
@@ -52,6 +55,7 @@ class Ended:
 
     pause: Pause | None = None
     stopped_by: signal.Signals | None = None
+    funds: Funds = UNASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ async def work(
                 tell,
                 collecting=bool(beginning.in_flight or beginning.to_fetch),
             )
+        live = await _live(place, api, beginning)
+        funds = await _funds(place, store, beginning, live)
+        if warning := funds.warning():
+            tell(Warned(warning))
         doors = Doors(
             api=api,
             store=store,
@@ -112,6 +120,7 @@ async def work(
                 beginning.priced,
                 may_come=() if intake is None else tuple(catalog()),
                 collecting=bool(beginning.in_flight or beginning.to_fetch),
+                known=live.facts,
             ),
             receipts=receipts,
             dice=place.world.dice,
@@ -124,7 +133,24 @@ async def work(
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         with one_error():
-            return await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
+            ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
+        return replace(ended, funds=funds)
+
+
+async def _live(place: Workplace, api: RunComfy, beginning: Beginning) -> LiveModels:
+    """What the vendor says today, where something is to be submitted."""
+    if not beginning.models:
+        return LiveModels()
+    env = {} if place.options.emulator else place.world.env
+    return await ask_all(api, beginning.models, env, BEFORE_A_RUN)
+
+
+async def _funds(place: Workplace, store: Store, beginning: Beginning, live: LiveModels) -> Funds:
+    if live.balance is None:
+        return UNASKED
+    policy, selection = place.manifest.policy, beginning.selection
+    cost = await store.run(estimated, beginning.models, selection, policy, live)
+    return Funds(live.balance, cost)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import JobMoved, RunStarted
+from batchgen.engine.events import JobMoved, RunStarted, Warned
 from batchgen.jobs import JobState
 from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
@@ -84,15 +84,21 @@ async def _work_through(
     """Do what there is to do, and sum up. `started` by the loop's clock."""
     place, now = opened.place, opened.place.world.now
     async with open_store(opened.db, place.folder.state, now) as store:
+        told = opened.problems.warnings
         beginning = await store.run(begin, place.folder, place.manifest, place.options, now())
         audience.tell(
             RunStarted(place.manifest.name, place.folder.root, beginning.counts, beginning.money)
         )
+        for warning in told:
+            audience.tell(Warned(str(warning)))
         ended = Ended()
         if not beginning.is_idle:
             ended = await work(place, store, beginning, audience.tell, opened.intake)
             # Nobody submits any more: whose answer did not come is unknown from now on.
             await store.run(people.settle_dead_run)
+        # Of a huge first run the last rows are read by now.
+        for warning in sorted(set(opened.problems.warnings) - set(told), key=lambda one: one.place):
+            audience.tell(Warned(str(warning)))
         return Summary(
             name=place.manifest.name,
             folder=place.folder.root,
@@ -103,4 +109,6 @@ async def _work_through(
             pause=ended.pause,
             stopped_by=ended.stopped_by,
             held=await store.run(held_back, beginning.selection),
+            warnings=opened.problems.warnings,
+            funds=ended.funds,
         )

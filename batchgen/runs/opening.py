@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -40,33 +41,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run."""
+    """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run.
+
+    `problems` has the warnings, where the jobs had to be read.
+    """
 
     place: Workplace
     db: sqlite3.Connection
     intake: Intake | None
+    problems: ProblemLog
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A manifest whose jobs may have to be read. `fingerprint` says what they are made from."""
+    """A manifest whose jobs may have to be read. `fingerprint` says what they are made from.
+
+    `found` is what its header has.
+    """
 
     manifest: Manifest
     options: RunOptions
     folder: RunFolder
     fingerprint: Fingerprint
+    found: ProblemLog
 
     def is_known_to(self, db: sqlite3.Connection) -> bool:
         with translated(self.folder.state):
             return self.fingerprint.is_of(get_meta(db, INPUTS))
 
-    def stage(self, briefly: ExitStack, *, first: bool) -> tuple[Staging, Intake | None]:
+    def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
         """Read and check the jobs: all of them, save in a huge `first` run.
 
         The staging area lasts as long as `briefly`. Raises ManifestError with every problem.
         """
         staging = briefly.enter_context(open_staging())
-        problems = ProblemLog()
+        problems = deepcopy(self.found)
         jobs = checked_jobs(self.manifest, problems)
         at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
         for job in islice(jobs, at_once):
@@ -78,12 +87,21 @@ class _Reading:
             for job in jobs:
                 staging.add(job)
         finish(staging, problems)
-        return staging, Intake(jobs, problems, self.fingerprint) if early else None
+        intake = Intake(jobs, problems, self.fingerprint) if early else None
+        return _Staged(staging, intake, problems)
 
     def _may_begin_early(self) -> bool:
-        """A selection must see all jobs, and so must a limit."""
-        picks = self.options.selection != Selection() or self.options.limit is not None
+        """A selection must see all jobs, and so must a limit, and who wants no warning."""
+        options = self.options
+        picks = options.selection != Selection() or options.limit is not None or options.strict
         return self.manifest.policy.full_check is FullCheck.AUTO and not picks
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    jobs: Staging
+    intake: Intake | None
+    problems: ProblemLog
 
 
 def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
@@ -93,25 +111,28 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     """
     base = "" if options.emulator else api_base(world.env)
     rehearsing = options.emulator or is_loopback(base)
-    manifest = read_for_jobs(path, world.env, rehearsal=rehearsing)
+    problems = ProblemLog(strict=options.strict)
+    manifest = read_for_jobs(path, world.env, rehearsal=rehearsing, problems=problems)
     place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
-    reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest))
+    reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest), problems)
     with ExitStack() as briefly:
         staged = None
-        if not _is_unchanged(reading):
+        if options.strict or not _is_unchanged(reading):
             staged = reading.stage(briefly, first=_is_first(place.folder))
         db = _open_state(place, held)
         intake = None
+        told = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
         if not reading.is_known_to(db):
-            if staged is None or (staged[1] is not None and _has_jobs(db, place.folder)):
+            if staged is None or (staged.intake is not None and _has_jobs(db, place.folder)):
                 staged = reading.stage(briefly, first=False)
+            told = staged.problems
             with translated(place.folder.state):
                 note_attempted(db, options.selection)
             intake = _take_up(db, reading, staged)
     with translated(place.folder.state):
         catch_up(place.folder.metadata, db)
-    return Opened(place, db, intake)
+    return Opened(place, db, intake, told)
 
 
 def _open_state(place: Workplace, held: ExitStack) -> sqlite3.Connection:
@@ -153,17 +174,14 @@ def _is_unchanged(reading: _Reading) -> bool:
         return False
 
 
-def _take_up(
-    db: sqlite3.Connection, reading: _Reading, staged: tuple[Staging, Intake | None]
-) -> Intake | None:
-    staging, intake = staged
+def _take_up(db: sqlite3.Connection, reading: _Reading, staged: _Staged) -> Intake | None:
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
         set_meta(db, INPUTS, "")
-    difference = take_up(db, staging, state, reading.options)
-    if intake is None and not difference.changed:
+    difference = take_up(db, staged.jobs, state, reading.options)
+    if staged.intake is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
             set_meta(db, INPUTS, reading.fingerprint.text())
-    return intake
+    return staged.intake

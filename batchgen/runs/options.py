@@ -18,7 +18,8 @@ class RunOptions:
 
     `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
     rehearsed request takes; None: as the emulator thinks fit.
-    `accept_copy` goes on with a state file that is a copy. `notify` are addresses of apprise, in
+    `accept_copy` goes on with a state file that is a copy. `strict` refuses a manifest for a
+    warning. `notify` are addresses of apprise, in
     the stead of the manifest's; they may hold secrets.
     """
 
@@ -33,6 +34,7 @@ class RunOptions:
     max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
+    strict: bool = False
     notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

@@ -32,9 +32,20 @@ def read_header(path: Path) -> Manifest:
     return _read(path, ProblemLog(), rehearsal=False, offer=NOTHING_OFFERED)
 
 
-def read_for_jobs(path: Path, env: Mapping[str, str], *, rehearsal: bool) -> Manifest:
+def read_for_jobs(
+    path: Path,
+    env: Mapping[str, str],
+    *,
+    rehearsal: bool,
+    problems: ProblemLog | None = None,
+) -> Manifest:
     """The manifest without its jobs, ready to read them. Raises ManifestError, MissingFileError."""
-    return _read(path, ProblemLog(), rehearsal=rehearsal, offer=offered(env))
+    return _read(
+        path,
+        ProblemLog() if problems is None else problems,
+        rehearsal=rehearsal,
+        offer=offered(env),
+    )
 
 
 @contextmanager
@@ -44,14 +55,15 @@ def checked(
     rehearsal: bool = False,
     env: Mapping[str, str] = os.environ,
     to_judge: bool = False,
+    problems: ProblemLog | None = None,
 ) -> Iterator[tuple[Manifest, Staging]]:
     """Check a whole manifest; its jobs wait in the staging area while the block lasts.
 
-    `to_judge`: nothing more is wanted of them.
+    `to_judge`: nothing more is wanted of them. Warnings are found in `problems`.
 
     Raises ManifestError with every problem, MissingFileError.
     """
-    problems = ProblemLog()
+    problems = ProblemLog() if problems is None else problems
     offer = offered(env)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld

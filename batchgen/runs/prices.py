@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from batchgen.errors import ApiUnreachableError, InputError, TokenError
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from batchgen.manifest import Policy
     from batchgen.runcomfy.client import RunComfy
+    from batchgen.runcomfy.model_answer import ModelFacts
     from batchgen.runcomfy.price_answer import ModelPrice
+
+NOTHING_KNOWN: Mapping[str, ModelFacts] = MappingProxyType({})
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between the tries where the API does not answer."""
@@ -58,12 +62,14 @@ async def price_list(
     *,
     may_come: Collection[str] = (),
     collecting: bool = False,
+    known: Mapping[str, ModelFacts] = NOTHING_KNOWN,
 ) -> PriceList:
     """The prices of `models`, and those of `may_come`. Without a budget nobody is asked.
 
     With one, a price that nobody knows raises InputError, TokenError or ApiUnreachableError: unless
     the run is `collecting` what is paid already, which no missing price may hold up. Then nothing
-    of unknown price is submitted. Nor may it for models that only `may_come`, with later rows.
+    of unknown price is submitted. Nor may it for models that only `may_come`, with later rows. What
+    is `known` of a model is not asked again.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
@@ -72,7 +78,9 @@ async def price_list(
         return PriceList(own, vendor)
     for model in dict.fromkeys((*models, *may_come)):
         optional = collecting or model not in models
-        price = None if model in own else await _ask(api, model, optional=optional)
+        price = known[model].price if model in known else None
+        if price is None and model not in own and model not in known:
+            price = await _ask(api, model, optional=optional)
         if price is not None:
             vendor[model] = price
     prices = PriceList(own, vendor)

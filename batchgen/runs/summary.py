@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
+from batchgen.runs.funds import UNASKED, Funds
 from batchgen.state.approvals import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ _NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKE
 class Summary:
     """One run's end. `seconds` is how long it took, `submitted` how many submits it sent.
 
-    `held` are jobs that were asked for and wait: for approvals, or for jobs they need.
+    `held` are jobs that were asked for and wait: for approvals, or for jobs they need. `warnings`
+    are the manifest's, where its jobs had to be read.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Summary:
     pause: Pause | None = None
     stopped_by: signal.Signals | None = None
     held: Held = NOTHING_HELD
+    warnings: tuple[Problem, ...] = ()
+    funds: Funds = UNASKED
 
     @property
     def exit_code(self) -> ExitCode:
@@ -87,9 +91,11 @@ class Summary:
             "reserved_usd": round(self.money.reserved, 6),
             "unknown_usd": round(self.money.unknown, 6),
             "unpriced": self.money.unpriced,
+            **self.funds.to_json(),
             "to_approve": self.held.to_approve,
             "waiting": self.held.waiting,
             "seconds": round(self.seconds, 3),
+            "warnings": [one.to_json() for one in self.warnings],
             "paused": None
             if self.pause is None
             else {

@@ -33,7 +33,9 @@ _OPEN = (
 def money(db: sqlite3.Connection) -> Money:
     spent, ended_unknown, ended_unpriced = db.execute(_ENDED).fetchone()
     told, reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
-    return Money(spent + told, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown)
+    return Money(
+        spent + told, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown
+    )
 
 
 def open_price(db: sqlite3.Connection, seq: int) -> float | None:

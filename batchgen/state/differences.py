@@ -30,7 +30,7 @@ class PlanCounts:
     their way, downloads included. Besides: `to_do` would be submitted, `waiting` of those for a job
     they need or for an approval. `new` were never attempted, `changed` may have been paid and have
     another input today, `renamed` another id; `orphaned` are attempted and no longer listed.
-    `asked_again` are failed or lost, and every run asks for their results once more, without paying.
+    `asked_again` are failed or lost, and every run asks for their results once more, for free.
     """
 
     new: int = 0

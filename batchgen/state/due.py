@@ -101,6 +101,25 @@ def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -
     return sorted(firsts, key=firsts.__getitem__)
 
 
+def pending_work(
+    db: sqlite3.Connection, model: str, selection: Selection, *, by_frames: bool
+) -> list[tuple[str, int]]:
+    """`(an input, jobs)`: the selected pending jobs of a model, due or waiting.
+
+    `by_frames`: a row for each number of frames, which a price a second depends on; else one row,
+    with an empty input.
+    """
+    condition, values = selection.where()
+    body, group = "'{}'", ""
+    if by_frames:
+        body, group = "min(body)", " GROUP BY json_extract(body, '$.frames')"
+    return db.execute(
+        f"SELECT {body}, count(*) FROM job INDEXED BY job_by_state"
+        f" WHERE state = 'pending' AND listed = 1 AND model = ? AND {condition}{group}",
+        (model, *values),
+    ).fetchall()
+
+
 def shown_models(db: sqlite3.Connection) -> list[str]:
     """Every model that a run may submit to, now or after a retry or a person's word."""
     found = {model for state in JobState for model in models_in(db, state, listed=True)}

@@ -181,13 +181,27 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class FailureCause:
-    """Jobs that are in trouble for one cause; `example` is the id of one of them."""
+    """Jobs that are in trouble for one cause; `example` is the id of one of them.
+
+    `reason` is the vendor's sentence about that one. `key` names the cause as `--cause` does; it is
+    empty where causes were not told apart.
+    """
 
     state: JobState
     code: str
     jobs: int
     reason: str
     example: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The commonest causes, and how many `more` there are, with as many `more_jobs`."""
+
+    causes: tuple[FailureCause, ...]
+    more: int
+    more_jobs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,22 @@ def test_a_vendor_failure_is_shown_and_retry_pays_once_more(
     assert user.expect(0, "retry", "m.yaml", "--json").document["submitted"] == 1
     assert len(emulator.charges()) == 3
     assert set(user.states().values()) == {"done"}
+
+
+def test_four_failures_of_two_sentences_are_two_causes_each_with_a_key_to_retry(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest(4)
+    for sentence in ("No faces are drawn", "Too many trees"):
+        emulator.arm("submit", "vendor_failed", message=f"{sentence}.", times=2)
+    run = user.expect(1, "run", "m.yaml").out
+    keys = dict(re.findall(r"  2 failed · .*(faces|trees).*? · --cause=([0-9a-f]+)", run))
+    assert set(keys) == {"faces", "trees"}
+    status = user.expect(0, "status", "m.yaml").out
+    assert all(f"--cause={key}" in status for key in keys.values())
+    again = user.expect(1, "retry", "m.yaml", "--json", f"--cause={keys['trees']}").document
+    assert (again["submitted"], again["counts"]) == (2, {"done": 2, "failed": 2})
+    assert [(cause["key"], cause["jobs"]) for cause in again["causes"]] == [(keys["faces"], 2)]
 
 
 def test_retries_of_the_manifest_try_again_unasked(user: Shell, emulator: Emulator) -> None:

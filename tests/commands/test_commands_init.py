@@ -71,6 +71,22 @@ def test_an_unknown_model_is_a_mistake_that_names_the_nearest(
     assert not (folder / "m.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.txt", "a boat, at sea\n\na car\n"),
+        ("list.json", '["a boat, at sea", "a car"]'),
+        ("list.json", '[{"prompt": "a boat, at sea"}, {"prompt": "a car"}]'),
+        ("list.csv", "sep=;\nprompt;;\na boat, at sea;;\n;;\na car;;\n"),
+    ],
+)
+def test_a_list_of_prompts_gives_a_job_of_each(folder: Path, name: str, text: str) -> None:
+    write(folder, name, text)
+    (item,) = init("--model", "t2i", "--from", name)["jobs"]
+    assert item["input"]["prompt"] == "{{ prompt }}"
+    assert (item["id"], item["from"]) == ("list-{{ index }}", name)
+
+
 def test_a_data_file_without_a_model_is_a_mistake(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,7 +208,7 @@ def test_bad_rows_are_counted_and_left_to_validate(
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ("id,prompt\n", 65, "p.csv: there is no row in it"),
+        ("id,prompt\n", 65, "p.csv: the file has no rows"),
         ("id,prompt\na\n", 65, "p.csv:2: the row has 1 field"),
         (None, 66, "p.csv: there is no such file"),
     ],

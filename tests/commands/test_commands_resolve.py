@@ -67,6 +67,12 @@ def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:
         resolve(manifest, ["zz"], Verb.WRITE_OFF, None)
 
 
+def test_what_is_no_request_id_is_refused_and_says_where_to_find_one(manifest: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        resolve(manifest, ["b"], Verb.ADOPT, "not an id!")
+    assert "the page Generations on runcomfy.com" in str(raised.value)
+
+
 WORD: dict[str, Any] = {"every": False, "adopt": None, "resubmit": False, "write_off": False}
 
 

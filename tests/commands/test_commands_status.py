@@ -63,26 +63,61 @@ def test_one_cause_is_shown_as_the_option_that_chooses_it(
     assert [job["id"] for job in chosen["jobs"]] == ["a", "b"]
     assert chosen["counts"] == {"failed": 2}
     assert main(["status", manifest, option]) == 0
-    assert "2 failed · policy: job a: no, 17 (e.g. a)\n" in capsys.readouterr().out
+    assert f"2 failed · policy: job a: no, 17 (e.g. a) · {option}\n" in capsys.readouterr().out
 
 
-def test_several_causes_of_one_code_are_counted(
+def test_two_sentences_of_one_code_are_two_causes_each_with_its_key(
     place: Place, manifest: str, capsys: CaptureFixture[str]
 ) -> None:
-    fail(place, a="no", b="job b: no", c="something else")
+    fail(place, a="job a: no faces", b="job b: no faces", c="the prompt names a brand")
     assert main(["status", manifest]) == 0
-    assert f"(e.g. a) · 3 causes: batchgen report {manifest}\n" in capsys.readouterr().out
-    assert main(["status", manifest, "--job=a"]) == 0
-    assert "(e.g. a) · --cause=" in capsys.readouterr().out
+    lines = [line for line in capsys.readouterr().out.splitlines() if "policy" in line]
+    shown, keys = zip(*(line.split(" · --cause=") for line in lines), strict=True)
+    assert shown == (
+        "  2 failed · policy: job a: no faces (e.g. a)",
+        "  1 failed · policy: the prompt names a brand (c)",
+    )
+    chosen = [document(manifest, capsys, f"--cause={key}")["jobs"] for key in keys]
+    assert [[job["id"] for job in jobs] for jobs in chosen] == [["a", "b"], ["c"]]
+    assert document(manifest, capsys)["causes"] == [
+        {
+            "key": keys[0],
+            "state": "failed",
+            "code": "policy",
+            "message": "job a: no faces",
+            "jobs": 2,
+            "example": "a",
+        },
+        {
+            "key": keys[1],
+            "state": "failed",
+            "code": "policy",
+            "message": "the prompt names a brand",
+            "jobs": 1,
+            "example": "c",
+        },
+    ]
 
 
-def test_of_too_many_jobs_the_causes_are_not_sought(
+def test_more_causes_than_are_shown_are_counted(
     place: Place, manifest: str, capsys: CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail(place, a="no", b="no")
-    monkeypatch.setattr(status, "MOST_KEYED", 1)
+    fail(place, a="no faces", b="no brands", c="no names")
+    monkeypatch.setattr(status, "SHOWN", 1)
     assert main(["status", manifest]) == 0
-    assert f"(e.g. a) · its causes: batchgen report {manifest}\n" in capsys.readouterr().out
+    assert f"  and 2 more causes of 2 jobs: batchgen report {manifest}\n" in capsys.readouterr().out
+
+
+def test_of_too_many_jobs_a_watch_does_not_read_each_message(
+    place: Place, manifest: str, capsys: CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(place, a="no faces", b="no brands", c="no names")
+    monkeypatch.setattr(status, "MOST_READ", 2)
+    assert main(["status", manifest, "--watch"]) == 0
+    assert (
+        f"  3 failed · policy: no faces (e.g. a) · its causes: batchgen report {manifest}\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_programs_are_told_what_was_said_of_results(

@@ -25,7 +25,10 @@ OPTIONS = {
         *(*SELECTION, "--json"),
     ),
     "models": ("--json",),
-    "emulator": ("--port", "--latency", "--state", "--token"),
+    "emulator": (
+        *("--port", "--latency", "--state", "--token", "--workers", "--parallel", "--rate"),
+        *("--images", "--url-lifetime", "--balance", "--faults"),
+    ),
 }
 
 

@@ -66,6 +66,7 @@ async def test_a_result_has_output_and_times_and_a_cost_if_asked() -> None:
             "request_id",
             "model_id",
             "status",
+            "input",
             "output",
             "created_at",
             "finished_at",

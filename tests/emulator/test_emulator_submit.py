@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import re
 from typing import Any
@@ -232,7 +234,7 @@ async def test_a_prompt_that_no_font_can_draw_still_makes_a_picture() -> None:
 
 
 async def test_the_rate_limit_tells_when_to_come_back() -> None:
-    async with emulating(EmulatorSettings(rate_per_minute=2, latency=0)) as client:
+    async with emulating(EmulatorSettings(rate=2, latency=0)) as client:
         statuses = [(await client.submit()).status for _ in range(2)]
         refused = await client.submit()
         assert statuses == [200, 200]
@@ -272,7 +274,91 @@ async def test_models_are_listed_searched_and_paged() -> None:
         assert await models(client, "?category=image-to-video") == ([IMAGE_TO_VIDEO], 1)
         assert await models(client, "?limit=1&offset=1") == ([EDIT], 3)
         assert await models(client, "?search=nothing") == ([], 0)
-        assert (await client.get("/models?limit=-1")).status == 400
+        assert await models(client, "?kind=model") == (everything, 3)
+        assert await models(client, "?kind=workflow") == ([], 0)
+
+
+@pytest.mark.parametrize("query", ["limit=-1", "limit=0", "limit=501", "offset=-1", "kind=fish"])
+async def test_a_listing_that_makes_no_sense_is_refused(query: str) -> None:
+    async with emulating() as client:
+        assert (await client.get(f"/models?{query}")).status == 400
+
+
+async def test_a_listing_tells_how_it_was_cut() -> None:
+    async with emulating() as client:
+        page = (await client.get("/models?limit=2&offset=1")).document
+        assert (page["limit"], page["offset"], page["total"]) == (2, 1, 3)
+        whole = (await client.get("/models")).document
+        assert (whole["limit"], whole["offset"]) == (100, 0)
+        assert not any("input_schema" in model for model in whole["models"])
+
+
+async def test_an_entry_of_the_catalogue_has_the_vendor_s_fields() -> None:
+    async with emulating() as client:
+        page = (await client.get(f"/models?search={EDIT}")).document
+        (entry,) = page["models"]
+        assert entry["categories"] == ["image-to-image", "image-edit"]
+        assert entry["kind"] == "model"
+        assert entry["required_inputs"] == ["image_urls", "prompt"]
+        assert set(entry["required_inputs"]) < set(entry["inputs"])
+        assert entry["model_url"].endswith(EDIT)
+        assert entry["description"]
+
+
+async def test_the_categories_are_a_list_that_filters() -> None:
+    async with emulating() as client:
+        categories = (await client.get("/models/categories")).document["categories"]
+        assert categories == ["image-edit", "image-to-image", "image-to-video", "text-to-image"]
+        found = [(await models(client, f"?category={one}"))[0] for one in categories]
+        assert found == [[EDIT], [EDIT], [IMAGE_TO_VIDEO], [TEXT_TO_IMAGE]]
+
+
+async def test_a_result_repeats_its_input() -> None:
+    async with emulating() as client:
+        sent: dict[str, Any] = {"prompt": "a bo\u00e4t", "scale": 0.5}
+        assert (await client.finished(await client.accepted(**sent)))["input"] == sent
+
+
+async def test_a_picture_in_the_body_is_kept_and_shown_by_its_own_url() -> None:
+    async with emulating() as client:
+        picture = bytes(range(256)) * 40_000
+        uri = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        body = json.dumps({"prompt": "x", "image_urls": [PICTURE, uri]}).encode()
+        receipt = (await client.post(f"/models/{EDIT}", data=io.BytesIO(body))).document
+        first, second = (await client.finished(receipt))["input"]["image_urls"]
+        assert first == PICTURE
+        kept = await client.file(second)
+        assert (kept.headers["Content-Type"], kept.body) == ("image/png", picture)
+
+
+@pytest.mark.parametrize(
+    "uri", ["data:image/png;base64,", "data:image/gif;base64,AAAA", "data:image/png;base64,%%"]
+)
+async def test_a_data_uri_of_no_picture_is_refused(uri: str) -> None:
+    async with emulating() as client:
+        assert (await client.submit(EDIT, prompt="x", image_urls=[uri])).status == 422
+
+
+async def test_the_balance_goes_down_by_what_is_charged() -> None:
+    async with emulating(EmulatorSettings(balance=0.1, latency=0)) as client:
+        statuses = [(await client.submit()).status for _ in range(3)]
+        refused = await client.submit()
+        assert statuses == [200] * 3
+        assert (refused.status, refused.document["error_code"]) == (402, 400002)
+        assert len(client.emulator.charges()) == 3
+        balance = await client.get(f"{client.emulator.origin}/prod/v2/balance")
+        assert balance.document == {
+            "balance_usd": 0.01,
+            "balance_microdollars": 10_000,
+            "currency": "USD",
+        }
+
+
+async def test_the_balance_asks_for_the_token() -> None:
+    async with emulating() as client:
+        where = f"{client.emulator.origin}/prod/v2/balance"
+        assert (await client.get(where, headers={})).status == 401
+        assert (await client.get(where)).document["balance_usd"] > 0
 
 
 async def test_a_model_is_described_with_price_and_schema() -> None:

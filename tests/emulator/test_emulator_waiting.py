@@ -71,7 +71,7 @@ async def test_a_worker_that_dies_is_told_at_the_end() -> None:
 
 
 def test_the_minute_of_the_limit_slides() -> None:
-    limits = SubmitLimits(rate_per_minute=2, max_parallel=None)
+    limits = SubmitLimits(rate=2, seconds=60.0, max_parallel=None)
     assert [limits.take(now, 0) for now in (0.0, 30.0, 45.0)] == [None, None, 15]
     assert limits.take(60.0, 0) is None
     assert limits.take(60.1, 0) == 30

@@ -80,6 +80,7 @@ class Habits:
     look: Callable[[Request], ResultOutcome | None] = lambda _request: None
     status: Callable[[Request], StatusOutcome | None] = lambda _request: None
     delivery: Callable[[str], Delivery] = lambda _url: Delivery()
+    look_takes: Callable[[Request], float] = lambda _request: 0.02
 
 
 @dataclass(slots=True)
@@ -111,13 +112,15 @@ class Request:
 class Vendor:
     """Outlives the processes that talk to it. `ledger` has every charge by its request id.
 
-    `posts` are `(time, model, job)`, `bodies` are `(time, job, body)` of every submit.
+    `posts` are `(time, model, job)`, `bodies` are `(time, job, body)` of every submit; `asked` are
+    the times of all polls.
     """
 
     habits: Habits = field(default_factory=Habits)
     ledger: dict[str, Request] = field(default_factory=dict)
     posts: list[tuple[float, str, str]] = field(default_factory=list)
     bodies: list[tuple[float, str, str]] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     renewed: Counter[str] = field(default_factory=Counter)
 
@@ -216,8 +219,9 @@ class Line:
         return outcome
 
     async def result(self, request_id: str) -> ResultOutcome:
-        await self._pass(0.02)
         request = self.vendor.ledger[request_id]
+        self.vendor.asked.append(_now())
+        await self._pass(self.vendor.habits.look_takes(request))
         request.looks.append(_now())
         special = self.vendor.habits.look(request)
         return special or self.vendor.state(request, _now())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.engine import breaker, polling
+from batchgen.engine import polling
 from batchgen.engine.backoff import delay
 from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.budget import Budget
@@ -207,12 +207,18 @@ def test_five_unknown_outcomes_trip_only_within_a_minute() -> None:
     assert [fast.trips(10.0 * number) for number in range(5)] == [False] * 4 + [True]
 
 
-def test_429_upon_429_trips_and_one_accepted_request_starts_the_count_anew() -> None:
+def test_429_upon_429_trips_after_a_long_time_and_one_accepted_request_starts_it_anew() -> None:
     throttles = ThrottleBreaker()
-    assert not any(throttles.trips() for _ in range(breaker.THROTTLES_IN_A_ROW - 1))
+    assert not any(throttles.trips(at) for at in range(0, 900, 10))
     throttles.reset()
-    assert not any(throttles.trips() for _ in range(breaker.THROTTLES_IN_A_ROW - 1))
-    assert throttles.trips()
+    assert not any(throttles.trips(at) for at in range(900, 1800, 10))
+    assert throttles.trips(1800)
+
+
+def test_a_few_429_far_apart_do_not_trip() -> None:
+    """Each was waited for as the vendor asked, and nothing says that the next is one more."""
+    throttles = ThrottleBreaker()
+    assert [throttles.trips(at) for at in (0, 300, 600, 900, 1200)] == [False] * 4 + [True]
 
 
 def test_an_outage_trips_soon_before_the_first_contact_and_late_after_it() -> None:

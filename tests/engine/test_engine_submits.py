@@ -155,8 +155,23 @@ def test_endless_429_slow_down_and_then_pause(world: World, retry_after: float |
     assert end.pause is not None
     assert end.pause.reason is PauseReason.THROTTLED
     assert set(world.states().values()) == {"pending"}
-    assert len(world.vendor.posts) < 40
-    assert world.now > 60
+    assert len(world.vendor.posts) < 80
+    assert 900 <= world.now < 1000
+
+
+def test_a_vendor_that_throttles_for_ten_minutes_does_not_end_the_night(world: World) -> None:
+    one_model(world, 50)
+
+    def reply(_model: str, _job: str) -> Reply:
+        busy = 10 < asyncio.get_running_loop().time() < 610
+        return Reply(Throttled(1.0, "429"), charged=False) if busy else Reply()
+
+    with_habits(world, reply=reply)
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    refused = [at for at, _, _ in world.vendor.posts if 10 < at < 610]
+    assert len(refused) < 40
 
 
 def test_an_api_that_was_never_reached_is_given_up_after_some_seconds(world: World) -> None:

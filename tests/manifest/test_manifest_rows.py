@@ -33,9 +33,10 @@ from batchgen.manifest.rows import (
     open_rows,
     where_problems,
 )
-from batchgen.manifest.rows.csv_rows import csv_rows
+from batchgen.manifest.rows import json_rows as json_rows_module
+from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_rows
-from batchgen.manifest.rows.text import Lines
+from batchgen.manifest.rows.text import Lines, text_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,11 +76,75 @@ def test_a_csv_gives_text_with_the_line_where_each_row_begins(tmp_path: Path) ->
 
 
 def test_a_tsv_is_separated_by_tabs(tmp_path: Path) -> None:
-    rows = read_text(tmp_path, "P.TSV", 'id\tprompt\r\na\tfox, red\r\nb\t"x\ty"\r\n')
+    rows = read_text(tmp_path, "P.TSV", "id\tprompt\r\na\tfox, red\r\nb\tfox; blue\r\n")
     assert [row.values for row in rows if isinstance(row, Row)] == [
         {"id": "a", "prompt": "fox, red"},
-        {"id": "b", "prompt": "x\ty"},
+        {"id": "b", "prompt": "fox; blue"},
     ]
+
+
+def test_in_a_tsv_a_quote_is_a_character_like_any_other(tmp_path: Path) -> None:
+    text = (
+        "prompt\tcategory\n"
+        '"Hello, he said\tsigns\n'
+        'a 6" nail\tthings\n'
+        'and said goodbye"\tsigns\n'
+        '"Hello"\tsigns\n'
+        '"STOP" painted on a wall\t""\n'
+    )
+    rows = read_text(tmp_path, "p.tsv", text)
+    assert [row.values["prompt"] for row in rows if isinstance(row, Row)] == [
+        '"Hello, he said',
+        'a 6" nail',
+        'and said goodbye"',
+        '"Hello"',
+        '"STOP" painted on a wall',
+    ]
+
+
+def test_a_tsv_with_a_spreadsheets_quotes_is_refused_rather_than_sent_with_them(
+    tmp_path: Path,
+) -> None:
+    (bad,) = read_text(tmp_path, "p.tsv", 'id\tprompt\n1\t"a ""STOP"" sign, red"\n')
+    assert isinstance(bad, BadRow)
+    assert "in quotes as spreadsheets write them" in bad.message
+    assert "save it as .csv in UTF-8" in (bad.hint or "")
+
+
+def test_excels_unicode_text_is_read_with_the_quotes_that_excel_put_round_fields(
+    tmp_path: Path,
+) -> None:
+    text = 'id\tprompt\r\n1\t"a ""STOP"" sign, red"\r\n2\t"a\tb"\r\n3\t"a\nb"\r\n4\tc\r\n'
+    first, tab, line_break, last = read_text(tmp_path, "p.tsv", text.encode("utf-16"))
+    assert first == Row({"id": "1", "prompt": 'a "STOP" sign, red'}, 1, 2)
+    for bad, line in ((tab, 3), (line_break, 4)):
+        assert isinstance(bad, BadRow)
+        assert (bad.line, bad.message) == (
+            line,
+            "a field in quotes has a tab or a line break in it",
+        )
+    assert last == Row({"id": "4", "prompt": "c"}, 4, 6)
+
+
+TSV_FIELDS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\t\n\r") | st.just('"'), max_size=20
+)
+
+
+@given(st.lists(st.tuples(TSV_FIELDS, TSV_FIELDS), max_size=8))
+def test_what_a_tsv_holds_comes_back_letter_by_letter_or_is_refused(
+    wanted: list[tuple[str, str]],
+) -> None:
+    text = "".join(f"{one}\t{two}\n" for one, two in [("one", "two"), *wanted])
+    with TemporaryDirectory() as folder:
+        rows = read_text(Path(folder), "p.tsv", text)
+    filled = [pair for pair in wanted if "".join(pair).strip()]
+    assert len(rows) == len(filled)
+    for row, (one, two) in zip(rows, filled, strict=True):
+        if isinstance(row, Row):
+            assert row.values == {"one": one, "two": two}
+        else:
+            assert any(part.startswith('"') and '""' in part[1:-1] for part in (one, two))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -101,7 +166,7 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
     st.lists(st.tuples(FIELDS, FIELDS), max_size=8),
     # With "\n" alone the writer leaves a "\r" in a field without quotes, unless it quotes all.
     st.sampled_from([("\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_ALL), ("\r\n", csv.QUOTE_MINIMAL)]),
-    st.sampled_from([",", "\t"]),
+    st.sampled_from([",", ";"]),
 )
 def test_what_the_csv_writer_wrote_comes_back_from_its_line(
     wanted: list[tuple[str, str]], style: tuple[str, Literal[0, 1]], separator: str
@@ -115,11 +180,18 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         lines.append(before.count("\n") + 1)
         writer.writerow(fields)
     with TemporaryDirectory() as folder:
-        name = "p.csv" if separator == "," else "p.tsv"
-        assert read_text(Path(folder), name, file.getvalue()) == [
-            Row({"one": one, "two": two}, number, lines[number])
-            for number, (one, two) in enumerate(wanted, start=1)
-        ]
+        rows = read_text(Path(folder), "p.csv", file.getvalue())
+    # An empty row is passed over, and refused is what begins with a space and a quote.
+    expected = [
+        (number, pair) for number, pair in enumerate(wanted, start=1) if "".join(pair).strip()
+    ]
+    assert len(rows) == len(expected)
+    for row, (number, (one, two)) in zip(rows, expected, strict=True):
+        if isinstance(row, BadRow):
+            assert row.line == lines[number]
+            assert any(part[:1].isspace() and part.strip()[:1] == '"' for part in (one, two))
+        else:
+            assert row == Row({"one": one, "two": two}, number, lines[number])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +201,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         ("a,b,c", "the row has 3 fields; the header has 2", "in quotes"),
         ('"a"b,c', "text stands between the quote that closes a field", "twice"),
         ("a,\0", "a NUL character stands here", "remove it"),
-        (b"a,\xff", "this is not UTF-8", "save the file as UTF-8"),
+        (b"a,\xff", "this is not UTF-8", "CSV UTF-8"),
         (f"a,{'x' * 200_000}", "a field is longer than 131072 characters", "quote"),
         (f"a,{'x' * 2_000_000}", "is longer than 1", "?"),
     ],
@@ -160,9 +232,11 @@ def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> 
     [
         ("", "the file is empty: it has no header"),
         ("\n\n", "the file is empty: it has no header"),
-        ("id,,x\n1,2,3\n", "column 2 has no name"),
+        (",,\n\n", "the file is empty: it has no header"),
         ("id,x, id\n1,2,3\n", "the column 'id' stands twice: columns 1 and 3"),
-        ("id;prompt\n1;2\n", "a comma must stand between columns; the header has ';'"),
+        ("id\tprompt\n1\t2\n", "a comma must stand between columns; the header has a tab"),
+        ('id, "prompt"\n1,2\n', "a space stands before a quote"),
+        (f"id,{'x' * 200_000}\n1,2\n", "the header: a field is longer"),
         ('id,"x\n1,2\n', "the header: a quote is opened here"),
         (b"id,\xff\n1,2\n", "the header: this is not UTF-8"),
     ],
@@ -176,6 +250,68 @@ def test_a_header_that_names_no_columns_is_refused(
     assert message in caught.value.what
     assert caught.value.where == str(path)
     assert caught.value.next_step
+
+
+# What spreadsheets make of a CSV
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id;prompt;scale\n7;"a boat; at sea, early";0,5\n',
+        'sep=;\r\nid;prompt;scale\r\n7;"a boat; at sea, early";0,5\r\n',
+        '\ufeffSEP=,\r\nid,prompt,scale\r\n7,"a boat; at sea, early","0,5"\r\n',
+        "sep=|\nid|prompt|scale\n7|a boat; at sea, early|0,5\n",
+        ',,,,\nid,prompt,scale,,\n7,"a boat; at sea, early","0,5",,\n,,,,\n',
+        'id,prompt,,scale\n7,"a boat; at sea, early",,"0,5"\n,, ,\n,,,\n',
+        'id,prompt,scale,,\n7,"a boat; at sea, early","0,5"\n',
+    ],
+)
+def test_what_excel_writes_is_read(tmp_path: Path, text: str) -> None:
+    (row,) = read_text(tmp_path, "p.csv", text)
+    assert isinstance(row, Row)
+    assert row.values == {"id": "7", "prompt": "a boat; at sea, early", "scale": "0,5"}
+    assert row.number == 1
+
+
+def test_a_semicolon_in_a_row_or_beside_commas_is_text(tmp_path: Path) -> None:
+    (row,) = read_text(tmp_path, "p.csv", "prompt\na boat; a harbour\n")
+    assert row[0] == {"prompt": "a boat; a harbour"}
+    (row,) = read_text(tmp_path, "q.csv", "id;no,prompt\n1;2,3\n")
+    assert row[0] == {"id;no": "1;2", "prompt": "3"}
+
+
+def test_empty_rows_are_passed_over_and_counted_so_that_no_other_row_is_renumbered(
+    tmp_path: Path,
+) -> None:
+    rows = read_text(tmp_path, "p.csv", "sep=,\nid,prompt\na,1\n,\n , \nb,2\n,,,\n")
+    assert rows == [Row({"id": "a", "prompt": "1"}, 1, 3), Row({"id": "b", "prompt": "2"}, 4, 6)]
+
+
+def test_a_column_without_a_name_that_holds_something_is_told_in_its_row(tmp_path: Path) -> None:
+    first, bad = read_text(tmp_path, "p.csv", "id,,prompt\n1,,a\n2,lost,b\n")
+    assert first == Row({"id": "1", "prompt": "a"}, 1, 2)
+    assert isinstance(bad, BadRow)
+    assert bad.line == 3
+    assert bad.message == "column 2 has no name, but there is 'lost' in it"
+    assert bad.hint
+
+
+@pytest.mark.parametrize("row", ['1, "a boat, at sea", ink', '1, "a boat", ink'])
+def test_a_space_before_a_quote_is_named(tmp_path: Path, row: str) -> None:
+    (bad,) = read_text(tmp_path, "p.csv", f"id, prompt, look\n{row}\n")
+    assert isinstance(bad, BadRow)
+    assert "a space stands before a quote" in bad.message
+    assert "remove the space" in (bad.hint or "")
+
+
+def test_a_file_in_a_code_page_of_windows_is_told_what_excel_calls_utf_8(tmp_path: Path) -> None:
+    (bad,) = read_text(tmp_path, "p.csv", "id;prompt\r\n1;früh\r\n".encode("cp1252"))
+    assert isinstance(bad, BadRow)
+    assert (bad.message, bad.hint) == (
+        "this is not UTF-8",
+        "save the file as UTF-8 (Excel calls it 'CSV UTF-8')",
+    )
 
 
 # JSON Lines
@@ -223,6 +359,88 @@ def test_a_bad_line_of_json_is_told_and_the_next_one_is_read(
     assert rows[2:] == [Row({"n": 2}, 3, 4)]
 
 
+# A list of JSON
+
+
+def test_a_list_of_json_has_objects_or_prompts_with_the_lines_where_they_begin(
+    tmp_path: Path,
+) -> None:
+    text = (
+        '\ufeff[\n  {"a": 1,\n   "b": [0.5]},\r\n  "a boat"\n , {"ä": "\\u00e4\\ud83e\\udd8a"}]\n'
+    )
+    path = write(tmp_path, "p.JSON", text)
+    assert read(path) == [
+        Row({"a": 1, "b": [0.5]}, 1, 2),
+        Row({"prompt": "a boat"}, 2, 4),
+        Row({"ä": "ä🦊"}, 3, 5),
+    ]
+    with open_rows(path) as rows:
+        assert rows.columns is None
+
+
+@pytest.mark.parametrize("text", ["", " \n", "[]", " [ \n ] "])
+def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
+    assert read_text(tmp_path, "p.json", text) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("[1]", "an item must be an object or a text; got a list"),
+        ("null", "an item must be an object or a text; got null"),
+        ("12", "an item must be an object or a text; got 12"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),
+        ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
+        (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
+        (f'{{"a": {"9" * 100_000}}}', "must fit in 64 bits"),
+        ('{"a": 1e999}', "a number must be finite"),
+        ('{"a": NaN}', "NaN is no number that JSON has"),
+        (b'{"a": "\xe9"}', "this is not UTF-8"),
+        ('{"a": ["\\ud83d"]}', "half a character"),
+        ('"\\ud83d"', "half a character"),
+    ],
+)
+def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
+    tmp_path: Path, item: str | bytes, message: str
+) -> None:
+    raw = item.encode() if isinstance(item, str) else item
+    rows = read_text(tmp_path, "p.json", b'[{"n": 1},\n\n' + raw + b',\n{"n": 2}]\n')
+    assert rows[0] == Row({"n": 1}, 1, 1)
+    assert isinstance(rows[1], BadRow)
+    assert (rows[1].line, rows[1].ends_reading) == (3, False)
+    assert message in rows[1].message
+    assert rows[2:] == [Row({"n": 2}, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("rest", "line", "message"),
+    [
+        ('{"a": }]', 3, "this is no JSON: expecting value"),
+        ('{"a": "\0"}]', 3, "this is no JSON: invalid control character"),
+        ('{"a": 1}\n{"b": 2}]', 4, "a comma or ']' is missing before this"),
+        ('{"a": 1}', 3, "a comma or ']' is missing before this"),
+        ('{"a": 1},]', 3, "this is no JSON: expecting value"),
+        ('{"a": 1}] x', 3, "more stands after the list"),
+        ('{"a": "never closed', 3, "this is no JSON: unterminated string"),
+        ("[" * 100_000, 3, "this item is nested too deeply"),
+        (f'{{"a": "{"x" * 1_300_000}"}}]', 3, "an item is longer than 1048576 characters"),
+    ],
+)
+def test_what_ends_the_reading_of_a_list_says_so(
+    tmp_path: Path, rest: str, line: int, message: str
+) -> None:
+    *_, last = read_text(tmp_path, "p.json", '[{"n": 1},\n\n' + rest)
+    assert isinstance(last, BadRow)
+    assert (last.line, last.ends_reading) == (line, True)
+    assert message in last.message
+
+
+def test_a_json_file_that_is_no_list_is_refused_with_what_it_may_be(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a \.json must be one list") as caught:
+        read_text(tmp_path, "p.json", '{"prompt": "a"}\n{"prompt": "b"}\n')
+    assert "one object a line is .jsonl" in (caught.value.next_step or "")
+
+
 SCALARS: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.booleans(),
@@ -240,6 +458,49 @@ def test_what_json_wrote_comes_back(objects: list[Values], ascii_only: bool) -> 
         assert read_text(Path(folder), "p.jsonl", text) == [
             Row(one, number, number) for number, one in enumerate(objects, start=1)
         ]
+
+
+@given(st.lists(OBJECTS | FIELDS, max_size=5), st.booleans(), st.sampled_from([None, 2]))
+def test_a_list_is_read_whatever_the_pieces_are_that_it_is_read_in(
+    items: list[Values | str], ascii_only: bool, indent: int | None
+) -> None:
+    text = json.dumps(items, ensure_ascii=ascii_only, indent=indent)
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_rows_module, "PIECE", 7)
+        rows = read_text(Path(folder), "p.json", text)
+    wanted = [one if isinstance(one, dict) else {"prompt": one} for one in items]
+    assert [(row.number, row.values) for row in rows if isinstance(row, Row)] == list(
+        enumerate(wanted, start=1)
+    )
+
+
+# A prompt a line
+
+
+def test_a_text_has_a_prompt_a_line_and_its_number_is_that_of_the_line(tmp_path: Path) -> None:
+    text = '\ufeffa boat, at sea\r\n\r\n  \t\r\n "a car" \r\n{{ braces }}; #x'
+    path = write(tmp_path, "p.txt", text)
+    prompts = [(1, "a boat, at sea"), (4, '"a car"'), (5, "{{ braces }}; #x")]
+    assert read(path) == [
+        Row({"prompt": prompt, "line": prompt}, line, line) for line, prompt in prompts
+    ]
+    with open_rows(path) as rows:
+        assert rows.columns == ("prompt", "line")
+
+
+def test_a_bad_line_of_prompts_is_told_and_the_next_one_is_read(tmp_path: Path) -> None:
+    bad, good = read_text(tmp_path, "p.txt", b"\xff\na car\n")
+    assert bad[:2] == (1, "this is not UTF-8")
+    assert good == Row({"prompt": "a car", "line": "a car"}, 2, 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_that_is_called_txt_is_refused_with_the_name_that_it_should_have(
+    tmp_path: Path, encoding: str
+) -> None:
+    with pytest.raises(InputError, match="there is a tab in the first one") as caught:
+        read_text(tmp_path, "p.txt", "id\tprompt\r\n1\ta boat\r\n".encode(encoding))
+    assert "'Unicode Text', is read as .tsv: rename the file" in (caught.value.next_step or "")
 
 
 # Parquet
@@ -377,7 +638,7 @@ class BreakingFile(io.BytesIO):
         return super().read1(size)
 
 
-@pytest.mark.parametrize("make", [lambda lines: csv_rows(lines, ","), json_rows])
+@pytest.mark.parametrize("make", [csv_rows, tsv_rows, json_rows, text_rows])
 def test_a_disk_that_fails_while_rows_are_read_is_an_io_error(
     make: Callable[[Lines], Rows],
 ) -> None:
@@ -458,6 +719,60 @@ def test_where_compares_json_by_type_or_text(
     assert picked(path, where=where) == numbers
 
 
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ({"score": {"minimum": 0.5}}, [1, 2, 5]),
+        ({"score": {"exclusiveMinimum": 0.5}}, [1, 5]),
+        ({"score": {"maximum": 0.5}}, [2, 3]),
+        ({"score": {"exclusiveMaximum": 0.5}}, [3]),
+        ({"score": {"minimum": 0.1, "exclusiveMaximum": 0.8}}, [2, 3]),
+        ({"prompt": {"maxLength": 3}}, [1, 4, 5]),
+        ({"prompt": {"minLength": 4}}, [2, 3]),
+        ({"prompt": {"minLength": 1, "maxLength": 3}}, [1, 5]),
+        ({"split": {"not": "test"}}, [1, 3, 5]),
+        ({"split": {"not": ["train", "val"]}}, [2, 4]),
+        ({"score": {"not": None}}, [1, 2, 3, 5]),
+        ({"split": "train", "score": {"minimum": 0.5}}, [1]),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_where_compares_numbers_and_lengths(
+    tmp_path: Path, ending: str, where: Values, numbers: list[int]
+) -> None:
+    rows = [
+        ("fox", 0.8, "train"),
+        ("a heron", 0.5, "test"),
+        ("badger", 0.1, "train"),
+        ("", None, "test"),
+        ("🦊x", 1e3, "val"),
+    ]
+    if ending == "csv":
+        lines = [
+            f"{prompt},{'' if score is None else score},{split}" for prompt, score, split in rows
+        ]
+        lines.insert(0, "prompt,score,split")
+    else:
+        keys = ("prompt", "score", "split")
+        lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in rows]
+    assert picked(write(tmp_path, f"p.{ending}", "\n".join(lines)), where=where) == numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("0,6", "a decimal comma?"), ("n/a", None), ("1_0", None)]
+)
+def test_a_value_that_is_compared_and_is_no_number_is_a_bad_row(
+    tmp_path: Path, value: str, hint: str | None
+) -> None:
+    path = write(tmp_path, "p.csv", f'score\n0.6\n"{value}"\n0.7\n')
+    with open_rows(path) as rows:
+        first, bad, last = Chosen(rows, {"score": {"minimum": 0.5}})
+    assert (first[1], last[1]) == (1, 3)
+    assert bad[:2] == (3, f"where compares score with a number; got '{value}'")
+    assert isinstance(bad, BadRow)
+    assert (bad.hint or "").startswith(hint or "")
+
+
 def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
     with open_rows(split) as rows:
         taken = Chosen(rows, {"split": "train"}, offset=3)
@@ -500,20 +815,27 @@ def test_of_a_file_without_rows_nothing_is_said_about_keys(tmp_path: Path) -> No
 # Size
 
 
-@pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.json", "p.txt"])
 def test_memory_is_flat_however_many_rows_there_are(tmp_path: Path, name: str) -> None:
-    few, many = (peak_of(write_rows(tmp_path / f"{count}{name}", count)) for count in (500, 20_000))
+    few, many = (
+        peak_of(write_rows(tmp_path / f"{count}{name}", count)) for count in (2000, 20_000)
+    )
     assert many < few + 100_000
 
 
 def write_rows(path: Path, count: int) -> Path:
     with path.open("w", encoding="utf-8") as file:
-        if path.suffix == ".csv":
-            file.write("id,prompt\n")
+        file.write({".csv": "id,prompt\n", ".json": '["first"\n'}.get(path.suffix, ""))
         for number in range(count):
             prompt = f"A fox, number {number}, {'x' * 100}"
-            row = f'{number},"{prompt}"' if path.suffix == ".csv" else json.dumps({"p": prompt})
-            file.write(f"{row}\n")
+            row = {
+                ".csv": f'{number},"{prompt}"',
+                ".txt": prompt,
+                ".json": f",{json.dumps({'p': prompt})}",
+                ".jsonl": json.dumps({"p": prompt}),
+            }
+            file.write(f"{row[path.suffix]}\n")
+        file.write("]" if path.suffix == ".json" else "")
     return path
 
 

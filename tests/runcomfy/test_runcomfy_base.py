@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from batchgen.errors import ExitCode, UsageError
-from batchgen.runcomfy.base import BASE_VARIABLE, DEFAULT_BASE, api_base, is_loopback
+from batchgen.runcomfy.base import (
+    BASE_VARIABLE,
+    DEFAULT_BASE,
+    WALLET_VARIABLE,
+    api_base,
+    is_loopback,
+    wallet_base,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,30 @@ from batchgen.runcomfy.base import BASE_VARIABLE, DEFAULT_BASE, api_base, is_loo
 )
 def test_the_variable_overrides_the_base(value: str, base: str) -> None:
     assert api_base({BASE_VARIABLE: value}) == base
+
+
+@pytest.mark.parametrize(
+    ("named", "base", "wallet"),
+    [
+        ("", DEFAULT_BASE, "https://api.runcomfy.net/prod/v2"),
+        ("", "http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/prod/v2"),
+        ("", "http://[::1]:8080/v1", "http://[::1]:8080/prod/v2"),
+        ("", "https://proxy.example/v1", None),
+        ("https://wallet.example/v2/", "https://proxy.example/v1", "https://wallet.example/v2"),
+        ("http://localhost:9/v2", DEFAULT_BASE, "http://localhost:9/v2"),
+    ],
+)
+def test_the_balance_is_asked_of_the_vendor_only_where_the_api_is_the_vendors(
+    named: str, base: str, wallet: str | None
+) -> None:
+    """Promise 7: what stands in for the API gets no second place for the token."""
+    assert wallet_base({WALLET_VARIABLE: named}, base) == wallet
+
+
+def test_a_wallet_that_would_leak_the_token_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        wallet_base({WALLET_VARIABLE: "http://example.org/v2"}, DEFAULT_BASE)
+    assert WALLET_VARIABLE in str(caught.value)
 
 
 def test_without_the_variable_it_is_the_vendors_base() -> None:

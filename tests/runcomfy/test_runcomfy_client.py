@@ -104,6 +104,22 @@ async def test_a_cancel_and_a_price_are_asked() -> None:
     ]
 
 
+async def test_the_balance_is_asked_at_its_own_base_with_the_same_token() -> None:
+    low = as_json({"balance_usd": -0.5, "balance_microdollars": -500000, "currency": "USD"})
+    refused, gone = as_json({}, 401), as_json({"error_code": 404001}, 404)
+    async with (
+        serving(says(low), says(refused), says(gone), resets) as server,
+        connect("http://127.0.0.1:9/v1", TOKEN) as api,
+    ):
+        wallet = server.base.replace("/v1", "/prod/v2")
+        assert await api.balance(wallet) == -0.5
+        assert isinstance(await api.balance(wallet), Halted)
+        assert isinstance(await api.balance(wallet), NoAnswer)
+        assert isinstance(await api.balance(wallet), NoAnswer)
+    assert server.requests[0].line == "GET /prod/v2/balance HTTP/1.1"
+    assert server.requests[0].headers["Authorization"].startswith("Bearer ")
+
+
 async def test_questions_share_a_connection_and_each_submit_has_one_of_its_own() -> None:
     going = as_json({"request_id": "r-1", "status": "in_progress"})
     async with serving(says(going)) as server, connect(server.base, TOKEN) as api:

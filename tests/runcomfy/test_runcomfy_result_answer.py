@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.runcomfy import result_answer
 from batchgen.runcomfy.outcomes import (
     Cancelled,
     Ended,
@@ -25,9 +26,10 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
-from batchgen.runcomfy import result_answer
-from batchgen.runcomfy.answer import Answer
 from tests.runcomfy.answers import HTML, answer
+
+if TYPE_CHECKING:
+    from batchgen.runcomfy.answer import Answer
 
 ASKED = "r"
 
@@ -212,7 +214,12 @@ def test_row_74_a_deep_output_is_walked_without_recursion() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(404, {}), (404, {"request_id": ASKED, "error_code": 404001}), (400, {"error_code": 404001}), (200, {"code": 404001})],
+    [
+        (404, {}),
+        (404, {"request_id": ASKED, "error_code": 404001}),
+        (400, {"error_code": 404001}),
+        (200, {"code": 404001}),
+    ],
 )
 def test_rows_34_35_a_request_that_is_not_there_is_missing(status: int, body: Any) -> None:
     assert isinstance(read_result(answer(body, status)), Missing)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchgen.runcomfy.cancel_answer import read_cancel
 from batchgen.runcomfy.outcomes import CancelOutcome, Halted, NoAnswer
-from batchgen.runcomfy.price_answer import ModelPrice, read_price, why_no_price
+from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
 from batchgen.runcomfy.request_id import LONGEST_ID, usable_request_id
 from tests.runcomfy.answers import HTML, answer
 
@@ -50,6 +50,29 @@ def test_a_cancel_is_read(status: int, body: Any, outcome: CancelOutcome) -> Non
 def test_row_74_no_bytes_crash_the_reading_of_a_cancel_or_price(status: int, body: bytes) -> None:
     assert isinstance(read_cancel(answer(body, status), "r"), CancelOutcome)
     assert isinstance(read_price(answer(body, status)), (ModelPrice, type(None)))
+    assert isinstance(read_balance(answer(body, status)), float | None)
+
+
+@pytest.mark.parametrize(
+    ("body", "balance"),
+    [
+        ({"balance_usd": 12.5, "balance_microdollars": 12500000, "currency": "USD"}, 12.5),
+        ({"balance_usd": 0}, 0.0),
+        ({"balance_usd": -3, "currency": "USD"}, -3.0),
+        ({"balance_usd": "7.25"}, 7.25),
+        ({"balance_usd": None, "balance_microdollars": 2500000}, 2.5),
+        ({"balance_usd": True}, None),
+        ({"balance_usd": float("inf")}, None),
+        ({"balance_usd": float("nan")}, None),
+        ({"balance_usd": 10**400}, None),
+        ({"balance_usd": 5, "currency": "EUR"}, None),
+        ({}, None),
+        (b"<html>", None),
+    ],
+)
+def test_a_balance_is_read_or_not_known(body: Any, balance: float | None) -> None:
+    assert read_balance(answer(body)) == balance
+    assert read_balance(answer(body, 500)) is None
 
 
 @pytest.mark.parametrize(

@@ -129,4 +129,4 @@ def test_a_selection_of_all_tells_the_same_as_no_selection(place: Place) -> None
     assert list(queries.job_statuses(place.db, everything)) == list(queries.job_statuses(place.db))
     chosen = Selection(("still-*",), states=("!failed",))
     assert [job.id for job in queries.job_statuses(place.db, chosen)] == ["still-2", "still-3"]
-    assert queries.failures(place.db, 9, chosen) == []
+    assert queries.failures(place.db, 9, chosen).causes == ()

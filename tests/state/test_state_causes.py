@@ -39,6 +39,11 @@ def test_in_any_letters(text: str, word: str) -> None:
         (("x-1", "x-1 took 3.5 s"), ("x-2", "x-2 took 40 s"), True),
         (("x-1", "x-1-a failed"), ("x-2", "x-2-a failed"), True),
         (("x", "x-ray"), ("y", "y-ray"), False),
+        (("x", "request rq-7Kd9fQ2z ended"), ("y", "request rq-a81_bQzz ended"), True),
+        (("x", "request 3f9a1c2b04 ended"), ("y", "request ABCDEF01-23 ended"), True),
+        (("x", "h264 is not taken"), ("y", "vp9 is not taken"), False),
+        (("x", "see https://x.example/1?a=b"), ("y", "see https://y.example/2"), True),
+        (("x", "prompt: too long"), ("y", "image_urls: too many"), False),
     ],
 )
 def test_messages_of_one_cause_have_one_key(

@@ -227,12 +227,13 @@ def test_causes_of_trouble_are_grouped_the_commonest_first(five: State) -> None:
         five.fail(job_id)
     five.begin("b-1")
     five.hold("b-1")
-    found = queries.failures(five.db, 5)
+    found = queries.failures(five.db, 5).causes
     assert [(one.state, one.code, one.jobs, one.example) for one in found] == [
         (S.FAILED, "boom", 2, "a-1"),
         (S.UNKNOWN, "no_answer", 1, "b-1"),
     ]
-    assert len(queries.failures(five.db, 1)) == 1
+    first = queries.failures(five.db, 1)
+    assert (len(first.causes), first.more, first.more_jobs) == (1, 1, 1)
 
 
 def test_meta_remembers_the_last_value(five: State) -> None:

@@ -35,6 +35,7 @@ EMULATOR = click.option(
     "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
 )
 OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no price and no schema.")
+STRICT = click.option("--strict", is_flag=True, help="Refuse the manifest for a warning, too.")
 ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
 
 

@@ -25,7 +25,7 @@ def read_causes(
             raise UsageError(
                 f"'{key}' is no cause",
                 where="--cause",
-                next_step="batchgen report MANIFEST shows causes, with the command for each",
+                next_step="batchgen status MANIFEST shows causes, each with its key",
             )
     return keys
 
@@ -77,7 +77,7 @@ JOBS = (
         multiple=True,
         metavar="KEY",
         callback=read_causes,
-        help="Only jobs that failed by such a cause, as the report names it; !KEY: not.",
+        help="Only jobs that failed with this cause, as `status` shows it; `!KEY` excludes it.",
     ),
 )
 """What chooses among all jobs; SELECTION chooses among results, too."""

@@ -1,8 +1,16 @@
-"""CSV and TSV → rows: quotes as in RFC 4180, names of columns first, all values are text."""
+"""CSV and TSV → rows: the first row names the columns, all values are text.
+
+In CSV quotes are as in RFC 4180, and what Excel makes of a CSV is read too: `;` between columns, a
+first line `sep=;`, empty rows, and columns without a name that are empty in all rows. In TSV a
+quote is a character like any other, except in UTF-16, which Excel writes with its own quotes.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
@@ -15,21 +23,78 @@ if TYPE_CHECKING:
 
     from batchgen.manifest.rows.text import Lines
 
-_SEPARATORS = {",": "a comma", "\t": "a tab", ";": "';'"}
+_TAB = "\t"
+_SEPARATORS = {",": "a comma", _TAB: "a tab", ";": "';'"}
+_SEP_LINE = re.compile(r"sep=([^\w\s\"]|\t)[\r\n]*", re.IGNORECASE)
+_SPREADSHEET_QUOTES = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
+"""A quoted field with a doubled quote in it: no plain text looks so."""
+_UNCLOSED = "unexpected end"
+_SPACE_AND_QUOTE = re.compile(r'\s+"')
 
 
-def csv_rows(lines: Lines, separator: str) -> Rows:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """`names` of all columns, '' where one has none; a row must reach the last that has one."""
+
+    names: tuple[str, ...]
+    separator: str
+    has_quotes: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(filter(None, self.names))
+
+    @property
+    def least(self) -> int:
+        return max(at for at, name in enumerate(self.names, start=1) if name)
+
+
+def csv_rows(lines: Lines) -> Rows:
     """Read the header; the rows follow as they are asked for. Raises InputError, StorageError."""
+    beginning = _next_line(lines)
+    declared = _SEP_LINE.fullmatch(beginning)
+    if declared:
+        beginning = _next_line(lines)
+    separator = declared[1] if declared else _separator_in(beginning)
+    return _rows_after(beginning, lines, separator, has_quotes=True)
+
+
+def tsv_rows(lines: Lines) -> Rows:
+    """Read the header; the rows follow as they are asked for. Raises InputError, StorageError."""
+    has_quotes = lines.encoding.startswith("utf-16")
+    return _rows_after(_next_line(lines), lines, _TAB, has_quotes=has_quotes)
+
+
+def _next_line(lines: Lines) -> str:
+    """Pass over what is empty; '' at the end."""
+    return next((line for line in lines if line.strip()), "")
+
+
+def _separator_in(header: str) -> str:
+    """Find what separates the columns: where a comma is the decimal point, Excel writes `;`."""
+    try:
+        fields, others = (next(csv.reader([header], delimiter=one), ()) for one in ",;")
+    except csv.Error:
+        return ","  # whoever reads the header says what is wrong with it
+    return ";" if len(fields) == 1 and len(others) > 1 else ","
+
+
+def _rows_after(beginning: str, lines: Lines, separator: str, *, has_quotes: bool) -> Rows:
     # Strict: else a quote that is never closed would silently swallow the rest of the file.
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    columns = _read_header(reader, lines, separator)
-    return Rows(columns, _rows(reader, lines, columns))
+    reader = csv.reader(
+        chain([beginning] if beginning else [], lines),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE,
+    )
+    table = _Table(_read_header(reader, lines, separator), separator, has_quotes)
+    return Rows(table.columns, _rows(reader, lines, table))
 
 
 def _read_header(reader: _Reader, lines: Lines, separator: str) -> tuple[str, ...]:
     where = str(lines.path)
     try:
-        names = next((fields for fields in reader if fields), None)
+        names = next((fields for fields in reader if "".join(fields).strip()), None)
     except csv.Error as exc:
         message, hint = _explain(exc)
         raise InputError(f"the header: {message}", where=where, next_step=hint) from exc
@@ -40,35 +105,38 @@ def _read_header(reader: _Reader, lines: Lines, separator: str) -> tuple[str, ..
         hint = "the first row names the columns"
         raise InputError("the file is empty: it has no header", where=where, next_step=hint)
     columns = tuple(name.strip() for name in names)
-    fault = _header_fault(columns, separator)
+    fault = _header_fault(columns, names, separator)
     if fault is not None:
         raise InputError(fault[0], where=where, next_step=fault[1])
     return columns
 
 
-def _header_fault(columns: Sequence[str], separator: str) -> tuple[str, str] | None:
+def _header_fault(
+    columns: Sequence[str], written: Sequence[str], separator: str
+) -> tuple[str, str] | None:
     """Say what is wrong with the names, and what helps."""
     if len(columns) == 1:
         other = next((one for one in _SEPARATORS if one != separator and one in columns[0]), None)
         if other is not None:
-            wanted = f"{_SEPARATORS[separator]} must stand between columns"
-            hint = "save it with commas as .csv, or with tabs as .tsv"
+            wanted = f"{_SEPARATORS.get(separator, shown(separator))} must stand between columns"
+            hint = f"rename the file: its name must end in {'.tsv' if other == _TAB else '.csv'}"
             return f"{wanted}; the header has {_SEPARATORS[other]}", hint
-    for number, name in enumerate(columns, start=1):
-        if not name:
-            hint = "the first row names the columns: name it, or remove the column"
-            return f"column {number} has no name", hint
-        if name in columns[: number - 1]:
-            numbers = f"columns {columns.index(name) + 1} and {number}"
+    if separator != _TAB and any(map(_is_quoted_after_space, written)):
+        return _SPACE_FAULT
+    for name in columns:
+        if name and columns.count(name) > 1:
+            first = columns.index(name)
+            numbers = f"columns {first + 1} and {columns.index(name, first + 1) + 1}"
             return f"the column {shown(name)} stands twice: {numbers}", "rename one of them"
     return None
 
 
-def _rows(reader: _Reader, lines: Lines, columns: tuple[str, ...]) -> Iterator[Row | BadRow]:
-    width, number = len(columns), 0
+def _rows(reader: _Reader, lines: Lines, table: _Table) -> Iterator[Row | BadRow]:
+    columns, width, number = table.columns, len(table.names), 0
+    is_plain = len(columns) == width
     while True:
         # A row begins after the last line of the one before: its fields may have line breaks.
-        line = reader.line_num + 1
+        line = lines.number + 1
         try:
             fields = next(reader)
         except StopIteration:
@@ -76,30 +144,84 @@ def _rows(reader: _Reader, lines: Lines, columns: tuple[str, ...]) -> Iterator[R
         except csv.Error as exc:
             number += 1
             lines.take_trouble()
-            yield BadRow(line, *_explain(exc))
+            yield BadRow(line, *_explain(exc), ends_reading=_UNCLOSED in str(exc))
             continue
         trouble = lines.take_trouble()
         if not fields:
             continue
         number += 1
-        if trouble is not None:
-            yield BadRow(line, *trouble)
-        elif len(fields) != width:
-            yield _of_wrong_width(line, len(fields), width)
-        else:
+        text = "".join(fields)
+        # An empty row is passed over but counted, so that emptying or filling one shifts no other.
+        if trouble is None and not text.strip():
+            continue
+        fault = trouble or _row_fault(fields, text, table, is_one_line=lines.number == line)
+        if fault is not None:
+            yield BadRow(line, *fault)
+        elif is_plain:
             yield Row(dict(zip(columns, fields, strict=True)), number, line)
+        else:
+            named = zip(table.names, fields, strict=False)
+            yield Row({name: field for name, field in named if name}, number, line)
 
 
-def _of_wrong_width(line: int, got: int, width: int) -> BadRow:
+def _row_fault(
+    fields: Sequence[str], text: str, table: _Table, *, is_one_line: bool
+) -> tuple[str, str] | None:
+    width, has_all = len(table.names), True
+    if len(fields) != width:
+        has_all = table.least <= len(fields) < width
+    if '"' in text and (fault := _quote_fault(fields, table, has_all=has_all)):
+        return fault
+    if not has_all:
+        return _of_wrong_width(len(fields), table)
+    if table.separator == _TAB and table.has_quotes and (not is_one_line or _TAB in text):
+        return "a field in quotes has a tab or a line break in it", _SAVE_AS_CSV
+    if len(table.columns) < width:
+        for at, (name, field) in enumerate(zip(table.names, fields, strict=False), start=1):
+            if not name and field.strip():
+                what = f"column {at} has no name, but there is {shown(field)} in it"
+                return what, "name it in the first row, or remove the column"
+    return None
+
+
+def _quote_fault(fields: Sequence[str], table: _Table, *, has_all: bool) -> tuple[str, str] | None:
+    """Find quotes that are meant as such and are not read so."""
+    if not table.has_quotes:
+        if any(map(_SPREADSHEET_QUOTES.fullmatch, fields)):
+            what = "a field is in quotes as spreadsheets write them; in .tsv a quote is a character"
+            return what, _SAVE_AS_CSV
+    elif any(map(_is_quoted_after_space if has_all else _SPACE_AND_QUOTE.match, fields)):
+        return _SPACE_FAULT
+    return None
+
+
+_SAVE_AS_CSV = "save it as .csv in UTF-8 (Excel calls it 'CSV UTF-8'), where quotes are read"
+_SPACE_FAULT = (
+    "a space stands before a quote, so that the quote opens no field",
+    'remove the space: a,"b, c" and not a, "b, c"',
+)
+
+
+def _is_quoted_after_space(field: str) -> bool:
+    return bool(_SPACE_AND_QUOTE.match(field)) and field.rstrip().endswith('"')
+
+
+def _of_wrong_width(got: int, table: _Table) -> tuple[str, str]:
+    width = len(table.names)
     message = f"the row has {counted(got, 'field')}; the header has {width}"
     if got < width:
-        return BadRow(line, message, "leave a field empty, but keep its separator")
-    return BadRow(line, message, 'put a field that contains the separator in quotes: "a, b"')
+        return message, "leave a field empty, but keep its separator"
+    if not table.has_quotes:
+        return message, "a tab ends a field, so no field can contain one"
+    example = f'"a{table.separator} b"'
+    hint = f"put a field that contains the separator in quotes: {example}"
+    # A list of prompts that was given a header.
+    return message, f"{hint}; in a .txt each line is a prompt" if width == 1 else hint
 
 
 def _explain(error: csv.Error) -> tuple[str, str]:
     text = str(error)
-    if "unexpected end" in text:
+    if _UNCLOSED in text:
         hint = 'close it; a quote inside of a field is written twice: ""'
         return "a quote is opened here and never closed; nothing after it was read", hint
     if "field limit" in text:

@@ -1,4 +1,4 @@
-"""JSON Lines → rows: one object a line, its values as typed in JSON."""
+"""JSON → rows, their values as typed in JSON: an object a line, or a list of objects or texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from batchgen.errors import InputError
 from batchgen.manifest.rows.row import BadRow, Row, Rows
+from batchgen.manifest.rows.text import LONGEST_LINE
 from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN
 from batchgen.models.wording import shown
 
@@ -20,6 +22,12 @@ _MOST_DIGITS = 20
 """Of a 64-bit integer with its sign: more are not even converted, which takes long."""
 
 
+PIECE = 65_536
+"""Characters of a list that are read at a time."""
+_LONGEST_WORD = 16
+"""Of JSON: a number's part or an escape that is cut is told where it begins."""
+_SPACES = re.compile(r"[ \t\r\n]+")
+_LIST_HINT = 'the file is one list: [{"prompt": "…"}, …] or ["…", …]'
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -56,6 +64,151 @@ def _rows(lines: Lines) -> Iterator[Row | BadRow]:
             yield _no_object(lines.number, values, text[end:])
 
 
+def json_list_rows(lines: Lines) -> Rows:
+    """A list of objects, or of texts: of these each is a `prompt`. Raises InputError, StorageError.
+
+    The list is not held in memory: only one of its items is, and a piece of the file.
+    """
+    items = _List(lines)
+    if items.next_letter() not in ("[", ""):
+        raise InputError(
+            "a .json must be one list",
+            where=str(lines.path),
+            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object a line is .jsonl',
+        )
+    return Rows(None, items.rows())
+
+
+class _BrokenError(ValueError):
+    """What is no JSON: where the next item begins nobody knows."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+class _List:
+    """Reads a list item by item. `_at` is the place in the piece that is held, on line `_line`."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._piece = ""
+        self._at = 0
+        self._line = 1
+        self._is_last = False
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        number = 0
+        is_open = self._take("[") and not self._take("]")
+        while is_open:
+            number += 1
+            try:
+                row = self._row(number)
+                is_open = self._goes_on()
+            except _BrokenError as exc:
+                message = f"{exc}; nothing after it was read"
+                yield BadRow(exc.line, message, _LIST_HINT, ends_reading=True)
+                return
+            yield row
+        if self.next_letter():
+            what = "more stands after the list"
+            yield BadRow(self._line, what, _LIST_HINT, ends_reading=True)
+
+    def _goes_on(self) -> bool:
+        if self._take(",") or self._take("]"):
+            return self._piece[self._at - 1] == ","
+        raise _BrokenError(self._line, "a comma or ']' is missing before this")
+
+    def next_letter(self) -> str:
+        """Give the next that is no space, without taking it; '' at the end."""
+        while True:
+            spaces = _SPACES.match(self._piece, self._at)
+            self._go_to(spaces.end() if spaces else self._at)
+            if self._at < len(self._piece):
+                return self._piece[self._at]
+            if self._is_last:
+                return ""
+            self._read_on()
+
+    def _take(self, letter: str) -> bool:
+        is_next = self.next_letter() == letter
+        self._at += is_next
+        return is_next
+
+    def _row(self, number: int) -> Row | BadRow:
+        self.next_letter()
+        line = self._line
+        try:
+            value, text = self._value(_DECODER)
+            if "\\u" in text and _SURROGATE.search(text):
+                _refuse_halves(value)
+        except _UnfitError as exc:
+            return BadRow(line, str(exc))
+        if fault := self._lines.fault_of(text):
+            return BadRow(line, *fault)
+        if isinstance(value, str):
+            value = {"prompt": value}
+        if type(value) is dict:
+            return Row(value, number, line)
+        message = f"an item must be an object or a text; got {shown(value)}"
+        return BadRow(line, message, _LIST_HINT)
+
+    def _value(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
+        """Take the next value, and give its text too. Raises _UnfitError behind it, _BrokenError.
+
+        One that ends where the piece does may go on in the next.
+        """
+        while True:
+            try:
+                value, end = decoder.raw_decode(self._piece, self._at)
+            except _UnfitError:
+                if self._passed_whole():
+                    raise
+            except json.JSONDecodeError as exc:
+                if not self._may_go_on(exc):
+                    line = self._line + self._piece.count("\n", self._at, exc.pos)
+                    raise _BrokenError(line, f"this is no JSON: {_reason(exc)}") from exc
+            except RecursionError as exc:
+                raise _BrokenError(self._line, "this item is nested too deeply") from exc
+            else:
+                if end < len(self._piece) or self._is_last:
+                    text = self._piece[self._at : end]
+                    self._go_to(end)
+                    return value, text
+            if len(self._piece) - self._at > LONGEST_LINE:
+                raise _BrokenError(self._line, f"an item is longer than {LONGEST_LINE} characters")
+            self._read_on()
+
+    def _passed_whole(self) -> bool:
+        """Go behind the next value, if all of it is in the piece."""
+        try:
+            end = _ANY_DECODER.raw_decode(self._piece, self._at)[1]
+        except json.JSONDecodeError as exc:
+            if self._may_go_on(exc):
+                return False
+            raise _BrokenError(self._line, f"this is no JSON: {_reason(exc)}") from exc
+        is_whole = end < len(self._piece) or self._is_last
+        self._go_to(end if is_whole else self._at)
+        return is_whole
+
+    def _may_go_on(self, error: json.JSONDecodeError) -> bool:
+        """Whether it is only cut: at the end of the piece, or in a text that began before."""
+        is_near_end = error.pos >= len(self._piece) - _LONGEST_WORD
+        return not self._is_last and (is_near_end or error.msg.startswith("Unterminated string"))
+
+    def _read_on(self) -> None:
+        """Double what is held of an item, so that a long one is not decoded again and again."""
+        held = len(self._piece) - self._at
+        more = self._lines.read(max(PIECE, min(held, LONGEST_LINE - held)))
+        self._piece = self._piece[self._at :] + more
+        self._at = 0
+        self._is_last = not more
+
+    def _go_to(self, at: int) -> None:
+        self._line += self._piece.count("\n", self._at, at)
+        self._at = at
+
+
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
@@ -68,10 +221,13 @@ def _explain(error: Exception, line: str) -> tuple[str, str | None]:
         return str(error), None
     if isinstance(error, json.JSONDecodeError):
         column = len(line) - len(line.lstrip()) + error.pos + 1
-        reason = error.msg[:1].lower() + error.msg[1:]
         hint = 'each line is one object: {"prompt": "…"}'
-        return f"the line is no JSON: {reason} (column {column})", hint
+        return f"the line is no JSON: {_reason(error)} (column {column})", hint
     return "the line is nested too deeply", None
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    return error.msg[:1].lower() + error.msg[1:]
 
 
 def _refuse_halves(value: object) -> None:
@@ -116,3 +272,5 @@ _DECODER = json.JSONDecoder(
     parse_float=_float,
     parse_constant=_no_number,
 )
+_ANY_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Finds where a value ends that the other does not take."""

@@ -8,20 +8,29 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, MissingFileError
-from batchgen.manifest.rows.csv_rows import csv_rows
-from batchgen.manifest.rows.json_rows import json_rows
+from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
+from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
-from batchgen.manifest.rows.text import Lines, cannot_read
+from batchgen.manifest.rows.text import Lines, cannot_read, text_rows
 from batchgen.models.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from io import BufferedReader
     from pathlib import Path
 
     from batchgen.manifest.rows.row import Rows
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+# Untranslated line breaks: in CSV those inside of quotes belong to the value.
+_READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
+    ".csv": (csv_rows, ""),
+    ".tsv": (tsv_rows, ""),
+    ".txt": (text_rows, None),
+    ".json": (json_list_rows, None),
+    ".jsonl": (json_rows, "\n"),
+    ".ndjson": (json_rows, "\n"),
+}
+ENDINGS = (*_READERS, ".parquet")
 
 
 @contextmanager
@@ -39,10 +48,9 @@ def open_rows(path: Path) -> Iterator[Rows]:
         if ending == ".parquet":
             yield parquet_rows(file, path)
             return
-        is_csv = ending in {".csv", ".tsv"}
-        # Untranslated line breaks: in CSV those inside of quotes belong to the value.
-        with closing(Lines(file, path, "" if is_csv else "\n")) as lines:
-            yield csv_rows(lines, "," if ending == ".csv" else "\t") if is_csv else json_rows(lines)
+        read, newline = _READERS[ending]
+        with closing(Lines(file, path, newline)) as lines:
+            yield read(lines)
 
 
 def fingerprint(path: Path) -> str:

@@ -24,11 +24,12 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be used."""
+    """A row that cannot be used. `ends_reading`: nothing after it was read."""
 
     line: int
     message: str
     hint: str | None = None
+    ends_reading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

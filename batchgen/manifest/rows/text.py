@@ -1,4 +1,4 @@
-"""Lines of a text file, bounded in length, with what is wrong with them.
+"""Lines of a text file, bounded in length, with what is wrong with them; and a prompt a line.
 
 A wrong byte does not end the reading: its row is told, and the next one is read.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import codecs
 from functools import partial
 from io import TextIOWrapper
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from batchgen.errors import StorageError
+from batchgen.errors import InputError, StorageError
+from batchgen.manifest.rows.row import BadRow, Row, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +54,7 @@ class Lines:
     `newline` is as for `open`. Making it and iterating raise StorageError for a failing disk.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, newline: str) -> None:
+    def __init__(self, file: BinaryIO, path: Path, newline: str | None) -> None:
         try:
             start = file.read(4)
         except OSError as exc:
@@ -72,14 +74,24 @@ class Lines:
                 self.number += 1
                 if len(line) == LONGEST_LINE:
                     self._pass_rest(line)
-                if "\0" in line or (not line.isascii() and _MARK in line):
-                    self._note(line)
+                if not line.isascii() or "\0" in line:
+                    self._trouble = self.fault_of(line) or self._trouble
                 yield line
         except OSError as exc:
             raise cannot_read(self.path, exc) from exc
 
     def close(self) -> None:
         self._file.close()
+
+    def read(self, characters: int) -> str:
+        """Give what comes next, whatever lines it has; '' at the end. Raises StorageError.
+
+        What is wrong with it `fault_of` says.
+        """
+        try:
+            return self._file.read(characters)
+        except OSError as exc:
+            raise cannot_read(self.path, exc) from exc
 
     def take_trouble(self) -> tuple[str, str] | None:
         """Say what is wrong with the lines since the last call, and what helps."""
@@ -92,9 +104,36 @@ class Lines:
         while line and not line.endswith(("\n", "\r")):
             line = self._file.readline(LONGEST_LINE)
 
-    def _note(self, line: str) -> None:
-        if _MARK in line:
-            self._trouble = f"this is not {self.encoding.upper()}", "save the file as UTF-8"
-        else:
+    def fault_of(self, text: str) -> tuple[str, str] | None:
+        """Say what no sound text has, and what helps."""
+        if "\0" in text:
             hint = "text must not contain it: remove it, or save the file as UTF-8"
-            self._trouble = "a NUL character stands here", hint
+            return "a NUL character stands here", hint
+        if not text.isascii() and _MARK in text:
+            hint = "save the file as UTF-8 (Excel calls it 'CSV UTF-8')"
+            return f"this is not {self.encoding.upper()}", hint
+        return None
+
+
+def text_rows(lines: Lines) -> Rows:
+    """A prompt a line: its row has the number of its line. Raises InputError, StorageError."""
+    found = _prompts(lines)
+    first = next(found, None)
+    if isinstance(first, Row) and "\t" in str(first.values["prompt"]):
+        raise InputError(
+            "a .txt has one prompt a line, but there is a tab in the first one",
+            where=f"{lines.path}:{first.line}",
+            next_step="a table whose columns are separated by tabs, such as Excel's "
+            "'Unicode Text', is read as .tsv: rename the file",
+        )
+    return Rows(("prompt", "line"), found if first is None else chain((first,), found))
+
+
+def _prompts(lines: Lines) -> Iterator[Row | BadRow]:
+    for line in lines:
+        trouble = lines.take_trouble()
+        text = line.strip()
+        if trouble is not None:
+            yield BadRow(lines.number, *trouble)
+        elif text:
+            yield Row({"prompt": text, "line": text}, lines.number, lines.number)

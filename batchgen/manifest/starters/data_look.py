@@ -145,5 +145,5 @@ def _is_usable(value: JsonValue) -> bool:
 def _no_row(path: Path, bad: BadRow | None) -> InputError:
     if bad is None:
         hint = "a manifest needs at least one row"
-        return InputError("there is no row in it", where=str(path), next_step=hint)
+        return InputError("the file has no rows", where=str(path), next_step=hint)
     return InputError(bad.message, where=f"{path}:{bad.line}", next_step=bad.hint)

@@ -25,7 +25,7 @@ from batchgen.manifest.templates.values import (
     require_present,
     too_much,
 )
-from batchgen.models.wording import shown
+from batchgen.models.wording import comma_hint, rounded_hint, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,9 +36,11 @@ TEXT_JOINER = "~"
 SLICER = "[:]"
 """No template can write such a name of a filter: it stands for the operator."""
 MOST_DIGITS = 20
+DECIMAL = 10
 
 _WIDTH = re.compile(r"[0-9]+")
 _FORMAT = re.compile(r"%(?P<width>[-+ #0-9.*]*)")
+_BETWEEN_PARTS = re.compile(r"[\s,;|]+")
 _NO_DEFAULT = object()
 
 
@@ -84,10 +86,18 @@ def _problem(
         signature(function).bind(value, *args, **kwargs)
     except TypeError:
         return TemplateProblem(f"the filter '{name}' cannot take these arguments")
-    hint = "make a number of it first: |float" if isinstance(value, str) else None
+    hint = _hint(name, value) if isinstance(value, str) else None
     given = f" with {', '.join(shown(as_value(one)) for one in args)}" if args else ""
     what = f"the filter '{name}' cannot use {shown(as_value(value))}{given}"
-    return TemplateProblem(what, hint if name in {"abs", "round"} else None)
+    return TemplateProblem(what, hint)
+
+
+def _hint(name: str, text: str) -> str | None:
+    if name in {"abs", "round"}:
+        return "make a number of it first: |float"
+    if name in {"float", "int"}:
+        return comma_hint(text) or (rounded_hint(text) if name == "int" else None)
+    return None
 
 
 def _format(text: str, *values: Any) -> str:
@@ -137,6 +147,19 @@ def _join(values: Any, between: Any = "") -> str:
     return bounded(joiner.join(map(as_text, values)), "'join'")
 
 
+def _split(value: Any, between: Any = None) -> list[str]:
+    """Give the parts of a text, without the empty ones; a list, as JSON has it, is split already.
+
+    Without `between` they may be separated by whatever people put between URLs in one cell.
+    """
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str):
+        raise TypeError("neither a list nor a text")
+    parts = _BETWEEN_PARTS.split(value) if between is None else value.split(as_text(between))
+    return [part.strip() for part in parts if part.strip()]
+
+
 def _joined(*values: Any) -> str:
     return bounded("".join(map(as_text, values)), "'~'")
 
@@ -147,7 +170,9 @@ def _round(value: Any, precision: int = 0, method: Any = "common") -> Any:
     return filters.do_round(value, precision, method)
 
 
-def _int(value: Any, default: Any = _NO_DEFAULT, base: int = 10) -> Any:
+def _int(value: Any, default: Any = _NO_DEFAULT, base: int = DECIMAL) -> Any:
+    if base == DECIMAL and isinstance(value, str) and "e" in value.lower() and rounded_hint(value):
+        raise ValueError("rounded by a spreadsheet")
     return _required(filters.do_int(value, default, base))
 
 
@@ -171,6 +196,7 @@ _ON_VALUES: Mapping[str, Callable[..., Any]] = {
     "last": lambda value: part_of(value, -1),
     "length": len,
     "round": _round,
+    "split": _split,
     "string": as_text,
     SLICER: _sliced,
     TEXT_JOINER: _joined,

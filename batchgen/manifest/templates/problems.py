@@ -51,9 +51,9 @@ class TemplateProblem(InputError):  # noqa: N818 - one of the many problems of a
 class ForbiddenConstructError(TemplateProblem):
     """Sound Jinja that could make much out of little, or reach what is not the user's."""
 
-    def __init__(self, construct: str) -> None:
-        hint = "a template can have {{ values }}, filters, arithmetic on numbers and {% if %}"
-        super().__init__(f"a template cannot have '{construct}'", hint)
+    def __init__(self, construct: str, hint: str | None = None) -> None:
+        known = "a template can have {{ values }}, filters, arithmetic on numbers and {% if %}"
+        super().__init__(f"a template cannot have '{construct}'", hint or known)
         self.construct = construct
 
 

@@ -159,7 +159,7 @@ def key_of(node: nodes.Getattr | nodes.Getitem) -> object:
 def _check(tree: nodes.Template) -> None:
     for node in all_nodes(tree):
         if not isinstance(node, _ALLOWED):
-            raise ForbiddenConstructError(type(node).__name__.lower())
+            raise ForbiddenConstructError(type(node).__name__.lower(), _filter_hint(node))
         # Jinja keeps this name for the template itself.
         if isinstance(node, nodes.Name) and node.name == "self":
             raise ForbiddenConstructError("self")
@@ -167,6 +167,14 @@ def _check(tree: nodes.Template) -> None:
             _check_known("filter", node.name, environment().filters)
         if isinstance(node, nodes.Test):
             _check_known("test", node.name, environment().tests)
+
+
+def _filter_hint(node: nodes.Node) -> str | None:
+    """`urls.split('|')` is Python's way to say `urls | split('|')`."""
+    match node:
+        case nodes.Call(node=nodes.Getattr(attr=name)) if name in environment().filters:
+            return f"write it as a filter: {{{{ … | {name} }}}}"
+    return None
 
 
 def _check_comments(text: str) -> None:

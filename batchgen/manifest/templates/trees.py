@@ -6,7 +6,7 @@ Compiled once, rendered for every cell: only the templates are, the rest is shar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -23,13 +23,23 @@ if TYPE_CHECKING:
 class CompiledTree:
     """A JSON value with templates at the paths of `texts`.
 
-    `render` leaves a key out where its template gives none. What it gives shares parts with the
+    `render` leaves a key out where its template gives none, and `leave_out` an item of a list, once
+    nothing counts on the places of the items any more. What it gives shares parts with the
     value and the variables: nothing inside of it must be changed. It raises TemplateProblem, whose
     `path` leads to the template.
     """
 
     texts: Mapping[Path, CompiledText]
     render: Render
+    _lists: Mapping[Path, Collection[int]] = field(init=False)
+    """Which items of a list are templates; lists in a list come before it."""
+
+    def __post_init__(self) -> None:
+        lists: dict[Path, set[int]] = {}
+        for path in sorted(self.texts, key=len, reverse=True):
+            if path and isinstance(path[-1], int):
+                lists.setdefault(path[:-1], set()).add(path[-1])
+        object.__setattr__(self, "_lists", lists)
 
     @property
     def is_literal(self) -> bool:
@@ -46,6 +56,27 @@ class CompiledTree:
     @property
     def job_names(self) -> frozenset[str]:
         return frozenset().union(*(text.job_names for text in self.texts.values()))
+
+    def leave_out(self, values: dict[str, JsonValue]) -> dict[Path, list[int]]:
+        """Take out of what `render` gave the items that are none, and a list of nothing else.
+
+        Give, for each list that is shorter now, where its items are written.
+        """
+        kept: dict[Path, list[int]] = {}
+        for path, templates in self._lists.items():
+            *above, last = path
+            holder: Any = values
+            for step in above:
+                holder = holder[step]
+            items: list[JsonValue] = holder[last]
+            if all(items[at] is not None for at in templates):
+                continue
+            left_out = {at for at in templates if items[at] is None}
+            kept[path] = [at for at in range(len(items)) if at not in left_out]
+            items[:] = [items[at] for at in kept[path]]
+            if not items:
+                del holder[last]
+        return kept
 
     def name_problems(self, known: Collection[str]) -> list[TemplateProblem]:
         """Find the templates with a name that no cell will have."""

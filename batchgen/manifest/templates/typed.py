@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.parsing.scalars import ScalarError, resolve_plain
+from batchgen.models.wording import rounded_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -119,7 +120,9 @@ def _typed_list(items: Schema, value: JsonValue) -> JsonValue:
 
 
 def _from_text(kinds: Sequence[str], text: str) -> JsonValue:
-    """Read a text as the manifest reads an unquoted one."""
+    """Read a text as the manifest reads an unquoted one, but no rounded number as a whole one."""
+    if "integer" in kinds and rounded_hint(text):
+        return text
     try:
         value = resolve_plain(text.strip())
     except ScalarError:

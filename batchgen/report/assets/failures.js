@@ -17,7 +17,8 @@
       make("strong", { text: batchgen.number(one.jobs) }), batchgen.badge(one.state),
       one.code ? make("code", { text: one.code }) : null, show(one.jobs, "cause", one.key)),
     one.words ? make("blockquote", { dir: "auto", text: one.words }) : null,
-    make("p", { class: "dim" }, "e.g. ", ...one.examples.flatMap((id, at) => [at ? ", " : "", make("bdi", { text: id })])),
+    make("p", { class: "dim" }, one.jobs > 1 ? "e.g. " : "", ...one.examples.flatMap((id, at) => [at ? ", " : "", make("bdi", { text: id })]),
+      " · ", make("code", { text: `--cause=${one.key}` })),
     make("p", { text: one.advice }),
     one.command === null ? null : command(one.command),
   );

@@ -75,6 +75,11 @@ class PriceSources:
     vendor: ModelPrice | None = None
     typical: float | None = None
 
+    @property
+    def by_second(self) -> bool:
+        """Whether the price of a job depends on its input."""
+        return self.own is None and self.vendor is not None and self.vendor.unit == "second"
+
 
 def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
     """The best source that has an answer decides, for each kind of job."""
@@ -97,5 +102,5 @@ def suffices(budget: float, spent: Money, cost: Cost) -> bool | None:
 
 
 def usd(amount: float) -> str:
-    decimals = 4 if 0 < amount < SMALLEST else 2
+    decimals = 4 if 0 < abs(amount) < SMALLEST else 2
     return f"{amount:,.{decimals}f} USD"

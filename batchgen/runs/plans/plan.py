@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from batchgen.runs.funds import Funds
 from batchgen.runs.plans.costing import Cost, suffices
 from batchgen.runs.plans.live_models import LiveModels
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
     from batchgen.runs.plans.changes import FieldChange
     from batchgen.state.merge import OnChanged
@@ -108,6 +110,7 @@ class Plan:
     live: LiveModels = field(default_factory=LiveModels)
     offline: bool = False
     rehearsal: bool = False
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def total(self) -> Figures:
@@ -120,6 +123,10 @@ class Plan:
     @property
     def untimed(self) -> list[str]:
         return [name for name, model in self.models.items() if model.seconds is None]
+
+    @property
+    def funds(self) -> Funds:
+        return Funds(self.live.balance, self.cost)
 
     @property
     def budget_suffices(self) -> bool | None:
@@ -144,6 +151,7 @@ class Plan:
             "spent_without_price": self.money.unpriced,
             "budget_usd": self.budget,
             "budget_suffices": self.budget_suffices,
+            **self.funds.to_json(),
             "seconds": _rounded(self.seconds),
             "models_never_timed": [*self.untimed],
             "changed": [
@@ -158,12 +166,14 @@ class Plan:
                 {"id": one.id, "model": one.model, "state": one.state} for one in self.orphans
             ],
             "vendor": self._vendor_json(),
+            "warnings": [one.to_json() for one in self.warnings],
         }
 
     def _vendor_json(self) -> dict[str, JsonValue]:
         return {
             "asked": not self.offline,
             "trouble": self.live.trouble or None,
+            "balance_trouble": self.live.no_balance or None,
             "schemas_compared": [*self.live.compared],
             "schema_differences": {
                 model: [*sentences] for model, sentences in self.live.differences().items()

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
+from batchgen.manifest import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.funds import price_sources
 from batchgen.runs.plans.changes import FieldChange, input_changes
-from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of
+from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
 from batchgen.runs.provider import is_rehearsal
-from batchgen.state.costs import typical_cost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
+    from batchgen.errors import Problem
     from batchgen.manifest import Manifest
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
@@ -47,7 +49,8 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
     """
     rehearsing = options.emulator or is_loopback(api_base(world.env))
-    with checked(path, rehearsal=rehearsing, env=world.env) as (manifest, staging):
+    log = ProblemLog(strict=options.strict)
+    with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
             _state(folder) as (state, db),
@@ -59,7 +62,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             if not used:
                 raise _nothing_selected()
             live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
-            desk = _Desk(manifest, outlook, db, options, live)
+            desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 
 
@@ -96,6 +99,7 @@ class _Desk:
     db: sqlite3.Connection
     options: RunOptions
     live: LiveModels
+    warnings: tuple[Problem, ...]
 
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
         lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
@@ -119,6 +123,7 @@ class _Desk:
             renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
             orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
             live=self.live,
+            warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
         )
@@ -131,15 +136,8 @@ class _Desk:
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
             return Cost()
-        limits = self.manifest.policy.models.get(model)
-        facts = self.live.facts.get(model)
-        sources = PriceSources(
-            own=limits.price if limits else None,
-            vendor=facts.price if facts else None,
-            typical=typical_cost(self.db, model),
-        )
-        by_frames = sources.own is None and sources.vendor and sources.vendor.unit == "second"
-        if not by_frames:
+        sources = price_sources(self.db, model, self.manifest.policy, self.live)
+        if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
         return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
 
