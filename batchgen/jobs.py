@@ -146,6 +146,20 @@ class Job:
         return hashlib.sha256(self.body.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A job of the manifest that is not sound, as far as its id and its needs are known.
+
+    `is_stem`: there may be jobs whose ids begin with `id`, and nobody can say which.
+    """
+
+    id: str
+    file: str = ""
+    line: int = 0
+    needs: tuple[str, ...] = ()
+    is_stem: bool = False
+
+
 def canonical_json(value: JsonValue) -> str:
     """The one JSON text of a value: sorted keys, no spaces, no NaN.
 

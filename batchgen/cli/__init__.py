@@ -33,6 +33,7 @@ VERBS = (
     runs.retry,
     runs.emulator,
     views.status,
+    views.show,
     views.report,
     views.watch,
     views.models,

@@ -8,17 +8,17 @@ from typing import Any
 import click
 
 from batchgen.commands.options.common import (
-    ACCEPT_COPY,
     EMULATOR,
     JSON,
     MANIFEST,
     OFFLINE,
     QUIET,
     STRICT,
+    WHOSE,
     all_of,
     read_by,
 )
-from batchgen.commands.options.running import LIMITS, WORDS, run_options
+from batchgen.commands.options.running import LIMIT, LIMITS, WORDS, run_options
 from batchgen.commands.options.selecting import JOBS
 from batchgen.manifest import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
@@ -54,9 +54,18 @@ def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, OFFLINE, STRICT, JSON)
+@all_of(EMULATOR, *JOBS, LIMIT, OFFLINE, STRICT)
+@click.option("--jobs", "each", is_flag=True, help="List each job with the input that is sent.")
+@JSON
 def plan(
-    manifest: Path, emulator: bool, offline: bool, strict: bool, as_json: bool, **selected: Any
+    manifest: Path,
+    emulator: bool,
+    limit: int | None,
+    offline: bool,
+    strict: bool,
+    each: bool,
+    as_json: bool,
+    **selected: Any,
 ) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
@@ -65,13 +74,18 @@ def plan(
     """
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
-    options = RunOptions(emulator=emulator, strict=strict, selection=Selection(**selected))
+    selection = Selection(**selected)
+    options = RunOptions(emulator=emulator, strict=strict, selection=selection, limit=limit)
+    if each:
+        from batchgen.commands.show import plan_jobs  # noqa: PLC0415 - as above
+
+        return plan_jobs(manifest, options, as_json=as_json)
     return show_plan(manifest, options, offline=offline, as_json=as_json)
 
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -91,7 +105,7 @@ def run(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 

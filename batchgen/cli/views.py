@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from batchgen.commands.options.common import JSON, MANIFEST, all_of
+from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
 from batchgen.commands.options.selecting import JOBS
 from batchgen.errors import UsageError
 from batchgen.models.catalog import catalog
@@ -32,6 +32,20 @@ def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
     if watch:
         return keep_watching(manifest, selection)
     return show_once(manifest, selection, as_json=as_json)
+
+
+@click.command()
+@MANIFEST
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@all_of(EMULATOR, JSON)
+def show(manifest: Path, names: tuple[str, ...], emulator: bool, as_json: bool) -> int:
+    """Show jobs: the exact input, and all that became of them.
+
+    JOB is the id of a job, or a glob for several. Nothing is sent; before the first run too.
+    """
+    from batchgen.commands.show import show as command  # noqa: PLC0415 - as above
+
+    return command(manifest, names, emulator=emulator, as_json=as_json)
 
 
 @click.command()

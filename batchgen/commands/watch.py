@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
-import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
-from batchgen.commands.opening import opened
-from batchgen.errors import BatchgenError
+from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
+from batchgen.errors import BatchgenError, OtherManifestError
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.watch.doors import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from batchgen.manifest import Manifest
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,
@@ -33,10 +35,11 @@ _VERBS = {
     Word.APPROVE: Verb.APPROVE,
 }
 _WORDS = {verb: word for word, verb in _VERBS.items()}
+_BY_HAND = " open the address above by hand"
 
 
 def watch(
-    path: Path, *, port: int, show: bool, open_page: Callable[[str], bool] = webbrowser.open
+    path: Path, *, port: int, show: bool, open_page: Callable[[str], bool] = open_in_browser
 ) -> int:
     """Serve the page until a signal comes; `show` opens it in a browser.
 
@@ -46,10 +49,22 @@ def watch(
     folder = RunFolder(manifest.output.dir)
     root = folder.root
     watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
+    _refuse_other_manifest(manifest, folder)
     run = _Run(folder)
     doors = Doors(run.decide, run.at_work, is_rehearsal, time.time)
     asyncio.run(_serve(watched, doors, port, open_page if show else None))
     return 0
+
+
+def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
+    """All else that may be wrong with the state is shown by the page, which waits for it."""
+    try:
+        with state_of(manifest, folder.state):
+            return
+    except OtherManifestError:
+        raise
+    except BatchgenError:
+        return
 
 
 async def _serve(
@@ -60,7 +75,7 @@ async def _serve(
     async with serving(watched, doors, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
-        opening = asyncio.create_task(_open(open_page, address), name="open the page")
+        opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
         try:
             await stop.wait()
         finally:
@@ -87,9 +102,21 @@ def heed_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, end)
 
 
-async def _open(open_page: Callable[[str], bool] | None, address: str) -> None:
-    if open_page is not None and not await opened(open_page, address):
-        say("no browser could be opened; open the address by hand", to_stderr=True)
+async def _open(open_page: Callable[[str], bool] | None, address: str, root: Path) -> None:
+    if open_page is None:
+        return
+    if not reads_our_files(os.environ):
+        say("the browser of Windows cannot read a file of WSL;" + _BY_HAND, to_stderr=True)
+        return
+    with private_page(address, root) as page:
+        if page is None:
+            say("the address could not be kept from other users;" + _BY_HAND, to_stderr=True)
+            return
+        say(f"  → a browser that cannot read {page}:{_BY_HAND}", to_stderr=True)
+        if not await opened(open_page, page.as_uri()):
+            say("no browser could be opened;" + _BY_HAND, to_stderr=True)
+        # Browsers read it when they like, and a page that is opened anew reads it again.
+        await asyncio.Event().wait()
 
 
 @dataclass(frozen=True, slots=True)

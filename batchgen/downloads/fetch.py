@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from batchgen.downloads.answers import Body, StartOver, judge
+from batchgen.downloads.decoding import Decoders
 from batchgen.downloads.folder_sync import FolderSync
-from batchgen.downloads.network import NETWORK_ERRORS, from_error
+from batchgen.downloads.network import NETWORK_ERRORS, TooSlowError, from_error
 from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
@@ -20,6 +22,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
 )
 from batchgen.downloads.part import Part
+from batchgen.downloads.processes import cores
 from batchgen.downloads.session import get, open_session
 from batchgen.downloads.threads import in_thread
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from batchgen.downloads.settings import DownloadSettings
 
 
+MOST_DECODERS = 4
+
+
 class Downloader:
     """Made by `open_downloader`. As many downloads at once as its callers start."""
 
@@ -41,8 +47,10 @@ class Downloader:
         session: aiohttp.ClientSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
+        decoders: Decoders | None = None,
     ) -> None:
         self._session = session
+        self._apart = decoders.decode if decoders else None
         self._settings = settings
         self._fsync = fsync
         self._folders = FolderSync(fsync)
@@ -56,7 +64,7 @@ class Downloader:
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
-        part = Part(target, self._fsync)
+        part = Part(target, self._fsync, self._apart)
         resume = await in_thread(part.prepare)
         try:
             outcome = await self._attempt(checked, part, resume)
@@ -85,20 +93,28 @@ class Downloader:
         return answer
 
     async def _receive(self, content: aiohttp.StreamReader, part: Part, body: Body) -> FetchOutcome:
-        first = await read_block(content, self._settings.block_bytes)
-        is_whole = body.offset == 0 and len(first) < self._settings.block_bytes
-        if is_whole and len(first) <= self._settings.max_bytes:
-            return await in_thread(partial(part.store_whole, first, body))
+        coming = _Coming(content, self._settings)
         try:
-            await in_thread(partial(part.open, body))
-            return await self._stream(content, first, part, body)
+            return await self._store(coming, part, body)
+        except NETWORK_ERRORS:
+            if coming.rest and body.sidecar is not None:
+                if not part.is_open:
+                    await in_thread(partial(part.open, body))
+                await part.write(coming.rest)
+            raise
         finally:
             if part.is_open:
                 await in_thread(part.close)
 
-    async def _stream(
-        self, content: aiohttp.StreamReader, block: bytes, part: Part, body: Body
-    ) -> FetchOutcome:
+    async def _store(self, coming: _Coming, part: Part, body: Body) -> FetchOutcome:
+        first = await coming.block()
+        is_whole = body.offset == 0 and len(first) < self._settings.block_bytes
+        if is_whole and len(first) <= self._settings.max_bytes:
+            return await in_thread(partial(part.store_whole, first, body))
+        await in_thread(partial(part.open, body))
+        return await self._stream(coming, first, part, body)
+
+    async def _stream(self, coming: _Coming, block: bytes, part: Part, body: Body) -> FetchOutcome:
         size = body.offset
         while block:
             size += len(block)
@@ -106,12 +122,54 @@ class Downloader:
                 await in_thread(part.discard)
                 return TooLarge(size)
             await part.write(block)
-            block = await read_block(content, self._settings.block_bytes)
+            block = await coming.block()
         return await in_thread(partial(part.publish, body.total))
 
 
+class _Coming:
+    """A body on its way, in blocks, and not too slowly.
+
+    `rest` is what came of the last block, where the body broke off before that was full.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, settings: DownloadSettings) -> None:
+        self.rest = b""
+        self._content = content
+        self._settings = settings
+        self._began = self._window = asyncio.get_running_loop().time()
+        self._in_window = 0
+
+    async def block(self) -> bytes:
+        """Give `block_bytes`, fewer only at the end: few large writes, few thread hops.
+
+        Raises TooSlowError, and NETWORK_ERRORS.
+        """
+        size, block = self._settings.block_bytes, bytearray()
+        try:
+            while len(block) < size and (piece := await self._content.read(size - len(block))):
+                block += piece
+                self._refuse_a_trickle(len(piece))
+        except NETWORK_ERRORS:
+            self.rest = bytes(block)
+            raise
+        return bytes(block)
+
+    def _refuse_a_trickle(self, more: int) -> None:
+        now, settings = asyncio.get_running_loop().time(), self._settings
+        self._in_window += more
+        if now - self._began > settings.try_limit:
+            raise TooSlowError(f"the file had not come whole after {settings.try_limit:.0f} s")
+        seconds = now - self._window
+        if seconds < settings.rate_window:
+            return
+        if self._in_window < settings.least_rate * seconds:
+            rate = self._in_window / seconds
+            raise TooSlowError(f"the file came at {rate:.0f} bytes a second, which is no progress")
+        self._window, self._in_window = now, 0
+
+
 async def read_block(content: aiohttp.StreamReader, size: int) -> bytes:
-    """Read `size` bytes, fewer only at the end of the body: few large writes, few thread hops."""
+    """Read `size` bytes, fewer only at the end of the body."""
     block = bytearray()
     while len(block) < size and (piece := await content.read(size - len(block))):
         block += piece
@@ -132,4 +190,6 @@ async def open_downloader(
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
     ) as session:
-        yield Downloader(session, settings, fsync)
+        # With more processes than cores none of them is any quicker.
+        with Decoders(min(cores(), MOST_DECODERS)) as decoders:
+            yield Downloader(session, settings, fsync, decoders)

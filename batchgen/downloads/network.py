@@ -16,15 +16,23 @@ NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
 NetworkError: TypeAlias = aiohttp.ClientError | TimeoutError | ConnectionError
 
 
+class TooSlowError(TimeoutError):
+    """A body that comes, but so slowly that its place is better given to another file."""
+
+
 def from_error(exc: NetworkError) -> Interrupted | HostNotAllowed:
     if isinstance(exc, aiohttp.ClientConnectorError):
         return _not_connected(exc)
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return Interrupted("no connection to the file server in time")
+        return Interrupted("no connection to the file server in time", unreached=True)
+    if isinstance(exc, TooSlowError):
+        return Interrupted(str(exc))
     if isinstance(exc, TimeoutError):
         return Interrupted("the file server stopped sending")
     if isinstance(exc, aiohttp.ClientPayloadError):
         return Interrupted("the file broke off before its end")
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return Interrupted("the file server closed the connection", unreached=True)
     if isinstance(exc, (aiohttp.ClientConnectionError, ConnectionError)):
         return Interrupted("the file server closed the connection")
     return Interrupted(f"the file server's answer cannot be read ({type(exc).__name__})")
@@ -34,7 +42,8 @@ def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAl
     if isinstance(exc.os_error, PrivateAddressError):
         return HostNotAllowed(exc.host, str(exc.os_error))
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return Interrupted(f"the certificate of {exc.host} is not valid")
+        return Interrupted(f"the certificate of {exc.host} is not valid", unreached=True)
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return Interrupted(f"no address is known for {exc.host}")
-    return Interrupted(f"no connection to {exc.host}: {exc.os_error.strerror or 'refused'}")
+        return Interrupted(f"no address is known for {exc.host}", unreached=True)
+    why = exc.os_error.strerror or "refused"
+    return Interrupted(f"no connection to {exc.host}: {why}", unreached=True)

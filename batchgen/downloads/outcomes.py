@@ -82,14 +82,25 @@ class Corrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class TooHeavy:
+    """All bytes came, and unpacking them would take more memory than a result may have."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The network's trouble: trying again is free, and continues where a `.part` was kept.
 
-    `retry_after` is in seconds, clamped; None where the server did not say.
+    `retry_after` is in seconds, clamped; None where the server did not say. `unreached`: the host
+    did not answer at all, which is no trouble of this file alone.
     """
 
     reason: str
     retry_after: float | None = None
+    unreached: bool = False
 
 
-FetchOutcome: TypeAlias = Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | Interrupted
+FetchOutcome: TypeAlias = (
+    Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | TooHeavy | Interrupted
+)

@@ -18,7 +18,9 @@ class DownloadSettings:
 
     `max_bytes` is the vendor's own cap. `block_bytes` is written at once: a body that fits into
     one block is written, verified and renamed by one thread call. A block a download is held in
-    memory. There is no total deadline: a large file on a slow line is no error, a stalled one is.
+    memory. A body that stalls, or comes at less than `least_rate` (bytes a second) over a whole
+    `rate_window`, gives its place to another file, as does one that takes `try_limit`: what came of
+    it is kept where the server lets it be continued.
     """
 
     hosts: AllowedHosts
@@ -26,3 +28,6 @@ class DownloadSettings:
     block_bytes: int = MIB
     connect_timeout: float = 10.0
     stall_timeout: float = 60.0
+    least_rate: float = 1024.0
+    rate_window: float = 60.0
+    try_limit: float = 3600.0

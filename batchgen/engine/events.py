@@ -35,6 +35,7 @@ class PauseReason(StrEnum):
     MAX_DURATION = "max_duration"
     CANARY = "canary"
     MANIFEST = "manifest"
+    SCHEMA = "schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Everything is checked; `counts` and `money` are what earlier runs left."""
+    """Everything is checked; `counts` and `money` are what earlier runs left.
+
+    `provider` is the vendor, or what stands for it on this machine.
+    """
 
     name: str
     folder: Path
     counts: Counts
     money: Money
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that is most likely not meant, and stops nothing: the manifest's warnings."""
+    """Something that people should know and that stops nothing, such as the manifest's warnings."""
 
     text: str
 

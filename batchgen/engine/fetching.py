@@ -6,25 +6,51 @@ The queue holds numbers of jobs, not jobs: however far the downloads lag behind,
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.engine.backoff import delay
-from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason
-from batchgen.engine.verdicts import FetchAgain, GiveUp, Keep, RenewUrl, after_fetch
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason, Warned
+from batchgen.engine.file_hosts import FileHost, host_of
+from batchgen.engine.verdicts import (
+    ASKED_LATELY,
+    FETCH_PATIENCE,
+    FetchAgain,
+    FetchFacts,
+    GiveUp,
+    Keep,
+    RenewUrl,
+    after_fetch,
+)
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Missing, Succeeded
+from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from batchgen.downloads.outcomes import Fetched
+    from batchgen.downloads.outcomes import Fetched, FetchOutcome
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Doors
     from batchgen.state.records import FetchJob, ResultFile
 
-
 NOT_WRITABLE_IN_A_ROW = 3
+MISSING_TWICE = 2
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What one file has been through in this run, at times of the loop.
+
+    `since`: when its first try ended. `asked`: when the vendor was last asked for its URL.
+    """
+
+    tries: int = 0
+    since: float | None = None
+    asked: float | None = None
+    missing: int = 0
 
 
 class Fetcher:
@@ -43,19 +69,26 @@ class Fetcher:
         self._control = control
         self._on_done = on_done
         self._queue: asyncio.Queue[int] = asyncio.Queue()
-        self._tries: dict[int, int] = {}
+        self._troubles: dict[int, _Trouble] = {}
+        self._hosts: dict[str, FileHost] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._given_up: set[int] = set()
-        self._left = 0
+        self._at_hand: set[int] = set()
+        self._once_more: set[int] = set()
         self._disk_failed = False
         self._not_writable_in_a_row = 0
 
     @property
     def busy(self) -> bool:
         """Whether something is left to download."""
-        return self._left > 0
+        return bool(self._at_hand)
 
     def add(self, seq: int) -> None:
-        self._left += 1
+        """A job has a result. Never two at one job: they would write the same files."""
+        if seq in self._at_hand:
+            self._once_more.add(seq)
+            return
+        self._at_hand.add(seq)
         self._queue.put_nowait(seq)
 
     async def work(self) -> None:
@@ -66,33 +99,67 @@ class Fetcher:
             if scope.interrupted:
                 return
             await self._fetch_job(seq)
+            for host in self._hosts.values():
+                self._try_in_time(host)
 
     async def _fetch_job(self, seq: int) -> None:
         job = await self._doors.store.files_to_fetch(seq)
         if job is None:
-            self._done(())
+            self._done(seq, ())
             return
         waits = [
             wait for file in job.files if (wait := await self._fetch_file(job, file)) is not None
         ]
-        if waits:
-            # The place in the pool is for others meanwhile.
-            asyncio.get_running_loop().call_later(max(waits), self._queue.put_nowait, seq)
+        if not waits:
+            self._done(seq, job.files)
+        elif host := next((wait for wait in waits if isinstance(wait, FileHost)), None):
+            self._park(host, seq)
         else:
-            self._done(job.files)
+            # The place in the pool is for others meanwhile.
+            seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
+            asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, seq)
 
-    def _done(self, files: Iterable[ResultFile]) -> None:
+    def _park(self, host: FileHost, seq: int) -> None:
+        if host.gave_up or not host.is_down:
+            self._queue.put_nowait(seq)
+        else:
+            host.parked.append(seq)
+
+    def _try_in_time(self, host: FileHost) -> None:
+        """See to it that one of those that wait for a host tries it when that is due."""
+        if not host.parked or host.trying or host.name in self._timers:
+            return
+        loop = asyncio.get_running_loop()
+        at = max(host.due, loop.time())
+        self._timers[host.name] = loop.call_at(at, self._let_one_try, host)
+
+    def _let_one_try(self, host: FileHost) -> None:
+        del self._timers[host.name]
+        if host.parked:
+            self._queue.put_nowait(host.parked.popleft())
+
+    def _done(self, seq: int, files: Iterable[ResultFile]) -> None:
         for file in files:
-            self._tries.pop(file.id, None)
+            self._troubles.pop(file.id, None)
+            if file.id in self._given_up and (host := self._host(file.url)).gave_up:
+                host.left.add(seq)
             self._given_up.discard(file.id)
-        self._left -= 1
-        if not self._left:
+        if seq in self._once_more:
+            self._once_more.discard(seq)
+            self._queue.put_nowait(seq)
+            return
+        self._at_hand.discard(seq)
+        if not self._at_hand:
             self._control.wake.set()
 
-    async def _fetch_file(self, job: FetchJob, file: ResultFile) -> float | None:
-        """Try one file once. Returns the seconds after which to try again, None for never."""
+    async def _fetch_file(self, job: FetchJob, file: ResultFile) -> float | FileHost | None:
+        """Try one file once. Returns the seconds, or the host, to wait for; None: not again."""
         if self._disk_failed or file.id in self._given_up:
             return None
+        host = self._host(file.url)
+        if not host.may_try(_loop_time()):
+            return await self._wait_or_renew(job, file, host)
+        host.trying = host.is_down
         try:
             outcome = await self._doors.files.fetch(file.url, file.name)
         except StorageError as exc:
@@ -101,8 +168,27 @@ class Fetcher:
         except OutputError as exc:
             await self._not_writable(job, file, exc)
             return None
-        tries = self._tries[file.id] = self._tries.get(file.id, 0) + 1
-        match after_fetch(outcome, tries):
+        finally:
+            host.trying = False
+        return await self._act(job, file, host, outcome)
+
+    async def _wait_or_renew(
+        self, job: FetchJob, file: ResultFile, host: FileHost
+    ) -> float | FileHost | None:
+        """Its host is down: another URL may lead elsewhere, and is asked for."""
+        asked = self._asked(file)
+        if asked >= ASKED_LATELY if host.gave_up else asked == inf and not host.asked_in_vain:
+            return await self._renew(job, file, host.reason)
+        if host.gave_up:
+            await self._give_up(job, file, "unreachable", host.reason)
+            return None
+        return host
+
+    async def _act(
+        self, job: FetchJob, file: ResultFile, host: FileHost, outcome: FetchOutcome
+    ) -> float | FileHost | None:
+        facts = self._count(file, host, outcome)
+        match after_fetch(outcome, facts):
             case Keep(kept):
                 await self._keep(job, file, kept)
                 return None
@@ -110,13 +196,56 @@ class Fetcher:
                 await self._give_up(job, file, code, reason)
                 return None
             case RenewUrl(reason):
-                return await self._renew(job, file, reason, tries)
+                text = f"download of {file.name}: {reason}; asking for a new URL"
+                self._control.emit(Noted(text, job.id))
+                return await self._renew(job, file, reason, expired=not host.is_down)
             case FetchAgain(reason, after):
                 self._control.emit(Noted(f"download of {file.name}: {reason}; again", job.id))
-                return max(after, delay(tries, self._doors.dice))
+                if host.is_down:
+                    return host
+                return max(after, delay(facts.tries, self._doors.dice))
+
+    def _count(self, file: ResultFile, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
+        now, trouble = _loop_time(), self._trouble(file)
+        trouble.tries += 1
+        trouble.since = now if trouble.since is None else trouble.since
+        if isinstance(outcome, Interrupted):
+            host.fails(file.id, outcome, now, FETCH_PATIENCE, self._doors.dice)
+            if host.gave_up:
+                self._let_all_go(host)
+            if host.is_news(now):
+                self._control.emit(
+                    Warned(
+                        f"results wait for {host.name} ({host.reason}); it is asked again for up to"
+                        f" {FETCH_PATIENCE / 60:.0f} min, Ctrl-C leaves them to the next run"
+                    )
+                )
+        elif not isinstance(outcome, HostNotAllowed):
+            trouble.asked = None
+            for seq in host.answers():
+                self.add(seq)
+            self._let_all_go(host)
+        lasted, down = now - trouble.since, host.lasted(now)
+        return FetchFacts(trouble.tries, lasted, down, self._asked(file))
+
+    def _let_all_go(self, host: FileHost) -> None:
+        while host.parked:
+            self._queue.put_nowait(host.parked.popleft())
+
+    def _asked(self, file: ResultFile) -> float:
+        """For how many seconds the vendor has not been asked for the URL of a file."""
+        asked = self._trouble(file).asked
+        return inf if asked is None else _loop_time() - asked
+
+    def _host(self, url: str) -> FileHost:
+        name = host_of(url)
+        return self._hosts.setdefault(name, FileHost(name))
+
+    def _trouble(self, file: ResultFile) -> _Trouble:
+        return self._troubles.setdefault(file.id, _Trouble())
 
     async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
-        self._tries.pop(file.id, None)
+        self._troubles.pop(file.id, None)
         self._not_writable_in_a_row = 0
         verified = await self._doors.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
@@ -131,19 +260,28 @@ class Fetcher:
         self._tell(job, JobState.FETCHING, code, reason)
 
     async def _renew(
-        self, job: FetchJob, file: ResultFile, reason: str, tries: int
-    ) -> float | None:
-        """The URL has expired: the request is asked again, which costs nothing."""
+        self, job: FetchJob, file: ResultFile, reason: str, *, expired: bool = False
+    ) -> float | FileHost | None:
+        """The request is asked for a URL of today, which costs nothing.
+
+        `expired`: the host answered, and no longer gives the file by the old one.
+        """
+        trouble, host = self._trouble(file), self._host(file.url)
         answer = await self._doors.api.result(job.request_id)
-        if isinstance(answer, Missing):
-            await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")
-            return None
+        if host.gave_up or not isinstance(answer, NoAnswer):
+            trouble.asked = _loop_time()
+        if isinstance(answer, Missing) and expired:
+            trouble.missing += 1
+            if trouble.missing >= MISSING_TWICE:
+                await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")
+                return None
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
             url = answer.urls[file.position - 1]
             await self._doors.store.renew_url(file.id, url)
-            if url != file.url:
+            if self._host(url) is not host or (expired and url != file.url):
                 return 0.0
-        return delay(tries, self._doors.dice)
+            host.asked_in_vain = host.is_down
+        return host if host.is_down else delay(max(trouble.tries, 1), self._doors.dice)
 
     async def _not_writable(self, job: FetchJob, file: ResultFile, error: OutputError) -> None:
         """Something stands where one file should go; for several in a row, it is the folder."""
@@ -164,3 +302,7 @@ class Fetcher:
         self._control.emit(
             JobMoved(job.id, job.model, JobState.FETCHING, state, job.request_id, code, reason)
         )
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

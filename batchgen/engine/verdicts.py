@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from math import inf
 from typing import TypeAlias, TypeGuard
 
 from batchgen.downloads.outcomes import (
@@ -12,6 +13,7 @@ from batchgen.downloads.outcomes import (
     FetchOutcome,
     HostNotAllowed,
     Interrupted,
+    TooHeavy,
     TooLarge,
     UrlExpired,
 )
@@ -42,6 +44,10 @@ FILES_PATIENCE = 300.0
 a place is held meanwhile, so that a model which makes nothing is not paid for job after job."""
 FETCH_TRIES = 8
 CORRUPT_TRIES = 3
+FETCH_PATIENCE = 900.0
+"""Seconds for which a file that cannot be fetched is tried again in the same run."""
+ASKED_LATELY = 120.0
+"""Seconds for which the URL that the vendor gave is the one of today."""
 
 
 class Look(Enum):
@@ -287,8 +293,23 @@ class GiveUp:
 FetchVerdict: TypeAlias = Keep | FetchAgain | RenewUrl | GiveUp
 
 
-def after_fetch(outcome: FetchOutcome, tries: int) -> FetchVerdict:
-    """What a download's outcome means after `tries` of this file, this one counted."""
+@dataclass(frozen=True, slots=True)
+class FetchFacts:
+    """What matters beside the outcome of a download.
+
+    `tries` of this file in this run, this one counted. The others are seconds: `lasted` since the
+    first of them ended, `down` since its host answers no more, `asked` since the vendor was asked
+    for the URL of today.
+    """
+
+    tries: int
+    lasted: float = 0.0
+    down: float = 0.0
+    asked: float = inf
+
+
+def after_fetch(outcome: FetchOutcome, facts: FetchFacts) -> FetchVerdict:
+    """What a download's outcome means. Nothing is given up before a new URL was asked for."""
     match outcome:
         case Fetched():
             return Keep(outcome)
@@ -296,15 +317,26 @@ def after_fetch(outcome: FetchOutcome, tries: int) -> FetchVerdict:
             return GiveUp("host_not_allowed", reason)
         case TooLarge(size):
             return GiveUp("too_large", f"the file has {size} bytes or more, over the cap")
-        case Corrupt(reason) if tries >= CORRUPT_TRIES:
-            return GiveUp("corrupt", reason)
-        case UrlExpired(reason=reason) if tries >= FETCH_TRIES:
-            return GiveUp("url_expired", reason)
-        case Interrupted(reason=reason) if tries >= FETCH_TRIES:
-            return GiveUp("unreachable", reason)
+        case Corrupt(reason) | TooHeavy(reason):
+            if facts.tries >= CORRUPT_TRIES:
+                return GiveUp("corrupt" if isinstance(outcome, Corrupt) else "too_heavy", reason)
+            is_last = facts.tries == CORRUPT_TRIES - 1
+            return RenewUrl(reason) if is_last else FetchAgain(reason)
         case UrlExpired(reason=reason):
+            if facts.tries >= FETCH_TRIES:
+                return GiveUp("url_expired", reason)
             return RenewUrl(reason)
-        case Corrupt(reason):
-            return FetchAgain(reason)
-        case Interrupted(reason, retry_after):
-            return FetchAgain(reason, retry_after or 0.0)
+        case Interrupted():
+            return _interrupted(outcome, facts)
+
+
+def _interrupted(outcome: Interrupted, facts: FetchFacts) -> FetchVerdict:
+    too_often = facts.tries >= FETCH_TRIES and facts.lasted >= FETCH_PATIENCE
+    over = too_often or facts.down >= FETCH_PATIENCE
+    if outcome.unreached and facts.asked == inf:
+        return RenewUrl(outcome.reason)
+    if over and facts.asked >= ASKED_LATELY:
+        return RenewUrl(outcome.reason)
+    if over:
+        return GiveUp("unreachable", outcome.reason)
+    return FetchAgain(outcome.reason, min(outcome.retry_after or 0.0, FETCH_PATIENCE))

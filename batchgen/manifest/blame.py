@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from batchgen.errors import Problem, Spot
 from batchgen.manifest.items import id_of
 from batchgen.manifest.parsing.nodes import Place, place_of
-from batchgen.manifest.problems import KEPT
+from batchgen.manifest.problems import Tally, kind_of
 from batchgen.manifest.sweeps import data_file
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from batchgen.models.wording import InputProblem
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
-MOST_WRONG = KEPT - 1
-"""Cells of an item; the last problem that is kept says that there are more."""
+MOST_WRONG = 50_000
+"""Cells of an item that are looked at once they are wrong: more would take very long."""
 
 
 class CellError(Exception):
@@ -70,6 +71,9 @@ class Blame:
         self._reporter = reporter
         self._manifest = manifest
         self._wrong_cells = 0
+        self._rows = Tally()
+        self._line = 0
+        self._data_file = str(data_file(item)) if item.has_rows else ""
         self.item_is_wrong = False
 
     def tell(self, error: CellError, cell: Cell) -> None:
@@ -77,23 +81,45 @@ class Blame:
         for problem in error.problems:
             # What no template brought is wrong with every cell alike: it is told once.
             of_cell = not error.of_item and _is_rendered(problem.path, error.rendered)
-            if of_cell and cell.row is not None:
-                self._tell_row(problem, cell, error)
+            if of_cell and self._item.is_sweep:
+                self._tell_cell(problem, cell, error)
             else:
-                label = cell.label if of_cell else ""
-                self._tell_text(_labelled(problem, label), error, of_cell=of_cell)
+                self._reporter.log.add(self._in_text(problem, error, of_cell=of_cell))
         self._wrong_cells += 1
         if self._wrong_cells == MOST_WRONG and not self.item_is_wrong:
             self._give_up()
 
-    def _tell_text(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> None:
-        above = self._above(problem, error.from_defaults)
-        if above is not None:
-            # Once, where it stands: not for each job that has it.
-            self._reporter.of(above[0]).at(above[1], problem.message, problem.hint)
+    def _tell_cell(self, problem: InputProblem, cell: Cell, error: CellError) -> None:
+        """Cells that have it alike become one problem, of the template or of the rows."""
+        common = self._in_text(problem, error, of_cell=False)
+        key = common.place, kind_of(problem.message)
+        log = self._reporter.log
+        if cell.row is None:
+            alone = replace(common, job_id=error.job_id or common.job_id)
+            spot = Spot(words=cell.label or "the first")
+            log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
-        job_id = (error.job_id if of_cell else None) or id_of(self._item.node)
-        self._reporter.below(self._item.node, [problem], job_id=job_id)
+        file = self._data_file
+        alone = Problem(file, cell.line, 1, problem.message, problem.hint, error.job_id)
+        within = f"in the job of {self._reporter.path.name}:{self._item.node.place.line}"
+        spot = Spot(file, cell.line)
+        log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)
+
+    def see_row(self, line: int) -> None:
+        """A cell of the row at this line is looked at."""
+        if line != self._line:
+            self._line = line
+            self._rows.looked_at += 1
+
+    def _in_text(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:
+        """The problem where the manifest has its cause: once, and not for each job that has it."""
+        item, job_id = self._item, None
+        above = self._above(problem, error.from_defaults)
+        if above is None:
+            job_id = (error.job_id if of_cell else None) or id_of(item.node)
+            place = place_of(item.node, problem.path, at_key=problem.at_key)
+            above = self._reporter.path, place
+        return Problem(str(above[0]), *above[1], problem.message, problem.hint, job_id)
 
     def _above(
         self, problem: InputProblem, from_defaults: Collection[str]
@@ -116,21 +142,10 @@ class Blame:
         return None if text is None else (text.path, text.place)
 
     def _give_up(self) -> None:
-        """A million messages would take hours, and the log keeps no more of them than this."""
         self.item_is_wrong = True
-        message = f"{MOST_WRONG} of its jobs are wrong; the others are not looked at"
+        message = f"{MOST_WRONG:,} of its jobs are wrong; the others are not looked at"
         hint = "mend these first"
         self._reporter.at(self._item.node.place, message, hint, id_of(self._item.node))
-
-    def _tell_row(self, problem: InputProblem, cell: Cell, error: CellError) -> None:
-        at = self._item.node.place.line
-        message = f"{problem.message} (in the job of {self._reporter.path.name}:{at})"
-        row = self._reporter.of(data_file(self._item))
-        row.at(Place(cell.line, 1), message, problem.hint, error.job_id)
-
-
-def _labelled(problem: InputProblem, label: str) -> InputProblem:
-    return replace(problem, message=f"{problem.message} ({label})") if label else problem
 
 
 def _is_rendered(path: ProblemPath, rendered: Collection[ProblemPath]) -> bool:

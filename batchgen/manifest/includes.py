@@ -50,11 +50,13 @@ class IncludeTree:
             files = matching(pattern, reporter.path.parent)
             if not files:
                 hint = "a pattern is relative to the manifest that it stands in"
+                reporter.log.has_unread = True
                 reporter.at(one.place, f"no file matches '{pattern}'", hint)
             for file in files:
                 if (objection := self._objection(file, reporter.path)) is None:
                     yield file
                 else:
+                    reporter.log.has_unread = True
                     reporter.at(one.place, *objection)
 
     def _objection(self, file: Path, by: Path) -> tuple[str, str | None] | None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchgen.jobs import Refused
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import SWEEPING_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
 from batchgen.manifest.structure import job_problems
 from batchgen.manifest.templates.problems import TemplateProblem
-from batchgen.manifest.templates.texts import CompiledText, compile_text
+from batchgen.manifest.templates.texts import CompiledText, compile_text, is_literal
 from batchgen.manifest.unread import IN_JOBS, unread_templates
 from batchgen.models.wording import InputProblem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path as FilePath
 
     from batchgen.jobs import JsonObject
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.scope import DefaultText, Part
+
+
+_OPENER = re.compile(r"\{[{%#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,19 @@ def id_of(node: Node) -> str | None:
     if child is None or isinstance(child.value, list | dict | None):
         return None
     return text_of(child)[:200].strip() or None
+
+
+def refused(node: Node, path: FilePath) -> Refused:
+    """What is known of an item that gives no jobs, or not all of them."""
+    own = node.child("id")
+    if own is None or isinstance(own.value, list | dict | None):
+        # Its jobs are called after their content: nobody needs one by its id.
+        is_mapping = isinstance(node.value, Mapping)
+        return Refused("\0" if is_mapping else "", is_stem=True)
+    text = text_of(own)
+    if is_literal(text) and not SWEEPING_KEYS & node.children.keys():
+        return Refused(text, str(path), node.place.line)
+    return Refused(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
 
 
 def _children(node: Node | None) -> Iterable[str | int]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from batchgen.jobs import NO_AXES, Job, JsonObject, JsonValue, canonical_json, content_id
+from batchgen.jobs import (
+    NO_AXES,
+    Job,
+    JsonObject,
+    JsonValue,
+    Refused,
+    canonical_json,
+    content_id,
+)
 from batchgen.manifest.blame import Blame, CellError
 from batchgen.manifest.header import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
@@ -49,11 +57,16 @@ _TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Controls of the writing direction: an id is printed in lines of ours, and would reorder them."""
 
 
+Refuse: TypeAlias = "Callable[[Refused], None]"
+"""Takes what is known of a job that is not sound."""
+
+
 class JobMaker:
     """Makes the jobs of one item; what is wrong with a cell is reported, and it gives no job."""
 
-    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter) -> None:
+    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> None:
         self._item = item
+        self._refuse = refuse
         self._manifest = manifest
         self._reporter = reporter
         self._made = self._skipped = 0
@@ -69,6 +82,7 @@ class JobMaker:
         self._is_repeated = item.is_repeated
 
     def make(self, cell: Cell) -> Job | None:
+        self._blame.see_row(cell.line)
         try:
             job = self._make(cell)
         except CellError as exc:
@@ -76,6 +90,8 @@ class JobMaker:
                 self._skip(exc.problems[0], cell)
             else:
                 self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
+                if not self.is_hopeless:
+                    self._note_refused(cell)
             return None
         self._made += 1
         return job
@@ -90,6 +106,26 @@ class JobMaker:
         if self._skipped and not self._made and not self.is_hopeless:
             place = place_of(self._item.node, ("bad_rows",))
             self._reporter.at(place, "every job of this item was skipped", "mend some of its rows")
+
+    def _note_refused(self, cell: Cell) -> None:
+        """Others may have its id, or need it."""
+        if self._item.id is None:
+            return
+        try:
+            job_id = self._own_id(self._item.id, cell)
+        except CellError:
+            return
+        self._refuse(Refused(job_id, self._file, self._line_of(cell), self._needs_of(cell)))
+
+    def _needs_of(self, cell: Cell) -> tuple[str, ...]:
+        try:
+            needs = _at(("needs",), self._recipe_of(cell).needs.of, cell)
+        except CellError:
+            return ()
+        return tuple(dict.fromkeys(needs.values()))
+
+    def _line_of(self, cell: Cell) -> int:
+        return cell.line or self._item.node.place.line
 
     @property
     def is_hopeless(self) -> bool:
@@ -116,7 +152,7 @@ class JobMaker:
             sound.body,
             self._name(job_id, recipe.model, sound, tags, variables),
             tags,
-            cell.line or item.node.place.line,
+            self._line_of(cell),
             self._file,
             item.priority,
             self._sweep,
@@ -166,6 +202,8 @@ class JobMaker:
             problem = unknown_model(("model",), name)
             raise CellError([problem], rendered=[problem.path], of_item=literal)
         known, sweeps = cell.variables.keys(), self._manifest.sweeps
+        policy = self._manifest.policy.models.get(model.id)
+        model = model.accepting(policy.accept_fields if policy else ())
         recipe = build_recipe(self._item, model, sweeps, known, self._name_template)
         self._recipes[name] = recipe
         return recipe

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from batchgen.errors import ManifestError, Problem, Spot
@@ -19,7 +20,7 @@ KEPT = 1000
 SPOTS = 5
 """Rows or jobs that are named of all that have the same problem."""
 
-_VALUES = re.compile(r"; got .*|\d+(?:[.,]\d+)*", re.DOTALL)
+_VALUES = re.compile(r"(?:; got|cannot use|not on|its values:) .*|\d+(?:[.,]\d+)*", re.DOTALL)
 
 
 def kind_of(message: str) -> str:
@@ -77,7 +78,7 @@ class _Group:
         first = self.spots[0]
         if not first.line:
             return "; ".join([*(spot.words for spot in self.spots), *more])
-        file = "" if first.file == blamed.file else f"{first.file} "
+        file = "" if first.file == blamed.file else f"{PurePath(first.file).name} "
         return f"{file}lines {', '.join([*(str(spot.line) for spot in self.spots), *more])}"
 
     @staticmethod
@@ -120,6 +121,8 @@ class ProblemLog:
         self._strict = strict
         self._problems = _Findings()
         self._warnings = _Findings()
+        self.has_unread = False
+        """Whether jobs may stand where nothing could be read."""
 
     def add(self, problem: Problem) -> None:
         self._of(problem).add(problem)

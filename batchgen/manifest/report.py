@@ -46,9 +46,11 @@ class Reporter:
 
     def whole(self, message: str, hint: str | None = None) -> None:
         """Report what is wrong with the file as such."""
+        self.log.has_unread = True
         self.at(Place(0, 0), message, hint)
 
     def unreadable(self, error: UnreadableYamlError) -> None:
+        self.log.has_unread = True
         self.at(Place(error.line, error.column), error.what, error.next_step)
 
     def below(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.items import build_item
+from batchgen.jobs import Refused
+from batchgen.manifest.items import build_item, refused
 from batchgen.manifest.making import JobMaker
 from batchgen.manifest.parsing.document import read_jobs
 from batchgen.manifest.parsing.source import UnreadableYamlError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import Job
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
+    from batchgen.manifest.making import Refuse
     from batchgen.manifest.problems import ProblemLog
     from batchgen.manifest.scope import Part
     from batchgen.manifest.sweeps import Cell
@@ -29,34 +31,47 @@ gain nothing, and hold more long rows in memory.
 """
 
 
-def checked_jobs(manifest: Manifest, problems: ProblemLog) -> Iterator[Job]:
+def checked_jobs(
+    manifest: Manifest, problems: ProblemLog, refuse: Refuse = lambda _: None
+) -> Iterator[Job]:
     """Yield the sound jobs and log what is wrong with the others; few jobs are in memory at a time.
 
     What only all of them together show, an id that stands twice or a need that is not there, is
-    left to whoever collects them. Nothing may be sent before the stream has ended and the log is
-    empty. Raises MissingFileError, StorageError.
+    left to whoever collects them: `refuse` is given what is known of those that are not sound.
+    Nothing may be sent before the stream has ended and the log is empty.
+
+    Raises MissingFileError, StorageError.
     """
     for part in manifest.parts:
         if part.has_jobs:
-            yield from _jobs_of(part, manifest, Reporter(part.path, problems))
+            yield from _jobs_of(part, manifest, Reporter(part.path, problems), refuse)
+    if problems.has_unread:
+        refuse(Refused("", is_stem=True))
 
 
-def _jobs_of(part: Part, manifest: Manifest, reporter: Reporter) -> Iterator[Job]:
+def _jobs_of(part: Part, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> Iterator[Job]:
     try:
-        for node in read_jobs(part.path, reporter.at):
-            item = build_item(node, part, reporter)
-            if item is not None:
-                yield from _cells_as_jobs(item, manifest, reporter)
+        for node, is_sound in read_jobs(part.path, reporter.at):
+            item = build_item(node, part, reporter) if is_sound else None
+            if item is None:
+                refuse(refused(node, reporter.path))
+            else:
+                yield from _cells_as_jobs(item, manifest, reporter, refuse)
     except UnreadableYamlError as exc:
         reporter.unreadable(exc)
 
 
-def _cells_as_jobs(item: Item, manifest: Manifest, reporter: Reporter) -> Iterator[Job]:
-    maker = JobMaker(item, manifest, reporter)
+def _cells_as_jobs(
+    item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse
+) -> Iterator[Job]:
+    before = reporter.log.total
+    maker = JobMaker(item, manifest, reporter, refuse)
     cells = Sweep(item, reporter).cells()
     while not maker.is_hopeless and (some := list(islice(cells, AT_A_TIME))):
         yield from list(_made(some, maker))
     maker.tell_if_none_is_left()
+    if maker.is_hopeless or (item.is_sweep and reporter.log.total > before):
+        refuse(refused(item.node, reporter.path))
 
 
 def _made(cells: Iterable[Cell], maker: JobMaker) -> Iterator[Job]:

@@ -9,18 +9,23 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+import platformdirs
+
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
+from batchgen.runs.plans.listing import named_jobs, planned_jobs
 from batchgen.runs.plans.planning import plan
 from batchgen.runs.repairing import Listeners, repair
 from batchgen.runs.workplace import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from batchgen.engine.events import Listener
     from batchgen.runs.cancelling import Cancellation
+    from batchgen.runs.plans.listing import Listing
     from batchgen.runs.plans.plan import Plan
     from batchgen.runs.repairing import Repair
     from batchgen.runs.summary import Summary
@@ -74,6 +79,23 @@ def plan_run(
     return plan(Path(manifest), options or RunOptions(), _world(signals=False), offline=offline)
 
 
+def list_jobs(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None
+) -> AbstractContextManager[Listing]:
+    """Each job that `run` would find, with the body that it would send; asks and writes nothing.
+
+    The jobs are read while the block lasts. Raises as `run` does.
+    """
+    return planned_jobs(Path(manifest), options or RunOptions(), _world(signals=False))
+
+
+def look_up_jobs(
+    manifest: str | os.PathLike[str], names: Sequence[str], *, emulator: bool = False
+) -> AbstractContextManager[Listing]:
+    """Jobs by their ids or globs, with all that became of them. As `list_jobs` else."""
+    return named_jobs(Path(manifest), names, _world(signals=False), emulator=emulator)
+
+
 def repair_files(
     manifest: str | os.PathLike[str],
     options: RunOptions | None = None,
@@ -91,7 +113,17 @@ def repair_files(
 
 
 def _world(*, signals: bool) -> World:
-    return World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
+    home = Path.home()
+    memory = platformdirs.user_state_path("batchgen", appauthor=False)
+    return World(
+        os.environ,
+        home,
+        time.time,
+        SystemRandom(),
+        signals=signals,
+        # Without a home the path is not absolute, and so nowhere.
+        memory=memory if memory.is_absolute() else None,
+    )
 
 
 def _ignore(_: object) -> None:

@@ -70,7 +70,7 @@ def checked(
     )
     with open_staging(to_judge=to_judge) as staging:
         if manifest is not None:
-            for job in checked_jobs(manifest, problems):
+            for job in checked_jobs(manifest, problems, staging.refuse):
                 staging.add(job)
         finish(staging, problems)
         assert manifest is not None, "a manifest that cannot be read has a problem"

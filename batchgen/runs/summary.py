@@ -37,6 +37,7 @@ _PAUSE_CODES = {
     PauseReason.FAILURES: ExitCode.STOPPED,
     PauseReason.CANARY: ExitCode.STOPPED,
     PauseReason.MANIFEST: ExitCode.BAD_INPUT,
+    PauseReason.SCHEMA: ExitCode.BAD_INPUT,
     PauseReason.STOP_AT: ExitCode.STOPPED,
     PauseReason.MAX_DURATION: ExitCode.STOPPED,
 }

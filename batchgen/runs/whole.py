@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.errors import Problem
+from batchgen.errors import Problem, Spot
 from batchgen.manifest.problems import KEPT
 from batchgen.models.catalog import find_model
 from batchgen.references import references_in
@@ -20,21 +20,25 @@ SHOWN_OF_CIRCLE = 6
 
 
 def report_together(staging: Staging, problems: ProblemLog) -> None:
-    """Log it. Needs are looked at where all jobs are sound: a refused one is not missing."""
-    all_sound = not problems
+    """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
     for twice in staging.duplicates(KEPT):
-        problems.add(_duplicate(twice))
-    if not all_sound:
-        return
+        _report(problems, _duplicate(twice), twice.sweep, "twice")
     for missing in staging.missing_needs(KEPT):
-        problems.add(_missing(missing))
-    if problems:
-        return
+        _report(problems, _missing(missing), missing.sweep, "missing")
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
         for problem in wrong_kinds(needed):
-            problems.add(problem)
+            _report(problems, problem, needed.sweep, "kind")
+
+
+def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> None:
+    if not sweep:
+        problems.add(problem)
+        return
+    spot = Spot(words=str(problem.job_id))
+    key = (problem.file, sweep, kind)
+    problems.add_alike(problem, spot, common=problem, noun="jobs", key=key)
 
 
 def stands_twice(job: Job) -> Problem:

@@ -1,8 +1,10 @@
-"""Numbers of a run in words, for terminals and messages."""
+"""A run in words, for terminals and messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import textwrap
+from typing import TYPE_CHECKING, TextIO
 
 from batchgen.jobs import JobState
 
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchgen.state.records import Money
+
+
+USUAL_COLUMNS = 80
 
 
 def counts_line(counts: Mapping[JobState, int]) -> str:
@@ -39,3 +44,33 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004 - an hour
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def terminal_columns(stream: TextIO) -> int | None:
+    """How wide the terminal is that the stream writes to; None where it is none."""
+    if not stream.isatty():
+        return None
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    # A terminal that does not know its width says 0.
+    return columns or USUAL_COLUMNS
+
+
+def wrapped(text: str, stream: TextIO, indent: str = "", below: str | None = None) -> list[str]:
+    """Break a text between words to the width of a terminal; elsewhere it is one line.
+
+    `below` indents all lines but the first; without it, blanks as wide as `indent`.
+    """
+    columns = terminal_columns(stream)
+    if columns is None:
+        return [f"{indent}{text}"]
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent) if below is None else below,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

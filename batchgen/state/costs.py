@@ -38,6 +38,15 @@ def money(db: sqlite3.Connection) -> Money:
     )
 
 
+def attempts_made(db: sqlite3.Connection) -> tuple[int, int]:
+    """How many submits there were in all, and how many of them may have been paid for."""
+    all_of_them, may_cost = db.execute(
+        f"SELECT count(*), count(CASE WHEN outcome IS NULL OR outcome IN {_MAY_COST} THEN 1 END)"
+        " FROM attempt INDEXED BY attempt_money"
+    ).fetchone()
+    return all_of_them, may_cost
+
+
 def open_price(db: sqlite3.Connection, seq: int) -> float | None:
     """USD that the open attempt of a job was expected to cost; None where nobody knows."""
     row = db.execute(

@@ -199,6 +199,14 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
         raise _damaged(str(found), path)
 
 
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what is in the log into the file itself: without it a young state would be empty.
+
+    Where a reader is in the way, it stays in the log for now.
+    """
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
 def _create_schema(connection: sqlite3.Connection) -> None:
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(

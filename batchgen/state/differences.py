@@ -95,6 +95,15 @@ class Outlook:
             (model,),
         ).fetchall()
 
+    def due_bodies(self, model: str) -> Iterator[tuple[str, str]]:
+        """`(id, input)` of a model's jobs to do."""
+        return self.db.execute(
+            "SELECT job.id, job.body FROM temp.planned"
+            " JOIN incoming.job AS job ON job.seq = planned.today WHERE planned.due"
+            " AND job.model = ? ORDER BY job.seq",
+            (model,),
+        )
+
     def changed(self, limit: int) -> list[ChangedInput]:
         """The first of them, as the state has them in order."""
         rows = self.db.execute(

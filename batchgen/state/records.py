@@ -214,12 +214,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two jobs of one id. Without an id of their own, they are two of one content."""
+    """Two jobs of one id. Without an id of their own, they are two of one content.
+
+    `sweep` is what the later one is part of, if it is.
+    """
 
     id: str
     first: Origin
     again: Origin
     has_own_id: bool
+    sweep: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,7 @@ class MissingNeed:
     needs: str
     origin: Origin
     nearest: str | None
+    sweep: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,30 +12,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def need_cycles(db: sqlite3.Connection, limit: int) -> list[NeedCycle]:
-    """At most `limit` of them, by their first jobs; a need that names no job is left aside."""
+def need_cycles(db: sqlite3.Connection, limit: int, jobs: str = "job") -> list[NeedCycle]:
+    """At most `limit` of them, by their first jobs; a need that names no job is left aside.
+
+    `jobs` is the table, or the view, that has all of them.
+    """
     if db.execute("SELECT 1 FROM need LIMIT 1").fetchone() is None:
         return []
     db.execute("CREATE TEMP TABLE edge (needs INTEGER, job INTEGER, PRIMARY KEY (needs, job))")
     db.execute(
         "INSERT INTO edge SELECT needed.seq, need.job"
-        " FROM need JOIN job AS needed ON needed.id = need.needs"
+        f" FROM need JOIN {jobs} AS needed ON needed.id = need.needs"
     )
     try:
-        held = _never_free(db)
+        held = _never_free(db, jobs)
         walks = (_cycle_from(db, start, held) for start in range(len(held)) if held[start])
         found = (cycle for cycle in walks if cycle)
-        return [_named(db, cycle) for cycle, _ in zip(found, range(limit), strict=False)]
+        return [_named(db, cycle, jobs) for cycle, _ in zip(found, range(limit), strict=False)]
     finally:
         db.execute("DROP TABLE edge")
 
 
-def _never_free(db: sqlite3.Connection) -> array[int]:
+def _never_free(db: sqlite3.Connection, jobs: str) -> array[int]:
     """How many needs of each job, by its number, are never done: 0 for all that can begin.
 
     As the run itself would go: who needs nothing is done, which may set others free.
     """
-    (last,) = db.execute("SELECT max(seq) FROM job").fetchone()
+    (last,) = db.execute(f"SELECT max(seq) FROM {jobs}").fetchone()
     left = array("I", bytes(4 * (last + 1)))
     for (job,) in db.execute("SELECT job FROM edge"):
         left[job] += 1
@@ -67,19 +70,15 @@ def _cycle_from(db: sqlite3.Connection, start: int, held: array[int]) -> list[in
 
 
 def _held_needs(db: sqlite3.Connection, job: int, held: array[int]) -> Iterator[int]:
-    rows = db.execute(
-        "SELECT needed.seq FROM need JOIN job AS needed ON needed.id = need.needs"
-        " WHERE need.job = ?",
-        (job,),
-    )
+    rows = db.execute("SELECT needs FROM edge WHERE job = ?", (job,))
     return (needed for (needed,) in rows if held[needed])
 
 
-def _named(db: sqlite3.Connection, cycle: list[int]) -> NeedCycle:
+def _named(db: sqlite3.Connection, cycle: list[int], jobs: str) -> NeedCycle:
     """From the job that the manifest names first; each needs the next one."""
     first = cycle.index(min(cycle))
     rows = [
-        db.execute("SELECT id, file, line FROM job WHERE seq = ?", (seq,)).fetchone()
+        db.execute(f"SELECT id, file, line FROM {jobs} WHERE seq = ?", (seq,)).fetchone()
         for seq in (*cycle[first:], *cycle[:first])
     ]
     return NeedCycle(tuple(row[0] for row in rows), Origin(*rows[0][1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import content_id
@@ -11,7 +12,7 @@ from batchgen.state.records import Duplicate, MissingNeed, Origin
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 NEIGHBOURS = 20
 """Ids on either side in the alphabet that a mistyped one is compared with: not a million."""
@@ -26,47 +27,57 @@ class NeededModel:
     origin: Origin
     needed: str
     needed_model: str
+    sweep: str = ""
 
 
-def duplicates(db: sqlite3.Connection, limit: int) -> list[Duplicate]:
+def duplicates(db: sqlite3.Connection, limit: int, jobs: str = "job") -> list[Duplicate]:
+    """At most `limit` of them; `jobs` is the table, or the view, that has all."""
     rows = db.execute(
-        "SELECT job.id, job.model, job.body, first.file, first.line, job.file, job.line"
-        " FROM (SELECT id, min(seq) AS seq FROM job GROUP BY id HAVING count(*) > 1) AS twice"
-        " JOIN job ON job.id = twice.id AND job.seq > twice.seq"
-        " JOIN job AS first ON first.seq = twice.seq"
+        "SELECT job.id, job.model, job.body, first.file, first.line, job.file, job.line, job.sweep"
+        f" FROM (SELECT id, min(seq) AS seq FROM {jobs} GROUP BY id HAVING count(*) > 1) AS twice"
+        f" JOIN {jobs} AS job ON job.id = twice.id AND job.seq > twice.seq"
+        f" JOIN {jobs} AS first ON first.seq = twice.seq"
         " ORDER BY job.seq LIMIT ?",
         (limit,),
     )
     return [
         Duplicate(
-            job_id, Origin(*places[:2]), Origin(*places[2:]), job_id != content_id(model, body)
+            job_id,
+            Origin(file, line),
+            Origin(*again),
+            has_own_id=not model or job_id != content_id(model, body),
+            sweep=sweep,
         )
-        for job_id, model, body, *places in rows
+        for job_id, model, body, file, line, *again, sweep in rows
     ]
 
 
-def missing_needs(db: sqlite3.Connection, limit: int) -> list[MissingNeed]:
+def missing_needs(
+    db: sqlite3.Connection, limit: int, jobs: str = "job", doubtful: Collection[str] = ()
+) -> list[MissingNeed]:
+    """At most `limit` of them; an id that begins with one of `doubtful` may be there after all."""
+    stems = tuple(doubtful)
     rows = db.execute(
-        "SELECT job.id, need.needs, job.file, job.line"
-        " FROM need JOIN job ON job.seq = need.job"
-        " WHERE NOT EXISTS (SELECT 1 FROM job AS needed WHERE needed.id = need.needs)"
-        " ORDER BY need.job, need.needs LIMIT ?",
-        (limit,),
-    ).fetchall()
+        "SELECT job.id, need.needs, job.file, job.line, job.sweep"
+        f" FROM need JOIN {jobs} AS job ON job.seq = need.job"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {jobs} AS needed WHERE needed.id = need.needs)"
+        " ORDER BY need.job, need.needs"
+    )
+    certain = [*islice((row for row in rows if not row[1].startswith(stems)), limit)]
     return [
-        MissingNeed(job_id, needs, Origin(file, line), _nearest(db, needs))
-        for job_id, needs, file, line in rows
+        MissingNeed(job_id, needs, Origin(file, line), _nearest(db, needs), sweep)
+        for job_id, needs, file, line, sweep in certain
     ]
 
 
 def needed_models(db: sqlite3.Connection) -> Iterator[NeededModel]:
     rows = db.execute(
-        "SELECT job.id, job.body, job.file, job.line, needed.id, needed.model"
+        "SELECT job.id, job.body, job.file, job.line, needed.id, needed.model, job.sweep"
         " FROM need JOIN job ON job.seq = need.job JOIN job AS needed ON needed.id = need.needs"
         " ORDER BY need.job, need.needs"
     )
-    for job_id, body, file, line, needed, model in rows:
-        yield NeededModel(job_id, body, Origin(file, line), needed, model)
+    for job_id, body, file, line, *needed in rows:
+        yield NeededModel(job_id, body, Origin(file, line), *needed)
 
 
 def _nearest(db: sqlite3.Connection, job_id: str) -> str | None:

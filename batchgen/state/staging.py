@@ -25,7 +25,7 @@ from batchgen.state.texts import storable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.jobs import Job
+    from batchgen.jobs import Job, Refused
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
     from batchgen.state.staged_ids import NeededModel
 
@@ -49,13 +49,22 @@ CREATE TABLE job (
 CREATE TABLE need (
     job INTEGER NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (job, needs)
 ) WITHOUT ROWID;
+-- Jobs that are not sound, as far as the others meet them: by their ids.
+CREATE TABLE refused (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL
+);
+CREATE TEMP VIEW named AS
+    SELECT seq, id, model, body, file, line, sweep FROM job
+    UNION ALL SELECT seq, id, '', '', file, line, '' FROM refused;
 -- Of staged jobs nobody has picked any; a selection may ask all the same.
 CREATE TABLE judged (seq INTEGER, id TEXT, judgement TEXT);
 BEGIN;
 """
 
 _INSERT = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, '', 0, ?, ?, '{}')"
+_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, ?, 0, ?, ?, '{}')"
+
+MOST_STEMS = 1000
 
 _Row = tuple[int | str | bool, ...]
 
@@ -70,28 +79,52 @@ class Staging:
         self._jobs: list[_Row] = []
         self._needs: list[tuple[int, str]] = []
         self._count = 0
+        self._refused = 0
+        self._refusals: list[_Row] = []
+        self._is_finished = False
+        self._doubtful: set[str] = set()
 
     def add(self, job: Job) -> None:
-        self._count = seq = self._count + 1
+        self._count += 1
+        seq = self._count + self._refused
         self._jobs.append(_judged_row(seq, job) if self._to_judge else _row(seq, job))
         if job.needs:
             self._needs += [(seq, needed) for needed in job.needs]
         if len(self._jobs) >= BUFFERED:
             self._flush()
 
+    def refuse(self, job: Refused) -> None:
+        """Note a job that cannot be made: what needs it, or has its id, is judged all the same."""
+        if self._is_finished:
+            return
+        if job.is_stem:
+            # Of very many, the empty one stands for all: anything may be there.
+            self._doubtful.add(job.id if len(self._doubtful) < MOST_STEMS else "")
+            return
+        self._refused += 1
+        seq = self._count + self._refused
+        self._refusals.append((seq, job.id, storable(job.file), job.line))
+        self._needs += [(seq, needed) for needed in job.needs]
+        if len(self._refusals) >= BUFFERED:
+            self._flush()
+
     def _flush(self) -> None:
         with translated(self.path):
             self._db.executemany(_INSERT_JUDGED if self._to_judge else _INSERT, self._jobs)
             self._db.executemany("INSERT OR IGNORE INTO need VALUES (?, ?)", self._needs)
+            self._db.executemany("INSERT INTO refused VALUES (?, ?, ?, ?)", self._refusals)
+        self._refusals.clear()
         self._jobs.clear()
         self._needs.clear()
 
     def finish(self) -> None:
         """Close the transaction, so that the state's connection can read what was staged."""
         self._flush()
+        self._is_finished = True
         with translated(self.path):
             # Not unique: `duplicates` tells about those, all of them at once.
             self._db.execute("CREATE INDEX job_by_id ON job (id)")
+            self._db.execute("CREATE INDEX refused_by_id ON refused (id)")
             if not self._to_judge:
                 make_names_distinct(self._db)
             self._db.execute("COMMIT")
@@ -120,12 +153,12 @@ class Staging:
     def duplicates(self, limit: int) -> list[Duplicate]:
         """Jobs whose id an earlier job has."""
         with translated(self.path):
-            return staged_ids.duplicates(self._db, limit)
+            return staged_ids.duplicates(self._db, limit, self._jobs_view)
 
     def missing_needs(self, limit: int) -> list[MissingNeed]:
-        """Needs that name no staged job."""
+        """Needs that name no job, neither a staged one nor one that was refused."""
         with translated(self.path):
-            return staged_ids.missing_needs(self._db, limit)
+            return staged_ids.missing_needs(self._db, limit, self._jobs_view, self._doubtful)
 
     def needed_models(self) -> Iterator[NeededModel]:
         """Every need, with the model of the job that is needed."""
@@ -135,7 +168,12 @@ class Staging:
     def need_cycles(self, limit: int) -> list[NeedCycle]:
         """Jobs that need each other in a circle, so that none of them could begin."""
         with translated(self.path):
-            return staged_cycles.need_cycles(self._db, limit)
+            return staged_cycles.need_cycles(self._db, limit, self._jobs_view)
+
+    @property
+    def _jobs_view(self) -> str:
+        """The plain table is the quicker one, and nearly always has all."""
+        return "named" if self._refused else "job"
 
 
 @lru_cache(64)
@@ -165,7 +203,7 @@ def _row(seq: int, job: Job) -> _Row:
 def _judged_row(seq: int, job: Job) -> _Row:
     """As much of a job as its id and needs are judged by; most inputs need not be written."""
     body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
-    return seq, job.id, job.model, body, storable(job.file), job.line
+    return seq, job.id, job.model, body, job.sweep, storable(job.file), job.line
 
 
 @contextmanager

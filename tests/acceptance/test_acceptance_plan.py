@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchgen.cli import main
+from batchgen.jobs import content_id
 from tests.acceptance.shell import PICTURE, T2I, VIDEO, boat
 
 if TYPE_CHECKING:
+    from _pytest.capture import CaptureFixture
+
     from tests.acceptance.shell import Emulator, Shell
 
 
@@ -194,3 +200,40 @@ def test_what_cancels_nothing_is_a_mistake_only_where_no_job_is_named(user: Shel
     assert "1 job cancelled" in out
     assert user.states() == {"boat-000": "done", "boat-001": "cancelled"}
     assert user.expect(0, "cancel", "m.yaml").out == "0 jobs cancelled\n"
+
+
+def test_the_listed_body_is_what_the_vendor_gets_byte_for_byte(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest([{"input": {"prompt": "grün 漢\t{ }", "scale": 0.10}}])
+    said = user.expect(0, "plan", "m.yaml", "--jobs").out
+    (body,) = re.findall(r"^  body     (.*)$", said, re.MULTILINE)
+    user.expect(0, "run", "m.yaml", "-q")
+    assert json.loads(body) == emulator.charges()[0]["input"]
+    # The id of a job without one is made of what is sent.
+    assert list(user.states()) == [content_id(T2I, body)]
+
+
+def test_after_a_run_of_the_same_manifest_show_does_not_read_its_rows_again(
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: CaptureFixture[str]
+) -> None:
+    user.manifest(2)
+    user.expect(0, "run", "m.yaml", "-q")
+    for name, value in user.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(user.folder)
+    monkeypatch.setattr("batchgen.runs.plans.listing.checked", None)
+    assert main(["show", "m.yaml", "boat-001"]) == 0
+    assert capsys.readouterr().out.startswith(f"boat-001 · {T2I} · done\n")
+    assert len(emulator.charges()) == 2
+
+
+def test_a_listing_whose_reader_leaves_ends_without_a_word(shell: Shell) -> None:
+    shell.manifest(3000)
+    with shell.start("plan", "m.yaml", "--jobs") as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        assert listing.stdout.readline().startswith("boat-000")
+        listing.stdout.close()
+        err = listing.stderr.read()
+    assert (listing.returncode, err) == (74, "")

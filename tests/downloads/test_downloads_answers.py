@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -121,6 +121,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.integers(100, 999), HEADERS, st.sampled_from([None, AT_400]))
 def test_no_answer_makes_the_judgement_fail(
     status: int, headers: dict[str, str], resume: Resume | None

@@ -7,9 +7,9 @@ import errno
 import hashlib
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -388,7 +388,57 @@ async def test_a_small_short_body_never_takes_the_final_name(
     """Row 41."""
     site.answer = broken_off(media["png"], len(media["png"]) + 1, '"v1"')
     assert await desk.fetch(site.url) == Interrupted("the file broke off before its end")
+    assert desk.files == ["boat.part", "boat.part.json"]
+
+
+async def test_what_cannot_be_continued_is_not_kept(
+    site: Site, desk: Desk, media: dict[str, bytes]
+) -> None:
+    site.answer = broken_off(media["png"], len(media["png"]) + 1, 'W/"v1"')
+    assert isinstance(await desk.fetch(site.url), Interrupted)
     assert desk.files == []
+
+
+def trickle(content: bytes, etag: str) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    """A byte at a time, for ever: the client hangs up."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        response = web.StreamResponse(headers={"ETag": etag, "Content-Length": str(len(content))})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for byte in content:
+                await response.write(bytes([byte]))
+                await asyncio.sleep(0.005)
+        return web.Response()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is no progress"),
+        ({"try_limit": 0.1}, "had not come whole after"),
+    ],
+)
+async def test_a_body_that_trickles_gives_its_place_back_and_is_continued(
+    site: Site, tmp_path: Path, large_png: bytes, changes: dict[str, Any], why: str
+) -> None:
+    site.answer = trickle(large_png, '"v1"')
+    async with desk_in(tmp_path, replace(SETTINGS, **changes)) as desk:
+        outcome = await desk.fetch(site.url)
+        assert isinstance(outcome, Interrupted)
+        assert why in outcome.reason
+        assert not outcome.unreached
+        site.answer = ranged(large_png, '"v1"')
+        assert isinstance(await desk.fetch(site.url), Fetched)
+    (
+        _,
+        range_,
+    ) = site.sent("Range")
+    assert range_ is not None
+    assert int(range_.removeprefix("bytes=").removesuffix("-")) > 0
+    assert (desk.folder / "boat.png").read_bytes() == large_png
 
 
 async def test_a_broken_download_is_continued(site: Site, desk: Desk, large_png: bytes) -> None:
@@ -583,7 +633,8 @@ async def test_a_server_that_hangs_up_is_an_interruption(site: Site, desk: Desk)
         return web.Response()
 
     site.answer = answer
-    assert await desk.fetch(site.url) == Interrupted("the file server closed the connection")
+    closed = Interrupted("the file server closed the connection", unreached=True)
+    assert await desk.fetch(site.url) == closed
 
 
 async def test_a_silent_server_is_an_interruption(site: Site, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def nothing_is_left_in_memory(process: Process) -> None:
 def leftovers(process: Process) -> Iterable[tuple[str, int]]:
     scheduler = process.scheduler
     yield "budget", len(scheduler._budget._reserved)
-    yield "downloads", len(scheduler._fetcher._tries)
+    yield "downloads", len(scheduler._fetcher._troubles)
     yield "given up", len(scheduler._fetcher._given_up)
     yield "wire", len(scheduler._carrier._submitter._wire._tasks)
     yield "resting", len(scheduler._carrier.resting._timers)

@@ -12,6 +12,7 @@ from batchgen.downloads.outcomes import (
     FetchOutcome,
     HostNotAllowed,
     Interrupted,
+    TooHeavy,
     TooLarge,
     UrlExpired,
     VerifiedFile,
@@ -19,11 +20,13 @@ from batchgen.downloads.outcomes import (
 from batchgen.engine.events import PauseReason
 from batchgen.engine.verdicts import (
     CORRUPT_TRIES,
+    FETCH_PATIENCE,
     FETCH_TRIES,
     FILES_PATIENCE,
     Deliver,
     End,
     FetchAgain,
+    FetchFacts,
     FetchVerdict,
     GiveUp,
     Keep,
@@ -214,17 +217,47 @@ def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseCause) 
         (Fetched(FILE), 1, Keep(Fetched(FILE))),
         (HostNotAllowed("h", "no"), 1, GiveUp("host_not_allowed", "no")),
         (TooLarge(7), 1, GiveUp("too_large", "the file has 7 bytes or more, over the cap")),
-        (Corrupt("half"), CORRUPT_TRIES - 1, FetchAgain("half")),
+        (Corrupt("half"), 1, FetchAgain("half")),
+        (Corrupt("half"), CORRUPT_TRIES - 1, RenewUrl("half")),
         (Corrupt("half"), CORRUPT_TRIES, GiveUp("corrupt", "half")),
+        (TooHeavy("huge"), 1, FetchAgain("huge")),
+        (TooHeavy("huge"), CORRUPT_TRIES, GiveUp("too_heavy", "huge")),
         (UrlExpired(403, "gone"), FETCH_TRIES - 1, RenewUrl("gone")),
         (UrlExpired(403, "gone"), FETCH_TRIES, GiveUp("url_expired", "gone")),
-        (Interrupted("reset"), FETCH_TRIES - 1, FetchAgain("reset")),
+        (Interrupted("reset"), 100, FetchAgain("reset")),
         (Interrupted("busy", 30.0), 1, FetchAgain("busy", 30.0)),
-        (Interrupted("reset"), FETCH_TRIES, GiveUp("unreachable", "reset")),
+        (Interrupted("busy", 1e9), 1, FetchAgain("busy", FETCH_PATIENCE)),
+        (Interrupted("refused", unreached=True), 1, RenewUrl("refused")),
     ],
 )
 def test_a_download_is_kept_tried_again_renewed_or_given_up(
     outcome: FetchOutcome, tries: int, verdict: FetchVerdict
 ) -> None:
     """Rows 40, 42, 48, 49."""
-    assert after_fetch(outcome, tries) == verdict
+    assert after_fetch(outcome, FetchFacts(tries)) == verdict
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        FetchFacts(FETCH_TRIES, lasted=FETCH_PATIENCE),
+        FetchFacts(1, down=FETCH_PATIENCE),
+    ],
+)
+def test_a_file_is_given_up_after_a_quarter_of_an_hour_and_only_with_the_url_of_today(
+    facts: FetchFacts,
+) -> None:
+    reset = Interrupted("reset")
+    assert after_fetch(reset, facts) == RenewUrl("reset")
+    assert after_fetch(reset, replace(facts, asked=FETCH_PATIENCE)) == RenewUrl("reset")
+    assert after_fetch(reset, replace(facts, asked=1.0)) == GiveUp("unreachable", "reset")
+
+
+def test_few_tries_of_a_file_that_comes_slowly_are_no_reason_to_give_it_up() -> None:
+    facts = FetchFacts(FETCH_TRIES - 1, lasted=9 * FETCH_PATIENCE, asked=1.0)
+    assert after_fetch(Interrupted("broke off"), facts) == FetchAgain("broke off")
+
+
+def test_a_host_that_is_not_reached_is_no_reason_to_ask_for_the_url_each_time() -> None:
+    refused = Interrupted("refused", unreached=True)
+    assert after_fetch(refused, FetchFacts(2, asked=5.0)) == FetchAgain("refused")

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from batchgen.commands.opening import private_page
 from tests.live.live_page import NEEDS_CHROMIUM, expect_said, is_pressed, looking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Browser, Page
 
     from tests.live.live_page import Night
@@ -23,6 +26,18 @@ def leave(night: Night, page: Page, hour: str = "noon") -> None:
     page.wait_for_function(
         "() => batchgen.store.jobs().filter(job => job.state === 'cancelled').length === 2"
     )
+
+
+def test_a_browser_comes_to_the_page_through_the_private_file(
+    browser: Browser, night: Night, tmp_path: Path
+) -> None:
+    with private_page(night.watcher.url, tmp_path) as file:
+        assert file is not None
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        expect(page).to_have_url(night.watcher.url)
+        expect(page.locator(".tile")).to_have_count(18)
+        page.close()
 
 
 def test_rows_that_come_in_above_do_not_move_what_is_looked_at(

@@ -37,8 +37,8 @@ def read_file(
     """As a command does: the jobs, and what is wrong with each and with all of them together."""
     log = ProblemLog()
     manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {})
-    jobs = [] if manifest is None else list(checked_jobs(manifest, log))
     with open_staging() as staging:
+        jobs = [] if manifest is None else list(checked_jobs(manifest, log, staging.refuse))
         for job in jobs:
             staging.add(job)
         staging.finish()

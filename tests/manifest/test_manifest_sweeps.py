@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchgen.manifest.problems import KEPT
 from tests.manifest.manifest_reading import HEAD, Reading, read, read_file, with_jobs
 
 if TYPE_CHECKING:
@@ -207,12 +206,55 @@ def test_an_unknown_name_from_above_is_told_once_where_it_stands(
     assert found.hints == ["did you mean 'hour'?"]
 
 
-def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_template_that_is_wrong_over_many_rows_is_told_once_at_its_own_line(
+    tmp_path: Path,
+) -> None:
+    text = swept(
+        'id: "{{ index }}"', "from: p.csv", "input:", "  prompt: x", '  scale: "{{ s|int }}"'
+    )
+    rows = "s\n" + "".join(f"x{number}\n" for number in range(300))
+    assert read_with(tmp_path, text, rows).problems == [
+        "8:14 the filter 'int' cannot use 'x0' (in 300 rows: p.csv lines 2, 3, 4, 5, 6, …)"
+    ]
+
+
+def test_a_template_in_the_defaults_that_is_wrong_for_every_row_is_told_there(
+    tmp_path: Path,
+) -> None:
+    head = HEAD.replace("}\n", ", input: {scale: '{{ s|int }}'}}\n")
+    text = swept('id: "{{ index }}"', "from: p.csv", "input: {prompt: x}", head=head)
+    (told,) = read_with(tmp_path, text, "s\na\nb\nc\n").problems
+    assert told.startswith("2:")
+    assert told.endswith("(in 3 rows: p.csv lines 2, 3, 4)")
+
+
+def test_rows_that_have_a_mistake_alike_are_told_once_at_the_first_of_them(tmp_path: Path) -> None:
+    text = swept('id: "x-{{ index }}"', "from: p.csv", 'input: {prompt: "{{ prompt }}"}')
+    rows = "prompt\n" + "A fox\n" * 5 + f"{'long ' * 300}\n" * 4
+    found = read_with(tmp_path, text, rows)
+    assert len(found.jobs) == 5
+    (told,) = found.problems
+    assert told.startswith("7:1 prompt is ")
+    assert told.endswith("(in the job of boats.yaml:4, in 4 rows: lines 7, 8, 9, 10)")
+
+
+def test_cells_of_a_matrix_that_have_a_mistake_alike_are_one_problem() -> None:
+    text = swept(
+        "id: x", "matrix: {hour: [dawn, dusk], n: [1, 2, 3]}", 'input: {prompt: "{{ hour.x }}"}'
+    )
+    (told,) = read(text).problems
+    assert told.startswith("6:21 hour is text, and has no 'x' (in 6 jobs: hour: 'dawn', n: 1; ")
+    assert told.endswith("; …)")
+
+
+def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.manifest.blame.MOST_WRONG", 50)
     text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
-    found = read_with(tmp_path, text, "scale\n" + "big\n" * (2 * KEPT))
-    assert len(found.problems) == KEPT
-    told = [one for one in found.problems if "of its jobs are wrong" in one]
-    assert told == [f"4:5 {KEPT - 1} of its jobs are wrong; the others are not looked at"]
+    told = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
+    assert told[0] == "4:5 50 of its jobs are wrong; the others are not looked at"
+    assert told[1].endswith("(in 50 rows: p.csv lines 2, 3, 4, 5, 6, …)")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import ChainMap
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from batchgen.manifest.templates.problems import RAW_HINT, TemplateProblem
 from batchgen.manifest.templates.texts import compile_text
+from tests.manifest.manifest_reading import read, with_jobs
 
 CSV_HINT = "a value from a CSV file is text: |float makes a number of it"
 CELL: dict[str, Any] = {
@@ -299,3 +302,36 @@ def test_the_names_and_the_jobs_of_a_template_are_known() -> None:
     compiled = compile_text("{{ jobs.still.image }}{{ jobs['a b'].images[0] }}{{ style.x ~ hour }}")
     assert compiled.names == {"jobs", "style", "hour"}
     assert compiled.job_names == {"still", "a b"}
+
+
+DEEP = json.loads("[" * 900 + "]" * 900)
+HOSTILE = (
+    "1e400", "-1e400", "1e400|int", "1e400|float", "1e400|round", "1e400 - 1e400", "1e400 // 1",
+    "1e400 % 2", "1e308 * 10", "1e308 * -10", "'1e400'|int", "'1e400'|float", "'nan'|float",
+    "'inf'|float|int", "x ~ 1e400", "[1e400]", "[1e400]|first|int", "x|truncate(1e400)",
+    "x|replace('', 'y', 1e400)", "x|join(1e400)", "x[1e400:]", "x[1e400]", "y|default(1e400)",
+    "x|int(base=1e400)", "x|int(default=1e400)", "'%d'|format(1e400)", "1 / 0", "1 // 0", "1 % 0",
+    "0.0 / 0", "big / 0", "y|default(1 / 0)", "'%c'|format(55296)", "'%c'|format(1114112)",
+    "'\\ud800'", "'\\ud800' ~ x", "huge|int|string", "huge|float", "(huge|int) * (huge|int)",
+    "deep", "deep|string", "deep ~ x", "'%s'|format(deep)", "1.5|round(400)", "x[::0]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", ["{{ %s }}", "a {{ %s }}", "{%% if %s %%}a{%% endif %%}"])
+@pytest.mark.parametrize("expression", HOSTILE)
+def test_what_python_cannot_work_out_is_a_problem_of_the_template(
+    expression: str, frame: str
+) -> None:
+    variables = {"x": "abc", "big": 10**18, "huge": "9" * 5000, "deep": DEEP}
+    with suppress(TemplateProblem):
+        made = compile_text(frame % expression).render(variables)
+        # What is left is a value that can be sent, or that the model's judge can look at.
+        json.dumps(made, allow_nan=False).encode()
+        str(made).encode()
+        assert not {"inf", "nan"} & set(str(made).split())
+
+
+def test_a_number_that_is_too_large_is_told_where_it_stands_with_what_to_do() -> None:
+    found = read(with_jobs('id: x\n    input: {prompt: x, scale: "{{ 1e400|int }}"}'))
+    assert found.problems == ["5:31 a number in this template is too large"]
+    assert found.hints == ["write a smaller one"]

@@ -33,6 +33,7 @@ STOPPING = (
         help="Submit no more after this time of day, or date and time; wins over the manifest.",
     ),
 )
+LIMIT = click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs.")
 LIMITS = (
     click.option(
         "--concurrency",
@@ -41,7 +42,7 @@ LIMITS = (
         help="At most N requests in flight; wins over the manifest.",
     ),
     RATE,
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs."),
+    LIMIT,
     *STOPPING,
     click.option(
         "--changed",

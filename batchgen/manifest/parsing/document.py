@@ -84,8 +84,8 @@ def read_header(reporter: Reporter) -> Header | None:
     return header
 
 
-def read_jobs(path: Path, report: Report) -> Iterator[Node]:
-    """Yield the jobs, each sound as YAML, one at a time.
+def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:
+    """Yield the jobs, one at a time, and whether each is sound as YAML.
 
     Raises UnreadableYamlError, MissingFileError, StorageError.
     """
@@ -100,12 +100,11 @@ def read_jobs(path: Path, report: Report) -> Iterator[Node]:
             composer.skip()
 
 
-def _items(composer: Composer) -> Iterator[Node]:
+def _items(composer: Composer) -> Iterator[tuple[Node, bool]]:
     composer.next_event()
     while not isinstance(event := composer.next_event(), yaml.SequenceEndEvent):
         node = composer.compose_from(event)
-        if not composer.broken:
-            yield node
+        yield node, not composer.broken
 
 
 def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:

@@ -111,7 +111,9 @@ def _format(text: str, *values: Any) -> str:
         raise too_much("'format'")
     if sum(map(int, widths)) > LONGEST_TEXT:
         raise too_much("'format'")
-    return bounded(text % tuple(map(as_value, values)), "'format'")
+    made = bounded(text % tuple(map(as_value, values)), "'format'")
+    made.encode()  # Raises ValueError where `%c` makes half a character.
+    return made
 
 
 def _replace(text: str, old: Any, new: Any, count: int = -1) -> str:
@@ -183,7 +185,7 @@ def _float(value: Any, default: Any = _NO_DEFAULT) -> Any:
 def _required(number: Any) -> Any:
     if number is _NO_DEFAULT:
         raise ValueError("no number")
-    return number
+    return as_value(number)
 
 
 _ON_VALUES: Mapping[str, Callable[..., Any]] = {

@@ -61,13 +61,18 @@ class _Environment(SandboxedEnvironment):
             if isinstance(side, bool) or not isinstance(side, int | float):
                 what = f"'{operator}' works on numbers only, not on {shown(as_value(side))}"
                 raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
-        return self.binop_table[operator](left, right)
+        return as_value(self.binop_table[operator](left, right))
 
 
 @lru_cache(maxsize=1)
 def environment() -> SandboxedEnvironment:
+    # Jinja's optimizer writes results as Python's repr: `inf`, which is then a name not known.
     made = _Environment(
-        undefined=Absent, autoescape=False, finalize=as_text, keep_trailing_newline=True
+        undefined=Absent,
+        autoescape=False,
+        finalize=as_text,
+        keep_trailing_newline=True,
+        optimized=False,
     )
     made.globals.clear()
     made.filters.clear()
@@ -163,10 +168,23 @@ def _check(tree: nodes.Template) -> None:
         # Jinja keeps this name for the template itself.
         if isinstance(node, nodes.Name) and node.name == "self":
             raise ForbiddenConstructError("self")
+        if isinstance(node, nodes.Const):
+            _check_constant(node.value)
         if isinstance(node, nodes.Filter):
             _check_known("filter", node.name, environment().filters)
         if isinstance(node, nodes.Test):
             _check_known("test", node.name, environment().tests)
+
+
+def _check_constant(value: object) -> None:
+    """Refuse what no input can hold, such as `1e400`, which is infinite, or half a character."""
+    as_value(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as exc:
+            what = "a text in this template has half a character (a lone surrogate)"
+            raise TemplateProblem(what, "write the character itself") from exc
 
 
 def _filter_hint(node: nodes.Node) -> str | None:

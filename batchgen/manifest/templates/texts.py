@@ -104,6 +104,8 @@ def told(evaluate: Render, text: str) -> Render:
             raise absent_problem(exc, text, variables) from exc
         except (TypeError, TemplateRuntimeError, ValueError, ArithmeticError) as exc:
             raise misfit(exc) from exc
+        except RecursionError as exc:
+            raise TemplateProblem("a value in this template is nested too deeply") from exc
 
     return render
 

@@ -7,6 +7,7 @@ a column named `items` is that column, and there is nothing to break out through
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
@@ -89,6 +90,8 @@ def require_present(value: object) -> None:
 
 def as_value(value: Any) -> Any:
     """Give a value that an input can hold. Raises AbsentError, TemplateProblem."""
+    if type(value) is float and not math.isfinite(value):
+        raise TemplateProblem("a number in this template is too large", "write a smaller one")
     if value is None or isinstance(value, (str, int, float, dict, Mapping)):
         return value
     if isinstance(value, list):
@@ -110,9 +113,9 @@ def as_text(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return str(value)
     known = as_value(value)
+    if isinstance(known, (int, float)):
+        return str(known)
     return "" if known is None else json.dumps(known, ensure_ascii=False, default=dict)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.runs.funds import Funds
 from batchgen.runs.plans.costing import Cost, suffices
 from batchgen.runs.plans.live_models import LiveModels
+from batchgen.runs.plans.outdated import Outdated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,8 @@ class Plan:
     """`changed`, `renamed` and `orphans` are the first ones; the figures count all.
 
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
-    `money` says is spent. `offline`: the vendor was not to be asked.
+    `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
+    the vendor was not to be asked.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Plan:
     renamed: tuple[Renamed, ...] = ()
     orphans: tuple[Orphan, ...] = ()
     live: LiveModels = field(default_factory=LiveModels)
+    outdated: Outdated = field(default_factory=Outdated)
     offline: bool = False
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
@@ -178,6 +181,7 @@ class Plan:
             "schema_differences": {
                 model: [*sentences] for model, sentences in self.live.differences().items()
             },
+            "no_longer_taken": [*self.outdated.lines()],
         }
 
 
