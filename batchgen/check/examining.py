@@ -13,7 +13,7 @@ from batchgen.check.looks import look_of
 from batchgen.check.measures import Measure, measured
 from batchgen.check.sampling import sample
 from batchgen.downloads.files import open_to_read
-from batchgen.downloads.formats import CorruptFileError
+from batchgen.downloads.formats import CorruptFileError, OutOfMemoryError
 from batchgen.downloads.media import decode
 from batchgen.errors import OutputError
 
@@ -74,6 +74,8 @@ def examine(source: Source) -> Examined:
     try:
         with open_to_read(Path(source.path)) as file:
             return _examine(file, source)
+    except OutOfMemoryError as exc:
+        return Examined(str(exc))
     except (FileNotFoundError, NotADirectoryError):
         return Examined(MISSING)
     except OutputError:
@@ -103,6 +105,8 @@ def measure(file: BufferedReader, source: Source, look: Callable[..., bytes] = l
     """Look at a content. Raises OSError where the disk fails."""
     try:
         frames, is_video = sample(file, source.frames)
+    except OutOfMemoryError:
+        raise  # No word about the file: with more memory the next check may look at it.
     except CorruptFileError as exc:
         return Measure(trouble=str(exc))
     looks = [look(frame) for frame in frames] if source.with_looks else []

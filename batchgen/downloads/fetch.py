@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from batchgen.downloads.answers import Body, StartOver, judge
+from batchgen.downloads.decoding import Decoders
 from batchgen.downloads.folder_sync import FolderSync
 from batchgen.downloads.network import NETWORK_ERRORS, TooSlowError, from_error
 from batchgen.downloads.outcomes import (
@@ -21,6 +22,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
 )
 from batchgen.downloads.part import Part
+from batchgen.downloads.processes import cores
 from batchgen.downloads.session import get, open_session
 from batchgen.downloads.threads import in_thread
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from batchgen.downloads.settings import DownloadSettings
 
 
+MOST_DECODERS = 4
+
+
 class Downloader:
     """Made by `open_downloader`. As many downloads at once as its callers start."""
 
@@ -42,8 +47,10 @@ class Downloader:
         session: aiohttp.ClientSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
+        decoders: Decoders | None = None,
     ) -> None:
         self._session = session
+        self._apart = decoders.decode if decoders else None
         self._settings = settings
         self._fsync = fsync
         self._folders = FolderSync(fsync)
@@ -57,7 +64,7 @@ class Downloader:
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
-        part = Part(target, self._fsync)
+        part = Part(target, self._fsync, self._apart)
         resume = await in_thread(part.prepare)
         try:
             outcome = await self._attempt(checked, part, resume)
@@ -183,4 +190,6 @@ async def open_downloader(
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
     ) as session:
-        yield Downloader(session, settings, fsync)
+        # With more processes than cores none of them is any quicker.
+        with Decoders(min(cores(), MOST_DECODERS)) as decoders:
+            yield Downloader(session, settings, fsync, decoders)

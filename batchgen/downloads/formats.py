@@ -6,14 +6,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 HEAD_BYTES = 512
-MAX_PIXELS = 300_000_000
-"""Of one frame: 300 megapixels decode to about a gigabyte."""
+MAX_PIXELS = 100_000_000
+"""Of one frame: five times what the models make, and less than half a gigabyte once unpacked."""
+LIGHT_PIXELS = 4096 * 4096
+"""Of a picture that is decoded within the run itself: the largest that the models make."""
 MAX_DECODED_PIXELS = 100_000_000_000
 """Of all frames: half an hour of 1080p. A small file can unfold to days of frames."""
 
 
 class CorruptFileError(ValueError):
     """The bytes are no sound picture or video; the text says why, in plain words."""
+
+
+class TooHeavyError(CorruptFileError):
+    """The bytes may be sound, but unpacking them would take more memory than they may have."""
+
+
+class OutOfMemoryError(TooHeavyError):
+    """The machine had no more memory just now."""
+
+
+class NotLightError(Exception):
+    """A file that is to be decoded in a process of its own (decoding.py)."""
 
 
 class MediaKind(StrEnum):
@@ -53,6 +67,8 @@ MOV = Format(MediaKind.VIDEO, "video/quicktime", ".mov", "mov")
 WEBM = Format(MediaKind.VIDEO, "video/webm", ".webm", "webm")
 MKV = Format(MediaKind.VIDEO, "video/x-matroska", ".mkv", "matroska")
 
+EXTENSIONS = frozenset(one.extension for one in (PNG, JPEG, GIF, WEBP, MP4, MOV, WEBM, MKV))
+
 EBML = b"\x1a\x45\xdf\xa3"
 
 
@@ -61,7 +77,7 @@ def check_pixels(width: int, height: int) -> None:
     if width <= 0 or height <= 0:
         raise CorruptFileError(f"the picture has no size: {width}x{height}")
     if width * height > MAX_PIXELS:
-        raise CorruptFileError(f"{width}x{height} pixels are too many to unpack")
+        raise TooHeavyError(f"{width}x{height} pixels are too many to unpack")
 
 
 def check_frames(width: int, height: int, frames: int) -> None:

@@ -9,6 +9,7 @@ from batchgen.downloads.formats import (
     GIF,
     HEAD_BYTES,
     JPEG,
+    LIGHT_PIXELS,
     MKV,
     MOV,
     MP4,
@@ -19,6 +20,7 @@ from batchgen.downloads.formats import (
     Format,
     Media,
     MediaKind,
+    NotLightError,
 )
 
 STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
@@ -54,6 +56,18 @@ def decode(file: BinaryIO) -> Media:
     from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
+
+
+def decode_light(file: BinaryIO) -> Media:
+    """Do as `decode` for a picture of a usual size; raises NotLightError for all else."""
+    file.seek(0)
+    found = sniff(file.read(HEAD_BYTES))
+    file.seek(0)
+    if found.kind is MediaKind.VIDEO:
+        raise NotLightError
+    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
+
+    return decode_picture(file, found, LIGHT_PIXELS)
 
 
 def _what_else(head: bytes) -> str:

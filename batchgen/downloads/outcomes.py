@@ -82,6 +82,13 @@ class Corrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class TooHeavy:
+    """All bytes came, and unpacking them would take more memory than a result may have."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The network's trouble: trying again is free, and continues where a `.part` was kept.
 
@@ -94,4 +101,6 @@ class Interrupted:
     unreached: bool = False
 
 
-FetchOutcome: TypeAlias = Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | Interrupted
+FetchOutcome: TypeAlias = (
+    Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | TooHeavy | Interrupted
+)

@@ -11,35 +11,54 @@ import errno
 import hashlib
 import os
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiofiles.threadpool import wrap
 
 from batchgen.downloads.answers import Body
 from batchgen.downloads.disk import disk_errors, link_in_the_way
 from batchgen.downloads.files import open_to_read, open_to_write
-from batchgen.downloads.formats import CorruptFileError, Media
-from batchgen.downloads.media import decode
-from batchgen.downloads.outcomes import Corrupt, Fetched, Interrupted, Target, VerifiedFile
+from batchgen.downloads.formats import (
+    CorruptFileError,
+    Media,
+    NotLightError,
+    OutOfMemoryError,
+    TooHeavyError,
+)
+from batchgen.downloads.media import decode, decode_light
+from batchgen.downloads.outcomes import (
+    Corrupt,
+    Fetched,
+    Interrupted,
+    Target,
+    TooHeavy,
+    VerifiedFile,
+)
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import BufferedRandom, BufferedReader
+    from io import BufferedRandom
     from pathlib import Path
 
 SIDECAR_BYTES = 4096
+
+Stored: TypeAlias = "Fetched | Corrupt | TooHeavy | Interrupted"
 
 
 class Part:
     """Blocks, except `write`: call it in a thread. Raises OutputError, StorageError, DiskFullError.
 
-    `fsync` is the door to the disk: tests let it fail.
+    `fsync` is the door to the disk: tests let it fail. `apart` decodes what is not light in a
+    process of its own.
     """
 
-    def __init__(self, target: Target, fsync: Callable[[int], None]) -> None:
+    def __init__(
+        self, target: Target, fsync: Callable[[int], None], apart: Callable[[Path], Media] | None
+    ) -> None:
         self._target = target
         self._fsync = fsync
+        self._apart = apart
         self._file: BufferedRandom | None = None
         self.path = target.folder / f"{target.name}.part"
         self._sidecar = target.folder / f"{target.name}.part.json"
@@ -91,7 +110,7 @@ class Part:
             self._sidecar.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
 
-    def store_whole(self, content: bytes, body: Body) -> Fetched | Corrupt | Interrupted:
+    def store_whole(self, content: bytes, body: Body) -> Stored:
         """Do all that a small file needs, in one thread call."""
         try:
             self.open(Body(0, body.total, None))
@@ -102,9 +121,7 @@ class Part:
         finally:
             self.close()
 
-    def publish(
-        self, total: int | None, content: BytesIO | None = None
-    ) -> Fetched | Corrupt | Interrupted:
+    def publish(self, total: int | None, content: BytesIO | None = None) -> Stored:
         """Verify what was written and give it its final name; the folder's fsync is still due.
 
         `content` are the same bytes where they are in memory: reading them back costs time.
@@ -116,7 +133,10 @@ class Part:
             if total is not None and size != total:
                 return Interrupted(f"{size} bytes came instead of {total}")
             try:
-                digest, media = examine(content or self._file)
+                digest, media = self._examine(content or self._file)
+            except TooHeavyError as exc:
+                # Nothing says that these bytes are bad: they stay for the person who paid them.
+                return TooHeavy(f"{exc}; its bytes stay as {self.path.name}")
             except CorruptFileError as exc:
                 self.discard()
                 return Corrupt(str(exc))
@@ -125,6 +145,16 @@ class Part:
         name = f"{self._target.name}{media.extension}"
         self._rename(self._target.folder / name)
         return Fetched(_verified(f"{self._target.folder.name}/{name}", size, digest, media))
+
+    def _examine(self, file: BufferedRandom | BytesIO) -> tuple[str, Media]:
+        """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
+        try:
+            media = decode_light(file)
+        except (NotLightError, OutOfMemoryError):
+            # Too heavy beside its neighbours, a picture may yet do alone.
+            media = decode(file) if self._apart is None else self._apart(self.path)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), media
 
     def _sync(self, file: BufferedRandom) -> None:
         try:
@@ -141,13 +171,6 @@ class Part:
                 raise link_in_the_way(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
-
-
-def examine(file: BufferedRandom | BufferedReader | BytesIO) -> tuple[str, Media]:
-    """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
-    media = decode(file)
-    file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest(), media
 
 
 def make_folders(target: Target, fsync: Callable[[int], None]) -> None:

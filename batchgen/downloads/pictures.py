@@ -14,7 +14,16 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from batchgen.downloads.formats import CorruptFileError, Format, Media, check_frames, check_pixels
+from batchgen.downloads.formats import (
+    MAX_PIXELS,
+    CorruptFileError,
+    Format,
+    Media,
+    NotLightError,
+    OutOfMemoryError,
+    check_frames,
+    check_pixels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +54,10 @@ PNG_END = b"IEND"
 TAIL_BYTES = 64 * 1024
 
 
-def decode_picture(file: BinaryIO, found: Format) -> Media:
-    """Raise CorruptFileError, and OSError where the disk fails."""
+def decode_picture(file: BinaryIO, found: Format, most: int = MAX_PIXELS) -> Media:
+    """Raise CorruptFileError, NotLightError over `most` pixels, OSError where the disk fails."""
     with damage_told(found):
-        return _decode(file, found)
+        return _decode(file, found, most)
 
 
 @contextmanager
@@ -58,6 +67,8 @@ def damage_told(found: Format) -> Iterator[None]:
         yield
     except CorruptFileError:
         raise
+    except MemoryError as exc:
+        raise OutOfMemoryError(f"the {found.codec} needs more memory than there is") from exc
     except DAMAGE as exc:
         # Pillow's own OSErrors have no number; one that has comes from the disk.
         if isinstance(exc, OSError) and exc.errno is not None:
@@ -65,10 +76,12 @@ def damage_told(found: Format) -> Iterator[None]:
         raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
 
 
-def _decode(file: BinaryIO, found: Format) -> Media:
+def _decode(file: BinaryIO, found: Format, most: int) -> Media:
     with READERS[found.codec](file) as picture:
         width, height = picture.size
         check_pixels(width, height)
+        if width * height > most:
+            raise NotLightError
         frames = _load_all(picture)
     if found.codec == "PNG":
         _check_end(file)

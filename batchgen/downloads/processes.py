@@ -13,6 +13,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, TypeVar
 
+from batchgen.downloads.decoding import be_the_first_to_go
 from batchgen.errors import StorageError
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def _belong_to_owner() -> None:
     Ctrl-C reaches every process of the terminal, and the owner ends these. Not so SIGTERM: by that
     the pool itself ends those that are left when one was killed.
     """
+    be_the_first_to_go()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_owner, name="end with owner", daemon=True).start()

@@ -14,6 +14,7 @@ from batchgen.downloads.formats import (
     CorruptFileError,
     Format,
     Media,
+    OutOfMemoryError,
     check_frames,
     check_pixels,
 )
@@ -36,6 +37,8 @@ def decode_video(file: BinaryIO, found: Format) -> Media:
             return _decode(container, found)
     except CorruptFileError:
         raise
+    except MemoryError as exc:
+        raise OutOfMemoryError("the video needs more memory than there is") from exc
     except (av.error.FFmpegError, ValueError, ArithmeticError) as exc:
         raise CorruptFileError(f"the video does not decode: {exc}") from exc
 

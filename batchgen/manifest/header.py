@@ -247,7 +247,7 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     model = defaults.get("model")
     if isinstance(model, str) and is_literal(model) and find_model(model) is None:
         found.append(unknown_model(("defaults", "model"), model))
-    known = {key for one in catalog().values() for key in one.keys}
+    known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
     for key in _mapping(defaults, "input").keys() - known:
         message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
@@ -255,6 +255,16 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
     return found
+
+
+def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
+    named = [
+        name
+        for policy in _mapping(run, "models").values()
+        if isinstance(policy, dict) and isinstance(policy.get("accept_fields"), list)
+        for name in policy["accept_fields"]
+    ]
+    return {name for name in named if isinstance(name, str)}
 
 
 _TIMES: Mapping[str, Callable[[str], object]] = {

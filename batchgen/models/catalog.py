@@ -49,6 +49,20 @@ class Model:
         short = (SHORT_KEY,) if self.sizes else ()
         return tuple(field.name for field in self.fields) + short
 
+    def accepting(self, names: tuple[str, ...]) -> Model:
+        """The same model, with these keys of its input taken as they are, known or not."""
+        return _accepting(self, names) if names else self
+
+
+@cache
+def _accepting(model: Model, names: tuple[str, ...]) -> Model:
+    # A size is sent under the schema's own key, whichever of the two a person writes.
+    keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]
+    anything: dict[str, Mapping[str, Any]] = {key: {} for key in keys}
+    schema = {**model.schema, "properties": {**model.schema["properties"], **anything}}
+    fields = read_fields(schema)
+    return Model(model.id, model.makes, schema, fields, model.sizes)
+
 
 @cache
 def catalog() -> Mapping[str, Model]:

@@ -9,7 +9,7 @@ import os
 import socket
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -422,7 +422,7 @@ def trickle(content: bytes, etag: str) -> Callable[[web.BaseRequest], Awaitable[
     ],
 )
 async def test_a_body_that_trickles_gives_its_place_back_and_is_continued(
-    site: Site, tmp_path: Path, large_png: bytes, changes: dict[str, float], why: str
+    site: Site, tmp_path: Path, large_png: bytes, changes: dict[str, Any], why: str
 ) -> None:
     site.answer = trickle(large_png, '"v1"')
     async with desk_in(tmp_path, replace(SETTINGS, **changes)) as desk:

@@ -81,6 +81,19 @@ def test_row_72_bombs_are_capped(user: User, emulator: Emulator) -> None:
     assert_whole(user, emulator)
 
 
+def test_row_72_a_picture_too_large_to_unpack_stops_no_other_one(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(3, run={"concurrency": 1})
+    emulator.arm("file", "bomb", times=3)
+    done = user.expect(75, "run", "m.yaml")
+    assert "60000x60000 pixels are too many to unpack; its bytes stay as boat-000.part" in done.said
+    assert "batchgen repair m.yaml" in done.said
+    assert user.states() == {"boat-000": "fetching", "boat-001": "done", "boat-002": "done"}
+    user.expect(0, "run", "m.yaml")
+    assert_whole(user, emulator, jobs=3)
+
+
 def test_row_72_a_bomb_as_answer_to_a_submit_is_held(user: User, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "gzip_bomb", size=768 * MIB)

@@ -68,7 +68,7 @@ def urls_not_durable_before_the_download() -> None:
 
 def no_verifying_before_the_rename() -> None:
     media = Media(MediaKind.IMAGE, "image/png", ".png", 2, 2, None, 1)
-    put(part, "decode", lambda _file: media)
+    put(part, "decode_light", lambda _file: media)
 
 
 def no_fsync_of_the_file() -> None:
