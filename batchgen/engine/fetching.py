@@ -26,7 +26,7 @@ from batchgen.engine.verdicts import (
 )
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Missing, NoAnswer, Refused, Succeeded
+from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -270,7 +270,7 @@ class Fetcher:
         answer = await self._doors.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
             trouble.asked = _loop_time()
-        if isinstance(answer, Missing | Refused) and expired:
+        if isinstance(answer, Missing) and expired:
             trouble.missing += 1
             if trouble.missing >= MISSING_TWICE:
                 await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")

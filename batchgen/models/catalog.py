@@ -70,6 +70,17 @@ def catalog() -> Mapping[str, Model]:
     return read_catalog(files("batchgen.models") / "schemas")
 
 
+@cache
+def free_texts() -> frozenset[str]:
+    """The keys of inputs that take any text, such as `prompt`."""
+    return frozenset(
+        key
+        for model in catalog().values()
+        for key, field in model.schema["properties"].items()
+        if field.get("type") == "string" and not {"enum", "format", "pattern"} & field.keys()
+    )
+
+
 def find_model(model_id: str) -> Model | None:
     return catalog().get(model_id)
 
