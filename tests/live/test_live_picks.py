@@ -176,7 +176,8 @@ def test_an_older_row_that_comes_late_does_not_cover_the_answer_to_a_pick(
                 const [file, { moment }] = [job.files[0], job];
                 const row = (pick) => ({
                     texts: ["", "m", "done", "[]"], moment,
-                    rows: [[job.seq, job.id, 1, 2, 0, [], 0, [], 0, 0, job.attempts, null, null, null,
+                    rows: [[job.seq, job.id, 1, 2, 0, [], 0, [], 0, 0, job.attempts,
+                        null, null, null,
                         [[file.path, file.thumb, file.type, file.width, file.height, file.bytes,
                             null, file.key, 1, pick, []]], [], ""]],
                 });
