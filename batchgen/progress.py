@@ -22,10 +22,10 @@ from batchgen.engine.events import (
     Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
-from batchgen.runs.words import terminal_columns
+from batchgen.runs.words import USUAL_COLUMNS, terminal_columns, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from batchgen.engine.events import Event
 
@@ -37,9 +37,17 @@ SHOWN_FAILURES = 5
 SETTLED = ENDED | {JobState.UNKNOWN}
 TROUBLE = (JobState.FAILED, JobState.LOST, JobState.UNKNOWN)
 
-BAR = "{{desc:<5}}{{percentage:4.0f}}%|{{bar:{width}}}| {{n_fmt}}/{{total_fmt}}{{postfix}}"
-WIDE = 80
-"""Columns from which on there is room for a long bar besides the words."""
+BARS = ((110, 20), (60, 10))
+"""From how many columns on a bar has how many characters; on fewer all are for the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some words of a line; `short` is for narrow terminals. What is `needed` goes last."""
+
+    text: str
+    short: str = ""
+    needed: bool = False
 
 
 @dataclass(slots=True)
@@ -62,15 +70,77 @@ class Standing:
     def _of(self, *states: JobState) -> int:
         return sum(self.states.get(state, 0) for state in states)
 
-    def words(self) -> list[str]:
-        """What is not done yet or will not be, in the fewest words."""
+    def troubles(self) -> list[Part]:
+        return [Part(f"{count} {state}", needed=True) for state, count in self._found(*TROUBLE)]
+
+    def rest(self) -> list[Part]:
+        """What is not done yet."""
         parts = {
             "in flight": self._of(*IN_FLIGHT),
             "to download": self._of(JobState.FETCHING),
             "waiting": self._of(JobState.PENDING),
-            **{state.value: self._of(state) for state in (*TROUBLE, JobState.BLOCKED)},
+            JobState.BLOCKED.value: self._of(JobState.BLOCKED),
         }
-        return [f"{count} {word}" for word, count in parts.items() if count]
+        return [Part(f"{count} {word}") for word, count in parts.items() if count]
+
+    def _found(self, *states: JobState) -> Iterator[tuple[JobState, int]]:
+        return ((state, self.states[state]) for state in states if self.states.get(state))
+
+
+def parts_of(standing: Standing, tail: Sequence[Part]) -> list[Part]:
+    """The most important first: what failed, when it ends, what it costs."""
+    return [*standing.troubles(), *tail, *standing.rest()]
+
+
+def bar_format(name: str, standing: Standing, tail: Sequence[Part], columns: int) -> str:
+    """One line for tqdm, no wider than the columns: whole words only, the needed ones first."""
+    parts = parts_of(standing, tail)
+    share = 100 * standing.settled // standing.total if standing.total else 0
+    count = f" {standing.settled}/{standing.total}"
+    head = f"{name:<5}{share:4}%"
+    room = columns - 1  # a terminal may wrap a line that fills its last column
+    width = next((width for least, width in BARS if columns >= least), 0)
+    words = _words(parts, room - len(head) - width - len("||") - len(count)) if width else None
+    if words is not None:
+        after = "".join((count, *(f" · {word}" for word in words)))
+        return f"{_literal(head)}|{{bar:{width}}}|{_literal(after)}"
+    for text in (head + count, f"{name} {share}%{count}"):
+        words = _words(parts, room - len(text))
+        if words is not None:
+            return _literal("".join((text, *(f" · {word}" for word in words))))
+    return _literal(_narrow([f"{name} {share}%{count}", f"{name} {share}%"], parts, room))
+
+
+def _narrow(begins: Sequence[str], parts: Sequence[Part], room: int) -> str:
+    """The short forms of what is needed, as many as there is room for."""
+    needed = [f", {part.short or part.text}" for part in parts if part.needed]
+    for begin in begins:
+        line = "".join((begin, *needed))
+        if len(line) <= room:
+            return line
+    line = begins[-1][:room]
+    for words in needed:
+        if len(line) + len(words) <= room:
+            line += words
+    return line
+
+
+def _words(parts: Sequence[Part], room: int) -> list[str] | None:
+    """As many of the parts as there is room for; None where the needed ones have none."""
+    room -= sum(len(part.text) + len(" · ") for part in parts if part.needed)
+    if room < 0:
+        return None
+    words = []
+    for part in parts:
+        if not part.needed:
+            room -= len(part.text) + len(" · ")
+        if part.needed or room >= 0:
+            words.append(part.text)
+    return words
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class Progress:
@@ -170,18 +240,20 @@ class Progress:
             standing.add(before, -count)
             standing.add(after, count)
 
-    def _tail(self) -> str:
-        """Rate, time left and money."""
+    def _tail(self) -> list[Part]:
+        """Time left, money and rate."""
         elapsed = self._clock() - self._started
         done = self._all.settled - self._settled_before
         left = self._all.total - self._all.settled
-        parts = [f"{self._spent:.2f} USD"]
-        if done and elapsed > 0:
-            rate = done / elapsed
-            parts.append(f"{rate * 60:.0f}/min" if rate < 1 else f"{rate:.1f}/s")
-            if left:
-                parts.append(f"{tqdm.format_interval(left / rate)} left")
-        return " · ".join(parts)
+        money = Part(f"{self._spent:.2f} USD", f"${self._spent:.2f}", needed=True)
+        if not (done and elapsed > 0):
+            return [money]
+        rate = done / elapsed
+        speed = Part(f"{rate * 60:.0f}/min" if rate < 1 else f"{rate:.1f}/s")
+        if not left:
+            return [money, speed]
+        time_left = tqdm.format_interval(left / rate)
+        return [Part(f"{time_left} left", time_left, needed=True), money, speed]
 
 
 def _screen_on(stream: TextIO | None, clock: Callable[[], float]) -> Bars | Lines | None:
@@ -201,41 +273,49 @@ class Bars:
         self._clock = clock
         self._bars: dict[str, tqdm[Never]] = {}
         self._drawn = float("-inf")
+        self._columns = self._width()
 
-    def draw(self, overall: Standing, models: dict[str, Standing], tail: str) -> None:
+    def draw(self, overall: Standing, models: dict[str, Standing], tail: Sequence[Part]) -> None:
         self._set("all", overall, tail)
         if len(models) > 1:
             for model, standing in models.items():
-                self._set(model_alias(model), standing, "")
+                self._set(model_alias(model), standing, ())
         if self._clock() - self._drawn >= REDRAW_EVERY:
             self._drawn = self._clock()
             self._refresh()
 
     def write(self, text: str) -> None:
-        tqdm.write(text, file=self._stream)
+        tqdm.write("\n".join(wrapped(text, self._stream, below="  ")), file=self._stream)
 
     def close(self) -> None:
         self._refresh()
         for bar in self._bars.values():
             bar.close()
 
+    def _width(self) -> int:
+        return terminal_columns(self._stream) or USUAL_COLUMNS
+
     def _refresh(self) -> None:
         for bar in self._bars.values():
             bar.refresh()
 
-    def _set(self, name: str, standing: Standing, tail: str) -> None:
+    def _set(self, name: str, standing: Standing, tail: Sequence[Part]) -> None:
+        if (columns := self._width()) != self._columns:
+            self._columns = columns
+            self._forget_old_lines()
+        line = bar_format(name, standing, tail, columns)
         bar = self._bars.get(name)
         if bar is None:
-            width = 20 if (terminal_columns(self._stream) or WIDE) >= WIDE else 4
-            bar = self._bars[name] = tqdm(
-                desc=name,
-                file=self._stream,
-                dynamic_ncols=True,
-                bar_format=BAR.format(width=width),
-            )
+            bar = self._bars[name] = tqdm(file=self._stream, dynamic_ncols=True, bar_format=line)
+        bar.bar_format = line
         bar.total = standing.total
         bar.n = standing.settled
-        bar.set_postfix_str(" · ".join(filter(None, [*standing.words(), tail])), refresh=False)
+
+    def _forget_old_lines(self) -> None:
+        """After a resize tqdm would blank out lines as long as the old ones, and so wrap them."""
+        self._stream.write("\r\x1b[J")
+        for bar in self._bars.values():
+            bar.sp = bar.status_printer(self._stream)
 
 
 class Lines:
@@ -246,13 +326,13 @@ class Lines:
         self._clock = clock
         self._due = clock() + LINE_EVERY
 
-    def draw(self, overall: Standing, models: dict[str, Standing], tail: str) -> None:
+    def draw(self, overall: Standing, models: dict[str, Standing], tail: Sequence[Part]) -> None:
         del models  # a line has room for the whole only
         if self._clock() < self._due:
             return
         self._due = self._clock() + LINE_EVERY
-        words = [f"{overall.settled}/{overall.total}", *overall.words(), tail]
-        self.write(" · ".join(words))
+        words = [part.text for part in parts_of(overall, tail)]
+        self.write(" · ".join([f"{overall.settled}/{overall.total}", *words]))
 
     def write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from batchgen.engine.events import (
     Slowed,
 )
 from batchgen.jobs import JobState
-from batchgen.progress import LINE_EVERY, Progress
+from batchgen.progress import LINE_EVERY, Part, Progress, Standing, bar_format
 from batchgen.state.records import Money
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -69,7 +70,7 @@ def test_a_log_gets_a_line_only_when_one_is_due() -> None:
         clock.now += LINE_EVERY
         progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
         progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
-    assert stream.getvalue() == "0/100 · 51 in flight · 49 waiting · 1.00 USD\n"
+    assert stream.getvalue() == "0/100 · 1.00 USD · 51 in flight · 49 waiting\n"
 
 
 def test_a_line_tells_rate_time_left_and_money() -> None:
@@ -81,7 +82,7 @@ def test_a_line_tells_rate_time_left_and_money() -> None:
         clock.now += 1
         progress.hear(moved(JobState.FETCHING, JobState.DONE))
     # Two in ten seconds; what an earlier run did does not count for the rate.
-    assert stream.getvalue() == "12/30 · 18 to download · 1.50 USD · 12/min · 01:30 left\n"
+    assert stream.getvalue() == "12/30 · 01:30 left · 1.50 USD · 12/min · 18 to download\n"
 
 
 def test_unknown_and_failed_are_told_at_once_but_not_for_ever() -> None:
@@ -119,12 +120,12 @@ def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
         for blocked in (4, 7, 7, 0):
             clock.now += LINE_EVERY
             progress.hear(JobsBlocked({T2I: blocked}))
-    settled = [line.split(" · 1.00")[0] for line in stream.getvalue().splitlines()]
-    assert settled == [
-        "5/10 · 5 waiting · 1 failed · 4 blocked",
-        "8/10 · 2 waiting · 1 failed · 7 blocked",
-        "8/10 · 2 waiting · 1 failed · 7 blocked",
-        "1/10 · 9 waiting · 1 failed",
+    shown = [line.split(" · ") for line in stream.getvalue().splitlines()]
+    assert [(parts[:2], parts[parts.index("1.00 USD") + 1 :][-2:]) for parts in shown] == [
+        (["5/10", "1 failed"], ["5 waiting", "4 blocked"]),
+        (["8/10", "1 failed"], ["2 waiting", "7 blocked"]),
+        (["8/10", "1 failed"], ["2 waiting", "7 blocked"]),
+        (["1/10", "1 failed"], ["9 waiting"]),
     ]
 
 
@@ -179,7 +180,7 @@ def test_jobs_that_come_while_the_run_goes_on_are_waiting_too() -> None:
         progress.hear(started(pending=3))
         clock.now += LINE_EVERY
         progress.hear(JobsAdded({T2I: 2, EDIT: 5}))
-    assert stream.getvalue().startswith("0/10 · 10 waiting")
+    assert stream.getvalue().startswith("0/10 · 1.00 USD · 10 waiting")
 
 
 def test_a_look_at_input_images_is_announced_since_it_may_take_a_while() -> None:
@@ -200,3 +201,91 @@ def test_a_screen_that_is_gone_does_not_end_the_run(event: RunStarted | Slowed |
         clock.now += LINE_EVERY
         progress.hear(event)
         progress.hear(event)
+
+
+BUSY = Standing({JobState.DONE: 12, JobState.FAILED: 2, JobState.QUEUED: 2, JobState.PENDING: 8})
+TAIL = (
+    Part("00:10 left", "00:10", needed=True),
+    Part("1.16 USD", "$1.16", needed=True),
+    Part("56/min"),
+)
+HUGE = Standing(
+    {
+        JobState.DONE: 123_456,
+        JobState.FAILED: 7_890,
+        JobState.UNKNOWN: 12,
+        JobState.PENDING: 868_642,
+    }
+)
+LONG = (
+    Part("13:10:00 left", "13:10:00", needed=True),
+    Part("4938.24 USD", "$4938.24", needed=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (
+            120,
+            (
+                "all    58%|{bar:20}| 14/24 · 2 failed · 00:10 left · 1.16 USD · 56/min"
+                " · 2 in flight · 8 waiting"
+            ),
+        ),
+        (80, "all    58%|{bar:10}| 14/24 · 2 failed · 00:10 left · 1.16 USD · 56/min"),
+        (60, "all    58% 14/24 · 2 failed · 00:10 left · 1.16 USD"),
+        (50, "all 58% 14/24 · 2 failed · 00:10 left · 1.16 USD"),
+        (40, "all 58% 14/24, 2 failed, 00:10, $1.16"),
+        (20, "all 58%, 2 failed"),
+    ],
+)
+def test_a_line_has_what_failed_the_time_left_and_the_money_before_all_else(
+    columns: int, line: str
+) -> None:
+    assert bar_format("all", BUSY, TAIL, columns) == line
+
+
+@pytest.mark.parametrize("columns", [1, 10, 20, 33, 40, 60, 61, 80, 99, 100, 200])
+@pytest.mark.parametrize(("standing", "tail"), [(BUSY, TAIL), (HUGE, LONG)])
+def test_no_line_is_wider_than_the_terminal_and_no_word_is_cut(
+    columns: int, standing: Standing, tail: tuple[Part, ...]
+) -> None:
+    line = bar_format("edit", standing, tail, columns)
+    shown = re.sub(r"{bar:(\d+)}", lambda found: "#" * int(found[1]), line)
+    assert len(shown) < max(columns, 2)
+    known = {
+        word
+        for part in (*tail, *standing.troubles(), *standing.rest())
+        for word in (part.text, part.short)
+    }
+    words = re.split(r" · |, ", shown)[1:]
+    assert set(words) <= known
+
+
+def test_a_resized_terminal_gets_lines_of_its_new_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, clock = Terminal(), Clock()
+    columns = 120
+    monkeypatch.setattr("batchgen.progress.terminal_columns", lambda _stream: columns)
+    with Progress(terminal, clock) as progress:
+        progress.hear(started(done=12, failed=2, queued=2, pending=8))
+        begin = len(terminal.getvalue())
+        columns = 40
+        clock.now += 1
+        progress.hear(moved(JobState.QUEUED, JobState.RUNNING))
+        after = terminal.getvalue()[begin:]
+    assert "all    58% 14/24 · 2 failed · 1.00 USD" in after
+    # Nothing is blanked out as far as the old line went.
+    assert " " * 41 not in after
+
+
+def test_a_notice_is_wrapped_at_words() -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    for one in (stream, terminal):
+        with Progress(one, Clock()) as progress:
+            progress.hear(Paused(Pause(PauseReason.NO_BALANCE, "no money " * 20, "top up")))
+    assert len(stream.getvalue().splitlines()) == 1
+    lines = [line.strip("\r") for line in terminal.getvalue().splitlines() if "money" in line]
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith("  ") for line in lines[1:])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen.runs.words import counts_line, duration, money_line, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from batchgen.errors import BatchgenError
@@ -30,6 +31,7 @@ __all__ = [
     "print_error",
     "print_json",
     "say",
+    "say_lines",
     "wrapped",
 ]
 
@@ -38,13 +40,24 @@ def say(text: str, *, to_stderr: bool = False) -> None:
     print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
+def say_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:
+    """Lines for people: on a terminal wrapped between words, save commands, which are copied."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    for line in "\n".join(lines).split("\n"):
+        text = line.lstrip(" ")
+        indent = line[: len(line) - len(text)]
+        whole = text.startswith("→") and "batchgen " in text
+        for piece in [line] if whole else wrapped(text, stream, indent, f"{indent}  ") or [""]:
+            say(piece, to_stderr=to_stderr)
+
+
 def print_json(document: JsonValue) -> None:
     """One document on stdout. ASCII: a terminal of any encoding, or none, can take it."""
     say(json.dumps(document, indent=2))
 
 
 def print_error(error: BatchgenError) -> None:
-    say(f"batchgen: {error}", to_stderr=True)
+    say_lines([f"batchgen: {error}"], to_stderr=True)
 
 
 def money_json(money: Money) -> dict[str, JsonValue]:

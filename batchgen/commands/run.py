@@ -16,7 +16,7 @@ from batchgen.commands.console import (
     money_line,
     plural,
     print_json,
-    say,
+    say_lines,
 )
 from batchgen.commands.on_done import Witness, run_on_done, say_unsent
 from batchgen.errors import BatchgenError
@@ -89,8 +89,8 @@ def _say_end(
         causes = causes_json(_failures(summary, SHOWN_TO_PROGRAMS))
         print_json({**summary.to_json(), "causes": causes})
     if not quiet:
-        for line in closing_lines(summary, path, emulator=options.emulator):
-            say(line, to_stderr=as_json)
+        lines = closing_lines(summary, path, emulator=options.emulator)
+        say_lines(lines, to_stderr=as_json)
 
 
 def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:

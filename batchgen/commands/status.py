@@ -20,6 +20,7 @@ from batchgen.commands.console import (
     money_line,
     plural,
     say,
+    say_lines,
 )
 from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
@@ -79,7 +80,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
         if as_json:
             _write_json(db, manifest.name, folder, selection)
         else:
-            say("\n".join(_lines(db, manifest, selection, path)))
+            say_lines(_lines(db, manifest, selection, path))
     return 0
 
 
@@ -105,7 +106,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
             lines += ["  no runner is at work", f"  → {goes_on}"]
         if sys.stdout.isatty():
             click.clear()
-        say("\n".join(lines))
+        say_lines(lines)
         if ended:
             return 0
         rest(WATCH_EVERY)

@@ -79,6 +79,7 @@ def export(
             f"no job that is selected has a {kept}result yet",
             next_step="batchgen status MANIFEST shows what there is",
         )
+    _refuse_pattern(target)
     folder = Destination(target)
     folder.claim(run_folder)
     with opened_journal(folder.journal) as journal:
@@ -91,6 +92,16 @@ def export(
         WRITERS[asked.to](work)
         _write_cards(work, origin, counts)
         return Exported(tuple(counts), work.made, work.kept, _remove_unwanted(work))
+
+
+def _refuse_pattern(target: Path) -> None:
+    """Loaders take the folder's path for a pattern, and would find nothing in it."""
+    if any(sign in target.name for sign in ("*", "?", "[", "]", "::")):
+        raise UsageError(
+            "loaders of datasets find no folder that has *, ?, [, ] or :: in its name",
+            where=str(target),
+            next_step="name another folder",
+        )
 
 
 def _rows(db: sqlite3.Connection, asked: Asked) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """`imagefolder` and `videofolder`: the files as they are, and a metadata.jsonl beside them.
 
+Below its split no name has a word that a loader takes for a split, as it does without the card.
 Where a run has both kinds, each gets a folder that is a dataset of its own: no loader takes both.
 """
 
@@ -54,7 +55,7 @@ def _place_page(
 ) -> None:
     todo = []
     for number, row in page:
-        path = f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.name}"
+        path = f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.plain_name}"
         # A link where a copy is asked for is something else; a copy does for a link.
         key = f"{row.result.sha256}{' copy' if work.asked.copy else ''}"
         if work.is_made(path, key):
@@ -85,7 +86,7 @@ def _write_lists(work: Work, kind: str, *, is_mixed: bool) -> None:
 
 def _lines(work: Work, kind: str, split: str, columns: frozenset[str]) -> Iterator[bytes]:
     for _, row in work.journal.rows(split, kind):
-        fields = flat_fields_of(row, row.name)
+        fields = flat_fields_of(row, row.plain_name)
         yield line_of({name: value for name, value in fields.items() if name in columns})
 
 
@@ -99,6 +100,6 @@ def _columns(work: Work, kind: str, split: str) -> frozenset[str]:
     return frozenset(
         name
         for _, row in first
-        for name, value in flat_fields_of(row, row.name).items()
+        for name, value in flat_fields_of(row, row.plain_name).items()
         if value not in (None, [])
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,15 @@ from batchgen.downloads.formats import MediaKind
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.state.results import Result
+
+_BETWEEN = "-._ 0-9/"
+_SPLIT_WORDS = re.compile(
+    rf"(?:(?<=[{_BETWEEN}])|^)"
+    r"(?:train|training|validation|valid|val|dev|test|testing|eval|evaluation)~*"
+    rf"(?=[{_BETWEEN}]|$)",
+    re.IGNORECASE,
+)
+"""What `datasets` looks for in names where no card says which files a split has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,14 @@ class Row:
     def name(self) -> str:
         """The file's name as the run has it, below `files`."""
         return self.result.path.partition("/")[2]
+
+    @property
+    def plain_name(self) -> str:
+        """The same without what a loader takes for the name of a split, as `photo of a train~`.
+
+        One more `~` behind each such word: so two names never become one.
+        """
+        return _SPLIT_WORDS.sub(r"\g<0>~", self.name)
 
 
 def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:

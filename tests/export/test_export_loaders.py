@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from batchgen.errors import UsageError
 from batchgen.export.splits import parse_splits, split_of
 from tests.export.export_world import I2V, World, by_id, job, known, sha256
 
@@ -88,6 +89,55 @@ def test_the_image_folder_loads_without_its_card_too(
         name: sum(split_of(one.job_id, SPLITS) == name for one in world.results()) for name in NAMES
     }
     assert found["train"][0]["image"].size == (32, 24)
+
+
+SPLIT_WORDS = (
+    "photo of a cat",
+    "photo of a train",
+    "train/fox",
+    "test/owl",
+    "a/Val/b.dev",
+    "test",
+    "test~",
+    "Testing 1",
+    "eval",
+    "evaluation2",
+    "training-day",
+)
+
+
+@pytest.mark.parametrize("folder", ["ds", "test", "train/a-val"])
+@pytest.mark.parametrize("shares", ["train=1", "train=0.5,test=0.5", "one=0.4,validation=0.6"])
+def test_names_that_hold_the_word_of_a_split_stay_in_their_own(
+    empty: World, tmp_path: Path, datasets: Any, folder: str, shares: str
+) -> None:
+    jobs = [job(f"j{n}", f"p{n}", name=name) for n, name in enumerate(SPLIT_WORDS)]
+    empty.add(*jobs)
+    for one in jobs:
+        empty.finish(one.id)
+    splits = parse_splits(shares)
+    target = tmp_path / folder
+    empty.export(target, "hf", splits=splits)
+    wanted: dict[str, set[tuple[str, str]]] = {}
+    for n, one in enumerate(jobs):
+        wanted.setdefault(split_of(one.id, splits), set()).add((one.id, f"p{n}"))
+    cache = str(tmp_path / "cache")
+    by_card = datasets.load_dataset(str(target), cache_dir=cache)
+    bare = datasets.load_dataset("imagefolder", data_dir=str(target), cache_dir=cache)
+    for found in (by_card, bare):
+        if found is bare and "one" in wanted:
+            # Without the card nobody knows a split of that name.
+            continue
+        rows = {
+            name: set(zip(held["id"], held["prompt"], strict=True)) for name, held in found.items()
+        }
+        assert rows == wanted
+
+
+@pytest.mark.parametrize("name", ["ds[1]", "d::s", "what?"])
+def test_a_folder_that_no_loader_finds_is_refused(world: World, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="loaders of datasets find no folder"):
+        world.export(tmp_path / name, "hf")
 
 
 def test_pictures_and_clips_are_two_datasets_that_load(
