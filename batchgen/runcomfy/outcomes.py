@@ -5,9 +5,12 @@ The meanings are those of DESIGN.md's table and of api-contract.md's list of err
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Scope(StrEnum):
@@ -96,11 +99,16 @@ class UnrecognizedState:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """`urls` in the vendor's order, without repeats; empty is a paid failure. `cost` in USD."""
+    """`urls` in the vendor's order, without repeats; empty is a paid failure. `cost` in USD.
+
+    `data` and `guessed` are as in outputs.Output.
+    """
 
     urls: tuple[str, ...]
     cost: float | None
     raw: str
+    data: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
+    guessed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

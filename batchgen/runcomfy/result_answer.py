@@ -20,7 +20,7 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
-from batchgen.runcomfy.outputs import output_urls, queue_place, usd
+from batchgen.runcomfy.outputs import queue_place, read_output, usd
 from batchgen.runcomfy.retry_after import retry_after
 
 _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
@@ -71,10 +71,10 @@ def _end(word: str, answer: Answer, fields: Fields, error: VendorError) -> Resul
     cost, raw = usd(fields.get("cost")), answer.raw()
     if word == "failed":
         return Failed(error.code, error.reason("the vendor gave no reason"), cost, raw)
-    urls = output_urls(fields.get("output"))
-    if word == "succeeded" or urls:
+    output = read_output(fields.get("output"))
+    if word == "succeeded" or output.urls:
         # Files beside `cancelled`: the cancel lost the race, and what is paid for is kept.
-        return Succeeded(urls, cost, raw)
+        return Succeeded(output.urls, cost, raw, data=output.data, guessed=output.guessed)
     if word in CANCELLED_WORDS:
         return Cancelled(cost, raw)
     return _completed_without_files(answer, fields, error)
@@ -99,9 +99,10 @@ def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
     word = state_word(fields)
     if word:
         return UnrecognizedState(answer.words(word, _WORD_LIMIT))
-    urls = output_urls(fields.get("output"))
-    if urls:
-        return Succeeded(urls, usd(fields.get("cost")), answer.raw())
+    output = read_output(fields.get("output"))
+    if output.urls:
+        cost = usd(fields.get("cost"))
+        return Succeeded(output.urls, cost, answer.raw(), data=output.data, guessed=output.guessed)
     return NoAnswer(f"HTTP {answer.status}: an answer without a state")
 
 
