@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""For os.open: a symbolic link is not followed, but refused with ELOOP."""
+
+
 def open_to_read(path: Path) -> BufferedReader:
     """Raise OutputError for what is not a plain file; OSError, with ELOOP for a symbolic link."""
     return open(path, "rb", opener=_open_plain)
@@ -26,7 +30,7 @@ def open_to_write(path: Path, *, keep: bool) -> BufferedRandom:
 
 def _open_plain(path: str, flags: int) -> int:
     # Without O_NONBLOCK a named pipe in the way would block for ever.
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= NO_LINK | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, 0o666)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

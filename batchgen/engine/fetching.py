@@ -27,7 +27,7 @@ from batchgen.engine.verdicts import (
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.models.catalog import wrong_kind
-from batchgen.runcomfy.outcomes import Missing, NoAnswer, Refused, Succeeded
+from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 from batchgen.state.marks import find_flaws
 
 if TYPE_CHECKING:
@@ -162,9 +162,8 @@ class Fetcher:
         if not host.may_try(_loop_time()):
             return await self._wait_or_renew(job, file, host)
         host.trying = host.is_down
-        url = await self._whole_url(job, file)
         try:
-            outcome = await self._doors.files.fetch(url, file.name)
+            outcome = await self._fetch(job, file)
         except StorageError as exc:
             self._pause_for_disk(exc)
             return None
@@ -175,14 +174,15 @@ class Fetcher:
             host.trying = False
         return await self._act(job, file, host, outcome)
 
-    async def _whole_url(self, job: FetchJob, file: ResultFile) -> str:
-        """A file that came inside an answer is not kept in the state: it is asked for again."""
-        if file.url.startswith("data:"):
-            answer = await self._doors.api.result(job.request_id)
-            if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
-                url = answer.urls[file.position - 1]
-                return answer.data.get(url, url)
-        return file.url
+    async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
+        if not file.url.startswith("data:"):
+            return await self._doors.files.fetch(file.url, file.name)
+        # Of a file that came inside an answer the state has no more than the hash.
+        answer = await self._doors.api.result(job.request_id)
+        if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
+            return Interrupted("the vendor does not give the answer again that it came in")
+        url = answer.urls[file.position - 1]
+        return await self._doors.files.fetch(answer.data.get(url, url), file.name)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: ResultFile, host: FileHost
@@ -287,7 +287,7 @@ class Fetcher:
         answer = await self._doors.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
             trouble.asked = _loop_time()
-        if isinstance(answer, Missing | Refused) and expired:
+        if isinstance(answer, Missing) and expired:
             trouble.missing += 1
             if trouble.missing >= MISSING_TWICE:
                 await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from batchgen.engine.doors import Api
-    from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome
+    from batchgen.runcomfy.outcomes import (
+        CancelOutcome,
+        ResultOutcome,
+        StatusOutcome,
+        SubmitOutcome,
+    )
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
@@ -37,6 +42,9 @@ class SiftedApi:
 
     async def submit(self, model: str, body: str) -> SubmitOutcome:
         return await self.api.submit(model, body)
+
+    async def status(self, request_id: str) -> StatusOutcome:
+        return await self.api.status(request_id)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return await self.api.cancel(request_id)

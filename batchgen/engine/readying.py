@@ -15,7 +15,15 @@ from batchgen.engine.events import JobMoved
 from batchgen.engine.verdicts import pause_for
 from batchgen.jobs import JobState
 from batchgen.references import references_in, resolved
-from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded, Throttled
+from batchgen.runcomfy.outcomes import (
+    Gateway,
+    Halted,
+    Missing,
+    NoAnswer,
+    NotReady,
+    Succeeded,
+    Throttled,
+)
 
 if TYPE_CHECKING:
     from batchgen.engine.control import Control
@@ -154,12 +162,12 @@ class Readier:
                 url = urls[file.position - 1]
                 await self._doors.store.refresh_url(file.file_id, url)
                 return url
-            case NoAnswer(why) | Throttled(reason=why):
+            case NoAnswer(why) | Throttled(reason=why) | NotReady(why) | Gateway(reason=why):
                 return _Unclear(why, "the API")
             case Halted(cause, why):
                 self._control.pause(pause_for(cause, why, lets_go=True))
                 return _Unclear(why, "the API")
-            case Missing(why) | Refused(reason=why):
+            case Missing(why):
                 return _Broken("url_expired", expired(file, f"{reason}; {why}"))
             case _:
                 return _Broken("url_expired", expired(file, reason))

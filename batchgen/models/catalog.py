@@ -49,11 +49,36 @@ class Model:
         short = (SHORT_KEY,) if self.sizes else ()
         return tuple(field.name for field in self.fields) + short
 
+    def accepting(self, names: tuple[str, ...]) -> Model:
+        """The same model, with these keys of its input taken as they are, known or not."""
+        return _accepting(self, names) if names else self
+
+
+@cache
+def _accepting(model: Model, names: tuple[str, ...]) -> Model:
+    # A size is sent under the schema's own key, whichever of the two a person writes.
+    keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]
+    anything: dict[str, Mapping[str, Any]] = {key: {} for key in keys}
+    schema = {**model.schema, "properties": {**model.schema["properties"], **anything}}
+    fields = read_fields(schema)
+    return Model(model.id, model.makes, schema, fields, model.sizes)
+
 
 @cache
 def catalog() -> Mapping[str, Model]:
     """Model id → model, in the order of the ids."""
     return read_catalog(files("batchgen.models") / "schemas")
+
+
+@cache
+def free_texts() -> frozenset[str]:
+    """The keys of inputs that take any text, such as `prompt`."""
+    return frozenset(
+        key
+        for model in catalog().values()
+        for key, field in model.schema["properties"].items()
+        if field.get("type") == "string" and not {"enum", "format", "pattern"} & field.keys()
+    )
 
 
 def find_model(model_id: str) -> Model | None:

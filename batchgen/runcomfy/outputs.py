@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +17,13 @@ DATA = "data:"
 _DATA_OF_MEDIA = re.compile(r"data:(image|video)/[\w.+-]{1,64}[;,]", re.ASCII | re.IGNORECASE)
 _BESIDE = re.compile(r"thumb|preview|poster|cover|avatar|icon|input|\bpage|page_")
 _FARTHEST_PLACE = 10**9
+MOST_USD = 1000.0
+"""The dearest request that is believed: hundreds of times what a model of the vendor costs. A
+larger number is another unit or a server in trouble, and one of it would end every budget."""
+_LONGEST_COST = 40
+_COST = re.compile(
+    r"(?:USD\s*|\$\s*)?(?P<amount>\d+(?:\.\d*)?|\.\d+)(?:\s*(?:USD|\$))?", re.IGNORECASE | re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +108,17 @@ def _is_address(text: str) -> bool:
 
 
 def usd(value: object) -> float | None:
-    """Read a finite number of dollars, not negative; None for anything else."""
+    """Read dollars, a number or a text such as "0.05" or "$0.05"; None for what is no cost."""
+    if isinstance(value, str) and len(value) <= _LONGEST_COST:
+        match = _COST.fullmatch(value.strip())
+        value = float(match["amount"]) if match else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         amount = float(value)
     except OverflowError:
         return None
-    return amount if math.isfinite(amount) and amount >= 0 else None
+    return amount if 0 <= amount <= MOST_USD else None
 
 
 def queue_place(value: object) -> int | None:

@@ -15,7 +15,7 @@ from batchgen.engine.events import Noted
 from batchgen.engine.fetching import Fetcher
 from batchgen.engine.guessed import SiftedApi
 from batchgen.errors import TokenError
-from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded
+from batchgen.runcomfy.outcomes import Gateway, Halted, Missing, NoAnswer, NotReady, Succeeded
 from batchgen.runs.at_work import Ended, files_of, one_error
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile
@@ -136,7 +136,7 @@ class _Homecoming:
             )
         else:
             why = "the request is not what it was"
-            if isinstance(answer, Missing | Refused | NoAnswer):
+            if isinstance(answer, Missing | NotReady | Gateway | NoAnswer):
                 why = answer.reason
             self._control.emit(Noted(f"no fresh URL ({why}): the saved one is tried", job.id))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_error
+from batchgen.downloads.files import NO_LINK
 from batchgen.downloads.part import sync_folder
 from batchgen.errors import DiskFullError, OutputError
 
@@ -95,5 +96,8 @@ def _make_durable(root: Path) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file that names prompts and requests: only its owner may read it."""
-    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Open a file that names prompts and requests: only its owner may read it.
+
+    A link is not followed: a stranger may have put it there, and what it leads to is not ours.
+    """
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | NO_LINK, 0o600)

@@ -7,7 +7,13 @@ import pytest
 from batchgen.downloads.formats import MediaKind
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.engine.guessed import SiftedApi, sifted
-from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome, Succeeded
+from batchgen.runcomfy.outcomes import (
+    CancelOutcome,
+    ResultOutcome,
+    StatusOutcome,
+    SubmitOutcome,
+    Succeeded,
+)
 
 IMAGE, VIDEO = MediaKind.IMAGE, MediaKind.VIDEO
 BEHIND: dict[str, MediaKind | HostNotAllowed | Interrupted | None] = {
@@ -49,6 +55,9 @@ class Api:
         self.outcome = outcome
 
     async def submit(self, model: str, body: str) -> SubmitOutcome:
+        raise NotImplementedError
+
+    async def status(self, request_id: str) -> StatusOutcome:
         raise NotImplementedError
 
     async def cancel(self, request_id: str) -> CancelOutcome:
