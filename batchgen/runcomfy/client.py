@@ -87,7 +87,7 @@ class RunComfy:
         self._session = session
         self._fresh = fresh
         self.base = base
-        self._redact = token.redact
+        self._token = token
         self._wall_clock = wall_clock
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
@@ -171,8 +171,11 @@ class RunComfy:
                 content, broken = await _read(response.content, most)
         except NETWORK_TROUBLES as exc:
             return trouble_of(exc)
+        # Whatever is read from it may be kept, and an address may be followed to another host.
+        content = self._token.redact_bytes(content)
+        redact = self._token.redact
         return Answer(
-            response.status, response.headers, content, self._wall_clock(), broken, self._redact
+            response.status, response.headers, content, self._wall_clock(), broken, redact
         )
 
 
