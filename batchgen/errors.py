@@ -7,7 +7,9 @@
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
-     │   └─ CopiedStateError               … the state file is a copy, or a restored backup
+     │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
+     │   ├─ LostStateError                 … requests may be paid that the state does not know
+     │   └─ OtherManifestError             … the folder was last run from another manifest
      ├─ MissingFileError               66  a file that should be read is not there
      ├─ ApiUnreachableError            69  the API cannot be reached
      ├─ OutputError                    73  output or state cannot be written
@@ -181,6 +183,14 @@ class ProviderMismatchError(InputError):
 
 
 class CopiedStateError(InputError):
+    pass
+
+
+class LostStateError(InputError):
+    pass
+
+
+class OtherManifestError(InputError):
     pass
 
 

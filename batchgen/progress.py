@@ -16,6 +16,7 @@ from batchgen.engine.events import (
     JobsBlocked,
     LookingAtImages,
     ModelRefused,
+    Noted,
     Paused,
     RunStarted,
     Slowed,
@@ -179,7 +180,7 @@ class Progress:
                 self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
-            case Warned(text):
+            case Warned(text) | Noted(text, on_screen=True):
                 self._write(text)
             case Slowed(model, seconds):
                 self._write(f"{model}: too many requests; waiting {seconds:.0f} s")

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from batchgen.commands.options.common import (
-    ACCEPT_COPY,
     EMULATOR,
     JSON,
     MANIFEST,
     OFFLINE,
     QUIET,
     STRICT,
+    WHOSE,
     all_of,
     read_by,
 )
@@ -85,7 +85,7 @@ def plan(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT)
 @click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @all_of(*WORDS, QUIET, JSON)
@@ -105,7 +105,7 @@ def run(
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, *LIMITS, ACCEPT_COPY, STRICT, *WORDS, QUIET, JSON)
+@all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 

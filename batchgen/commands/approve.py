@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,8 @@ from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.approvals import approved_ids, awaiting, released_by, why_not
-from batchgen.state.database import open_for_reading, translated
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,8 +36,9 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
     """
     if named and every:
         raise UsageError("name the jobs, or give --all for every one that waits")
-    folder = RunFolder(read_header(path).output.dir)
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
+    with state_of(manifest, folder.state) as db:
         rehearsing = is_rehearsal(db)
         if not named and not every:
             _list(db, folder, path)

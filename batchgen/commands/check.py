@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,7 @@ from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.original import refuse_copy
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
-from batchgen.state.database import open_for_reading, translated
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_j
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     began = time.monotonic()
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with state_of(manifest, folder.state) as db:
         if not dry_run:
             # Nothing could be written into it: said before minutes of looking, not after.
             refuse_copy(db, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import plural, print_json, say
@@ -12,8 +12,7 @@ from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
-from batchgen.state.database import open_for_reading, translated
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.results import Picked, count_rejected
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     with ExitStack() as stack:
-        db = stack.enter_context(closing(open_for_reading(folder.state)))
-        stack.enter_context(translated(folder.state))
+        db = stack.enter_context(state_of(manifest, folder.state))
 
         def begin(total: int) -> Callable[[int], object]:
             bar = stack.enter_context(progress_bar(total, "exported"))
@@ -64,10 +62,14 @@ def _lines(exported: Exported, target: Path) -> list[str]:
     size = f"{exported.bytes / 1e6:,.1f} MB"
     done = f"{exported.made} made, {exported.kept} as they were"
     gone = f", {exported.removed} removed" if exported.removed else ""
-    return [
+    lines = [
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
         f"  {done}{gone}",
     ]
+    if exported.parts:
+        folders = ", ".join(str(target / part) for part in exported.parts)
+        lines.append(f"  no loader takes files of several kinds for one dataset: load {folders}")
+    return lines
 
 
 def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
@@ -87,4 +89,5 @@ def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonVa
         "made": exported.made,
         "kept": exported.kept,
         "removed": exported.removed,
+        "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
     }

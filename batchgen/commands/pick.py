@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,7 @@ from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import MOST_FILES, Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
-from batchgen.state.database import open_for_reading, translated
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.marked import results_to_pick
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.selection import names_only
@@ -71,8 +69,9 @@ def pick(
     `names` are ids and globs besides those of the selection, all of them positive. Raises
     UsageError where nothing that is selected has a result, MissingFileError.
     """
-    folder = RunFolder(read_header(path).output.dir)
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
+    with state_of(manifest, folder.state) as db:
         selection = replace(selection, jobs=(*names_only(db, names), *selection.jobs))
         found = results_to_pick(db, selection, position)
         if not found:

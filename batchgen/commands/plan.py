@@ -14,6 +14,7 @@ from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
 from batchgen.runs.funds import WAYS_OUT, WHAT_HAPPENS
 from batchgen.runs.plans.costing import usd
+from batchgen.runs.plans.outdated import ways_out
 from batchgen.state.merge import OnChanged
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ PIPE_COLUMNS = 100
 SIDE = "  "
 LABEL = 10
 ARROW = "→"
+DASH = "-"
 ROWS = (
     ("new", "new"),
     ("changed", "changed"),
@@ -48,6 +50,7 @@ ROWS = (
     ("blocked", "blocked"),
     ("cancelled", "cancelled"),
     ("lost", "lost"),
+    ("asked_again", "  asked"),
     ("orphaned", "orphaned"),
 )
 
@@ -111,7 +114,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
     yield from _vendor_lines(plan, columns)
     yield ""
     yield "nothing was sent, nothing was written"
-    if plan.total.to_do or plan.total.in_flight:
+    if plan.total.to_do or plan.total.in_flight or plan.total.asked_again:
         yield f"  → {run}"
 
 
@@ -180,6 +183,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "spent", f"{usd(spent)}{more}"
     if plan.budget is not None:
         yield "budget", f"{usd(plan.budget)}: {_budget_words(plan)}"
+    if plan.total.asked_again:
+        asked = plural(plan.total.asked_again, "result")
+        yield "asked", f"for {asked} of earlier requests, set aside or not found: free"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_words(plan)
@@ -281,8 +287,21 @@ def _vendor_lines(plan: Plan, columns: int) -> Iterator[str]:
             f"warning: the vendor's schema of {model} differs from the bundled one: {shown}{rest}",
             columns,
         )
+    yield from _outdated_lines(plan, columns)
     if not differences or plan.live.trouble:
         yield from _wrapped(_vendor_words(plan), columns)
+
+
+def _outdated_lines(plan: Plan, columns: int) -> Iterator[str]:
+    lines = plan.outdated.lines()
+    if not lines:
+        return
+    yield from _wrapped("run refuses with 65: the vendor no longer takes the input of", columns)
+    for line in lines[:SHOWN_DIFFERENCES]:
+        yield from _wrapped(line, columns, DASH)
+    if len(lines) > SHOWN_DIFFERENCES:
+        yield f"  and {len(lines) - SHOWN_DIFFERENCES} more"
+    yield from _wrapped(ways_out(plan.outdated.models[0]), columns, ARROW)
 
 
 def _vendor_words(plan: Plan) -> str:
@@ -298,8 +317,10 @@ def _vendor_words(plan: Plan) -> str:
 
 
 def _wrapped(text: str, columns: int, label: str = "") -> list[str]:
-    """Break a text between words; below a label, or an arrow, it stays indented."""
-    indent = f"{SIDE}{label} " if label == ARROW else f"{SIDE}{label:<{LABEL}}" if label else ""
+    """Break a text between words; below a label, an arrow or a dash, it stays indented."""
+    indent = f"{SIDE}{label:<{LABEL}}" if label else ""
+    if label in {ARROW, DASH}:
+        indent = f"{SIDE}{label} "
     return textwrap.wrap(
         text,
         columns,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -16,8 +15,7 @@ from batchgen.report.causes import Shell
 from batchgen.report.making import Subject, make_report
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
-from batchgen.state.database import open_for_reading, translated
+from batchgen.runs.provider import is_rehearsal, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +39,7 @@ def report(
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     began = time.monotonic()
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with state_of(manifest, folder.state) as db:
         shell = Shell(str(path), rehearsal=is_rehearsal(db))
         subject = Subject(manifest.name, folder.root, shell, time.time())
         made = _with_progress(lambda heard: make_report(db, subject, _place(folder, out), heard))
@@ -52,7 +50,10 @@ def report(
 
 
 def _place(folder: RunFolder, out: Path | None) -> Path:
-    return folder.root / "report" if out is None else out
+    if out is None:
+        return folder.root / "report"
+    # A link that the user names is the user's own; one that stands in the run's folder may not be.
+    return out.resolve() if out.is_symlink() else out
 
 
 def _with_progress(make: Callable[[Callable[[int, int], None]], Made]) -> Made:

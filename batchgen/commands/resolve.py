@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, plural, say
@@ -16,7 +15,7 @@ from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
-from batchgen.state.database import open_for_reading, translated
+from batchgen.runs.provider import state_of
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
 
@@ -75,10 +74,11 @@ def resolve(
 
     `selection` leaves some of them out.
     """
-    folder = RunFolder(read_header(path).output.dir)
+    manifest = read_header(path)
+    folder = RunFolder(manifest.output.dir)
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is not a request id", next_step=WHERE_TO_LOOK)
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with state_of(manifest, folder.state) as db:
         jobs = _jobs_to_resolve(db, names_only(db, named), _undecided(folder))
         jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -27,9 +26,8 @@ from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.approvals import held_back
-from batchgen.state.database import open_for_reading, translated
 from batchgen.state.marked import count_marks
 from batchgen.state.queries import (
     Selection,
@@ -69,18 +67,16 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     try:
-        db = open_for_reading(folder.state)
+        with state_of(manifest, folder.state) as db:
+            # One read transaction: all figures are of the same moment.
+            db.execute("BEGIN")
+            selection = note_causes(db, selection)
+            if as_json:
+                _write_json(db, manifest.name, folder, selection)
+            else:
+                say_lines(_lines(db, manifest, selection, path))
     except MissingFileError:
         _say_not_started(manifest, path, as_json=as_json)
-        return 0
-    with closing(db), translated(folder.state):
-        # One read transaction: all figures are of the same moment.
-        db.execute("BEGIN")
-        selection = note_causes(db, selection)
-        if as_json:
-            _write_json(db, manifest.name, folder, selection)
-        else:
-            say_lines(_lines(db, manifest, selection, path))
     return 0
 
 
@@ -92,7 +88,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
         _say_not_started(manifest, path, as_json=False)
         return 0
     while True:
-        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        with state_of(manifest, folder.state) as db:
             db.execute("BEGIN")
             chosen = note_causes(db, selection)
             lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING, Never, Protocol
 
 from tqdm import tqdm
@@ -13,9 +12,9 @@ from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
+from batchgen.runs.provider import state_of
 from batchgen.runs.strays import stray_files
 from batchgen.runs.verifying import check_files
-from batchgen.state.database import open_for_reading, translated
 from batchgen.state.files import count_known
 from batchgen.state.queries import not_home
 
@@ -47,7 +46,7 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
     folder = RunFolder(manifest.output.dir)
     report: _Report = _Document(manifest.name) if as_json else _Words(path)
     checked = problems = 0
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with state_of(manifest, folder.state) as db:
         for one in _shown(check_files(db, folder, selection, quick=quick), db, selection):
             checked += 1
             if one.damage:

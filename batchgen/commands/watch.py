@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
-from batchgen.errors import BatchgenError
+from batchgen.errors import BatchgenError, OtherManifestError
 from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.watch.doors import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from batchgen.manifest import Manifest
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,
@@ -47,10 +49,22 @@ def watch(
     folder = RunFolder(manifest.output.dir)
     root = folder.root
     watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
+    _refuse_other_manifest(manifest, folder)
     run = _Run(folder)
     doors = Doors(run.decide, run.at_work, is_rehearsal, time.time)
     asyncio.run(_serve(watched, doors, port, open_page if show else None))
     return 0
+
+
+def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
+    """All else that may be wrong with the state is shown by the page, which waits for it."""
+    try:
+        with state_of(manifest, folder.state):
+            return
+    except OtherManifestError:
+        raise
+    except BatchgenError:
+        return
 
 
 async def _serve(

@@ -67,6 +67,8 @@ MOV = Format(MediaKind.VIDEO, "video/quicktime", ".mov", "mov")
 WEBM = Format(MediaKind.VIDEO, "video/webm", ".webm", "webm")
 MKV = Format(MediaKind.VIDEO, "video/x-matroska", ".mkv", "matroska")
 
+EXTENSIONS = frozenset(one.extension for one in (PNG, JPEG, GIF, WEBP, MP4, MOV, WEBM, MKV))
+
 EBML = b"\x1a\x45\xdf\xa3"
 
 

@@ -1,11 +1,15 @@
-"""First one job of a sweep, or a few: the others follow once those are done."""
+"""First one job of a sweep, or a few: the others follow once those are done.
+
+A first job that goes wrong holds its own sweep. All else goes on, and the run pauses when nothing
+else is left to do.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason
+from batchgen.engine.events import Pause, PauseReason, Warned
 from batchgen.jobs import JobState
 from batchgen.state.questions import standing, under_way
 
@@ -27,6 +31,9 @@ SAID = {
 }
 """Ends that prove nothing good, in words."""
 
+SHOWN = 5
+"""Sweeps that a pause names."""
+
 NEXT_STEP = (
     "see `batchgen status`; mend the manifest, or retry the job, and the same command continues;"
     " without run.canary the other jobs go on whatever becomes of the first"
@@ -38,7 +45,7 @@ class Trial:
     """A sweep of one model that is not proven yet.
 
     `members` are the jobs that went first, by their numbers; `earlier` are those of them that an
-    earlier run sent, `done` those that are done.
+    earlier run sent, `done` those that are done. `failed`: what became of others, in words.
     """
 
     model: str
@@ -46,6 +53,7 @@ class Trial:
     members: set[int] = field(default_factory=set)
     earlier: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
 
     def takes(self, seq: int, most: int) -> bool:
         """Whether this job may go now: as one of the first `most`."""
@@ -117,11 +125,12 @@ class Canary:
         return await self._store.first_due(trial.model, trial.sweep, self._selection, count)
 
     async def heard_of(self, seq: int) -> None:
-        """Something became of this job: that may open its sweep, or pause the run."""
+        """Something became of this job: that may open its sweep, or hold it for this run."""
         trial = next((one for one in self._closed.values() if seq in one.members), None)
         if trial is None:
             return
         now = await self._store.run(standing, seq)
+        trial.failed.pop(seq, None)
         if now.state is JobState.DONE:
             trial.done.add(seq)
             if len(trial.done) >= self._count:
@@ -131,7 +140,9 @@ class Canary:
             trial.members.discard(seq)
             self._on_change()
         elif now.state in SAID:
-            self._control.pause(self._failed(trial, now))
+            trial.failed[seq] = self._words(trial, now)
+            if await self._waiting(trial):
+                self._control.emit(Warned(f"{trial.failed[seq]}; the others of it are held"))
 
     def _open(self, trial: Trial) -> None:
         key = (trial.model, trial.sweep)
@@ -140,21 +151,26 @@ class Canary:
         self._on_change()
 
     async def pause_for_rest(self) -> None:
-        """Nothing is left to do: where that is because a first job is not done, say so."""
-        for trial in tuple(self._closed.values()):
-            waiting = await self._first_due(trial, self._count + 1)
-            if any(job.seq not in trial.members for job in waiting):
-                self._control.pause(
-                    Pause(
-                        PauseReason.CANARY,
-                        f"{self._name(trial)} is not done yet, and the others wait for it",
-                        NEXT_STEP,
-                    )
-                )
+        """Nothing else is left to do: where first jobs are not done, say whom they hold."""
+        held = [one for one in tuple(self._closed.values()) if await self._waiting(one)]
+        if not held:
+            return
+        why = [words for one in held for words in self._reasons(one)]
+        more = [f"and {len(why) - SHOWN} more"] if len(why) > SHOWN else []
+        self._control.pause(Pause(PauseReason.CANARY, "; ".join([*why[:SHOWN], *more]), NEXT_STEP))
 
-    def _failed(self, trial: Trial, now: Standing) -> Pause:
+    async def _waiting(self, trial: Trial) -> bool:
+        """Whether another job of the sweep is due and held."""
+        due = await self._first_due(trial, self._count + 1)
+        return any(job.seq not in trial.members for job in due)
+
+    def _reasons(self, trial: Trial) -> list[str]:
+        undone = f"{self._name(trial)} is not done yet, and the others wait for it"
+        return list(trial.failed.values()) or [undone]
+
+    def _words(self, trial: Trial, now: Standing) -> str:
         why = f": {now.error}" if now.error else ""
-        return Pause(PauseReason.CANARY, f"{self._name(trial)} {SAID[now.state]}{why}", NEXT_STEP)
+        return f"{self._name(trial)} {SAID[now.state]}{why}"
 
     def _name(self, trial: Trial) -> str:
         model = trial.model.rsplit("/", 1)[-1]

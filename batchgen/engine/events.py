@@ -25,6 +25,8 @@ class PauseReason(StrEnum):
     UNKNOWN_OUTCOMES = "unknown_outcomes"
     REDIRECTED = "redirected"
     BAD_CERTIFICATE = "bad_certificate"
+    GATEWAY = "gateway"
+    REFUSALS = "refusals"
     UNREACHABLE = "unreachable"
     DISK = "disk"
     DISK_NEARLY_FULL = "disk_nearly_full"
@@ -33,6 +35,7 @@ class PauseReason(StrEnum):
     MAX_DURATION = "max_duration"
     CANARY = "canary"
     MANIFEST = "manifest"
+    SCHEMA = "schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Everything is checked; `counts` and `money` are what earlier runs left."""
+    """Everything is checked; `counts` and `money` are what earlier runs left.
+
+    `provider` is the vendor, or what stands for it on this machine.
+    """
 
     name: str
     folder: Path
     counts: Counts
     money: Money
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +148,11 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something odd that changes nothing, for the log."""
+    """Something odd that changes nothing, for the log; `on_screen`: for people as well."""
 
     text: str
     job_id: str | None = None
+    on_screen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,8 @@ class JobMaker:
             problem = unknown_model(("model",), name)
             raise CellError([problem], rendered=[problem.path], of_item=literal)
         known, sweeps = cell.variables.keys(), self._manifest.sweeps
+        policy = self._manifest.policy.models.get(model.id)
+        model = model.accepting(policy.accept_fields if policy else ())
         recipe = build_recipe(self._item, model, sweeps, known, self._name_template)
         self._recipes[name] = recipe
         return recipe

@@ -66,11 +66,15 @@ class FullCheck(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """Limits of one model, besides those of the run. `price` in USD for one request."""
+    """Limits of one model, besides those of the run. `price` in USD for one request.
+
+    `accept_fields` are keys of its input that are sent as they are, whatever the schemas say.
+    """
 
     concurrency: int | None = None
     rate: Rate | None = None
     price: float | None = None
+    accept_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,12 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
 
 
 def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
-    return ModelPolicy(part.get("concurrency"), _rate(part), part.get("price"))
+    return ModelPolicy(
+        part.get("concurrency"),
+        _rate(part),
+        part.get("price"),
+        tuple(part.get("accept_fields", ())),
+    )
 
 
 def _rate(part: Mapping[str, Any]) -> Rate | None:

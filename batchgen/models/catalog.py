@@ -49,11 +49,36 @@ class Model:
         short = (SHORT_KEY,) if self.sizes else ()
         return tuple(field.name for field in self.fields) + short
 
+    def accepting(self, names: tuple[str, ...]) -> Model:
+        """The same model, with these keys of its input taken as they are, known or not."""
+        return _accepting(self, names) if names else self
+
+
+@cache
+def _accepting(model: Model, names: tuple[str, ...]) -> Model:
+    # A size is sent under the schema's own key, whichever of the two a person writes.
+    keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]
+    anything: dict[str, Mapping[str, Any]] = {key: {} for key in keys}
+    schema = {**model.schema, "properties": {**model.schema["properties"], **anything}}
+    fields = read_fields(schema)
+    return Model(model.id, model.makes, schema, fields, model.sizes)
+
 
 @cache
 def catalog() -> Mapping[str, Model]:
     """Model id → model, in the order of the ids."""
     return read_catalog(files("batchgen.models") / "schemas")
+
+
+@cache
+def free_texts() -> frozenset[str]:
+    """The keys of inputs that take any text, such as `prompt`."""
+    return frozenset(
+        key
+        for model in catalog().values()
+        for key, field in model.schema["properties"].items()
+        if field.get("type") == "string" and not {"enum", "format", "pattern"} & field.keys()
+    )
 
 
 def find_model(model_id: str) -> Model | None:
@@ -105,7 +130,7 @@ def _read_model(model_id: str, file: Traversable) -> Model:
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         build_validator(schema)
-        return Model(model_id, _makes(model_id), schema, read_fields(schema), _sizes(schema))
+        return Model(model_id, makes_of(model_id), schema, read_fields(schema), _sizes(schema))
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise BatchgenError(
             f"the bundled schema of {model_id} cannot be used: {exc}",
@@ -113,9 +138,20 @@ def _read_model(model_id: str, file: Traversable) -> Model:
         ) from exc
 
 
-def _makes(model_id: str) -> Makes:
+def makes_of(model_id: str) -> Makes:
+    """What a model gives, by the last part of its id."""
     target = model_id.rsplit("/", 1)[-1].rsplit("to-", 1)[-1]
     return Makes.VIDEO if "video" in target else Makes.IMAGE
+
+
+def wrong_kind(model_id: str, media_type: str) -> str:
+    """Say what is wrong where a file is not of the kind that its model makes, else "".
+
+    Not the other way round: a picture that moves may well come as a video.
+    """
+    if makes_of(model_id) is Makes.VIDEO and not media_type.startswith("video/"):
+        return f"{media_type} came from a model that makes videos"
+    return ""
 
 
 def _sizes(schema: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+import platformdirs
+
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.options import RunOptions
@@ -111,7 +113,17 @@ def repair_files(
 
 
 def _world(*, signals: bool) -> World:
-    return World(os.environ, Path.home(), time.time, SystemRandom(), signals=signals)
+    home = Path.home()
+    memory = platformdirs.user_state_path("batchgen", appauthor=False)
+    return World(
+        os.environ,
+        home,
+        time.time,
+        SystemRandom(),
+        signals=signals,
+        # Without a home the path is not absolute, and so nowhere.
+        memory=memory if memory.is_absolute() else None,
+    )
 
 
 def _ignore(_: object) -> None:

@@ -16,9 +16,10 @@ from batchgen.downloads.outcomes import Target
 from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
-from batchgen.engine.events import PauseReason, Warned
+from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.guessed import SiftedApi
 from batchgen.engine.scheduler import Scheduler
-from batchgen.errors import BatchgenError
+from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
 from batchgen.runs.engine_policy import engine_policy
@@ -26,26 +27,32 @@ from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
 from batchgen.runs.plans.live_models import BEFORE_A_RUN, LiveModels, ask_all
+from batchgen.runs.plans.outdated import LiveRules, Outdated, ways_out
 from batchgen.runs.prices import price_list
 from batchgen.runs.receipts import SpareReceipts
 from batchgen.runs.signals import StopSignals
-from batchgen.runs.watching import ask_for_cancels, watch_decisions
+from batchgen.runs.watching import ask_for_cancels, watch_decisions, watch_folder
 from batchgen.runs.workplace import connected
+from batchgen.state.due import pending_bodies
+
+SHOWN_RULES = 20
 
 if TYPE_CHECKING:
     import signal
+    import sqlite3
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.engine.events import Listener, Pause
+    from batchgen.engine.events import Listener
     from batchgen.engine.scheduler import RunEnd
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.beginning import Beginning
     from batchgen.runs.inputs.images import InputImages
     from batchgen.runs.intake import Intake
     from batchgen.runs.workplace import Workplace
+    from batchgen.state.selection import Selection
     from batchgen.state.store import Store
 
 
@@ -104,14 +111,18 @@ async def work(
                 store,
                 beginning.selection,
                 tell,
-                collecting=bool(beginning.in_flight or beginning.to_fetch),
+                collecting=_is_collecting(beginning),
             )
         live = await _live(place, api, beginning)
+        rules = LiveRules(live, place.manifest.policy)
+        outdated = await store.run(_outdated, rules, beginning.selection)
+        if outdated and not _is_collecting(beginning):
+            raise InputError(_words(outdated), next_step=ways_out(outdated.models[0]))
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
         doors = Doors(
-            api=api,
+            api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
@@ -119,7 +130,7 @@ async def work(
                 place.manifest.policy,
                 beginning.priced,
                 may_come=() if intake is None else tuple(catalog()),
-                collecting=bool(beginning.in_flight or beginning.to_fetch),
+                collecting=_is_collecting(beginning),
                 known=live.facts,
             ),
             receipts=receipts,
@@ -132,6 +143,13 @@ async def work(
             min_free=place.manifest.output.min_free,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
+        if outdated:
+            # What is paid already is collected all the same.
+            scheduler.pause(
+                Pause(PauseReason.SCHEMA, _words(outdated), ways_out(outdated.models[0]))
+            )
+        if intake is not None:
+            intake.judge_by(rules)
         with one_error():
             ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
         return replace(ended, funds=funds)
@@ -143,6 +161,23 @@ async def _live(place: Workplace, api: RunComfy, beginning: Beginning) -> LiveMo
         return LiveModels()
     env = {} if place.options.emulator else place.world.env
     return await ask_all(api, beginning.models, env, BEFORE_A_RUN)
+
+
+def _is_collecting(beginning: Beginning) -> bool:
+    """Whether something is paid already, which no trouble with other jobs may hold up."""
+    return bool(beginning.in_flight or beginning.to_fetch)
+
+
+def _outdated(db: sqlite3.Connection, rules: LiveRules, selection: Selection) -> Outdated:
+    return rules.judged(lambda model: pending_bodies(db, model, selection))
+
+
+def _words(outdated: Outdated) -> str:
+    lines = outdated.lines()
+    shown = [f"  {line}" for line in lines[:SHOWN_RULES]]
+    more = [f"  and {len(lines) - SHOWN_RULES} more"] if len(lines) > SHOWN_RULES else []
+    what = "the vendor's schema of today no longer takes some inputs; nothing is submitted"
+    return "\n".join([what, *shown, *more])
 
 
 async def _funds(place: Workplace, store: Store, beginning: Beginning, live: LiveModels) -> Funds:
@@ -187,6 +222,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         watching = group.create_task(
             watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
         )
+        watching_folder = group.create_task(watch_folder(place.folder), name="folder")
         cancelling = group.create_task(
             ask_for_cancels(beginning.cancels, scheduler), name="cancels of before"
         )
@@ -199,6 +235,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
         with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
+            watching_folder.cancel()
             # What was not asked yet is remembered in the state, for the next run.
             cancelling.cancel()
             if reading is not None:

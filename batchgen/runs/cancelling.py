@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,8 @@ from batchgen.runs.deciding import deciding
 from batchgen.runs.decisions import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.provider import claim_state, provider_name, state_of
 from batchgen.runs.workplace import Workplace, connected
-from batchgen.state.database import open_for_reading, translated
 from batchgen.state.moves import Ending, ended
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
@@ -62,7 +60,7 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
     manifest = read_header(path)
     base = "" if options.emulator else api_base(world.env)
     place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
-    jobs = _cancellable(place.folder, options.selection)
+    jobs = _cancellable(place, options.selection)
     decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
     with deciding(place.folder, decisions) as decided:
         if decided is None:
@@ -74,8 +72,8 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
         return Cancellation(at_once + granted, len(requests) - granted)
 
 
-def _cancellable(folder: RunFolder, selection: Selection) -> list[str]:
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+def _cancellable(place: Workplace, selection: Selection) -> list[str]:
+    with state_of(place.manifest, place.folder.state) as db:
         selection = note_causes(db, selection)
         if not select_any(db, selection):
             raise UsageError(

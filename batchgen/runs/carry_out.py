@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, RunStarted, Warned
@@ -12,23 +13,27 @@ from batchgen.jobs import JobState
 from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.journal import Journal
+from batchgen.runs.last_run import Memory
 from batchgen.runs.metadata import MetadataFile
 from batchgen.runs.notifying import notifying, recipients
 from batchgen.runs.opening import open_run
+from batchgen.runs.provider import provider_of
 from batchgen.runs.summary import Summary
+from batchgen.runs.watching import HeldRequests, told_if_gone
 from batchgen.state import people
 from batchgen.state.approvals import held_back
 from batchgen.state.queries import totals
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
     from batchgen.engine.events import Event, Listener
     from batchgen.runs.opening import Opened
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.workplace import World
+    from batchgen.runs.workplace import Workplace, World
 
 
 @dataclass(slots=True)
@@ -63,12 +68,14 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     with ExitStack() as held:
         opened = open_run(path, options, world, held)
         folder = opened.place.folder
-        tally = _Tally()
+        tally, held_requests = _Tally(), HeldRequests()
+        held.enter_context(told_if_gone(folder, opened.db, held_requests))
         journal = held.enter_context(Journal(folder.log, world.now))
         metadata = held.enter_context(MetadataFile(folder.metadata))
         outside = _Audience((journal.hear, listener))
         async with notifying(opened.place, recipients(opened.place), outside.tell) as notifier:
-            audience = _Audience((journal.hear, metadata.hear, tally.hear, notifier.hear, listener))
+            hearing = (journal.hear, metadata.hear, tally.hear, held_requests.hear, notifier.hear)
+            audience = _Audience((*hearing, listener))
             summary = await _work_through(opened, audience, tally, started)
             journal.note("RunEnded", **summary.to_json())
             # Last, when all is on the disk: the words are waited for as the block ends.
@@ -87,15 +94,23 @@ async def _work_through(
         told = opened.problems.warnings
         beginning = await store.run(begin, place.folder, place.manifest, place.options, now())
         audience.tell(
-            RunStarted(place.manifest.name, place.folder.root, beginning.counts, beginning.money)
+            RunStarted(
+                place.manifest.name,
+                place.folder.root,
+                beginning.counts,
+                beginning.money,
+                await store.run(provider_of),
+            )
         )
         for warning in told:
             audience.tell(Warned(str(warning)))
         ended = Ended()
         if not beginning.is_idle:
+            await store.run(partial(_remember, place, is_over=False))
             ended = await work(place, store, beginning, audience.tell, opened.intake)
             # Nobody submits any more: whose answer did not come is unknown from now on.
             await store.run(people.settle_dead_run)
+        await store.run(partial(_remember, place, is_over=True))
         # Of a huge first run the last rows are read by now.
         for warning in sorted(set(opened.problems.warnings) - set(told), key=lambda one: one.place):
             audience.tell(Warned(str(warning)))
@@ -112,3 +127,10 @@ async def _work_through(
             warnings=opened.problems.warnings,
             funds=ended.funds,
         )
+
+
+def _remember(place: Workplace, db: sqlite3.Connection, *, is_over: bool) -> None:
+    """In the user's own folder, which outlives the run's. A rehearsal is free to vanish."""
+    if not place.options.emulator:
+        memory = Memory(place.world.memory, place.manifest.path)
+        memory.write(db, place.folder, place.world.now(), is_over=is_over)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.errors import Problem
+from batchgen.runs.plans.outdated import ways_out
 from batchgen.runs.summary import LateProblemsError
 from batchgen.runs.whole import stands_below, stands_twice, wrong_kinds
 from batchgen.state.appending import append_jobs
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Listener
     from batchgen.engine.scheduler import Scheduler
-    from batchgen.errors import Problem
     from batchgen.jobs import Job
     from batchgen.manifest import ProblemLog
     from batchgen.runs.fingerprint import Fingerprint
+    from batchgen.runs.plans.outdated import LiveRules
     from batchgen.runs.summary import Summary
     from batchgen.state.appending import Unfit
     from batchgen.state.store import Store
@@ -45,6 +47,11 @@ class Intake:
         self._rest = rest
         self._problems = problems
         self._fingerprint = fingerprint
+        self._rules: LiveRules | None = None
+
+    def judge_by(self, rules: LiveRules) -> None:
+        """Hold what is read against the vendor's schemas of today as well."""
+        self._rules = rules
 
     async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
         """Feed the scheduler until the last job, or until something is wrong.
@@ -53,6 +60,9 @@ class Intake:
         that after the page at hand.
         """
         while (page := await in_thread(self._next_page)) and not self._problems:
+            self._log_outdated(page)
+            if self._problems:
+                break
             await self._take_up(page, store)
             # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
             tell(JobsAdded(dict(Counter(job.model for job in page))))
@@ -60,8 +70,8 @@ class Intake:
         if self._problems:
             # At once: the reading may take long, and each job meanwhile would be paid.
             scheduler.pause(_PAUSE)
-            while await in_thread(self._next_page):
-                pass
+            while page := await in_thread(self._next_page):
+                self._log_outdated(page)
         else:
             await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
         scheduler.all_is_there()
@@ -70,6 +80,16 @@ class Intake:
         """Raise LateProblemsError with every problem; `summary` is how far the run came."""
         if self._problems:
             raise LateProblemsError(self._problems.problems, self._problems.total, summary)
+
+    def _log_outdated(self, page: list[Job]) -> None:
+        if self._rules is None or not self._rules.models:
+            return
+        for job in page:
+            for one in self._rules.refusals(job.model, job.body):
+                got = f"; got {one.got}" if one.got else ""
+                words = f"{one.rule} in the vendor's schema of today{got}"
+                hint = ways_out(job.model)
+                self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 
     async def _take_up(self, page: list[Job], store: Store) -> None:
         for unfit in await store.run(append_jobs, page, wrong_kinds):

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import open_to_read
 from batchgen.engine.events import FileSaved, JobMoved
-from batchgen.runs.lines import LineFile
+from batchgen.jobs import JobState
+from batchgen.runcomfy.request_id import usable_request_id
+from batchgen.runs.lines import LineFile, json_line
+from batchgen.runs.provider import EMULATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.engine.events import Event
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import JsonObject, JsonValue
+    from batchgen.runs.folder import RunFolder
+
+SUBMITTED = b'"state": "submitting"'
+ACCEPTED = b'"state": "queued", "request_id": "'
+"""How lines about a submit and its answer are known without reading them all."""
+
+CHUNK = 256 * 1024
+LONGEST = 16 * 1024
+"""No line about a request is longer."""
 
 
 class Journal(LineFile):
@@ -53,3 +68,91 @@ def _told(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         for name, value in fields.items()
         if value is not None
     }
+
+
+def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
+    """The last line with this mark in it, looked for from the end: a log may be large."""
+    with disk_errors(log):
+        try:
+            file = open_to_read(log)
+        except FileNotFoundError:
+            return None
+        with file:
+            end = file.seek(0, os.SEEK_END)
+            floor = start if start <= end else 0
+            while end > floor:
+                begin = max(floor, end - CHUNK)
+                file.seek(begin)
+                # A line whose mark stands at the very beginning may begin before it.
+                after = LONGEST if begin > floor else 0
+                if found := _last_line(file.read(CHUNK + LONGEST), mark, after):
+                    return found
+                end = begin + after
+    return None
+
+
+def _last_line(data: bytes, mark: bytes, after: int) -> JsonObject | None:
+    """Of those whose mark stands at `after` or behind it."""
+    at = len(data)
+    while (at := data.rfind(mark, after, at)) >= 0:
+        first = data.rfind(b"\n", 0, at) + 1
+        row = json_line(data[first:].partition(b"\n")[0])
+        if row is not None:
+            return row
+    return None
+
+
+@dataclass(slots=True)
+class LoggedRequests:
+    """`is_real`: whether some of it is, or may be, of a run that was paid for."""
+
+    requests: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, None] = field(default_factory=dict)
+    is_real: bool = True
+
+
+def read_requests(folder: RunFolder, start: int) -> LoggedRequests:
+    """What run.log says of requests; not of those of rehearsals, which cost nothing."""
+    # An older log does not name the provider.
+    rehearsed = folder.emulator.exists()
+    log = LoggedRequests(is_real=False)
+    real, runs = not rehearsed, 0
+    for row in rows_of(folder.log, start):
+        if row.get("event") == "RunStarted":
+            runs += 1
+            provider = row.get("provider")
+            real = provider != EMULATOR if provider else not rehearsed
+            log.is_real |= real
+        elif row.get("event") == "JobMoved" and real:
+            _note(log, row)
+    if not runs:
+        log.is_real = not rehearsed
+    return log
+
+
+def _note(log: LoggedRequests, row: JsonObject) -> None:
+    job, state = str(row.get("job_id")), str(row.get("state"))
+    request_id = usable_request_id(row.get("request_id"))
+    if state == JobState.SUBMITTING:
+        log.unanswered[job] = None
+    elif state == JobState.QUEUED and request_id:
+        log.requests[request_id] = job
+        log.unanswered.pop(job, None)
+    elif state in {JobState.PENDING, JobState.FAILED}:
+        # Turned back, or refused: nothing was charged.
+        log.unanswered.pop(job, None)
+
+
+def rows_of(path: Path, start: int = 0) -> Iterator[JsonObject]:
+    """Each line that is an object, from the byte `start` on; of a log that became shorter, all."""
+    with disk_errors(path):
+        try:
+            file = open_to_read(path)
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(start if start <= os.fstat(file.fileno()).st_size else 0)
+            for line in file:
+                row = json_line(line)
+                if row is not None:
+                    yield row

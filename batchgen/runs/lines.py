@@ -1,17 +1,21 @@
-"""Files that grow by lines: run.log, metadata.jsonl, decisions.jsonl."""
+"""Files of lines: run.log, metadata.jsonl, decisions.jsonl, receipts.jsonl."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import TYPE_CHECKING, Self
 
 from batchgen.downloads.disk import disk_error
+from batchgen.downloads.files import NO_LINK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    from batchgen.jobs import JsonObject
+
+APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_LINK
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -25,6 +29,19 @@ def end_torn_line(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         write_all(descriptor, b"\n")
+
+
+def json_line(line: bytes) -> JsonObject | None:
+    """Read one line; None for what is no JSON object: torn, damaged, too deep, too large a number.
+
+    Text that UTF-8 and SQLite do not take is no text either.
+    """
+    try:
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 FLUSH_AFTER = 0.2

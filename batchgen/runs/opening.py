@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, closing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,13 +18,28 @@ from batchgen.runs.deciding import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.intake import CHECKED_AT_ONCE, INPUTS, Intake
+from batchgen.runs.last_run import Memory, is_lost, refuse_lost, run_id
 from batchgen.runs.lock import PATIENCE, myself
+from batchgen.runs.lost_state import (
+    Traces,
+    find_traces,
+    keep_old_log,
+    known_state,
+    recover,
+    refuse_traces,
+    set_aside,
+)
 from batchgen.runs.metadata import catch_up
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import finish, read_for_jobs, take_up
-from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.provider import claim_for_manifest, claim_state, provider_name
 from batchgen.runs.workplace import Workplace
-from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.database import (
+    checkpoint,
+    open_for_reading,
+    open_for_writing,
+    translated,
+)
 from batchgen.state.queries import Selection, get_meta, select_any, set_meta
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
@@ -91,9 +107,13 @@ class _Reading:
         return _Staged(staging, intake, problems)
 
     def _may_begin_early(self) -> bool:
-        """A selection must see all jobs, and so must a limit, and who wants no warning."""
+        """A selection must see all jobs, and so must a limit, and who wants no warning.
+
+        Jobs that are read later would be paid for before anything is recovered.
+        """
         options = self.options
-        picks = options.selection != Selection() or options.limit is not None or options.strict
+        picks = options.selection != Selection() or options.limit is not None
+        picks = picks or options.strict or options.recover
         return self.manifest.policy.full_check is FullCheck.AUTO and not picks
 
 
@@ -119,7 +139,7 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
         staged = None
         if options.strict or not _is_unchanged(reading):
             staged = reading.stage(briefly, first=_is_first(place.folder))
-        db = _open_state(place, held)
+        db, traces = _open_state(place, held)
         intake = None
         told = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
@@ -130,26 +150,70 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             with translated(place.folder.state):
                 note_attempted(db, options.selection)
             intake = _take_up(db, reading, staged)
+        if traces:
+            _recover(place, db, traces)
     with translated(place.folder.state):
         catch_up(place.folder.metadata, db)
     return Opened(place, db, intake, told)
 
 
-def _open_state(place: Workplace, held: ExitStack) -> sqlite3.Connection:
+def _open_state(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
     folder, options, world = place.folder, place.options, place.world
     if not options.emulator and _is_first(folder):
         # Nothing can be done yet without a token: say so before a folder is made.
         find_token(world.env, world.home)
+    if not folder.root.exists():
+        # Nor is one made where a disk is to be mounted.
+        _refuse_lost_state(place)
     folder.create()
     held.enter_context(runner_lock(folder, PATIENCE))
+    traces = _refuse_lost_state(place)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
         set_meta(db, "runner", myself())
+        run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        claim_for_manifest(db, place.manifest, take_over=options.take_over)
         # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
         settle_before(db, folder, world.now())
-    return db
+        checkpoint(db)
+    return db, traces
+
+
+def _refuse_lost_state(place: Workplace) -> Traces:
+    """Raise LostStateError where requests may be paid that the state does not know of.
+
+    Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
+    the traces.
+    """
+    folder, options, world = place.folder, place.options, place.world
+    with known_state(folder) as db:
+        traces = find_traces(folder, db)
+        last = None if options.emulator else Memory(world.memory, place.manifest.path).last()
+        if not is_lost(last, db):
+            last = None
+    if not traces and last is None:
+        return traces
+    if options.start_over:
+        set_aside(folder)
+        folder.create()
+        return Traces()
+    if options.recover and traces.has_requests and not options.emulator:
+        keep_old_log(folder)
+        return traces
+    if last is None or traces:
+        refuse_traces(traces, folder)
+    return refuse_lost(last, folder)
+
+
+def _recover(place: Workplace, db: sqlite3.Connection, traces: Traces) -> None:
+    with translated(place.folder.state):
+        left = recover(db, place.folder, traces, place.world.now())
+    for request_id, job in left.items():
+        sys.stderr.write(
+            f"not recovered: request {request_id}, since job {job} is not to be done\n"
+        )
 
 
 def _is_first(folder: RunFolder) -> bool:

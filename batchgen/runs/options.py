@@ -18,7 +18,9 @@ class RunOptions:
 
     `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
     rehearsed request takes; None: as the emulator thinks fit.
-    `accept_copy` goes on with a state file that is a copy. `strict` refuses a manifest for a
+    `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
+    on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
+    on in a folder that another manifest was last run into. `strict` refuses a manifest for a
     warning. `notify` are addresses of apprise, in
     the stead of the manifest's; they may hold secrets.
     """
@@ -34,6 +36,9 @@ class RunOptions:
     max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
+    recover: bool = False
+    start_over: bool = False
+    take_over: bool = False
     strict: bool = False
     notify: tuple[str, ...] = field(default=(), repr=False)
 
@@ -42,6 +47,8 @@ class RunOptions:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; it must be 1 or more")
+        if self.recover and self.start_over:
+            raise UsageError("recover takes requests up again, start_over forgets them: give one")
         if self.rate is not None and not isinstance(self.rate, Rate):
             raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
         if self.max_duration is not None and not self.max_duration > 0:

@@ -13,10 +13,12 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import open_to_read
 from batchgen.downloads.part import sync_folder
 from batchgen.engine.doors import Receipt
+from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runs.folder import open_private
-from batchgen.runs.lines import write_all
+from batchgen.runs.lines import json_line, write_all
 from batchgen.state.moves import accepted
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPARE_BYTES = 64 * 1024
+MOST_BYTES = 16 * 1024 * 1024
+MOST_ATTEMPTS = 1_000_000
+"""Above these it is no file of ours: SQLite takes no number of any length."""
 
 
 class SpareReceipts:
@@ -75,19 +80,24 @@ class SpareReceipts:
 def read_receipts(path: Path) -> list[Receipt]:
     """What an earlier run could only write here. Raises OutputError or StorageError."""
     with disk_errors(path):
-        if not path.exists():
+        try:
+            with open_to_read(path) as file:
+                lines = file.read(MOST_BYTES).split(b"\n")
+        except FileNotFoundError:
             return []
-        lines = path.read_text("utf-8", "replace").split("\n")
     return [receipt for line in lines if (receipt := _parse(line))]
 
 
-def _parse(line: str) -> Receipt | None:
-    """Read one line; None for the blanks, and for one that a crash tore."""
-    try:
-        row = json.loads(line)
-        return Receipt(row["job"], int(row["attempt"]), row["request_id"])
-    except (ValueError, KeyError, TypeError):
+def _parse(line: bytes) -> Receipt | None:
+    """Read one line; None for the blanks, and for one that a crash tore or somebody forged."""
+    row = json_line(line)
+    if row is None:
         return None
+    job, attempt, request_id = row.get("job"), row.get("attempt"), row.get("request_id")
+    if not isinstance(job, str) or type(attempt) is not int or not 0 < attempt <= MOST_ATTEMPTS:
+        return None
+    usable = usable_request_id(request_id)
+    return None if usable is None else Receipt(job, attempt, usable)
 
 
 def adopt_receipts(db: sqlite3.Connection, receipts: list[Receipt], at: float) -> int:

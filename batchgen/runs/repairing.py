@@ -21,7 +21,7 @@ from batchgen.runs.lock import myself
 from batchgen.runs.metadata import catch_up
 from batchgen.runs.original import claim_file
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import claim_state, provider_name
+from batchgen.runs.provider import claim_state, provider_name, refuse_other_manifest
 from batchgen.runs.verifying import Damage, check_files
 from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_reading, open_for_writing, translated
@@ -100,6 +100,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         set_meta(db, "runner", myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(base, emulator=options.emulator), folder)
+        refuse_other_manifest(db, manifest)
         _refuse_without_files(folder)
         return _repair(place, db, listeners)
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class World:
     """What a run takes from outside: environment, wall clock (epoch seconds), chance.
 
-    `signals`: whether Ctrl-C and SIGTERM are the run's to handle, as in a command.
+    `signals`: whether Ctrl-C and SIGTERM are the run's to handle, as in a command. `memory` is the
+    folder of the user's in which runs are remembered; None where there is none.
     """
 
     env: Mapping[str, str]
@@ -34,6 +35,7 @@ class World:
     now: Callable[[], float]
     dice: Random
     signals: bool = True
+    memory: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
@@ -197,6 +197,14 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise _damaged(str(found), path)
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what is in the log into the file itself: without it a young state would be empty.
+
+    Where a reader is in the way, it stays in the log for now.
+    """
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:

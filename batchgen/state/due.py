@@ -120,6 +120,18 @@ def pending_work(
     ).fetchall()
 
 
+def pending_bodies(
+    db: sqlite3.Connection, model: str, selection: Selection
+) -> Iterator[tuple[str, str]]:
+    """`(id, input)` of the selected pending jobs of a model, due or waiting."""
+    condition, values = selection.where()
+    return db.execute(
+        "SELECT id, body FROM job WHERE state = 'pending' AND listed = 1 AND model = ?"
+        f" AND {condition} ORDER BY seq",
+        (model, *values),
+    )
+
+
 def shown_models(db: sqlite3.Connection) -> list[str]:
     """Every model that a run may submit to, now or after a retry or a person's word."""
     found = {model for state in JobState for model in models_in(db, state, listed=True)}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.downloads.outcomes import HostNotAllowed
-from batchgen.engine.events import PauseReason
+from batchgen.engine.events import PauseReason, Warned
 from batchgen.jobs import JobState
 from batchgen.references import reference_url
 from batchgen.runcomfy.outcomes import Refused, Scope, Throttled, Unclear
 from batchgen.state import people
 from batchgen.state.selection import Selection
-from tests.engine.judge import judge
+from tests.engine.judge import canaries_go_first, judge
 from tests.engine.simulated_vendor import Course, Delivery, Reply
 from tests.engine.simulation import EDIT, T2I, job, with_habits, with_policy
 
@@ -59,21 +59,81 @@ def test_a_sweep_with_fewer_jobs_than_canaries_is_carried_out(world: World) -> N
     assert set(world.states().values()) == {"done"}
 
 
-def test_a_failed_canary_pauses_the_run_and_says_what_failed(world: World) -> None:
+def test_a_failed_canary_holds_its_own_sweep_and_says_what_failed(world: World) -> None:
     with_policy(world, canary=1)
-    world.add([*sweep("a", 20), *sweep("b", 20)])
+    edits = [job(EDIT, f"edit-{number}", sweep="a") for number in range(9)]
+    world.add([*sweep("a", 20), *sweep("b", 20), *edits, *sweep("", 3)])
     with_habits(
         world,
         reply=lambda _model, one: NO if one == "a-00" else Reply(),
         course=lambda *_: Course(runs=60.0),
     )
     end = world.live()
+    canaries_go_first(world)
     assert end.pause is not None
     assert end.pause.reason is PauseReason.CANARY
-    assert end.pause.sentence == "the first job of a (text-to-image) failed: prompt is odd"
+    failed = "the first job of a (text-to-image) failed: prompt is odd"
+    assert end.pause.sentence == failed
     assert "without run.canary" in end.pause.next_step
-    assert len(world.vendor.posts) == 2
-    assert Counter(world.states().values()) == {"failed": 1, "done": 1, "pending": 38}
+    assert Counter(world.states().values()) == {"failed": 1, "done": 32, "pending": 19}
+    ((at, warned),) = world.lives[0].told(Warned)
+    assert warned.text == f"{failed}; the others of it are held"
+    assert at < 1.0
+
+
+def test_each_sweep_that_is_held_is_named_when_nothing_else_is_left(world: World) -> None:
+    with_policy(world, canary=1)
+    names = [f"s{number}" for number in range(7)]
+    world.add([one for name in names for one in sweep(name, 4)])
+    with_habits(world, reply=lambda _model, one: Reply() if one.startswith("s3") else NO)
+    end = world.live()
+    canaries_go_first(world)
+    assert end.pause is not None
+    assert end.pause.sentence.count("failed: prompt is odd") == 5
+    assert end.pause.sentence.endswith("; and 1 more")
+    assert Counter(world.states().values()) == {"failed": 6, "done": 4, "pending": 18}
+
+
+def test_one_of_several_canaries_that_fails_lets_the_other_first_ones_end(world: World) -> None:
+    with_policy(world, canary=3, concurrency=1)
+    world.add(sweep("a", 9))
+    with_habits(world, reply=lambda _model, one: NO if one == "a-00" else Reply())
+    end = world.live()
+    canaries_go_first(world)
+    assert end.pause is not None
+    assert end.pause.sentence == (
+        "one of the first 3 jobs of a (text-to-image) failed: prompt is odd"
+    )
+    assert Counter(world.states().values()) == {"failed": 1, "done": 2, "pending": 6}
+
+
+def test_a_canary_that_fails_and_has_no_others_behind_it_pauses_nothing(world: World) -> None:
+    with_policy(world, canary=1)
+    world.add([*sweep("a", 1), *sweep("b", 3)])
+    with_habits(world, reply=lambda _model, one: NO if one == "a-00" else Reply())
+    assert world.live().pause is None
+    assert world.lives[0].told(Warned) == []
+    assert Counter(world.states().values()) == {"failed": 1, "done": 3}
+
+
+def test_a_held_sweep_goes_on_when_a_person_retries_its_canary_meanwhile(world: World) -> None:
+    with_policy(world, canary=1)
+    world.add([*sweep("a", 5), *sweep("b", 5)])
+    refusals = [NO]
+    with_habits(
+        world,
+        reply=lambda _model, one: refusals.pop() if one == "a-00" and refusals else Reply(),
+        course=lambda *_: Course(runs=60.0),
+    )
+
+    async def retry(process: Process) -> None:
+        await asyncio.sleep(20.0)
+        await process.store.run(people.retry, 1)
+        await process.scheduler.look_again(1)
+
+    assert world.live(retry).pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
 
 
 def test_after_the_failed_canary_is_retried_the_sweep_goes_on(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from batchgen.engine.events import (
 )
 from batchgen.errors import DiskFullError, OutputError
 from batchgen.jobs import JobState
+from batchgen.runs import lines as lines_of_files
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile, catch_up
 from batchgen.state import files, moves
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from batchgen.state.records import SavedFile
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
+
+
+def full_disk(_descriptor: int, _data: bytes) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
@@ -165,22 +172,24 @@ def test_a_log_that_cannot_be_opened_is_refused_before_the_run(place: Place) -> 
         Journal(place.folder.log, lambda: 0.0).__enter__()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-async def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(place: Place) -> None:
+async def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row 50: requests that are paid go on although the log cannot grow."""
-    place.folder.log.symlink_to("/dev/full")
     journal = Journal(place.folder.log, lambda: 0.0)
     journal.__enter__()
+    monkeypatch.setattr(lines_of_files, "write_all", full_disk)
     journal.hear(MOVED)
     journal.hear(MOVED)
     with pytest.raises(DiskFullError, match="disk is full"):
         journal.__exit__(None, None, None)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-async def test_a_log_that_cannot_grow_does_not_hide_what_ended_the_run(place: Place) -> None:
-    place.folder.log.symlink_to("/dev/full")
+async def test_a_log_that_cannot_grow_does_not_hide_what_ended_the_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = Journal(place.folder.log, lambda: 0.0)
     journal.__enter__()
+    monkeypatch.setattr(lines_of_files, "write_all", full_disk)
     journal.hear(MOVED)
     journal.__exit__(ZeroDivisionError, ZeroDivisionError(), None)

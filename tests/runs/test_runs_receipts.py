@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +17,15 @@ from batchgen.state import moves, people
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.runs.run_world import Place
 
 FIRST, SECOND = Receipt("boat", 1, "r1"), Receipt("clip", 1, "r2")
+
+
+def full_disk(_descriptor: int, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_the_room_is_taken_before_anything_is_sent(tmp_path: Path) -> None:
@@ -59,9 +66,10 @@ def test_without_room_for_receipts_nothing_is_begun(tmp_path: Path) -> None:
         SpareReceipts(tmp_path / "receipts.jsonl").reserve()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_is_noticed_while_reserving(tmp_path: Path) -> None:
-    (tmp_path / "receipts.jsonl").symlink_to("/dev/full")
+def test_a_full_disk_is_noticed_while_reserving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "write", full_disk)
     with pytest.raises(DiskFullError, match="No space left"):
         SpareReceipts(tmp_path / "receipts.jsonl").reserve()
 
@@ -70,6 +78,39 @@ def test_a_receipt_that_a_crash_tore_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "receipts.jsonl"
     path.write_bytes(b'{"job": "boat", "attempt": 1, "request_id": "r1"}\n{"job": "cl\xff\n[1]\n  ')
     assert read_receipts(path) == [FIRST]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000,
+        b'{"job": "boat", "attempt": ' + b"9" * 5000 + b', "request_id": "r1"}',
+        b'{"job": "boat", "attempt": 99999999999999999999, "request_id": "r1"}',
+        b'{"job": "boat", "attempt": 1e400, "request_id": "r1"}',
+        b'{"job": "bo\\ud800at", "attempt": 1, "request_id": "r1"}',
+        b'{"job": ["boat"], "attempt": 1, "request_id": {"r": 1}}',
+        b'{"job": "boat", "attempt": 1, "request_id": "../../r1"}',
+    ],
+)
+def test_a_receipt_that_nobody_of_ours_wrote_is_passed_over(
+    place: Place, line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may write here must not stop every run: that would lose what is paid."""
+    good = b'{"job": "clip", "attempt": 1, "request_id": "r2"}'
+    place.folder.receipts.write_bytes(line + b"\n" + good + b"\n")
+    found = read_receipts(place.folder.receipts)
+    assert found == [SECOND]
+    assert adopt_receipts(place.db, found, 1.0) == 0
+
+
+def test_receipts_are_not_read_or_written_through_a_link(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "receipts.jsonl"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    for act in (SpareReceipts(path).reserve, lambda: read_receipts(path)):
+        with pytest.raises(OutputError, match="symbolic link"):
+            act()
+    assert victim.read_text() == "precious"
 
 
 def test_no_receipts_are_no_trouble(tmp_path: Path) -> None:

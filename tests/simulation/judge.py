@@ -100,6 +100,7 @@ def _lost(night: Night) -> Iterator[Finding]:
         outcome, state, code, job, replaced = known[charge.id]
         waits = state == "lost" or (state, code) in {
             ("failed", "timeout"),
+            ("failed", "no_files"),
             ("unknown", "duplicate_request"),
             ("unknown", "two_requests"),
         }
@@ -182,10 +183,13 @@ def _rate(night: Night, life: Life) -> Iterator[Finding]:
 
 
 def _folder(night: Night) -> Iterator[Finding]:
-    """No file outside the output folder, and in it no more than the state knows."""
+    """No file outside the output folder and the user's own, and in it no more than is known."""
     allowed = {night.manifest, *night.root.parents}
+    user = night.watched / "user"
     for path in night.place.rglob("*"):
-        if path in allowed or path == night.root or night.root in path.parents:
+        if path in allowed or path == user or user in path.parents:
+            continue
+        if path == night.root or night.root in path.parents:
             continue
         yield Finding("folder", f"{path.name} lies outside the output folder")
     saved = {path for (path,) in night.query("SELECT path FROM file WHERE path IS NOT NULL")}

@@ -123,7 +123,12 @@ class Process:
     async def _run_the_command(self) -> Summary:
         night = self._night
         world = World(
-            {"RUNCOMFY_TOKEN": TOKEN}, night.place, self._wall_clock, self._dice, signals=False
+            {"RUNCOMFY_TOKEN": TOKEN},
+            night.place,
+            self._wall_clock,
+            self._dice,
+            signals=False,
+            memory=night.watched / "user",
         )
         return await carry_out(night.manifest, self._options, self._hear, world)
 

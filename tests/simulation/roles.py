@@ -12,6 +12,8 @@ _PATTERNS = (
     (re.compile(r"\.part$"), "*.part"),
     (re.compile(r"(^|/)\.writable$"), "probe"),
     (re.compile(r"(^|/)files/"), PICTURE),
+    # In the user's own folder, named by a hash of the manifest's place.
+    (re.compile(r"(^|/)user/runs/"), "last run"),
     # The journal of a commit over two databases; SQLite gives it a random name.
     (re.compile(r"\.db-mj[0-9A-F]+$"), "super-journal"),
 )

@@ -159,7 +159,7 @@ def test_a_held_twin_stays_held_whatever_its_request_does_meanwhile(state: State
     state.accept("clip", "r1")
     assert not state.fail("boat", again=True)
     assert not state.deliver("boat")
-    assert not moves.timed_out(state.db, state.seq("boat"), "too long")
+    assert not moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
     assert not moves.running(state.db, state.seq("boat"))
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.UNKNOWN, None)
 
@@ -206,7 +206,7 @@ def test_a_vendors_failure_may_be_tried_again_at_once(state: State) -> None:
 
 def test_a_request_over_its_time_stays_open_for_the_next_run(state: State) -> None:
     state.submit("boat", "r1")
-    assert moves.timed_out(state.db, state.seq("boat"), "too long")
+    assert moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, None)
     assert live_request(state.db, state.seq("boat")) is None
     assert people.reopen(state.db) == 1

@@ -38,6 +38,23 @@ OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no pr
 STRICT = click.option("--strict", is_flag=True, help="Refuse the manifest for a warning, too.")
 ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
 
+RECOVER = click.option(
+    "--recover",
+    is_flag=True,
+    help="The state is gone: follow the requests that run.log names; pays for none of them.",
+)
+START_OVER = click.option(
+    "--start-over",
+    is_flag=True,
+    help="The state is gone: pay for all jobs again; keep what is in the folder in earlier-N.",
+)
+TAKE_OVER = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Go on in a folder that another manifest was last run into.",
+)
+WHOSE = (ACCEPT_COPY, RECOVER, START_OVER, TAKE_OVER)
+
 
 def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Stack options in the order in which --help shows them."""

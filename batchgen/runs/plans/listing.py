@@ -98,7 +98,7 @@ def named_jobs(
     rehearsal = emulator or is_loopback(api_base(world.env))
     manifest = read_for_jobs(path, world.env, rehearsal=rehearsal)
     folder = RunFolder(manifest.output.dir)
-    with state_beside(folder) as (state, db), translated(state):
+    with state_beside(manifest) as (state, db), translated(state):
         selection = Selection(jobs=names_only(db, names))
         if fingerprint_of(manifest).is_of(get_meta(db, INPUTS)):
             _look_up(db, names, "main.job")
@@ -121,7 +121,7 @@ def _held_against_state(
     with checked(path, rehearsal=rehearsal, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            state_beside(folder) as (state, db),
+            state_beside(manifest, take_over=options.take_over) as (state, db),
             translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):

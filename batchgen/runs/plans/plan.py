@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.runs.funds import Funds
 from batchgen.runs.plans.costing import Cost, suffices
 from batchgen.runs.plans.live_models import LiveModels
+from batchgen.runs.plans.outdated import Outdated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,8 @@ class Figures:
 
     `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
     were never attempted. `changed` may have been paid, with another input than today's; `renamed`
-    too, and only their ids are others today. `orphaned` are in the state and no longer in the
+    too, and only their ids are others today. `asked_again` are failed or lost, and every run asks
+    for their results once more, without paying. `orphaned` are in the state and no longer in the
     manifest; all others are the manifest's.
     """
 
@@ -43,6 +45,7 @@ class Figures:
     blocked: int = 0
     cancelled: int = 0
     lost: int = 0
+    asked_again: int = 0
     orphaned: int = 0
 
     def __add__(self, other: Figures) -> Figures:
@@ -92,7 +95,8 @@ class Plan:
     """`changed`, `renamed` and `orphans` are the first ones; the figures count all.
 
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
-    `money` says is spent. `offline`: the vendor was not to be asked.
+    `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
+    the vendor was not to be asked.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Plan:
     renamed: tuple[Renamed, ...] = ()
     orphans: tuple[Orphan, ...] = ()
     live: LiveModels = field(default_factory=LiveModels)
+    outdated: Outdated = field(default_factory=Outdated)
     offline: bool = False
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
@@ -176,6 +181,7 @@ class Plan:
             "schema_differences": {
                 model: [*sentences] for model, sentences in self.live.differences().items()
             },
+            "no_longer_taken": [*self.outdated.lines()],
         }
 
 

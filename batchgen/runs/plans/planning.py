@@ -19,9 +19,10 @@ from batchgen.runs.plans.changes import FieldChange, input_changes
 from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
 from batchgen.runs.plans.live_models import LiveModels, ask_about
+from batchgen.runs.plans.outdated import LiveRules
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
-from batchgen.runs.provider import is_rehearsal
+from batchgen.runs.provider import is_rehearsal, refuse_other_manifest
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
@@ -53,7 +54,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
         with (
-            state_beside(folder) as (state, db),
+            state_beside(manifest, take_over=options.take_over) as (state, db),
             translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
@@ -71,10 +72,15 @@ def wishes_of(options: RunOptions) -> Wishes:
 
 
 @contextmanager
-def state_beside(folder: RunFolder) -> Iterator[tuple[Path, sqlite3.Connection]]:
+def state_beside(
+    manifest: Manifest, *, take_over: bool = False
+) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
+    folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
         with closing(open_for_reading(folder.state)) as db:
+            if not take_over:
+                refuse_other_manifest(db, manifest)
             yield folder.state, db
         return
     with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
@@ -123,6 +129,7 @@ class _Desk:
             renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
             orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
             live=self.live,
+            outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
@@ -178,6 +185,7 @@ def _figures(found: PlanCounts) -> Figures:
         blocked=found.blocked,
         cancelled=found.cancelled,
         lost=found.lost,
+        asked_again=found.asked_again,
         orphaned=found.orphaned,
     )
 

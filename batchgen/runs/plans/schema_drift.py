@@ -45,55 +45,55 @@ def schema_differences(bundled: Mapping[str, JsonValue], live: JsonObject) -> li
 
 def _compare(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
     for key in COMPARED:
-        before, now = _value(bundled, key), _value(live, key)
+        before, now = rule_value(bundled, key), rule_value(live, key)
         if before != now:
-            yield f"{_plain(_join(path, key))} is {_words(now)}, bundled {_words(before)}"
+            yield f"{plain(join(path, key))} is {words(now)}, bundled {words(before)}"
     yield from _choices(bundled, live, path)
     yield from _file_rules(bundled, live, path)
     yield from _fields(bundled, live, path)
     # Only as deep as the bundled one: how deep the other one is, is for strangers to say.
     if isinstance(items := bundled.get("items"), dict):
-        yield from _compare(items, _mapping(live.get("items")), f"{path}[]")
+        yield from _compare(items, mapping(live.get("items")), f"{path}[]")
 
 
 def _fields(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    ours, theirs = _mapping(bundled.get("properties")), _mapping(live.get("properties"))
-    needed, needed_now = _list(bundled.get("required")), _list(live.get("required"))
+    ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
+    needed, needed_now = as_list(bundled.get("required")), as_list(live.get("required"))
     for name, field in ours.items():
-        here = _join(path, name)
+        here = join(path, name)
         if name not in theirs:
-            yield f"{_plain(here)} is gone"
+            yield f"{plain(here)} is gone"
             continue
         if (name in needed) != (name in needed_now):
-            yield f"{_plain(here)} is {'required' if name in needed_now else 'optional'} now"
-        yield from _compare(_mapping(field), _mapping(theirs[name]), here)
+            yield f"{plain(here)} is {'required' if name in needed_now else 'optional'} now"
+        yield from _compare(mapping(field), mapping(theirs[name]), here)
     for name in theirs:
         if name not in ours:
             kind = "a new required field" if name in needed_now else "a new field"
-            yield f"{_plain(_join(path, name))} is {kind}"
+            yield f"{plain(join(path, name))} is {kind}"
 
 
 def _choices(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    before, now = _list(bundled.get("enum")), _list(live.get("enum"))
+    before, now = as_list(bundled.get("enum")), as_list(live.get("enum"))
     if bool(before) != bool(now):
-        yield f"{_plain(_join(path, 'enum'))} is {_listed(now)}, bundled {_listed(before)}"
+        yield f"{plain(join(path, 'enum'))} is {listed(now)}, bundled {listed(before)}"
         return
     if more := [one for one in now if one not in before]:
-        yield f"{_plain(path)} takes {_listed(more)} too"
+        yield f"{plain(path)} takes {listed(more)} too"
     if gone := [one for one in before if one not in now]:
-        yield f"{_plain(path)} no longer takes {_listed(gone)}"
+        yield f"{plain(path)} no longer takes {listed(gone)}"
 
 
 def _file_rules(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
     before, now = _rules(bundled), _rules(live)
     for rule in sorted(before.keys() | now.keys()):
         if before.get(rule) != now.get(rule):
-            here = _plain(_join(path, rule))
-            yield f"{here} is {_words(now.get(rule))}, bundled {_words(before.get(rule))}"
+            here = plain(join(path, rule))
+            yield f"{here} is {words(now.get(rule))}, bundled {words(before.get(rule))}"
 
 
 def _rules(schema: JsonObject) -> dict[str, JsonValue]:
-    rules = [_mapping(one) for one in _list(schema.get("validations"))]
+    rules = [mapping(one) for one in as_list(schema.get("validations"))]
     return {
         str(rule.get("validation_rule")): _number(rule.get("validation_value")) for rule in rules
     }
@@ -107,36 +107,36 @@ def _number(value: JsonValue) -> JsonValue:
         return value
 
 
-def _value(schema: JsonObject, key: str) -> JsonValue:
+def rule_value(schema: JsonObject, key: str) -> JsonValue:
     value = schema.get(key)
     return SAME_TYPE.get(value, value) if key == "type" and isinstance(value, str) else value
 
 
-def _words(value: JsonValue) -> str:
+def words(value: JsonValue) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
         return f"{value:g}"
-    return _plain(json.dumps(value, ensure_ascii=False))
+    return plain(json.dumps(value, ensure_ascii=False))
 
 
-def _listed(values: Sequence[JsonValue]) -> str:
-    shown = ", ".join(map(_words, values[:SHOWN_CHOICES]))
+def listed(values: Sequence[JsonValue]) -> str:
+    shown = ", ".join(map(words, values[:SHOWN_CHOICES]))
     more = f" and {len(values) - SHOWN_CHOICES} more" if len(values) > SHOWN_CHOICES else ""
     return f"{shown}{more}" or "none"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return plain_text(text, LONGEST_VALUE)
 
 
-def _join(path: str, name: str) -> str:
+def join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _mapping(value: JsonValue) -> JsonObject:
+def mapping(value: JsonValue) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: JsonValue) -> list[JsonValue]:
+def as_list(value: JsonValue) -> list[JsonValue]:
     return value if isinstance(value, list) else []

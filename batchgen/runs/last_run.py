@@ -1,0 +1,143 @@
+"""The folder that a manifest was last run into, kept in the user's state folder.
+
+An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What
+is remembered here outlives it. Rehearsals are not remembered, and a user's folder that cannot be
+read or written is no error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from batchgen.downloads.files import open_to_read
+from batchgen.downloads.part import sync_folder
+from batchgen.errors import BatchgenError, LostStateError
+from batchgen.runs.lines import json_line
+from batchgen.state.costs import attempts_made
+from batchgen.state.queries import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+    from random import Random
+
+    from batchgen.runs.folder import RunFolder
+
+MOST_BYTES = 64 * 1024
+_RUN_ID = "run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """`attempts` is how many submits the state knew when this was written; `paid` of them may cost.
+
+    `is_over` is false from the start of a run until its end: then there may be more of them.
+    """
+
+    manifest: str
+    folder: str
+    run_id: str
+    at: float
+    attempts: int
+    paid: int
+    is_over: bool
+
+
+def run_id(db: sqlite3.Connection, dice: Random) -> str:
+    """What tells this state from every other one; it keeps it for ever."""
+    known = get_meta(db, _RUN_ID)
+    if known is None:
+        known = f"{dice.getrandbits(64):016x}"
+        set_meta(db, _RUN_ID, known)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One small file a manifest, below `home`; None where there is no such folder."""
+
+    home: Path | None
+    manifest: Path
+
+    @property
+    def _file(self) -> Path | None:
+        # What comes from a pipe has no place of its own.
+        if self.home is None or not self.manifest.is_file():
+            return None
+        name = hashlib.sha256(os.fsencode(self.manifest.resolve())).hexdigest()[:32]
+        return self.home / "runs" / f"{name}.json"
+
+    def last(self) -> LastRun | None:
+        if (path := self._file) is None:
+            return None
+        with suppress(OSError, BatchgenError), open_to_read(path) as file:
+            row = json_line(file.read(MOST_BYTES)) or {}
+            kinds = LastRun.__annotations__
+            if set(row) == set(kinds) and all(
+                type(row[name]).__name__ == kinds[name] for name in kinds
+            ):
+                return LastRun(**row)  # type: ignore[arg-type]
+        return None
+
+    def write(self, db: sqlite3.Connection, folder: RunFolder, at: float, *, is_over: bool) -> None:
+        if (path := self._file) is None:
+            return
+        # Text of any encoding, as JSON.
+        manifest, root = (_text(one) for one in (self.manifest.resolve(), folder.root.absolute()))
+        last = LastRun(
+            manifest, root, get_meta(db, _RUN_ID) or "", float(at), *attempts_made(db), is_over
+        )
+        with suppress(OSError):
+            _publish(path, json.dumps(asdict(last)).encode() + b"\n")
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _publish(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+    sync_folder(path.parent, os.fsync)
+
+
+def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:
+    """Whether requests may have been paid for that no state knows: `db` is today's, if any."""
+    if last is None or (last.is_over and not last.paid):
+        return False
+    attempts = 0 if db is None else attempts_made(db)[0]
+    if db is not None and get_meta(db, _RUN_ID) == last.run_id:
+        # None is ever deleted: with fewer of them it is an older one.
+        return attempts < last.attempts
+    # Another state with attempts of its own belongs to a run that goes on, not one that begins.
+    return attempts == 0
+
+
+def refuse_lost(last: LastRun, folder: RunFolder) -> NoReturn:
+    count = "1 request was" if last.paid == 1 else f"{last.paid} requests were"
+    if not last.is_over:
+        count = f"it did not end in order, and {last.paid} or more requests were"
+    when = datetime.fromtimestamp(last.at).astimezone().isoformat(" ", "minutes")
+    here = _text(folder.root.absolute()) == last.folder
+    gone = "its state is gone from there" if here else f"output.dir is {folder.root} now"
+    raise LostStateError(
+        f"this manifest was last run at {when} into {last.folder}, where {count} paid for;"
+        f" {gone}, so every job would be paid for again; nothing was sent",
+        where=str(folder.root),
+        next_step="mount the disk, or put the folder back or name it as output.dir; or, to pay for"
+        " all jobs anew: batchgen run MANIFEST --start-over",
+    )
