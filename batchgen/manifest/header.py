@@ -31,7 +31,7 @@ from batchgen.manifest.settings import build_output, build_policy, refuse_addres
 from batchgen.manifest.structure import header_problems
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.unread import IN_HEADER, unread_templates, warn_of_cut_texts
-from batchgen.models.catalog import catalog, find_model, nearest_model
+from batchgen.models.catalog import catalog, named_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
 from batchgen.notify.occasions import NOBODY
@@ -242,10 +242,11 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     found = [
         unknown_model(("run", "models", model), model, at_key=True)
         for model in _mapping(run, "models")
-        if find_model(model) is None
+        if named_model(model) is None
     ]
+    found += _named_twice(_mapping(run, "models"))
     model = defaults.get("model")
-    if isinstance(model, str) and is_literal(model) and find_model(model) is None:
+    if isinstance(model, str) and is_literal(model) and named_model(model) is None:
         found.append(unknown_model(("defaults", "model"), model))
     known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
     for key in _mapping(defaults, "input").keys() - known:
@@ -282,6 +283,19 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
         for name in policy["accept_fields"]
     ]
     return {name for name in named if isinstance(name, str)}
+
+
+def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
+    """Find a model that stands under its id and under its short name."""
+    first: dict[str, str] = {}
+    found = []
+    for name in models:
+        model = named_model(name)
+        if model is not None and (other := first.setdefault(model.id, name)) != name:
+            message = f"{shown(name)} and {shown(other)} are the same model"
+            path = ("run", "models", name)
+            found.append(InputProblem(path, message, "put both into one", at_key=True))
+    return found
 
 
 _TIMES: Mapping[str, Callable[[str], object]] = {

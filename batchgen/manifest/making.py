@@ -22,10 +22,11 @@ from batchgen.manifest.needing import references
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.recipes import build_recipe
+from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.catalog import find_model
+from batchgen.models.catalog import named_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import InputProblem, shown
@@ -195,7 +196,7 @@ class JobMaker:
         return CellError([InputProblem(("model",), "model is required", hint)], of_item=True)
 
     def _build_recipe(self, name: str, cell: Cell) -> Recipe:
-        model = find_model(name)
+        model = named_model(name)
         if model is None:
             assert self._item.model is not None
             literal = self._item.model.is_literal
@@ -225,7 +226,7 @@ class JobMaker:
                 one.hint or self._cut_hint(recipe, one.path, values),
                 one.at_key,
             )
-            for one in answer
+            for one in with_homes(answer, in_input=True)
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
         raise CellError(problems, recipe.from_defaults, rendered_at)

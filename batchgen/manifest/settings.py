@@ -20,6 +20,7 @@ from batchgen.manifest.policy import (
     parse_duration,
     parse_rate,
 )
+from batchgen.models.catalog import named_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -56,7 +57,7 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         timeout=parse_duration(run.get("timeout", plain.timeout)),
         budget=run.get("budget"),
         on_unknown=OnUnknown(run.get("on_unknown", plain.on_unknown)),
-        models={key: _model_policy(part) for key, part in run.get("models", {}).items()},
+        models={_model_id(key): _model_policy(part) for key, part in run.get("models", {}).items()},
         halt=_halt(run),
         stop_at=_stop_at(run),
         max_duration=parse_duration(run["max_duration"]) if "max_duration" in run else None,
@@ -92,6 +93,12 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
         allow_hosts=tuple(output.get("allow_hosts", ())),
         min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
     )
+
+
+def _model_id(name: str) -> str:
+    model = named_model(name)
+    assert model is not None, "a model that nobody knows is left out of sound values"
+    return model.id
 
 
 def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
