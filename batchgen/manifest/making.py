@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.items import Item
     from batchgen.manifest.recipes import Recipe
     from batchgen.manifest.report import Reporter
-    from batchgen.manifest.sweeps import Cell
+    from batchgen.manifest.sweeps import Cell, Sweep
     from batchgen.manifest.templates.texts import CompiledText, Variables
     from batchgen.models.catalog import Model
 
@@ -65,7 +65,14 @@ Refuse: TypeAlias = "Callable[[Refused], None]"
 class JobMaker:
     """Makes the jobs of one item; what is wrong with a cell is reported, and it gives no job."""
 
-    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> None:
+    def __init__(
+        self,
+        item: Item,
+        manifest: Manifest,
+        reporter: Reporter,
+        refuse: Refuse,
+        sweep: Sweep,
+    ) -> None:
         self._item = item
         self._refuse = refuse
         self._manifest = manifest
@@ -75,9 +82,12 @@ class JobMaker:
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        # Of an id that is a template, `_own_id` finds out what it leaves open.
         self._is_second = self._head is not None and not self._head.stands_at(
             item.node.place, item.part.path
         )
+        self._whole_sweep = sweep
+        self._has_unnamed = item.is_sweep and item.literal_id is None
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
         self._is_repeated = item.is_repeated
@@ -278,6 +288,9 @@ class JobMaker:
 
     def _own_id(self, template: CompiledText, cell: Cell) -> str:
         job_id = _text(("id",), template, cell.variables, LONGEST_ID)
+        if self._has_unnamed and self._head is None:
+            self._head = self._whole_sweep.unnamed(cell)
+            self._has_unnamed = False
         if self._head is not None and (suffix := cell_suffix(self._head, cell)):
             job_id = f"{job_id}-{suffix}"
         _refuse_misleading(job_id, template)
