@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from batchgen.manifest.scope import (
     data_files_of,
     read_sweeps,
 )
-from batchgen.manifest.settings import build_output, build_policy, without
+from batchgen.manifest.settings import build_output, build_policy, refuse_address, without
 from batchgen.manifest.structure import header_problems
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.unread import IN_HEADER, unread_templates, warn_of_cut_texts
@@ -37,7 +38,6 @@ from batchgen.notify.occasions import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node, Place
@@ -253,9 +253,26 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
         message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
     found += unread_templates(header, IN_HEADER)
+    found += _folder_problems(_mapping(header, "output"))
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
     return found
+
+
+def _folder_problems(output: Mapping[str, Any]) -> list[InputProblem]:
+    folder = output.get("dir")
+    if not isinstance(folder, str):
+        return []
+    try:
+        refuse_address(folder)
+        if folder.startswith("~/") or folder == "~":
+            Path(folder).expanduser()
+    except InputError as exc:
+        return [InputProblem(("output", "dir"), exc.what, exc.next_step)]
+    except RuntimeError:
+        what = "you have no home folder here, so '~' leads nowhere"
+        return [InputProblem(("output", "dir"), what, "write the whole path, or set HOME")]
+    return []
 
 
 def _accepted_fields(run: Mapping[str, Any]) -> set[str]:

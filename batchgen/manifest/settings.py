@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchgen.errors import InputError
 from batchgen.manifest.halting import parse_bytes, parse_stop_at, read_halt
 from batchgen.manifest.policy import (
     DEFAULT_NAME,
@@ -62,6 +64,23 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         canary=run.get("canary", plain.canary),
         check_inputs=CheckInputs(run.get("check_inputs", plain.check_inputs)),
         full_check=FullCheck(run.get("full_check", plain.full_check)),
+    )
+
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def refuse_address(folder: str) -> None:
+    """Raise InputError for s3://… and its like: it would become a folder of that name here."""
+    found = _SCHEME.match(folder)
+    if found is None:
+        return
+    scheme = found[1].lower()
+    hint = "name a folder; copy from it when it is done: --on-done '… \"$BATCHGEN_FOLDER\" …'"
+    raise InputError(
+        f"{scheme}:// is an address, and batchgen writes to folders of this machine only",
+        where=folder,
+        next_step="write the path alone, without file://" if scheme == "file" else hint,
     )
 
 
