@@ -196,7 +196,9 @@ class World:
             self.hear(event)
 
         dice = Random(self.seed)
-        doors = Doors(line, store, line, OnePrice(self.price), receipts, dice, self.disk, self.inputs)
+        doors = Doors(
+            line, store, line, OnePrice(self.price), receipts, dice, self.disk, self.inputs
+        )
         scheduler = Scheduler(doors, self.policy, self.selection, listen)
         models = queries.pending_models(db)
         process = Process(db, store, line, scheduler, receipts, models, events)
