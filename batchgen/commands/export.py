@@ -10,6 +10,7 @@ from batchgen.commands.verify import progress_bar
 from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
+from batchgen.manifest import refuse_address
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal, state_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
+    refuse_address(str(target))
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     with ExitStack() as stack:
@@ -62,10 +64,14 @@ def _lines(exported: Exported, target: Path) -> list[str]:
     size = f"{exported.bytes / 1e6:,.1f} MB"
     done = f"{exported.made} made, {exported.kept} as they were"
     gone = f", {exported.removed} removed" if exported.removed else ""
-    return [
+    lines = [
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
         f"  {done}{gone}",
     ]
+    if exported.parts:
+        folders = ", ".join(str(target / part) for part in exported.parts)
+        lines.append(f"  no loader takes files of several kinds for one dataset: load {folders}")
+    return lines
 
 
 def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
@@ -85,4 +91,5 @@ def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonVa
         "made": exported.made,
         "kept": exported.kept,
         "removed": exported.removed,
+        "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from batchgen.downloads.connector import OneAnswerConnector
-from batchgen.runcomfy.answer import BODY_LIMIT, Answer
+from batchgen.runcomfy.answer import BODY_LIMIT, RESULT_LIMIT, Answer
 from batchgen.runcomfy.cancel_answer import read_cancel
 from batchgen.runcomfy.model_answer import ModelFacts, read_model
 from batchgen.runcomfy.outcomes import (
@@ -86,7 +87,7 @@ class RunComfy:
         self._session = session
         self._fresh = fresh
         self.base = base
-        self._redact = token.redact
+        self._token = token
         self._wall_clock = wall_clock
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
@@ -100,8 +101,10 @@ class RunComfy:
     async def result(self, request_id: str) -> ResultOutcome:
         """Ask what became of a request, and what it cost."""
         path = f"/requests/{quote(request_id, _ID_CHARS)}/result?include_cost=true"
-        answer = await self._call("GET", path, self._get_timeout)
+        answer = await self._call("GET", path, self._get_timeout, most=RESULT_LIMIT)
         if isinstance(answer, Answer):
+            if len(answer.body) > BODY_LIMIT:  # The loop has better to do than to read megabytes.
+                return await asyncio.to_thread(read_result, answer, request_id)
             return read_result(answer, request_id)
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
@@ -153,6 +156,7 @@ class RunComfy:
         patience: aiohttp.ClientTimeout,
         body: bytes | None = None,
         base: str | None = None,
+        most: int = BODY_LIMIT,
     ) -> Answer | _Trouble:
         session = self._fresh if method == "POST" else self._session
         try:
@@ -164,22 +168,25 @@ class RunComfy:
                 timeout=patience,
                 allow_redirects=False,
             ) as response:
-                content, broken = await _read(response.content)
+                content, broken = await _read(response.content, most)
         except NETWORK_TROUBLES as exc:
             return trouble_of(exc)
+        # Whatever is read from it may be kept, and an address may be followed to another host.
+        content = self._token.redact_bytes(content)
+        redact = self._token.redact
         return Answer(
-            response.status, response.headers, content, self._wall_clock(), broken, self._redact
+            response.status, response.headers, content, self._wall_clock(), broken, redact
         )
 
 
-async def _read(content: aiohttp.StreamReader) -> tuple[bytes, str]:
-    """Read the body, up to its limit, and why it ended early, if it did.
+async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, str]:
+    """Read the body, up to `most` bytes, and why it ended early, if it did.
 
     What came before the end is kept: the status still speaks, and half an answer to a submit may
     hold the id by which a person finds the request.
     """
     chunks: list[bytes] = []
-    room = BODY_LIMIT
+    room = most
     try:
         while room > 0 and (chunk := await content.readany()):
             chunks.append(chunk[:room])
