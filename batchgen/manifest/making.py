@@ -22,10 +22,11 @@ from batchgen.manifest.needing import references
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.recipes import build_recipe
+from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.catalog import find_model
+from batchgen.models.catalog import named_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import InputProblem, shown
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.items import Item
     from batchgen.manifest.recipes import Recipe
     from batchgen.manifest.report import Reporter
-    from batchgen.manifest.sweeps import Cell
+    from batchgen.manifest.sweeps import Cell, Sweep
     from batchgen.manifest.templates.texts import CompiledText, Variables
     from batchgen.models.catalog import Model
 
@@ -64,7 +65,14 @@ Refuse: TypeAlias = "Callable[[Refused], None]"
 class JobMaker:
     """Makes the jobs of one item; what is wrong with a cell is reported, and it gives no job."""
 
-    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> None:
+    def __init__(
+        self,
+        item: Item,
+        manifest: Manifest,
+        reporter: Reporter,
+        refuse: Refuse,
+        sweep: Sweep,
+    ) -> None:
         self._item = item
         self._refuse = refuse
         self._manifest = manifest
@@ -74,9 +82,12 @@ class JobMaker:
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        # Of an id that is a template, `_own_id` finds out what it leaves open.
         self._is_second = self._head is not None and not self._head.stands_at(
             item.node.place, item.part.path
         )
+        self._whole_sweep = sweep
+        self._has_unnamed = item.is_sweep and item.literal_id is None
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
         self._is_repeated = item.is_repeated
@@ -195,7 +206,7 @@ class JobMaker:
         return CellError([InputProblem(("model",), "model is required", hint)], of_item=True)
 
     def _build_recipe(self, name: str, cell: Cell) -> Recipe:
-        model = find_model(name)
+        model = named_model(name)
         if model is None:
             assert self._item.model is not None
             literal = self._item.model.is_literal
@@ -225,7 +236,7 @@ class JobMaker:
                 one.hint or self._cut_hint(recipe, one.path, values),
                 one.at_key,
             )
-            for one in answer
+            for one in with_homes(answer, in_input=True)
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
         raise CellError(problems, recipe.from_defaults, rendered_at)
@@ -277,6 +288,9 @@ class JobMaker:
 
     def _own_id(self, template: CompiledText, cell: Cell) -> str:
         job_id = _text(("id",), template, cell.variables, LONGEST_ID)
+        if self._has_unnamed and self._head is None:
+            self._head = self._whole_sweep.unnamed(cell)
+            self._has_unnamed = False
         if self._head is not None and (suffix := cell_suffix(self._head, cell)):
             job_id = f"{job_id}-{suffix}"
         _refuse_misleading(job_id, template)

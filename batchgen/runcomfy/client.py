@@ -219,7 +219,7 @@ async def connect(
     kept = OneAnswerConnector(
         limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
     )
-    fresh = aiohttp.TCPConnector(limit=limits.connections, force_close=True, resolver=resolver)
+    fresh = OneAnswerConnector(limit=limits.connections, force_close=True, resolver=resolver)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(_session(kept, token))
         alone = await stack.enter_async_context(_session(fresh, token))

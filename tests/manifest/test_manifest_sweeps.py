@@ -271,3 +271,70 @@ def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
 def test_a_job_knows_its_place_in_the_sweep(sweep: str, axes: list[dict[str, Any]]) -> None:
     found = read(f"{HEAD}jobs:\n  - id: still\n    {sweep}\n    input: {{prompt: x}}\n")
     assert [str(json.loads(job.axes)) for job in found.jobs] == [str(one) for one in axes]
+
+
+@pytest.mark.parametrize(
+    ("job_id", "sweep", "ids_made"),
+    [
+        (
+            "x-{{ hour }}",
+            "matrix: {hour: [dawn, dusk], look: [ink, oil]}",
+            "x-dawn-ink x-dawn-oil x-dusk-ink x-dusk-oil",
+        ),
+        ("{{ place }}", "matrix: {hour: [dawn, dusk]}", "town-dawn town-dusk"),
+        (
+            "x-{{ hour }}",
+            "matrix: {hour: [dawn, dusk]}, repeat: 2",
+            "x-dawn x-dawn-2 x-dusk x-dusk-2",
+        ),
+        (
+            "x-{{ s.id }}",
+            "matrix: {s: [{id: a, n: 1}, {id: b, n: 2}], b: [1, 2]}",
+            "x-a-1 x-a-2 x-b-1 x-b-2",
+        ),
+        ("x-{{ a }}", "matrix: {include: [{a: p, b: q}, {a: p, b: r}]}", "x-p-q x-p-r"),
+    ],
+)
+def test_an_id_that_does_not_name_all_axes_gets_their_values(
+    job_id: str, sweep: str, ids_made: str
+) -> None:
+    item = f"{{id: '{job_id}', {sweep}, input: {{prompt: x}}}}"
+    found = read(with_jobs(item, head=f"vars: {{place: town}}\n{HEAD}"))
+    assert ids(found) == ids_made.split()
+
+
+@pytest.mark.parametrize(
+    ("job_id", "sweep", "ids_made"),
+    [
+        ("x-{{ look }}", "matrix: {hour: [dawn], look: [ink, oil]}", "x-ink x-oil"),
+        ("x-{{ index }}", "matrix: {hour: [dawn, dusk]}, repeat: 2", "x-1 x-2 x-3 x-4"),
+        ("{{ a }}", "matrix: {include: [{a: p, b: long words}, {a: q, b: others}]}", "p q"),
+        (
+            "x-{{ a }}",
+            "matrix: {a: [1, 2], b: [1, 2], exclude: [{a: 1, b: 1}, {a: 2, b: 2}]}",
+            "x-1 x-2",
+        ),
+        ("x-{{ a }}", "matrix: {a: [1, 2], b: [3]}, repeat: 1", "x-1 x-2"),
+        ("x-{{ hour }}-{{ repeat }}", "matrix: {hour: [dawn]}, repeat: 2", "x-dawn-1 x-dawn-2"),
+    ],
+)
+def test_an_id_that_told_all_jobs_apart_before_stays(
+    job_id: str, sweep: str, ids_made: str
+) -> None:
+    item = f"{{id: '{job_id}', {sweep}, input: {{prompt: x}}}}"
+    assert ids(read(with_jobs(item))) == ids_made.split()
+
+
+def test_an_id_that_names_no_column_gets_the_number_of_the_row(tmp_path: Path) -> None:
+    text = swept('id: "p-{{ hour }}"', "from: p.csv", HOURS, PROMPT)
+    found = ids(read_with(tmp_path, text))
+    assert found == ["p-dawn-1", "p-dusk-1", "p-dawn-2", "p-dusk-2"]
+    assert ids(read_with(tmp_path, text, "prompt\nA fox\n")) == ["p-dawn", "p-dusk"]
+    named = swept('id: "{{ row.sku }}"', "from: p.csv", HOURS, PROMPT)
+    assert ids(read_with(tmp_path, named)) == ["a-dawn", "a-dusk", "b-dawn", "b-dusk"]
+
+
+def test_a_column_that_has_a_value_twice_is_told_as_before(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    found = read_with(tmp_path, text, "sku,prompt\na,A fox\na,A hen\n")
+    assert found.problems == ["3:1 the id 'a' stands twice: lines 2 and 3"]
