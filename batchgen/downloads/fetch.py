@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import os
 from contextlib import asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 
-from batchgen.downloads.answers import Body, StartOver, judge
+from batchgen.downloads.answers import Body, StartOver, is_passing, judge
 from batchgen.downloads.decoding import Decoders
 from batchgen.downloads.folder_sync import FolderSync
+from batchgen.downloads.formats import HEAD_BYTES, CorruptFileError
+from batchgen.downloads.media import sniff
 from batchgen.downloads.network import NETWORK_ERRORS, TooSlowError, from_error
 from batchgen.downloads.outcomes import (
+    Corrupt,
     Fetched,
     FetchOutcome,
     HostNotAllowed,
+    Interrupted,
     Target,
     TooLarge,
 )
 from batchgen.downloads.part import Part
 from batchgen.downloads.processes import cores
-from batchgen.downloads.session import get, open_session
+from batchgen.downloads.session import open_session
 from batchgen.downloads.threads import in_thread
 
 if TYPE_CHECKING:
@@ -32,11 +40,14 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
+    from batchgen.downloads.formats import MediaKind
     from batchgen.downloads.resume import Resume
+    from batchgen.downloads.session import GuardedSession
     from batchgen.downloads.settings import DownloadSettings
 
 
 MOST_DECODERS = 4
+DATA = "data:"
 
 
 class Downloader:
@@ -44,7 +55,7 @@ class Downloader:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
         decoders: Decoders | None = None,
@@ -58,9 +69,12 @@ class Downloader:
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
         """Continue what an earlier attempt left as `.part`, where that is still the same file.
 
+        `url` may be a `data:` URI: then nothing is fetched, and what it holds is stored alike.
         Raises OutputError, StorageError or DiskFullError where the disk is the trouble. A
         cancellation leaves the `.part` for the next attempt.
         """
+        if url.startswith(DATA):
+            return await self._keep_data(url, target)
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
@@ -73,15 +87,50 @@ class Downloader:
         except NETWORK_ERRORS as exc:
             return from_error(exc)
         assert not isinstance(outcome, StartOver)
+        return await self._durable(outcome, part, target)
+
+    async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
         if isinstance(outcome, Fetched):
             await self._folders.sync(part.path.parent, target.folder)
         return outcome
+
+    async def _keep_data(self, uri: str, target: Target) -> FetchOutcome:
+        content = await in_thread(partial(bytes_of, uri))
+        if content is None:
+            return Corrupt("the data: URI is not base64")
+        if len(content) > self._settings.max_bytes:
+            return TooLarge(len(content))
+        part = Part(target, self._fsync, self._apart)
+        await in_thread(part.prepare)
+        whole = Body(0, len(content), None)
+        outcome = await in_thread(partial(part.store_whole, content, whole))
+        return await self._durable(outcome, part, target)
+
+    async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
+        """Look at a file's first bytes: picture, video, or (None) neither."""
+        checked = self._settings.hosts.check(url)
+        if isinstance(checked, HostNotAllowed):
+            return checked
+        headers = {"Range": f"bytes=0-{HEAD_BYTES - 1}"}
+        try:
+            response = await self._session.get(checked, headers)
+            if not isinstance(response, aiohttp.ClientResponse):
+                return response
+            async with response:
+                if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                    passing = is_passing(response.status)
+                    return Interrupted(f"HTTP {response.status}") if passing else None
+                return sniff(await read_block(response.content, HEAD_BYTES)).kind
+        except NETWORK_ERRORS as exc:
+            return from_error(exc)
+        except CorruptFileError:
+            return None
 
     async def _attempt(
         self, url: URL, part: Part, resume: Resume | None
     ) -> FetchOutcome | StartOver:
         headers = resume.headers if resume else {}
-        response = await get(self._session, self._settings.hosts, url, headers)
+        response = await self._session.get(url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
@@ -168,6 +217,17 @@ class _Coming:
         self._window, self._in_window = now, 0
 
 
+def bytes_of(uri: str) -> bytes | None:
+    """Give what a `data:` URI holds; None where it cannot be read."""
+    head, _, text = uri.partition(",")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(text)
+    try:
+        return base64.b64decode(unquote_to_bytes(text))
+    except binascii.Error:
+        return None
+
+
 async def read_block(content: aiohttp.StreamReader, size: int) -> bytes:
     """Read `size` bytes, fewer only at the end of the body."""
     block = bytearray()
@@ -189,6 +249,7 @@ async def open_downloader(
         resolver,
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
+        proxies=settings.proxies,
     ) as session:
         # With more processes than cores none of them is any quicker.
         with Decoders(min(cores(), MOST_DECODERS)) as decoders:

@@ -26,7 +26,9 @@ from batchgen.engine.verdicts import (
 )
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
+from batchgen.models.catalog import wrong_kind
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
+from batchgen.state.marks import find_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import Fetched, FetchOutcome
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Doors
-    from batchgen.state.records import FetchJob, ResultFile
+    from batchgen.state.records import FetchJob, ResultFile, Verified
 
 NOT_WRITABLE_IN_A_ROW = 3
 MISSING_TWICE = 2
@@ -56,14 +58,14 @@ class _Trouble:
 class Fetcher:
     """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
 
-    `on_done` is told the number of each job that is done, and whether others became due by that.
+    `on_done` is told the number of each job that is done, and what its last file has brought about.
     """
 
     def __init__(
         self,
         doors: Doors,
         control: Control,
-        on_done: Callable[[int, bool], Awaitable[None]] | None = None,
+        on_done: Callable[[int, Verified], Awaitable[None]] | None = None,
     ) -> None:
         self._doors = doors
         self._control = control
@@ -161,7 +163,7 @@ class Fetcher:
             return await self._wait_or_renew(job, file, host)
         host.trying = host.is_down
         try:
-            outcome = await self._doors.files.fetch(file.url, file.name)
+            outcome = await self._fetch(job, file)
         except StorageError as exc:
             self._pause_for_disk(exc)
             return None
@@ -171,6 +173,16 @@ class Fetcher:
         finally:
             host.trying = False
         return await self._act(job, file, host, outcome)
+
+    async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
+        if not file.url.startswith("data:"):
+            return await self._doors.files.fetch(file.url, file.name)
+        # Of a file that came inside an answer the state has no more than the hash.
+        answer = await self._doors.api.result(job.request_id)
+        if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
+            return Interrupted("the vendor does not give the answer again that it came in")
+        url = answer.urls[file.position - 1]
+        return await self._doors.files.fetch(answer.data.get(url, url), file.name)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: ResultFile, host: FileHost
@@ -249,10 +261,15 @@ class Fetcher:
         self._not_writable_in_a_row = 0
         verified = await self._doors.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
+        if flaw := wrong_kind(job.model, fetched.file.media_type):
+            await self._doors.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
+            self._control.emit(
+                Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
+            )
         if verified.done:
             self._tell(job, JobState.DONE)
             if self._on_done is not None:
-                await self._on_done(job.seq, verified.released)
+                await self._on_done(job.seq, verified)
 
     async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
         self._given_up.add(file.id)

@@ -27,6 +27,7 @@ from batchgen.manifest.policy import (
     parse_rate,
 )
 from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.settings import refuse_address
 from batchgen.manifest.starters.starter import starter_manifest
 from batchgen.manifest.stream import checked_jobs
 
@@ -49,5 +50,6 @@ __all__ = [
     "parse_rate",
     "parse_stop_at",
     "read_manifest",
+    "refuse_address",
     "starter_manifest",
 ]

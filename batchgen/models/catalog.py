@@ -85,6 +85,18 @@ def find_model(model_id: str) -> Model | None:
     return catalog().get(model_id)
 
 
+def named_model(word: str) -> Model | None:
+    """The model that a person means: by its id, or by its short name, such as `t2i`."""
+    return find_model(word) or _by_alias().get(word)
+
+
+@cache
+def _by_alias() -> Mapping[str, Model]:
+    """A short name that two models share is none."""
+    names = [model.alias for model in catalog().values()]
+    return {model.alias: model for model in catalog().values() if names.count(model.alias) == 1}
+
+
 def nearest_model(model_id: str) -> str | None:
     """Say what an unknown id may mean: `did you mean '…'?`, or list all ids.
 
@@ -130,7 +142,7 @@ def _read_model(model_id: str, file: Traversable) -> Model:
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         build_validator(schema)
-        return Model(model_id, _makes(model_id), schema, read_fields(schema), _sizes(schema))
+        return Model(model_id, makes_of(model_id), schema, read_fields(schema), _sizes(schema))
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise BatchgenError(
             f"the bundled schema of {model_id} cannot be used: {exc}",
@@ -138,9 +150,20 @@ def _read_model(model_id: str, file: Traversable) -> Model:
         ) from exc
 
 
-def _makes(model_id: str) -> Makes:
+def makes_of(model_id: str) -> Makes:
+    """What a model gives, by the last part of its id."""
     target = model_id.rsplit("/", 1)[-1].rsplit("to-", 1)[-1]
     return Makes.VIDEO if "video" in target else Makes.IMAGE
+
+
+def wrong_kind(model_id: str, media_type: str) -> str:
+    """Say what is wrong where a file is not of the kind that its model makes, else "".
+
+    Not the other way round: a picture that moves may well come as a video.
+    """
+    if makes_of(model_id) is Makes.VIDEO and not media_type.startswith("video/"):
+        return f"{media_type} came from a model that makes videos"
+    return ""
 
 
 def _sizes(schema: Mapping[str, Any]) -> dict[str, str]:

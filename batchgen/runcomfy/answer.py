@@ -15,6 +15,9 @@ Fields: TypeAlias = Mapping[str, Any]
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read; an answer of the API has about 300."""
 
+RESULT_LIMIT = 64 * 1024 * 1024
+"""Of a result, which may hold its files as `data:` URIs."""
+
 CODE_LIMIT = 64
 _WORD_KEYS = (
     "error_message",

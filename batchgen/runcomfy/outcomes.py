@@ -5,9 +5,12 @@ The meanings are those of DESIGN.md's table and of api-contract.md's list of err
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Scope(StrEnum):
@@ -111,12 +114,16 @@ class Succeeded:
 
     Without `urls` the files may still come: they were seen to follow the state. `odd_word` is a
     state that nobody documented, which what stood beside it shows to be an end.
+
+    `data` and `guessed` are as in outputs.Output.
     """
 
     urls: tuple[str, ...]
     cost: float | None
     raw: str
     odd_word: str = ""
+    data: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
+    guessed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
-from batchgen.runcomfy.outputs import output_urls, queue_place, usd
+from batchgen.runcomfy.outputs import Output, queue_place, read_output, usd
 from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runcomfy.retry_after import retry_after
 
@@ -38,7 +38,7 @@ _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
 _WORD_LIMIT = 40
-_SOMEBODY_ELSES = NoAnswer("the answer is about another request")
+_SOMEBODY_ELSES = NotReady("the answer is about another request")
 
 
 def read_result(answer: Answer, request_id: str) -> ResultOutcome:
@@ -105,16 +105,21 @@ def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Canc
     `completed` says neither success nor failure: with an error it failed. Files beside any other
     word are kept: a cancel has lost the race, and what is paid for is not given up.
     """
-    cost, urls = usd(fields.get("cost")), output_urls(fields.get("output"))
+    cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
     if word == "failed":
         return _failed(answer, fields, cost)
-    if word == "succeeded" or urls:
-        return Succeeded(urls, cost, answer.raw())
+    if word == "succeeded" or output.urls:
+        return _succeeded(output, cost, answer)
     if word in CANCELLED_WORDS:
         return Cancelled(cost, answer.raw())
     if says_failed(fields):
         return _failed(answer, fields, cost)
     return Succeeded((), cost, answer.raw())
+
+
+def _succeeded(output: Output, cost: float | None, answer: Answer, odd_word: str = "") -> Succeeded:
+    raw, data, guessed = answer.raw(), output.data, output.guessed
+    return Succeeded(output.urls, cost, raw, odd_word, data=data, guessed=guessed)
 
 
 def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = "") -> Failed:
@@ -126,9 +131,9 @@ def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = 
 def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
     """No word of state, or one that nobody documented. What stands beside it shows an end."""
     word = answer.words(state_word(fields), _WORD_LIMIT)
-    cost, urls = usd(fields.get("cost")), output_urls(fields.get("output"))
-    if urls:
-        return Succeeded(urls, cost, answer.raw(), word)
+    cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
+    if output.urls:
+        return _succeeded(output, cost, answer, word)
     if not word:
         return NoAnswer(f"HTTP {answer.status}: an answer without a state")
     if says_failed(fields):

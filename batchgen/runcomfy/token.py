@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote
 
 from batchgen.errors import TokenError
 
@@ -46,6 +48,15 @@ class Token:
         escaped = self._value.replace("/", "\\/")
         return text.replace(self._value, HIDDEN).replace(escaped, HIDDEN)
 
+    def redact_bytes(self, data: bytes) -> bytes:
+        """A whole answer, before anything is read from it; also as an address spells the token."""
+        if len(self._value) < SHORTEST_SECRET:
+            return data
+        spelled = {self._value, self._value.replace("/", "\\/"), quote(self._value, safe="")}
+        for text in spelled:
+            data = data.replace(text.encode(), HIDDEN.encode())
+        return data
+
     def __repr__(self) -> str:
         return f"<Token from {self.source}>"
 
@@ -66,7 +77,7 @@ def find_token(env: Mapping[str, str], home: Path) -> Token:
     if login is not None:
         return _checked(login, str(path))
     raise TokenError(
-        f"no API token: looked at {', '.join(TOKEN_VARIABLES)} and {path}",
+        f"no API token: looked at {', '.join(TOKEN_VARIABLES)} and {_shown(path)}",
         next_step=_HOW_TO_GET_ONE,
     )
 
@@ -81,6 +92,13 @@ def token_file(env: Mapping[str, str], home: Path) -> Path:
     xdg = Path(env.get("XDG_CONFIG_HOME", ""))
     config = xdg if xdg.is_absolute() else home / ".config"
     return config / "runcomfy" / "token.json"
+
+
+def _shown(path: Path) -> str:
+    """Where there is no home, the file is named as people know it."""
+    if path.is_relative_to(os.devnull):
+        return f"~/{path.relative_to(os.devnull)} (there is no home folder: set HOME)"
+    return str(path)
 
 
 def _checked(value: str, source: str) -> Token:

@@ -17,6 +17,7 @@ from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
 from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.guessed import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
@@ -86,7 +87,7 @@ class _FilesBelow:
 @asynccontextmanager
 async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
     hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-    async with open_downloader(DownloadSettings(hosts)) as downloader:
+    async with open_downloader(DownloadSettings(hosts, proxies=place.proxies)) as downloader:
         yield _FilesBelow(downloader, place.folder.files)
 
 
@@ -121,7 +122,7 @@ async def work(
         if warning := funds.warning():
             tell(Warned(warning))
         doors = Doors(
-            api=api,
+            api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
@@ -195,7 +196,10 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts), store, checking=checking, only_here=place.on_this_machine
+        LookSettings(hosts, proxies=place.proxies),
+        store,
+        checking=checking,
+        only_here=place.on_this_machine,
     ) as images:
         yield images
 

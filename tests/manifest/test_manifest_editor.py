@@ -134,7 +134,7 @@ def test_what_is_sound_is_not_underlined(manifest: Any) -> None:
         (job(model=T2I, input={"scale": "0.5"}), "jobs.0.input.scale"),
         (job(model=T2I, input={"size": "2048"}), "jobs.0.input.size"),
         (job(model=T2I, input={"prompt": "x" * 801}), "jobs.0.input.prompt"),
-        (job(model="t2i"), "jobs.0.model"),
+        (job(model="t2v"), "jobs.0.model"),
         (job(matrix={"hour": []}), "jobs.0.matrix.hour"),
         (job(limit=3), "jobs.0"),
         ({"version": 1}, ""),

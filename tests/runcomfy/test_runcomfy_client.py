@@ -159,7 +159,9 @@ async def test_a_copy_that_comes_to_an_idle_connection_closes_it() -> None:
 
 
 async def test_the_id_of_an_earlier_submit_never_becomes_that_of_the_next() -> None:
-    twice = [says(as_json({"request_id": f"r-{number}"}) * 2) for number in range(5)]
+    # As a proxy says it that closes: what follows makes aiohttp alone refuse all of it.
+    ids = [as_json({"request_id": f"r-{number}"}, Connection="close") for number in range(5)]
+    twice = [says(answer * 2) for answer in ids]
     async with serving(*twice) as server, connect(server.base, TOKEN) as api:
         found = [await api.submit(MODEL, BODY) for _ in range(5)]
     assert [one.request_id for one in found if isinstance(one, Accepted)] == [
@@ -406,6 +408,9 @@ ECHOES = [
     as_json({"status": SECRET}),
     as_json({"status": "failed", "error": {"code": SECRET, "message": SECRET}}),
     as_json({"request_id": "r-1", "echo": SECRET}),
+    as_json({"request_id": SECRET}),
+    as_json({"request_id": f"r-{SECRET}"}),
+    as_json({"status": "succeeded", "output": {"image": f"https://x.runcomfy.net/?t={SECRET}"}}),
     http(SECRET.encode()),
     http(b"", 307, Location=f"https://{SECRET}.example/"),
     http(b" " * 4090 + SECRET.encode()),
@@ -424,6 +429,19 @@ async def test_row_66_a_server_that_repeats_the_token_does_not_bring_it_into_an_
         told = [repr(await api.submit(MODEL, BODY)), repr(await api.result("r-1"))]
         told += [repr(await api.price(MODEL)), repr(api), str(vars(api)), caplog.text]
     assert SECRET not in "".join(told)
+
+
+async def test_a_token_in_an_address_is_masked_as_the_address_spells_it() -> None:
+    """It would be kept in the state, and sent to the host of the file."""
+    secret = "rc/secret+4f9b=0a77"
+    url = "https://x.runcomfy.net/a.png?t=rc%2Fsecret%2B4f9b%3D0a77"
+    answer = as_json({"status": "succeeded", "output": {"image": url}})
+    token = Token(secret, "a test")
+    async with serving(says_and_closes(answer)) as server, connect(server.base, token) as api:
+        outcome = await api.result("r-1")
+    assert isinstance(outcome, Succeeded)
+    assert outcome.urls == ("https://x.runcomfy.net/a.png?t=[token]",)
+    assert "4f9b" not in outcome.raw
 
 
 ANSWER_BYTES = st.one_of(

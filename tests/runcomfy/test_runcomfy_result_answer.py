@@ -38,6 +38,7 @@ def read_result(given: Answer) -> ResultOutcome:
     return result_answer.read_result(given, ASKED)
 
 
+DATA = "data:image/png;base64,AAAA"
 URL = "https://cdn.runcomfy.net/a.png"
 OTHER = "https://cdn.runcomfy.net/b.png"
 
@@ -190,7 +191,7 @@ def test_a_cost_is_a_sane_number_or_none(cost: Any, usd: float | None) -> None:
         ({"images": [{"url": URL, "width": 1}, None, 7, [OTHER]]}, (URL, OTHER)),
         ({"result": {"files": [URL]}}, (URL,)),
         ({"image": "HTTPS://cdn.runcomfy.net/a.png"}, ("HTTPS://cdn.runcomfy.net/a.png",)),
-        (["ftp://x.example/a", "data:image/png;base64,AA", "file:///etc/passwd", "a.png"], ()),
+        (["ftp://x.example/a", "data:text/html;base64,AA", "file:///etc/passwd", "a.png"], ()),
         (["https://x.example/a b", "https://x.example/\r\nX: 1", "https://x/" + "a" * 9000], ()),
         (["https://x.example/\ud800"], ()),
         ({}, ()),
@@ -203,6 +204,37 @@ def test_addresses_are_found_in_every_shape_and_always_in_one_order(
     outcome = read_result(answer({"status": "succeeded", "output": output}))
     assert isinstance(outcome, Succeeded)
     assert outcome.urls == urls
+
+
+@pytest.mark.parametrize(
+    "output",
+    [DATA, [DATA], {"image": DATA}, {"images": [DATA, DATA]}, {"result": {"file": DATA}}],
+)
+def test_a_data_uri_is_a_result_and_has_a_short_reference(output: Any) -> None:
+    outcome = read_result(answer({"status": "succeeded", "output": output}))
+    assert isinstance(outcome, Succeeded)
+    (reference,) = outcome.urls
+    assert reference.startswith("data:image/png;sha256=")
+    assert len(reference) < 100
+    assert outcome.data == {reference: DATA}
+
+
+def test_only_what_stands_under_other_keys_is_guessed_and_decoys_are_left_aside() -> None:
+    documented = [{"image": URL}, {"videos": [URL]}, URL, [URL]]
+    for output in documented:
+        outcome = read_result(answer({"status": "succeeded", "output": output}))
+        assert isinstance(outcome, Succeeded)
+        assert not outcome.guessed
+    odd = {
+        "thumbnail_url": "https://cdn.runcomfy.net/t.jpg",
+        "preview": {"url": "https://cdn.runcomfy.net/p.jpg"},
+        "page_url": "https://www.runcomfy.com/generations/1",
+        "input": {"image_urls": ["https://elsewhere.example/in.png"]},
+        "data": {"result_urls": [URL, OTHER]},
+    }
+    outcome = read_result(answer({"status": "succeeded", "output": odd}))
+    assert isinstance(outcome, Succeeded)
+    assert (outcome.guessed, outcome.urls) == (True, (URL, OTHER))
 
 
 def test_row_74_a_deep_output_is_walked_without_recursion() -> None:
@@ -279,9 +311,9 @@ def test_a_page_of_somebody_on_the_way_is_no_word_of_the_api(status: int, body: 
 @pytest.mark.parametrize("word", ["in_queue", "in_progress", "succeeded", "failed", "odd"])
 def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) -> None:
     body = {"request_id": "another", "status": word, "output": {"image": URL}}
-    assert read_result(answer(body)) == NoAnswer("the answer is about another request")
+    assert read_result(answer(body)) == NotReady("the answer is about another request")
     assert isinstance(
-        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NoAnswer
+        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NotReady
     )
 
 
