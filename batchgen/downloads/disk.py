@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,16 @@ CONTINUE = "the same command continues"
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Raise DiskFullError, OutputError or StorageError in place of an OSError on `path`."""
+    """Raise DiskFullError, OutputError or StorageError in place of an OSError on `path`.
+
+    OutputError as well for a name that the file system's encoding cannot hold.
+    """
     try:
         yield
     except OSError as exc:
         raise disk_error(exc, path) from exc
+    except UnicodeEncodeError as exc:
+        raise unwritable_name(str(path)) from exc
 
 
 def disk_error(exc: OSError, path: Path) -> BatchgenError:
@@ -56,6 +62,14 @@ def disk_error(exc: OSError, path: Path) -> BatchgenError:
         f"the disk failed: {exc.strerror or exc}",
         where=where,
         next_step=f"check the disk before anything else; then {CONTINUE}",
+    )
+
+
+def unwritable_name(name: str) -> OutputError:
+    return OutputError(
+        f"file names are written in {sys.getfilesystemencoding()} here, which cannot hold this one",
+        where=name,
+        next_step="set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale such as C.UTF-8, and run again",
     )
 
 

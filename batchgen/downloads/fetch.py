@@ -31,7 +31,7 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.part import Part
 from batchgen.downloads.processes import cores
-from batchgen.downloads.session import get, open_session
+from batchgen.downloads.session import open_session
 from batchgen.downloads.threads import in_thread
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.formats import MediaKind
     from batchgen.downloads.resume import Resume
+    from batchgen.downloads.session import GuardedSession
     from batchgen.downloads.settings import DownloadSettings
 
 
@@ -54,7 +55,7 @@ class Downloader:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
         decoders: Decoders | None = None,
@@ -112,7 +113,7 @@ class Downloader:
             return checked
         headers = {"Range": f"bytes=0-{HEAD_BYTES - 1}"}
         try:
-            response = await get(self._session, self._settings.hosts, checked, headers)
+            response = await self._session.get(checked, headers)
             if not isinstance(response, aiohttp.ClientResponse):
                 return response
             async with response:
@@ -129,7 +130,7 @@ class Downloader:
         self, url: URL, part: Part, resume: Resume | None
     ) -> FetchOutcome | StartOver:
         headers = resume.headers if resume else {}
-        response = await get(self._session, self._settings.hosts, url, headers)
+        response = await self._session.get(url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
@@ -248,6 +249,7 @@ async def open_downloader(
         resolver,
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
+        proxies=settings.proxies,
     ) as session:
         # With more processes than cores none of them is any quicker.
         with Decoders(min(cores(), MOST_DECODERS)) as decoders:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         parse_rate,
     )
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.settings import refuse_address
     from batchgen.manifest.starters.starter import starter_manifest
     from batchgen.manifest.stream import checked_jobs
 
@@ -53,6 +54,7 @@ __all__ = [
     "parse_rate",
     "parse_stop_at",
     "read_manifest",
+    "refuse_address",
     "starter_manifest",
 ]
 
@@ -75,6 +77,7 @@ _HOMES = {
     "parse_rate": "policy",
     "parse_stop_at": "halting",
     "read_manifest": "header",
+    "refuse_address": "settings",
     "starter_manifest": "starters.starter",
 }
 

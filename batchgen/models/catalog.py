@@ -98,6 +98,18 @@ def find_model(model_id: str) -> Model | None:
     return catalog().get(model_id)
 
 
+def named_model(word: str) -> Model | None:
+    """The model that a person means: by its id, or by its short name, such as `t2i`."""
+    return find_model(word) or _by_alias().get(word)
+
+
+@cache
+def _by_alias() -> Mapping[str, Model]:
+    """A short name that two models share is none."""
+    names = [model.alias for model in catalog().values()]
+    return {model.alias: model for model in catalog().values() if names.count(model.alias) == 1}
+
+
 def nearest_model(model_id: str) -> str | None:
     """Say what an unknown id may mean: `did you mean '…'?`, or list all ids.
 

@@ -152,17 +152,26 @@ def _outside_of_loops(name: str) -> None:
 
 
 def _world(*, signals: bool) -> World:
-    home = Path.home()
-    memory = platformdirs.user_state_path("batchgen", appauthor=False)
-    return World(
-        os.environ,
-        home,
-        time.time,
-        SystemRandom(),
-        signals=signals,
-        # Without a home the path is not absolute, and so nowhere.
-        memory=memory if memory.is_absolute() else None,
-    )
+    try:
+        home = Path.home()
+    except RuntimeError:
+        # Neither HOME nor an entry in passwd: then there is no login of the vendor's to be found.
+        home = NO_HOME
+    return World(os.environ, home, time.time, SystemRandom(), signals=signals, memory=_user_state())
+
+
+def _user_state() -> Path | None:
+    """The user's folder for what programs remember; None for a user who has none."""
+    try:
+        path = platformdirs.user_state_path("batchgen", appauthor=False)
+    except RuntimeError:
+        return None
+    # Older versions give a path below "~" instead.
+    return path if path.is_absolute() else None
+
+
+NO_HOME = Path(os.devnull)
+"""Below it there is nothing, nor can there be."""
 
 
 def _ignore(_: object) -> None:

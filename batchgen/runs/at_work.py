@@ -87,7 +87,7 @@ class _FilesBelow:
 @asynccontextmanager
 async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
     hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-    async with open_downloader(DownloadSettings(hosts)) as downloader:
+    async with open_downloader(DownloadSettings(hosts, proxies=place.proxies)) as downloader:
         yield _FilesBelow(downloader, place.folder.files)
 
 
@@ -196,7 +196,10 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts), store, checking=checking, only_here=place.on_this_machine
+        LookSettings(hosts, proxies=place.proxies),
+        store,
+        checking=checking,
+        only_here=place.on_this_machine,
     ) as images:
         yield images
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.proxies import NONE, Proxies
 from batchgen.runcomfy.base import is_loopback
 from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.token import find_token
@@ -52,6 +53,11 @@ class Workplace:
     def on_this_machine(self) -> bool:
         return self.options.emulator or is_loopback(self.base)
 
+    @property
+    def proxies(self) -> Proxies:
+        """Raises UsageError. A rehearsal goes nowhere."""
+        return NONE if self.options.emulator else Proxies.of(self.world.env)
+
 
 @asynccontextmanager
 async def connected(place: Workplace) -> AsyncIterator[RunComfy]:
@@ -59,7 +65,7 @@ async def connected(place: Workplace) -> AsyncIterator[RunComfy]:
     wall_clock = place.world.now
     if not place.options.emulator:
         token = find_token(place.world.env, place.world.home)
-        async with connect(place.base, token, wall_clock=wall_clock) as api:
+        async with connect(place.base, token, wall_clock=wall_clock, proxies=place.proxies) as api:
             yield api
         return
     async with (
