@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import may_open_no_more, too_many_open
 from batchgen.downloads.naming import name_key
 from batchgen.errors import (
     BatchgenError,
@@ -138,6 +139,8 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(str(exc), path)
+        case sqlite3.SQLITE_CANTOPEN if may_open_no_more():
+            return too_many_open(where)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return OutputError(
                 f"the state file cannot be written ({exc})",

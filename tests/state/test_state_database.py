@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,17 +16,16 @@ from batchgen.errors import (
     DiskFullError,
     ExitCode,
     MissingFileError,
+    OpenFilesError,
     OutputError,
     SchemaVersionError,
     StorageError,
 )
-from batchgen.state import moves, queries
+from batchgen.state import database, moves, queries
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
 from batchgen.state.looking import shown_jobs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.state.state_world import State
 
 
@@ -168,6 +168,16 @@ def test_each_failure_of_sqlite_has_its_place_in_the_tree(
     error = translate(failure(code), tmp_path / "state.db")
     assert type(error) is kind
     assert str(tmp_path / "state.db") in str(error)
+
+
+def test_too_many_open_files_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says only that it cannot open the file."""
+    monkeypatch.setattr(database, "may_open_no_more", lambda: True)
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    found = database.translate(error, Path("state.db"))
+    assert isinstance(found, OpenFilesError)
+    assert "ulimit -n 4096" in str(found)
 
 
 def test_the_cause_stays_visible(tmp_path: Path) -> None:
