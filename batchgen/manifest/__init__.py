@@ -13,7 +13,14 @@ structure.py   the manifest's own schema; editor.py: the models' part of it, for
 starters/      what `batchgen init` writes
 """
 
-from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
+from batchgen.manifest.halting import (
+    Halt,
+    StopAt,
+    next_moment,
+    parse_bytes,
+    parse_stop_at,
+    start_moment,
+)
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.policy import (
     CheckInputs,
@@ -49,5 +56,6 @@ __all__ = [
     "parse_rate",
     "parse_stop_at",
     "read_manifest",
+    "start_moment",
     "starter_manifest",
 ]

@@ -266,6 +266,7 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
 _TIMES: Mapping[str, Callable[[str], object]] = {
     "timeout": parse_duration,
     "max_duration": parse_duration,
+    "start_at": parse_stop_at,
     "stop_at": parse_stop_at,
 }
 

@@ -121,7 +121,7 @@ class _Desk:
             folder=folder.root,
             models=models,
             money=money(self.db),
-            budget=self.manifest.policy.budget,
+            budget=policy.budget,
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
             # Each is another walk through all jobs: not where the figures say that it is in vain.
