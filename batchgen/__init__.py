@@ -1,9 +1,11 @@
 """batchgen: a YAML manifest of generation jobs becomes verified files on disk, none paid twice."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Imported before anybody listens for Ctrl-C, so it imports nothing itself.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from batchgen.manifest import Rate
     from batchgen.runs.api import run, run_async
     from batchgen.runs.options import RunOptions
@@ -24,8 +26,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a public name when it is first used: `batchgen --help` needs no web client."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
     return getattr(import_module(_HOMES[name]), name)

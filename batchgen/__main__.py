@@ -1,7 +1,19 @@
-"""`python -m batchgen` does what `batchgen` does."""
+"""The way in: `batchgen`, and `python -m batchgen`.
 
-import sys
+Ctrl-C while the rest is imported, for half a second and more on a slow disk, ends it without a
+word: so nothing is imported here before somebody listens.
+"""
 
-from batchgen.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        from batchgen.cli import main as run  # noqa: PLC0415 - see above
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

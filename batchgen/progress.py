@@ -17,6 +17,7 @@ from batchgen.engine.events import (
     JobsBlocked,
     LookingAtImages,
     ModelRefused,
+    Noted,
     Paused,
     RunStarted,
     Slowed,
@@ -344,7 +345,7 @@ def _sentence(event: Event) -> str | None:
         case WaitingToStart(until):
             local = datetime.fromtimestamp(until).astimezone()
             return f"nothing is submitted before {local:%Y-%m-%d %H:%M} (start_at)"
-        case Warned(text):
+        case Warned(text) | Noted(text, on_screen=True):
             return text
         case Slowed(model, seconds):
             return f"{model}: too many requests; waiting {seconds:.0f} s"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +21,6 @@ from batchgen.runs.decisions import Verb
 from batchgen.runs.options import RunOptions
 from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Heard:
@@ -198,3 +198,50 @@ def test_a_bad_rate_is_a_mistake_of_the_command_line(
 ) -> None:
     assert main(["run", str(tmp_path / "m.yaml"), "--rate", "60"]) == 64
     assert capsys.readouterr().err.startswith("batchgen: --rate: a rate looks like 60/min")
+
+
+SCRIPT = Path(sys.executable).parent / "batchgen"
+INTERRUPTED = """
+import os, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPTED"]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize(
+    "way", [("-m", "batchgen"), (str(Path(sys.executable).parent / "batchgen"),)]
+)
+@pytest.mark.parametrize(
+    "module",
+    [
+        "batchgen.cli",
+        "batchgen.errors",
+        "click",
+        "batchgen.runs.options",
+        "batchgen.commands.models",
+    ],
+)
+def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback(
+    tmp_path: Path, module: str, way: tuple[str, ...]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, *way, "models"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "INTERRUPTED": module},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
+
+
+def test_nothing_is_imported_before_somebody_listens_for_ctrl_c() -> None:
+    shown = "import sys; before = set(sys.modules); import batchgen.__main__; "
+    shown += "print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert done.stdout == "['batchgen', 'batchgen.__main__']\n"

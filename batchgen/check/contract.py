@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from batchgen.check.kinds import Kind
+from batchgen.models.catalog import wrong_kind
 from batchgen.models.sizes import SIZE_KEY
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ _SIZE = re.compile(r"(\d+)x(\d+)")
 def broken_promises(result: Result) -> dict[Kind, str]:
     """Words by kind. A key that was not sent promises nothing: its default is the page's alone."""
     sent = json.loads(result.body)
-    found = {Kind.WRONG_SIZE: _size(sent, result), Kind.WRONG_LENGTH: _length(sent, result)}
+    found = {
+        Kind.WRONG_KIND: wrong_kind(result.model, result.media_type),
+        Kind.WRONG_SIZE: _size(sent, result),
+        Kind.WRONG_LENGTH: _length(sent, result),
+    }
     return {kind: words for kind, words in found.items() if words}
 
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     BLANK = "blank"
     NEAR_BLANK = "near_blank"
     FROZEN = "frozen"
+    WRONG_KIND = "wrong_kind"
     WRONG_SIZE = "wrong_size"
     WRONG_LENGTH = "wrong_length"
     DUPLICATE = "duplicate"
@@ -31,6 +32,7 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.BLANK: "one colour, and nothing else",
     Kind.NEAR_BLANK: "as good as one colour: see --blank",
     Kind.FROZEN: "a video or an animation that stands still",
+    Kind.WRONG_KIND: "a picture from a model that makes videos",
     Kind.WRONG_SIZE: "not the pixels that the input asked for",
     Kind.WRONG_LENGTH: "not the number of frames that the input asked for",
     Kind.DUPLICATE: "the very file of an earlier result",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from batchgen.check.looks import LOOK_BYTES
 from batchgen.check.measures import Measure
 from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import NO_LINK
 from batchgen.errors import DiskFullError, OutputError, StorageError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _on_the_disk(path: Path) -> sqlite3.Connection:
 def _create_private(path: Path) -> int:
     """It tells of what is private: only the owner reads it. SQLite keeps the mode."""
     with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
         try:
             return os.fstat(descriptor).st_ino
         finally:

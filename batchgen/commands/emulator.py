@@ -20,7 +20,7 @@ from batchgen.emulator import (
 )
 from batchgen.errors import InputError, MissingFileError, OutputError, Problem, UsageError
 from batchgen.manifest.parsing.composer import Composer
-from batchgen.manifest.parsing.events import parse_events
+from batchgen.manifest.parsing.events import YamlEvents
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.parsing.source import UnreadableYamlError
 
@@ -85,7 +85,7 @@ def read_faults(path: Path) -> tuple[Fault, ...]:
 
     try:
         with path.open("rb") as file:
-            node = _only_document(Composer(parse_events(file), report))
+            node = _only_document(Composer(YamlEvents(file), report))
     except UnreadableYamlError as exc:
         raise InputError(
             exc.what, where=f"{path}:{exc.line}:{exc.column}", next_step=exc.next_step

@@ -62,10 +62,14 @@ def _lines(exported: Exported, target: Path) -> list[str]:
     size = f"{exported.bytes / 1e6:,.1f} MB"
     done = f"{exported.made} made, {exported.kept} as they were"
     gone = f", {exported.removed} removed" if exported.removed else ""
-    return [
+    lines = [
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
         f"  {done}{gone}",
     ]
+    if exported.parts:
+        folders = ", ".join(str(target / part) for part in exported.parts)
+        lines.append(f"  no loader takes files of several kinds for one dataset: load {folders}")
+    return lines
 
 
 def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
@@ -85,4 +89,5 @@ def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonVa
         "made": exported.made,
         "kept": exported.kept,
         "removed": exported.removed,
+        "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
     }

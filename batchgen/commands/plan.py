@@ -50,6 +50,7 @@ ROWS = (
     ("blocked", "blocked"),
     ("cancelled", "cancelled"),
     ("lost", "lost"),
+    ("asked_again", "  asked"),
     ("orphaned", "orphaned"),
 )
 
@@ -115,7 +116,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
     yield from _vendor_lines(plan, columns)
     yield ""
     yield "nothing was sent, nothing was written"
-    if plan.total.to_do or plan.total.in_flight:
+    if plan.total.to_do or plan.total.in_flight or plan.total.asked_again:
         yield f"  → {run}"
 
 
@@ -184,6 +185,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "spent", f"{usd(spent)}{more}"
     if plan.budget is not None:
         yield "budget", f"{usd(plan.budget)}: {_budget_words(plan)}"
+    if plan.total.asked_again:
+        asked = plural(plan.total.asked_again, "result")
+        yield "asked", f"for {asked} of earlier requests, set aside or not found: free"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_words(plan)

@@ -50,7 +50,10 @@ def report(
 
 
 def _place(folder: RunFolder, out: Path | None) -> Path:
-    return folder.root / "report" if out is None else out
+    if out is None:
+        return folder.root / "report"
+    # A link that the user names is the user's own; one that stands in the run's folder may not be.
+    return out.resolve() if out.is_symlink() else out
 
 
 def _with_progress(make: Callable[[Callable[[int, int], None]], Made]) -> Made:

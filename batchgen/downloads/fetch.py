@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import os
 from contextlib import asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 
-from batchgen.downloads.answers import Body, StartOver, judge
+from batchgen.downloads.answers import Body, StartOver, is_passing, judge
 from batchgen.downloads.decoding import Decoders
 from batchgen.downloads.folder_sync import FolderSync
+from batchgen.downloads.formats import HEAD_BYTES, CorruptFileError
+from batchgen.downloads.media import sniff
 from batchgen.downloads.network import NETWORK_ERRORS, TooSlowError, from_error
 from batchgen.downloads.outcomes import (
+    Corrupt,
     Fetched,
     FetchOutcome,
     HostNotAllowed,
+    Interrupted,
     Target,
     TooLarge,
 )
@@ -32,11 +40,13 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
+    from batchgen.downloads.formats import MediaKind
     from batchgen.downloads.resume import Resume
     from batchgen.downloads.settings import DownloadSettings
 
 
 MOST_DECODERS = 4
+DATA = "data:"
 
 
 class Downloader:
@@ -58,9 +68,12 @@ class Downloader:
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
         """Continue what an earlier attempt left as `.part`, where that is still the same file.
 
+        `url` may be a `data:` URI: then nothing is fetched, and what it holds is stored alike.
         Raises OutputError, StorageError or DiskFullError where the disk is the trouble. A
         cancellation leaves the `.part` for the next attempt.
         """
+        if url.startswith(DATA):
+            return await self._keep_data(url, target)
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
@@ -73,9 +86,44 @@ class Downloader:
         except NETWORK_ERRORS as exc:
             return from_error(exc)
         assert not isinstance(outcome, StartOver)
+        return await self._durable(outcome, part, target)
+
+    async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
         if isinstance(outcome, Fetched):
             await self._folders.sync(part.path.parent, target.folder)
         return outcome
+
+    async def _keep_data(self, uri: str, target: Target) -> FetchOutcome:
+        content = await in_thread(partial(bytes_of, uri))
+        if content is None:
+            return Corrupt("the data: URI is not base64")
+        if len(content) > self._settings.max_bytes:
+            return TooLarge(len(content))
+        part = Part(target, self._fsync, self._apart)
+        await in_thread(part.prepare)
+        whole = Body(0, len(content), None)
+        outcome = await in_thread(partial(part.store_whole, content, whole))
+        return await self._durable(outcome, part, target)
+
+    async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
+        """Look at a file's first bytes: picture, video, or (None) neither."""
+        checked = self._settings.hosts.check(url)
+        if isinstance(checked, HostNotAllowed):
+            return checked
+        headers = {"Range": f"bytes=0-{HEAD_BYTES - 1}"}
+        try:
+            response = await get(self._session, self._settings.hosts, checked, headers)
+            if not isinstance(response, aiohttp.ClientResponse):
+                return response
+            async with response:
+                if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                    passing = is_passing(response.status)
+                    return Interrupted(f"HTTP {response.status}") if passing else None
+                return sniff(await read_block(response.content, HEAD_BYTES)).kind
+        except NETWORK_ERRORS as exc:
+            return from_error(exc)
+        except CorruptFileError:
+            return None
 
     async def _attempt(
         self, url: URL, part: Part, resume: Resume | None
@@ -166,6 +214,17 @@ class _Coming:
             rate = self._in_window / seconds
             raise TooSlowError(f"the file came at {rate:.0f} bytes a second, which is no progress")
         self._window, self._in_window = now, 0
+
+
+def bytes_of(uri: str) -> bytes | None:
+    """Give what a `data:` URI holds; None where it cannot be read."""
+    head, _, text = uri.partition(",")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(text)
+    try:
+        return base64.b64decode(unquote_to_bytes(text))
+    except binascii.Error:
+        return None
 
 
 async def read_block(content: aiohttp.StreamReader, size: int) -> bytes:

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Literal
 from batchgen.downloads.disk import not_a_file
 
 if TYPE_CHECKING:
-    from io import BufferedRandom, BufferedReader
+    from io import BufferedRandom, BufferedReader, BufferedWriter
     from pathlib import Path
 
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """For os.open: a symbolic link is not followed, but refused with ELOOP."""
+
+
+def open_new(path: Path) -> BufferedWriter:
+    """Open a file of one's own for writing, which only its owner may read.
+
+    What stands there is removed, never written into: a link as well. Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def open_to_read(path: Path) -> BufferedReader:

@@ -55,10 +55,13 @@ def name_key(name: str) -> str:
 
 
 def file_names(stem: str, count: int) -> tuple[str, ...]:
-    """Name a job's files: `stem` alone, or `stem-1` … `stem-n`."""
+    """Name a job's files: `stem` alone, or `stem.1` … `stem.n`.
+
+    Not with a dash: `boat-2` is a job of its own, such as the second of `repeat: 2`.
+    """
     if count == 1:
         return (stem,)
-    return tuple(f"{stem}-{number}" for number in range(1, count + 1))
+    return tuple(f"{stem}.{number}" for number in range(1, count + 1))
 
 
 def _safe_part(part: str) -> str:

@@ -180,6 +180,8 @@ def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
     """
     folder = target.folder
     _make_folder(folder, fsync)
+    if folder.is_symlink():
+        raise link_in_the_way(folder)
     for part in target.name.split("/")[:-1]:
         folder /= part
         _make_folder(folder, fsync)

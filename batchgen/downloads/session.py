@@ -9,6 +9,7 @@ import aiohttp
 
 from batchgen.downloads.addresses import PublicResolver
 from batchgen.downloads.answers import REDIRECTS
+from batchgen.downloads.connector import OneAnswerConnector
 from batchgen.downloads.hosts import LOOPBACK_HOSTS
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 
@@ -42,7 +43,7 @@ async def open_session(
     public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback)
     session = aiohttp.ClientSession(
         # How many at once is the callers' decision, not the pool's.
-        connector=aiohttp.TCPConnector(limit=0, resolver=public),
+        connector=OneAnswerConnector(limit=0, resolver=public),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,
         auto_decompress=False,

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 UNKNOWNS = 5
 UNKNOWN_WINDOW = 60.0
+GATEWAYS_IN_A_ROW = 8
+REFUSALS_IN_A_ROW = 10
 FEWEST_THROTTLES = 5
 FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
@@ -49,6 +51,44 @@ class ThrottleBreaker:
     def reset(self) -> None:
         self.in_a_row = 0
         self.since = None
+
+
+@dataclass(slots=True)
+class GatewayBreaker:
+    """Submits answered by somebody on the way, and none accepted in between.
+
+    With the waits in between that is about two minutes: a firewall that reloads is outlived.
+    """
+
+    in_a_row: int = 0
+
+    def trips(self) -> bool:
+        self.in_a_row += 1
+        return self.in_a_row >= GATEWAYS_IN_A_ROW
+
+    def reset(self) -> None:
+        self.in_a_row = 0
+
+
+@dataclass(slots=True)
+class RefusalBreaker:
+    """Jobs refused one after another in the same words, and none accepted in between.
+
+    Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
+    it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
+    """
+
+    in_a_row: int = 0
+    _cause: tuple[str, str] | None = None
+
+    def trips(self, code: str, reason: str) -> bool:
+        self.in_a_row = self.in_a_row + 1 if self._cause == (code, reason) else 1
+        self._cause = (code, reason)
+        return self.in_a_row >= REFUSALS_IN_A_ROW
+
+    def reset(self) -> None:
+        self.in_a_row = 0
+        self._cause = None
 
 
 @dataclass(slots=True)

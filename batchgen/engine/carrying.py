@@ -76,7 +76,6 @@ class Carrier:
         """From due to its end, as far as it goes. `price` is reserved by the caller."""
         readiness = await self._readied(job)
         if isinstance(readiness, Ready) and self._control.submitting:
-            self.resting.forget(job.seq)
             await self._send(track, job, readiness.body, price)
             return
         self._budget.release(job.seq)
@@ -125,7 +124,13 @@ class Carrier:
         self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
 
     async def _send(self, track: Track, job: PendingJob, body: str, price: float | None) -> None:
-        match await self._submitter.submit(job, body, track.lane, price):
+        submission = await self._submitter.submit(job, body, track.lane, price)
+        if submission == Again(rests=True) and self._control.submitting:
+            track.lane.in_hand.add(job.seq)
+            self.resting.rest(job.seq, lambda: self.put_back(track, job))
+            return
+        self.resting.forget(job.seq)
+        match submission:
             case Submitted(request):
                 if job.seq in self._cancels:
                     await self._ask_to_cancel(request)

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.look import LookOutcome
     from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome
+    from batchgen.runcomfy.outcomes import (
+        CancelOutcome,
+        ResultOutcome,
+        StatusOutcome,
+        SubmitOutcome,
+    )
     from batchgen.state.store import Store
 
 
@@ -23,6 +28,8 @@ class Api(Protocol):
     async def submit(self, model: str, body: str) -> SubmitOutcome: ...
 
     async def result(self, request_id: str) -> ResultOutcome: ...
+
+    async def status(self, request_id: str) -> StatusOutcome: ...
 
     async def cancel(self, request_id: str) -> CancelOutcome: ...
 

@@ -25,6 +25,8 @@ class PauseReason(StrEnum):
     UNKNOWN_OUTCOMES = "unknown_outcomes"
     REDIRECTED = "redirected"
     BAD_CERTIFICATE = "bad_certificate"
+    GATEWAY = "gateway"
+    REFUSALS = "refusals"
     UNREACHABLE = "unreachable"
     DISK = "disk"
     DISK_NEARLY_FULL = "disk_nearly_full"
@@ -153,10 +155,11 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something odd that changes nothing, for the log."""
+    """Something odd that changes nothing, for the log; `on_screen`: for people as well."""
 
     text: str
     job_id: str | None = None
+    on_screen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

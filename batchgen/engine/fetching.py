@@ -26,7 +26,9 @@ from batchgen.engine.verdicts import (
 )
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Missing, NoAnswer, Refused, Succeeded
+from batchgen.models.catalog import wrong_kind
+from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
+from batchgen.state.marks import find_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -161,7 +163,7 @@ class Fetcher:
             return await self._wait_or_renew(job, file, host)
         host.trying = host.is_down
         try:
-            outcome = await self._doors.files.fetch(file.url, file.name)
+            outcome = await self._fetch(job, file)
         except StorageError as exc:
             self._pause_for_disk(exc)
             return None
@@ -171,6 +173,16 @@ class Fetcher:
         finally:
             host.trying = False
         return await self._act(job, file, host, outcome)
+
+    async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
+        if not file.url.startswith("data:"):
+            return await self._doors.files.fetch(file.url, file.name)
+        # Of a file that came inside an answer the state has no more than the hash.
+        answer = await self._doors.api.result(job.request_id)
+        if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
+            return Interrupted("the vendor does not give the answer again that it came in")
+        url = answer.urls[file.position - 1]
+        return await self._doors.files.fetch(answer.data.get(url, url), file.name)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: ResultFile, host: FileHost
@@ -249,6 +261,11 @@ class Fetcher:
         self._not_writable_in_a_row = 0
         verified = await self._doors.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
+        if flaw := wrong_kind(job.model, fetched.file.media_type):
+            await self._doors.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
+            self._control.emit(
+                Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
+            )
         if verified.done:
             self._tell(job, JobState.DONE)
             if self._on_done is not None:
@@ -270,7 +287,7 @@ class Fetcher:
         answer = await self._doors.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
             trouble.asked = _loop_time()
-        if isinstance(answer, Missing | Refused) and expired:
+        if isinstance(answer, Missing) and expired:
             trouble.missing += 1
             if trouble.missing >= MISSING_TWICE:
                 await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, Noted
 from batchgen.engine.expectations import Expectations
-from batchgen.engine.polling import next_poll
+from batchgen.engine.polling import next_look_for_files, next_poll
 from batchgen.engine.verdicts import (
     Deliver,
     End,
@@ -17,11 +17,21 @@ from batchgen.engine.verdicts import (
     Look,
     RequestFacts,
     ResultVerdict,
+    SetAside,
     StopRun,
     after_result,
+    is_short_of_an_end,
+    together,
 )
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Cancelled, CancelOutcome, ResultOutcome, Throttled
+from batchgen.runcomfy.outcomes import (
+    Cancelled,
+    CancelOutcome,
+    Failed,
+    ResultOutcome,
+    Succeeded,
+    Throttled,
+)
 from batchgen.state.moves import Ending
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from batchgen.state.records import LiveRequest
 
 SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.ODD_WORD})
+TELLS_NOTHING = frozenset({Look.NOT_READY, Look.NOT_THERE, Look.NO_CONTACT})
 MISSING_WAIT = 3.0
 """Seconds at most until a request that was not found is asked for once more."""
 
@@ -52,6 +63,8 @@ class _Watch:
 
     `counts`: how it ends says something of this run, since this run has sent it.
     `going_until`: the age at which it was last seen not ended; None: the last look saw nothing.
+    `empty_since`: the age at which it was first seen to have succeeded without files.
+    `silence`: what the API said last, where that told nothing of the request.
     """
 
     request: LiveRequest
@@ -61,6 +74,8 @@ class _Watch:
     counts: bool
     going_until: float | None = 0.0
     missing_in_a_row: int = 0
+    empty_since: float | None = None
+    silence: str = ""
     warned: bool = False
 
     def age(self) -> float:
@@ -83,6 +98,7 @@ class Follower:
         self._control = control
         self._trouble = trouble
         self._budget = budget
+        self._odd_words: set[str] = set()
         self.expectations = Expectations()
 
     async def follow(self, request: LiveRequest, *, sent_now: bool) -> FollowEnd:
@@ -99,7 +115,7 @@ class Follower:
         while not self._control.drain.requested:
             with self._control.drain.scope() as scope:
                 await asyncio.sleep(wait)
-                outcome = await self._doors.api.result(request.request_id)
+                outcome = await self._look(request.request_id)
             if scope.interrupted:
                 break
             end = await self._act(watch, self._judge(watch, outcome))
@@ -107,6 +123,21 @@ class Follower:
                 return end
             wait = self._wait(watch, outcome)
         return FollowEnd.LET_GO
+
+    async def _look(self, request_id: str) -> ResultOutcome:
+        """Ask the result, and where that is short of an end, the status.
+
+        Where the status tells a bad end the result is asked once more: it may have come meanwhile,
+        with the vendor's reason, the cost, or files after all.
+        """
+        result = await self._doors.api.result(request_id)
+        if not is_short_of_an_end(result):
+            return result
+        both = together(result, await self._doors.api.status(request_id))
+        if not isinstance(both, Failed | Cancelled):
+            return both
+        result = await self._doors.api.result(request_id)
+        return result if isinstance(result, Succeeded | Failed | Cancelled) else both
 
     def _judge(self, watch: _Watch, outcome: ResultOutcome) -> ResultVerdict:
         request = watch.request
@@ -118,10 +149,16 @@ class Follower:
                 watch.missing_in_a_row,
                 request.failures,
                 self._policy.retries,
+                None if watch.empty_since is None else watch.age() - watch.empty_since,
+                request.was_empty,
+                request.again_asked,
             ),
         )
 
     def _wait(self, watch: _Watch, outcome: ResultOutcome | None = None) -> float:
+        if watch.empty_since is not None:
+            wait = next_look_for_files(watch.age() - watch.empty_since)
+            return max(wait, outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else wait
         model = watch.request.model
         expected, proven = self.expectations.expected(model), self.expectations.proven(model)
         wait = next_poll(watch.age(), expected, self._doors.dice, proven=proven)
@@ -136,15 +173,21 @@ class Follower:
             case Deliver():
                 self._trouble.contact()
                 return await self._deliver(watch, verdict)
-            case End(ending):
+            case End(ending, pause, odd_word):
                 self._trouble.contact()
+                self._tell_odd_word(watch, odd_word, "which ended it")
+                if pause is not None:
+                    self._control.pause(pause)
                 return await self._end(watch, ending)
+            case SetAside():
+                self._trouble.contact()
+                return await self._set_aside(watch, verdict)
             case StopRun(pause):
                 self._control.pause(pause)
                 return FollowEnd.LET_GO
             case KeepAsking():
                 await self._note(watch, verdict)
-                if watch.age() >= self._policy.timeout:
+                if watch.empty_since is None and watch.age() >= self._policy.timeout:
                     return await self._time_out(watch)
                 return None
 
@@ -152,16 +195,36 @@ class Follower:
         look = verdict.look
         watch.missing_in_a_row = watch.missing_in_a_row + 1 if look is Look.NOT_THERE else 0
         watch.going_until = watch.age() if look in SEEN_GOING else None
+        watch.silence = verdict.note if look in TELLS_NOTHING else ""
         if look is Look.NO_CONTACT:
             self._trouble.no_contact(verdict.note)
             return
         self._trouble.contact()
+        if look is Look.NO_FILES:
+            self._wait_for_files(watch, verdict.note)
+        elif look in SEEN_GOING:
+            watch.empty_since = None
         if look is Look.RUNNING and watch.state is JobState.QUEUED:
             await self._running(watch)
         elif look is Look.WAITING and watch.state is JobState.RUNNING:
             self._warn_once(watch, "the vendor says queued after running; ignored")
         elif look is Look.ODD_WORD:
-            self._warn_once(watch, verdict.note)
+            words = "an unknown word of state: still asking"
+            self._tell_odd_word(watch, verdict.note, words)
+            self._warn_once(watch, f"unknown state {verdict.note!r} of the request; still asking")
+
+    def _wait_for_files(self, watch: _Watch, odd_word: str) -> None:
+        if watch.empty_since is None:
+            watch.empty_since = watch.age()
+            self._tell_odd_word(watch, odd_word, "which ended it")
+            self._control.emit(Noted("success without files yet; looking again", watch.request.id))
+
+    def _tell_odd_word(self, watch: _Watch, word: str, what: str) -> None:
+        """At once, and once for each word: a vendor that changes its words does so for all jobs."""
+        if word and word not in self._odd_words:
+            self._odd_words.add(word)
+            text = f"the vendor calls the request of {watch.request.id} {word!r}, {what}"
+            self._control.emit(Noted(text, watch.request.id, on_screen=True))
 
     def _warn_once(self, watch: _Watch, text: str) -> None:
         if not watch.warned:
@@ -174,6 +237,7 @@ class Follower:
 
     async def _deliver(self, watch: _Watch, delivery: Deliver) -> FollowEnd:
         request = watch.request
+        self._tell_odd_word(watch, delivery.odd_word, "and names files: it is done")
         if not await self._doors.store.delivered(
             request, delivery.urls, delivery.cost, delivery.raw
         ):
@@ -203,7 +267,7 @@ class Follower:
             if ending.state in {JobState.FAILED, JobState.LOST}:
                 self._count_failure(watch, ending.code, ending.reason)
             return FollowEnd.OVER
-        self._tell(watch, JobState.PENDING, "retry", "run.retries allows another attempt")
+        self._tell(watch, JobState.PENDING, "retry", _why_again(ending, request))
         return FollowEnd.PENDING_AGAIN
 
     async def _time_out(self, watch: _Watch) -> FollowEnd:
@@ -213,7 +277,7 @@ class Follower:
         cancelled = await self._doors.api.cancel(request.request_id) is CancelOutcome.CANCELLED
         # Only the result tells: the request may have won the race, and nothing is paid again
         # before it is certain that it has not.
-        outcome = await self._doors.api.result(request.request_id)
+        outcome = await self._look(request.request_id)
         if cancelled and isinstance(outcome, Cancelled):
             again = request.failures < self._policy.retries
             words = f"{reason}; cancelled before it began"
@@ -221,13 +285,22 @@ class Follower:
                 watch, Ending(JobState.FAILED, "timeout", words, cost=0.0, again=again)
             )
         last_look = self._judge(watch, outcome)
-        if isinstance(last_look, Deliver | End):
+        if isinstance(last_look, Deliver | End | SetAside):
             return await self._act(watch, last_look) or FollowEnd.OVER
-        self._budget.hold(request.seq)
+        if watch.silence:
+            reason = f"{reason}, and all that is said of it is: {watch.silence}"
         words = f"{reason}; the next run asks for its result again, without paying again"
-        if await self._doors.store.timed_out(request.seq, words):
-            self._tell(watch, JobState.FAILED, "timeout", words)
-            self._count_failure(watch, "timeout", words)
+        return await self._set_aside(watch, SetAside("timeout", words, None, ""))
+
+    async def _set_aside(self, watch: _Watch, aside: SetAside) -> FollowEnd:
+        """The request stays open in the state, and its cost or price counts as spent."""
+        request = watch.request
+        self._budget.settle(request.seq, aside.cost)
+        if await self._doors.store.set_aside(
+            request, aside.code, aside.reason, aside.cost, aside.raw
+        ):
+            self._tell(watch, JobState.FAILED, aside.code, aside.reason, aside.cost)
+            self._count_failure(watch, aside.code, aside.reason)
         return FollowEnd.OVER
 
     def _count_failure(self, watch: _Watch, code: str, reason: str) -> None:
@@ -256,3 +329,9 @@ class Follower:
             )
         )
         watch.state = state
+
+
+def _why_again(ending: Ending, request: LiveRequest) -> str:
+    if ending.blameless:
+        return "it is submitted again once the account has the money"
+    return "asked for by hand" if request.again_asked else "run.retries allows another attempt"

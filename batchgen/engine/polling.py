@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Api
     from batchgen.engine.limits import Gate
-    from batchgen.runcomfy.outcomes import CancelOutcome, ResultOutcome, SubmitOutcome
+    from batchgen.runcomfy.outcomes import (
+        CancelOutcome,
+        ResultOutcome,
+        StatusOutcome,
+        SubmitOutcome,
+    )
 
 Outcome = TypeVar("Outcome")
 
@@ -37,9 +42,15 @@ EARLY = 0.9
 """The first look comes at this share of the expected time: a little early costs one poll, a
 little late costs a slot that stands idle."""
 
+FILES_LONGEST = 60.0
 GROWTH = 0.5
 GROWTH_WHEN_EXPECTED = 0.1
 JITTER = 0.1
+
+
+def next_look_for_files(empty_for: float) -> float:
+    """Seconds until the next look at a success that names no files, `empty_for` seconds old."""
+    return min(FILES_LONGEST, max(1.0, empty_for))
 
 
 def next_poll(age: float, expected: float | None, dice: Random, *, proven: bool = True) -> float:
@@ -177,6 +188,9 @@ class PacedApi:
 
     async def result(self, request_id: str) -> ResultOutcome:
         return await self._ask(self._api.result, request_id)
+
+    async def status(self, request_id: str) -> StatusOutcome:
+        return await self._ask(self._api.status, request_id)
 
     async def _ask(
         self, ask: Callable[[str], Awaitable[Outcome]], request_id: str

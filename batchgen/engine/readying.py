@@ -15,7 +15,15 @@ from batchgen.engine.events import JobMoved
 from batchgen.engine.verdicts import pause_for
 from batchgen.jobs import JobState
 from batchgen.references import references_in, resolved
-from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded, Throttled
+from batchgen.runcomfy.outcomes import (
+    Gateway,
+    Halted,
+    Missing,
+    NoAnswer,
+    NotReady,
+    Succeeded,
+    Throttled,
+)
 
 if TYPE_CHECKING:
     from batchgen.engine.control import Control
@@ -120,6 +128,9 @@ class Readier:
         file = file_for(reference, files)
         if isinstance(file, NoSuchOutput):
             return _Broken("no_such_output", file.reason)
+        if file.url.startswith("data:"):
+            reason = "its result came inside the vendor's answer: there is no URL to hand on"
+            return _Broken("no_url", f"it needs {file.job_id}, and {reason}")
         found = await self._if_served(file.url)
         if not isinstance(found, look.Gone):
             return found
@@ -151,12 +162,12 @@ class Readier:
                 url = urls[file.position - 1]
                 await self._doors.store.refresh_url(file.file_id, url)
                 return url
-            case NoAnswer(why) | Throttled(reason=why):
+            case NoAnswer(why) | Throttled(reason=why) | NotReady(why) | Gateway(reason=why):
                 return _Unclear(why, "the API")
             case Halted(cause, why):
                 self._control.pause(pause_for(cause, why, lets_go=True))
                 return _Unclear(why, "the API")
-            case Missing(why) | Refused(reason=why):
+            case Missing(why):
                 return _Broken("url_expired", expired(file, f"{reason}; {why}"))
             case _:
                 return _Broken("url_expired", expired(file, reason))

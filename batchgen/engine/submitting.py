@@ -15,6 +15,7 @@ from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Accepted,
+    Gateway,
     Halted,
     NotSent,
     PauseCause,
@@ -46,7 +47,12 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Nothing was charged, and nothing is wrong with the job: it waits for another turn."""
+    """Nothing was charged, and nothing is wrong with the job: it waits for another turn.
+
+    `rests`: not at once, since what stands in its way may stand in its own way alone.
+    """
+
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,9 @@ class Submitter:
                 return await self._turn_back(attempt, "not_sent", reason)
             case Throttled(_, reason):
                 return await self._turn_back(attempt, "throttled", reason)
+            case Gateway(reason=reason):
+                turned = await self._turn_back(attempt, "halted", reason)
+                return Again(rests=True) if isinstance(turned, Again) else turned
             case Halted(cause, reason):
                 self._control.pause(
                     pause_for(cause, reason, lets_go=cause is PauseCause.TOKEN_REFUSED)
@@ -223,6 +232,8 @@ class Submitter:
             self._budget.release(job.seq)
             self._tell(attempt, JobState.FAILED, refusal.code, refusal.reason)
             self._trouble.failed(refusal.code, refusal.reason)
+            if refusal.scope is Scope.JOB:
+                self._trouble.refused(lane, refusal.code, refusal.reason)
         if refusal.scope is Scope.MODEL and not lane.refused:
             lane.refused = True
             count = await store.refuse_model(job.model, refusal.code, refusal.reason)
@@ -253,9 +264,10 @@ class Submitter:
                 self._trouble.no_contact(reason)
             case Throttled(retry_after, reason):
                 self._trouble.throttled(lane, retry_after, reason)
+            case Gateway(status, reason):
+                self._trouble.gateway(status, reason)
             case Accepted():
-                self._trouble.contact()
-                lane.throttles.reset()
+                self._trouble.accepted(lane)
                 lane.gate.relax()
             case Refused() | Halted():
                 self._trouble.contact()

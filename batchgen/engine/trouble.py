@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
-from batchgen.engine.breaker import FailureBreaker, OutageBreaker, ThrottleBreaker, UnknownBreaker
+from batchgen.engine.breaker import (
+    FailureBreaker,
+    GatewayBreaker,
+    OutageBreaker,
+    RefusalBreaker,
+    ThrottleBreaker,
+    UnknownBreaker,
+)
 from batchgen.engine.events import Pause, PauseReason, Slowed
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ class Lane:
     model: str
     gate: Gate
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
+    refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
     refused: bool = False
     in_hand: set[int] = field(default_factory=set)
 
@@ -49,12 +57,47 @@ class Trouble:
         self._overall = overall
         self._dice = dice
         self._outage = OutageBreaker()
+        self._gateways = GatewayBreaker()
+        self._refusals = RefusalBreaker()
         self._unknowns = UnknownBreaker()
         self._failures = FailureBreaker(halt)
 
     def contact(self) -> None:
         """The API answered."""
         self._outage.contact()
+
+    def accepted(self, lane: Lane) -> None:
+        """A submit went through: whatever stood in the way of others was theirs."""
+        self.contact()
+        self._gateways.reset()
+        self._refusals.reset()
+        lane.refusals.reset()
+        lane.throttles.reset()
+
+    def gateway(self, status: int, reason: str) -> None:
+        """Somebody on the way to the API answered a submit in its stead."""
+        now = _loop_time()
+        if self._overall.is_shut(now):
+            return
+        tripped = self._gateways.trips()
+        self._overall.shut(now, delay(self._gateways.in_a_row, self._dice))
+        if tripped:
+            self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
+
+    def refused(self, lane: Lane, code: str, reason: str) -> None:
+        """A job was refused for itself; the same for many in a row is no longer about them."""
+        # By model as well: what is accepted of another model says nothing about this one's trouble.
+        tripped = [one.trips(code, reason) for one in (self._refusals, lane.refusals)]
+        if any(tripped):
+            count = max(self._refusals.in_a_row, lane.refusals.in_a_row)
+            self._control.pause(
+                Pause(
+                    PauseReason.REFUSALS,
+                    f"the API refused {count} jobs in a row for the same reason ({code}: {reason})",
+                    "see to the cause: the account, the model or the input; the same command goes"
+                    " on with the jobs that are left, `batchgen retry` with those refused as well",
+                )
+            )
 
     def no_contact(self, reason: str, whose: str = "the API") -> None:
         """The API, or who else is asked before a submit, did not answer."""
@@ -123,6 +166,20 @@ class Trouble:
                 self._failures.sentence(),
                 "see to the cause; the same command continues and counts anew",
             )
+
+
+def _gateway_pause(status: int, reason: str, count: int) -> Pause:
+    cures = {
+        401: "check the token, and whether a proxy wants a login of its own",
+        407: "log in to the proxy, or go round it",
+    }
+    cure = cures.get(status, "check the network, a VPN and the proxy, and the vendor's status page")
+    return Pause(
+        PauseReason.GATEWAY,
+        f"a gateway or proxy on the way answers in place of the API: {count} submits in a row"
+        f" came back with no JSON ({reason})",
+        f"{cure}; the same command continues",
+    )
 
 
 def _loop_time() -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from batchgen.downloads.outcomes import (
     Corrupt,
@@ -22,14 +22,16 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,
     Failed,
+    Gateway,
     Halted,
     Missing,
     NoAnswer,
+    NotReady,
     PauseCause,
     Queued,
-    Refused,
     ResultOutcome,
     Running,
+    StatusOutcome,
     Succeeded,
     Throttled,
     UnrecognizedState,
@@ -37,6 +39,9 @@ from batchgen.runcomfy.outcomes import (
 from batchgen.state.moves import Ending
 
 MISSING_TWICE = 2
+FILES_PATIENCE = 300.0
+"""Seconds to look for the files of a success that names none. They have been seen to come later;
+a place is held meanwhile, so that a model which makes nothing is not paid for job after job."""
 FETCH_TRIES = 8
 CORRUPT_TRIES = 3
 FETCH_PATIENCE = 900.0
@@ -54,6 +59,8 @@ class Look(Enum):
     NO_CONTACT = auto()
     SLOW_DOWN = auto()
     NOT_THERE = auto()
+    NOT_READY = auto()
+    NO_FILES = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,26 @@ class Deliver:
     urls: tuple[str, ...]
     cost: float | None
     raw: str
+    odd_word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
+    """`pause`: what ended it is the account's trouble as well."""
+
     ending: Ending
+    pause: Pause | None = None
+    odd_word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Nobody waits any longer, but files may still come: each later run asks once more."""
+
+    code: str
+    reason: str
+    cost: float | None
+    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,49 +101,97 @@ class StopRun:
     pause: Pause
 
 
-ResultVerdict: TypeAlias = KeepAsking | Deliver | End | StopRun
+ResultVerdict: TypeAlias = KeepAsking | Deliver | End | SetAside | StopRun
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What matters beside the answer. `age` in seconds since the vendor accepted the request."""
+    """What matters beside the answer. `age` in seconds since the vendor accepted the request.
+
+    `empty_for`: seconds since it was first seen to have succeeded without files, None before.
+    `was_empty`: an earlier run has waited for them in vain. `again_asked`: a person wants another
+    submit, should this request have ended without files.
+    """
 
     age: float
     grace: float
     missing_in_a_row: int
     failures: int
     retries: int
+    empty_for: float | None = None
+    was_empty: bool = False
+    again_asked: bool = False
+
+
+ShortOfAnEnd: TypeAlias = NotReady | Missing | Gateway | Halted
+
+
+def is_short_of_an_end(outcome: ResultOutcome) -> TypeGuard[ShortOfAnEnd]:
+    """Whether `status` is to be asked as well: no refusal of the result call ends a request."""
+    match outcome:
+        case NotReady() | Missing() | Gateway():
+            return True
+        case Halted(cause):
+            return cause in {PauseCause.TOKEN_REFUSED, PauseCause.NO_BALANCE}
+        case _:
+            return False
+
+
+def together(result: ShortOfAnEnd, status: StatusOutcome) -> ResultOutcome:
+    """What both calls say of a request, where the result call was short of an end.
+
+    A request is missing, and a token refused, only where they agree.
+    """
+    match status:
+        case Queued() | Running() | UnrecognizedState() | Failed() | Cancelled() | Throttled():
+            return status
+        case Missing() if isinstance(result, Missing):
+            return status
+        case Halted() if isinstance(result, Halted):
+            return status
+        case Gateway() | NoAnswer() if isinstance(result, Gateway | Halted):
+            return NoAnswer(result.reason)
+        case _:
+            return NotReady(result.reason)
 
 
 def after_result(outcome: ResultOutcome, facts: RequestFacts) -> ResultVerdict:
-    """What an answer of the result call means for a request (api-contract.md)."""
+    """What the vendor's word on a request means for it (api-contract.md)."""
     match outcome:
         case Queued():
             return KeepAsking(Look.WAITING)
         case Running():
             return KeepAsking(Look.RUNNING)
         case UnrecognizedState(word):
-            return KeepAsking(Look.ODD_WORD, f"unknown state {word!r} of the request; still asking")
-        case NoAnswer(reason):
+            return KeepAsking(Look.ODD_WORD, word)
+        case NoAnswer(reason) | Gateway(reason=reason):
             return KeepAsking(Look.NO_CONTACT, reason)
+        case NotReady(reason):
+            return KeepAsking(Look.NOT_READY, reason)
         case Throttled(reason=reason):
             return KeepAsking(Look.SLOW_DOWN, reason)
         case Halted(cause, reason):
             return StopRun(pause_for(cause, reason, lets_go=True))
         case Missing(reason):
             return _missing(reason, facts)
-        case Refused(code=code, reason=reason):
-            return End(Ending(JobState.LOST, code, reason))
         case Cancelled(cost, raw):
             reason = "the request was cancelled"
-            return End(Ending(JobState.CANCELLED, "cancelled", reason, cost, raw))
+            return End(_ending(facts, JobState.CANCELLED, "cancelled", reason, cost, raw))
         case Failed():
-            return End(_failed(outcome, facts))
-        case Succeeded(urls, cost, raw):
-            if urls:
-                return Deliver(urls, cost, raw)
-            reason = "the vendor reports success, and names no file"
-            return End(Ending(JobState.FAILED, "no_files", reason, cost, raw))
+            return _failed(outcome, facts)
+        case Succeeded(urls, cost, raw, odd_word):
+            return Deliver(urls, cost, raw, odd_word) if urls else _no_files(outcome, facts)
+
+
+def _ending(
+    facts: RequestFacts,
+    state: JobState,
+    code: str,
+    reason: str,
+    cost: float | None = None,
+    raw: str = "",
+) -> Ending:
+    return Ending(state, code, reason, cost, raw, again=facts.again_asked)
 
 
 def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:
@@ -129,18 +199,35 @@ def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:
     if facts.age < facts.grace or facts.missing_in_a_row + 1 < MISSING_TWICE:
         return KeepAsking(Look.NOT_THERE, reason)
     words = f"the vendor no longer knows the request ({reason})"
-    return End(Ending(JobState.LOST, "not_found", words))
+    return End(_ending(facts, JobState.LOST, "not_found", words))
 
 
-def _failed(outcome: Failed, facts: RequestFacts) -> Ending:
-    return Ending(
-        JobState.FAILED,
-        outcome.code,
-        outcome.reason,
-        outcome.cost,
-        outcome.raw,
-        again=facts.failures < facts.retries,
+def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultVerdict:
+    if not facts.was_empty and (facts.empty_for or 0.0) < FILES_PATIENCE:
+        return KeepAsking(Look.NO_FILES, outcome.odd_word)
+    reason = "the vendor reports success, and names no file"
+    if facts.again_asked:
+        cost, raw = outcome.cost, outcome.raw
+        return End(_ending(facts, JobState.FAILED, "no_files", reason, cost, raw))
+    words = f"{reason}; each run asks for its result again, without paying again"
+    return SetAside("no_files", words, outcome.cost, outcome.raw)
+
+
+def _failed(outcome: Failed, facts: RequestFacts) -> End:
+    """For lack of money it is nobody's failure: the job goes again once the account has some.
+
+    An end that only an unknown word tells is not tried again unasked, since that pays.
+    """
+    ending = _ending(
+        facts, JobState.FAILED, outcome.code, outcome.reason, outcome.cost, outcome.raw
     )
+    if outcome.no_balance:
+        pause = pause_for(PauseCause.NO_BALANCE, outcome.reason)
+        if outcome.cost:
+            return End(ending, pause)
+        return End(replace(ending, cost=0.0, again=True, blameless=True), pause)
+    allowed = facts.failures < facts.retries and not outcome.odd_word
+    return End(replace(ending, again=ending.again or allowed), odd_word=outcome.odd_word)
 
 
 _PAUSES = {

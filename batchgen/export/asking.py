@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
-from batchgen.export.splits import ONE_SPLIT, Split
+from batchgen.export.splits import ONE_SPLIT, Group, Split, SplitBy
 from batchgen.manifest import parse_bytes
 from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
@@ -50,8 +50,15 @@ class Asked:
     embed: bool = False
     copy: bool = False
     only: Picked = Picked.NOT_REJECTED
+    split_by: SplitBy | None = None
+    group: Group | None = None
 
     def __post_init__(self) -> None:
+        has_shares = self.splits != ONE_SPLIT
+        if self.split_by is not None and has_shares:
+            raise UsageError("--split and --split-by both name the splits: give one of them")
+        if self.group is not None and not has_shares:
+            raise UsageError("--group has no meaning here", next_step="it goes with --split")
         sharded = self.shard_bytes is not None or self.shard_rows is not None
         if sharded and self.to not in SHARDED:
             raise _pointless("--shard-size and --shard-count", SHARDED)
@@ -68,6 +75,13 @@ class Asked:
     def row_limit(self) -> int:
         return SHARD_ROWS if self.shard_rows is None else self.shard_rows
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The names that are known before any row is read."""
+        if self.split_by is not None:
+            return self.split_by.tags
+        return tuple(split.name for split in self.splits)
+
     def signature(self) -> str:
         """Tell apart what must not be mixed in one folder. A copy is as good as a link."""
         one = self.selection
@@ -75,6 +89,10 @@ class Asked:
         splits = [[split.name, str(split.share)] for split in self.splits]
         limits = [self.byte_limit, self.row_limit] if self.to in SHARDED else []
         named = [VERSION, self.to, selection, splits, limits, self.embed, self.only]
+        if self.split_by is not None:
+            named.append({"split_by": [self.split_by.column, *self.split_by.tags]})
+        if self.group is not None:
+            named.append({"group": self.group})
         return json.dumps(named)
 
 

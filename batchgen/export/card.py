@@ -39,11 +39,11 @@ class Origin:
 
 
 def card(
-    origin: Origin, to: str, counts: Sequence[Count], patterns: Mapping[str, str]
+    origin: Origin, to: str, counts: Sequence[Count], configs: Mapping[str, Mapping[str, str]]
 ) -> Iterator[str]:
-    """`patterns`: what files of the dataset each split has; none where it is several datasets."""
+    """`configs`: what files each split has, by the name under which they are loaded."""
     files = sum(count.files for count in counts)
-    yield from _header(origin, files, patterns)
+    yield from _header(origin, files, configs)
     yield f"\n# {_plain(origin.name)}\n\n"
     yield f"{_files(counts)}, made with batchgen. {CONTENTS[to]}\n"
     if origin.rehearsal:
@@ -59,16 +59,21 @@ def card(
     yield "\n## Licence\n\nNot chosen yet: say here, and in `license` above, what others may do.\n"
 
 
-def _header(origin: Origin, files: int, patterns: Mapping[str, str]) -> Iterator[str]:
+def _header(origin: Origin, files: int, configs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     size = next((word for bound, word in SIZES if files < bound), LARGEST)
     values: dict[str, object] = {
         "pretty_name": origin.name,
         "tags": ["batchgen", "synthetic"],
         "size_categories": [size],
     }
-    if patterns:
-        named = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
-        values["configs"] = [{"config_name": "default", "data_files": named}]
+    if configs:
+        values["configs"] = [
+            {
+                "config_name": name,
+                "data_files": [{"split": one, "path": path} for one, path in patterns.items()],
+            }
+            for name, patterns in configs.items()
+        ]
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     yield f"---\n{LICENSE_LINE}\n{text}---\n"
 

@@ -13,12 +13,12 @@ from batchgen.errors import UsageError
 from batchgen.export.asking import Asked, Format, origin_of
 from batchgen.export.card import card
 from batchgen.export.folder import Destination
-from batchgen.export.folders import folder_of, kinds_of, write_folders
+from batchgen.export.folders import kinds_of, write_folders
 from batchgen.export.journal import Journal, opened_journal
 from batchgen.export.lists import write_lists
 from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
-from batchgen.export.splits import split_of
+from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
 from batchgen.export.work import Work
 from batchgen.state.results import Picked, results
@@ -42,12 +42,16 @@ WRITERS = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`made` and `kept` count files of the export, `removed` those that nobody wants any more."""
+    """`made` and `kept` count files of the export, `removed` those that nobody wants any more.
+
+    `parts` are folders that are each a dataset.
+    """
 
     counts: tuple[Count, ...]
     made: int
     kept: int
     removed: int
+    parts: tuple[str, ...] = ()
 
     @property
     def files(self) -> int:
@@ -91,7 +95,8 @@ def export(
         work = Work(run_folder, folder, journal, asked, tick)
         WRITERS[asked.to](work)
         _write_cards(work, origin, counts)
-        return Exported(tuple(counts), work.made, work.kept, _remove_unwanted(work))
+        removed = _remove_unwanted(work)
+        return Exported(tuple(counts), work.made, work.kept, removed, _parts(work))
 
 
 def _refuse_pattern(target: Path) -> None:
@@ -106,8 +111,9 @@ def _refuse_pattern(target: Path) -> None:
 
 def _rows(db: sqlite3.Connection, asked: Asked) -> Iterator[Row]:
     """One statement: all rows are of one moment, also while a run goes on."""
+    splitter = Splitter(asked.splits, asked.split_by, asked.group)
     for result in results(db, asked.selection, asked.only):
-        yield Row(split_of(result.job_id, asked.splits), result)
+        yield Row(splitter.split_of(result), result)
 
 
 def _take_over(journal: Journal, asked: Asked, run_folder: Path, target: Path) -> None:
@@ -117,7 +123,7 @@ def _take_over(journal: Journal, asked: Asked, run_folder: Path, target: Path) -
         ("asked", asked.signature(), "an export with other options"),
     ):
         known = journal.about(key)
-        if known is not None and known != value:
+        if known is not None and known != value and journal.has_units():
             raise UsageError(
                 f"the folder holds {what}{_said(known) if key == 'asked' else ''}",
                 where=str(target),
@@ -132,16 +138,32 @@ def _said(signature: str) -> str:
 
 
 def _write_cards(work: Work, origin: Origin, counts: Sequence[Count]) -> None:
-    to = work.asked.to
-    kinds = kinds_of(work)
-    is_mixed = to is Format.HF and len(kinds) > 1
-    _write_card(work, CARD, card(origin, to, counts, {} if is_mixed else _patterns(work, counts)))
-    for kind in kinds if is_mixed else ():
-        own = [count for count in counts if count.kind == kind]
-        _write_card(work, f"{kind}s/{CARD}", card(origin, to, own, _patterns(work, own)))
+    """A folder that is a dataset of its own has its own card."""
+    to, parts = work.asked.to, _parts(work)
+    whole = {"default": _patterns(work, counts)}
+    if to is Format.WEBDATASET and parts:
+        whole = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
+    _write_card(work, CARD, card(origin, to, counts, {} if to is Format.HF and parts else whole))
+    for part in parts:
+        own = _of_part(counts, part)
+        configs = {"default": _patterns(work, own)}
+        _write_card(work, f"{part}/{CARD}", card(origin, to, own, configs))
 
 
-def _patterns(work: Work, counts: Sequence[Count]) -> dict[str, str]:
+def _parts(work: Work) -> tuple[str, ...]:
+    """The folders that are each a dataset; none where the whole is one."""
+    parts = {
+        Format.HF: [f"{kind}s" for kind in kinds_of(work)],
+        Format.WEBDATASET: work.extensions,
+    }.get(work.asked.to, [])
+    return tuple(parts) if len(parts) > 1 else ()
+
+
+def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
+    return [count for count in counts if part in (f"{count.kind}s", count.extension)]
+
+
+def _patterns(work: Work, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
     """What files a split has, relative to the card."""
     endings = {
         Format.HF: "/**",
@@ -150,8 +172,9 @@ def _patterns(work: Work, counts: Sequence[Count]) -> dict[str, str]:
         Format.JSONL: ".jsonl",
     }
     present = {count.split for count in counts}
-    names = [split.name for split in work.asked.splits if split.name in present]
-    return {name: folder_of("", name, is_mixed=False) + endings[work.asked.to] for name in names}
+    return {
+        name: f"{folder}{name}{endings[work.asked.to]}" for name in work.splits if name in present
+    }
 
 
 def _write_card(work: Work, path: str, texts: Iterator[str]) -> None:

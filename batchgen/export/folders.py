@@ -77,7 +77,7 @@ def _place(run_folder: Path, one: tuple[Path, Row, str, str], *, copy: bool) -> 
 def _write_lists(work: Work, kind: str, *, is_mixed: bool) -> None:
     """A folder without files gets no list: a loader would fail on it."""
     present = {count.split for count in work.journal.counts() if count.kind == kind}
-    splits = [split.name for split in work.asked.splits if split.name in present]
+    splits = [split for split in work.splits if split in present]
     columns = frozenset.intersection(*(_columns(work, kind, split) for split in splits))
     for split in splits:
         path = f"{folder_of(kind, split, is_mixed=is_mixed)}/{METADATA}"

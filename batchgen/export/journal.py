@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
--- The plan, written anew by each export; `result` is a JSON array of a Result's fields.
-CREATE TABLE IF NOT EXISTS row (
-    number INTEGER PRIMARY KEY,
-    split  TEXT NOT NULL,
-    kind   TEXT NOT NULL,
-    model  TEXT NOT NULL,
-    bytes  INTEGER NOT NULL,
-    result TEXT NOT NULL
+-- The plan, made anew by each export; `result` is a JSON array of a Result's fields.
+DROP TABLE IF EXISTS row;
+CREATE TABLE row (
+    number    INTEGER PRIMARY KEY,
+    split     TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    model     TEXT NOT NULL,
+    bytes     INTEGER NOT NULL,
+    result    TEXT NOT NULL
 ) STRICT;
 -- What is published. `key` says what it was made of; `wanted`: by the export at work.
 CREATE TABLE IF NOT EXISTS unit (
@@ -44,10 +46,11 @@ COMMIT;
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many files, and how many bytes they have, by split, kind and model."""
+    """How many files, and how many bytes they have, by split, kind, extension and model."""
 
     split: str
     kind: str
+    extension: str
     model: str
     files: int
     bytes: int
@@ -66,30 +69,40 @@ class Journal:
     def tell(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
+    def has_units(self) -> bool:
+        """Whether anything was made yet."""
+        return self._db.execute("SELECT 1 FROM unit LIMIT 1").fetchone() is not None
+
     def plan(self, rows: Iterable[Row]) -> None:
-        """Replace the plan; no unit is wanted until somebody asks for it."""
-        self._db.execute("DELETE FROM row")
+        """Fill the plan; no unit is wanted until somebody asks for it."""
         self._db.execute("UPDATE unit SET wanted = 0")
         self._db.executemany(
-            "INSERT INTO row (split, kind, model, bytes, result) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO row (split, kind, extension, model, bytes, result)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (_stored(row) for row in rows),
         )
 
     def rows(
-        self, split: str | None = None, kind: str | None = None, first: int = 1, last: int = 2**62
+        self,
+        split: str | None = None,
+        kind: str | None = None,
+        extension: str | None = None,
+        first: int = 1,
+        last: int = 2**62,
     ) -> Iterator[tuple[int, Row]]:
         """Planned rows with their numbers, which `first` and `last` bound."""
         found = self._db.execute(
             "SELECT number, split, result FROM row WHERE number BETWEEN ? AND ?"
-            " AND split = coalesce(?, split) AND kind = coalesce(?, kind) ORDER BY number",
-            (first, last, split, kind),
+            " AND split = coalesce(?, split) AND kind = coalesce(?, kind)"
+            " AND extension = coalesce(?, extension) ORDER BY number",
+            (first, last, split, kind, extension),
         )
         return ((number, Row(name, Result(*json.loads(text)))) for number, name, text in found)
 
     def counts(self) -> list[Count]:
         found = self._db.execute(
-            "SELECT split, kind, model, count(*), sum(bytes) FROM row"
-            " GROUP BY split, kind, model ORDER BY min(number)"
+            "SELECT split, kind, extension, model, count(*), sum(bytes) FROM row"
+            " GROUP BY split, kind, extension, model ORDER BY min(number)"
         )
         return [Count(*row) for row in found]
 
@@ -114,9 +127,10 @@ class Journal:
         self._db.commit()
 
 
-def _stored(row: Row) -> tuple[str, str, str, int, str]:
+def _stored(row: Row) -> tuple[str, str, str, str, int, str]:
     result = row.result
-    return row.split, row.kind.value, result.model, result.bytes, json.dumps(astuple(result))
+    held = json.dumps(astuple(result))
+    return row.split, row.kind.value, row.extension, result.model, result.bytes, held
 
 
 @contextmanager

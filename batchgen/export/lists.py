@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 
 def write_lists(work: Work) -> None:
-    present = {count.split for count in work.journal.counts()}
-    for split in work.asked.splits:
-        if split.name in present:
-            work.publish_lines(f"{split.name}.jsonl", _lines(work, split.name))
+    for split in work.splits:
+        work.publish_lines(f"{split}.jsonl", _lines(work, split))
 
 
 def _lines(work: Work, split: str) -> Iterator[bytes]:

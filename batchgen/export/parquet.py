@@ -66,8 +66,8 @@ def write_parquet(work: Work) -> None:
     kinds = sorted({count.kind for count in work.journal.counts()}) if work.asked.embed else []
     schema = _schema(pa, kinds)
     sizes = Sizes("parquet", _line, _embedded_bytes if kinds else _line_bytes)
-    for split in work.asked.splits:
-        for shard in shards(work, split.name, sizes):
+    for split in work.splits:
+        for shard in shards(work, split, sizes):
             # A kind that comes adds a column to all.
             key = f"{shard.key} {','.join(kinds)}"
             if work.is_made(shard.path, key):

@@ -38,6 +38,11 @@ class Row:
         return self.result.path.partition("/")[2]
 
     @property
+    def extension(self) -> str:
+        """Without its dot: what kind of file it is to a loader of tar shards."""
+        return self.name.rpartition(".")[2].lower()
+
+    @property
     def plain_name(self) -> str:
         """The same without what a loader takes for the name of a split, as `photo of a train~`.
 

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows of one split, numbered from `first` to `last`. `key` says what they are."""
+    """Rows of one split, numbered from `first` to `last`. `key` says what they are.
+
+    `kind`: only those with this extension; None takes all.
+    """
 
     path: str
     split: str
+    kind: str | None
     first: int
     last: int
     rows: int
@@ -27,12 +31,17 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How a format counts: `line` is what is written of a row, `bytes` what it takes in all."""
+    """How a format counts: `line` is what is written of a row, `bytes` what it takes in all.
+
+    `kind`: only rows with this extension, in `folder`.
+    """
 
     extension: str
     line: Callable[[Row], bytes]
     bytes: Callable[[Row, bytes], int]
     overhead: int = 0
+    kind: str | None = None
+    folder: str = ""
 
 
 def shards(work: Work, split: str, sizes: Sizes) -> Iterator[Shard]:
@@ -41,10 +50,10 @@ def shards(work: Work, split: str, sizes: Sizes) -> Iterator[Shard]:
     digest, size, count, first, last, number = hashlib.sha256(), sizes.overhead, 0, 0, 0, 0
 
     def shard() -> Shard:
-        path = f"{split}-{number:06d}.{sizes.extension}"
-        return Shard(path, split, first, last, count, digest.hexdigest())
+        path = f"{sizes.folder}{split}-{number:06d}.{sizes.extension}"
+        return Shard(path, split, sizes.kind, first, last, count, digest.hexdigest())
 
-    for at, row in work.journal.rows(split):
+    for at, row in work.journal.rows(split, extension=sizes.kind):
         line = sizes.line(row)
         more = sizes.bytes(row, line)
         if count and (size + more > asked.byte_limit or count >= asked.row_limit):

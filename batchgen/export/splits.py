@@ -1,19 +1,35 @@
-"""Train, validation, test: by a hash of the job's id, so that a job stays where it once was."""
+"""Train, validation, test: by shares, by a tag, or by what a column says.
+
+Shares go by a hash of the job's id, or of what its group has in common: so a job stays where it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from batchgen.errors import InputError
+from batchgen.errors import InputError, UsageError
+from batchgen.manifest.matrix.suffixes import suffix
+from batchgen.models.catalog import find_model
+from batchgen.models.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from batchgen.jobs import JsonValue
+    from batchgen.state.results import Result
+
+COLUMNS = ("model", "sweep", "pick")
+MOST_SPLITS = 100
+_NAMES_HINT = "a split is called by a letter, then letters, digits and _, 40 at most"
+_SEPARATORS = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_]+", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}", re.ASCII)
 _SHARE = re.compile(r"\d*\.?\d+|\d+\.", re.ASCII)
 HASHED = 2**64
@@ -30,6 +46,165 @@ class Split:
 ONE_SPLIT = (Split("train", Fraction(1)),)
 
 
+class Group(StrEnum):
+    """Jobs that stay together: with the same prompt, of the same row of data, of one sweep."""
+
+    PROMPT = "prompt"
+    ROW = "row"
+    SWEEP = "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitBy:
+    """`column` names the splits; or `tags` are their names, of which each job has one."""
+
+    column: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Splitter:
+    """Says to which split a result goes."""
+
+    def __init__(
+        self, splits: Sequence[Split], by: SplitBy | None = None, group: Group | None = None
+    ) -> None:
+        self._splits = splits
+        self._by = by
+        self._group = group
+        self._values: dict[str, str] = {}
+
+    def split_of(self, result: Result) -> str:
+        """Raises UsageError where it cannot be told."""
+        if self._by is None:
+            return split_of(self._key_of(result), self._splits)
+        if self._by.tags:
+            return _tag_of(result, self._by.tags)
+        return self._named(_value_of(result, self._by.column), result)
+
+    def _key_of(self, result: Result) -> str:
+        match self._group:
+            case Group.PROMPT:
+                return str(json.loads(result.body).get("prompt") or result.job_id)
+            case Group.SWEEP:
+                return result.sweep or result.job_id
+            case Group.ROW:
+                return row_of(result)
+        return result.job_id
+
+    def _named(self, value: JsonValue, result: Result) -> str:
+        """Make a value the name of a split: two must not become one."""
+        assert self._by is not None
+        text = _text(value)
+        name = _NOT_IN_NAME.sub("_", text)
+        if value in (None, "") or not _NAME.fullmatch(name):
+            what = f"{result.job_id}: {self._by.column} names no split: {shown(value)}"
+            raise UsageError(what, next_step=_NAMES_HINT)
+        first = self._values.setdefault(name.lower(), text)
+        if first != text:
+            raise UsageError(f"{shown(first)} and {shown(text)} would be one split: {name}")
+        if len(self._values) > MOST_SPLITS:
+            what = f"{self._by.column} has more than {MOST_SPLITS} values"
+            raise UsageError(what, next_step="choose a column of few values")
+        return name
+
+
+def row_of(result: Result) -> str:
+    """Name the row of data that a job was made from: its id without its place in the matrix.
+
+    Raises UsageError where the id does not tell.
+    """
+    axes: dict[str, JsonValue] = json.loads(result.axes)
+    if not result.sweep or not axes:
+        return result.job_id
+    is_template = "{{" in result.sweep
+    # A plain id has no number for the first repeat.
+    if axes.get("repeat") == 1 and not (is_template and _mentions(result.sweep, "repeat")):
+        del axes["repeat"]
+    left = result.job_id
+    if _mentions(result.sweep, "index") or not (is_template or left.startswith(result.sweep)):
+        raise _no_row(result)
+    for name in reversed(axes):
+        shortened = _without(left, {suffix((name,), axes), _text(axes[name])})
+        if shortened is None:
+            raise _no_row(result)
+        left = shortened
+    return _SEPARATORS.sub("-", left).strip("-")
+
+
+def _without(text: str, words: Iterable[str]) -> str | None:
+    """Take out the last place that has one of the words; None where there is none."""
+    either = "|".join(sorted(map(re.escape, filter(None, words)), key=len, reverse=True))
+    found = [*re.finditer(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])", text)]
+    return text[: found[-1].start()] + text[found[-1].end() :] if found else None
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _mentions(template: str, name: str) -> bool:
+    return re.search(rf"\{{\{{[^}}]*\b{name}\b", template) is not None
+
+
+def _no_row(result: Result) -> UsageError:
+    return UsageError(
+        f"the row of {result.job_id} cannot be told from its id",
+        next_step="--group prompt or sweep; or name the item's jobs by a column of the data",
+    )
+
+
+def _tag_of(result: Result, names: Sequence[str]) -> str:
+    tags = json.loads(result.tags)
+    found = [name for name in names if name in tags]
+    if len(found) == 1:
+        return found[0]
+    how_many = "two" if found else "none"
+    raise UsageError(
+        f"{result.job_id} has {how_many} of the tags {', '.join(found or names)}",
+        next_step="each job needs one: tag it, or leave it out with --tag or --job",
+    )
+
+
+def _value_of(result: Result, column: str) -> JsonValue:
+    holder, _, key = column.partition(".")
+    match holder:
+        case "axes":
+            return _part(result.axes, key)
+        case "input":
+            return _part(result.body, key)
+        case "model":
+            model = find_model(result.model)
+            return result.model if model is None else model.alias
+        case "sweep":
+            return result.sweep
+    return result.pick
+
+
+def _part(text: str, key: str) -> JsonValue:
+    value: JsonValue = json.loads(text).get(key)
+    return value
+
+
+def parse_split_by(text: str) -> SplitBy:
+    """Read `tag:train,test`, or a column such as `sweep` or `axes.hour`. Raises InputError."""
+    column, _, names = text.strip().partition(":")
+    if column == "tag" and names:
+        tags = tuple(name.strip() for name in names.split(","))
+        for name in tags:
+            if not _NAME.fullmatch(name):
+                raise InputError(f"{shown(name)} is no name of a split", next_step=_NAMES_HINT)
+        if len({name.lower() for name in tags}) < len(tags):
+            raise InputError("a split is named twice", next_step="name each tag once")
+        return SplitBy(tags=tags)
+    holder, _, key = column.partition(".")
+    if names or not ((column in COLUMNS) or (holder in {"axes", "input"} and key)):
+        known = ", ".join(COLUMNS)
+        what = f"there is no splitting by {shown(text)}"
+        hint = f"write tag:train,test, or a column: {known}, axes.NAME, input.NAME"
+        raise InputError(what, next_step=hint)
+    return SplitBy(column)
+
+
 def parse_splits(text: str) -> tuple[Split, ...]:
     """Read `train=0.9,validation=0.05,test=0.05`. Raises InputError."""
     splits = tuple(_parse_one(part.strip()) for part in text.split(","))
@@ -44,9 +219,9 @@ def parse_splits(text: str) -> tuple[Split, ...]:
     return splits
 
 
-def split_of(job_id: str, splits: Sequence[Split]) -> str:
-    """Name the split of a job; all its files go there together."""
-    digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).digest()
+def split_of(key: str, splits: Sequence[Split]) -> str:
+    """Name the split of a job's id, or of its group: all of its files go there together."""
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).digest()
     point = Fraction(int.from_bytes(digest[:8], "big"), HASHED)
     bounds = accumulate(split.share for split in splits)
     inside = (split.name for split, bound in zip(splits, bounds, strict=True) if point < bound)

@@ -1,5 +1,8 @@
 """WebDataset: tar files in which each picture stands with a JSON file of the same stem.
 
+A loader takes the first files of the first shard for what all are. So one dataset has one kind of
+file, several kinds get a folder each; and each JSON has the same keys with values of one type.
+
 Only tarfile's headers are used: with a time, owner and mode of our own the bytes are the same
 wherever and whenever they are written, and their number is known before.
 """
@@ -8,10 +11,11 @@ from __future__ import annotations
 
 import os
 import tarfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
-from batchgen.export.rows import fields_of, line_of
+from batchgen.export.rows import flat_fields_of, line_of
 from batchgen.export.shards import Sizes, shards
 from batchgen.export.sources import blocks
 
@@ -21,25 +25,64 @@ if TYPE_CHECKING:
     from batchgen.export.rows import Row
     from batchgen.export.shards import Shard
     from batchgen.export.work import Work
+    from batchgen.jobs import JsonValue
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
 
 
 def write_webdataset(work: Work) -> None:
-    for split in work.asked.splits:
-        for shard in shards(work, split.name, SIZES):
-            if not work.is_made(shard.path, shard.key):
-                _write(work, shard)
-            else:
-                work.tick(shard.rows)
+    kinds = work.extensions
+    for kind in kinds:
+        form = _Form(_full_columns(work, kind))
+        folder = f"{kind}/" if len(kinds) > 1 else ""
+        sizes = Sizes("tar", form.line, form.bytes, len(END), kind, folder)
+        for split in work.splits:
+            for shard in shards(work, split, sizes):
+                if not work.is_made(shard.path, shard.key):
+                    _write(work, shard, form)
+                else:
+                    work.tick(shard.rows)
 
 
-def _write(work: Work, shard: Shard) -> None:
+def _full_columns(work: Work, kind: str) -> frozenset[str]:
+    """Name the columns that have a value in every row: null is of no type."""
+    columns: frozenset[str] | None = None
+    for _, row in work.journal.rows(extension=kind):
+        full = {name for name, value in _fields(row).items() if value is not None}
+        columns = frozenset(full) if columns is None else columns & full
+    return columns or frozenset()
+
+
+def _fields(row: Row) -> dict[str, JsonValue]:
+    """What has parts is text, and what may be missing is an empty one."""
+    fields = flat_fields_of(row, ".".join(member_names(row)))
+    texts: dict[str, JsonValue] = {name: fields[name] or "" for name in ("prompt", "pick")}
+    return {**fields, **texts, "tags": row.result.tags}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a row is written where all have these columns."""
+
+    columns: frozenset[str]
+
+    def line(self, row: Row) -> bytes:
+        found = _fields(row).items()
+        return line_of({name: value for name, value in found if name in self.columns})
+
+    def bytes(self, row: Row, line: bytes) -> int:
+        stem, extension = member_names(row)
+        return _room(f"{stem}.{extension}", row.result.bytes) + _room(f"{stem}.json", len(line))
+
+
+def _write(work: Work, shard: Shard, form: _Form) -> None:
     part = work.folder.part("shard")
     with disk_errors(part), part.open("wb") as file:
-        for _, row in work.journal.rows(shard.split, first=shard.first, last=shard.last):
-            file.writelines(_members(work, row))
+        for _, row in work.journal.rows(
+            shard.split, extension=shard.kind, first=shard.first, last=shard.last
+        ):
+            file.writelines(_members(work, row, form.line(row)))
             work.tick(1)
         file.write(END)
         file.flush()
@@ -48,13 +91,12 @@ def _write(work: Work, shard: Shard) -> None:
     work.settle()
 
 
-def _members(work: Work, row: Row) -> Iterator[bytes]:
+def _members(work: Work, row: Row, line: bytes) -> Iterator[bytes]:
     stem, extension = member_names(row)
     size = row.result.bytes
     yield _header(f"{stem}.{extension}", size)
     yield from blocks(work.run_folder / row.result.path, row.result)
     yield _padding(size)
-    line = _line(row)
     yield _header(f"{stem}.json", len(line))
     yield line
     yield _padding(len(line))
@@ -70,19 +112,6 @@ def member_names(row: Row) -> tuple[str, str]:
     stem, _, extension = name.rpartition(".")
     quoted = stem.replace("%", "%25").replace(".", "%2E")
     return f"{folder}{slash}{quoted}", extension
-
-
-def _line(row: Row) -> bytes:
-    stem, extension = member_names(row)
-    return line_of(fields_of(row, f"{stem}.{extension}"))
-
-
-def _bytes(row: Row, line: bytes) -> int:
-    stem, extension = member_names(row)
-    return _room(f"{stem}.{extension}", row.result.bytes) + _room(f"{stem}.json", len(line))
-
-
-SIZES = Sizes("tar", _line, _bytes, overhead=len(END))
 
 
 def _room(name: str, size: int) -> int:

@@ -30,6 +30,17 @@ class Work:
     made: int = 0
     kept: int = 0
 
+    @property
+    def splits(self) -> list[str]:
+        """Those that have files: in the order in which they were asked for, then by name."""
+        present = sorted({count.split for count in self.journal.counts()})
+        named = [name for name in self.asked.split_names if name in present]
+        return named + [name for name in present if name not in named]
+
+    @property
+    def extensions(self) -> list[str]:
+        return sorted({count.extension for count in self.journal.counts()})
+
     def is_made(self, path: str, key: str) -> bool:
         """Say whether the unit is there already, made of the same."""
         known = self.journal.want(path)

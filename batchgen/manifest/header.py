@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.errors import InputError
 from batchgen.manifest.halting import parse_stop_at
 from batchgen.manifest.includes import IncludeTree, patterns_in
+from batchgen.manifest.items import warn_of_cut_prompts
 from batchgen.manifest.matrix.problems import is_variable_name
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.notifying import discreet, read_notify
@@ -28,7 +29,7 @@ from batchgen.manifest.scope import (
 from batchgen.manifest.settings import build_output, build_policy, without
 from batchgen.manifest.structure import header_problems
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.manifest.unread import IN_HEADER, unread_templates
+from batchgen.manifest.unread import IN_HEADER, unread_templates, warn_of_cut_texts
 from batchgen.models.catalog import catalog, find_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
@@ -142,6 +143,9 @@ class _Reading:
         inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
         inner["env"] = {**_mapping(constants, "env"), **self._environment(header, sound, reporter)}
         defaults = _build_defaults(header, sound.get("defaults", {}), path).over(outer)
+        warn_of_cut_texts(header.children.get("vars"), reporter)
+        if (written_defaults := header.children.get("defaults")) is not None:
+            warn_of_cut_prompts(written_defaults.child("input"), reporter)
         include = header.children.get("include")
         self.patterns += [(path.parent, str(one.value)) for one in patterns_in(include)]
         for file in self._tree.below(include, reporter):

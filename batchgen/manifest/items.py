@@ -14,7 +14,8 @@ from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
 from batchgen.manifest.structure import job_problems
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import CompiledText, compile_text, is_literal
-from batchgen.manifest.unread import IN_JOBS, unread_templates
+from batchgen.manifest.unread import IN_JOBS, unread_templates, warn_of_cut_texts
+from batchgen.models.catalog import free_texts
 from batchgen.models.wording import InputProblem
 
 if TYPE_CHECKING:
@@ -112,7 +113,16 @@ def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
     if problems:
         reporter.below(node, problems, job_id=id_of(node))
         return None
+    warn_of_cut_texts(node.child("matrix"), reporter)
+    warn_of_cut_prompts(node.child("input"), reporter)
     return _Compiling(node, reporter).item(part)
+
+
+def warn_of_cut_prompts(given: Node | None, reporter: Reporter) -> None:
+    """Of an input, only what any text may stand in: other values have honest comments."""
+    for key in free_texts():
+        child = None if given is None else given.child(key)
+        warn_of_cut_texts(child, reporter, surely_text=True)
 
 
 def id_of(node: Node) -> str | None:

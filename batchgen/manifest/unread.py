@@ -1,4 +1,4 @@
-"""Texts of the manifest whose braces mean something else than their writer thought.
+"""Texts of the manifest that mean something else than their writer thought: braces, and ` #`.
 
 They would be sent as they are, and paid.
 """
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from batchgen.manifest.matrix.problems import RESERVED
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.models.wording import InputProblem
+from batchgen.models.wording import SHOWN, InputProblem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.nodes import Path
+    from batchgen.manifest.parsing.nodes import Comment, Node, Path
+    from batchgen.manifest.report import Reporter
 
 _PUT_TOGETHER = "put it into the job's own text; braces as they are can come from a data file"
 
@@ -43,6 +44,31 @@ def unread_templates(whole: JsonValue, hints: Mapping[str, str]) -> list[InputPr
         for path, text in texts_in(whole.get(key), (key,))
         if not is_literal(text)
     ]
+
+
+def warn_of_cut_texts(node: Node | None, reporter: Reporter, *, surely_text: bool = False) -> None:
+    """Warn of each unquoted text at or below the node that a ` #` cuts off.
+
+    A comment behind a single word is most likely one; behind `surely_text`, such as a prompt, even
+    an honest one is told, since what it would cost to be wrong is a picture of half a prompt.
+    """
+    if node is None:
+        return
+    for child in node.children.values():
+        warn_of_cut_texts(child, reporter, surely_text=surely_text)
+    comment = node.comment
+    if comment is None or not (surely_text or _may_be_text(node, comment)):
+        return
+    message = f"only {_end_of(node.text)} is read: {shown(comment.text)} is taken for a comment"
+    reporter.warn(comment.place, message, "if it is text, put all of the text in quotes")
+
+
+def _may_be_text(node: Node, comment: Comment) -> bool:
+    return " " in node.text or not comment.text.startswith("# ")
+
+
+def _end_of(text: str) -> str:
+    return shown(text if len(text) < SHOWN else f"…{text[5 - SHOWN :]}")
 
 
 def half_template(

@@ -152,9 +152,17 @@ def _say_type(error: ValidationError, place: str) -> Sentence:
         return _say_pattern(error, place)
     words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
     hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
+    if kinds == ["string"] and isinstance(value, list | dict) and _takes_any_text(error):
+        # `[cinematic]` and `{red|blue}` are no texts to YAML.
+        hint = "put all of the text in quotes"
     if value is None and isinstance(error.absolute_path[-1], int):
         hint = _NULL_ITEM_HINT
     return f"{place} must be {' or '.join(words)}; got {shown(value)}", hint
+
+
+def _takes_any_text(error: ValidationError) -> bool:
+    schema: Any = error.schema
+    return "maxLength" in schema and not {"enum", "pattern"} & schema.keys()
 
 
 def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> bool:

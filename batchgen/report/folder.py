@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import link_in_the_way
+from batchgen.downloads.files import open_new
 from batchgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,15 +35,20 @@ class ReportFolder:
     def create(self) -> None:
         """Raise OutputError where files of somebody else stand: stale ones are removed later."""
         mark = self.root / MARK
+        for part in ("", *PARTS):
+            if (self.root / part).is_symlink():
+                # A stranger may have put it there, so that pages and prompts go somewhere else.
+                raise link_in_the_way(self.root / part)
         if self.root.is_dir() and any(self.root.iterdir()) and not mark.exists():
             raise OutputError(
                 "the folder holds something else than a report",
                 where=str(self.root),
                 next_step="name a new folder: --out DIR",
             )
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in PARTS:
-            (self.root / part).mkdir(parents=True, exist_ok=True)
-        mark.write_text(MARK_TEXT, encoding="utf-8")
+            (self.root / part).mkdir(mode=0o700, exist_ok=True)
+        _publish(mark, MARK_TEXT.encode())
 
     def thumb(self, name: str) -> Path:
         return self.root / "thumbs" / name
@@ -77,5 +84,6 @@ class ReportFolder:
 
 def _publish(path: Path, data: bytes) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
+    with open_new(part) as file:
+        file.write(data)
     part.replace(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
 
+from batchgen.downloads.files import open_new
 from batchgen.downloads.formats import (
     HEAD_BYTES,
     CorruptFileError,
@@ -102,6 +103,7 @@ def _small(picture: Image.Image) -> Image.Image:
 def _publish(picture: Image.Image, target: Path) -> None:
     """Under its name only when it is whole: the next report takes what it finds."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(part, "WEBP", quality=QUALITY, method=2)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_new(part) as file:
+        picture.save(file, "WEBP", quality=QUALITY, method=2)
     part.replace(target)

@@ -15,9 +15,23 @@ Fields: TypeAlias = Mapping[str, Any]
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read; an answer of the API has about 300."""
 
+RESULT_LIMIT = 64 * 1024 * 1024
+"""Of a result, which may hold its files as `data:` URIs."""
+
 CODE_LIMIT = 64
-_WORD_KEYS = ("error_message", "message", "msg", "error", "detail", "reason")
-_ERROR_KEYS = frozenset({"error_code", "code", *_WORD_KEYS})
+_WORD_KEYS = (
+    "error_message",
+    "failure_reason",
+    "message",
+    "msg",
+    "error",
+    "detail",
+    "reason",
+)
+_CODE_KEYS = ("error_code", "code")
+_ERROR_KEYS = frozenset({*_CODE_KEYS, *_WORD_KEYS})
+_SAYS_FAILED = ("error_message", "failure_reason", "error")
+_NOT_A_PLACE = frozenset({"body", "query", "path"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,12 @@ class Answer:
         # More than can be kept, so that a token at the cut is seen whole and taken out.
         text = self.body[: RAW_LIMIT * 5].decode("utf-8", "replace")
         return self.words(text, RAW_LIMIT)
+
+    @property
+    def is_gateways(self) -> bool:
+        """Whether a 4xx is not the API's own, which speaks in JSON objects."""
+        refused = 400 <= self.status < 500  # noqa: PLR2004 - RFC 9110, section 15.5
+        return refused and json_object(self.body) is None
 
     def is_html(self) -> bool:
         return "html" in self.headers.get("Content-Type", "").lower() or (
@@ -100,15 +120,32 @@ _NO_ERROR = VendorError("", "")
 
 
 def vendor_error(answer: Answer, fields: Fields | None) -> VendorError:
-    """Read what the body says of an error: beside `status`, or in an object under `error`."""
+    """Read what the body says of an error: beside `status`, or in an object under such a key."""
     if fields is None or _ERROR_KEYS.isdisjoint(fields):
         return _NO_ERROR
-    nested = fields.get("error")
-    inner: Fields = nested if isinstance(nested, dict) else {}
-    codes = (fields.get("error_code"), fields.get("code"), inner.get("code"))
+    nested = [inner for key in _WORD_KEYS if isinstance(inner := fields.get(key), dict)]
+    codes = (where.get(key) for where in (fields, *nested) for key in _CODE_KEYS)
     code = next((text for value in codes if (text := _code_text(value))), "")
-    words = next((text for key in _WORD_KEYS if (text := _sentence(fields.get(key)))), "")
-    return VendorError(answer.words(code, CODE_LIMIT), answer.words(words))
+    return VendorError(answer.words(code, CODE_LIMIT), answer.words(_words(fields)))
+
+
+def says_failed(fields: Fields) -> bool:
+    """Whether a body without a known word of state tells of a failure.
+
+    A mere `message` may tell how far the work is.
+    """
+    has_code = any(_code_text(fields.get(key)) for key in _CODE_KEYS)
+    return has_code or any(_sentence(fields.get(key)) for key in _SAYS_FAILED)
+
+
+def _words(fields: Fields) -> str:
+    """The details of a refused input come first: what else is said is mostly the same each time."""
+    details = next((text for key in _WORD_KEYS if (text := _details(fields.get(key)))), "")
+    if not details:
+        return next((text for key in _WORD_KEYS if (text := _sentence(fields.get(key)))), "")
+    others = (fields.get(key) for key in _WORD_KEYS)
+    more = next((one.strip() for one in others if isinstance(one, str) and not _details(one)), "")
+    return f"{details} ({more})" if more else details
 
 
 def _code_text(value: object) -> str:
@@ -147,8 +184,46 @@ def _sentence(value: object) -> str:
 
 
 def _item_sentence(item: object) -> str:
-    """One item of a list such as `detail: [{"loc": ["prompt"], "msg": "too long"}]`."""
-    return item if isinstance(item, str) else _compact(item)
+    return item if isinstance(item, str) else _detail(item) or _compact(item)
+
+
+def _details(value: object) -> str:
+    """`detail: [{"loc": ["body", "prompt"], "msg": "too long"}]` in words: "prompt: too long".
+
+    The list may stand under another key, or be the text of one.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        value = _parsed(value)
+    items = value if isinstance(value, list) else [value]
+    found = [text for item in items[:20] if (text := _detail(item))]
+    return "; ".join(found)
+
+
+def _detail(item: object) -> str:
+    if not (isinstance(item, dict) and isinstance(item.get("msg"), str) and "loc" in item):
+        return ""
+    loc = item["loc"] if isinstance(item["loc"], list) else [item["loc"]]
+    place = _place(loc[1:] if loc[:1] and loc[0] in _NOT_A_PLACE else loc)
+    words = item["msg"].strip()
+    return f"{place}: {words}" if place else words
+
+
+def _place(loc: list[object]) -> str:
+    """`["image_urls", 0]` → `image_urls[0]`."""
+    place = ""
+    for step in loc[:8]:
+        if isinstance(step, int) and not isinstance(step, bool):
+            place += f"[{step}]"
+        elif isinstance(step, str):
+            place += f".{step}" if place else step
+    return place
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _compact(value: object) -> str:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from batchgen.runcomfy.answer import Answer, Fields, json_object, vendor_error
 from batchgen.runcomfy.meaning import Meaning, meaning_of
 from batchgen.runcomfy.outcomes import CancelOutcome
-from batchgen.runcomfy.result_answer import CANCELLED_WORDS, ENDED_WORDS, state_word
+from batchgen.runcomfy.result_answer import (
+    CANCELLED_WORDS,
+    ENDED_WORDS,
+    is_of_another,
+    state_word,
+)
 
 _BY_WORD = {
     "cancelled": CancelOutcome.CANCELLED,
@@ -15,9 +20,11 @@ _BY_WORD = {
 }
 
 
-def read_cancel(answer: Answer) -> CancelOutcome:
-    """Judge a cancel; where the answer is unclear, the result will tell."""
+def read_cancel(answer: Answer, request_id: str) -> CancelOutcome:
+    """Judge a cancel; where the answer is unclear, or another request's, the result will tell."""
     fields = json_object(answer.body)
+    if answer.is_gateways or is_of_another(fields, request_id):
+        return CancelOutcome.UNANSWERED
     meaning = meaning_of(answer.status, vendor_error(answer, fields).code)
     if meaning is Meaning.NOT_FOUND:
         return CancelOutcome.MISSING

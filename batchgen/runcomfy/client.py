@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,7 +13,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from batchgen.runcomfy.answer import BODY_LIMIT, Answer
+from batchgen.downloads.connector import OneAnswerConnector
+from batchgen.runcomfy.answer import BODY_LIMIT, RESULT_LIMIT, Answer
 from batchgen.runcomfy.cancel_answer import read_cancel
 from batchgen.runcomfy.model_answer import ModelFacts, read_model
 from batchgen.runcomfy.outcomes import (
@@ -21,11 +23,12 @@ from batchgen.runcomfy.outcomes import (
     NoAnswer,
     NotSent,
     ResultOutcome,
+    StatusOutcome,
     SubmitOutcome,
     Unclear,
 )
 from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
-from batchgen.runcomfy.result_answer import read_result
+from batchgen.runcomfy.result_answer import read_result, read_status
 from batchgen.runcomfy.submit_answer import read_submit
 from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
 
@@ -48,7 +51,7 @@ class Limits:
 
     `submit` lies far beyond any patience: the engine has the deadline and records late answers.
     Less than `connect` it would leave open whether anything was sent.
-    `keep_alive` is short, so that a submit seldom meets a connection which the server just closed.
+    `keep_alive` is short, so that a poll seldom meets a connection which the server just closed.
     `connections` 0 is no limit: the engine bounds what is in flight, and a second queue here would
     only hide it.
     """
@@ -64,11 +67,17 @@ DEFAULT_LIMITS = Limits()
 
 
 class RunComfy:
-    """The vendor's API. Only cancellation, and a bug of ours, leave its methods as exceptions."""
+    """The vendor's API. Only cancellation, and a bug of ours, leave its methods as exceptions.
+
+    `fresh` is the session for what must not be asked twice: each of its calls has a connection of
+    its own. A kept-alive one may just have been closed by the server, which leaves a submit
+    unknown, and may hold the rest of an earlier answer, which would name another job's request.
+    """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
+        fresh: aiohttp.ClientSession,
         base: str,
         token: Token,
         *,
@@ -76,32 +85,44 @@ class RunComfy:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
+        self._fresh = fresh
         self.base = base
-        self._redact = token.redact
+        self._token = token
         self._wall_clock = wall_clock
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
 
     async def submit(self, model: str, body: str) -> SubmitOutcome:
         """Send `body`, JSON text, once. It is never sent again by itself."""
-        answer = await self._call(
-            "POST", f"/models/{quote(model)}", self._submit_timeout, body.encode()
-        )
+        path = f"/models/{quote(model)}"
+        answer = await self._call("POST", path, self._submit_timeout, body.encode())
         return read_submit(answer) if isinstance(answer, Answer) else answer
 
     async def result(self, request_id: str) -> ResultOutcome:
         """Ask what became of a request, and what it cost."""
         path = f"/requests/{quote(request_id, _ID_CHARS)}/result?include_cost=true"
+        answer = await self._call("GET", path, self._get_timeout, most=RESULT_LIMIT)
+        if isinstance(answer, Answer):
+            if len(answer.body) > BODY_LIMIT:  # The loop has better to do than to read megabytes.
+                return await asyncio.to_thread(read_result, answer, request_id)
+            return read_result(answer, request_id)
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+
+    async def status(self, request_id: str) -> StatusOutcome:
+        """Ask where a request stands, where its result does not tell."""
+        path = f"/requests/{quote(request_id, _ID_CHARS)}/status"
         answer = await self._call("GET", path, self._get_timeout)
         if isinstance(answer, Answer):
-            return read_result(answer)
+            return read_status(answer, request_id)
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         """Ask the vendor to cancel a request; only one in the queue can be."""
         path = f"/requests/{quote(request_id, _ID_CHARS)}/cancel"
         answer = await self._call("POST", path, self._get_timeout)
-        return read_cancel(answer) if isinstance(answer, Answer) else CancelOutcome.UNANSWERED
+        if isinstance(answer, Answer):
+            return read_cancel(answer, request_id)
+        return CancelOutcome.UNANSWERED
 
     async def price(self, model: str) -> ModelPrice | NoAnswer | Halted | None:
         """Ask for a model's price; None where the vendor answers and does not tell."""
@@ -135,9 +156,11 @@ class RunComfy:
         patience: aiohttp.ClientTimeout,
         body: bytes | None = None,
         base: str | None = None,
+        most: int = BODY_LIMIT,
     ) -> Answer | _Trouble:
+        session = self._fresh if method == "POST" else self._session
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 URL((base or self.base) + path, encoded=True),
                 data=body,
@@ -145,22 +168,25 @@ class RunComfy:
                 timeout=patience,
                 allow_redirects=False,
             ) as response:
-                content, broken = await _read(response.content)
+                content, broken = await _read(response.content, most)
         except NETWORK_TROUBLES as exc:
             return trouble_of(exc)
+        # Whatever is read from it may be kept, and an address may be followed to another host.
+        content = self._token.redact_bytes(content)
+        redact = self._token.redact
         return Answer(
-            response.status, response.headers, content, self._wall_clock(), broken, self._redact
+            response.status, response.headers, content, self._wall_clock(), broken, redact
         )
 
 
-async def _read(content: aiohttp.StreamReader) -> tuple[bytes, str]:
-    """Read the body, up to its limit, and why it ended early, if it did.
+async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, str]:
+    """Read the body, up to `most` bytes, and why it ended early, if it did.
 
     What came before the end is kept: the status still speaks, and half an answer to a submit may
     hold the id by which a person finds the request.
     """
     chunks: list[bytes] = []
-    room = BODY_LIMIT
+    room = most
     try:
         while room > 0 and (chunk := await content.readany()):
             chunks.append(chunk[:room])
@@ -184,16 +210,23 @@ async def connect(
     No cookies, no proxies and no .netrc of the environment, no redirects: the token goes to `base`
     and nowhere else.
     """
-    connector = aiohttp.TCPConnector(
+    kept = OneAnswerConnector(
         limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
     )
-    async with aiohttp.ClientSession(
+    fresh = aiohttp.TCPConnector(limit=limits.connections, force_close=True, resolver=resolver)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(_session(kept, token))
+        alone = await stack.enter_async_context(_session(fresh, token))
+        yield RunComfy(session, alone, base, token, limits=limits, wall_clock=wall_clock)
+
+
+def _session(connector: aiohttp.BaseConnector, token: Token) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_headers(token),
         trust_env=False,
-    ) as session:
-        yield RunComfy(session, base, token, limits=limits, wall_clock=wall_clock)
+    )
 
 
 def _headers(token: Token) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 
 from batchgen.runcomfy.answer import http_class
 
@@ -25,10 +26,12 @@ _BY_CODE = {
     "400001": Meaning.WRONG_MODEL,
     "400002": Meaning.NO_BALANCE,
     "400004": Meaning.TOKEN_REFUSED,
+    "10001": Meaning.NO_BALANCE,
     "403001": Meaning.FORBIDDEN,
     "404001": Meaning.NOT_FOUND,
     "InvalidResourceIdentifier": Meaning.WRONG_MODEL,
     "InsufficientResources": Meaning.NO_BALANCE,
+    "InsufficientFunds": Meaning.NO_BALANCE,
     "UserAccountError": Meaning.TOKEN_REFUSED,
     "PermissionDeniedError": Meaning.FORBIDDEN,
     "ResourceNotFound": Meaning.NOT_FOUND,
@@ -44,22 +47,33 @@ _BY_STATUS = {
 }
 
 
+_ACCOUNT = frozenset({Meaning.TOKEN_REFUSED, Meaning.NO_BALANCE})
+
+
 def meaning_of(status: int, code: str) -> Meaning:
     """Judge by the body's code first, by the HTTP status second.
 
     But 5xx and 408 stay what they are whatever the body says: a server in trouble is no witness
-    that nothing was done, and on a submit money hangs on it.
+    that nothing was done, and on a submit money hangs on it. And a 4xx of any kind may carry a code
+    such as 402 or 401001, which is about the account and not about the job.
     """
     by_status = _meaning_of_status(status)
     if by_status in {Meaning.SERVER_TROUBLE, Meaning.REDIRECTED}:
         return by_status
     if code in _BY_CODE:
         return _BY_CODE[code]
-    if by_status is not Meaning.FINE or not code:
-        return by_status
     coded = http_class(code)
     by_class = Meaning.UNKNOWN_CODE if coded is None else _meaning_of_status(coded)
+    if by_class in _ACCOUNT:
+        return by_class
+    if by_status is not Meaning.FINE or not code:
+        return by_status
     return Meaning.UNKNOWN_CODE if by_class is Meaning.REDIRECTED else by_class
+
+
+def is_no_balance(code: str) -> bool:
+    """Whether the error of a request, which the vendor took, is about money alone."""
+    return meaning_of(HTTPStatus.OK, code) is Meaning.NO_BALANCE
 
 
 def _meaning_of_status(status: int) -> Meaning:

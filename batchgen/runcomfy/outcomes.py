@@ -5,9 +5,12 @@ The meanings are those of DESIGN.md's table and of api-contract.md's list of err
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Scope(StrEnum):
@@ -59,6 +62,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Gateway:
+    """A 4xx whose body is no JSON: a proxy or firewall on the way spoke, not the API.
+
+    It proves nothing about the job or its model; a submit was not accepted.
+    """
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Halted:
     """Nothing is wrong with the job, but no other submit would pass either."""
 
@@ -74,7 +88,7 @@ class Unclear:
     raw: str = ""
 
 
-SubmitOutcome: TypeAlias = Accepted | NotSent | Throttled | Refused | Halted | Unclear
+SubmitOutcome: TypeAlias = Accepted | NotSent | Throttled | Refused | Gateway | Halted | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +110,35 @@ class UnrecognizedState:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """`urls` in the vendor's order, without repeats; empty is a paid failure. `cost` in USD."""
+    """`urls` in the vendor's order, without repeats; `cost` in USD.
+
+    Without `urls` the files may still come: they were seen to follow the state. `odd_word` is a
+    state that nobody documented, which what stood beside it shows to be an end.
+
+    `data` and `guessed` are as in outputs.Output.
+    """
 
     urls: tuple[str, ...]
     cost: float | None
     raw: str
+    odd_word: str = ""
+    data: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
+    guessed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The vendor ended the request with an error, in its own words."""
+    """The vendor ended the request with an error, in its own words; `odd_word` as in Succeeded.
+
+    `no_balance`: for lack of money, so nothing is wrong with the job.
+    """
 
     code: str
     reason: str
     cost: float | None
     raw: str
+    odd_word: str = ""
+    no_balance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +148,20 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """The status call says that the request has ended; only the result tells how."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The API refused the question. That is short of an end: a request goes on meanwhile."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
-    """404: unknown, deleted or expired, or not yet there just after the submit."""
+    """A 404 of the API: unknown, deleted or expired, or not yet there just after the submit."""
 
     reason: str
 
@@ -140,8 +180,24 @@ ResultOutcome: TypeAlias = (
     | Succeeded
     | Failed
     | Cancelled
+    | NotReady
     | Missing
-    | Refused
+    | Gateway
+    | Throttled
+    | Halted
+    | NoAnswer
+)
+
+StatusOutcome: TypeAlias = (
+    Queued
+    | Running
+    | UnrecognizedState
+    | Ended
+    | Failed
+    | Cancelled
+    | NotReady
+    | Missing
+    | Gateway
     | Throttled
     | Halted
     | NoAnswer

@@ -61,6 +61,8 @@ def _amount(value: object) -> float | None:
 
 def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
     """Tell a vendor that has no price to say, None, from one that could not be asked."""
+    if answer.is_gateways:
+        return NoAnswer(answer.trouble())
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return Halted(PauseCause.TOKEN_REFUSED, f"HTTP {answer.status}")
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}

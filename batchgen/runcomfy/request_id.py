@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from batchgen.runcomfy.token import HIDDEN
+
 LONGEST_ID = 200
 _UNSAFE = frozenset("/\\?#%")
 
@@ -9,7 +11,8 @@ _UNSAFE = frozenset("/\\?#%")
 def usable_request_id(value: object) -> str | None:
     """Give the id as text, or None. An integer counts as its digits.
 
-    At most 200 visible ASCII characters, none that would change the meaning of an address.
+    At most 200 visible ASCII characters, none that would change the meaning of an address. A server
+    that gives the token back as an id has given none.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -17,6 +20,11 @@ def usable_request_id(value: object) -> str | None:
         return None
     text = value.strip()
     visible = text.isascii() and text.isprintable() and " " not in text
-    if not visible or not 0 < len(text) <= LONGEST_ID or _UNSAFE.intersection(text):
+    if (
+        HIDDEN in text
+        or not visible
+        or not 0 < len(text) <= LONGEST_ID
+        or _UNSAFE.intersection(text)
+    ):
         return None
     return text if text.strip(".") else None

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from batchgen.runcomfy.answer import Answer, Fields, VendorError, json_object, vendor_error
-from batchgen.runcomfy.meaning import Meaning, meaning_of
+from batchgen.runcomfy.answer import (
+    Answer,
+    Fields,
+    VendorError,
+    json_object,
+    says_failed,
+    vendor_error,
+)
+from batchgen.runcomfy.meaning import Meaning, is_no_balance, meaning_of
 from batchgen.runcomfy.outcomes import (
     Cancelled,
+    Ended,
     Failed,
+    Gateway,
     Halted,
     Missing,
     NoAnswer,
+    NotReady,
     PauseCause,
     Queued,
-    Refused,
     ResultOutcome,
     Running,
-    Scope,
+    StatusOutcome,
     Succeeded,
     Throttled,
     UnrecognizedState,
 )
-from batchgen.runcomfy.outputs import output_urls, queue_place, usd
+from batchgen.runcomfy.outputs import Output, queue_place, read_output, usd
+from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runcomfy.retry_after import retry_after
 
 _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
@@ -28,26 +38,44 @@ _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
 _WORD_LIMIT = 40
+_SOMEBODY_ELSES = NoAnswer("the answer is about another request")
 
 
-def read_result(answer: Answer) -> ResultOutcome:
+def read_result(answer: Answer, request_id: str) -> ResultOutcome:
     """Read the state of a request, or why it was not told.
 
     With HTTP 2xx a known word of state outweighs any error code beside it: a finished request that
-    failed has an `error` of its own, which is no refusal of the question.
+    failed has an `error` of its own, which is no refusal of the question. An answer that names
+    another request is nobody's: a proxy on the way mixed two up.
     """
-    if answer.is_html() and answer.status != 429:  # noqa: PLR2004 - a gateway's 429 is often a page
-        # The API speaks JSON: this is somebody in between, and no witness about the request.
-        return NoAnswer(answer.trouble())
-    fields = json_object(answer.body)
-    error = vendor_error(answer, fields)
-    state = _state(answer, fields, error) if fields and answer.is_success else None
-    if state is not None:
-        return state
-    meaning = meaning_of(answer.status, error.code)
-    if meaning is Meaning.FINE and fields:
+    fields = None if answer.is_html() else json_object(answer.body)
+    if not answer.is_success or fields is None:
+        return _no_state(answer, fields, request_id)
+    word = state_word(fields)
+    if is_of_another(fields, request_id) and (word or "output" in fields):
+        return _SOMEBODY_ELSES
+    if (going := _going(word, fields)) is not None:
+        return going
+    if word in ENDED_WORDS or word in CANCELLED_WORDS:
+        return _end(word, answer, fields)
+    if _is_about_a_request(answer, fields, word):
         return _unfamiliar(answer, fields)
-    return _no_state(answer, error, meaning)
+    return _no_state(answer, fields, request_id)
+
+
+def read_status(answer: Answer, request_id: str) -> StatusOutcome:
+    """Read the status call, which is asked where the result call tells nothing.
+
+    `completed` is no success: how a request ended is the result's to say.
+    """
+    outcome = read_result(answer, request_id)
+    return Ended() if isinstance(outcome, Succeeded) else outcome
+
+
+def is_of_another(fields: Fields | None, request_id: str) -> bool:
+    """Whether an answer names another request than the one that was asked for."""
+    named = usable_request_id(fields.get("request_id")) if fields else None
+    return named is not None and named.casefold() != request_id.casefold()
 
 
 def state_word(fields: Fields) -> str:
@@ -56,70 +84,91 @@ def state_word(fields: Fields) -> str:
     return word.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(word, str) else ""
 
 
-def _state(answer: Answer, fields: Fields, error: VendorError) -> ResultOutcome | None:
-    word = state_word(fields)
+def _is_about_a_request(answer: Answer, fields: Fields, word: str) -> bool:
+    """Not a refusal of the question, which may come with HTTP 200 and a `status` of its own."""
+    meaning = meaning_of(answer.status, vendor_error(answer, fields).code)
+    if meaning is Meaning.FINE:
+        return True
+    documented = any(fields.get(key) for key in ("request_id", "output", "finished_at"))
+    return bool(word) and (documented or meaning is Meaning.UNKNOWN_CODE)
+
+
+def _going(word: str, fields: Fields) -> Queued | Running | None:
     if word in _QUEUED:
         return Queued(queue_place(fields.get("queue_position")))
-    if word in _RUNNING:
-        return Running()
-    if word in ENDED_WORDS or word in CANCELLED_WORDS:
-        return _end(word, answer, fields, error)
-    return None
+    return Running() if word in _RUNNING else None
 
 
-def _end(word: str, answer: Answer, fields: Fields, error: VendorError) -> ResultOutcome:
-    cost, raw = usd(fields.get("cost")), answer.raw()
-    if word == "failed":
-        return Failed(error.code, error.reason("the vendor gave no reason"), cost, raw)
-    urls = output_urls(fields.get("output"))
-    if word == "succeeded" or urls:
-        # Files beside `cancelled`: the cancel lost the race, and what is paid for is kept.
-        return Succeeded(urls, cost, raw)
-    if word in CANCELLED_WORDS:
-        return Cancelled(cost, raw)
-    return _completed_without_files(answer, fields, error)
+def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Cancelled:
+    """What ended, by its word and by what stands beside it.
 
-
-def _completed_without_files(answer: Answer, fields: Fields, error: VendorError) -> ResultOutcome:
-    """`completed` alone says neither success nor failure: only the result's own words do.
-
-    With an error it failed. With an output that holds no address it is a success without files.
-    With neither the result is not there yet: it is asked again, and the warning that an unfamiliar
-    word causes tells people, should it stay so.
+    `completed` says neither success nor failure: with an error it failed. Files beside any other
+    word are kept: a cancel has lost the race, and what is paid for is not given up.
     """
-    cost = usd(fields.get("cost"))
-    if error:
-        return Failed(error.code, error.reason(""), cost, answer.raw())
-    if fields.get("output"):
-        return Succeeded((), cost, answer.raw())
-    return UnrecognizedState("completed")
+    cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
+    if word == "failed":
+        return _failed(answer, fields, cost)
+    if word == "succeeded" or output.urls:
+        return _succeeded(output, cost, answer)
+    if word in CANCELLED_WORDS:
+        return Cancelled(cost, answer.raw())
+    if says_failed(fields):
+        return _failed(answer, fields, cost)
+    return Succeeded((), cost, answer.raw())
+
+
+def _succeeded(output: Output, cost: float | None, answer: Answer, odd_word: str = "") -> Succeeded:
+    raw, data, guessed = answer.raw(), output.data, output.guessed
+    return Succeeded(output.urls, cost, raw, odd_word, data=data, guessed=guessed)
+
+
+def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = "") -> Failed:
+    error = vendor_error(answer, fields)
+    reason = error.reason("the vendor gave no reason")
+    return Failed(error.code, reason, cost, answer.raw(), odd_word, is_no_balance(error.code))
 
 
 def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
-    word = state_word(fields)
-    if word:
-        return UnrecognizedState(answer.words(word, _WORD_LIMIT))
-    urls = output_urls(fields.get("output"))
-    if urls:
-        return Succeeded(urls, usd(fields.get("cost")), answer.raw())
-    return NoAnswer(f"HTTP {answer.status}: an answer without a state")
+    """No word of state, or one that nobody documented. What stands beside it shows an end."""
+    word = answer.words(state_word(fields), _WORD_LIMIT)
+    cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
+    if output.urls:
+        return _succeeded(output, cost, answer, word)
+    if not word:
+        return NoAnswer(f"HTTP {answer.status}: an answer without a state")
+    if says_failed(fields):
+        return _failed(answer, fields, cost, word)
+    if fields.get("output") or fields.get("finished_at"):
+        return Succeeded((), cost, answer.raw(), word)
+    return UnrecognizedState(word)
 
 
-def _no_state(answer: Answer, error: VendorError, meaning: Meaning) -> ResultOutcome:
+def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultOutcome:
+    error = vendor_error(answer, fields)
     reason = error.reason(f"HTTP {answer.status}, without a reason")
-    match meaning:
-        case Meaning.NOT_FOUND:
+    match meaning_of(answer.status, error.code):
+        case Meaning.THROTTLED:
+            return Throttled(retry_after(answer.headers, answer.received_at), reason)
+        case Meaning.SERVER_TROUBLE | Meaning.REDIRECTED:
+            return NoAnswer(_why_nothing(answer, error))
+        case _ if fields is None:
+            return _gateways_or_nothing(answer)
+        case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
         case Meaning.TOKEN_REFUSED:
             return Halted(PauseCause.TOKEN_REFUSED, reason)
         case Meaning.NO_BALANCE:
             return Halted(PauseCause.NO_BALANCE, reason)
-        case Meaning.THROTTLED:
-            return Throttled(retry_after(answer.headers, answer.received_at), reason)
-        case Meaning.FORBIDDEN | Meaning.BAD_INPUT | Meaning.WRONG_MODEL:
-            return Refused(Scope.JOB, error.code or str(answer.status), reason)
-        case _:
+        case Meaning.FINE | Meaning.UNKNOWN_CODE:
             return NoAnswer(_why_nothing(answer, error))
+        case _:
+            return NotReady(f"HTTP {answer.status}: {error.reason('without a reason')}")
+
+
+def _gateways_or_nothing(answer: Answer) -> Gateway | NoAnswer:
+    if answer.is_gateways or (answer.is_success and answer.is_html()):
+        return Gateway(answer.status, answer.trouble())
+    return NoAnswer(answer.trouble())
 
 
 def _why_nothing(answer: Answer, error: VendorError) -> str:

@@ -8,6 +8,7 @@ from batchgen.runcomfy.answer import Answer, VendorError, json_object, vendor_er
 from batchgen.runcomfy.meaning import Meaning, meaning_of
 from batchgen.runcomfy.outcomes import (
     Accepted,
+    Gateway,
     Halted,
     PauseCause,
     Refused,
@@ -30,6 +31,9 @@ _CAUSES = {
     Meaning.TOKEN_REFUSED: PauseCause.TOKEN_REFUSED,
     Meaning.NO_BALANCE: PauseCause.NO_BALANCE,
 }
+
+_WHOEVER_SAYS_IT = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
+"""429 and 402 mean one thing, in front of the API as well: wait, and pay the bill."""
 
 
 def read_submit(answer: Answer) -> SubmitOutcome:
@@ -54,6 +58,8 @@ def read_submit(answer: Answer) -> SubmitOutcome:
 
 
 def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutcome:
+    if answer.is_gateways and meaning not in _WHOEVER_SAYS_IT:
+        return Gateway(answer.status, answer.trouble())
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     if meaning is Meaning.THROTTLED:
         return Throttled(retry_after(answer.headers, answer.received_at), reason)

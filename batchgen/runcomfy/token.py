@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote
 
 from batchgen.errors import TokenError
 
@@ -45,6 +46,15 @@ class Token:
             return text
         escaped = self._value.replace("/", "\\/")
         return text.replace(self._value, HIDDEN).replace(escaped, HIDDEN)
+
+    def redact_bytes(self, data: bytes) -> bytes:
+        """A whole answer, before anything is read from it; also as an address spells the token."""
+        if len(self._value) < SHORTEST_SECRET:
+            return data
+        spelled = {self._value, self._value.replace("/", "\\/"), quote(self._value, safe="")}
+        for text in spelled:
+            data = data.replace(text.encode(), HIDDEN.encode())
+        return data
 
     def __repr__(self) -> str:
         return f"<Token from {self.source}>"

@@ -17,6 +17,7 @@ from batchgen.downloads.settings import DownloadSettings
 from batchgen.downloads.threads import in_thread
 from batchgen.engine.doors import Doors, Room
 from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.guessed import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
@@ -122,7 +123,7 @@ async def work(
             tell(Warned(warning))
         budget = budget_of(place.manifest.policy, place.options)
         doors = Doors(
-            api=api,
+            api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(

@@ -63,7 +63,6 @@ def begin(
     """
     queries.set_meta(db, "name", manifest.name)
     _settle(db, folder, at)
-    people.reopen(db)
     selection = note_down(db, options.selection)
     if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
         raise UsageError(
@@ -81,6 +80,8 @@ def begin(
         selection = note_first(db, selection, options.limit, again)
     if again is not None:
         people.retry_selected(db, selection, again)
+    # Last: a selection by state, and a retry, are about jobs as people see them.
+    people.reopen(db)
     return replace(_look(db, selection), start_at=_start_at(db, manifest, options, at))
 
 

@@ -13,8 +13,9 @@ from batchgen.engine.control import Control
 from batchgen.engine.doors import Doors
 from batchgen.engine.events import Noted
 from batchgen.engine.fetching import Fetcher
+from batchgen.engine.guessed import SiftedApi
 from batchgen.errors import TokenError
-from batchgen.runcomfy.outcomes import Halted, Missing, NoAnswer, Refused, Succeeded
+from batchgen.runcomfy.outcomes import Gateway, Halted, Missing, NoAnswer, NotReady, Succeeded
 from batchgen.runs.at_work import Ended, files_of, one_error
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile
@@ -57,10 +58,11 @@ async def bring_home(
 async def _doors(place: Workplace, db: sqlite3.Connection, stack: AsyncExitStack) -> Doors:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
+    files = await stack.enter_async_context(files_of(place))
     return Doors(
-        api=api,
+        api=SiftedApi(api, files.downloader.peek),
         store=store,
-        files=await stack.enter_async_context(files_of(place)),
+        files=files,
         prices=PriceList({}, {}),
         receipts=SpareReceipts(place.folder.receipts),
         dice=place.world.dice,
@@ -134,7 +136,7 @@ class _Homecoming:
             )
         else:
             why = "the request is not what it was"
-            if isinstance(answer, Missing | Refused | NoAnswer):
+            if isinstance(answer, Missing | NotReady | Gateway | NoAnswer):
                 why = answer.reason
             self._control.emit(Noted(f"no fresh URL ({why}): the saved one is tried", job.id))
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import open_to_read
 from batchgen.jobs import JobState
 from batchgen.runs.lines import APPEND, end_torn_line, write_all
 from batchgen.state import marks, people
@@ -155,9 +156,11 @@ def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
 
 def _read_from(path: Path, offset: int) -> bytes:
     with disk_errors(path):
-        if not path.exists():
+        try:
+            file = open_to_read(path)
+        except FileNotFoundError:
             return b""
-        with path.open("rb") as file:
+        with file:
             file.seek(offset)
             return file.read(PAGE_BYTES) + file.readline()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.disk import disk_error
+from batchgen.downloads.disk import disk_error, link_in_the_way
 from batchgen.downloads.files import NO_LINK
 from batchgen.downloads.part import sync_folder
 from batchgen.errors import DiskFullError, OutputError
@@ -62,6 +63,9 @@ class RunFolder:
         """
         # One name for ever: what a kill leaves of it, the next run removes.
         probe = self.files / ".writable"
+        if self.files.is_symlink():
+            # A stranger may have put it there. Who wants another disk makes a link of `root`.
+            raise link_in_the_way(self.files)
         try:
             self.files.mkdir(parents=True, exist_ok=True)
             probe.touch()
@@ -70,8 +74,8 @@ class RunFolder:
             os.close(open_private(self.decisions, os.O_WRONLY))
             _make_durable(self.root)
         except OSError as exc:
-            error = disk_error(exc, self.root)
-            if isinstance(error, DiskFullError):
+            error = disk_error(exc, self.decisions if exc.errno == errno.ELOOP else self.root)
+            if isinstance(error, DiskFullError) or exc.errno == errno.ELOOP:
                 raise error from exc
             raise OutputError(
                 f"the output folder cannot be written: {exc.strerror}",

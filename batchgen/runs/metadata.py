@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.files import open_new, open_to_read
 from batchgen.engine.events import FileSaved
 from batchgen.runs.lines import LineFile
 from batchgen.state.files import METADATA_IS_STALE
@@ -48,8 +49,8 @@ class MetadataFile(LineFile):
     """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:
-        # As readable as the pictures that it describes.
-        super().__init__(path, mode=0o666)
+        # It has every prompt in it: for its owner alone, until that one says otherwise.
+        super().__init__(path, mode=0o600)
 
     def hear(self, event: Event) -> None:
         if isinstance(event, FileSaved):
@@ -68,18 +69,20 @@ def catch_up(path: Path, db: sqlite3.Connection) -> None:
         if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
             return
         temporary = path.with_suffix(".jsonl.part")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(metadata_line(saved) + "\n" for saved in saved_files(db))
+        with open_new(temporary) as file:
+            file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
         os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
     db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 
 def _whole_lines(path: Path) -> int | None:
     """How many lines the file has; None where it is missing or its last line is broken."""
-    if not path.exists():
+    try:
+        file = open_to_read(path)
+    except FileNotFoundError:
         return None
     lines, last = 0, b"\n"
-    with path.open("rb") as file:
+    with file:
         while chunk := file.read(CHUNK):
             lines += chunk.count(b"\n")
             last = chunk[-1:]

@@ -28,6 +28,7 @@ async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tup
     settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
     try:
         async with running_emulator(settings) as emulator:
-            yield emulator.base_url, Token("rehearsal", "the emulator")
+            # No word that an answer may have in it: the token is masked there.
+            yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
     except EmulatorError as exc:
         raise OutputError(exc.what, where=str(folder.emulator), next_step=exc.next_step) from exc

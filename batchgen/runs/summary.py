@@ -30,6 +30,8 @@ _PAUSE_CODES = {
     PauseReason.REDIRECTED: ExitCode.UNREACHABLE,
     PauseReason.BAD_CERTIFICATE: ExitCode.UNREACHABLE,
     PauseReason.UNREACHABLE: ExitCode.UNREACHABLE,
+    PauseReason.GATEWAY: ExitCode.UNREACHABLE,
+    PauseReason.REFUSALS: ExitCode.STOPPED,
     PauseReason.DISK: ExitCode.IO_ERROR,
     PauseReason.DISK_NEARLY_FULL: ExitCode.STOPPED,
     PauseReason.FAILURES: ExitCode.STOPPED,

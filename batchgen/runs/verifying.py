@@ -104,8 +104,8 @@ def damage_of(root: Path, file: KnownFile, *, quick: bool = False) -> Damage | N
 
 
 def _own_folders(root: Path, path: Path) -> Iterator[Path]:
-    """The folders that batchgen made; `files` itself may stand on another disk by a link."""
-    depth = len(path.relative_to(root).parts) - 2
+    """The folders that batchgen made. The run's own may be a link to another disk."""
+    depth = len(path.relative_to(root).parts) - 1
     yield from list(path.parents)[:depth]
 
 

@@ -22,17 +22,20 @@ _ENDED = (
 
 # The vendor has it, or had it a moment ago: a result will tell the cost. Not so where nobody knows.
 _OPEN = (
-    "SELECT total(CASE WHEN job.state NOT IN ('unknown', 'lost') THEN price END),"
-    " total(CASE WHEN job.state IN ('unknown', 'lost') THEN price END),"
-    " count(*) - count(price)"
+    "SELECT total(cost),"
+    " total(CASE WHEN cost IS NULL AND job.state NOT IN ('unknown', 'lost') THEN price END),"
+    " total(CASE WHEN cost IS NULL AND job.state IN ('unknown', 'lost') THEN price END),"
+    " count(*) - count(coalesce(cost, price))"
     " FROM attempt JOIN job ON job.seq = attempt.job WHERE outcome IS NULL"
 )
 
 
 def money(db: sqlite3.Connection) -> Money:
     spent, ended_unknown, ended_unpriced = db.execute(_ENDED).fetchone()
-    reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
-    return Money(spent, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown)
+    told, reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
+    return Money(
+        spent + told, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown
+    )
 
 
 def attempts_made(db: sqlite3.Connection) -> tuple[int, int]:

@@ -30,6 +30,7 @@ class PlanCounts:
     their way, downloads included. Besides: `to_do` would be submitted, `waiting` of those for a job
     they need or for an approval. `new` were never attempted, `changed` may have been paid and have
     another input today, `renamed` another id; `orphaned` are attempted and no longer listed.
+    `asked_again` are failed or lost, and every run asks for their results once more, for free.
     """
 
     new: int = 0
@@ -45,6 +46,7 @@ class PlanCounts:
     blocked: int = 0
     cancelled: int = 0
     lost: int = 0
+    asked_again: int = 0
     orphaned: int = 0
 
 
@@ -139,11 +141,11 @@ class Outlook:
         ), values
 
 
-_COUNTED = ("jobs", "new", "changed", "renamed", "to_do", "waiting")
+_COUNTED = ("jobs", "new", "changed", "renamed", "to_do", "waiting", "asked_again")
 # Of the jobs that wait or are blocked, only what a run would find says which; see planned.py.
 _COUNTS = """
     SELECT today.model, iif(own IN ('pending', 'blocked'), state, own) AS shown, count(*),
-        total(new), total(changed), total(moved), total(due), total(due AND waiting)
+        total(new), total(changed), total(moved), total(due), total(due AND waiting), total(asked)
     FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today
     WHERE selected GROUP BY today.model, shown
 """

@@ -34,7 +34,7 @@ def begin_attempt(
     """
     row = db.execute(
         "UPDATE job SET state = 'submitting', error_code = NULL, error = NULL,"
-        " attempts = attempts + 1"
+        " attempts = attempts + 1, again_asked = 0"
         " WHERE seq = ? AND state = 'pending' AND listed = 1 AND waiting = 0 RETURNING attempts",
         (seq,),
     ).fetchone()
@@ -217,7 +217,10 @@ def delivered(
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a request ended without a result. `again`: the job is pending once more at once."""
+    """How a request ended without a result. `again`: the job is pending once more at once.
+
+    `blameless`: it is no failure of the job, and does not count against `run.retries`.
+    """
 
     state: JobState
     code: str
@@ -225,6 +228,7 @@ class Ending:
     cost: float | None = None
     result: str = ""
     again: bool = False
+    blameless: bool = False
 
 
 def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: float) -> bool:
@@ -236,22 +240,41 @@ def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: flo
         return False
     if not move(db, seq, ending.state, ending.code, ending.reason):
         return False
-    if ending.state is JobState.LOST:
+    if ending.state is JobState.LOST and not ending.again:
         # What the vendor does not find today it may find tomorrow: the attempt stays open, so the
         # next run asks again, and nothing is paid again without a person's word.
         return True
     closing = Closing(ending.state.value, ending.code, ending.reason, ending.cost, ending.result)
     close_attempt(db, seq, number, closing, at)
-    if ending.state is JobState.FAILED:
+    if ending.state is JobState.FAILED and not ending.blameless:
         db.execute("UPDATE job SET failures = failures + 1 WHERE seq = ?", (seq,))
     if ending.again and not is_cancel_asked(db, seq):
         move(db, seq, JobState.PENDING)
     return True
 
 
-def timed_out(db: sqlite3.Connection, seq: int, reason: str) -> bool:
-    """Nobody waits any longer, but the vendor may still deliver: the attempt stays open."""
-    return is_followed(db, seq) and move(db, seq, JobState.FAILED, "timeout", reason)
+def set_aside(
+    db: sqlite3.Connection,
+    seq: int,
+    number: int,
+    code: str,
+    reason: str,
+    cost: float | None = None,
+    result: str = "",
+) -> bool:
+    """Nobody waits any longer, but the vendor may still deliver: the attempt stays open.
+
+    Too slow, or a success without files; that one has a `result`, kept beside the open attempt. A
+    person's wish to pay again, should it have ended, is heard once.
+    """
+    if not (is_followed(db, seq) and is_open(db, seq, number)):
+        return False
+    db.execute("UPDATE job SET again_asked = 0 WHERE seq = ?", (seq,))
+    db.execute(
+        "UPDATE attempt SET cost = ?, result = nullif(?, '') WHERE job = ? AND number = ?",
+        (cost, result, seq, number),
+    )
+    return move(db, seq, JobState.FAILED, code, reason)
 
 
 def renew_url(db: sqlite3.Connection, file_id: int, url: str) -> None:

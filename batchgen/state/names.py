@@ -15,14 +15,14 @@ Claim = tuple[str, str]
 
 
 def claim_file_names(db: sqlite3.Connection, seq: int, attempt: int, count: int) -> list[Claim]:
-    """Names for the files of an attempt: `boat`, or `boat-1`, `boat-2` where there are several.
+    """Names for the files of an attempt: `boat`, or `boat.1`, `boat.2` where there are several.
 
-    An attempt after one that left files is another take, so nothing is overwritten: `boat-take2`.
+    An attempt after one that left files is another take, so nothing is overwritten: `boat.take2`.
     """
     job_id, stem = db.execute("SELECT id, name FROM job WHERE seq = ?", (seq,)).fetchone()
     earlier = db.execute("SELECT 1 FROM file WHERE job = ? LIMIT 1", (seq,)).fetchone()
     if earlier:
-        stem = f"{stem}-take{attempt}"
+        stem = f"{stem}.take{attempt}"
     return [_free_claim(db, seq, name, f"{job_id}#{attempt}") for name in file_names(stem, count)]
 
 

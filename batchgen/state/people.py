@@ -27,20 +27,27 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
     ).fetchone()
     if taken:
         return f"request {request_id} belongs to job {taken[0]} already"
-    # The table of legal moves knows other ways to queued; those have no open attempt to adopt into.
+    # Only where an attempt is open, to adopt it into.
     if not _may_decide(db, seq):
         return _nothing_to_decide(db, seq)
     move(db, seq, JobState.QUEUED)
     db.execute(
-        "UPDATE attempt SET request_id = ?, accepted_at = ?, answer = 'adopted by hand'"
-        " WHERE job = ? AND outcome IS NULL",
+        "UPDATE attempt SET request_id = ?, accepted_at = ?, answer = 'adopted by hand',"
+        " cost = NULL, result = NULL WHERE job = ? AND outcome IS NULL",
         (request_id, at, seq),
     )
     return None
 
 
 def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
-    """The person allows another submit, though the first one may have been charged."""
+    """The person allows another submit, though the first one may have been charged.
+
+    Where its request is known, that is asked first, and paid again only if it has ended without
+    files: what the vendor did not find, or had no files for, it may have today.
+    """
+    if _state(db, seq) in {JobState.FAILED, JobState.LOST} and _has_open_request(db, seq):
+        _ask_first(db, seq)
+        return None
     return _give_up(db, seq, "resubmitted", JobState.PENDING, at)
 
 
@@ -74,6 +81,13 @@ def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
     if _state(db, seq) is JobState.FETCHING:
         move(db, seq, JobState.FAILED, "written_off", "written off by hand")
         return None
+    if _state(db, seq) is JobState.FAILED and _has_open_request(db, seq):
+        # Failed it is already; from here on no run asks for its request any more.
+        db.execute(
+            "UPDATE job SET error_code = 'written_off', error = 'written off by hand'"
+            " WHERE seq = ?",
+            (seq,),
+        )
     return _give_up(db, seq, "written_off", JobState.FAILED, at)
 
 
@@ -96,8 +110,28 @@ def _state(db: sqlite3.Connection, seq: int) -> JobState:
 
 
 def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
-    """Unknown, or lost: nobody but a person can say what became of the request."""
-    return _state(db, seq) in {JobState.UNKNOWN, JobState.LOST}
+    """Unknown, lost, or set aside: nobody but a person can say what became of the request."""
+    state = _state(db, seq)
+    if state is JobState.FAILED:
+        return _has_open_request(db, seq)
+    return state in {JobState.UNKNOWN, JobState.LOST}
+
+
+def _has_open_request(db: sqlite3.Connection, seq: int) -> bool:
+    return bool(
+        db.execute(
+            "SELECT 1 FROM attempt WHERE job = ? AND outcome IS NULL AND request_id IS NOT NULL",
+            (seq,),
+        ).fetchone()
+    )
+
+
+def _ask_first(db: sqlite3.Connection, seq: int) -> None:
+    """Follow the open request once more; what it must have come to, the job goes again for."""
+    move(db, seq, JobState.QUEUED)
+    db.execute(
+        "UPDATE job SET failures = 0, cancel_asked = 0, again_asked = 1 WHERE seq = ?", (seq,)
+    )
 
 
 def _nothing_to_decide(db: sqlite3.Connection, seq: int) -> str:
@@ -127,17 +161,20 @@ def cancel(db: sqlite3.Connection, seq: int) -> bool:
 def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     """Set an ended job going again; the state it has now, None where there is nothing to retry.
 
-    A request that was too slow, or lost, is asked again, not paid again.
+    A request that was too slow, or had no files, is asked first: the job is paid again only if it
+    has really ended without any. One that is lost is asked, and no more: to give that up is for
+    `resolve`.
     """
-    state, open_request = db.execute(
-        "SELECT state, (SELECT request_id FROM attempt WHERE job = seq AND outcome IS NULL)"
-        " FROM job WHERE seq = ?",
-        (seq,),
-    ).fetchone()
+    state = _state(db, seq)
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
         return None
-    db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
-    move(db, seq, JobState.QUEUED if open_request else JobState.PENDING)
+    if _has_open_request(db, seq):
+        _ask_first(db, seq)
+        if state is JobState.LOST:
+            db.execute("UPDATE job SET again_asked = 0 WHERE seq = ?", (seq,))
+    else:
+        db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
+        move(db, seq, JobState.PENDING)
     # Not what was asked for where a job that it needs has failed: then it is blocked.
     return _state(db, seq)
 
@@ -156,13 +193,15 @@ def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> 
     # Numbered first: while one goes again, others change that the condition asks about.
     db.execute(
         "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"
-        " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked FROM job"
+        " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked,"
+        " state = 'lost' AS is_lost FROM job"
         f" WHERE {again} AND {condition}",
         values,
     )
     count = db.execute(
         "UPDATE job SET state = iif(again.asked, 'queued', 'pending'), failures = 0,"
-        " cancel_asked = 0, error_code = NULL, error = NULL"
+        " cancel_asked = 0, error_code = NULL, error = NULL,"
+        " again_asked = (again.asked AND NOT again.is_lost)"
         " FROM temp.again AS again WHERE job.seq = again.seq"
     ).rowcount
     db.execute("DROP TABLE temp.again")
@@ -194,7 +233,7 @@ def settle_dead_run(db: sqlite3.Connection) -> int:
 
 
 def reopen(db: sqlite3.Connection) -> int:
-    """At start: a request that was too slow, or not found, may have delivered since. How many."""
+    """At start: a request that was set aside, or not found, may have delivered since. How many."""
     return db.execute(
         "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
         # From the few attempts that are open, not from all the jobs that failed.

@@ -34,6 +34,7 @@ _TABLE = """
     CREATE TEMP TABLE planned (
         today INTEGER PRIMARY KEY, seq INTEGER, own TEXT NOT NULL, state TEXT NOT NULL,
         new INTEGER NOT NULL, changed INTEGER NOT NULL, moved INTEGER NOT NULL,
+        asked INTEGER NOT NULL,
         waiting INTEGER NOT NULL DEFAULT 0, selected INTEGER NOT NULL DEFAULT 0,
         due INTEGER NOT NULL DEFAULT 0
     )
@@ -44,20 +45,19 @@ _IS_ASKED_AGAIN = (
     " AND request_id IS NOT NULL)"
 )
 
-# What was refused or never sent takes a new input up without asking; what was too slow, or not
-# found, is asked again at every beginning.
+# What was refused or never sent takes a new input up without asking.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
-    f" WHEN job.state IN ('failed', 'lost') AND {_IS_ASKED_AGAIN} THEN 'queued'"
     f" WHEN job.state = 'failed' AND met.changed AND {UNPAID} THEN 'pending'"
     " ELSE job.state END"
 )
 
 # Cheap questions come first: the attempts are only asked about a job whose input has changed.
 _FILL = f"""
-    INSERT INTO temp.planned (today, seq, own, state, new, changed, moved)
+    INSERT INTO temp.planned (today, seq, own, state, new, changed, moved, asked)
     SELECT met.today, met.seq, {_OWN}, '', NOT coalesce(met.attempted, 0),
-        coalesce(met.changed AND met.attempted AND NOT {UNPAID}, 0), met.moved IS NOT NULL
+        coalesce(met.changed AND met.attempted AND NOT {UNPAID}, 0), met.moved IS NOT NULL,
+        coalesce(job.state IN ('failed', 'lost') AND {_IS_ASKED_AGAIN}, 0)
     FROM temp.meeting AS met LEFT JOIN main.job AS job ON job.seq = met.seq
 """
 
@@ -111,7 +111,7 @@ def plan_jobs(db: sqlite3.Connection, wishes: Wishes) -> None:
         db.execute(statement)
     db.execute(_STUCK)
     db.execute(_WAITING)
-    _choose_due(db, wishes.limit)
+    _choose_due(db, wishes)
 
 
 def _select(db: sqlite3.Connection, selection: Selection) -> None:
@@ -133,21 +133,27 @@ def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
         again.append(
             f"changed AND (SELECT {MAY_RERUN} FROM main.job AS job WHERE job.seq = planned.seq)"
         )
+    # What was set aside, or not found, is asked again at every beginning, and paid at none.
     db.execute(
-        f"UPDATE temp.planned SET state = iif(selected AND ({' OR '.join(again)}), 'pending', own)"
+        "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"
+        f" WHEN selected AND ({' OR '.join(again)}) THEN 'pending' ELSE own END"
     )
 
 
-def _choose_due(db: sqlite3.Connection, limit: int | None) -> None:
-    """As `note_first` chooses; new jobs come behind the known ones."""
-    if limit is None:
+def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
+    """As `note_first` chooses; new jobs come behind the known ones.
+
+    A retry that asks first may come to be paid: it takes its place within the limit.
+    """
+    if wishes.limit is None:
         db.execute("UPDATE temp.planned SET due = 1 WHERE state = 'pending' AND selected")
         return
     db.execute(
-        "UPDATE temp.planned SET due = 1 WHERE today IN (SELECT planned.today FROM temp.planned"
+        "UPDATE temp.planned SET due = (state = 'pending') WHERE today IN"
+        " (SELECT planned.today FROM temp.planned"
         " JOIN incoming.job AS job ON job.seq = planned.today"
-        " WHERE planned.state = 'pending' AND planned.selected"
+        " WHERE (planned.state = 'pending' OR (planned.asked AND ?)) AND planned.selected"
         " ORDER BY planned.waiting, job.priority DESC, planned.seq IS NULL, planned.seq,"
         " planned.today LIMIT ?)",
-        (limit,),
+        (wishes.retry_failed, wishes.limit),
     )

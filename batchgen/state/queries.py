@@ -122,7 +122,8 @@ def cancels_due(db: sqlite3.Connection) -> list[int]:
 
 
 _LIVE = (
-    "SELECT seq, id, job.model, job.body, failures, state, number, request_id, accepted_at, price"
+    "SELECT seq, id, job.model, job.body, failures, state, number, request_id, accepted_at,"
+    " coalesce(cost, price), result IS NOT NULL, again_asked"
     " FROM job JOIN attempt ON attempt.job = seq AND number = attempts"
     " WHERE request_id IS NOT NULL AND state "
 )
@@ -140,8 +141,9 @@ def live_request(db: sqlite3.Connection, seq: int) -> LiveRequest | None:
 
 
 def _live(row: tuple[object, ...]) -> LiveRequest:
-    seq, job_id, model, body, failures, state, *rest = row
-    return LiveRequest(seq, job_id, model, body, failures, JobState(str(state)), *rest)  # type: ignore[arg-type]
+    seq, job_id, model, body, failures, state, *rest, was_empty, again_asked = row
+    told = bool(was_empty), bool(again_asked)
+    return LiveRequest(seq, job_id, model, body, failures, JobState(str(state)), *rest, *told)  # type: ignore[arg-type, call-arg]
 
 
 def fetching(db: sqlite3.Connection) -> list[int]:

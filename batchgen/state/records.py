@@ -38,7 +38,11 @@ class NeededFile:
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """A request that the vendor has: to be followed to its end. `accepted_at`: epoch seconds."""
+    """A request that the vendor has: to be followed to its end. `accepted_at`: epoch seconds.
+
+    `was_empty`: an earlier run has waited in vain for the files of its success. `again_asked`: a
+    person wants another submit, should it have ended without files.
+    """
 
     seq: int
     id: str
@@ -50,6 +54,8 @@ class LiveRequest:
     request_id: str
     accepted_at: float
     price: float | None
+    was_empty: bool = False
+    again_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

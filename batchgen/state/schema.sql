@@ -1,4 +1,4 @@
--- The memory of one run. Version 3 (PRAGMA user_version); migrations/ bring older files here.
+-- The memory of one run. Version 4 (PRAGMA user_version); migrations/ bring older files here.
 -- Times are seconds since the epoch by the wall clock; money is USD.
 
 CREATE TABLE meta (
@@ -28,7 +28,9 @@ CREATE TABLE job (
     gate       INTEGER NOT NULL DEFAULT 0 CHECK (gate IN (0, 1)),      -- dependants wait for a word
     approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- that word, about this result
     waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),        -- needs not satisfied yet
-    axes       TEXT NOT NULL DEFAULT '{}'    -- its place in the sweep: a JSON object, axis to value
+    axes       TEXT NOT NULL DEFAULT '{}',   -- its place in the sweep: a JSON object, axis to value
+    again_asked INTEGER NOT NULL DEFAULT 0 CHECK (again_asked IN (0, 1))  -- by a person: pay again
+                                             -- if the open request has ended without files
 ) STRICT;
 
 -- Counting and finding by state; `sweep` lets a canary see which sweeps are proven. The last two

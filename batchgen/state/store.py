@@ -110,8 +110,12 @@ class Store:
     async def ended(self, request: LiveRequest, ending: moves.Ending) -> bool:
         return await self.run(moves.ended, request.seq, request.attempt, ending, self.now())
 
-    async def timed_out(self, seq: int, reason: str) -> bool:
-        return await self.run(moves.timed_out, seq, reason)
+    async def set_aside(
+        self, request: LiveRequest, code: str, reason: str, cost: float | None, result: str
+    ) -> bool:
+        return await self.run(
+            moves.set_aside, request.seq, request.attempt, code, reason, cost, result
+        )
 
     async def resubmit_unknown(self, seq: int, most: int) -> str | None:
         return await self.run(people.resubmit_within, seq, most, self.now())

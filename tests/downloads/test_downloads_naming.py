@@ -98,7 +98,7 @@ def test_a_key_is_its_own_key(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "names"), [(0, ()), (1, ("boat",)), (3, ("boat-1", "boat-2", "boat-3"))]
+    ("count", "names"), [(0, ()), (1, ("boat",)), (3, ("boat.1", "boat.2", "boat.3"))]
 )
 def test_files_are_numbered_only_where_there_are_several(
     count: int, names: tuple[str, ...]

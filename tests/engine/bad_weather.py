@@ -16,12 +16,16 @@ from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
     Accepted,
+    Gateway,
     Halted,
+    Missing,
+    NotReady,
     NotSent,
     PauseCause,
     Refused,
     ResultOutcome,
     Scope,
+    StatusOutcome,
     Throttled,
     Unclear,
     UnrecognizedState,
@@ -44,7 +48,7 @@ class Weather:
     burst: int = field(default=0)
 
     def habits(self) -> Habits:
-        return Habits(self.reply, self.course, self.look, self.delivery)
+        return Habits(self.reply, self.course, self.look, self.status, self.delivery)
 
     def reply(self, _model: str, _job: str) -> Reply:
         takes = self.dice.uniform(0.05, 1.5)
@@ -68,6 +72,7 @@ class Weather:
             Reply(None, inf),
             Reply(Halted(PauseCause.NO_BALANCE, "no balance"), takes, charged=False),
             Reply(Refused(Scope.JOB, "422", "no"), takes, charged=False),
+            Reply(Gateway(403, "HTTP 403: an HTML page instead of JSON"), takes, charged=False),
             Reply(twin, takes, charged=False),
         )
 
@@ -80,6 +85,8 @@ class Weather:
             else self.dice.uniform(2, 12),
             end=self.dice.choice(ends),
             files=self.dice.choice((1, 1, 1, 1, 2, 3, 0)),
+            files_after=self.dice.choice((0.0, 0.0, 0.0, 0.0, 20.0, 1000.0)),
+            cost_after=self.dice.choice((0, 0, 1, 3)),
             hidden=self.dice.choice((0.0, 0.0, 0.0, 3.0)),
         )
 
@@ -89,7 +96,21 @@ class Weather:
             return outcomes.NoAnswer("502")
         if kind < 0.03:
             return Throttled(2.0, "slow")
-        return UnrecognizedState("dreaming") if kind < 0.04 else None
+        if kind < 0.04:
+            return UnrecognizedState("dreaming")
+        if kind < 0.08:
+            return self.dice.choice(
+                (
+                    NotReady("400005"),
+                    Missing("404"),
+                    Gateway(409, "HTML"),
+                    Halted(PauseCause.TOKEN_REFUSED, "401"),
+                )
+            )
+        return None
+
+    def status(self, _request: Request) -> StatusOutcome | None:
+        return Gateway(403, "HTML") if self.dice.random() < 0.3 else None
 
     def delivery(self, url: str) -> Delivery:
         takes, kind = self.dice.uniform(0.1, 20.0), self.dice.random()

@@ -137,7 +137,11 @@ def every_charge_is_in_the_state(world: World) -> None:
     assert missing <= unnamed
     for outcome, state, code in known.values():
         if outcome is None:
-            waits = {("failed", "timeout"), ("unknown", "duplicate_request")}
+            waits = {
+                ("failed", "timeout"),
+                ("failed", "no_files"),
+                ("unknown", "duplicate_request"),
+            }
             assert state == "lost" or (state, code) in waits
         if outcome == "succeeded":
             assert state == "done" or code == "duplicate_request"

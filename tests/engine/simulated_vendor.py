@@ -15,11 +15,13 @@ from batchgen.runcomfy.outcomes import (
     Accepted,
     Cancelled,
     CancelOutcome,
+    Ended,
     Failed,
     Missing,
     Queued,
     ResultOutcome,
     Running,
+    StatusOutcome,
     SubmitOutcome,
     Succeeded,
 )
@@ -47,6 +49,8 @@ class Course:
     """How a request goes: seconds in the queue, seconds at work, its end and number of files.
 
     `hidden`: seconds for which the vendor says 404. The first `videos` of the files are videos.
+    `files_after`: seconds after its end until a result names them. `cost_after`: so many results
+    of the ended request do not tell the cost.
     """
 
     queued: float = 1.0
@@ -55,6 +59,8 @@ class Course:
     files: int = 1
     hidden: float = 0.0
     videos: int = 0
+    files_after: float = 0.0
+    cost_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Habits:
     reply: Callable[[str, str], Reply] = lambda _model, _job: Reply()
     course: Callable[[str, str], Course] = lambda _model, _job: Course()
     look: Callable[[Request], ResultOutcome | None] = lambda _request: None
+    status: Callable[[Request], StatusOutcome | None] = lambda _request: None
     delivery: Callable[[str], Delivery] = lambda _url: Delivery()
     look_takes: Callable[[Request], float] = lambda _request: 0.02
 
@@ -89,6 +96,8 @@ class Request:
     left: bool = False
     cancelled_at: float = inf
     looks: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+    told: int = 0
 
     @property
     def starts(self) -> float:
@@ -140,13 +149,19 @@ class Vendor:
             return Cancelled(0.0, "{}")
         match request.course.end:
             case JobState.DONE:
-                return Succeeded(self.urls(request), PRICE, "{}")
+                return self._success(request, now)
             case JobState.CANCELLED:
                 return Cancelled(0.0, "{}")
             case JobState.LOST:
                 return Missing("expired")
             case _:
                 return Failed("model_error", "the model failed", PRICE, "{}")
+
+    def _success(self, request: Request, now: float) -> ResultOutcome:
+        request.told += 1
+        late = now < request.ends + request.course.files_after
+        cost = PRICE if request.told > request.course.cost_after else None
+        return Succeeded(() if late else self.urls(request), cost, "{}")
 
     def urls(self, request: Request) -> tuple[str, ...]:
         turn = self.renewed[request.id]
@@ -210,6 +225,14 @@ class Line:
         request.looks.append(_now())
         special = self.vendor.habits.look(request)
         return special or self.vendor.state(request, _now())
+
+    async def status(self, request_id: str) -> StatusOutcome:
+        await self._pass(0.02)
+        request = self.vendor.ledger[request_id]
+        request.asked.append(_now())
+        special = self.vendor.habits.status(request)
+        found = special or self.vendor.state(request, _now())
+        return Ended() if isinstance(found, Succeeded) else found
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         await self._pass(0.02)

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.engine.events import Noted
+from batchgen.engine.events import Noted, PauseReason
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
+    Cancelled,
+    Failed,
+    Gateway,
+    Halted,
     Missing,
     NoAnswer,
+    NotReady,
+    PauseCause,
     Queued,
     ResultOutcome,
     Running,
+    StatusOutcome,
+    Succeeded,
     Throttled,
     UnrecognizedState,
 )
+from batchgen.state import people
+from batchgen.state.database import open_for_writing
+from batchgen.state.queries import Selection
 from tests.engine.judge import judge
-from tests.engine.simulated_vendor import Course, Request
+from tests.engine.simulated_vendor import PRICE, Course, Request
 from tests.engine.simulation import one_model, with_habits, with_policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.engine.simulation import Process, World
 
 
@@ -114,7 +129,8 @@ def test_a_request_that_vanished_is_lost_and_stays_counted_as_spent(world: World
     """Row 35."""
     with_policy(world, retries=5)
     one_model(world, 1)
-    with_habits(world, look=lambda _request: Missing("404"))
+    gone = Missing("404")
+    with_habits(world, look=lambda _request: gone, status=lambda _request: gone)
     world.live()
     assert world.states() == {"a000": "lost"}
     assert len(world.vendor.posts) == 1
@@ -139,7 +155,10 @@ def test_odd_answers_are_no_end_and_are_noted_once(world: World) -> None:
     world.live()
     assert world.states() == {"a000": "done"}
     notes = [note.text for _, note in world.lives[0].told(Noted)]
-    assert notes == ["the vendor says queued after running; ignored"]
+    assert notes == [
+        "the vendor says queued after running; ignored",
+        "the vendor calls the request of a000 'dreaming', an unknown word of state: still asking",
+    ]
 
 
 def test_a_throttled_question_waits_as_told(world: World) -> None:
@@ -190,3 +209,249 @@ def test_known_durations_save_polls(world: World) -> None:
     looks = [len(request.looks) for request in world.vendor.ledger.values()]
     assert sum(looks[:2]) > sum(looks[-2:])
     assert max(looks[4:]) <= 5
+
+
+SHORT_OF_AN_END = [
+    NotReady("HTTP 400: 400005"),
+    NotReady("HTTP 403: not yours"),
+    Gateway(403, "HTTP 403: an HTML page instead of JSON"),
+    Gateway(409, "HTTP 409: an empty answer"),
+    Missing("HTTP 404"),
+    Halted(PauseCause.TOKEN_REFUSED, "401"),
+]
+
+
+def until_ended(word: ResultOutcome) -> Callable[[Request], ResultOutcome | None]:
+    return lambda request: word if asyncio.get_running_loop().time() < request.ends else None
+
+
+@pytest.mark.parametrize("word", SHORT_OF_AN_END)
+def test_a_request_that_is_not_ready_holds_its_place_until_it_has_ended(
+    world: World, word: ResultOutcome
+) -> None:
+    with_policy(world, concurrency=2)
+    one_model(world, 40)
+    course = Course(queued=20.0, runs=100.0)
+    with_habits(world, course=lambda *_: course, look=until_ended(word))
+    assert world.live().pause is None
+    judge(world)
+    assert world.vendor.peak["all"] == 2
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 40
+
+
+def test_a_bad_end_that_only_the_status_tells_is_an_end(world: World) -> None:
+    one_model(world, 2)
+    ends = {"a000": JobState.FAILED, "a001": JobState.CANCELLED}
+    with_habits(
+        world,
+        course=lambda _model, job: Course(end=ends[job]),
+        look=lambda _request: NotReady("400005"),
+    )
+    world.live()
+    judge(world)
+    assert world.states() == {"a000": "failed", "a001": "cancelled"}
+    assert world.now < 60
+
+
+def test_a_status_that_says_cancelled_does_not_give_up_files_that_came_meanwhile(
+    world: World,
+) -> None:
+    one_model(world, 1)
+    with_habits(
+        world,
+        look=lambda request: NotReady("400005") if len(request.looks) == 1 else None,
+        status=lambda _request: Cancelled(None, "{}"),
+        course=lambda *_: Course(queued=0.0, runs=0.0),
+    )
+    world.live()
+    assert world.states() == {"a000": "done"}
+
+
+def test_a_result_that_never_tells_is_set_aside_at_its_timeout_and_says_what_was_said(
+    world: World,
+) -> None:
+    with_policy(world, timeout=200.0, retries=3)
+    one_model(world, 1)
+    with_habits(world, look=lambda _request: NotReady("HTTP 403: not yours"))
+    world.live()
+    assert world.error("a000") == "timeout"
+    ((words,),) = world.query("SELECT error FROM job")
+    assert "HTTP 403: not yours" in words
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 1
+
+
+def test_a_refused_token_is_believed_once_both_calls_say_so(world: World) -> None:
+    one_model(world, 2)
+    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    with_habits(world, look=lambda _request: refused, status=lambda _request: refused)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.TOKEN_REFUSED
+
+
+def late(seconds: float) -> Callable[[str, str], Course]:
+    return lambda _model, _job: Course(files_after=seconds)
+
+
+def test_files_that_follow_a_success_are_waited_for_with_growing_gaps(world: World) -> None:
+    one_model(world, 3)
+    with_habits(world, course=late(200.0))
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    for request in world.vendor.ledger.values():
+        looks = [at for at in request.looks if at >= request.ends]
+        assert len(looks) < 14
+        gaps = [later - earlier for earlier, later in pairwise(looks)]
+        assert max(gaps) <= 61
+
+
+def test_a_success_without_files_is_asked_once_by_each_run_and_never_paid_again_by_itself(
+    world: World,
+) -> None:
+    with_policy(world, retries=3)
+    one_model(world, 1)
+    with_habits(world, course=late(5000.0))
+    world.live()
+    assert world.states() == {"a000": "failed"}
+    assert world.error("a000") == "no_files"
+    assert 300 <= world.now <= 400
+    (request,) = world.vendor.ledger.values()
+    for _ in range(2):
+        before = len(request.looks)
+        world.live()
+        assert world.states() == {"a000": "failed"}
+        assert len(request.looks) == before + 1
+    world.now = 6000.0
+    world.live()
+    judge(world)
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 1
+
+
+def retried(world: World) -> None:
+    again = people.may_go_again()
+    with closing(open_for_writing(world.state)) as db:
+        assert people.retry_selected(db, Selection(), again) == 1
+
+
+def test_a_retry_takes_files_that_came_meanwhile_and_pays_nothing(world: World) -> None:
+    one_model(world, 1)
+    with_habits(world, course=late(1000.0))
+    world.live()
+    world.now = 2000.0
+    retried(world)
+    world.live()
+    judge(world)
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 1
+
+
+def test_a_retry_pays_again_once_the_old_request_has_ended_without_files(world: World) -> None:
+    one_model(world, 1)
+    courses = iter((Course(files=0), Course()))
+    with_habits(world, course=lambda *_: next(courses))
+    world.live()
+    assert world.error("a000") == "no_files"
+    retried(world)
+    world.live()
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 2
+    assert world.query("SELECT outcome FROM attempt ORDER BY number") == [
+        ("failed",),
+        ("succeeded",),
+    ]
+
+
+@pytest.mark.parametrize("decide", ["retry", "resubmit"])
+def test_a_request_that_was_too_slow_is_asked_first_and_then_paid_again(
+    world: World, decide: str
+) -> None:
+    with_policy(world, timeout=100.0)
+    one_model(world, 1)
+    courses = iter((Course(runs=1000.0, end=JobState.FAILED), Course()))
+    with_habits(world, course=lambda *_: next(courses))
+    world.live()
+    assert world.error("a000") == "timeout"
+    at = () if decide == "retry" else (0.0,)
+    # Still at work: asked, not paid.
+    world.change(getattr(people, decide), "a000", *at)
+    world.live()
+    assert (world.error("a000"), len(world.vendor.posts)) == ("timeout", 1)
+    world.now = 2000.0
+    world.change(getattr(people, decide), "a000", *at)
+    world.live()
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 2
+
+
+def test_a_lost_request_is_paid_again_by_a_resubmit_alone_and_asked_first(world: World) -> None:
+    one_model(world, 1)
+    gone = Missing("404")
+    lost = {"look": lambda _request: gone, "status": lambda _request: gone}
+    with_habits(world, **lost)
+    world.live()
+    world.change(people.retry, "a000")
+    world.live()
+    assert (world.states(), len(world.vendor.posts)) == ({"a000": "lost"}, 1)
+    world.change(people.resubmit, "a000", 0.0)
+    with_habits(world)
+    world.live()
+    assert (world.states(), len(world.vendor.posts)) == ({"a000": "done"}, 1)
+
+
+def test_a_lost_request_that_stays_lost_is_resubmitted_where_a_person_says_so(
+    world: World,
+) -> None:
+    one_model(world, 1)
+
+    def gone(request: Request) -> StatusOutcome | None:
+        return Missing("404") if request.id == "r00000" else None
+
+    with_habits(world, look=gone, status=gone)
+    world.live()
+    world.change(people.resubmit, "a000", 0.0)
+    world.live()
+    assert (world.states(), len(world.vendor.posts)) == ({"a000": "done"}, 2)
+
+
+def test_a_request_that_failed_for_lack_of_money_goes_again_after_the_pause(world: World) -> None:
+    with_policy(world, concurrency=2, budget=1.0)
+    one_model(world, 6)
+    broke = Failed("400002", "top up", None, "{}", no_balance=True)
+
+    def look(request: Request) -> ResultOutcome | None:
+        return broke if request.id == "r00001" else None
+
+    with_habits(world, look=look)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.NO_BALANCE
+    assert "failed" not in world.states().values()
+    assert world.query("SELECT failures FROM job WHERE id = 'a001'") == [(0,)]
+    with_habits(world)
+    world.live()
+    assert set(world.states().values()) == {"done"}
+    assert Counter(job for _, _, job in world.vendor.posts)["a001"] == 2
+
+
+def test_an_end_in_an_unknown_word_is_told_on_the_screen_once(world: World) -> None:
+    one_model(world, 3)
+
+    def look(request: Request) -> ResultOutcome | None:
+        found = world.vendor.state(request, asyncio.get_running_loop().time())
+        if not isinstance(found, Succeeded):
+            return found
+        return Succeeded(found.urls, PRICE, "{}", odd_word="finalized")
+
+    with_habits(world, look=look)
+    world.live()
+    assert set(world.states().values()) == {"done"}
+    shown = [note for _, note in world.lives[0].told(Noted) if note.on_screen]
+    assert len(shown) == 1
+    assert "'finalized'" in shown[0].text

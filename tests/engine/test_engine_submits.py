@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import closing
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from batchgen.engine.policy import LanePolicy
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Accepted,
+    Gateway,
     Halted,
     NotSent,
     PauseCause,
@@ -23,6 +25,8 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
 )
 from batchgen.state import people
+from batchgen.state.database import open_for_writing
+from batchgen.state.queries import Selection
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Delivery, Reply
 from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, one_model, with_habits, with_policy
@@ -205,6 +209,95 @@ def test_five_unknown_outcomes_in_a_minute_pause(world: World) -> None:
     assert end.pause is not None
     assert end.pause.reason is PauseReason.UNKNOWN_OUTCOMES
     assert 5 <= Counter(world.states().values())["unknown"] <= 6
+
+
+PAGE = Reply(Gateway(403, "HTTP 403: an HTML page instead of JSON"), charged=False)
+
+
+def test_a_gateways_page_fails_no_job_and_is_outlived(world: World) -> None:
+    world.add_jobs((model, f"{model[-4:]}{n}") for n in range(20) for model in (EDIT, T2I))
+    with_habits(world, reply=until(30.0, PAGE))
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert not world.lives[0].told(ModelRefused)
+    assert sum(at < 30.0 for at, _, _ in world.vendor.posts) < 8 * 8
+
+
+def test_pages_of_a_gateway_in_a_row_pause_and_name_it(world: World) -> None:
+    one_model(world, 50)
+    with_habits(world, reply=always(PAGE))
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.GATEWAY
+    assert "gateway or proxy" in end.pause.sentence
+    assert "HTTP 403" in end.pause.sentence
+    assert set(world.states().values()) == {"pending"}
+    assert 30 < world.now < 300
+    assert len(world.vendor.posts) < 8 * 10
+
+
+def test_a_prompt_that_a_firewall_blocks_stands_in_its_own_way_alone(world: World) -> None:
+    with_policy(world, concurrency=2)
+    one_model(world, 200)
+    with_habits(world, reply=lambda _model, job: PAGE if job == "a003" else Reply())
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.GATEWAY
+    assert Counter(world.states().values()) == {"done": 199, "pending": 1}
+    blocked = [at for at, _, job in world.vendor.posts if job == "a003"]
+    assert len(blocked) < 30
+
+
+def test_the_same_refusal_of_many_jobs_in_a_row_pauses(world: World) -> None:
+    with_policy(world, concurrency=2)
+    one_model(world, 100)
+    no = Reply(Refused(Scope.JOB, "7001", "your plan has ended"), charged=False)
+    with_habits(world, reply=lambda _model, job: no if job >= "a004" else Reply())
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.REFUSALS
+    assert "7001: your plan has ended" in end.pause.sentence
+    assert "batchgen retry" in end.pause.next_step
+    ends = Counter(world.states().values())
+    assert ends["done"] == 4
+    assert 10 <= ends["failed"] <= 11
+    with_habits(world)
+    retry_all(world)
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+
+
+def retry_all(world: World) -> None:
+    with closing(open_for_writing(world.state)) as db:
+        people.retry_selected(db, Selection(), people.may_go_again())
+
+
+def test_one_models_refusals_pause_though_another_is_accepted(world: World) -> None:
+    world.add_jobs((model, f"{model[-4:]}{n}") for n in range(40) for model in (EDIT, T2I))
+    no = Reply(Refused(Scope.JOB, "7001", "your plan has ended"), charged=False)
+    with_habits(world, reply=lambda model, _job: no if model == EDIT else Reply())
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.REFUSALS
+    assert Counter(world.states().values())["failed"] < 20
+
+
+def test_refusals_of_several_kinds_concern_their_jobs_alone(world: World) -> None:
+    one_model(world, 60)
+
+    def reply(_model: str, job: str) -> Reply:
+        number = int(job[1:])
+        if number % 10 == 9:
+            return Reply()
+        words = f"prompt: {('too long', 'not allowed')[number % 2]}"
+        return Reply(Refused(Scope.JOB, "422", words), charged=False)
+
+    with_habits(world, reply=reply)
+    assert world.live().pause is None
+    judge(world)
+    assert Counter(world.states().values()) == {"failed": 54, "done": 6}
 
 
 def test_a_refused_input_fails_its_job_alone(world: World) -> None:

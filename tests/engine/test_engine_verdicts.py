@@ -22,6 +22,7 @@ from batchgen.engine.verdicts import (
     CORRUPT_TRIES,
     FETCH_PATIENCE,
     FETCH_TRIES,
+    FILES_PATIENCE,
     Deliver,
     End,
     FetchAgain,
@@ -33,30 +34,37 @@ from batchgen.engine.verdicts import (
     Look,
     RenewUrl,
     RequestFacts,
+    SetAside,
+    ShortOfAnEnd,
     StopRun,
     after_fetch,
     after_result,
+    is_short_of_an_end,
     pause_for,
+    together,
 )
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,
+    Ended,
     Failed,
+    Gateway,
     Halted,
     Missing,
     NoAnswer,
+    NotReady,
     PauseCause,
     Queued,
-    Refused,
     ResultOutcome,
     Running,
-    Scope,
+    StatusOutcome,
     Succeeded,
     Throttled,
     UnrecognizedState,
 )
 
 FACTS = RequestFacts(age=100.0, grace=60.0, missing_in_a_row=0, failures=0, retries=0)
+REFUSED = Halted(PauseCause.TOKEN_REFUSED, "401")
 FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
 
 
@@ -69,6 +77,8 @@ FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
         (Running(), Look.RUNNING),
         (UnrecognizedState("dreaming"), Look.ODD_WORD),
         (NoAnswer("502"), Look.NO_CONTACT),
+        (Gateway(403, "HTML"), Look.NO_CONTACT),
+        (NotReady("400005"), Look.NOT_READY),
         (Throttled(3.0, "slow"), Look.SLOW_DOWN),
         (Missing("404"), Look.NOT_THERE),
     ],
@@ -91,10 +101,47 @@ def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> 
     assert "no longer knows" in end.ending.reason
 
 
-def test_a_request_of_another_account_is_lost() -> None:
-    end = after_result(Refused(Scope.JOB, "403001", "not yours"), FACTS)
-    assert isinstance(end, End)
-    assert (end.ending.state, end.ending.code) == (JobState.LOST, "403001")
+@pytest.mark.parametrize(
+    ("result", "status", "both"),
+    [
+        (NotReady("400005"), Running(), Running()),
+        (NotReady("400005"), Ended(), NotReady("400005")),
+        (NotReady("400005"), Gateway(403, "HTML"), NotReady("400005")),
+        (NotReady("400005"), Missing("404"), NotReady("400005")),
+        (NotReady("400005"), Throttled(3.0, "slow"), Throttled(3.0, "slow")),
+        (NotReady("403"), Failed("x", "y", None, ""), Failed("x", "y", None, "")),
+        (Missing("404"), Missing("404"), Missing("404")),
+        (Missing("404"), Queued(1), Queued(1)),
+        (Missing("404"), Ended(), NotReady("404")),
+        (Missing("404"), NoAnswer("502"), NotReady("404")),
+        (Gateway(409, "HTML"), Cancelled(None, ""), Cancelled(None, "")),
+        (Gateway(409, "HTML"), Gateway(409, "HTML"), NoAnswer("HTML")),
+        (Gateway(409, "HTML"), Missing("404"), NotReady("HTML")),
+        (REFUSED, REFUSED, REFUSED),
+        (REFUSED, Running(), Running()),
+        (REFUSED, NoAnswer("502"), NoAnswer("401")),
+    ],
+)
+def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
+    result: ShortOfAnEnd, status: StatusOutcome, both: ResultOutcome
+) -> None:
+    assert is_short_of_an_end(result)
+    assert together(result, status) == both
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Queued(1),
+        Running(),
+        Succeeded((), None, ""),
+        NoAnswer("502"),
+        Throttled(None, "429"),
+        Halted(PauseCause.BAD_CERTIFICATE, "expired"),
+    ],
+)
+def test_what_the_status_would_not_tell_better_is_not_asked_twice(outcome: ResultOutcome) -> None:
+    assert not is_short_of_an_end(outcome)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +161,37 @@ def test_a_failed_request_is_tried_again_as_often_as_retries_says(
 def test_success_delivers_and_success_without_files_is_a_paid_failure() -> None:
     """Row 37."""
     assert after_result(Succeeded(("u",), 0.1, "{}"), FACTS) == Deliver(("u",), 0.1, "{}")
-    end = after_result(Succeeded((), 0.1, "{}"), replace(FACTS, retries=5))
+    empty = Succeeded((), 0.1, "{}")
+    for facts in (FACTS, replace(FACTS, empty_for=FILES_PATIENCE - 1)):
+        verdict = after_result(empty, replace(facts, retries=5))
+        assert verdict == KeepAsking(Look.NO_FILES)
+    for facts in (replace(FACTS, was_empty=True), replace(FACTS, empty_for=FILES_PATIENCE)):
+        aside = after_result(empty, replace(facts, retries=5))
+        assert isinstance(aside, SetAside)
+        assert (aside.code, aside.cost) == ("no_files", 0.1)
+        end = after_result(empty, replace(facts, again_asked=True))
+        assert isinstance(end, End)
+        assert (end.ending.code, end.ending.cost, end.ending.again) == ("no_files", 0.1, True)
+
+
+def test_what_fails_for_lack_of_money_goes_again_and_pauses_the_run() -> None:
+    broke = Failed("400002", "top up", None, "{}", no_balance=True)
+    end = after_result(broke, FACTS)
     assert isinstance(end, End)
-    assert (end.ending.code, end.ending.cost, end.ending.again) == ("no_files", 0.1, False)
+    assert (end.ending.again, end.ending.blameless, end.ending.cost) == (True, True, 0.0)
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.NO_BALANCE
+    assert not end.pause.lets_go
+    paid = after_result(replace(broke, cost=0.05), FACTS)
+    assert isinstance(paid, End)
+    assert (paid.ending.again, paid.ending.blameless) == (False, False)
+
+
+def test_a_failure_that_only_an_unknown_word_tells_is_not_paid_again_unasked() -> None:
+    odd = Failed("", "worker gone", None, "{}", odd_word="aborted")
+    end = after_result(odd, replace(FACTS, retries=5))
+    assert isinstance(end, End)
+    assert (end.ending.again, end.odd_word) == (False, "aborted")
 
 
 def test_a_cancelled_request_ends_its_job() -> None:

@@ -163,7 +163,7 @@ def test_only_what_is_selected_is_exported(world: World, tmp_path: Path) -> None
     chosen = Selection(jobs=("boat-*", "!boat-1*"), tags=("hero",))
     world.export(tmp_path / "d", "hf", selection=chosen)
     names = {name for name in tree(tmp_path / "d") if name.endswith(".png")}
-    assert names == {"train/boat-0-1.png", "train/boat-0-2.png"} | {
+    assert names == {"train/boat-0.1.png", "train/boat-0.2.png"} | {
         f"train/boat-{number}.png" for number in range(2, 10)
     }
 

@@ -171,3 +171,52 @@ def test_row_49_a_file_over_the_cap_is_stopped_and_removed(user: User, emulator:
     assert user.states() == {"boat-000": "fetching", "boat-001": "done"}
     user.expect(0, "run", "m.yaml")
     assert_whole(user, emulator, jobs=2)
+
+
+def test_results_under_undocumented_keys_come_home_without_their_decoys(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(2)
+    emulator.arm("submit", "odd_output", times=2)
+    user.expect(0, "run", "m.yaml")
+    assert_whole(user, emulator, jobs=2)
+    assert user.files() == ["boat-000.png", "boat-001.png"]
+
+
+def test_a_result_inside_the_answer_is_saved_and_takes_no_room_in_the_state(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(2)
+    emulator.arm("submit", "data_uri", times=2)
+    user.expect(0, "run", "m.yaml")
+    assert user.files() == ["boat-000.png", "boat-001.png"]
+    assert len(emulator.charges()) == 2
+    with closing(sqlite3.connect(user.folder / "out/state.db")) as db:
+        rows = db.execute("SELECT url, bytes FROM file").fetchall()
+    assert all(len(url) < 100 < size for url, size in rows)
+    (user.folder / "out/files/boat-001.png").unlink()
+    user.expect(0, "repair", "m.yaml")
+    assert user.files() == ["boat-000.png", "boat-001.png"]
+
+
+def test_a_picture_from_a_video_model_is_kept_and_told(user: User, emulator: Emulator) -> None:
+    clip = {
+        "id": "clip",
+        "model": "bytedance/dreamina-3-0/pro/image-to-video",
+        "input": {"prompt": "slow", "image_urls": ["https://example.com/a.png"]},
+    }
+    user.manifest([clip], run={"check_inputs": "off"})
+    emulator.arm("submit", "picture_for_video")
+    done = user.expect(0, "run", "m.yaml")
+    assert "clip: image/png came from a model that makes videos; it is kept as" in done.said
+    with closing(sqlite3.connect(user.folder / "out/state.db")) as db:
+        assert db.execute("SELECT kind FROM flaw").fetchall() == [("wrong_kind",)]
+
+
+def test_a_file_host_that_is_down_for_a_while_costs_no_second_run(
+    user: User, emulator: Emulator
+) -> None:
+    user.manifest(4)
+    emulator.arm("file", "host_down", seconds=4)
+    user.expect(0, "run", "m.yaml")
+    assert_whole(user, emulator, jobs=4)

@@ -141,7 +141,9 @@ def test_all_that_the_matrix_shows_is_what_is_picked_there(browser: Browser, nig
 def test_many_picks_are_taken_back_as_one(browser: Browser, night: Night) -> None:
     with looking(browser, night.watcher) as page:
         page.locator(".tile").nth(1).focus()
-        page.keyboard.press("x")
+        # Each answer is waited for by itself: what is asked after this counts, and no more.
+        with page.expect_response("**/words"):
+            page.keyboard.press("x")
         page.click("#all")
         with page.expect_response("**/words"):
             page.get_by_role("button", name="Keep all").click()
@@ -160,6 +162,34 @@ def test_many_picks_are_taken_back_as_one(browser: Browser, night: Night) -> Non
         expect_said(page, f"{RESULTS} picks taken back")
         night.expect_judged(kept=0, rejected=1)
         assert (changes, len(sent)) == (1, 1)
+
+
+def test_an_older_row_that_comes_late_does_not_cover_the_answer_to_a_pick(
+    browser: Browser, night: Night
+) -> None:
+    """The stream and the answer are two connections: what was read first may come last."""
+    with looking(browser, night.watcher) as page:
+        expect(page.locator(".tile")).to_have_count(18)
+        shown = page.evaluate(
+            """async () => {
+                const job = batchgen.store.jobs()[0];
+                const [file, { moment }] = [job.files[0], job];
+                const row = (pick) => ({
+                    texts: ["", "m", "done", "[]"], moment,
+                    rows: [[job.seq, job.id, 1, 2, 0, [], 0, [], 0, 0, job.attempts,
+                        null, null, null,
+                        [[file.path, file.thumb, file.type, file.width, file.height, file.bytes,
+                            null, file.key, 1, pick, []]], [], ""]],
+                });
+                window.fetch = async () => Response.json(
+                    { handed: false, objections: [], rows: row("keep") });
+                batchgen.outbox.pick(job, file, "keep");
+                await batchgen.outbox.send();
+                batchgen.take(row(""));
+                return batchgen.store.jobs()[0].files[0].pick;
+            }"""
+        )
+        assert shown == "keep"
 
 
 def test_taking_back_counts_what_it_changed(browser: Browser, night: Night) -> None:

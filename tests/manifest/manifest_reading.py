@@ -29,6 +29,7 @@ class Reading:
     jobs: list[Job]
     problems: list[str]
     hints: list[str | None]
+    warnings: list[str]
 
 
 def read_file(
@@ -45,8 +46,11 @@ def read_file(
         report_together(staging, log)
     # The folder is another one in each test.
     jobs = [replace(job, file=Path(job.file).name) for job in jobs]
-    lines = [f"{one.line}:{one.column} {one.message}" for one in log.problems]
-    return Reading(manifest, jobs, lines, [one.hint for one in log.problems])
+    lines, warnings = (
+        [f"{one.line}:{one.column} {one.message}" for one in found]
+        for found in (log.problems, log.warnings)
+    )
+    return Reading(manifest, jobs, lines, [one.hint for one in log.problems], warnings)
 
 
 def read(text: str | bytes, *, rehearsal: bool = False) -> Reading:

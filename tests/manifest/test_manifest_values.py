@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.manifest.parsing.composer import Composer
-from batchgen.manifest.parsing.events import parse_events
+from batchgen.manifest.parsing.events import YamlEvents
 from batchgen.manifest.parsing.nodes import Node, Place, place_of
 
 
@@ -22,7 +22,7 @@ def compose(text: str) -> tuple[Node, list[str]]:
     def report(place: Place, message: str, _: str | None = None) -> None:
         found.append(f"{place.line}:{place.column} {message}")
 
-    reader = Composer(parse_events(io.BytesIO(text.encode())), report)
+    reader = Composer(YamlEvents(io.BytesIO(text.encode())), report)
     reader.next_event()
     reader.next_event()
     return reader.compose(), found

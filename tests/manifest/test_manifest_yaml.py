@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import json
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.manifest.parsing import composer, events, source
@@ -161,6 +162,7 @@ def test_a_job_that_is_broken_as_yaml_is_left_out_and_the_others_go_on() -> None
     assert reading.problems == ["4:11 the key 'id' stands twice: lines 4 and 4"]
 
 
+@settings(deadline=None)
 @given(st.text() | st.text("ab:-?[]{}\n #&*!|>'\"%@`<0.\t\\u", max_size=200))
 def test_any_text_gives_jobs_or_problems(text: str) -> None:
     """Rows 4 and 7."""
@@ -168,11 +170,13 @@ def test_any_text_gives_jobs_or_problems(text: str) -> None:
     assert reading.problems
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_give_problems(data: bytes) -> None:
     assert read(data).problems
 
 
+@settings(deadline=None)
 @given(st.text("ab:-?[]{}\n #&*!|>'\"<0.\t\\", max_size=80))
 def test_any_text_among_the_jobs_gives_jobs_or_problems(text: str) -> None:
     reading = read(f"{HEAD}jobs:\n  - {text}\n")
@@ -189,3 +193,117 @@ def test_the_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_unreadable_carries_its_place() -> None:
     error = UnreadableYamlError(3, 4, "what", "next")
     assert str(error) == "3:4: what\n  → next"
+
+
+QUOTED = "put all of the text in quotes"
+
+
+@pytest.mark.parametrize(
+    ("written", "quoted"),
+    [
+        ("Portrait: a girl in a red coat", '"Portrait: a girl in a red coat"'),
+        ("@mkdir style, a cat", '"@mkdir style, a cat"'),
+        ("*bold* title card", '"*bold* title card"'),
+        ("*bold title card", '"*bold title card"'),
+        ("!important a cat", '"!important a cat"'),
+        ("%A cat", '"%A cat"'),
+        ("[cinematic] a girl on a boat", '"[cinematic] a girl on a boat"'),
+        ("{red|blue} car on a road", '"{red|blue} car on a road"'),
+        ('"Hello" written on a wall', "'\"Hello\" written on a wall'"),
+        ("'Hello' written on a wall", "\"'Hello' written on a wall\""),
+        ("'tis the season, a fir tree", '"\'tis the season, a fir tree"'),
+        ("- a cat", '"- a cat"'),
+        ("| a cat", '"| a cat"'),
+        ("> a cat", '"> a cat"'),
+        ("a cat: ", '"a cat:"'),
+        ("? a cat", '"? a cat"'),
+        ("& cat", '"& cat"'),
+        ("`code` on a wall", '"`code` on a wall"'),
+    ],
+)
+def test_the_cure_of_a_text_that_looks_like_yaml_is_to_put_all_of_it_in_quotes(
+    written: str, quoted: str
+) -> None:
+    text = f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: WRITTEN\n      size: 1024x1024\n"
+    found = read(text.replace("WRITTEN", written))
+    assert found.hints[0] == f"{QUOTED}: prompt: {quoted}"
+    assert found.problems[0].startswith("6:")
+    assert read(text.replace("WRITTEN", quoted)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("1984", "put it in quotes"),
+        ("true", "put it in quotes"),
+        ("[cinematic]", QUOTED),
+        ("{red|blue}", QUOTED),
+        ("a {#ff8800} palette", "to write it as it is: {% raw %}{#{% endraw %}"),
+    ],
+)
+def test_a_text_that_is_read_as_something_else_has_its_cure(written: str, hint: str) -> None:
+    found = read(f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: {written}\n")
+    assert found.hints == [hint]
+
+
+@pytest.mark.parametrize("written", ["2026-11-22", "50% off }} sale", "“smart quotes” on a wall"])
+def test_a_text_that_only_looks_odd_is_read_as_it_is(written: str) -> None:
+    found = read(f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: {written}\n")
+    assert found.problems == []
+    assert json.loads(found.jobs[0].body)["prompt"] == written
+
+
+def test_text_below_a_cut_line_is_told_to_be_put_in_quotes() -> None:
+    text = f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: jersey #7\n        at night\n"
+    assert f"{QUOTED}: a ' #' in it begins a comment" in read(text).hints
+
+
+HASHED = """\
+version: 1
+vars: {place: a house}
+defaults: {model: bytedance/dreamina-4-0/text-to-image, input: {size: 1024x1024}}
+jobs:
+  - id: jersey  # the first
+    tags: [hero]  # an honest comment
+    input:
+      prompt: a player wearing jersey #7, at night
+      size: 1024x1024  # square
+  - id: folded
+    input:
+      prompt: >-
+        a football player wearing jersey #7
+        stadium at night
+  - id: plain
+    matrix:
+      hour:
+        - dawn  # early
+        - dusk in town #5
+    input:
+      prompt: a house
+        of {{ hour }} #ffffff
+"""
+
+
+def test_a_text_that_a_hash_cuts_is_told_with_line_kept_and_lost_text() -> None:
+    found = read(HASHED)
+    assert found.problems == []
+    assert found.warnings == [
+        "8:39 only 'a player wearing jersey' is read: '#7, at night' is taken for a comment",
+        "19:24 only 'dusk in town' is read: '#5' is taken for a comment",
+        "22:23 only 'a house of {{ hour }}' is read: '#ffffff' is taken for a comment",
+    ]
+    prompts = [json.loads(job.body)["prompt"] for job in found.jobs]
+    assert prompts[1] == "a football player wearing jersey #7 stadium at night"
+
+
+def test_a_cut_text_of_the_header_is_told_too() -> None:
+    head = HEAD + "vars:\n  place: a house #7\n  mood: calm # always\n"
+    head = head.replace("}\n", ", input: {prompt: a fox # red\n  }}\n", 1)
+    found = read(head + "jobs:\n  - id: a\n")
+    assert [one.partition(" ")[0] for one in found.warnings] == ["2:79", "5:18"]
+
+
+def test_a_comment_is_seen_wherever_a_chunk_of_the_file_ends() -> None:
+    for filler in range(65_440, 65_540):
+        text = f"#{'x' * filler}\n{HEAD}jobs:\n  - id: a\n    input:\n      prompt: a fox #7\n"
+        assert len(read(text).warnings) == 1, filler

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.runcomfy import result_answer
 from batchgen.runcomfy.outcomes import (
     Cancelled,
+    Ended,
     Failed,
+    Gateway,
     Halted,
     Missing,
     NoAnswer,
+    NotReady,
     PauseCause,
     Queued,
-    Refused,
     ResultOutcome,
     Running,
-    Scope,
     Succeeded,
     Throttled,
     UnrecognizedState,
 )
-from batchgen.runcomfy.result_answer import read_result
 from tests.runcomfy.answers import HTML, answer
 
+if TYPE_CHECKING:
+    from batchgen.runcomfy.answer import Answer
+
+ASKED = "r"
+
+
+def read_result(given: Answer) -> ResultOutcome:
+    return result_answer.read_result(given, ASKED)
+
+
+DATA = "data:image/png;base64,AAAA"
 URL = "https://cdn.runcomfy.net/a.png"
 OTHER = "https://cdn.runcomfy.net/b.png"
 
@@ -84,11 +96,12 @@ def test_row_37_success_without_addresses_is_told() -> None:
         assert outcome.urls == ()
 
 
-def test_completed_with_neither_output_nor_error_is_asked_again() -> None:
-    nothing: list[dict[str, Any]] = [{}, {"output": None}, {"output": {}}, {"error": ""}]
+def test_completed_with_neither_output_nor_error_is_a_success_whose_files_may_come() -> None:
+    nothing: list[dict[str, Any]] = [{}, {"output": {}}, {"error": ""}, {"message": "done"}]
     for extra in nothing:
-        body = {"status": "completed"} | extra
-        assert read_result(answer(body)) == UnrecognizedState("completed")
+        outcome = read_result(answer({"status": "completed"} | extra))
+        assert isinstance(outcome, Succeeded)
+        assert outcome.urls == ()
 
 
 def test_completed_with_an_error_and_no_files_has_failed() -> None:
@@ -145,7 +158,16 @@ def test_files_without_a_word_of_state_are_kept() -> None:
         (0.5, 0.5),
         (-1, None),
         (True, None),
-        ("1", None),
+        ("0.05", 0.05),
+        ("$0.05", 0.05),
+        ("0.05 USD", 0.05),
+        ("0,05", None),
+        ("free", None),
+        ("-1", None),
+        ("9" * 30, None),
+        (1e308, None),
+        (1001, None),
+        (1000, 1000.0),
         (None, None),
         (float("nan"), None),
         (float("inf"), None),
@@ -169,7 +191,7 @@ def test_a_cost_is_a_sane_number_or_none(cost: Any, usd: float | None) -> None:
         ({"images": [{"url": URL, "width": 1}, None, 7, [OTHER]]}, (URL, OTHER)),
         ({"result": {"files": [URL]}}, (URL,)),
         ({"image": "HTTPS://cdn.runcomfy.net/a.png"}, ("HTTPS://cdn.runcomfy.net/a.png",)),
-        (["ftp://x.example/a", "data:image/png;base64,AA", "file:///etc/passwd", "a.png"], ()),
+        (["ftp://x.example/a", "data:text/html;base64,AA", "file:///etc/passwd", "a.png"], ()),
         (["https://x.example/a b", "https://x.example/\r\nX: 1", "https://x/" + "a" * 9000], ()),
         (["https://x.example/\ud800"], ()),
         ({}, ()),
@@ -184,6 +206,37 @@ def test_addresses_are_found_in_every_shape_and_always_in_one_order(
     assert outcome.urls == urls
 
 
+@pytest.mark.parametrize(
+    "output",
+    [DATA, [DATA], {"image": DATA}, {"images": [DATA, DATA]}, {"result": {"file": DATA}}],
+)
+def test_a_data_uri_is_a_result_and_has_a_short_reference(output: Any) -> None:
+    outcome = read_result(answer({"status": "succeeded", "output": output}))
+    assert isinstance(outcome, Succeeded)
+    (reference,) = outcome.urls
+    assert reference.startswith("data:image/png;sha256=")
+    assert len(reference) < 100
+    assert outcome.data == {reference: DATA}
+
+
+def test_only_what_stands_under_other_keys_is_guessed_and_decoys_are_left_aside() -> None:
+    documented = [{"image": URL}, {"videos": [URL]}, URL, [URL]]
+    for output in documented:
+        outcome = read_result(answer({"status": "succeeded", "output": output}))
+        assert isinstance(outcome, Succeeded)
+        assert not outcome.guessed
+    odd = {
+        "thumbnail_url": "https://cdn.runcomfy.net/t.jpg",
+        "preview": {"url": "https://cdn.runcomfy.net/p.jpg"},
+        "page_url": "https://www.runcomfy.com/generations/1",
+        "input": {"image_urls": ["https://elsewhere.example/in.png"]},
+        "data": {"result_urls": [URL, OTHER]},
+    }
+    outcome = read_result(answer({"status": "succeeded", "output": odd}))
+    assert isinstance(outcome, Succeeded)
+    assert (outcome.guessed, outcome.urls) == (True, (URL, OTHER))
+
+
 def test_row_74_a_deep_output_is_walked_without_recursion() -> None:
     deep = b"[" * 900 + f'"{URL}"'.encode() + b"]" * 900
     outcome = read_result(answer(b'{"status": "succeeded", "output": ' + deep + b"}"))
@@ -193,7 +246,12 @@ def test_row_74_a_deep_output_is_walked_without_recursion() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(404, {}), (404, b"404: Not Found"), (400, {"error_code": 404001}), (200, {"code": 404001})],
+    [
+        (404, {}),
+        (404, {"request_id": ASKED, "error_code": 404001}),
+        (400, {"error_code": 404001}),
+        (200, {"code": 404001}),
+    ],
 )
 def test_rows_34_35_a_request_that_is_not_there_is_missing(status: int, body: Any) -> None:
     assert isinstance(read_result(answer(body, status)), Missing)
@@ -215,18 +273,107 @@ def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: Paus
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "code"),
+    ("status", "body"),
     [
-        (403, {}, "403"),
-        (200, {"error_code": 403001, "message": "not yours"}, "403001"),
-        (400, {"error_code": 400001}, "400001"),
-        (422, {}, "422"),
+        (400, {"error_code": 400005, "message": "not completed yet"}),
+        (200, {"error_code": 400005}),
+        (403, {}),
+        (200, {"error_code": 403001, "message": "not yours"}),
+        (400, {"error_code": 400001}),
+        (409, {}),
+        (422, {}),
+        (425, {}),
+        (404, {"request_id": "another", "error_code": 404001}),
     ],
 )
-def test_a_refused_question_concerns_this_job_alone(status: int, body: Any, code: str) -> None:
+def test_a_refused_question_is_no_end_of_a_request(status: int, body: Any) -> None:
+    for read in (result_answer.read_result, result_answer.read_status):
+        outcome = read(answer(body, status), ASKED)
+        assert isinstance(outcome, NotReady)
+        assert f"HTTP {status}" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, HTML) for status in (200, 400, 401, 402, 403, 404, 409, 422, 425)),
+        (404, b"404: Not Found"),
+        (403, b""),
+        (422, b"[]"),
+    ],
+)
+def test_a_page_of_somebody_on_the_way_is_no_word_of_the_api(status: int, body: bytes) -> None:
     outcome = read_result(answer(body, status))
-    assert isinstance(outcome, Refused)
-    assert (outcome.scope, outcome.code) == (Scope.JOB, code)
+    assert isinstance(outcome, Gateway)
+    assert outcome.reason.startswith(f"HTTP {status}: ")
+
+
+@pytest.mark.parametrize("word", ["in_queue", "in_progress", "succeeded", "failed", "odd"])
+def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) -> None:
+    body = {"request_id": "another", "status": word, "output": {"image": URL}}
+    assert read_result(answer(body)) == NoAnswer("the answer is about another request")
+    assert isinstance(
+        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NoAnswer
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"), [("r", None), ("r", ""), ("7", 7), ("ab-C", "AB-c"), ("r", "r")]
+)
+def test_an_answer_that_names_the_request_or_none_is_taken(asked: str, named: Any) -> None:
+    body = {"request_id": named, "status": "in_progress"}
+    assert result_answer.read_result(answer(body), asked) == Running()
+
+
+def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
+    for word in ("completed", "succeeded"):
+        assert result_answer.read_status(answer({"status": word}), ASKED) == Ended()
+    assert result_answer.read_status(answer({"status": "in_queue"}), ASKED) == Queued(None)
+    assert isinstance(result_answer.read_status(answer({"status": "failed"}), ASKED), Failed)
+    assert isinstance(result_answer.read_status(answer({"status": "canceled"}), ASKED), Cancelled)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"finished_at": "2026-01-01T00:00:00Z"},
+        {"output": {"image": URL}},
+        {"output": {"text": "blocked"}},
+    ],
+)
+def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[str, Any]) -> None:
+    outcome = read_result(answer({"request_id": ASKED, "status": "Finalized"} | body))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.odd_word == "finalized"
+    assert bool(outcome.urls) == (URL in str(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "worker gone"},
+        {"failure_reason": "worker gone"},
+        {"error": {"code": "E7", "message": "worker gone"}, "finished_at": "x"},
+        {"error_code": "E7", "error_message": "worker gone"},
+    ],
+)
+def test_an_unknown_word_beside_an_error_is_a_failure(body: dict[str, Any]) -> None:
+    outcome = read_result(answer({"request_id": ASKED, "status": "aborted"} | body))
+    assert isinstance(outcome, Failed)
+    assert (outcome.odd_word, outcome.reason) == ("aborted", "worker gone")
+
+
+def test_a_mere_message_beside_an_unknown_word_is_no_end() -> None:
+    body = {"request_id": ASKED, "status": "rendering", "message": "frame 3", "error": None}
+    assert read_result(answer(body)) == UnrecognizedState("rendering")
+
+
+@pytest.mark.parametrize("code", [400002, "400002", 10001, "10001", 402])
+def test_a_request_that_failed_for_lack_of_money_is_told_as_such(code: object) -> None:
+    for error in ({"error_code": code}, {"error": {"code": code}}):
+        outcome = read_result(answer({"status": "failed"} | error))
+        assert isinstance(outcome, Failed)
+        assert outcome.no_balance
 
 
 def test_row_30_too_many_questions_are_a_wait() -> None:
@@ -242,10 +389,6 @@ def test_row_30_too_many_questions_are_a_wait() -> None:
         (503, b""),
         (408, {}),
         (302, b""),
-        (200, HTML),
-        (404, HTML),
-        (403, HTML),
-        (401, HTML),
         (200, b""),
         (200, b'{"status": "succ'),
         (200, b"[" * 200_000),

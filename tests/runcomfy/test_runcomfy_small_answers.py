@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.runcomfy.cancel_answer import read_cancel
-from batchgen.runcomfy.outcomes import CancelOutcome
-from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price
+from batchgen.runcomfy.outcomes import CancelOutcome, Halted, NoAnswer
+from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
 from batchgen.runcomfy.request_id import LONGEST_ID, usable_request_id
 from tests.runcomfy.answers import HTML, answer
 
@@ -36,15 +36,19 @@ from tests.runcomfy.answers import HTML, answer
         (302, b"", CancelOutcome.UNANSWERED),
         (200, HTML, CancelOutcome.UNANSWERED),
         (200, b"", CancelOutcome.UNANSWERED),
+        *((status, HTML, CancelOutcome.UNANSWERED) for status in (400, 403, 404, 409, 422)),
+        (404, b"", CancelOutcome.UNANSWERED),
+        (202, {"request_id": "another", "outcome": "cancelled"}, CancelOutcome.UNANSWERED),
+        (202, {"request_id": "r", "outcome": "cancelled"}, CancelOutcome.CANCELLED),
     ],
 )
 def test_a_cancel_is_read(status: int, body: Any, outcome: CancelOutcome) -> None:
-    assert read_cancel(answer(body, status)) is outcome
+    assert read_cancel(answer(body, status), "r") is outcome
 
 
 @given(st.integers(min_value=100, max_value=599), st.binary())
 def test_row_74_no_bytes_crash_the_reading_of_a_cancel_or_price(status: int, body: bytes) -> None:
-    assert isinstance(read_cancel(answer(body, status)), CancelOutcome)
+    assert isinstance(read_cancel(answer(body, status), "r"), CancelOutcome)
     assert isinstance(read_price(answer(body, status)), (ModelPrice, type(None)))
     assert isinstance(read_balance(answer(body, status)), float | None)
 
@@ -76,7 +80,8 @@ def test_a_balance_is_read_or_not_known(body: Any, balance: float | None) -> Non
     [
         (200, {"base_price_usd": 0.03, "price_unit": "output"}, ModelPrice(0.03, "output")),
         (200, {"base_price_usd": 1, "price_unit": "sec\nond"}, ModelPrice(1.0, "sec ond")),
-        (200, {"base_price_usd": "0.03", "price_unit": "output"}, None),
+        (200, {"base_price_usd": "0.03", "price_unit": "output"}, ModelPrice(0.03, "output")),
+        (200, {"base_price_usd": 1e308, "price_unit": "output"}, None),
         (200, {"base_price_usd": 0.03}, None),
         (200, {"base_price_usd": -1, "price_unit": "output"}, None),
         (404, {"base_price_usd": 0.03, "price_unit": "output"}, None),
@@ -85,6 +90,15 @@ def test_a_balance_is_read_or_not_known(body: Any, balance: float | None) -> Non
 )
 def test_a_price_is_read_or_none(status: int, body: Any, price: ModelPrice | None) -> None:
     assert read_price(answer(body, status)) == price
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 422])
+def test_a_gateways_page_is_no_word_on_a_price(status: int) -> None:
+    found = why_no_price(answer(HTML, status))
+    assert isinstance(found, NoAnswer)
+    assert "HTML page" in found.reason
+    assert why_no_price(answer({"error_code": 404001}, 404)) is None
+    assert isinstance(why_no_price(answer({}, 401)), Halted)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batchgen.runcomfy.outcomes import (
     Accepted,
+    Gateway,
     Halted,
     PauseCause,
     Refused,
@@ -98,13 +99,27 @@ def test_row_25_half_an_answer_is_kept_for_the_person_who_resolves_it() -> None:
     ("status", "body", "cause"),
     [
         (401, {}, PauseCause.TOKEN_REFUSED),
-        (401, HTML, PauseCause.TOKEN_REFUSED),
         (400, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
         (200, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
         (200, {"error_code": "UserAccountError"}, PauseCause.TOKEN_REFUSED),
         (200, {"code": 401}, PauseCause.TOKEN_REFUSED),
         (402, b"", PauseCause.NO_BALANCE),
+        (402, HTML, PauseCause.NO_BALANCE),
         (400, {"error_code": "400002"}, PauseCause.NO_BALANCE),
+        *(
+            (status, body, PauseCause.NO_BALANCE)
+            for status in (200, 400, 402, 403)
+            for body in (
+                {"error_code": 10001, "message": "insufficient funds"},
+                {"code": "10001"},
+                {"error": {"code": 10001}},
+                {"error": {"error_code": "10001"}},
+                {"detail": {"code": 402}},
+                {"error_code": "InsufficientFunds"},
+            )
+        ),
+        (402, {"detail": "pay first"}, PauseCause.NO_BALANCE),
+        (400, {"code": 401001}, PauseCause.TOKEN_REFUSED),
         (429, {"error_code": 400002}, PauseCause.NO_BALANCE),
         (200, {"code": 400002.0}, PauseCause.NO_BALANCE),
         (200, {"error": {"code": 400002, "message": "top up"}}, PauseCause.NO_BALANCE),
@@ -145,11 +160,9 @@ def test_row_26_a_redirection_to_nowhere_is_one_too(location: str) -> None:
         (403, {}, Scope.MODEL, "403"),
         (200, {"error_code": 403001}, Scope.MODEL, "403001"),
         (404, {"error_code": 404001}, Scope.MODEL, "404001"),
-        (404, b"not found", Scope.MODEL, "404"),
         (400, {"error_code": 400003}, Scope.JOB, "400003"),
         (400, {}, Scope.JOB, "400"),
-        (422, b"<html>", Scope.JOB, "422"),
-        (413, b"", Scope.JOB, "413"),
+        (413, {}, Scope.JOB, "413"),
         (200, {"error_code": 422001}, Scope.JOB, "422001"),
         (200, {"error_code": "CONTENT_POLICY"}, Scope.JOB, "CONTENT_POLICY"),
         (200, {"code": -1, "message": "no"}, Scope.JOB, "-1"),
@@ -164,6 +177,25 @@ def test_rows_14_28_a_refusal_reaches_as_far_as_its_code_says(
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, HTML) for status in (400, 401, 403, 404, 407, 409, 413, 422, 425, 451)),
+        (403, b""),
+        (404, b"not found"),
+        (422, b"[]"),
+        (422, b'{"mess'),
+    ],
+)
+def test_a_page_of_somebody_on_the_way_refuses_no_job_and_no_model(
+    status: int, body: bytes
+) -> None:
+    outcome = read_submit(answer(body, status))
+    assert isinstance(outcome, Gateway)
+    assert outcome.status == status
+    assert outcome.reason.startswith(f"HTTP {status}: ")
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         ({"error_message": "too long", "message": "other"}, "too long"),
@@ -172,10 +204,22 @@ def test_rows_14_28_a_refusal_reaches_as_far_as_its_code_says(
         ({"error": {"message": "too long", "type": "x"}}, "too long"),
         ({"detail": "too long"}, "too long"),
         ({"detail": ["too long", "too wide"]}, "too long; too wide"),
+        ({"detail": [{"loc": ["prompt"], "msg": "too long"}]}, "prompt: too long"),
+        ({"error_message": [{"loc": ["body", "prompt"], "msg": "too long"}]}, "prompt: too long"),
         (
-            {"detail": [{"loc": ["prompt"], "msg": "too long"}]},
-            '{"loc": ["prompt"], "msg": "too long"}',
+            {
+                "error_message": "Validation error",
+                "detail": [
+                    {"loc": ["body", "image_urls", 0], "msg": "too large", "type": "x"},
+                    {"loc": ["body", "size"], "msg": "unknown"},
+                ],
+            },
+            "image_urls[0]: too large; size: unknown (Validation error)",
         ),
+        ({"message": '[{"loc": ["body", "a", "b"], "msg": "no"}]'}, "a.b: no"),
+        ({"detail": [{"loc": [], "msg": "no"}, {"odd": 1}]}, "no"),
+        ({"detail": [{"odd": 1}]}, '{"odd": 1}'),
+        ({"failure_reason": "too long"}, "too long"),
         ({"message": "\x1b[31mtoo\nlong\x1b[0m"}, "too long"),
         ({"message": "  "}, "HTTP 422, without a reason"),
         ({"error_code": 422001}, "error code 422001"),

@@ -128,7 +128,7 @@ def test_a_request_over_its_time_is_asked_again(
     place: Place, manifest: Callable[[str], Manifest]
 ) -> None:
     follow(place, "boat")
-    moves.timed_out(place.db, place.seq("boat"), "late")
+    moves.set_aside(place.db, place.seq("boat"), 1, "timeout", "late")
     assert start(place, manifest("{}")).in_flight == 1
 
 

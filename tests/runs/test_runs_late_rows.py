@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import Job
+    from batchgen.runs.lost_state import Traces
     from batchgen.runs.workplace import Workplace
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -114,12 +115,12 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
     path = write_jobs(tmp_path, *pictures(1, 40))
     open_state = opening._open_state
 
-    def after_another(place: Workplace, held: ExitStack) -> sqlite3.Connection:
+    def after_another(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
         """The other run took up all, and the last one is paid already."""
-        db = open_state(place, held)
+        db, traces = open_state(place, held)
         append_jobs(db, list(checked_jobs(place.manifest, ProblemLog())))
         bring_home(Place(place.folder, db), "j40")
-        return db
+        return db, traces
 
     monkeypatch.setattr(opening, "_open_state", after_another)
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 40}

@@ -100,6 +100,7 @@ def _lost(night: Night) -> Iterator[Finding]:
         outcome, state, code, job, replaced = known[charge.id]
         waits = state == "lost" or (state, code) in {
             ("failed", "timeout"),
+            ("failed", "no_files"),
             ("unknown", "duplicate_request"),
             ("unknown", "two_requests"),
         }

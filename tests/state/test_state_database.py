@@ -69,7 +69,7 @@ def test_another_version_is_named_and_left_alone(state: State, opener: object) -
     state.db.execute("PRAGMA user_version = 7")
     state.db.close()
     before = state.path.read_bytes()
-    with pytest.raises(SchemaVersionError, match=r"version 7; this batchgen reads version 3") as e:
+    with pytest.raises(SchemaVersionError, match=r"version 7; this batchgen reads version 4") as e:
         opener(state.path)
     assert e.value.exit_code is ExitCode.CANNOT_WRITE
     assert state.path.read_bytes() == before

@@ -147,9 +147,9 @@ def test_a_changed_need_that_is_rerun_sets_its_chain_going(tmp_path: Path) -> No
 def test_what_was_too_slow_is_asked_again_and_blocks_nobody(tmp_path: Path) -> None:
     with open_state(tmp_path, *CHAIN) as state:
         state.submit("a", "r1")
-        moves.timed_out(state.db, state.seq("a"), "late")
+        moves.set_aside(state.db, state.seq("a"), 1, "timeout", "late")
         assert counted(state.path, CHAIN)[T2I] == PlanCounts(
-            new=2, to_do=2, waiting=2, pending=2, in_flight=1
+            new=2, to_do=2, waiting=2, pending=2, failed=1, asked_again=1
         )
 
 

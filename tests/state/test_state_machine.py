@@ -139,12 +139,13 @@ class Events(RuleBasedStateMachine):
         again=lucky,
     )
     def ended(self, job_id: str, number: int, state: JobState, again: bool) -> None:
-        ending = moves.Ending(state, "code", "words", again=again and state is S.FAILED)
+        ending = moves.Ending(state, "code", "words", again=again)
         moves.ended(self.state.db, self.state.seq(job_id), number, ending, 1.0)
 
-    @rule(job_id=jobs)
-    def timed_out(self, job_id: str) -> None:
-        moves.timed_out(self.state.db, self.state.seq(job_id), "late")
+    @rule(job_id=jobs, number=numbers, empty=lucky)
+    def set_aside(self, job_id: str, number: int, empty: bool) -> None:
+        cost, result = (0.2, "{}") if empty else (None, "")
+        moves.set_aside(self.state.db, self.state.seq(job_id), number, "code", "late", cost, result)
 
     @rule(job_id=jobs)
     def one_file_arrives(self, job_id: str) -> None:

@@ -193,7 +193,7 @@ def test_rerun_does_not_touch_what_is_under_way(state: State, was: JobState) -> 
 
 def test_a_timed_out_request_is_not_rerun_while_it_may_still_deliver(state: State) -> None:
     state.submit("boat", "r1")
-    moves.timed_out(state.db, state.seq("boat"), "late")
+    moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
     state.merge([job("boat", "new"), job("clip")], OnChanged.RERUN)
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"a boat"}', S.FAILED)
 

@@ -101,11 +101,13 @@ def test_a_reader_sees_it_as_it_will_be_and_leaves_the_older_file_alone(
     assert [one.name for one in tmp_path.glob("state.db*")] == ["state.db"]
 
 
+@pytest.mark.parametrize("version", [1, 2])
 def test_an_unchanged_manifest_is_read_once_more_for_what_is_new(old: Path) -> None:
     with closing(open_for_writing(old)) as db:
         assert get_meta(db, "inputs") is None
 
 
+@pytest.mark.parametrize("version", [1, 2])
 def test_a_migration_that_fails_leaves_the_older_file(old: Path, version: int) -> None:
     with closing(sqlite3.connect(old)) as db:
         db.execute("CREATE TABLE flaw (theirs)")

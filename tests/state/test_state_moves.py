@@ -31,7 +31,7 @@ def test_a_job_with_three_files_is_done_with_the_last_one(state: State) -> None:
     state.deliver("boat", count=3)
     todo = files.files_to_fetch(state.db, state.seq("boat"))
     assert todo is not None
-    assert [file.name for file in todo.files] == ["boat-1", "boat-2", "boat-3"]
+    assert [file.name for file in todo.files] == ["boat.1", "boat.2", "boat.3"]
     assert [file.position for file in todo.files] == [1, 2, 3]
     assert todo.files[0].url == "https://x.runcomfy.net/boat-1.png"
     assert len(state.save_all("boat")) == 3
@@ -44,12 +44,12 @@ def test_what_is_verified_is_not_fetched_again_after_a_crash(state: State) -> No
     state.deliver("boat", count=2)
     todo = files.files_to_fetch(state.db, state.seq("boat"))
     assert todo is not None
-    done = files.verified(state.db, todo.files[1].id, picture("boat-2"), 1.0)
+    done = files.verified(state.db, todo.files[1].id, picture("boat.2"), 1.0)
     assert not done.done
     left = files.files_to_fetch(state.db, state.seq("boat"))
     assert left is not None
-    assert [file.name for file in left.files] == ["boat-1"]
-    done = files.verified(state.db, todo.files[0].id, picture("boat-1"), 1.0)
+    assert [file.name for file in left.files] == ["boat.1"]
+    done = files.verified(state.db, todo.files[0].id, picture("boat.1"), 1.0)
     assert done.done
 
 
@@ -159,7 +159,7 @@ def test_a_held_twin_stays_held_whatever_its_request_does_meanwhile(state: State
     state.accept("clip", "r1")
     assert not state.fail("boat", again=True)
     assert not state.deliver("boat")
-    assert not moves.timed_out(state.db, state.seq("boat"), "too long")
+    assert not moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
     assert not moves.running(state.db, state.seq("boat"))
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.UNKNOWN, None)
 
@@ -206,7 +206,7 @@ def test_a_vendors_failure_may_be_tried_again_at_once(state: State) -> None:
 
 def test_a_request_over_its_time_stays_open_for_the_next_run(state: State) -> None:
     state.submit("boat", "r1")
-    assert moves.timed_out(state.db, state.seq("boat"), "too long")
+    assert moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, None)
     assert live_request(state.db, state.seq("boat")) is None
     assert people.reopen(state.db) == 1

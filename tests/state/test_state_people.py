@@ -148,7 +148,7 @@ def test_an_ended_job_can_be_tried_again(state: State, ending: JobState) -> None
 
 def test_a_retry_of_a_timed_out_request_asks_it_again_without_paying(state: State) -> None:
     state.submit("boat", "r1")
-    moves.timed_out(state.db, state.seq("boat"), "late")
+    moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
     assert people.retry(state.db, state.seq("boat")) is S.QUEUED
     assert state.one("SELECT count(*) FROM attempt") == 1
 

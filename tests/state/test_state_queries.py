@@ -202,9 +202,9 @@ def test_every_job_is_told_with_its_own_files(five: State) -> None:
         ("c[1]", S.FAILED, 1, "r5", 0),
     ]
     assert [file.path for file in told[0].files] == [
-        "files/a-1-1.png",
-        "files/a-1-2.png",
-        "files/a-1-3.png",
+        "files/a-1.1.png",
+        "files/a-1.2.png",
+        "files/a-1.3.png",
     ]
     assert {file.job_id for file in told[0].files} == {"a-1"}
     assert (told[4].error_code, told[4].error) == ("boom", "the vendor's words")

@@ -9,7 +9,7 @@ import click
 from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
 from batchgen.export.asking import Asked, Format, parse_shard_size
-from batchgen.export.splits import ONE_SPLIT, Split, parse_splits
+from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.queries import Selection
 from batchgen.state.results import Picked
 
@@ -26,6 +26,18 @@ EXPORT = (
         metavar="NAME=SHARE,…",
         callback=read_by(parse_splits),
         help="E.g. train=0.9,validation=0.05,test=0.05, by a hash of the job's id.",
+    ),
+    click.option(
+        "--split-by",
+        metavar="tag:NAME,…|COLUMN",
+        callback=read_by(parse_split_by),
+        help="By tags (tag:train,test), model, sweep, pick, axes.NAME or input.NAME.",
+    ),
+    click.option(
+        "--group",
+        type=click.Choice([group.value for group in Group]),
+        callback=read_by(Group),
+        help="With --split: jobs of one prompt, row or sweep stay in one split.",
     ),
     click.option(
         "--shard-size",

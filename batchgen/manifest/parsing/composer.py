@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from batchgen.manifest.parsing.anchors import Anchors
-from batchgen.manifest.parsing.nodes import Node, Place
+from batchgen.manifest.parsing.nodes import Comment, Node, Place
 from batchgen.manifest.parsing.scalars import (
     SCALAR_TAGS,
     ScalarError,
@@ -24,6 +24,7 @@ from batchgen.manifest.parsing.source import UnreadableYamlError
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
+    from batchgen.manifest.parsing.events import YamlEvents
 
 DEEPEST = 50
 """Levels of nesting; the deepest published input has three."""
@@ -44,7 +45,7 @@ class Composer:
     Raises UnreadableYamlError where reading on has no sense.
     """
 
-    def __init__(self, events: Iterator[yaml.Event], report: Report) -> None:
+    def __init__(self, events: YamlEvents, report: Report) -> None:
         self._events = events
         self._report = report
         self._anchors = Anchors()
@@ -183,7 +184,17 @@ class Composer:
             kind = "a NUL character" if "\0" in text else "half a character (a lone surrogate)"
             self.complain(place, f"{kind} is escaped in this text", "remove the escape")
             return Node(None, place, text=text)
-        return Node(self._scalar_value(event, place), place, text=text)
+        value = self._scalar_value(event, place)
+        if event.style or not isinstance(value, str):
+            return Node(value, place, text=text)
+        return Node(value, place, text=text, comment=self._comment_behind(event))
+
+    def _comment_behind(self, event: Any) -> Comment | None:
+        found = self._events.comment_behind(event)
+        if not found:
+            return None
+        end, blanks = event.end_mark, len(found) - len(found.lstrip())
+        return Comment(Place(end.line + 1, end.column + 1 + blanks), found.strip())
 
     def _scalar_value(self, event: Any, place: Place) -> JsonValue:
         tag: str | None = event.tag
@@ -203,7 +214,8 @@ class Composer:
         if tag is None or tag == "!" or tag.removeprefix(_CORE) in core:
             return True
         name = tag.replace(_CORE, "!!")
-        self.complain(place_at(event), f"the tag {name} is not supported", "remove the tag")
+        cure = self._events.cure_of(event) or "remove the tag"
+        self.complain(place_at(event), f"the tag {name} is not supported", cure)
         return False
 
     def _key(self, event: Any) -> tuple[str, Place]:
@@ -223,7 +235,8 @@ class Composer:
         if isinstance(found, Node):
             self._count(found.size, event)
             return found
-        self.complain(place_at(event), found, "an anchor stands before its aliases")
+        cure = "an anchor stands before its aliases; text that begins with * is put in quotes"
+        self.complain(place_at(event), found, self._events.cure_of(event) or cure)
         return Node(None, place_at(event))
 
     def _count(self, size: int, event: Any) -> None:

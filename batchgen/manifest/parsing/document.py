@@ -15,7 +15,7 @@ import yaml
 
 from batchgen.errors import MissingFileError, StorageError
 from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, place_at
-from batchgen.manifest.parsing.events import parse_events
+from batchgen.manifest.parsing.events import YamlEvents
 from batchgen.manifest.parsing.nodes import Node, Place
 from batchgen.manifest.parsing.source import UnreadableYamlError
 from batchgen.manifest.stamps import stamp_of
@@ -71,7 +71,7 @@ def read_header(reporter: Reporter) -> Header | None:
     """
     with _opened(reporter.path) as file:
         header = Header(stamp_of(os.fstat(file.fileno())))
-        composer = Composer(parse_events(file), reporter.at)
+        composer = Composer(YamlEvents(file), reporter.at)
         try:
             if not _enter_root(composer, header, reporter):
                 return None
@@ -90,7 +90,7 @@ def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:
     Raises UnreadableYamlError, MissingFileError, StorageError.
     """
     with _opened(path) as file:
-        composer = Composer(parse_events(file), report)
+        composer = Composer(YamlEvents(file), report)
         for _ in range(3):  # stream, document, mapping
             composer.next_event()
         for key, _ in composer.entries():

@@ -30,6 +30,11 @@ _COMPLAINTS = (
         "begin it on its own line, indented",
     ),
     (
+        r"mapping keys are not allowed",
+        "a value cannot begin with '? '",
+        "put text that begins so in quotes",
+    ),
+    (
         r"cannot start any token",
         "a value cannot begin with this character",
         "indent with spaces, not tabs; put text that begins with @, ` or % in quotes",
@@ -84,22 +89,96 @@ _COMPLAINTS = (
 )
 
 
-def parse_events(file: BinaryIO) -> Iterator[yaml.Event]:
-    """Yield the events of a YAML text.
+class YamlEvents:
+    """The events of a YAML text, and what the parser leaves out of them.
 
-    Raises UnreadableYamlError where the text ends being YAML; lets OSError through.
+    Iterating raises UnreadableYamlError where the text ends being YAML; lets OSError through.
     """
-    source = TextSource(file)
-    try:
-        for event in yaml.parse(source, Loader=LOADER):
-            end: Any = event.end_mark
-            # The parser takes the cut for the end of the file; what it closes there is not whole.
-            if source.failure is not None and end.line + 1 >= source.failure.line:
-                raise source.failure
-            source.has_seen(end.index, end.line + 1, end.column + 1)
-            yield event
-    except yaml.YAMLError as exc:
-        raise source.failure or _translate(exc) from exc
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._source = TextSource(file)
+        self._events = self._parsed()
+
+    def __iter__(self) -> Iterator[yaml.Event]:
+        return self
+
+    def __next__(self) -> yaml.Event:
+        return next(self._events)
+
+    def comment_behind(self, event: Any) -> str:
+        """Give the comment behind the value that was just read, with the space before it."""
+        return self._source.comment_behind(event.end_mark.index)
+
+    def cure_of(self, event: Any) -> str | None:
+        """Say how to write the value that was just read, if it is text that looks like YAML."""
+        return quoting_cure(self._source.lines_to(event.start_mark.index)[-1:])
+
+    def _parsed(self) -> Iterator[yaml.Event]:
+        source = self._source
+        try:
+            for event in yaml.parse(source, Loader=LOADER):
+                end: Any = event.end_mark
+                # The parser takes the cut for the end of the file; what it closes is not whole.
+                if source.failure is not None and end.line + 1 >= source.failure.line:
+                    raise source.failure
+                source.has_seen(end.index, end.line + 1, end.column + 1)
+                yield event
+        except yaml.YAMLError as exc:
+            raise source.failure or self._translated(exc) from exc
+
+    def _translated(self, error: yaml.YAMLError) -> UnreadableYamlError:
+        found = _translate(error)
+        marks = (getattr(error, "problem_mark", None), getattr(error, "context_mark", None))
+        for mark in filter(None, marks):
+            # The parser may have gone on to the next line before it saw that something is wrong.
+            if cure := quoting_cure(self._source.lines_to(mark.index)[-2:]):
+                return UnreadableYamlError(found.line, found.column, found.what, cure)
+        return found
+
+
+_PAIR = re.compile(
+    r"""\s*(?:-[ ]+)*(?P<key>[^\s:\#'"{}\[\],&*!|>%@`-][^:\#]*|'[^']*'|"[^"]*"):\s+
+    (?P<text>\S.*)""",
+    re.VERBOSE,
+)
+_ITEM = re.compile(r"\s*(?:- +)+(?P<text>\S.*)")
+_LOOKS_LIKE_YAML = re.compile(
+    r"""
+    # It goes on behind a quote,
+    "(?:[^"\\]|\\.)*"\s*[^\s\#,\]}:] | '(?:[^']|'')*'\s*[^\s\#,\]}:] | '\w[^']*$
+    # a bracket or a brace,
+    | \[[^\[\]]*\]\s*[^\s\#,\]}:] | \{[^{}]*\}\s*[^\s\#,\]}:]
+    # begins with a character of YAML's own,
+    | [*&]\S.*\s\S | !(?!!)\S+\s+\S | [*&!?]\s | [|>][-+0-9]*\s+[^\s\#] | -\s | [%@`]
+    # or has a colon and a space.
+    | [^\s"'\[{|>*&!].*:(?:\s|$)
+    """,
+    re.VERBOSE,
+)
+_LOSES_TEXT = re.compile(r"[^\s\"'\[{|>*&!#].*\s#")
+_SHOWN = 70
+
+
+def quoting_cure(lines: list[str]) -> str | None:
+    """Say how to write the text of the last of these lines that looks like YAML and is none."""
+    for number, line in enumerate(reversed(lines)):
+        found = _PAIR.fullmatch(line) or _ITEM.fullmatch(line)
+        if found is None:
+            continue
+        text = found["text"]
+        if number == 0 and _LOOKS_LIKE_YAML.match(text):
+            return _quoted(found.groupdict().get("key"), text)
+        if number == 1 and _LOSES_TEXT.match(text):
+            return "put all of the text in quotes: a ' #' in it begins a comment"
+    return None
+
+
+def _quoted(key: str | None, text: str) -> str:
+    cure = "put all of the text in quotes"
+    quoted = f"'{text.rstrip()}'" if '"' in text or "\\" in text else f'"{text.rstrip()}"'
+    if len(text) > _SHOWN or (quoted[0] == "'" and "'" in text):
+        return cure
+    return f"{cure}: {key}: {quoted}" if key else f"{cure}: {quoted}"
 
 
 def _translate(error: yaml.YAMLError) -> UnreadableYamlError:

@@ -19,11 +19,18 @@ class Place(NamedTuple):
     column: int
 
 
+class Comment(NamedTuple):
+    """What YAML takes for a comment behind an unquoted text: it may be meant as text."""
+
+    place: Place
+    text: str
+
+
 class Node(NamedTuple):
     """A value, where it begins, and the nodes that it is made of.
 
     `keys` says where a mapping's keys stand. `text` is a scalar as it is written. `size` counts the
-    node and everything below it, aliases expanded.
+    node and everything below it, aliases expanded. A `comment` is kept behind a plain text only.
     """
 
     value: JsonValue
@@ -32,6 +39,7 @@ class Node(NamedTuple):
     children: Mapping[Any, Any] = {}
     keys: Mapping[str, Place] = {}
     text: str = ""
+    comment: Comment | None = None
 
     def child(self, key: str | int) -> Node | None:
         child: Node | None = self.children.get(key)

@@ -29,6 +29,9 @@ _FORBIDDEN = re.compile(
 )
 
 
+_BLANKS = frozenset({" ", "\t"})
+
+
 class UnreadableYamlError(InputError):
     """Nothing after this place can be read. `line` and `column` count from 1."""
 
@@ -53,6 +56,8 @@ class TextSource:
         self._column = 1
         self._delivered = 0
         self._seen = (0, 1, 1)
+        self._window = ""
+        self._window_start = 0
         self.failure: UnreadableYamlError | None = None
 
     def read(self, _: int = -1) -> str:
@@ -65,12 +70,33 @@ class TextSource:
                 break
         self._advance(text)
         seen, line, column = self._seen
+        self._keep(text, seen)
         if self._delivered - seen > LONGEST_VALUE and self.failure is None:
             hint = f"at most {LONGEST_VALUE} characters are read at a stretch"
             self.failure = UnreadableYamlError(
                 line, column, "the value or comment after this place is too long", hint
             )
         return text
+
+    def _keep(self, text: str, seen: int) -> None:
+        """Keep what the parser is at work on, from the beginning of its line."""
+        start = self._window.rfind("\n", 0, max(seen - self._window_start, 0)) + 1
+        self._window = self._window[start:] + text
+        self._window_start += start
+
+    def comment_behind(self, index: int) -> str:
+        """Give the comment behind a value that ends at this character, with the space before it."""
+        at = index - self._window_start
+        if self._window[at : at + 1] not in _BLANKS:
+            return ""
+        rest = self._window[at:].partition("\n")[0] if at >= 0 else ""
+        return rest if rest.lstrip(" \t").startswith("#") else ""
+
+    def lines_to(self, index: int) -> list[str]:
+        """Give the line that this character is in, and those before it that are still known."""
+        at = max(index - self._window_start, 0)
+        end = self._window.find("\n", at)
+        return self._window[: end if end >= 0 else None].split("\n")
 
     def has_seen(self, index: int, line: int, column: int) -> None:
         """Take note of how far the events go: `index` in characters, line and column from 1."""

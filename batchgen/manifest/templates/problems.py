@@ -80,7 +80,7 @@ def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
     if tag := _UNKNOWN_TAG.search(reason):
         return TemplateProblem(f"there is no '{{% {tag[1]} %}}'", RAW_HINT)
     what = _unclosed(text) or f"this template is not understood: {reason}"
-    return TemplateProblem(what, RAW_HINT)
+    return TemplateProblem(what, COMMENT_HINT if what.startswith("the '{#'") else RAW_HINT)
 
 
 def with_braces_hint(hint: str | None) -> str:

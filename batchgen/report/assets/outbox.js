@@ -119,7 +119,8 @@
     const told = new Set((rows?.rows ?? []).map(([seq]) => seq));
     if (rows) {
       dropped(batch.filter((one) => told.has(one.job.seq)));
-      batchgen.take(rows);
+      // Read after the words were taken: a row of the same look that comes later was read before.
+      batchgen.take({ ...rows, moment: rows.moment + 0.5 });
     }
     if (!objections.length) return;
     batchgen.say(objections[0]);

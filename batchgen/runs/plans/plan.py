@@ -27,7 +27,8 @@ class Figures:
 
     `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
     were never attempted. `changed` may have been paid, with another input than today's; `renamed`
-    too, and only their ids are others today. `orphaned` are in the state and no longer in the
+    too, and only their ids are others today. `asked_again` are failed or lost, and every run asks
+    for their results once more, without paying. `orphaned` are in the state and no longer in the
     manifest; all others are the manifest's.
     """
 
@@ -44,6 +45,7 @@ class Figures:
     blocked: int = 0
     cancelled: int = 0
     lost: int = 0
+    asked_again: int = 0
     orphaned: int = 0
 
     def __add__(self, other: Figures) -> Figures:

@@ -185,6 +185,7 @@ def _figures(found: PlanCounts) -> Figures:
         blocked=found.blocked,
         cancelled=found.cancelled,
         lost=found.lost,
+        asked_again=found.asked_again,
         orphaned=found.orphaned,
     )
 
