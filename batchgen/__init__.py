@@ -6,23 +6,52 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from batchgen.engine import events
+    from batchgen.jobs import JobState
     from batchgen.manifest import Rate
-    from batchgen.runs.api import run, run_async
+    from batchgen.runs.api import plan_async, results, run, run_async
+    from batchgen.runs.api import plan_run as plan
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.plans.plan import Plan
+    from batchgen.runs.results import JobResult, ResultFile
     from batchgen.runs.summary import Summary
     from batchgen.state.merge import OnChanged
     from batchgen.state.queries import Selection
 
-__all__ = ["OnChanged", "Rate", "RunOptions", "Selection", "Summary", "run", "run_async"]
+__all__ = [
+    "JobResult",
+    "JobState",
+    "OnChanged",
+    "Plan",
+    "Rate",
+    "ResultFile",
+    "RunOptions",
+    "Selection",
+    "Summary",
+    "events",
+    "plan",
+    "plan_async",
+    "results",
+    "run",
+    "run_async",
+]
 
 _HOMES = {
-    "run": "batchgen.runs.api",
-    "run_async": "batchgen.runs.api",
-    "RunOptions": "batchgen.runs.options",
-    "Summary": "batchgen.runs.summary",
-    "Selection": "batchgen.state.queries",
-    "OnChanged": "batchgen.state.merge",
-    "Rate": "batchgen.manifest",
+    "JobResult": "batchgen.runs.results.JobResult",
+    "JobState": "batchgen.jobs.JobState",
+    "OnChanged": "batchgen.state.merge.OnChanged",
+    "Plan": "batchgen.runs.plans.plan.Plan",
+    "Rate": "batchgen.manifest.Rate",
+    "ResultFile": "batchgen.runs.results.ResultFile",
+    "RunOptions": "batchgen.runs.options.RunOptions",
+    "Selection": "batchgen.state.queries.Selection",
+    "Summary": "batchgen.runs.summary.Summary",
+    "events": "batchgen.engine.events",
+    "plan": "batchgen.runs.api.plan_run",
+    "plan_async": "batchgen.runs.api.plan_async",
+    "results": "batchgen.runs.api.results",
+    "run": "batchgen.runs.api.run",
+    "run_async": "batchgen.runs.api.run_async",
 }
 
 
@@ -30,6 +59,6 @@ def __getattr__(name: str) -> "Any":
     """Load a public name when it is first used: `batchgen --help` needs no web client."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - see above
+    from pkgutil import resolve_name  # noqa: PLC0415 - see above
 
-    return getattr(import_module(_HOMES[name]), name)
+    return resolve_name(_HOMES[name])

@@ -50,6 +50,16 @@ def resolved(body: str, urls: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: _as_json(urls[match.group()]), body)
 
 
+def as_written(body: str) -> str:
+    """The JSON text as it is sent, with each reference as a manifest writes it."""
+    return resolved(body, {one.url: f"{{{{ {_expression(one)} }}}}" for one in references_in(body)})
+
+
+def _expression(one: Reference) -> str:
+    job = f"jobs.{one.job_id}" if one.job_id.isidentifier() else f"jobs['{one.job_id}']"
+    return f"{job}.{one.kind}s[{one.position}]" if one.position else f"{job}.{one.kind}"
+
+
 def _read(url: str) -> Reference:
     parts = _REFERENCE.fullmatch(url)
     assert parts is not None, "finditer found it"

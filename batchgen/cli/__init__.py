@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -14,7 +15,6 @@ import click
 
 from batchgen.cli import decisions, results, runs, views
 from batchgen.commands.console import print_error, say
-from batchgen.commands.validate import say_problems
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ for verb in VERBS:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: the only place where errors become one."""
+    if argv is None:
+        _use_utf8_for_names()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that has not every character shows an escape instead of ending the run.
@@ -73,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args=argv, prog_name="batchgen", complete_var=COMPLETION, standalone_mode=False
         )
     except ManifestError as exc:
+        from batchgen.commands.validate import say_problems  # noqa: PLC0415 - only then
+
         say_problems(exc)
         return exc.exit_code
     except BatchgenError as exc:
@@ -100,6 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001 - the one at the very top
         return _bug()
     return int(code or 0)
+
+
+def _use_utf8_for_names() -> None:
+    """Start again where file names could not hold every id; the terminal keeps its encoding."""
+    if os.name != "posix" or not sys.executable or sys.flags.utf8_mode:
+        return
+    if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
+        return
+    encoding = getattr(sys.stdout, "encoding", None)
+    if encoding and "PYTHONIOENCODING" not in os.environ:
+        os.environ["PYTHONIOENCODING"] = f"{encoding}:backslashreplace"
+    # For the processes that it starts as well.
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - itself
 
 
 def _bug() -> int:

@@ -10,6 +10,7 @@ from batchgen.commands.verify import progress_bar
 from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
+from batchgen.manifest import refuse_address
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal, state_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
+    refuse_address(str(target))
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     with ExitStack() as stack:

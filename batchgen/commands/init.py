@@ -10,7 +10,7 @@ from batchgen.errors import OutputError, UsageError
 from batchgen.manifest import starter_manifest
 from batchgen.manifest.starters.data_look import DataFile, look_at
 from batchgen.manifest.starters.fitting import model_manifest, rows_manifest
-from batchgen.models.catalog import Model, catalog, find_model, nearest_model
+from batchgen.models.catalog import Model, catalog, named_model, nearest_model
 
 
 def init(path: Path, model: str | None = None, rows: Path | None = None) -> int:
@@ -65,7 +65,7 @@ def _models() -> list[Model]:
 
 
 def _find(word: str) -> Model:
-    model = find_model(word) or next((one for one in _models() if one.alias == word), None)
+    model = named_model(word)
     if model is None:
         raise UsageError(
             f"there is no model '{word}'",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import print_json, say
 from batchgen.errors import UsageError
-from batchgen.models.catalog import catalog, find_model, nearest_model
+from batchgen.models.catalog import catalog, named_model, nearest_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def list_models(*, as_json: bool) -> int:
 
 def show_model(model_id: str, *, as_json: bool) -> int:
     """Show one model's fields. Raises UsageError for a model that is not known."""
-    model = find_model(model_id) or _by_alias(model_id)
+    model = named_model(model_id)
     if model is None:
         raise UsageError(
             f"there is no model '{model_id}'",
@@ -47,10 +47,6 @@ def show_model(model_id: str, *, as_json: bool) -> int:
     else:
         say("\n".join(_lines(model)))
     return 0
-
-
-def _by_alias(word: str) -> Model | None:
-    return next((model for model in catalog().values() if model.alias == word), None)
 
 
 def _lines(model: Model) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from batchgen.commands.console import duration, plural, say
 from batchgen.commands.ending import ends_in_order
 from batchgen.commands.opening import open_in_browser
+from batchgen.manifest import refuse_address
 from batchgen.report.causes import Shell
 from batchgen.report.making import Subject, make_report
 from batchgen.runs.folder import RunFolder
@@ -52,6 +53,7 @@ def report(
 def _place(folder: RunFolder, out: Path | None) -> Path:
     if out is None:
         return folder.root / "report"
+    refuse_address(str(out))
     # A link that the user names is the user's own; one that stands in the run's folder may not be.
     return out.resolve() if out.is_symlink() else out
 

@@ -16,6 +16,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import state_of
+from batchgen.state.people import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
 
@@ -30,9 +31,19 @@ EVERY_JOB = "*"
 
 WHERE_TO_LOOK = "copy it from the page Generations on runcomfy.com: no API call lists requests"
 
-UNDECIDED = (JobState.UNKNOWN, JobState.SUBMITTING, JobState.LOST, JobState.FETCHING)
+UNDECIDED = (
+    JobState.UNKNOWN,
+    JobState.SUBMITTING,
+    JobState.LOST,
+    JobState.FETCHING,
+    JobState.FAILED,
+)
 """States in which a person's word may be taken."""
 
+_ASKS_FIRST = (
+    "the next run asks its request once more, and submits it again, which it pays for, only if that"
+    " has ended without files"
+)
 _NEXT = {
     Verb.ADOPT: "the next run follows its request, and pays nothing",
     Verb.RESUBMIT: "the next run submits it again, and pays for it",
@@ -127,9 +138,11 @@ def _jobs_named(
     db: sqlite3.Connection, name: str, states: tuple[JobState, ...]
 ) -> list[tuple[int, str]]:
     found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
-    # A request that is lost, or a result that never comes home, by its very id only: a glob must
-    # not give up what is paid and may still be fetched.
+    # A request that is lost or set aside, or a result that never comes home, by its very id only: a
+    # glob must not give up what is paid and may still be fetched.
     paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
+    aside = select_jobs(db, Selection((name,)), (JobState.FAILED,))
+    paid += [one for one in aside if has_open_request(db, one[0])]
     found += [(seq, job_id) for seq, job_id, _ in paid if name == exactly(job_id)]
     if found:
         return found
@@ -158,7 +171,9 @@ def _cost_again(db: sqlite3.Connection, jobs: Iterable[int]) -> str:
 def _report(applied: Sequence[Applied], path: Path, cost: str) -> int:
     objections = [one.objection for one in applied if one.objection]
     for one in applied:
-        say(f"{one.decision.job_id}: {one.objection or _NEXT[one.decision.verb]}")
+        asks_first = one.decision.verb is Verb.RESUBMIT and one.after is JobState.QUEUED
+        then = _ASKS_FIRST if asks_first else _NEXT[one.decision.verb]
+        say(f"{one.decision.job_id}: {one.objection or then}")
     decided = len(applied) - len(objections)
     if decided:
         verb = applied[0].decision.verb.value.replace("_", " ")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from batchgen.commands.console import duration, plural, say, wrapped
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import JobState
+from batchgen.references import as_written
 from batchgen.runcomfy.text import plain_text
 from batchgen.runs.api import list_jobs, look_up_jobs
-from batchgen.runs.plans.listing import readable_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +57,7 @@ def show(path: Path, names: Sequence[str], *, emulator: bool, as_json: bool) -> 
 
 def _lines_of(job: ListedJob) -> Iterator[str]:
     yield f"{job.id} · {job.model} · {_standing(job)}"
-    body = readable_body(job.body)
+    body = as_written(job.body)
     prompt = json.loads(body).get("prompt")
     if isinstance(prompt, str):
         yield from _labelled("prompt", plain_text(prompt, LONGEST_TEXT))
@@ -98,7 +98,7 @@ def _history(job: KnownJob, body: str, root: Path) -> Iterator[str]:
     for attempt in job.attempts:
         yield from wrapped(_attempt_words(attempt), sys.stdout, "  ", "    ")
         if attempt.body != body:
-            yield f"    sent {_shown_json(readable_body(attempt.body))}"
+            yield f"    sent {_shown_json(as_written(attempt.body))}"
         for file in attempt.files:
             yield from wrapped(_file_words(file, root), sys.stdout, "    ", "      ")
     if job.error_code is not None:
@@ -151,7 +151,7 @@ def _write_json(listing: Listing) -> None:
 
 
 def _job_json(job: ListedJob, known: KnownJob | None, root: Path) -> dict[str, JsonValue]:
-    body: Any = json.loads(readable_body(job.body))
+    body: Any = json.loads(as_written(job.body))
     document: dict[str, JsonValue] = {
         "id": job.id,
         "model": job.model,
@@ -179,7 +179,7 @@ def _attempts_json(attempts: Iterable[KnownAttempt], root: Path) -> Iterator[Jso
         yield {
             "number": one.number,
             "model": one.model,
-            "body": json.loads(readable_body(one.body)),
+            "body": json.loads(as_written(one.body)),
             "request_id": one.request_id,
             "outcome": one.outcome,
             "submitted_at": one.submitted_at,

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from math import inf
 from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+HEAD_LIMIT = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
+_FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+
 
 class OneAnswerConnector(aiohttp.TCPConnector):
-    """Closes a kept-alive connection that brings more than one answer to a question.
+    """Takes one answer to a question, and closes a connection that brings more.
 
-    aiohttp closes one whose surplus came together with the answer. What arrives later, while the
-    connection is idle, it would keep and hand out as the answer to the next question.
+    What follows an answer may be a copy of it, or the answer to another question: a proxy that
+    doubles answers was seen. aiohttp would keep what arrives while the connection is idle, and hand
+    it out as the answer to the next question; and beside `Connection: close` it refuses the whole.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -22,17 +31,52 @@ class OneAnswerConnector(aiohttp.TCPConnector):
 
 
 class _OneAnswer(ResponseHandler):
+    """`_left`: bytes of the answer that are still to come, once its head has said how many."""
+
     _answered = False
+    _head = b""
+    _left: float | None = None
 
     def set_response_params(self, **params: Any) -> None:
         """Aiohttp calls this as a request is about to be written."""
         self._answered = False
+        self._head, self._left = b"", None
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         if self._answered and data:
             self.close()
             return
-        super().data_received(data)
+        own = self._own_part(data)
+        if len(own) < len(data):
+            self.force_close()
+        super().data_received(own)
         if self._payload is not None and self._payload.is_eof():
             self._answered = True
+
+    def _own_part(self, data: bytes) -> bytes:
+        if self._left is None:
+            before = len(self._head)
+            self._head += data
+            size = answer_size(self._head)
+            if size is None:
+                return data
+            self._head, self._left = b"", size - before
+        own = data if self._left >= len(data) else data[: int(self._left)]
+        self._left -= len(own)
+        return own
+
+
+def answer_size(received: bytes) -> float | None:
+    """How many bytes an answer has, its head included; infinite where only its end will tell.
+
+    None as long as the head is not complete.
+    """
+    end = received.find(_HEAD_END)
+    if end < 0:
+        return inf if len(received) > HEAD_LIMIT else None
+    head = received[: end + 2]
+    length = _LENGTH.search(head)
+    if length is None or _CHUNKED.search(head) or not _FINAL.match(head):
+        return inf
+    return end + len(_HEAD_END) + int(length[1])

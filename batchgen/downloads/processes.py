@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.downloads.decoding import be_the_first_to_go
-from batchgen.errors import StorageError
+from batchgen.errors import OutputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -109,10 +109,21 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def new_pool(count: int) -> ProcessPoolExecutor:
-    """One whose processes end with this one; give it work inside `unheard`."""
+    """One whose processes end with this one; give it work inside `unheard`.
+
+    Raises OutputError where the system has no semaphores for them.
+    """
     # Not forked: a fork copies the locks of threads that it does not copy.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
+    try:
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
+    except (OSError, ImportError, NotImplementedError) as exc:
+        raise OutputError(
+            f"no processes can be started to work on files: the system gives no semaphores ({exc})",
+            where="/dev/shm",  # noqa: S108 - where Linux keeps them
+            next_step="make it a folder that you can write to, with mode 1777; a container may need"
+            " a tmpfs there",
+        ) from exc
 
 
 @contextmanager

@@ -35,6 +35,10 @@ class Budget:
         if cost is not None:
             self.committed += cost - reserved
 
+    def correct(self, price: float | None, cost: float) -> None:
+        """The cost of a request that was settled at its price came after all."""
+        self.committed += cost - (price or 0.0)
+
     def release(self, seq: int) -> None:
         """Nothing was charged."""
         self.committed -= self._reserved.pop(seq, 0.0)

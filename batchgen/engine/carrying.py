@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from batchgen.engine.blocked import BlockedJobs
-from batchgen.engine.events import Noted
+from batchgen.engine.events import JobMoved, Noted
 from batchgen.engine.following import FollowEnd, Follower
 from batchgen.engine.readying import NotNow, Readier, Ready
 from batchgen.engine.resting import Resting
 from batchgen.engine.submitting import Again, Over, Submitted, Submitter
 from batchgen.engine.wire import Wire
+from batchgen.jobs import JobState
+from batchgen.runcomfy.outcomes import Succeeded
+from batchgen.state.costs import cost_owed, settle_cost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from batchgen.engine.readying import Readiness
     from batchgen.engine.tracks import Track
     from batchgen.engine.trouble import Trouble
+    from batchgen.runcomfy.outcomes import ResultOutcome
     from batchgen.state.records import LiveRequest, PendingJob
 
 
@@ -107,6 +111,34 @@ class Carrier:
         track.lane.in_hand.discard(job.seq)
         track.jobs.put_back(job)
         self._control.wake.set()
+
+    async def ask_cost(self, seq: int) -> None:
+        """A result may come without its cost, which follows: asked once more, for free.
+
+        The job is done whatever comes of it; without an answer its price counts as spent.
+        """
+        owed = await self._doors.store.run(cost_owed, seq)
+        outcome: ResultOutcome | None = None
+        if owed is None:
+            return
+        with self._control.drain.scope():
+            outcome = await self._doors.api.result(owed.request_id)
+        if not isinstance(outcome, Succeeded) or outcome.cost is None:
+            return
+        if await self._doors.store.run(settle_cost, owed, outcome.cost):
+            self._budget.correct(owed.price, outcome.cost)
+            self._control.emit(
+                JobMoved(
+                    owed.job_id,
+                    owed.model,
+                    JobState.DONE,
+                    JobState.DONE,
+                    owed.request_id,
+                    "cost",
+                    "the cost came after the result",
+                    outcome.cost,
+                )
+            )
 
     async def cancel(self, seq: int) -> None:
         """Ask the vendor to cancel a request; what became of it shows in its result.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import Fetched, FetchOutcome
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Doors
-    from batchgen.state.records import FetchJob, ResultFile
+    from batchgen.state.records import FetchJob, ResultFile, Verified
 
 NOT_WRITABLE_IN_A_ROW = 3
 MISSING_TWICE = 2
@@ -58,14 +58,14 @@ class _Trouble:
 class Fetcher:
     """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
 
-    `on_done` is told the number of each job that is done, and whether others became due by that.
+    `on_done` is told the number of each job that is done, and what its last file has brought about.
     """
 
     def __init__(
         self,
         doors: Doors,
         control: Control,
-        on_done: Callable[[int, bool], Awaitable[None]] | None = None,
+        on_done: Callable[[int, Verified], Awaitable[None]] | None = None,
     ) -> None:
         self._doors = doors
         self._control = control
@@ -269,7 +269,7 @@ class Fetcher:
         if verified.done:
             self._tell(job, JobState.DONE)
             if self._on_done is not None:
-                await self._on_done(job.seq, verified.released)
+                await self._on_done(job.seq, verified)
 
     async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
         self._given_up.add(file.id)

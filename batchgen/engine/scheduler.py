@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batchgen.engine.doors import Doors
     from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import Selection
-    from batchgen.state.records import LiveRequest, PendingJob
+    from batchgen.state.records import LiveRequest, PendingJob, Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Scheduler:
         self._released = False
         self._more_to_come = False
         self._active = 0
+        self._costs_asked = 0
         self._last = -1
         self._at_work = False
         self._too_dear: set[str] = set()
@@ -263,11 +264,23 @@ class Scheduler:
         async with self._place(permit):
             await self._carrier.carry_on(track, request)
 
-    async def _done(self, seq: int, released: bool) -> None:
-        """A job is done; `released`: others became due by that."""
+    async def _done(self, seq: int, verified: Verified) -> None:
+        """A job is done, and others may have become due by that."""
         await self._canary.heard_of(seq)
-        if released:
+        if verified.released:
             self._rewind()
+        if verified.saved.cost is None:
+            self._costs_asked += 1
+            self._jobs.create_task(self._ask_cost(seq), name=f"cost of job {seq}")
+
+    async def _ask_cost(self, seq: int) -> None:
+        """What it cost less than was reserved may pay for a job that was too dear."""
+        try:
+            await self._carrier.ask_cost(seq)
+        finally:
+            self._costs_asked -= 1
+            self._too_dear.clear()
+            self._control.wake.set()
 
     def _rewind(self) -> None:
         self._tracks.rewind()
@@ -294,7 +307,7 @@ class Scheduler:
     def _busy(self) -> bool:
         """Whether something is under way that may make work: a person may look again meanwhile."""
         under_way = self._active > 0 or self._fetcher.busy or bool(self._carrier.resting)
-        return under_way or self._more_to_come
+        return under_way or self._costs_asked > 0 or self._more_to_come
 
     async def _settle(self) -> None:
         """Wait until no job is under way, and nothing is left to download.

@@ -47,7 +47,7 @@ _TYPES = {"float": "number"}
 def editor_schema(by_hand: Schema, models: Iterable[Model]) -> Schema:
     """Put the models into the part that is `written_by_hand`."""
     known = tuple(models)
-    policies = {model.id: {"$ref": "#/$defs/model_policy"} for model in known}
+    policies = {name: {"$ref": "#/$defs/model_policy"} for name in _names(known)}
     parts: Mapping[tuple[str, ...], Any] = {
         ("properties", "defaults", "properties", "model", "anyOf"): _model_ids(known),
         ("properties", "defaults", "properties", "input", "allOf"): [_input_ref("any")],
@@ -55,7 +55,7 @@ def editor_schema(by_hand: Schema, models: Iterable[Model]) -> Schema:
         ("properties", "run", "properties", "models", "propertyNames"): {"enum": [*policies]},
         ("$defs", "job", "properties", "model", "anyOf"): _model_ids(known),
         ("$defs", "job", "allOf"): [
-            *(_if_model(model.id, _has_input(model.alias)) for model in known),
+            *(_if_model(model, _has_input(model.alias)) for model in known),
             {"if": {"not": _model_among(known)}, "then": _has_input("any")},
         ],
         ("allOf",): [_if_default(model) for model in known],
@@ -75,23 +75,29 @@ def _put(schema: Schema, path: tuple[str, ...], value: Any) -> Schema:
     return schema | {key: _put(schema[key], tuple(rest), value) if rest else value}
 
 
+def _names(models: Iterable[Model]) -> list[str]:
+    """What a manifest may call them: their ids, and their short names."""
+    known = tuple(models)
+    return [*(model.id for model in known), *(model.alias for model in known)]
+
+
 def _model_ids(models: tuple[Model, ...]) -> list[Schema]:
-    return [{"enum": [model.id for model in models]}, TEMPLATE]
+    return [{"enum": _names(models)}, TEMPLATE]
 
 
 def _model_among(models: tuple[Model, ...]) -> Schema:
-    named = {"model": {"enum": [model.id for model in models]}}
+    named = {"model": {"enum": _names(models)}}
     return {"required": ["model"], "properties": named}
 
 
-def _if_model(model_id: str, then: Schema) -> Schema:
-    given = {"required": ["model"], "properties": {"model": {"const": model_id}}}
+def _if_model(model: Model, then: Schema) -> Schema:
+    given = {"required": ["model"], "properties": {"model": {"enum": _names([model])}}}
     return {"if": given, "then": then}
 
 
 def _if_default(model: Model) -> Schema:
     """A job that names no model has the default's keys."""
-    by_default = _if_model(model.id, {})["if"]
+    by_default = _if_model(model, {})["if"]
     nameless = {"if": {"not": {"required": ["model"]}}, "then": _has_input(model.alias)}
     return {
         "if": {"required": ["defaults"], "properties": {"defaults": by_default}},

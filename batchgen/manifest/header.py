@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,18 +27,17 @@ from batchgen.manifest.scope import (
     data_files_of,
     read_sweeps,
 )
-from batchgen.manifest.settings import build_output, build_policy, without
+from batchgen.manifest.settings import build_output, build_policy, refuse_address, without
 from batchgen.manifest.structure import header_problems
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.unread import IN_HEADER, unread_templates, warn_of_cut_texts
-from batchgen.models.catalog import catalog, find_model, nearest_model
+from batchgen.models.catalog import catalog, named_model, nearest_model
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.wording import InputProblem, shown
 from batchgen.notify.occasions import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node, Place
@@ -242,19 +242,37 @@ def _meaning_problems(header: Any) -> list[InputProblem]:
     found = [
         unknown_model(("run", "models", model), model, at_key=True)
         for model in _mapping(run, "models")
-        if find_model(model) is None
+        if named_model(model) is None
     ]
+    found += _named_twice(_mapping(run, "models"))
     model = defaults.get("model")
-    if isinstance(model, str) and is_literal(model) and find_model(model) is None:
+    if isinstance(model, str) and is_literal(model) and named_model(model) is None:
         found.append(unknown_model(("defaults", "model"), model))
     known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
     for key in _mapping(defaults, "input").keys() - known:
         message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
     found += unread_templates(header, IN_HEADER)
+    found += _folder_problems(_mapping(header, "output"))
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
     return found
+
+
+def _folder_problems(output: Mapping[str, Any]) -> list[InputProblem]:
+    folder = output.get("dir")
+    if not isinstance(folder, str):
+        return []
+    try:
+        refuse_address(folder)
+        if folder.startswith("~/") or folder == "~":
+            Path(folder).expanduser()
+    except InputError as exc:
+        return [InputProblem(("output", "dir"), exc.what, exc.next_step)]
+    except RuntimeError:
+        what = "you have no home folder here, so '~' leads nowhere"
+        return [InputProblem(("output", "dir"), what, "write the whole path, or set HOME")]
+    return []
 
 
 def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
@@ -265,6 +283,19 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
         for name in policy["accept_fields"]
     ]
     return {name for name in named if isinstance(name, str)}
+
+
+def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
+    """Find a model that stands under its id and under its short name."""
+    first: dict[str, str] = {}
+    found = []
+    for name in models:
+        model = named_model(name)
+        if model is not None and (other := first.setdefault(model.id, name)) != name:
+            message = f"{shown(name)} and {shown(other)} are the same model"
+            path = ("run", "models", name)
+            found.append(InputProblem(path, message, "put both into one", at_key=True))
+    return found
 
 
 _TIMES: Mapping[str, Callable[[str], object]] = {

@@ -22,10 +22,12 @@ from batchgen.manifest.needing import references
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.recipes import build_recipe
+from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.catalog import find_model
+from batchgen.manifest.unread import foreign_marks, odd_text
+from batchgen.models.catalog import named_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.wording import InputProblem, shown
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.items import Item
     from batchgen.manifest.recipes import Recipe
     from batchgen.manifest.report import Reporter
-    from batchgen.manifest.sweeps import Cell
+    from batchgen.manifest.sweeps import Cell, Sweep
     from batchgen.manifest.templates.texts import CompiledText, Variables
     from batchgen.models.catalog import Model
 
@@ -64,7 +66,14 @@ Refuse: TypeAlias = "Callable[[Refused], None]"
 class JobMaker:
     """Makes the jobs of one item; what is wrong with a cell is reported, and it gives no job."""
 
-    def __init__(self, item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> None:
+    def __init__(
+        self,
+        item: Item,
+        manifest: Manifest,
+        reporter: Reporter,
+        refuse: Refuse,
+        sweep: Sweep,
+    ) -> None:
         self._item = item
         self._refuse = refuse
         self._manifest = manifest
@@ -74,9 +83,12 @@ class JobMaker:
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        # Of an id that is a template, `_own_id` finds out what it leaves open.
         self._is_second = self._head is not None and not self._head.stands_at(
             item.node.place, item.part.path
         )
+        self._whole_sweep = sweep
+        self._has_unnamed = item.is_sweep and item.literal_id is None
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep = item.sweep_name
         self._is_repeated = item.is_repeated
@@ -144,6 +156,7 @@ class JobMaker:
             needs = _at(("needs",), recipe.needs.of, cell)
             variables = {**variables, "jobs": references(needs)}
         sound = self._checked(recipe, variables, "in this row" if cell.row else "here")
+        self._warn_of_texts(recipe, sound.values, variables, cell)
         job_id = self._job_id(recipe.model, sound, cell)
         tags = self._tags(job_id, variables)
         return Job(
@@ -195,7 +208,7 @@ class JobMaker:
         return CellError([InputProblem(("model",), "model is required", hint)], of_item=True)
 
     def _build_recipe(self, name: str, cell: Cell) -> Recipe:
-        model = find_model(name)
+        model = named_model(name)
         if model is None:
             assert self._item.model is not None
             literal = self._item.model.is_literal
@@ -206,7 +219,22 @@ class JobMaker:
         model = model.accepting(policy.accept_fields if policy else ())
         recipe = build_recipe(self._item, model, sweeps, known, self._name_template)
         self._recipes[name] = recipe
+        for key, text in recipe.written_texts:
+            for message, hint in foreign_marks(text):
+                problem = InputProblem(("input", key), f"{key}: {message}", hint)
+                self._blame.warn(CellError([problem], recipe.from_defaults), cell)
         return recipe
+
+    def _warn_of_texts(
+        self, recipe: Recipe, values: JsonObject, variables: Variables, cell: Cell
+    ) -> None:
+        """Tell what templates made that nobody means to pay for: it is sent all the same."""
+        for key, template in recipe.filled_texts:
+            text = values.get(key)
+            if isinstance(text, str) and (odd := odd_text(text, template, variables)):
+                path = ("input", key)
+                problems = [InputProblem(path, f"{key}: {what}", hint) for what, hint in odd]
+                self._blame.warn(CellError(problems, recipe.from_defaults, [path]), cell)
 
     def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
         rendered = self._rendered(recipe, variables, where)
@@ -225,7 +253,7 @@ class JobMaker:
                 one.hint or self._cut_hint(recipe, one.path, values),
                 one.at_key,
             )
-            for one in answer
+            for one in with_homes(answer, in_input=True)
         ]
         rendered_at = [("input", *path) for path in recipe.input.rendered_paths]
         raise CellError(problems, recipe.from_defaults, rendered_at)
@@ -277,6 +305,9 @@ class JobMaker:
 
     def _own_id(self, template: CompiledText, cell: Cell) -> str:
         job_id = _text(("id",), template, cell.variables, LONGEST_ID)
+        if self._has_unnamed and self._head is None:
+            self._head = self._whole_sweep.unnamed(cell)
+            self._has_unnamed = False
         if self._head is not None and (suffix := cell_suffix(self._head, cell)):
             job_id = f"{job_id}-{suffix}"
         _refuse_misleading(job_id, template)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchgen.errors import InputError
 from batchgen.manifest.halting import parse_bytes, parse_stop_at, read_halt
 from batchgen.manifest.policy import (
     DEFAULT_NAME,
@@ -18,6 +20,7 @@ from batchgen.manifest.policy import (
     parse_duration,
     parse_rate,
 )
+from batchgen.models.catalog import named_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -54,7 +57,7 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         timeout=parse_duration(run.get("timeout", plain.timeout)),
         budget=run.get("budget"),
         on_unknown=OnUnknown(run.get("on_unknown", plain.on_unknown)),
-        models={key: _model_policy(part) for key, part in run.get("models", {}).items()},
+        models={_model_id(key): _model_policy(part) for key, part in run.get("models", {}).items()},
         halt=_halt(run),
         start_at=_moment(run, "start_at"),
         stop_at=_moment(run, "stop_at"),
@@ -62,6 +65,23 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         canary=run.get("canary", plain.canary),
         check_inputs=CheckInputs(run.get("check_inputs", plain.check_inputs)),
         full_check=FullCheck(run.get("full_check", plain.full_check)),
+    )
+
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def refuse_address(folder: str) -> None:
+    """Raise InputError for s3://… and its like: it would become a folder of that name here."""
+    found = _SCHEME.match(folder)
+    if found is None:
+        return
+    scheme = found[1].lower()
+    hint = "name a folder; copy from it when it is done: --on-done '… \"$BATCHGEN_FOLDER\" …'"
+    raise InputError(
+        f"{scheme}:// is an address, and batchgen writes to folders of this machine only",
+        where=folder,
+        next_step="write the path alone, without file://" if scheme == "file" else hint,
     )
 
 
@@ -74,6 +94,12 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
         allow_hosts=tuple(output.get("allow_hosts", ())),
         min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
     )
+
+
+def _model_id(name: str) -> str:
+    model = named_model(name)
+    assert model is not None, "a model that nobody knows is left out of sound values"
+    return model.id
 
 
 def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:

@@ -65,8 +65,9 @@ def _cells_as_jobs(
     item: Item, manifest: Manifest, reporter: Reporter, refuse: Refuse
 ) -> Iterator[Job]:
     before = reporter.log.total
-    maker = JobMaker(item, manifest, reporter, refuse)
-    cells = Sweep(item, reporter).cells()
+    sweep = Sweep(item, reporter)
+    maker = JobMaker(item, manifest, reporter, refuse, sweep)
+    cells = sweep.cells()
     while not maker.is_hopeless and (some := list(islice(cells, AT_A_TIME))):
         yield from list(_made(some, maker))
     maker.tell_if_none_is_left()

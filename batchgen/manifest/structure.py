@@ -7,16 +7,18 @@ editors alone: the models judge an input themselves, once, when its templates ar
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from batchgen.models.catalog import catalog
 from batchgen.models.dialect import build_validator
 from batchgen.models.fast import quick_yes
 from batchgen.models.wording import InputProblem, describe_all, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from jsonschema.protocols import Validator
 
@@ -41,7 +43,7 @@ MADE = (
 
 def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
     """Judge all but the jobs. Of an incomplete header nothing is asked that may yet have come."""
-    problems = describe_all(_header_validator().iter_errors(header))
+    problems = with_homes(describe_all(_header_validator().iter_errors(header)))
     missing = (["version"],)
     return [one for one in problems if complete or list(one.path) not in missing]
 
@@ -52,7 +54,54 @@ def job_problems(job: JsonValue) -> list[InputProblem]:
         return [InputProblem((), message, "write each key on its own line: 'id: …', 'input: …'")]
     if _job_is_sound()(job):
         return []
-    return describe_all(_job_validator().iter_errors(job))
+    return with_homes(describe_all(_job_validator().iter_errors(job)))
+
+
+def with_homes(problems: Iterable[InputProblem], *, in_input: bool = False) -> list[InputProblem]:
+    """Say of each unknown key that is known elsewhere where it belongs."""
+    return [
+        replace(one, hint=_home_of(str(one.path[-1]), in_input=in_input) or one.hint)
+        if one.at_key
+        and one.message.startswith("unknown key")
+        and not (len(one.path) > 1 and one.path[0] in _FREE)
+        else one
+        for one in problems
+    ]
+
+
+def _home_of(key: str, *, in_input: bool) -> str | None:
+    homes = [words for words, keys in _homes() if key in keys]
+    if in_input:
+        # Of another model: nothing that this one could be given.
+        homes = [words for words in homes if words != _INPUT]
+    return f"it belongs {', or '.join(homes)}" if homes else None
+
+
+_FREE = frozenset({"where", "matrix"})
+_INPUT = "under input, of defaults or of a job"
+
+
+@cache
+def _homes() -> tuple[tuple[str, frozenset[str]], ...]:
+    schema = read_schema()
+    top = schema["properties"]
+
+    def below(part: Schema) -> frozenset[str]:
+        return frozenset(part["properties"])
+
+    of_job, of_defaults = below(schema["$defs"]["job"]), below(top["defaults"]) - {"input"}
+    return (
+        ("at the top of the manifest", frozenset(top) - of_job - {"defaults"}),
+        ("under run", below(top["run"])),
+        ("under output", below(top["output"]) - frozenset(top) - of_job),
+        ("under defaults", of_defaults),
+        ("in a job", of_job & of_defaults),
+        ("in a job, below jobs", of_job - of_defaults - {"input"}),
+        (
+            _INPUT,
+            frozenset(key for model in catalog().values() for key in model.keys),
+        ),
+    )
 
 
 def read_schema() -> Schema:

@@ -7,15 +7,17 @@ A cell's index is its place in the whole product, so that neither `where`, `offs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchgen.errors import InputError, MissingFileError
 from batchgen.manifest.matrix.combinations import Cell as Combination
-from batchgen.manifest.matrix.combinations import Matrix
+from batchgen.manifest.matrix.combinations import Matrix, are_told_apart, axes_of
 from batchgen.manifest.matrix.problems import matrix_problems
 from batchgen.manifest.matrix.suffixes import suffix
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
+from batchgen.manifest.scope import SweepHead
 from batchgen.models.wording import InputProblem, shown
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from batchgen.manifest.items import Item
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.report import Reporter
-    from batchgen.manifest.scope import SweepHead
 
 KEPT_COMBINATIONS = 10_000
 """A matrix of so many is worked out once; a larger one anew for each row."""
@@ -61,6 +62,26 @@ class Sweep:
         self._value: dict[str, Any] = dict(value)
         self._reporter = reporter
         self._repeats = int(self._value.get("repeat", 1))
+        self._has_several_rows = False
+
+    def unnamed(self, cell: Cell) -> SweepHead | None:
+        """What the item's id, a template, does not name, though its cells differ in it.
+
+        Without it, several jobs would have one id: so it changes no id of a manifest that was sound
+        before. A single value, or a single row, is therefore left out.
+        """
+        template = self._item.id
+        if template is None or template.is_literal or "index" in template.names:
+            return None
+        names, matrix = template.names, self._value.get("matrix", {})
+        axes: tuple[str, ...] = ()
+        if matrix and not are_told_apart(matrix, names):
+            axes = tuple(axis for axis in axes_of(matrix) if axis not in names)
+        rows = None
+        if cell.row is not None and self._has_several_rows and not names & {"row", *cell.row}:
+            rows = data_file(self._item)
+        repeats = 1 if "repeat" in names else self._repeats
+        return SweepHead("", self._item.part.path, self._item.node.place, axes, rows, repeats)
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells; report what is wrong with the matrix or a row."""
@@ -76,7 +97,10 @@ class Sweep:
             yield from grid.cells(constants)
             return
         env = constants["env"]
-        for row in self._rows():
+        rows = self._rows()
+        first = list(islice(rows, 2))
+        self._has_several_rows = len(first) > 1
+        for row in chain(first, rows):
             # A column may be called like a constant of ours, but must not hide it.
             named = {**constants, **row.values, "row": row.values, "env": env}
             yield from grid.cells(named, row)

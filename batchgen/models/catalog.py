@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError
 from batchgen.jobs import model_alias
-from batchgen.models.dialect import build_validator
 from batchgen.models.fields import Field, read_fields
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_sizes
@@ -71,6 +70,20 @@ def catalog() -> Mapping[str, Model]:
 
 
 @cache
+def model_ids() -> tuple[str, ...]:
+    """The ids alone, for which no schema is read."""
+    groups = (files("batchgen.models") / "schemas").iterdir()
+    return tuple(
+        sorted(
+            f"{group.name}/{model_id}"
+            for group in groups
+            if group.is_dir()
+            for model_id, _ in _schema_files(group)
+        )
+    )
+
+
+@cache
 def free_texts() -> frozenset[str]:
     """The keys of inputs that take any text, such as `prompt`."""
     return frozenset(
@@ -83,6 +96,18 @@ def free_texts() -> frozenset[str]:
 
 def find_model(model_id: str) -> Model | None:
     return catalog().get(model_id)
+
+
+def named_model(word: str) -> Model | None:
+    """The model that a person means: by its id, or by its short name, such as `t2i`."""
+    return find_model(word) or _by_alias().get(word)
+
+
+@cache
+def _by_alias() -> Mapping[str, Model]:
+    """A short name that two models share is none."""
+    names = [model.alias for model in catalog().values()]
+    return {model.alias: model for model in catalog().values() if names.count(model.alias) == 1}
 
 
 def nearest_model(model_id: str) -> str | None:
@@ -127,6 +152,9 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 def _read_model(model_id: str, file: Traversable) -> Model:
+    # Here, so that who only wants a name does not wait for the checker.
+    from batchgen.models.dialect import build_validator  # noqa: PLC0415 - as above
+
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         build_validator(schema)

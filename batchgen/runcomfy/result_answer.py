@@ -38,7 +38,7 @@ _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
 _WORD_LIMIT = 40
-_SOMEBODY_ELSES = NoAnswer("the answer is about another request")
+_SOMEBODY_ELSES = NotReady("the answer is about another request")
 
 
 def read_result(answer: Answer, request_id: str) -> ResultOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
@@ -76,7 +77,7 @@ def find_token(env: Mapping[str, str], home: Path) -> Token:
     if login is not None:
         return _checked(login, str(path))
     raise TokenError(
-        f"no API token: looked at {', '.join(TOKEN_VARIABLES)} and {path}",
+        f"no API token: looked at {', '.join(TOKEN_VARIABLES)} and {_shown(path)}",
         next_step=_HOW_TO_GET_ONE,
     )
 
@@ -91,6 +92,13 @@ def token_file(env: Mapping[str, str], home: Path) -> Path:
     xdg = Path(env.get("XDG_CONFIG_HOME", ""))
     config = xdg if xdg.is_absolute() else home / ".config"
     return config / "runcomfy" / "token.json"
+
+
+def _shown(path: Path) -> str:
+    """Where there is no home, the file is named as people know it."""
+    if path.is_relative_to(os.devnull):
+        return f"~/{path.relative_to(os.devnull)} (there is no home folder: set HOME)"
+    return str(path)
 
 
 def _checked(value: str, source: str) -> Token:

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from batchgen.errors import UsageError
 from batchgen.runs.cancelling import cancel
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.folder import RunFolder
 from batchgen.runs.options import RunOptions
 from batchgen.runs.plans.listing import named_jobs, planned_jobs
 from batchgen.runs.plans.planning import plan
+from batchgen.runs.prepare import read_header
 from batchgen.runs.repairing import Listeners, repair
+from batchgen.runs.results import EVERYTHING, job_results
 from batchgen.runs.workplace import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from batchgen.engine.events import Listener
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from batchgen.runs.plans.listing import Listing
     from batchgen.runs.plans.plan import Plan
     from batchgen.runs.repairing import Repair
+    from batchgen.runs.results import JobResult
     from batchgen.runs.summary import Summary
     from batchgen.runs.verifying import Checked
+    from batchgen.state.queries import Selection
 
 
 def run(
@@ -41,10 +47,11 @@ def run(
 ) -> Summary:
     """Start, continue or finish the run of a manifest; returns how it ended.
 
-    `on_event` hears of everything as it happens (batchgen.engine.events). With `signals`, Ctrl-C
+    `on_event` hears of everything as it happens (batchgen.events). With `signals`, Ctrl-C
     and SIGTERM drain the run; that needs the main thread. Raises errors of batchgen.errors, each
     with an `exit_code`.
     """
+    _outside_of_loops("run")
     return asyncio.run(run_async(manifest, options, on_event=on_event, signals=signals))
 
 
@@ -73,10 +80,30 @@ def plan_run(
 ) -> Plan:
     """Say what `run` would do, and what it would cost and take; sends and writes nothing.
 
-    Unless `offline`, the vendor is asked for prices and schemas, where there is a token. Not from
-    inside a running loop. Raises as `run` does.
+    Unless `offline`, the vendor is asked for prices and schemas, where there is a token. Raises as
+    `run` does.
     """
+    _outside_of_loops("plan")
     return plan(Path(manifest), options or RunOptions(), _world(signals=False), offline=offline)
+
+
+async def plan_async(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
+) -> Plan:
+    """Do as `plan` does, inside a loop that is running already."""
+    # It reads and checks for long, and asks the vendor in a loop of its own.
+    return await asyncio.to_thread(plan_run, manifest, options, offline=offline)
+
+
+def results(
+    manifest: str | os.PathLike[str], selection: Selection = EVERYTHING
+) -> Iterator[JobResult]:
+    """Each job of a run with its files and costs, also while it goes on in another process.
+
+    They are read while they are asked for. Raises ManifestError, and MissingFileError before the
+    first run.
+    """
+    return job_results(RunFolder(read_header(Path(manifest)).output.dir), selection)
 
 
 def list_jobs(
@@ -112,18 +139,39 @@ def repair_files(
     return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)
 
 
-def _world(*, signals: bool) -> World:
-    home = Path.home()
-    memory = platformdirs.user_state_path("batchgen", appauthor=False)
-    return World(
-        os.environ,
-        home,
-        time.time,
-        SystemRandom(),
-        signals=signals,
-        # Without a home the path is not absolute, and so nowhere.
-        memory=memory if memory.is_absolute() else None,
+def _outside_of_loops(name: str) -> None:
+    """Raise UsageError in a running loop, where `asyncio.run` would leave a coroutine behind."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        f"an event loop is running here, as in a notebook: call `await batchgen.{name}_async(...)`"
+        f" instead of `batchgen.{name}(...)`"
     )
+
+
+def _world(*, signals: bool) -> World:
+    try:
+        home = Path.home()
+    except RuntimeError:
+        # Neither HOME nor an entry in passwd: then there is no login of the vendor's to be found.
+        home = NO_HOME
+    return World(os.environ, home, time.time, SystemRandom(), signals=signals, memory=_user_state())
+
+
+def _user_state() -> Path | None:
+    """The user's folder for what programs remember; None for a user who has none."""
+    try:
+        path = platformdirs.user_state_path("batchgen", appauthor=False)
+    except RuntimeError:
+        return None
+    # Older versions give a path below "~" instead.
+    return path if path.is_absolute() else None
+
+
+NO_HOME = Path(os.devnull)
+"""Below it there is nothing, nor can there be."""
 
 
 def _ignore(_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.engine.verdicts import is_short_of_an_end, together
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import api_base
@@ -96,8 +97,11 @@ async def _cancel_one(
     api: RunComfy, db: sqlite3.Connection, request: LiveRequest, place: Workplace
 ) -> bool:
     await api.cancel(request.request_id)
-    # Only the result tells: the request may have ended in the same moment (and is kept then).
+    # The result tells, or else the status: the request may have ended in the same moment, and is
+    # kept then.
     outcome = await api.result(request.request_id)
+    if is_short_of_an_end(outcome):
+        outcome = together(outcome, await api.status(request.request_id))
     if isinstance(outcome, Halted):
         raise TokenError(f"the API refused: {outcome.reason}", where=request.id, next_step=_LATER)
     if isinstance(outcome, NoAnswer):

@@ -14,7 +14,7 @@ from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
 from batchgen.runs.journal import Journal
 from batchgen.runs.last_run import Memory
-from batchgen.runs.metadata import MetadataFile
+from batchgen.runs.metadata import MetadataFile, renew_if_stale
 from batchgen.runs.notifying import notifying, recipients
 from batchgen.runs.opening import open_run
 from batchgen.runs.provider import provider_of
@@ -110,6 +110,7 @@ async def _work_through(
             ended = await work(place, store, beginning, audience.tell, opened.intake)
             # Nobody submits any more: whose answer did not come is unknown from now on.
             await store.run(people.settle_dead_run)
+            await store.run(renew_if_stale, place.folder.metadata)
         await store.run(partial(_remember, place, is_over=True))
         # Of a huge first run the last rows are read by now.
         for warning in sorted(set(opened.problems.warnings) - set(told), key=lambda one: one.place):

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.disk import disk_error, link_in_the_way
+from batchgen.downloads.disk import disk_error, link_in_the_way, unwritable_name
 from batchgen.downloads.files import NO_LINK
 from batchgen.downloads.part import sync_folder
 from batchgen.errors import DiskFullError, OutputError
@@ -73,6 +73,8 @@ class RunFolder:
             # The runner's own, so that it can read what another user decides.
             os.close(open_private(self.decisions, os.O_WRONLY))
             _make_durable(self.root)
+        except UnicodeEncodeError as exc:
+            raise unwritable_name(str(self.root)) from exc
         except OSError as exc:
             error = disk_error(exc, self.decisions if exc.errno == errno.ELOOP else self.root)
             if isinstance(error, DiskFullError) or exc.errno == errno.ELOOP:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 from contextlib import closing, contextmanager
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     from batchgen.runs.folder import RunFolder
 
+HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
+WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
+
 PATIENCE = 1.0
 """Seconds that a run outwaits a command: a pick or an approval holds the lock for a moment."""
 
@@ -37,13 +42,18 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
     lock = FileLock(folder.lock, mode=0o600)
     try:
         lock.acquire(timeout=patience)
-    except Timeout as exc:
+    except (Timeout, NotImplementedError) as exc:
+        # A file system without locks looks like one that is held: it is asked why.
+        if why := _why_no_locks(folder):
+            raise _no_locks(folder, why) from exc
         raise LockedError(
             f"another runner is at work on this state ({holder(folder)}); nothing was sent",
             where=str(folder.root),
             next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
         ) from exc
     except OSError as exc:
+        if exc.errno in WITHOUT_LOCKS:
+            raise _no_locks(folder, exc.strerror) from exc
         raise OutputError(
             f"the run cannot be locked: {exc.strerror}",
             where=str(folder.lock),
@@ -53,6 +63,25 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _no_locks(folder: RunFolder, why: str) -> OutputError:
+    return OutputError(
+        f"the run cannot be locked: this file system has no locks ({why})",
+        where=str(folder.lock),
+        next_step="two runs at once would pay twice: set output.dir to a folder on a local disk, or"
+        " have the network disk mounted with locks",
+    )
+
+
+def _why_no_locks(folder: RunFolder) -> str | None:
+    """None where locks work, and somebody has this one."""
+    with folder.lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            return None if exc.errno in HELD else exc.strerror
+    return None
 
 
 def is_held(folder: RunFolder) -> bool:

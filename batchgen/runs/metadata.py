@@ -75,6 +75,12 @@ def catch_up(path: Path, db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 
+def renew_if_stale(db: sqlite3.Connection, path: Path) -> None:
+    """At the end of a run: costs may have come after the files that they are written beside."""
+    if get_meta(db, METADATA_IS_STALE) is not None:
+        catch_up(path, db)
+
+
 def _whole_lines(path: Path) -> int | None:
     """How many lines the file has; None where it is missing or its last line is broken."""
     try:

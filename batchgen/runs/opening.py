@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 from contextlib import ExitStack, closing
 from copy import deepcopy
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.errors import MissingFileError, SchemaVersionError
+from batchgen.downloads.disk import unwritable_name
+from batchgen.errors import InputError, MissingFileError, SchemaVersionError
 from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
@@ -150,6 +153,7 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             with translated(place.folder.state):
                 note_attempted(db, options.selection)
             intake = _take_up(db, reading, staged)
+        _refuse_unwritable_names(place, db)
         if traces:
             _recover(place, db, traces)
     with translated(place.folder.state):
@@ -205,6 +209,23 @@ def _refuse_lost_state(place: Workplace) -> Traces:
     if last is None or traces:
         refuse_traces(traces, folder)
     return refuse_lost(last, folder)
+
+
+def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:
+    """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
+    if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
+        return
+    with translated(place.folder.state):
+        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+            try:
+                os.fsencode(name)
+            except UnicodeEncodeError as exc:
+                error = unwritable_name(name)
+                raise InputError(
+                    f"job {job}: {error.what}; nothing was sent",
+                    where=str(place.folder.files / name),
+                    next_step=error.next_step,
+                ) from exc
 
 
 def _recover(place: Workplace, db: sqlite3.Connection, traces: Traces) -> None:

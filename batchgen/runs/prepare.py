@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ChangedJobsError
+from batchgen.errors import ChangedJobsError, InputError
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from batchgen.runs.offered import NOTHING_OFFERED, offered
 from batchgen.runs.whole import report_together
@@ -48,6 +49,20 @@ def read_for_jobs(
     )
 
 
+def refuse_pipe(path: Path) -> None:
+    """Raise InputError: a manifest is read more than once, and again by the next run."""
+    try:
+        is_pipe = not stat.S_ISREG(kind := path.stat().st_mode) and not stat.S_ISDIR(kind)
+    except (OSError, ValueError):
+        return  # who opens it says what is wrong
+    if is_pipe:
+        raise InputError(
+            "this is a pipe or a device, and a manifest is read again whenever the run continues",
+            where=str(path),
+            next_step="write it into a file first: … > manifest.yaml",
+        )
+
+
 @contextmanager
 def checked(
     path: Path,
@@ -64,6 +79,7 @@ def checked(
     Raises ManifestError with every problem, MissingFileError.
     """
     problems = ProblemLog() if problems is None else problems
+    refuse_pipe(path)
     offer = offered(env)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
@@ -85,6 +101,7 @@ def finish(staging: Staging, problems: ProblemLog) -> None:
 
 
 def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) -> Manifest:
+    refuse_pipe(path)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
     )

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
+from batchgen.runs.folder import RunFolder
 from batchgen.runs.funds import UNASKED, Funds
+from batchgen.runs.results import EVERYTHING, job_results
 from batchgen.state.approvals import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
+    from batchgen.runs.results import JobResult
+    from batchgen.state.queries import Selection
     from batchgen.state.records import Money
 
 
@@ -81,6 +85,10 @@ class Summary:
         if any(self.counts.get(state) for state in _NOT_DONE):
             return ExitCode.SOME_FAILED
         return ExitCode.DONE
+
+    def results(self, selection: Selection = EVERYTHING) -> Iterator[JobResult]:
+        """Each job with its files and costs, read from the state while they are asked for."""
+        return job_results(RunFolder(self.folder), selection)
 
     def to_json(self) -> dict[str, JsonValue]:
         return {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from batchgen.state.files import METADATA_IS_STALE
 from batchgen.state.records import Money
 
 if TYPE_CHECKING:
@@ -53,6 +55,41 @@ def open_price(db: sqlite3.Connection, seq: int) -> float | None:
         "SELECT price FROM attempt WHERE job = ? AND outcome IS NULL", (seq,)
     ).fetchone()
     return row[0] if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class CostOwed:
+    """A delivered request whose result did not tell its cost. `price` as it was reserved."""
+
+    seq: int
+    job_id: str
+    model: str
+    attempt: int
+    request_id: str
+    price: float | None
+
+
+def cost_owed(db: sqlite3.Connection, seq: int) -> CostOwed | None:
+    """Of a job's latest request; None where its cost is known, or it was not delivered."""
+    row = db.execute(
+        "SELECT seq, id, job.model, number, request_id, price FROM job"
+        " JOIN attempt ON attempt.job = seq AND number = attempts"
+        " WHERE seq = ? AND outcome = 'succeeded' AND cost IS NULL AND request_id IS NOT NULL",
+        (seq,),
+    ).fetchone()
+    return None if row is None else CostOwed(*row)
+
+
+def settle_cost(db: sqlite3.Connection, owed: CostOwed, cost: float) -> bool:
+    """Record a cost that came after the result. What metadata.jsonl says is stale with it."""
+    settled = db.execute(
+        "UPDATE attempt SET cost = ? WHERE job = ? AND number = ? AND cost IS NULL"
+        " AND outcome = 'succeeded'",
+        (cost, owed.seq, owed.attempt),
+    ).rowcount
+    if settled:
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (METADATA_IS_STALE,))
+    return bool(settled)
 
 
 SAMPLE = 1000

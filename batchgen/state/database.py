@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.disk import may_open_no_more, too_many_open
 from batchgen.downloads.naming import name_key
 from batchgen.errors import (
     BatchgenError,
@@ -120,11 +121,27 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(str(exc), path)
+        case sqlite3.SQLITE_CANTOPEN if may_open_no_more():
+            return too_many_open(where)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return OutputError(
                 f"the state file cannot be written ({exc})",
                 where=where,
                 next_step="check the folder and its permissions, or set output.dir",
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return StorageError(
+                f"the state file is locked by something else, or cannot be locked here ({exc})",
+                where=where,
+                next_step="close what has it open; on a network disk, set output.dir to a folder on"
+                " a local one: SQLite's log does not work over a network",
+            )
+        case sqlite3.SQLITE_IOERR if _is_about_locks(exc):
+            return OutputError(
+                f"the state file cannot be locked or shared here ({exc})",
+                where=where,
+                next_step="set output.dir to a folder on a local disk: SQLite's log does not work"
+                " over a network",
             )
         case sqlite3.SQLITE_IOERR:
             return StorageError(
@@ -134,6 +151,20 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case _:
             return StorageError(f"the state file refused a change ({exc})", where=where)
+
+
+def _is_about_locks(exc: sqlite3.Error) -> bool:
+    """The kinds of I/O error that a file system without locks or shared memory gives."""
+    return exc.sqlite_errorcode in {
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+        sqlite3.SQLITE_IOERR_UNLOCK,
+        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+    }
 
 
 def _damaged(detail: str, path: Path) -> DamagedStateError:
@@ -165,7 +196,12 @@ def _create_private(path: Path) -> None:
 
 
 def _configure(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        # Without it a reader would stop the run, and the run its readers.
+        error = sqlite3.OperationalError(f"no write-ahead log on this file system: {mode}")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMOPEN
+        raise error
     # FULL: a commit returns only when it would survive a power loss.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

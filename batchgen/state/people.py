@@ -45,7 +45,7 @@ def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
     Where its request is known, that is asked first, and paid again only if it has ended without
     files: what the vendor did not find, or had no files for, it may have today.
     """
-    if _state(db, seq) in {JobState.FAILED, JobState.LOST} and _has_open_request(db, seq):
+    if _state(db, seq) in {JobState.FAILED, JobState.LOST} and has_open_request(db, seq):
         _ask_first(db, seq)
         return None
     return _give_up(db, seq, "resubmitted", JobState.PENDING, at)
@@ -81,7 +81,7 @@ def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
     if _state(db, seq) is JobState.FETCHING:
         move(db, seq, JobState.FAILED, "written_off", "written off by hand")
         return None
-    if _state(db, seq) is JobState.FAILED and _has_open_request(db, seq):
+    if _state(db, seq) is JobState.FAILED and has_open_request(db, seq):
         # Failed it is already; from here on no run asks for its request any more.
         db.execute(
             "UPDATE job SET error_code = 'written_off', error = 'written off by hand'"
@@ -113,11 +113,11 @@ def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
     """Unknown, lost, or set aside: nobody but a person can say what became of the request."""
     state = _state(db, seq)
     if state is JobState.FAILED:
-        return _has_open_request(db, seq)
+        return has_open_request(db, seq)
     return state in {JobState.UNKNOWN, JobState.LOST}
 
 
-def _has_open_request(db: sqlite3.Connection, seq: int) -> bool:
+def has_open_request(db: sqlite3.Connection, seq: int) -> bool:
     return bool(
         db.execute(
             "SELECT 1 FROM attempt WHERE job = ? AND outcome IS NULL AND request_id IS NOT NULL",
@@ -168,7 +168,7 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     state = _state(db, seq)
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
         return None
-    if _has_open_request(db, seq):
+    if has_open_request(db, seq):
         _ask_first(db, seq)
         if state is JobState.LOST:
             db.execute("UPDATE job SET again_asked = 0 WHERE seq = ?", (seq,))

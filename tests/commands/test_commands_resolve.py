@@ -10,7 +10,7 @@ import pytest
 from batchgen.commands.resolve import resolve, resolve_asked
 from batchgen.errors import UsageError
 from batchgen.runs.decisions import Verb
-from batchgen.state import moves
+from batchgen.state import moves, people
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, make_place
 
@@ -60,6 +60,33 @@ def test_a_name_with_an_exclamation_mark_means_itself_and_not_the_rest(
     place.db.execute("UPDATE job SET id = '!a' WHERE id = 'a'")
     assert resolve(manifest, ["!a"], Verb.WRITE_OFF, None) == 0
     assert (place.state("!a"), place.state("b")) == ("failed", "unknown")
+
+
+def test_a_set_aside_request_is_asked_first_by_a_resubmit_and_only_by_its_very_id(
+    place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert people.adopt(place.db, place.seq("b"), "r2", 1.0) is None
+    assert moves.set_aside(place.db, place.seq("b"), 1, "no_files", "no file", 0.03, "{}")
+    with pytest.raises(UsageError, match="no job is unknown"):
+        resolve(manifest, ["*"], Verb.RESUBMIT, None)
+    assert resolve(manifest, ["b"], Verb.RESUBMIT, None) == 0
+    assert place.state("b") == "queued"
+    words = capsys.readouterr().out
+    assert "only if that has ended without files" in words
+
+
+def test_a_set_aside_request_can_be_adopted_again_or_written_off(
+    place: Place, manifest: Path
+) -> None:
+    assert people.adopt(place.db, place.seq("b"), "r2", 1.0) is None
+    assert moves.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
+    assert resolve(manifest, ["b"], Verb.ADOPT, "r2") == 0
+    assert place.state("b") == "queued"
+    assert moves.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
+    assert resolve(manifest, ["b"], Verb.WRITE_OFF, None) == 0
+    assert place.state("b") == "failed"
+    assert people.reopen(place.db) == 0
+    assert people.retry(place.db, place.seq("b")) == "pending"
 
 
 def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:

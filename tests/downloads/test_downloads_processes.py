@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.downloads import processes
-from batchgen.downloads.processes import in_processes
-from batchgen.errors import StorageError
+from batchgen.downloads.processes import in_processes, new_pool
+from batchgen.errors import OutputError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +105,15 @@ def test_a_killed_owner_leaves_no_process_behind(tmp_path: Path) -> None:
         assert owner.stdout.readline() == "at work\n"
         owner.kill()
         owner.communicate(timeout=ENOUGH / 3)
+
+
+def test_a_system_without_semaphores_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose /dev/shm is missing or read-only."""
+
+    def without(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", without)
+    with pytest.raises(OutputError, match="no semaphores") as caught:
+        new_pool(1)
+    assert "/dev/shm" in str(caught.value)

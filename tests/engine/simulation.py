@@ -109,6 +109,7 @@ class World:
     disk: Disk = field(default_factory=Disk)
     wall_jump: Callable[[float], float] = lambda _now: 0.0
     seed: int = 0
+    price: float | None = PRICE
     now: float = 0.0
     lives: list[Process] = field(default_factory=list)
     inputs: SimulatedInputs | None = None
@@ -195,7 +196,9 @@ class World:
             self.hear(event)
 
         dice = Random(self.seed)
-        doors = Doors(line, store, line, OnePrice(), receipts, dice, self.disk, self.inputs)
+        doors = Doors(
+            line, store, line, OnePrice(self.price), receipts, dice, self.disk, self.inputs
+        )
         scheduler = Scheduler(doors, self.policy, self.selection, listen)
         models = queries.pending_models(db)
         process = Process(db, store, line, scheduler, receipts, models, events)

@@ -211,6 +211,7 @@ def test_known_durations_save_polls(world: World) -> None:
     assert max(looks[4:]) <= 5
 
 
+DEAR = 10 * PRICE
 SHORT_OF_AN_END = [
     NotReady("HTTP 400: 400005"),
     NotReady("HTTP 403: not yours"),
@@ -455,3 +456,28 @@ def test_an_end_in_an_unknown_word_is_told_on_the_screen_once(world: World) -> N
     shown = [note for _, note in world.lives[0].told(Noted) if note.on_screen]
     assert len(shown) == 1
     assert "'finalized'" in shown[0].text
+
+
+def test_a_cost_that_follows_the_result_is_settled_in_state_and_budget(world: World) -> None:
+    with_policy(world, concurrency=1, downloads=1, budget=3.5 * DEAR)
+    one_model(world, 8)
+    with_habits(world, course=lambda *_: Course(cost_after=1))
+    world.price = DEAR
+    end = world.live()
+    judge(world)
+    # Reserved are 3.5 prices; what was asked after each download costs a tenth of that.
+    assert end.pause is None
+    assert set(world.states().values()) == {"done"}
+    assert world.query("SELECT DISTINCT cost FROM attempt") == [(PRICE,)]
+    told = [move.cost for _, move in world.lives[0].moves(JobState.DONE) if move.code == "cost"]
+    assert told == [PRICE] * 8
+
+
+def test_a_cost_that_never_comes_keeps_no_job_from_being_done(world: World) -> None:
+    one_model(world, 3)
+    with_habits(world, course=lambda *_: Course(cost_after=99))
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert world.query("SELECT DISTINCT cost FROM attempt") == [(None,)]
+    assert all(request.told == 2 for request in world.vendor.ledger.values())

@@ -134,7 +134,7 @@ def test_what_is_sound_is_not_underlined(manifest: Any) -> None:
         (job(model=T2I, input={"scale": "0.5"}), "jobs.0.input.scale"),
         (job(model=T2I, input={"size": "2048"}), "jobs.0.input.size"),
         (job(model=T2I, input={"prompt": "x" * 801}), "jobs.0.input.prompt"),
-        (job(model="t2i"), "jobs.0.model"),
+        (job(model="t2v"), "jobs.0.model"),
         (job(matrix={"hour": []}), "jobs.0.matrix.hour"),
         (job(limit=3), "jobs.0"),
         ({"version": 1}, ""),
@@ -198,6 +198,16 @@ def test_the_quick_look_at_a_job_hides_no_problem(changes: dict[str, Any]) -> No
         ),
         ({"limit": 1}, "limit has no meaning without 'from'", "add 'from', or remove 'limit'"),
         ({"offset": 1}, "offset has no meaning without 'from'", "add 'from', or remove 'offset'"),
+        (
+            {"bad_rows": "skip"},
+            "bad_rows has no meaning without 'from'",
+            "add 'from', or remove 'bad_rows'",
+        ),
+        (
+            {"from": "a.csv", "bad_rows": "skp"},
+            "bad_rows must be one of refuse, skip; got 'skp'",
+            "did you mean 'skip'?",
+        ),
         (
             {"matrix": 1},
             "matrix must be a mapping; got 1",

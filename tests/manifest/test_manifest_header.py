@@ -17,6 +17,8 @@ from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"
 
+UNDER_INPUT = "it belongs under input, of defaults or of a job"
+
 
 def test_a_short_manifest_has_the_defaults() -> None:
     manifest = read(f"version: 1\n{JOBS}").manifest
@@ -136,7 +138,7 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             "2:19 run.on_unknown must be one of hold, resubmit; got 'resubmt'",
             "did you mean 'resubmit'?",
         ),
-        ("run: {models: {edit: {}}}", "2:16 unknown model 'edit'", f"did you mean '{EDIT}'?"),
+        ("run: {models: {Edit: {}}}", "2:16 unknown model 'Edit'", f"did you mean '{EDIT}'?"),
         (
             f"run: {{models: {{{EDIT}: {{price: -1}}}}}}",
             f"2:53 run.models.{EDIT}.price must be at least 0; got -1",
@@ -161,7 +163,38 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             "2:16 the '{{' is never closed",
             "to write braces as they are: {% raw %}{{{% endraw %}",
         ),
-        ("defaults: {model: t2i}", "2:19 unknown model 't2i'", f"did you mean '{T2I}'?"),
+        (
+            "defaults: {model: text-to-image}",
+            "2:19 unknown model 'text-to-image'",
+            f"did you mean '{T2I}'?",
+        ),
+        ("concurrency: 2", "2:1 unknown key 'concurrency'", "it belongs under run"),
+        ("retries: 1", "2:1 unknown key 'retries'", "it belongs under run"),
+        ("dir: out", "2:1 unknown key 'dir'", "it belongs under output"),
+        ("model: t2i", "2:1 unknown key 'model'", "it belongs under defaults, or in a job"),
+        (
+            "prompt: x",
+            "2:1 unknown key 'prompt'",
+            UNDER_INPUT,
+        ),
+        ("matrix: {a: [1]}", "2:1 unknown key 'matrix'", "it belongs in a job, below jobs"),
+        (
+            "defaults: {scale: 0.5}",
+            "2:12 unknown key 'scale' in defaults",
+            UNDER_INPUT,
+        ),
+        (
+            "defaults: {concurrency: 2}",
+            "2:12 unknown key 'concurrency' in defaults",
+            "it belongs under run",
+        ),
+        ("run: {dir: out}", "2:7 unknown key 'dir' in run", "it belongs under output"),
+        ("output: {budget: 2}", "2:10 unknown key 'budget' in output", "it belongs under run"),
+        (
+            "run: {env: [A]}",
+            "2:7 unknown key 'env' in run",
+            "it belongs at the top of the manifest",
+        ),
         (
             "defaults: {input: {promt: x}}",
             "2:20 no model has the key 'promt'",
@@ -172,7 +205,11 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             "2:18 defaults.tags must be a list; got 'hero'",
             "a list of one is written [ … ]",
         ),
-        ("defaults: {id: a}", "2:12 unknown key 'id' in defaults", "known: input, model, tags"),
+        (
+            "defaults: {id: a}",
+            "2:12 unknown key 'id' in defaults",
+            "it belongs in a job, below jobs",
+        ),
         ("<<: {name: x}", "2:1 '<<' cannot stand at the top", "merge below defaults or in a job"),
     ],
 )

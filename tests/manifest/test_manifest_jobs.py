@@ -252,3 +252,63 @@ def test_any_prompt_arrives_as_it_was_written(texts: list[str]) -> None:
         yaml.safe_dump({"version": 1, "jobs": items}, allow_unicode=True, default_style='"')
     )
     assert [body(job)["prompt"] for job in found] == texts
+
+
+SPELLINGS = """\
+version: 1
+defaults: {model: T2I}
+run: {models: {I2V: {concurrency: 2, price: 0.5}}}
+vars: {kind: EDIT}
+jobs:
+  - {id: a, input: {prompt: x}}
+  - {input: {prompt: x}}
+  - {id: b, model: EDIT, input: {prompt: x, image_urls: [https://example.com/a.png]}}
+  - {id: c, model: "{{ kind }}", input: {prompt: x, image_urls: [https://example.com/a.png]}}
+"""
+
+
+def test_short_names_of_models_are_the_models_everywhere() -> None:
+    """The jobs are the same to the last byte, so that another spelling changes no paid job."""
+    ids = {"T2I": T2I, "EDIT": EDIT, "I2V": VIDEO}
+    long = short = SPELLINGS
+    for word, model in ids.items():
+        long, short = long.replace(word, model), short.replace(word, word.lower())
+    by_id, by_alias = read(long), read(short)
+    assert by_alias.problems == by_id.problems == []
+    assert by_alias.jobs == by_id.jobs
+    assert [job.model for job in by_alias.jobs] == [T2I, T2I, EDIT, EDIT]
+    assert by_alias.jobs[1].id.startswith("t2i-")
+    assert by_alias.manifest is not None
+    assert by_id.manifest is not None
+    assert by_alias.manifest.policy == by_id.manifest.policy
+    assert set(by_alias.manifest.policy.models) == {VIDEO}
+
+
+def test_short_names_can_be_the_values_of_a_sweep() -> None:
+    item = "{id: d, matrix: {m: [t2i, i2v]}, model: '{{ m }}', input: {prompt: x}}"
+    defaults = "version: 1\ndefaults: {input: {image_urls: [https://example.com/a.png]}}\n"
+    found = read(with_jobs(item, head=defaults))
+    assert found.problems == []
+    assert [(job.id, job.model) for job in found.jobs] == [("d-t2i", T2I), ("d-i2v", VIDEO)]
+
+
+@pytest.mark.parametrize(
+    ("item", "hint"),
+    [
+        ("{id: a, prompt: x}", "it belongs under input, of defaults or of a job"),
+        (
+            "{id: a, prompt: x, input: {scale: 0.5}}",
+            "it belongs under input, of defaults or of a job",
+        ),
+        ("{id: a, concurrency: 2, input: {prompt: x}}", "it belongs under run"),
+        ("{id: a, dir: out, input: {prompt: x}}", "it belongs under output"),
+        ("{id: a, vars: {}, input: {prompt: x}}", "it belongs at the top of the manifest"),
+        ("{id: a, input: {prompt: x, tags: [y]}}", "it belongs under defaults, or in a job"),
+        ("{id: a, input: {prompt: x, repeat: 2}}", "it belongs in a job, below jobs"),
+        ("{id: a, inputt: {prompt: x}}", "did you mean 'input'?"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(item: str, hint: str) -> None:
+    (told,) = read(with_jobs(item)).hints
+    assert told is not None
+    assert told.startswith(hint)

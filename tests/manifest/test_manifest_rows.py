@@ -293,7 +293,7 @@ def test_a_column_without_a_name_that_holds_something_is_told_in_its_row(tmp_pat
     assert first == Row({"id": "1", "prompt": "a"}, 1, 2)
     assert isinstance(bad, BadRow)
     assert bad.line == 3
-    assert bad.message == "column 2 has no name, but there is 'lost' in it"
+    assert bad.message == "column 2 has no name, but holds something; got 'lost'"
     assert bad.hint
 
 
@@ -332,7 +332,7 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
     ("line", "message"),
     [
         ("[1]", "the line must be an object; got a list"),
-        ('{"a": 1} {"a": 2}', "more stands after the value: '{\"a\": 2}'"),
+        ('{"a": 1} {"a": 2}', "more stands after the value; got '{\"a\": 2}'"),
         ('{"a": }', "the line is no JSON: expecting value (column 7)"),
         ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
         ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),

@@ -271,3 +271,132 @@ def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
 def test_a_job_knows_its_place_in_the_sweep(sweep: str, axes: list[dict[str, Any]]) -> None:
     found = read(f"{HEAD}jobs:\n  - id: still\n    {sweep}\n    input: {{prompt: x}}\n")
     assert [str(json.loads(job.axes)) for job in found.jobs] == [str(one) for one in axes]
+
+
+@pytest.mark.parametrize(
+    ("job_id", "sweep", "ids_made"),
+    [
+        (
+            "x-{{ hour }}",
+            "matrix: {hour: [dawn, dusk], look: [ink, oil]}",
+            "x-dawn-ink x-dawn-oil x-dusk-ink x-dusk-oil",
+        ),
+        ("{{ place }}", "matrix: {hour: [dawn, dusk]}", "town-dawn town-dusk"),
+        (
+            "x-{{ hour }}",
+            "matrix: {hour: [dawn, dusk]}, repeat: 2",
+            "x-dawn x-dawn-2 x-dusk x-dusk-2",
+        ),
+        (
+            "x-{{ s.id }}",
+            "matrix: {s: [{id: a, n: 1}, {id: b, n: 2}], b: [1, 2]}",
+            "x-a-1 x-a-2 x-b-1 x-b-2",
+        ),
+        ("x-{{ a }}", "matrix: {include: [{a: p, b: q}, {a: p, b: r}]}", "x-p-q x-p-r"),
+    ],
+)
+def test_an_id_that_does_not_name_all_axes_gets_their_values(
+    job_id: str, sweep: str, ids_made: str
+) -> None:
+    item = f"{{id: '{job_id}', {sweep}, input: {{prompt: x}}}}"
+    found = read(with_jobs(item, head=f"vars: {{place: town}}\n{HEAD}"))
+    assert ids(found) == ids_made.split()
+
+
+@pytest.mark.parametrize(
+    ("job_id", "sweep", "ids_made"),
+    [
+        ("x-{{ look }}", "matrix: {hour: [dawn], look: [ink, oil]}", "x-ink x-oil"),
+        ("x-{{ index }}", "matrix: {hour: [dawn, dusk]}, repeat: 2", "x-1 x-2 x-3 x-4"),
+        ("{{ a }}", "matrix: {include: [{a: p, b: long words}, {a: q, b: others}]}", "p q"),
+        (
+            "x-{{ a }}",
+            "matrix: {a: [1, 2], b: [1, 2], exclude: [{a: 1, b: 1}, {a: 2, b: 2}]}",
+            "x-1 x-2",
+        ),
+        ("x-{{ a }}", "matrix: {a: [1, 2], b: [3]}, repeat: 1", "x-1 x-2"),
+        ("x-{{ hour }}-{{ repeat }}", "matrix: {hour: [dawn]}, repeat: 2", "x-dawn-1 x-dawn-2"),
+    ],
+)
+def test_an_id_that_told_all_jobs_apart_before_stays(
+    job_id: str, sweep: str, ids_made: str
+) -> None:
+    item = f"{{id: '{job_id}', {sweep}, input: {{prompt: x}}}}"
+    assert ids(read(with_jobs(item))) == ids_made.split()
+
+
+def test_an_id_that_names_no_column_gets_the_number_of_the_row(tmp_path: Path) -> None:
+    text = swept('id: "p-{{ hour }}"', "from: p.csv", HOURS, PROMPT)
+    found = ids(read_with(tmp_path, text))
+    assert found == ["p-dawn-1", "p-dusk-1", "p-dawn-2", "p-dusk-2"]
+    assert ids(read_with(tmp_path, text, "prompt\nA fox\n")) == ["p-dawn", "p-dusk"]
+    named = swept('id: "{{ row.sku }}"', "from: p.csv", HOURS, PROMPT)
+    assert ids(read_with(tmp_path, named)) == ["a-dawn", "a-dusk", "b-dawn", "b-dusk"]
+
+
+def test_a_column_that_has_a_value_twice_is_told_as_before(tmp_path: Path) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    found = read_with(tmp_path, text, "sku,prompt\na,A fox\na,A hen\n")
+    assert found.problems == ["3:1 the id 'a' stands twice: lines 2 and 3"]
+
+
+def test_a_hole_from_an_empty_cell_is_told_with_row_and_column(tmp_path: Path) -> None:
+    prompt = 'input: {prompt: "a fox in {{ colour }}, {{ mood }}"}'
+    text = swept('id: "{{ sku }}"', "from: p.csv", prompt)
+    rows = "sku,colour,mood\na,red,calm\nb,,calm\nc,blue,calm\nd,red,\ne,blue,calm\nf,,calm\n"
+    found = read_with(tmp_path, text, rows)
+    assert found.problems == []
+    assert len(found.jobs) == 6
+    told = "prompt: a hole is left where"
+    within = "in the job of boats.yaml:4"
+    assert found.warnings == [
+        f"3:1 {told} 'colour' is empty; got 'a fox in , calm' ({within}, in 2 rows: lines 3, 7)",
+        f"5:1 {told} 'mood' is empty; got 'a fox in red, ' ({within})",
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a fox{% if colour %} in {{ colour }}{% endif %}, at dawn",
+        "a fox in {{ colour or 'red' }}, at dawn",
+        "a fox{{ colour }}",
+        "a fox,  with two spaces{{ colour }}",
+    ],
+)
+def test_an_empty_cell_that_leaves_no_hole_is_not_told(tmp_path: Path, prompt: str) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", f'input: {{prompt: "{prompt}"}}')
+    found = read_with(tmp_path, text, "sku,colour\na,\nb,red\n")
+    assert (found.problems, found.warnings) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "what", "mark"),
+    [
+        ("a {red|blue} car", "choice", "{red|blue}"),
+        ("a [cat|dog]", "choice", "[cat|dog]"),
+        ("a __colour__ car", "wildcard", "__colour__"),
+        ("ink <lora:ink:0.8>", "tag", "<lora:ink:0.8>"),
+        ("a (red:1.2) car", "weight", "(red:1.2)"),
+        ("a car --ar 16:9", "option", "--ar 16:9"),
+    ],
+)
+def test_marks_of_other_tools_are_told(tmp_path: Path, prompt: str, what: str, mark: str) -> None:
+    told = f"prompt: the model reads this {what} as text; got '{mark}'"
+    written = [f"id: {job_id}\n    input: {{prompt: '{prompt}'}}" for job_id in "abc"]
+    found = read(with_jobs(*written))
+    assert found.warnings == [f"5:21 {told} (in 3 jobs: lines 5, 7, 9)"]
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    rows = f"sku,prompt\na,A fox\nb,{prompt}\n"
+    assert read_with(tmp_path, text, rows).warnings == [f"3:1 {told} (in the job of boats.yaml:4)"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "at 12:30 (early)", "a sign (open 9:00)", "snake_case__name", "a -- b", "<3", "|",
+        "ratio (16:9)x", "dunder __ init __",
+    ],
+)  # fmt: skip
+def test_plain_texts_that_only_look_so_are_not_told(prompt: str) -> None:
+    assert read(with_jobs(f'{{id: a, input: {{prompt: "{prompt}"}}}}')).warnings == []

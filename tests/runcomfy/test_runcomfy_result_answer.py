@@ -311,9 +311,9 @@ def test_a_page_of_somebody_on_the_way_is_no_word_of_the_api(status: int, body: 
 @pytest.mark.parametrize("word", ["in_queue", "in_progress", "succeeded", "failed", "odd"])
 def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) -> None:
     body = {"request_id": "another", "status": word, "output": {"image": URL}}
-    assert read_result(answer(body)) == NoAnswer("the answer is about another request")
+    assert read_result(answer(body)) == NotReady("the answer is about another request")
     assert isinstance(
-        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NoAnswer
+        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NotReady
     )
 
 

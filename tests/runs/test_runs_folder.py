@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -141,3 +143,21 @@ def test_the_holder_is_unknown_where_the_state_is_held_exclusively(place: Place)
     place.db.execute("DROP TABLE meta")
     assert holder(place.folder) == "unknown process"
     assert isinstance(place.db, sqlite3.Connection)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_not_taken_for_another_runner(
+    place: Place, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A network disk: to go on without a lock could pay twice."""
+
+    def without(_file: object, _operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with (
+        pytest.raises(OutputError, match="this file system has no locks") as caught,
+        locked(place.folder),
+    ):
+        pass
+    assert "local disk" in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,15 +16,15 @@ from batchgen.errors import (
     DiskFullError,
     ExitCode,
     MissingFileError,
+    OpenFilesError,
     OutputError,
     SchemaVersionError,
     StorageError,
 )
+from batchgen.state import database
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.state.state_world import State
 
 
@@ -149,6 +150,9 @@ def failure(code: int) -> sqlite3.Error:
         (sqlite3.SQLITE_CORRUPT, DamagedStateError),
         (sqlite3.SQLITE_NOTADB, DamagedStateError),
         (sqlite3.SQLITE_CANTOPEN, OutputError),
+        (sqlite3.SQLITE_IOERR_LOCK, OutputError),
+        (sqlite3.SQLITE_IOERR_SHMMAP, OutputError),
+        (sqlite3.SQLITE_PROTOCOL, StorageError),
         (sqlite3.SQLITE_READONLY, OutputError),
         (sqlite3.SQLITE_PERM, OutputError),
         (sqlite3.SQLITE_IOERR, StorageError),
@@ -163,6 +167,16 @@ def test_each_failure_of_sqlite_has_its_place_in_the_tree(
     error = translate(failure(code), tmp_path / "state.db")
     assert type(error) is kind
     assert str(tmp_path / "state.db") in str(error)
+
+
+def test_too_many_open_files_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says only that it cannot open the file."""
+    monkeypatch.setattr(database, "may_open_no_more", lambda: True)
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    found = database.translate(error, Path("state.db"))
+    assert isinstance(found, OpenFilesError)
+    assert "ulimit -n 4096" in str(found)
 
 
 def test_the_cause_stays_visible(tmp_path: Path) -> None:

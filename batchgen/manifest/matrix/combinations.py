@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from batchgen.manifest.matrix.parts import EXCLUDE, INCLUDE, axes_in, entries_in, same_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from batchgen.jobs import JsonValue
 
@@ -74,6 +74,20 @@ def axes_of(matrix: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """
     names = axes_in(matrix).keys()
     return tuple(sorted(names or {key for entry in entries_in(matrix, INCLUDE) for key in entry}))
+
+
+def are_told_apart(matrix: Mapping[str, JsonValue], names: Collection[str]) -> bool:
+    """Whether no two combinations have the same values under these names."""
+    axes = axes_in(matrix)
+    if axes and not matrix.keys() & {INCLUDE, EXCLUDE}:
+        return all(len(choices) == 1 for axis, choices in axes.items() if axis not in names)
+    seen: set[tuple[str | None, ...]] = set()
+    for cell in Matrix(matrix).cells():
+        key = tuple(same_key(cell.values[name]) if name in cell.values else None for name in names)
+        if key in seen:
+            return False
+        seen.add(key)
+    return True
 
 
 class _Lookup:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.manifest import ProblemLog
 from batchgen.models.nearest import nearest
-from batchgen.references import references_in, resolved
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
@@ -53,25 +52,6 @@ class Listing:
     folder: RunFolder
     jobs: Iterator[tuple[ListedJob, KnownJob | None]]
     warnings: tuple[Problem, ...] = ()
-
-
-def readable_body(body: str) -> str:
-    """The JSON text as it is sent; what another job makes is written as in the manifest."""
-    return resolved(
-        body,
-        {
-            one.url: f"{{{{ {_job(one.job_id)}.{_output(one.kind, one.position)} }}}}"
-            for one in references_in(body)
-        },
-    )
-
-
-def _job(job_id: str) -> str:
-    return f"jobs.{job_id}" if job_id.isidentifier() else f"jobs['{job_id}']"
-
-
-def _output(kind: str, position: int) -> str:
-    return f"{kind}s[{position}]" if position else kind
 
 
 @contextmanager
