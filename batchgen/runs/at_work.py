@@ -26,6 +26,7 @@ from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
+from batchgen.runs.open_files import make_room
 from batchgen.runs.plans.live_models import BEFORE_A_RUN, LiveModels, ask_all
 from batchgen.runs.plans.outdated import LiveRules, Outdated, ways_out
 from batchgen.runs.prices import price_list
@@ -100,7 +101,11 @@ async def work(
 ) -> Ended:
     """Do what there is to do; `intake` are jobs still to be read. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connected(place))
+        policy = engine_policy(place.manifest.policy, place.options)
+        room = make_room(policy.concurrency, doubled=place.options.emulator)
+        if too_few := room.warning(policy.concurrency):
+            tell(Warned(too_few))
+        api = await stack.enter_async_context(connected(place, room.asks))
         receipts = SpareReceipts(place.folder.receipts)
         receipts.reserve()
         files = await stack.enter_async_context(files_of(place))
@@ -139,7 +144,9 @@ async def work(
             inputs=images,
         )
         policy = replace(
-            engine_policy(place.manifest.policy, place.options),
+            policy,
+            concurrency=room.submits,
+            downloads=min(policy.downloads, room.downloads),
             min_free=place.manifest.output.min_free,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
