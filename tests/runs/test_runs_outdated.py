@@ -178,7 +178,8 @@ def test_what_is_paid_is_collected_and_nothing_else_is_submitted(
     user: User, emulator: Emulator
 ) -> None:
     user.manifest(scaled(0.5))
-    emulator.arm("result", "status", status=401)
+    for place in ("result", "status"):
+        emulator.arm(place, "status", status=401, body='{"error_code": 400004}')
     user.expect(77, "run", "m.yaml")
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.5, 0.6))
