@@ -15,7 +15,6 @@ import click
 
 from batchgen.cli import decisions, results, runs, views
 from batchgen.commands.console import print_error, say
-from batchgen.commands.validate import say_problems
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args=argv, prog_name="batchgen", complete_var=COMPLETION, standalone_mode=False
         )
     except ManifestError as exc:
+        from batchgen.commands.validate import say_problems  # noqa: PLC0415 - only then
+
         say_problems(exc)
         return exc.exit_code
     except BatchgenError as exc:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
+from batchgen.commands.options.completing import complete_jobs
 from batchgen.commands.options.selecting import JOBS, SELECTION
 from batchgen.runs.options import RunOptions
+from batchgen.state.completions import TO_APPROVE, UNDECIDED, WITH_RESULT
 from batchgen.state.queries import Selection
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 
 @click.command()
 @MANIFEST
-@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(UNDECIDED))
 @click.option("--all", "every", is_flag=True, help="Every unknown job; not with --adopt.")
 @click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
 @click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
@@ -54,7 +56,7 @@ def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
 
 @click.command()
 @MANIFEST
-@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(TO_APPROVE))
 @click.option("--all", "every", is_flag=True, help="Every job that waits for approval.")
 def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
     """Let the jobs go on that need these.
@@ -69,7 +71,7 @@ def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
 
 @click.command()
 @MANIFEST
-@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(WITH_RESULT))
 @click.option("--keep", is_flag=True, help="They are good.")
 @click.option("--reject", is_flag=True, help="They are not: `retry --state rejected` redoes them.")
 @click.option("--unpick", is_flag=True, help="Take an earlier word back.")

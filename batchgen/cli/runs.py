@@ -18,8 +18,14 @@ from batchgen.commands.options.common import (
     all_of,
     read_by,
 )
-from batchgen.commands.options.running import LIMIT, LIMITS, WORDS, run_options
-from batchgen.commands.options.selecting import JOBS
+from batchgen.commands.options.completing import (
+    FAULTS,
+    MANIFESTS,
+    complete_files,
+    complete_words,
+)
+from batchgen.commands.options.running import BUDGET, LIMIT, LIMITS, WORDS, run_options
+from batchgen.commands.options.selecting import JOBS, models_and_short_names
 from batchgen.manifest import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
@@ -27,7 +33,12 @@ from batchgen.state.queries import Selection
 
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path), default="manifest.yaml")
-@click.option("--model", metavar="MODEL", help="For this model: an id, or t2i, edit, i2v.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    shell_complete=complete_words(models_and_short_names),
+    help="For this model: an id, or t2i, edit, i2v.",
+)
 @click.option(
     "--from",
     "rows",
@@ -43,7 +54,13 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
 
 
 @click.command()
-@click.argument("manifests", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument(
+    "manifests",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+    shell_complete=complete_files(*MANIFESTS),
+)
 @all_of(STRICT, JSON)
 def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
     """Show every problem of manifests; nothing is sent."""
@@ -54,13 +71,14 @@ def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, LIMIT, OFFLINE, STRICT)
+@all_of(EMULATOR, *JOBS, LIMIT, BUDGET, OFFLINE, STRICT)
 @click.option("--jobs", "each", is_flag=True, help="List each job with the input that is sent.")
 @JSON
 def plan(
     manifest: Path,
     emulator: bool,
     limit: int | None,
+    budget: float | None,
     offline: bool,
     strict: bool,
     each: bool,
@@ -75,7 +93,9 @@ def plan(
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
     selection = Selection(**selected)
-    options = RunOptions(emulator=emulator, strict=strict, selection=selection, limit=limit)
+    options = RunOptions(
+        emulator=emulator, strict=strict, selection=selection, limit=limit, budget=budget
+    )
     if each:
         from batchgen.commands.show import plan_jobs  # noqa: PLC0415 - as above
 
@@ -168,6 +188,7 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
     "--faults",
     type=click.Path(path_type=Path),
     metavar="FILE",
+    shell_complete=complete_files(*FAULTS),
     help="Fail so from the start: a list of faults, in YAML or JSON.",
 )
 def emulator(rate: Rate | None, faults: Path | None, **asked: Any) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
-from batchgen.commands.options.selecting import JOBS
+from batchgen.commands.options.completing import complete_jobs, complete_words
+from batchgen.commands.options.selecting import JOBS, models_and_short_names
 from batchgen.errors import UsageError
-from batchgen.models.catalog import catalog
 from batchgen.state.queries import Selection
 
 
@@ -36,7 +36,7 @@ def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
 
 @click.command()
 @MANIFEST
-@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.argument("names", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs())
 @all_of(EMULATOR, JSON)
 def show(manifest: Path, names: tuple[str, ...], emulator: bool, as_json: bool) -> int:
     """Show jobs: the exact input, and all that became of them.
@@ -86,7 +86,7 @@ def watch(manifest: Path, port: int, show: bool) -> int:
 @click.argument(
     "model",
     required=False,
-    shell_complete=lambda _context, _param, word: [i for i in catalog() if i.startswith(word)],
+    shell_complete=complete_words(models_and_short_names),
 )
 @JSON
 def models(model: str | None, as_json: bool) -> int:

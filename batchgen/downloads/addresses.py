@@ -22,12 +22,18 @@ class PublicResolver(AbstractResolver):
     """Refuses names that lead to a private address, where aiohttp is about to connect to it.
 
     An earlier look-up would not do: the name's owner can change the answer in between. `loopback`
-    names the hosts that may be on this machine.
+    names the hosts that may be on this machine, `inside` those that the user named as proxies.
     """
 
-    def __init__(self, inner: AbstractResolver, loopback: frozenset[str]) -> None:
+    def __init__(
+        self,
+        inner: AbstractResolver,
+        loopback: frozenset[str],
+        inside: frozenset[str] = frozenset(),
+    ) -> None:
         self._inner = inner
         self._loopback = loopback
+        self._inside = inside
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -42,6 +48,8 @@ class PublicResolver(AbstractResolver):
         await self._inner.close()
 
     def _may_connect(self, host: str, address: str) -> bool:
+        if host in self._inside:
+            return True
         if host in self._loopback:
             return ip_address(address).is_loopback
         return is_public(address)

@@ -31,8 +31,9 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.part import Part
 from batchgen.downloads.processes import cores
-from batchgen.downloads.session import get, open_session
+from batchgen.downloads.session import open_session
 from batchgen.downloads.threads import in_thread
+from batchgen.errors import OpenFilesError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.formats import MediaKind
     from batchgen.downloads.resume import Resume
+    from batchgen.downloads.session import GuardedSession
     from batchgen.downloads.settings import DownloadSettings
 
 
@@ -54,7 +56,7 @@ class Downloader:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
         decoders: Decoders | None = None,
@@ -78,13 +80,15 @@ class Downloader:
         if isinstance(checked, HostNotAllowed):
             return checked
         part = Part(target, self._fsync, self._apart)
-        resume = await in_thread(part.prepare)
         try:
+            resume = await in_thread(part.prepare)
             outcome = await self._attempt(checked, part, resume)
             if isinstance(outcome, StartOver):
                 outcome = await self._attempt(checked, part, None)
         except NETWORK_ERRORS as exc:
             return from_error(exc)
+        except OpenFilesError as exc:
+            return Interrupted(exc.what)  # Others end, and leave room for it.
         assert not isinstance(outcome, StartOver)
         return await self._durable(outcome, part, target)
 
@@ -112,7 +116,7 @@ class Downloader:
             return checked
         headers = {"Range": f"bytes=0-{HEAD_BYTES - 1}"}
         try:
-            response = await get(self._session, self._settings.hosts, checked, headers)
+            response = await self._session.get(checked, headers)
             if not isinstance(response, aiohttp.ClientResponse):
                 return response
             async with response:
@@ -129,7 +133,7 @@ class Downloader:
         self, url: URL, part: Part, resume: Resume | None
     ) -> FetchOutcome | StartOver:
         headers = resume.headers if resume else {}
-        response = await get(self._session, self._settings.hosts, url, headers)
+        response = await self._session.get(url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
@@ -248,6 +252,7 @@ async def open_downloader(
         resolver,
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
+        proxies=settings.proxies,
     ) as session:
         # With more processes than cores none of them is any quicker.
         with Decoders(min(cores(), MOST_DECODERS)) as decoders:

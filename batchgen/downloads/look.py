@@ -20,7 +20,8 @@ from batchgen.downloads.hosts import LOOPBACK_HOSTS, host_of
 from batchgen.downloads.network import NETWORK_ERRORS, from_error
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.picture_header import NoPicture, Size, read_header
-from batchgen.downloads.session import get, open_session
+from batchgen.downloads.proxies import NONE, Proxies
+from batchgen.downloads.session import open_session
 from batchgen.downloads.threads import in_thread
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from batchgen.downloads.hosts import AllowedHosts
+    from batchgen.downloads.session import GuardedSession
 
 FIRST_BYTES = 64 * 1024
 MOST_BYTES = 2 * 1024 * 1024
@@ -46,6 +48,7 @@ class LookSettings:
     connect_timeout: float = 10.0
     stall_timeout: float = 20.0
     deadline: float = 45.0
+    proxies: Proxies = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class _Head:
 class Looker:
     """Made by `open_looker`. As many looks at once as its callers start."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: LookSettings) -> None:
+    def __init__(self, session: GuardedSession, settings: LookSettings) -> None:
         self._session = session
         self._settings = settings
 
@@ -127,7 +130,7 @@ class Looker:
 
     async def _read(self, url: URL, most: int) -> _Head | NotUsable | Gone | NoAnswer:
         headers = {"Range": f"bytes=0-{most - 1}"}
-        response = await get(self._session, self._settings.hosts, url, headers)
+        response = await self._session.get(url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
             return _not_read(response)
         # Leaving a body unread closes its connection: of a whole file no more is taken than this.
@@ -182,5 +185,6 @@ async def open_looker(
         resolver,
         connect_timeout=settings.connect_timeout,
         stall_timeout=settings.stall_timeout,
+        proxies=settings.proxies,
     ) as session:
         yield Looker(session, settings)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import aiohttp
 
 from batchgen.downloads.addresses import PrivateAddressError
+from batchgen.downloads.disk import TOO_MANY_OPEN
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 
 NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
@@ -21,6 +22,10 @@ class TooSlowError(TimeoutError):
 
 
 def from_error(exc: NetworkError) -> Interrupted | HostNotAllowed:
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return Interrupted(f"the proxy (HTTPS_PROXY) answered {exc.status}", unreached=True)
+    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+        return Interrupted("no connection to the proxy (HTTPS_PROXY)", unreached=True)
     if isinstance(exc, aiohttp.ClientConnectorError):
         return _not_connected(exc)
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
@@ -42,8 +47,10 @@ def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAl
     if isinstance(exc.os_error, PrivateAddressError):
         return HostNotAllowed(exc.host, str(exc.os_error))
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return Interrupted(f"the certificate of {exc.host} is not valid", unreached=True)
+        why = f"the certificate of {exc.host} is not trusted (SSL_CERT_FILE names yours)"
+        return Interrupted(why, unreached=True)
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return Interrupted(f"no address is known for {exc.host}", unreached=True)
     why = exc.os_error.strerror or "refused"
-    return Interrupted(f"no connection to {exc.host}: {why}", unreached=True)
+    ours = exc.os_error.errno in TOO_MANY_OPEN
+    return Interrupted(f"no connection to {exc.host}: {why}", unreached=not ours)

@@ -1,17 +1,19 @@
-"""The room's own HTTP session: no token, no cookie, no proxy of the environment can get into it."""
+"""The room's own HTTP session: no token, no cookie and no .netrc can get into it."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from batchgen.downloads.addresses import PublicResolver
+from batchgen.downloads.addresses import PrivateAddressError, PublicResolver
 from batchgen.downloads.answers import REDIRECTS
 from batchgen.downloads.connector import OneAnswerConnector
-from batchgen.downloads.hosts import LOOPBACK_HOSTS
+from batchgen.downloads.hosts import LOOPBACK_HOSTS, host_of
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.proxies import NONE, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,6 +30,66 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "batchgen",
 }
+LOCAL_LOOK = 3.0
+"""Seconds that this machine's own DNS has before a proxied request goes out without its word."""
+
+
+class GuardedSession:
+    """Requests that follow redirects, each only to where `hosts` allows."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        hosts: AllowedHosts,
+        public: PublicResolver,
+        proxies: Proxies,
+    ) -> None:
+        self._session = session
+        self._hosts = hosts
+        self._public = public
+        self._proxies = proxies
+        self._looked_up: dict[str, HostNotAllowed | None] = {}
+
+    async def get(
+        self, url: URL, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse | HostNotAllowed | Interrupted:
+        """Raises NETWORK_ERRORS."""
+        for _ in range(MAX_REDIRECTS + 1):
+            proxy = self._proxies.for_url(url)
+            if refusal := await self._refusal(host_of(url), proxy):
+                return refusal
+            response = await self._session.get(
+                url, headers=headers, allow_redirects=False, proxy=proxy
+            )
+            if response.status not in REDIRECTS:
+                return response
+            response.release()
+            following = self._hosts.follow(url, response.headers.get("Location", ""))
+            if isinstance(following, HostNotAllowed):
+                return following
+            url = following
+        return Interrupted(f"more than {MAX_REDIRECTS} redirects")
+
+    async def _refusal(self, host: str, proxy: URL | None) -> HostNotAllowed | None:
+        """The proxy resolves names by itself, so the guard has to look before."""
+        if self._proxies.is_proxy(host):
+            return HostNotAllowed(host, f"{host} is the proxy itself")
+        if proxy is None:
+            return None
+        if host not in self._looked_up:
+            self._looked_up[host] = await self._private(host)
+        return self._looked_up[host]
+
+    async def _private(self, host: str) -> HostNotAllowed | None:
+        """Where this machine knows a name and it leads inside, no proxy is asked for it."""
+        try:
+            async with asyncio.timeout(LOCAL_LOOK):
+                await self._public.resolve(host)
+        except PrivateAddressError as exc:
+            return HostNotAllowed(host, str(exc))
+        except OSError:
+            return None  # Behind a proxy a machine often knows no names of the world outside.
+        return None
 
 
 @asynccontextmanager
@@ -37,10 +99,12 @@ async def open_session(
     *,
     connect_timeout: float,
     stall_timeout: float,
-) -> AsyncIterator[aiohttp.ClientSession]:
+    proxies: Proxies = NONE,
+) -> AsyncIterator[GuardedSession]:
     """Times in seconds; `resolver` is the door to DNS."""
     loopback = LOOPBACK_HOSTS if hosts.loopback else frozenset[str]()
-    public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback)
+    inside = frozenset[str]() if proxies.url is None else frozenset({host_of(proxies.url)})
+    public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback, inside)
     session = aiohttp.ClientSession(
         # How many at once is the callers' decision, not the pool's.
         connector=OneAnswerConnector(limit=0, resolver=public),
@@ -58,22 +122,6 @@ async def open_session(
     )
     try:
         async with session:
-            yield session
+            yield GuardedSession(session, hosts, public, proxies)
     finally:
         await public.close()
-
-
-async def get(
-    session: aiohttp.ClientSession, hosts: AllowedHosts, url: URL, headers: Mapping[str, str]
-) -> aiohttp.ClientResponse | HostNotAllowed | Interrupted:
-    """Follow redirects, each only to where `hosts` allows. Raises NETWORK_ERRORS."""
-    for _ in range(MAX_REDIRECTS + 1):
-        response = await session.get(url, headers=headers, allow_redirects=False)
-        if response.status not in REDIRECTS:
-            return response
-        response.release()
-        following = hosts.follow(url, response.headers.get("Location", ""))
-        if isinstance(following, HostNotAllowed):
-            return following
-        url = following
-    return Interrupted(f"more than {MAX_REDIRECTS} redirects")

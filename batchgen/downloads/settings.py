@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.proxies import NONE, Proxies
+
 if TYPE_CHECKING:
     from batchgen.downloads.hosts import AllowedHosts
 
@@ -31,3 +33,4 @@ class DownloadSettings:
     least_rate: float = 1024.0
     rate_window: float = 60.0
     try_limit: float = 3600.0
+    proxies: Proxies = NONE

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from batchgen.emulator.edits import EDITS, urls_of
 from batchgen.emulator.fault_json import parse_fate
-from batchgen.emulator.faults import FAILED_ENDS
 from batchgen.emulator.refusals import INSUFFICIENT_RESOURCES
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ Ending: TypeAlias = Callable[[Document, "Fault", Look], Document]
 
 def fate_of(stored: StoredRequest) -> Fault | None:
     return None if stored.fate is None else parse_fate(stored.fate)
-
-
-def fails(stored: StoredRequest) -> bool:
-    fate = fate_of(stored)
-    return fate is not None and fate.kind in FAILED_ENDS
 
 
 def makes_of(stored: StoredRequest, usual: Makes) -> Makes:

@@ -31,7 +31,7 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
     the shape of the end: armed on submit
       vendor_failed       failed, with `message`
       failure_reason      failed, with `message` as `failure_reason`
-      failed_for_balance  failed, with error_code 400002
+      failed_for_balance  failed, with error_code 400002, and free
       final_word          the state is `word`, beside output and finished_at
       early_success       succeeded without output, for `seconds` or for `size` looks at the result
       late_cost           no cost in the first `size` (1) looks at the result

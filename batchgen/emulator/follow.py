@@ -74,7 +74,7 @@ class Follow:
         if fault is not None and fault.kind == "cancellation_requested" and standing:
             return _cancellation(request_id, standing.status, "cancellation_requested")
         if self.workers.cancel(request_id):
-            self.store.finish(request_id, "cancelled", self.now())
+            self.store.finish(request_id, "cancelled", self.now(), free=True)
             return _cancellation(request_id, "cancelled", "cancelled")
         if standing is not None:
             return _cancellation(request_id, standing.status, "not_cancellable")

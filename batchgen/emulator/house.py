@@ -12,7 +12,8 @@ from batchgen.emulator import inputs, wallet
 from batchgen.emulator.calls import Calls, Work
 from batchgen.emulator.control import FaultControl
 from batchgen.emulator.deliveries import whole
-from batchgen.emulator.fates import fails, page_path, thumbnail_path
+from batchgen.emulator.fates import fate_of, page_path, thumbnail_path
+from batchgen.emulator.faults import FAILED_ENDS
 from batchgen.emulator.files import Files
 from batchgen.emulator.follow import Follow
 from batchgen.emulator.ledger import Ledger
@@ -142,7 +143,11 @@ def latency_of(settings: EmulatorSettings, model_id: str) -> float:
     return offer_of(model_id).latency if settings.latency is None else settings.latency
 
 
-def end_of(store: Store, request_id: str) -> str:
-    """`failed` for the request whose fate says so."""
+def finish(store: Store, request_id: str, now: float) -> None:
+    """End a request as its fate says: well, where it has none."""
     stored = store.find(request_id)
-    return "failed" if stored is not None and fails(stored) else "succeeded"
+    fate = fate_of(stored) if stored is not None else None
+    failed = fate is not None and fate.kind in FAILED_ENDS
+    # Where the balance did not suffice, nothing was taken from it.
+    free = fate is not None and fate.kind == "failed_for_balance"
+    store.finish(request_id, "failed" if failed else "succeeded", now, free=free)

@@ -17,7 +17,7 @@ from batchgen.emulator.catalogue import load_catalogue
 from batchgen.emulator.checkpoints import Checkpoints
 from batchgen.emulator.errors import EmulatorError
 from batchgen.emulator.faults import Fault, FaultPlan
-from batchgen.emulator.house import House, end_of, latency_of
+from batchgen.emulator.house import House, finish, latency_of
 from batchgen.emulator.ledger import Ledger
 from batchgen.emulator.links import API
 from batchgen.emulator.store import Charge, Store, open_store
@@ -106,11 +106,11 @@ async def _working(
     """Start the workers; what an earlier process left unfinished is queued again in its order."""
     checkpoints = Checkpoints(store)
 
-    def finish(request_id: str) -> None:
-        store.finish(request_id, end_of(store, request_id), now())
+    def end(request_id: str) -> None:
+        finish(store, request_id, now())
         checkpoints.committed()
 
-    workers = Workers(settings.workers, lambda model_id: latency_of(settings, model_id), finish)
+    workers = Workers(settings.workers, lambda model_id: latency_of(settings, model_id), end)
     housekeeping = asyncio.create_task(checkpoints.run(), name="emulator checkpoints")
     try:
         for request_id, model_id in tuple(store.unfinished()):

@@ -80,12 +80,12 @@ class Store:
             ),
         )
 
-    def finish(self, request_id: str, status: str, at: float) -> None:
-        """Record an end. A cancelled request costs nothing; a failed one may, so here it does."""
+    def finish(self, request_id: str, status: str, at: float, *, free: bool = False) -> None:
+        """Record an end. A failed request may cost something, so here it does unless it is free."""
         self._connection.execute(
             "UPDATE requests SET status = ?, finished_at = ?,"
-            " usd = CASE WHEN ? = 'cancelled' THEN 0 ELSE usd END WHERE request_id = ?",
-            (status, at, status, request_id),
+            " usd = CASE WHEN ? THEN 0 ELSE usd END WHERE request_id = ?",
+            (status, at, free, request_id),
         )
 
     def find(self, request_id: str) -> StoredRequest | None:

@@ -111,7 +111,7 @@ class Trouble:
                 Pause(
                     PauseReason.UNREACHABLE,
                     f"{whose} cannot be reached ({reason})",
-                    "check the network; the same command continues",
+                    "check the network, and behind a proxy HTTPS_PROXY; the same command continues",
                     lets_go=True,
                 )
             )

@@ -249,7 +249,10 @@ _PAUSES = {
     PauseCause.BAD_CERTIFICATE: (
         PauseReason.BAD_CERTIFICATE,
         "the API's certificate is not valid",
-        "check the clock and the network of this machine; the same command continues",
+        (
+            "check this machine's clock; behind a company's proxy, name a file of its certificates"
+            " in SSL_CERT_FILE; the same command continues"
+        ),
     ),
 }
 

@@ -13,23 +13,34 @@ structure.py   the manifest's own schema; editor.py: the models' part of it, for
 starters/      what `batchgen init` writes
 """
 
-from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
-from batchgen.manifest.header import Manifest, read_manifest
-from batchgen.manifest.policy import (
-    CheckInputs,
-    FullCheck,
-    ModelPolicy,
-    OnUnknown,
-    Output,
-    Policy,
-    Rate,
-    parse_duration,
-    parse_rate,
-)
-from batchgen.manifest.problems import ProblemLog
-from batchgen.manifest.settings import refuse_address
-from batchgen.manifest.starters.starter import starter_manifest
-from batchgen.manifest.stream import checked_jobs
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchgen.manifest.halting import (
+        Halt,
+        StopAt,
+        next_moment,
+        parse_bytes,
+        parse_stop_at,
+        start_moment,
+    )
+    from batchgen.manifest.header import Manifest, read_manifest
+    from batchgen.manifest.policy import (
+        CheckInputs,
+        FullCheck,
+        ModelPolicy,
+        OnUnknown,
+        Output,
+        Policy,
+        Rate,
+        parse_duration,
+        parse_rate,
+    )
+    from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.settings import refuse_address
+    from batchgen.manifest.starters.starter import starter_manifest
+    from batchgen.manifest.stream import checked_jobs
 
 __all__ = [
     "CheckInputs",
@@ -51,5 +62,38 @@ __all__ = [
     "parse_stop_at",
     "read_manifest",
     "refuse_address",
+    "start_moment",
     "starter_manifest",
 ]
+
+_HOMES = {
+    "CheckInputs": "policy",
+    "FullCheck": "policy",
+    "Halt": "halting",
+    "Manifest": "header",
+    "ModelPolicy": "policy",
+    "OnUnknown": "policy",
+    "Output": "policy",
+    "Policy": "policy",
+    "ProblemLog": "problems",
+    "Rate": "policy",
+    "StopAt": "halting",
+    "checked_jobs": "stream",
+    "next_moment": "halting",
+    "parse_bytes": "halting",
+    "parse_duration": "policy",
+    "parse_rate": "policy",
+    "parse_stop_at": "halting",
+    "read_manifest": "header",
+    "refuse_address": "settings",
+    "start_moment": "halting",
+    "starter_manifest": "starters.starter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used: the command line wants a duration and no JSON Schema."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = resolve_name(f"{__name__}.{_HOMES[name]}:{name}")
+    return found

@@ -89,9 +89,22 @@ class Blame:
         if self._wrong_cells == MOST_WRONG and not self.item_is_wrong:
             self._give_up()
 
-    def _tell_cell(self, problem: InputProblem, cell: Cell, error: CellError) -> None:
+    def warn(self, found: CellError, cell: Cell) -> None:
+        """Tell what is most likely not meant; written-out texts that have it alike are one."""
+        for problem in found.problems:
+            if self._item.is_sweep and _is_rendered(problem.path, found.rendered):
+                self._tell_cell(problem, cell, found, is_warning=True)
+                continue
+            told = replace(self._in_text(problem, found, of_cell=False), is_warning=True)
+            key = told.file, kind_of(told.message)
+            self._reporter.log.add_alike(told, Spot(told.file, told.line), noun="jobs", key=key)
+
+    def _tell_cell(
+        self, problem: InputProblem, cell: Cell, error: CellError, *, is_warning: bool = False
+    ) -> None:
         """Cells that have it alike become one problem, of the template or of the rows."""
         common = self._in_text(problem, error, of_cell=False)
+        common = replace(common, is_warning=is_warning) if is_warning else common
         key = common.place, kind_of(problem.message)
         log = self._reporter.log
         if cell.row is None:
@@ -100,7 +113,7 @@ class Blame:
             log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
         file = self._data_file
-        alone = Problem(file, cell.line, 1, problem.message, problem.hint, error.job_id)
+        alone = replace(common, file=file, line=cell.line, column=1, job_id=error.job_id)
         within = f"in the job of {self._reporter.path.name}:{self._item.node.place.line}"
         spot = Spot(file, cell.line)
         log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)

@@ -26,6 +26,7 @@ from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
+from batchgen.manifest.unread import foreign_marks, may_be_odd, odd_text
 from batchgen.models.catalog import named_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
@@ -155,6 +156,7 @@ class JobMaker:
             needs = _at(("needs",), recipe.needs.of, cell)
             variables = {**variables, "jobs": references(needs)}
         sound = self._checked(recipe, variables, "in this row" if cell.row else "here")
+        self._warn_of_texts(recipe, sound.values, variables, cell)
         job_id = self._job_id(recipe.model, sound, cell)
         tags = self._tags(job_id, variables)
         return Job(
@@ -217,7 +219,23 @@ class JobMaker:
         model = model.accepting(policy.accept_fields if policy else ())
         recipe = build_recipe(self._item, model, sweeps, known, self._name_template)
         self._recipes[name] = recipe
+        for key, text in recipe.written_texts:
+            for message, hint in foreign_marks(text):
+                problem = InputProblem(("input", key), f"{key}: {message}", hint)
+                self._blame.warn(CellError([problem], recipe.from_defaults), cell)
         return recipe
+
+    def _warn_of_texts(
+        self, recipe: Recipe, values: JsonObject, variables: Variables, cell: Cell
+    ) -> None:
+        """Tell what templates made that nobody means to pay for: it is sent all the same."""
+        for key, template in recipe.filled_texts:
+            text = values.get(key)
+            if isinstance(text, str) and may_be_odd(text, template, variables):
+                path = ("input", key)
+                odd = odd_text(text, template, variables)
+                problems = [InputProblem(path, f"{key}: {what}", hint) for what, hint in odd]
+                self._blame.warn(CellError(problems, recipe.from_defaults, [path]), cell)
 
     def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
         rendered = self._rendered(recipe, variables, where)

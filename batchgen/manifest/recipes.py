@@ -11,6 +11,7 @@ from batchgen.manifest.needing import Needs, misnamed
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.trees import CompiledTree, compile_tree
 from batchgen.manifest.unread import half_template, texts_in
+from batchgen.models.catalog import free_texts
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY
 from batchgen.models.wording import InputProblem
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.parsing.nodes import Path
     from batchgen.manifest.scope import SweepHead
     from batchgen.manifest.templates.problems import TemplateProblem
+    from batchgen.manifest.templates.texts import CompiledText
     from batchgen.models.catalog import Model
 
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 class Recipe:
     """`from_defaults` are the keys that the item does not have itself.
 
-    `never_blank` are texts that the model asks for and a template makes.
+    `never_blank` are texts that the model asks for and a template makes. Of those that may say
+    anything, `written_texts` stand in the manifest, and templates make `filled_texts`.
     """
 
     model: Model
@@ -37,6 +40,8 @@ class Recipe:
     needs: Needs
     from_defaults: frozenset[str]
     never_blank: tuple[str, ...]
+    written_texts: tuple[tuple[str, str], ...]
+    filled_texts: tuple[tuple[str, CompiledText], ...]
 
 
 def build_recipe(
@@ -64,7 +69,14 @@ def build_recipe(
     if wrong:
         raise CellError(wrong, from_defaults, of_item=True)
     needs = Needs(item, sweeps, sorted(tree.job_names))
-    return Recipe(model, tree, needs, from_defaults, tuple(_never_blank(model, tree)))
+    filled = tuple((key, tree.texts[(key,)]) for key in free_texts() if (key,) in tree.texts)
+    written = tuple(
+        (key, text)
+        for key in free_texts()
+        if (key,) not in tree.texts and isinstance(text := whole.get(key), str)
+    )
+    never_blank = tuple(_never_blank(model, tree))
+    return Recipe(model, tree, needs, from_defaults, never_blank, written, filled)
 
 
 def merged(

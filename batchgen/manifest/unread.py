@@ -1,4 +1,4 @@
-"""Texts of the manifest that mean something else than their writer thought: braces, and ` #`.
+"""Texts that mean something else than their writer thought: braces, ` #`, marks of other tools.
 
 They would be sent as they are, and paid.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from batchgen.manifest.matrix.problems import RESERVED
+from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.models.wording import SHOWN, InputProblem, shown
 
@@ -19,6 +20,34 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Comment, Node, Path
     from batchgen.manifest.report import Reporter
+    from batchgen.manifest.templates.texts import CompiledText, Variables
+
+AROUND = 20
+"""Characters on either side of a hole that a message shows."""
+
+_EMPTY = ("", None)
+_HOLE = re.compile(
+    r"[,;:]\s*[,;:.]|[,;:]\s*$|^\s*[,;:.]|\(\s*\)|\"\s*\"|\s[,.;:](?=\s|$)|\S[ \t]{2,}\S"
+    r"|\b(?:a|an|and|at|by|in|of|on|the|with)\s*(?:[,.;]|$)"
+)
+_CHOICES = "let a matrix or a data file have the values, and write {{ name }} for each"
+_FOREIGN = (
+    ("|", re.compile(r"\{[^{}|]*\|[^{}]*\}|\[[^][|]*\|[^][]*\]"), "choice", _CHOICES),
+    ("__", re.compile(r"(?<!\w)__[A-Za-z0-9][\w/ *-]*?__(?!\w)"), "wildcard", _CHOICES),
+    ("<", re.compile(r"<(?:lora|lyco|hypernet|embedding):[^<>]*>"), "tag", "remove it"),
+    (
+        ":",
+        re.compile(r"[(\[][^()\[\]:]*[^\W\d]:[0-2]?(?:\.\d+|(?<=\d))[)\]]"),
+        "weight",
+        "write the words alone",
+    ),
+    (
+        "--",
+        re.compile(r"(?<!\S)--(?:ar|chaos|niji|no|q|seed|sref|style|stylize|v|weird)\s+\S+"),
+        "option",
+        "use the keys of the input, such as size",
+    ),
+)
 
 _PUT_TOGETHER = "put it into the job's own text; braces as they are can come from a data file"
 
@@ -69,6 +98,54 @@ def _may_be_text(node: Node, comment: Comment) -> bool:
 
 def _end_of(text: str) -> str:
     return shown(text if len(text) < SHOWN else f"…{text[5 - SHOWN :]}")
+
+
+def foreign_marks(text: str) -> list[tuple[str, str]]:
+    """Find what other tools replace, and these models read as text: what, and what to do."""
+    return [
+        (f"the model reads this {what} as text; got {shown(found[0])}", hint)
+        for needle, pattern, what, hint in _FOREIGN
+        if needle in text and (found := pattern.search(text))
+    ]
+
+
+def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
+    """Say quickly, for each of a million rows, that `odd_text` finds nothing."""
+    if "|" in text or ":" in text or "__" in text or "<" in text or "--" in text:
+        return True
+    return any(variables.get(name, True) in _EMPTY for name in template.names)
+
+
+def odd_text(
+    text: str, template: CompiledText, variables: Variables
+) -> list[tuple[str, str | None]]:
+    """Find what nobody means in a text that the template made of the variables."""
+    found: list[tuple[str, str | None]] = [*foreign_marks(text)]
+    empty = [name for name in template.names if variables.get(name, True) in _EMPTY]
+    if empty and (hole := _new_hole(text, template, {**variables, **dict.fromkeys(empty, "x")})):
+        names = " and ".join(f"'{name}'" for name in sorted(empty))
+        verb = "is" if len(empty) == 1 else "are"
+        what = f"a hole is left where {names} {verb} empty; got {shown(hole)}"
+        first = min(empty)
+        hint = f"fill it in, or leave words out with it: {{% if {first} %}}…{{% endif %}}"
+        found.append((what, hint))
+    return found
+
+
+def _new_hole(text: str, template: CompiledText, filled: Variables) -> str | None:
+    """Find a hole that is not there where nothing is empty."""
+    hole = _HOLE.search(text)
+    if hole is None:
+        return None
+    try:
+        whole = template.render(filled)
+    except TemplateProblem:
+        # A number was asked for: what it would be is not known.
+        whole = ""
+    if len(_HOLE.findall(text)) <= len(_HOLE.findall(str(whole))):
+        return None
+    start = max(hole.start() - AROUND, 0)
+    return f"{'…' if start else ''}{text[start : hole.end() + AROUND]}"
 
 
 def half_template(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError
 from batchgen.jobs import model_alias
-from batchgen.models.dialect import build_validator
 from batchgen.models.fields import Field, read_fields
 from batchgen.models.nearest import did_you_mean
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_sizes
@@ -68,6 +67,20 @@ def _accepting(model: Model, names: tuple[str, ...]) -> Model:
 def catalog() -> Mapping[str, Model]:
     """Model id → model, in the order of the ids."""
     return read_catalog(files("batchgen.models") / "schemas")
+
+
+@cache
+def model_ids() -> tuple[str, ...]:
+    """The ids alone, for which no schema is read."""
+    groups = (files("batchgen.models") / "schemas").iterdir()
+    return tuple(
+        sorted(
+            f"{group.name}/{model_id}"
+            for group in groups
+            if group.is_dir()
+            for model_id, _ in _schema_files(group)
+        )
+    )
 
 
 @cache
@@ -139,6 +152,9 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 def _read_model(model_id: str, file: Traversable) -> Model:
+    # Here, so that who only wants a name does not wait for the checker.
+    from batchgen.models.dialect import build_validator  # noqa: PLC0415 - as above
+
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         build_validator(schema)

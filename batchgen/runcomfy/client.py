@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from batchgen.downloads.connector import OneAnswerConnector
+from batchgen.downloads.proxies import NONE, Proxies
 from batchgen.runcomfy.answer import BODY_LIMIT, RESULT_LIMIT, Answer
 from batchgen.runcomfy.cancel_answer import read_cancel
 from batchgen.runcomfy.model_answer import ModelFacts, read_model
@@ -30,7 +31,7 @@ from batchgen.runcomfy.outcomes import (
 from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
 from batchgen.runcomfy.result_answer import read_result, read_status
 from batchgen.runcomfy.submit_answer import read_submit
-from batchgen.runcomfy.troubles import NETWORK_TROUBLES, trouble_of
+from batchgen.runcomfy.troubles import NETWORK_TROUBLES, explained, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -53,7 +54,8 @@ class Limits:
     Less than `connect` it would leave open whether anything was sent.
     `keep_alive` is short, so that a poll seldom meets a connection which the server just closed.
     `connections` 0 is no limit: the engine bounds what is in flight, and a second queue here would
-    only hide it.
+    only hide it. `asks`, where it is not 0, is how many questions may be open at once, since files
+    are limited; others wait before their time runs.
     """
 
     connect: float = 10.0
@@ -61,6 +63,7 @@ class Limits:
     submit: float = 600.0
     keep_alive: float = 4.0
     connections: int = 0
+    asks: int = 0
 
 
 DEFAULT_LIMITS = Limits()
@@ -83,12 +86,15 @@ class RunComfy:
         *,
         limits: Limits = DEFAULT_LIMITS,
         wall_clock: Callable[[], float] = time.time,
+        proxies: Proxies = NONE,
     ) -> None:
         self._session = session
         self._fresh = fresh
         self.base = base
         self._token = token
         self._wall_clock = wall_clock
+        self._proxies = proxies
+        self._turns = asyncio.Semaphore(limits.asks) if limits.asks else nullcontext()
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
 
@@ -158,19 +164,36 @@ class RunComfy:
         base: str | None = None,
         most: int = BODY_LIMIT,
     ) -> Answer | _Trouble:
+        if method == "GET":
+            async with self._turns:
+                return await self._exchange(method, path, patience, body, base, most)
+        # Never queued here: its intent is recorded, and its time runs.
+        return await self._exchange(method, path, patience, body, base, most)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        patience: aiohttp.ClientTimeout,
+        body: bytes | None,
+        base: str | None,
+        most: int,
+    ) -> Answer | _Trouble:
         session = self._fresh if method == "POST" else self._session
+        url = URL((base or self.base) + path, encoded=True)
         try:
             async with session.request(
                 method,
-                URL((base or self.base) + path, encoded=True),
+                url,
                 data=body,
                 headers=None if body is None else _JSON,
                 timeout=patience,
                 allow_redirects=False,
+                proxy=self._proxies.for_url(url),
             ) as response:
                 content, broken = await _read(response.content, most)
         except NETWORK_TROUBLES as exc:
-            return trouble_of(exc)
+            return explained(trouble_of(exc), url, self._proxies)
         # Whatever is read from it may be kept, and an address may be followed to another host.
         content = self._token.redact_bytes(content)
         redact = self._token.redact
@@ -204,11 +227,12 @@ async def connect(
     limits: Limits = DEFAULT_LIMITS,
     wall_clock: Callable[[], float] = time.time,
     resolver: AbstractResolver | None = None,
+    proxies: Proxies = NONE,
 ) -> AsyncIterator[RunComfy]:
     """Open a client for the API at `base`, as `api_base` gives it, for as long as the block lasts.
 
-    No cookies, no proxies and no .netrc of the environment, no redirects: the token goes to `base`
-    and nowhere else.
+    No cookies, no .netrc of the environment, no redirects: the token goes to `base` and nowhere
+    else. A proxy leads there and reads nothing, since `base` is https unless it is on this machine.
     """
     kept = OneAnswerConnector(
         limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
@@ -217,7 +241,9 @@ async def connect(
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(_session(kept, token))
         alone = await stack.enter_async_context(_session(fresh, token))
-        yield RunComfy(session, alone, base, token, limits=limits, wall_clock=wall_clock)
+        yield RunComfy(
+            session, alone, base, token, limits=limits, wall_clock=wall_clock, proxies=proxies
+        )
 
 
 def _session(connector: aiohttp.BaseConnector, token: Token) -> aiohttp.ClientSession:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchgen.runcomfy.outcomes import Halted, NotSent, PauseCause, Unclear
 from batchgen.runcomfy.text import plain_text
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from batchgen.downloads.proxies import Proxies
 
 NETWORK_TROUBLES = (aiohttp.ClientError, HttpProcessingError, OSError)
 """All that a request can raise for reasons outside this program; timeouts are OSErrors too."""
@@ -19,6 +27,9 @@ def trouble_of(exc: BaseException) -> NotSent | Halted | Unclear:
     connection: DNS, refused, TLS, no answer while connecting, no free connection. All others may
     come after the first byte, even that of a connection which was dead before it was used.
     """
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        # The answer to CONNECT: the way to the API was not open yet.
+        return NotSent(f"the proxy answered {exc.status}")
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         return Halted(PauseCause.BAD_CERTIFICATE, f"{exc.host}: {_detail(exc.certificate_error)}")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
@@ -28,6 +39,16 @@ def trouble_of(exc: BaseException) -> NotSent | Halted | Unclear:
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return NotSent("no connection in time")
     return Unclear(_doubt(exc))
+
+
+def explained(
+    trouble: NotSent | Halted | Unclear, url: URL, proxies: Proxies
+) -> NotSent | Halted | Unclear:
+    """Add what the environment says of the way there, where that may be the cause."""
+    words = proxies.about(url) if isinstance(trouble, NotSent) else ""
+    if isinstance(trouble, Halted) and trouble.cause is PauseCause.BAD_CERTIFICATE:
+        words = "; ".join(filter(None, (proxies.about(url), proxies.certificates)))
+    return replace(trouble, reason=f"{trouble.reason}; {words}") if words else trouble
 
 
 def _doubt(exc: BaseException) -> str:

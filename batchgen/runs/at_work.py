@@ -22,10 +22,11 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
-from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.engine_policy import budget_of, engine_policy
 from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
+from batchgen.runs.open_files import make_room
 from batchgen.runs.plans.live_models import BEFORE_A_RUN, LiveModels, ask_all
 from batchgen.runs.plans.outdated import LiveRules, Outdated, ways_out
 from batchgen.runs.prices import price_list
@@ -87,7 +88,7 @@ class _FilesBelow:
 @asynccontextmanager
 async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
     hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-    async with open_downloader(DownloadSettings(hosts)) as downloader:
+    async with open_downloader(DownloadSettings(hosts, proxies=place.proxies)) as downloader:
         yield _FilesBelow(downloader, place.folder.files)
 
 
@@ -100,7 +101,11 @@ async def work(
 ) -> Ended:
     """Do what there is to do; `intake` are jobs still to be read. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connected(place))
+        policy = engine_policy(place.manifest.policy, place.options)
+        room = make_room(policy.concurrency, doubled=place.options.emulator)
+        if too_few := room.warning(policy.concurrency):
+            tell(Warned(too_few))
+        api = await stack.enter_async_context(connected(place, room.asks))
         receipts = SpareReceipts(place.folder.receipts)
         receipts.reserve()
         files = await stack.enter_async_context(files_of(place))
@@ -121,13 +126,14 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
+        budget = budget_of(place.manifest.policy, place.options)
         doors = Doors(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
                 api,
-                place.manifest.policy,
+                replace(place.manifest.policy, budget=budget),
                 beginning.priced,
                 may_come=() if intake is None else tuple(catalog()),
                 collecting=_is_collecting(beginning),
@@ -139,8 +145,11 @@ async def work(
             inputs=images,
         )
         policy = replace(
-            engine_policy(place.manifest.policy, place.options),
+            policy,
+            concurrency=room.submits,
+            downloads=min(policy.downloads, room.downloads),
             min_free=place.manifest.output.min_free,
+            start_at=beginning.start_at,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         if outdated:
@@ -196,7 +205,10 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts), store, checking=checking, only_here=place.on_this_machine
+        LookSettings(hosts, proxies=place.proxies),
+        store,
+        checking=checking,
+        only_here=place.on_this_machine,
     ) as images:
         yield images
 

@@ -64,6 +64,7 @@ def test_programs_get_one_document(
         "bytes": sum(one.bytes for one in world.results()),
         "kept": 0,
         "removed": 0,
+        "datasets": [str(tmp_path / "d")],
     }
 
 

@@ -131,7 +131,7 @@ async def test_a_failure_may_have_its_words_under_failure_reason() -> None:
 async def test_a_request_may_fail_for_the_balance() -> None:
     async with emulating() as client:
         (result,) = await looks(client, 1, kind="failed_for_balance")
-        assert (result["status"], result["error_code"]) == ("failed", 400002)
+        assert (result["status"], result["error_code"], result["cost"]) == ("failed", 400002, 0)
 
 
 async def test_the_output_may_stand_under_keys_that_nobody_documents() -> None:

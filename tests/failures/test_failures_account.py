@@ -102,7 +102,7 @@ def test_row_16_a_budget_that_is_reached_stops_submits_and_what_is_paid_is_finis
     user.manifest(8, run={"budget": 0.10})
     done = user.expect(75, "run", "m.yaml", "--json")
     assert done.document["paused"]["reason"] == "budget"
-    assert "raise run.budget; the same command continues" in done.err
+    assert "raise run.budget or --budget; the same command continues" in done.err
     assert done.document["spent_usd"] == pytest.approx(0.09)
     assert user.status()["counts"] == {"done": 3, "pending": 5}
     assert len(user.files()) == 3

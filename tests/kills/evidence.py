@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ RUN_LEAVES = frozenset(
     }
 )
 """What the README says a run leaves, besides the folder `files`, with the log of SQLite."""
+
+REMEMBERED = ".local/state/batchgen/runs"
+"""Where the user's state folder keeps which output folder a manifest had."""
 
 SECONDS_TO_ANSWER = 60
 
@@ -85,10 +89,23 @@ def served_files(scene: Scene, request_id: str) -> Iterator[str]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {scene.token}"})
     with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
         output = json.load(answer)["output"]
-    for urls in output.values():
-        for one in [urls] if isinstance(urls, str) else urls:
-            with urllib.request.urlopen(one, timeout=SECONDS_TO_ANSWER) as answer:
-                yield hashlib.sha256(answer.read()).hexdigest()
+    for one in files_in(output):
+        # urllib reads data: URIs, too.
+        with urllib.request.urlopen(one, timeout=SECONDS_TO_ANSWER) as answer:
+            yield hashlib.sha256(answer.read()).hexdigest()
+
+
+def files_in(output: Any) -> Iterator[str]:
+    """Find the result's files in an output of any shape: not its thumbnail, nor its page."""
+    match output:
+        case dict():
+            for value in output.values():
+                yield from files_in(value)
+        case list():
+            for value in output:
+                yield from files_in(value)
+        case str() if output.startswith("data:") or re.search(r"/files/[^/]+/\d+\.", output):
+            yield output
 
 
 def results(out: Path) -> Iterator[Path]:
@@ -113,8 +130,9 @@ def strays(scene: Scene) -> Iterator[str]:
     for path in scene.home.rglob("*"):
         if path.is_dir() or path == scene.home / scene.manifest:
             continue
-        in_files = path.is_relative_to(scene.out / "files")
-        if not in_files and not (path.parent == scene.out and path.name in RUN_LEAVES):
+        if any(map(path.is_relative_to, (scene.out / "files", scene.home / REMEMBERED))):
+            continue
+        if path.parent != scene.out or path.name not in RUN_LEAVES:
             yield str(path.relative_to(scene.home))
 
 

@@ -190,6 +190,32 @@ RARE: tuple[dict[str, Any], ...] = (
     {"on": "file", "kind": "expired"},
     {"on": "file", "kind": "trickle", "size": 8192, "seconds": 0.1, "times": 4},
 )
+FORMS: tuple[dict[str, Any], ...] = (
+    {"on": "result", "kind": "not_ready", "times": 40},
+    {"on": "result", "kind": "html", "status": 403, "times": 3},
+    {"on": "result", "kind": "html", "status": 425, "times": 3},
+    {"on": "result", "kind": "status", "status": 409, "body": '{"detail": "it runs"}', "times": 3},
+    {"on": "result", "kind": "status", "status": 422, "body": '{"detail": []}', "times": 3},
+    {"on": "result", "kind": "doubled", "seconds": 0.0, "times": 5},
+    {"on": "result", "kind": "doubled", "seconds": 0.05, "times": 5},
+    {"on": "result", "kind": "other_document", "times": 5},
+    {"on": "status", "kind": "html", "status": 403, "times": 2},
+    {"on": "status", "kind": "other_document", "times": 5},
+    {"on": "submit", "kind": "doubled", "seconds": 0.0, "times": 3},
+    {"on": "submit", "kind": "doubled", "seconds": 0.05, "times": 3},
+    {"on": "submit", "kind": "html", "status": 403, "times": 2},
+    {"on": "submit", "kind": "no_funds", "status": 402},
+    {"on": "submit", "kind": "early_success", "size": 2, "times": 3},
+    {"on": "submit", "kind": "late_cost", "times": 3},
+    {"on": "submit", "kind": "text_cost", "times": 3},
+    {"on": "submit", "kind": "final_word", "word": "delivered", "times": 2},
+    {"on": "submit", "kind": "failure_reason", "message": "too blue"},
+    {"on": "submit", "kind": "list_output", "times": 2},
+    {"on": "submit", "kind": "string_output", "times": 2},
+    {"on": "file", "kind": "host_down", "seconds": 3.0},
+)
+"""The vendor's other forms: sound answers that a client may not know, and what proxies make of
+them."""
 SLOW_STRETCHES = 4
 
 
@@ -199,7 +225,8 @@ def faults(dice: Random, jobs: int) -> list[dict[str, Any]]:
     The rare ones are armed first: a call meets only one fault, and the slow stretches would let
     none of them come. Those keep submits on the wire, so that kills hit them there.
     """
-    chosen = dice.sample(RARE, k=dice.randint(len(RARE) // 2, len(RARE)))
+    kinds = (*RARE, *FORMS)
+    chosen = dice.sample(kinds, k=dice.randint(len(kinds) // 2, len(kinds)))
     rare = [{**fault, "after": dice.randrange(jobs)} for fault in chosen]
     slow = [
         {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchgen.cli import main
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from tests.manifest.manifest_reading import EDIT, HEAD, VIDEO, Reading, read, read_file, with_jobs
 
@@ -260,6 +261,21 @@ def test_bad_rows_can_be_skipped_and_are_counted_with_their_lines(tmp_path: Path
         "6 skipped: prompt is empty in this row",
         "8 skipped: the row has 1 field; the header has 2",
     ]
+
+
+@pytest.mark.parametrize("command", [["validate"], ["plan", "--offline"]])
+def test_commands_say_which_rows_are_skipped_and_strict_refuses_them(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = swept("p.txt", PROMPT, "bad_rows: skip")
+    read_with(tmp_path, "p.txt", f"a boat\n{LONG}\na car\n{LONG}\n", text)
+    manifest = str(tmp_path / "boats.yaml")
+    assert main([*command, manifest]) == 0
+    said = capsys.readouterr().err
+    assert "p.txt:2:1: warning: skipped: prompt is 949 characters long; at most 800" in said
+    assert "(in 2 rows: lines 2, 4)" in said
+    assert "'{{ prompt[:800] }}' cuts it" in said
+    assert main([*command, manifest, "--strict"]) == 65
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,16 @@ def test_the_quick_look_at_a_job_hides_no_problem(changes: dict[str, Any]) -> No
         ({"limit": 1}, "limit has no meaning without 'from'", "add 'from', or remove 'limit'"),
         ({"offset": 1}, "offset has no meaning without 'from'", "add 'from', or remove 'offset'"),
         (
+            {"bad_rows": "skip"},
+            "bad_rows has no meaning without 'from'",
+            "add 'from', or remove 'bad_rows'",
+        ),
+        (
+            {"from": "a.csv", "bad_rows": "skp"},
+            "bad_rows must be one of refuse, skip; got 'skp'",
+            "did you mean 'skip'?",
+        ),
+        (
             {"matrix": 1},
             "matrix must be a mapping; got 1",
             "write 'key: value', on lines below it",

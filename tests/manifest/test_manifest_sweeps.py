@@ -338,3 +338,65 @@ def test_a_column_that_has_a_value_twice_is_told_as_before(tmp_path: Path) -> No
     text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
     found = read_with(tmp_path, text, "sku,prompt\na,A fox\na,A hen\n")
     assert found.problems == ["3:1 the id 'a' stands twice: lines 2 and 3"]
+
+
+def test_a_hole_from_an_empty_cell_is_told_with_row_and_column(tmp_path: Path) -> None:
+    prompt = 'input: {prompt: "a fox in {{ colour }}, {{ mood }}"}'
+    text = swept('id: "{{ sku }}"', "from: p.csv", prompt)
+    rows = "sku,colour,mood\na,red,calm\nb,,calm\nc,blue,calm\nd,red,\ne,blue,calm\nf,,calm\n"
+    found = read_with(tmp_path, text, rows)
+    assert found.problems == []
+    assert len(found.jobs) == 6
+    told = "prompt: a hole is left where"
+    within = "in the job of boats.yaml:4"
+    assert found.warnings == [
+        f"3:1 {told} 'colour' is empty; got 'a fox in , calm' ({within}, in 2 rows: lines 3, 7)",
+        f"5:1 {told} 'mood' is empty; got 'a fox in red, ' ({within})",
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a fox{% if colour %} in {{ colour }}{% endif %}, at dawn",
+        "a fox in {{ colour or 'red' }}, at dawn",
+        "a fox{{ colour }}",
+        "a fox,  with two spaces{{ colour }}",
+    ],
+)
+def test_an_empty_cell_that_leaves_no_hole_is_not_told(tmp_path: Path, prompt: str) -> None:
+    text = swept('id: "{{ sku }}"', "from: p.csv", f'input: {{prompt: "{prompt}"}}')
+    found = read_with(tmp_path, text, "sku,colour\na,\nb,red\n")
+    assert (found.problems, found.warnings) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "what", "mark"),
+    [
+        ("a {red|blue} car", "choice", "{red|blue}"),
+        ("a [cat|dog]", "choice", "[cat|dog]"),
+        ("a __colour__ car", "wildcard", "__colour__"),
+        ("ink <lora:ink:0.8>", "tag", "<lora:ink:0.8>"),
+        ("a (red:1.2) car", "weight", "(red:1.2)"),
+        ("a car --ar 16:9", "option", "--ar 16:9"),
+    ],
+)
+def test_marks_of_other_tools_are_told(tmp_path: Path, prompt: str, what: str, mark: str) -> None:
+    told = f"prompt: the model reads this {what} as text; got '{mark}'"
+    written = [f"id: {job_id}\n    input: {{prompt: '{prompt}'}}" for job_id in "abc"]
+    found = read(with_jobs(*written))
+    assert found.warnings == [f"5:21 {told} (in 3 jobs: lines 5, 7, 9)"]
+    text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
+    rows = f"sku,prompt\na,A fox\nb,{prompt}\n"
+    assert read_with(tmp_path, text, rows).warnings == [f"3:1 {told} (in the job of boats.yaml:4)"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "at 12:30 (early)", "a sign (open 9:00)", "snake_case__name", "a -- b", "<3", "|",
+        "ratio (16:9)x", "dunder __ init __",
+    ],
+)  # fmt: skip
+def test_plain_texts_that_only_look_so_are_not_told(prompt: str) -> None:
+    assert read(with_jobs(f'{{id: a, input: {{prompt: "{prompt}"}}}}')).warnings == []

@@ -108,6 +108,7 @@ def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
         night.person.decide()
     night.calm_down()
     night.until_settled()
+    night.until_all_has_come()
     if night.scenario.chain:
         _approve_until_the_end(night, night.scenario.chain)
     if night.scenario.habits:

@@ -5,6 +5,7 @@ Each invariant is a generator of sentences about what broke it.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tests.simulation.vendor import Charge
 
 MOST_RESUBMITS = 3
+MOST_ALIKE = 10
+"""Jobs that may be refused in the same words before that is seen; what is on the way comes too."""
 ROUNDING = 1e-6
 RANK = {"submitting": 1, "queued": 2, "running": 2, "fetching": 3, "done": 4}
 
@@ -34,10 +37,15 @@ def after_life(night: Night, life: Life, told: dict[str, str]) -> Iterator[Findi
         if state in RANK and RANK.get(found, 9 if found in states.values() else 0) < RANK[state]:
             yield Finding("went back", f"{job} was told to be {state}, and is {found}")
     yield from _rate(night, life)
+    alike = night.vendor.refused_alike
+    if alike > MOST_ALIKE + night.scenario.concurrency:
+        yield Finding("burnt", f"{alike} submits of one life were refused in the same words")
 
 
 def at_the_end(night: Night) -> Iterator[Finding]:
     yield from _charges(night)
+    yield from _paid_although_there(night)
+    yield from _failed_for_nothing(night)
     yield from _lost(night)
     yield from _bytes(night)
     yield from _budget(night)
@@ -57,16 +65,44 @@ def _charges(night: Night) -> Iterator[Finding]:
     by_manifest = MOST_RESUBMITS if scenario.on_unknown == "resubmit" else 0
     for job, charges in by_job.items():
         ended_badly = sum(
-            one.course.end in {"failed", "cancelled"} or one.cancelled_at <= one.ends
+            one.course.end not in {"succeeded", "lost"} or one.cancelled_at <= one.ends
             for one in charges
         )
         # Each leave to submit again brings its own retries with it.
         asked = _asked_again(night, job)
         retried = min(ended_badly, scenario.retries * (1 + asked))
-        allowed = 1 + night.person.resubmits[job] + by_manifest + asked + retried
+        free = sum(one.course.end == "failed for the balance" for one in charges)
+        allowed = 1 + night.person.resubmits[job] + by_manifest + asked + retried + free
         if len(charges) > allowed:
             names = ", ".join(one.id for one in charges)
             yield Finding("duplicate charge", f"{job} has {names}; {allowed} allowed")
+
+
+def _paid_although_there(night: Night) -> Iterator[Finding]:
+    """Who asks for a job again pays for it only where the vendor has no files of it already."""
+    by_job: dict[str, list[Charge]] = defaultdict(list)
+    for charge in night.vendor.ledger.values():
+        by_job[charge.job].append(charge)
+    for job, charges in by_job.items():
+        for earlier, later in itertools.pairwise(charges):
+            if night.picker.leaves[job] or earlier.outdated or not earlier.known:
+                continue
+            if earlier.has_files_at < later.accepted_at:
+                words = f"{job} was paid as {later.id}, when {earlier.id} had its files"
+                yield Finding("duplicate charge", words)
+
+
+def _failed_for_nothing(night: Night) -> Iterator[Finding]:
+    """A job fails by the vendor's word about it: not by a gateway's, nor for lack of money."""
+    ledger = night.vendor.ledger.values()
+    to_blame = {one.job for one in ledger if not (one.succeeds and one.course.files)}
+    to_blame |= {one.job for one in ledger if one.has_files_at > night.now}
+    given_up = {
+        job for (job,) in night.query("SELECT id FROM job WHERE error_code = 'written_off'")
+    }
+    for job, code in night.query("SELECT id, error_code FROM job WHERE state = 'failed'"):
+        if job not in to_blame | night.vendor.blamed | given_up:
+            yield Finding("failed for nothing", f"{job}: {code}")
 
 
 def _asked_again(night: Night, job: str) -> int:
@@ -99,17 +135,20 @@ def _lost(night: Night) -> Iterator[Finding]:
             continue
         outcome, state, code, job, replaced = known[charge.id]
         waits = state == "lost" or (state, code) in {
-            ("failed", "timeout"),
-            ("failed", "no_files"),
             ("unknown", "duplicate_request"),
             ("unknown", "two_requests"),
         }
+        # Each run asks again, so what has come by the last one is there.
+        set_aside = (state, code) in {("failed", "timeout"), ("failed", "no_files")}
+        waits |= set_aside and charge.has_files_at > night.now
         if outcome is None and not waits:
             yield Finding("lost result", f"{charge.id} of {job} is open, and the job is {state}")
         if (replaced and _retakes(night, job)) or night.picker.leaves[job]:
             continue  # A result of another input, or a rejected one: another judge sees to those.
         if outcome == "succeeded" and state != "done" and code != "duplicate_request":
             yield Finding("lost result", f"{charge.id} of {job} was delivered; the job is {state}")
+        if charge.has_files_at < night.now and state in {"failed", "lost"} and outcome is not None:
+            yield Finding("lost result", f"{charge.id} of {job} has files; the job is {state}")
 
 
 def _chain(night: Night) -> Iterator[Finding]:
@@ -125,20 +164,26 @@ def _chain(night: Night) -> Iterator[Finding]:
 
 
 def _bytes(night: Night) -> Iterator[Finding]:
-    """Done means that the bytes on the disk are the bytes that were served."""
+    """Done means that the bytes on the disk are bytes that were served for this very job."""
+    ledger = night.vendor.ledger.values()
+    made = {picture(name): (name, charge) for charge in ledger for name in charge.names}
     rows = night.query(
-        "SELECT job.id, state, file.path, file.sha256, url FROM job"
+        "SELECT job.id, file.path, file.sha256 FROM job"
         " LEFT JOIN file ON file.job = seq AND file.attempt = attempts WHERE state = 'done'"
     )
-    for job, _, path, digest, url in rows:
-        if path is None or url is None:
+    for job, path, digest in rows:
+        if path is None:
             yield Finding("lost result", f"{job} is done and has no file")
             continue
-        key = "/".join(url.split("?")[0].split("/")[-2:])
         file = night.root / path
         content = file.read_bytes() if file.is_file() else b""
-        if content != picture(key) or night.vendor.served.get(key) != digest:
+        name, charge = made.get(content, ("", None))
+        if charge is None or hashlib.sha256(content).hexdigest() != digest:
             yield Finding("lost result", f"{path} of {job} is not what was served ({len(content)})")
+        elif charge.job != job:
+            yield Finding("crossed files", f"{path} of {job} is {name}, made for {charge.job}")
+        elif charge.course.shape != "data" and name not in night.vendor.served:
+            yield Finding("lost result", f"{path} of {job} was never served")
 
 
 def _budget(night: Night) -> Iterator[Finding]:
@@ -146,9 +191,7 @@ def _budget(night: Night) -> Iterator[Finding]:
     if budget is None:
         return
     spent = sum(
-        PRICES[charge.model]
-        for charge in night.vendor.ledger.values()
-        if charge.cancelled_at > charge.ends and charge.course.end != "cancelled"
+        PRICES[charge.model] for charge in night.vendor.ledger.values() if not charge.is_free
     )
     if spent > budget + ROUNDING:
         yield Finding("budget", f"{spent:.2f} of {budget:.2f} USD spent")

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Night:
         self.gatekeeper = Gatekeeper(self.vendor, scenario.chain, TAKES[0])
         self.vendor.sees = self.gatekeeper.see
         self.weather = Weather(self.dice("weather"), self.vendor, scenario.rough)
+        self.weather.closed_after = scenario.closed_after
         self.vendor.course = self.weather.course
         self.vendor.mishap = self.weather.mishap
         self.disk = Disk()
@@ -144,6 +146,7 @@ class Night:
         """From now on nothing goes wrong any more."""
         self.weather.rough = CALM
         self.weather.throttles = 0
+        self.weather.closed_after = inf
         self.disk.fail = _never
 
     def until_settled(self) -> None:
@@ -153,6 +156,18 @@ class Night:
             if life.error is None and not self._going(life):
                 return
         raise AssertionError(f"not settled after {CALM_LIVES} lives: {self.states()}")
+
+    def until_all_has_come(self) -> None:
+        """Give the command once more when the output is there that came after its word."""
+        late = [
+            charge.has_files_at
+            for charge in self.vendor.ledger.values()
+            if self.now < charge.has_files_at < inf
+        ]
+        if late:
+            self.now = max(late) + 1.0
+            self.live(picky=False)
+            self.until_settled()
 
     def _going(self, life: Life) -> set[str]:
         """Jobs for which the next life will do something."""

@@ -85,6 +85,7 @@ class Process:
     def run(self) -> None:
         night, life = self._night, self._life
         life.first_submit = len(night.vendor.submits)
+        night.vendor.refused_alike = 0
         night.disk.on_point = self._point
         with night.disk.watch(night.watched):
             self._main = self._loop.create_task(self._carry_out(), name="main")

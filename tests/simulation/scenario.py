@@ -24,6 +24,12 @@ SMALL = 10
 CHAINS = 0.4
 """Share of the seeds whose jobs are a chain."""
 
+CLOSED = 0.04
+"""Share of the seeds in which the vendor refuses every submit, from some moment on."""
+
+CLOSED_JOBS = 40
+"""So many then, without a chain: fewer would be over before anybody could notice."""
+
 PICKERS = 1 / 3
 """Share of the seeds whose person judges results, and has the rejected ones made again."""
 
@@ -34,7 +40,7 @@ class Scenario:
 
     `rival_after` is the second of each life at which the same command is given once more. The jobs
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
-    `habits`: None where nobody judges results.
+    `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
     """
 
     seed: int
@@ -53,6 +59,7 @@ class Scenario:
     chain: Chain | None = None
     urls_last: float = inf
     habits: Habits | None = None
+    closed_after: float = inf
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -90,12 +97,17 @@ class Scenario:
 
 def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     """Every seed another night; some are calm, some a storm."""
+    closing = Random(f"{seed} closing")
+    is_closed = closing.random() < CLOSED
+    if is_closed:
+        jobs = max(jobs, CLOSED_JOBS)
     dice = Random(f"{seed} scenario")
     rough = dice.choice((0.0, 0.02, 0.1, 0.1, 0.3, 0.6))
     total = sum(PRICES.values()) * jobs / 3
     # Dice of its own: what a seed was before there were chains it still is.
     chaining = Random(f"{seed} chain")
-    chain = chain_of(chaining, jobs) if chaining.random() < CHAINS else None
+    has_chain = chaining.random() < CHAINS and not is_closed
+    chain = chain_of(chaining, jobs) if has_chain else None
     picking = Random(f"{seed} picking")
     return Scenario(
         seed=seed,
@@ -126,4 +138,5 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         chain=chain,
         urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
         habits=habits_of(picking) if picking.random() < PICKERS else None,
+        closed_after=closing.randrange(10) if is_closed else inf,
     )

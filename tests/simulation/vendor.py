@@ -5,6 +5,7 @@ It answers in HTTP, by the contract; what goes wrong is the weather's to say.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 API_HOST = "model-api.runcomfy.net"
+WALLET_HOST = "api.runcomfy.net"
 FILE_HOST = "cdn.runcomfy.net"
 PICTURE_HOST = "pictures.example.com"
 PICTURE = f"https://{PICTURE_HOST}/boat.png"
@@ -41,20 +43,33 @@ PRICES = {
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a request goes. `hidden`: seconds for which it is not found yet."""
+    """How a request goes. `hidden`: seconds for which it is not found yet.
+
+    `unready` is how its result reads until it has ended, None as the state it is in. `early`:
+    seconds after its end until the output is there. `cost` comes at once as a number, as a `text`,
+    `late` from the second look on, or `never`. `shape` is that of the output. `word` is the last
+    word, instead of the vendor's documented one. `named`: the result has the request's id.
+    """
 
     queued: float = 1.0
     runs: float = 4.0
     end: str = "succeeded"
     files: int = 1
     hidden: float = 0.0
+    unready: HttpAnswer | None = None
+    early: float = 0.0
+    cost: str = "number"
+    shape: str = "images"
+    word: str | None = None
+    named: bool = True
 
 
 @dataclass(slots=True)
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
-    `also_told` are jobs whose submits were answered with this id. `take` is what a chain's input
+    `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
+    were told of its end. `take` is what a chain's input
     said; `outdated`: the manifest has said another one since.
     """
 
@@ -68,6 +83,7 @@ class Charge:
     cancelled_at: float = inf
     turn: int = 0
     also_told: set[str] = field(default_factory=set)
+    looks: int = 0
     take: float | None = None
     outdated: bool = False
 
@@ -88,15 +104,27 @@ class Charge:
     def succeeds(self) -> bool:
         return self.course.end == "succeeded" and self.cancelled_at > self.ends
 
+    @property
+    def is_free(self) -> bool:
+        """The vendor took nothing for it: it was cancelled, or there was no money to take."""
+        ends = {"cancelled", "failed for the balance"}
+        return self.cancelled_at <= self.ends or self.course.end in ends
+
+    @property
+    def has_files_at(self) -> float:
+        """When the result tells of its files; `inf`: never."""
+        return self.ends + self.course.early if self.succeeds and self.course.files else inf
+
 
 @dataclass(frozen=True, slots=True)
 class Mishap:
     """What becomes of a call. `works`: the vendor does what was asked, though it may not say so.
 
-    `change` makes another answer of the right one.
+    `change` makes another answer of the right one. `blames`: a refusal that is about the job.
     """
 
     works: bool = True
+    blames: bool = False
     change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer
 
 
@@ -109,6 +137,8 @@ class Vendor:
 
     `patience` is the manifest's timeout, `urls_last` how long a result's URL serves, in seconds.
     `sees` hears of the input of each submit.
+    `blamed` are the jobs that were refused for themselves, `refused_alike` counts the submits of a
+    life that were refused like all others.
     `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
     """
 
@@ -122,6 +152,8 @@ class Vendor:
     submits: list[tuple[float, str]] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
+    blamed: set[str] = field(default_factory=set)
+    refused_alike: int = 0
     served: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
@@ -135,6 +167,9 @@ class Vendor:
             kind = "look" if is_look(request.raw) else "file"
             found = self._file(request, path) if request.host == FILE_HOST else _known_picture(path)
             return self.mishap(kind, request).change(found)
+        if request.host == WALLET_HOST and path == "/prod/v2/balance":
+            balance = {"balance_usd": 0.5, "balance_microdollars": 500_000, "currency": "USD"}
+            return self.mishap("balance", request).change(_json(balance))
         if request.host != API_HOST:
             self.strangers.append(request.host)
             return HttpAnswer(status=404)
@@ -145,8 +180,16 @@ class Vendor:
         name, verb = path.removeprefix("/v1/requests/").split("/")
         if verb == "cancel":
             return self._cancel(name)
-        mishap = self.mishap("result", request)
-        return mishap.change(self._result(self.ledger.get(name)))
+        mishap = self.mishap(verb, request)
+        told = self._status if verb == "status" else self._result
+        return mishap.change(told(self.ledger.get(name)))
+
+    def other_than(self, request: HttpRequest) -> HttpAnswer:
+        """What the same call tells of another request, the last whose documents say their id."""
+        name, verb = urlsplit(request.path).path.removeprefix("/v1/requests/").split("/")
+        others = [one for one in self.ledger.values() if one.id != name and one.course.named]
+        told = self._status if verb == "status" else self._result
+        return told(others[-1] if others else self.ledger.get(name))
 
     def answered(self, request: HttpRequest, answer: HttpAnswer) -> None:
         """The client has the whole answer."""
@@ -167,7 +210,7 @@ class Vendor:
             charge = self.ledger.get(json.loads(answer.body).get("request_id", ""))
         except (ValueError, AttributeError):
             return
-        if charge is None or answer.status != 200 or b"error_code" in answer.body:
+        if charge is None or answer.status not in {200, 202} or b"error_code" in answer.body:
             return
         if charge.job == job:
             charge.known = True
@@ -179,7 +222,8 @@ class Vendor:
     def _watch_the_token(self, request: HttpRequest) -> None:
         bearer = request.headers.get("Authorization", "")
         elsewhere = request.raw.replace(f"Authorization: {bearer}".encode(), b"", 1)
-        if TOKEN.encode() in elsewhere or (request.host != API_HOST and bearer):
+        is_vendors = request.host in {API_HOST, WALLET_HOST}
+        if TOKEN.encode() in elsewhere or (bearer and not is_vendors):
             self.leaks.append(f"{request.method} {request.host}{request.path}")
 
     def _submit(self, request: HttpRequest, model: str) -> HttpAnswer:
@@ -194,6 +238,8 @@ class Vendor:
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )
+        elif mishap.blames:
+            self.blamed.add(job)
         self._note_peak()
         return mishap.change(answer)
 
@@ -221,26 +267,74 @@ class Vendor:
         busy["all"] = busy.total()
         self.peak |= busy
 
-    def _result(self, charge: Charge | None) -> HttpAnswer:
-        now = self.now()
-        if charge is None or now < charge.accepted_at + charge.course.hidden:
+    def _is_hidden(self, charge: Charge) -> bool:
+        return self.now() < charge.accepted_at + charge.course.hidden
+
+    def _status(self, charge: Charge | None) -> HttpAnswer:
+        """Tell less than the result: `completed` is the word for a failed request, too."""
+        if charge is None or self._is_hidden(charge) or self._is_gone(charge):
             return _json({"error_code": 404001, "message": "not found"}, 404)
-        base: dict[str, Any] = {"request_id": charge.id, "model_id": charge.model}
-        if now < charge.ends:
-            word = "in_queue" if now < charge.starts else "in_progress"
-            return _json({**base, "status": word})
+        base = {"request_id": charge.id, "status_url": "", "result_url": ""}
+        if self.now() < charge.ends:
+            return _json({**base, "status": self._word(charge)})
+        cancelled = charge.cancelled_at <= charge.ends or charge.course.end == "cancelled"
+        return _json({**base, "status": "cancelled" if cancelled else "completed"})
+
+    def _is_gone(self, charge: Charge) -> bool:
+        return charge.course.end == "lost" and self.now() >= charge.ends
+
+    def _word(self, charge: Charge) -> str:
+        return "in_queue" if self.now() < charge.starts else "in_progress"
+
+    def _result(self, charge: Charge | None) -> HttpAnswer:
+        if charge is None or self._is_hidden(charge):
+            return _json({"error_code": 404001, "message": "not found"}, 404)
+        base: dict[str, Any] = {"model_id": charge.model}
+        if charge.course.named:
+            base["request_id"] = charge.id
+        if self.now() < charge.ends:
+            unready = charge.course.unready
+            return _json({**base, "status": self._word(charge)}) if unready is None else unready
         if charge.cancelled_at <= charge.ends or charge.course.end == "cancelled":
-            return _json({**base, "status": "cancelled", "cost": 0})
-        if charge.course.end == "lost":
+            return _json({**base, "status": "canceled", "cost": 0})
+        if self._is_gone(charge):
             return _json({"error_code": 404001, "message": "expired"}, 404)
-        price = PRICES[charge.model]
-        if charge.course.end == "failed":
-            words = {"code": "model_error", "message": "the model failed"}
-            return _json({**base, "status": "failed", "error": words, "cost": price})
-        key = f"turn={charge.turn}&at={now:.3f}"
+        charge.looks += 1
+        return _json({**base, **self._end(charge), **_cost(charge)})
+
+    def _end(self, charge: Charge) -> dict[str, Any]:
+        match charge.course.end:
+            case "failed":
+                words = {"code": "model_error", "message": "the model failed"}
+                return {"status": "failed", "error": words}
+            case "failed for a reason":
+                return {"status": "failed", "failure_reason": "the model failed"}
+            case "failed for the balance":
+                return {"status": "failed", "error_code": 400002, "error_message": "no balance"}
+        word = charge.course.word or "succeeded"
+        ended: dict[str, Any] = {"status": word, "finished_at": "2026-05-01T10:00:00Z"}
+        if self.now() < charge.ends + charge.course.early:
+            return ended
+        return {**ended, "output": self._output(charge)}
+
+    def _output(self, charge: Charge) -> Any:
+        key = f"turn={charge.turn}&at={self.now():.3f}"
         urls = [f"https://{FILE_HOST}/{name}?{key}" for name in charge.names]
         self.given.update(urls)
-        return _json({**base, "status": "succeeded", "cost": price, "output": {"images": urls}})
+        match charge.course.shape:
+            case "list":
+                return urls
+            case "text" if len(urls) == 1:
+                return urls[0]
+            case "odd keys" if urls:
+                page = f"https://www.runcomfy.com/generations/{charge.id}"
+                decoys = {"page": page, "source": "https://thief.example/picture.png"}
+                return {"images": [], **decoys, "result": {"result_urls": urls}}
+            case "data":
+                contents = [base64.b64encode(picture(name)).decode() for name in charge.names]
+                self.brought.update(charge.names)
+                return [f"data:image/png;base64,{content}" for content in contents]
+        return {"images": urls}
 
     def _cancel(self, request_id: str) -> HttpAnswer:
         charge = self.ledger.get(request_id)
@@ -276,6 +370,18 @@ def _known_picture(path: str) -> HttpAnswer:
 
 def _is_submit(request: HttpRequest) -> bool:
     return request.method == "POST" and request.path.startswith("/v1/models/")
+
+
+def _cost(charge: Charge) -> dict[str, Any]:
+    price = 0 if charge.is_free else PRICES[charge.model]
+    match charge.course.cost:
+        case "text":
+            return {"cost": f"{price}"}
+        case "late":
+            return {"cost": price} if charge.looks > 1 else {}
+        case "never":
+            return {}
+    return {"cost": price}
 
 
 def _model(request: HttpRequest) -> str:

@@ -37,7 +37,11 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """`takes` seconds after the request arrived; `inf`: never. `cut`: bytes before a reset."""
+    """`takes` seconds after the request arrived; `inf`: never. `cut`: bytes before a reset.
+
+    `drip`: seconds for each byte of the body. `again`: seconds until the whole answer comes once
+    more on the same connection.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -46,6 +50,8 @@ class HttpAnswer:
     cut: int | None = None
     trickle: float = 0.0
     claims: int | None = None
+    drip: float = 0.0
+    again: float | None = None
 
     def encoded(self) -> bytes:
         length = len(self.body) if self.claims is None else self.claims
@@ -198,10 +204,19 @@ class Connection(asyncio.Transport):
         half = len(data) - len(answer.body) // 2
         self._feed(data[:half])
         self._network.point(f"{_kind(request.raw)}: part of the answer")
-        if answer.trickle:
+        if answer.drip:
+            self._drip(request, answer, data[half:])
+        elif answer.trickle:
             self._later(answer.trickle, self._finish, request, answer, data[half:])
         else:
             self._finish(request, answer, data[half:])
+
+    def _drip(self, request: HttpRequest, answer: HttpAnswer, rest: bytes) -> None:
+        if len(rest) <= 1:
+            self._finish(request, answer, rest)
+            return
+        self._feed(rest[:1])
+        self._later(answer.drip, self._drip, request, answer, rest[1:])
 
     def _finish(self, request: HttpRequest, answer: HttpAnswer, rest: bytes) -> None:
         self._feed(rest)
@@ -211,6 +226,8 @@ class Connection(asyncio.Transport):
         if not self._network.dead:
             self._network.server.answered(request, answer)
         self._network.point(f"{_kind(request.raw)}: answered")
+        if answer.again is not None:
+            self._later(answer.again, self._feed, answer.encoded())
 
     def _feed(self, data: bytes) -> None:
         if not (self._closing or self._network.dead) and data:
@@ -280,6 +297,10 @@ def _kind(raw: bytes) -> str:
         return "cancel" if path.endswith(b"/cancel") else "submit"
     if path.endswith(b"include_cost=true"):
         return "result"
+    if path.endswith(b"/status"):
+        return "status"
+    if path.endswith(b"/balance"):
+        return "balance"
     if b"/models/" in path:
         return "price"
     return "look" if is_look(raw) else "file"

@@ -9,6 +9,7 @@ import click
 
 from batchgen.check.kinds import LOOK_BITS, MEANINGS, Kind
 from batchgen.check.kinds import Asked as CheckAsked
+from batchgen.commands.options.completing import complete_words
 from batchgen.errors import UsageError
 from batchgen.models.nearest import did_you_mean
 
@@ -41,7 +42,15 @@ def read_finite(_context: click.Context, option: click.Parameter, number: float)
 
 
 def _kinds(flag: str, name: str, text: str) -> Callable[[F], F]:
-    return click.option(flag, name, multiple=True, metavar="KIND,…", callback=read_kinds, help=text)
+    return click.option(
+        flag,
+        name,
+        multiple=True,
+        metavar="KIND,…",
+        callback=read_kinds,
+        shell_complete=complete_words(lambda: Kind, listed=True),
+        help=text,
+    )
 
 
 DEFAULTS = CheckAsked()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from batchgen.commands.options.completing import MANIFESTS, complete_files
 from batchgen.errors import InputError, UsageError
 
 T = TypeVar("T")
@@ -28,7 +29,9 @@ def read_by(
     return read
 
 
-MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+MANIFEST = click.argument(
+    "manifest", type=click.Path(path_type=Path), shell_complete=complete_files(*MANIFESTS)
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
 EMULATOR = click.option(

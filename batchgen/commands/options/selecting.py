@@ -7,8 +7,15 @@ from fnmatch import fnmatchcase
 
 import click
 
+from batchgen.commands.options.completing import (
+    complete_causes,
+    complete_jobs,
+    complete_tags,
+    complete_words,
+)
 from batchgen.errors import UsageError
-from batchgen.jobs import JobState
+from batchgen.jobs import JobState, model_alias
+from batchgen.models.catalog import model_ids
 from batchgen.models.nearest import did_you_mean
 from batchgen.state.causes import KEY_DIGITS
 from batchgen.state.selection import JUDGED, NAMES
@@ -45,19 +52,34 @@ def read_states(
     return globs
 
 
+def models_and_short_names() -> list[str]:
+    return sorted({name for model in model_ids() for name in (model, model_alias(model))})
+
+
 SELECTION = (
     click.option(
-        "--job", "jobs", multiple=True, metavar="GLOB", help="Only jobs with such ids; !GLOB: not."
+        "--job",
+        "jobs",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=complete_jobs(),
+        help="Only jobs with such ids; !GLOB: not.",
     ),
     click.option(
         "--model",
         "models",
         multiple=True,
         metavar="GLOB",
+        shell_complete=complete_words(models_and_short_names),
         help="Only such models, by id or short name (t2i, edit, i2v); !GLOB: not.",
     ),
     click.option(
-        "--tag", "tags", multiple=True, metavar="GLOB", help="Only jobs with such tags; !GLOB: not."
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=complete_tags(),
+        help="Only jobs with such tags; !GLOB: not.",
     ),
     click.option(
         "--state",
@@ -65,6 +87,7 @@ SELECTION = (
         multiple=True,
         metavar="GLOB",
         callback=read_states,
+        shell_complete=complete_words(lambda: NAMES),
         help="Only jobs in such states, or kept or rejected ones; !GLOB: not.",
     ),
 )
@@ -77,6 +100,7 @@ JOBS = (
         multiple=True,
         metavar="KEY",
         callback=read_causes,
+        shell_complete=complete_causes(),
         help="Only jobs that failed with this cause, as `status` shows it; `!KEY` excludes it.",
     ),
 )

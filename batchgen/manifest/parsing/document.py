@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from batchgen.jobs import JsonValue
     from batchgen.manifest.report import Reporter
     from batchgen.manifest.stamps import Stamp
 
@@ -82,6 +83,24 @@ def read_header(reporter: Reporter) -> Header | None:
             reporter.unreadable(exc)
             return header if header.keys else None
     return header
+
+
+def read_beginning(path: Path) -> tuple[dict[str, JsonValue], bool]:
+    """Values of the keys that stand before `jobs`, unchecked, and whether a list of jobs follows.
+
+    For who must be quick. Raises UnreadableYamlError, MissingFileError, StorageError.
+    """
+    found: dict[str, JsonValue] = {}
+    with _opened(path) as file:
+        composer = Composer(YamlEvents(file), lambda *_: None)
+        for kind in (yaml.StreamStartEvent, yaml.DocumentStartEvent, yaml.MappingStartEvent):
+            if not isinstance(composer.next_event(), kind):
+                return found, False
+        for key, _ in composer.entries():
+            if key == JOBS:
+                return found, isinstance(composer.next_event(), yaml.SequenceStartEvent)
+            found[key] = composer.compose().value
+    return found, False
 
 
 def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:

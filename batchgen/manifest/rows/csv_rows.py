@@ -179,7 +179,7 @@ def _row_fault(
     if len(table.columns) < width:
         for at, (name, field) in enumerate(zip(table.names, fields, strict=False), start=1):
             if not name and field.strip():
-                what = f"column {at} has no name, but there is {shown(field)} in it"
+                what = f"column {at} has no name, but holds something; got {shown(field)}"
                 return what, "name it in the first row, or remove the column"
     return None
 

@@ -212,7 +212,7 @@ class _List:
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
-        return BadRow(line, f"more stands after the value: {shown(rest.strip())}", hint)
+        return BadRow(line, f"more stands after the value; got {shown(rest.strip())}", hint)
     return BadRow(line, f"the line must be an object; got {shown(value)}", hint)
 
 

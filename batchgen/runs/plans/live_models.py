@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from batchgen.downloads.proxies import Proxies
 from batchgen.errors import TokenError, UsageError
 from batchgen.models.catalog import find_model
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
@@ -73,14 +74,14 @@ async def ask_about(models: Iterable[str], options: RunOptions, world: World) ->
         # The places where it was looked for are for a run to name: a plan needs none.
         why = exc.what.partition(":")[0]
         return LiveModels(trouble=why, no_balance=why)
-    async with _connected(base, token) as api:
+    async with _connected(base, token, Proxies.of(world.env)) as api:
         return await ask_all(api, models, {} if options.emulator else world.env, LIMITS.read)
 
 
 @asynccontextmanager
-async def _connected(base: str, token: Token | None) -> AsyncIterator[RunComfy]:
+async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncIterator[RunComfy]:
     if token is not None:
-        async with connect(base, token, limits=LIMITS) as api:
+        async with connect(base, token, limits=LIMITS, proxies=proxies) as api:
             yield api
         return
     # Loaded here: a plan for the vendor needs no web server.

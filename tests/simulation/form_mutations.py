@@ -1,0 +1,137 @@
+"""Safeguards against the vendor's other forms of answers, each switched off by its own function."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from batchgen.engine import breaker, verdicts
+from batchgen.engine.following import FollowEnd, Follower
+from batchgen.engine.verdicts import End, KeepAsking, Look
+from batchgen.jobs import JobState
+from batchgen.runcomfy import client, meaning, result_answer
+from batchgen.runcomfy.answer import Answer
+from batchgen.runcomfy.outcomes import Gateway, NotReady, UnrecognizedState
+from batchgen.state import people
+from batchgen.state.moves import Ending
+from tests.simulation.mutating import Mutation, put
+
+if TYPE_CHECKING:
+    import sqlite3
+
+FOLLOWING = "batchgen.engine.following"
+
+
+def a_refused_result_ends_its_request() -> None:
+    """What is short of an end counts as one, as every 4xx once did."""
+    after = verdicts.after_result
+
+    def at_once(outcome: Any, facts: Any) -> Any:
+        if isinstance(outcome, NotReady | Gateway):
+            return End(Ending(JobState.LOST, "refused", outcome.reason, None, ""))
+        return after(outcome, facts)
+
+    put(sys.modules[FOLLOWING], "after_result", at_once)
+    put(sys.modules[FOLLOWING], "is_short_of_an_end", lambda _outcome: False)
+
+
+def a_place_is_free_before_the_end_is_certain() -> None:
+    act = Follower._act
+
+    async def let_go(self: Any, watch: Any, verdict: Any) -> Any:
+        if isinstance(verdict, KeepAsking) and verdict.look is Look.NOT_READY:
+            return FollowEnd.LET_GO
+        return await act(self, watch, verdict)
+
+    put(Follower, "_act", let_go)
+
+
+def results_of_other_requests_count() -> None:
+    put(result_answer, "is_of_another", lambda _fields, _request_id: False)
+
+
+def submits_go_over_used_connections() -> None:
+    init = client.RunComfy.__init__
+
+    def used(self: Any, session: Any, _fresh: Any, *rest: Any, **more: Any) -> None:
+        init(self, session, session, *rest, **more)
+
+    put(client.RunComfy, "__init__", used)
+
+
+def bytes_after_an_answer_are_kept() -> None:
+    put(client, "OneAnswerConnector", aiohttp.TCPConnector)
+
+
+def a_gateways_page_fails_the_job() -> None:
+    put(Answer, "is_gateways", property(lambda _self: False))
+
+
+def the_wallets_other_code_is_not_known() -> None:
+    known = {code: one for code, one in meaning._BY_CODE.items() if code != "10001"}
+    put(meaning, "_BY_CODE", known)
+
+
+def no_balance_at_the_end_is_a_failure() -> None:
+    failed = verdicts._failed
+
+    def blamed(outcome: Any, facts: Any) -> Any:
+        return failed(replace(outcome, no_balance=False), facts)
+
+    put(verdicts, "_failed", blamed)
+
+
+def equal_refusals_go_on_for_ever() -> None:
+    put(breaker.RefusalBreaker, "trips", lambda _self, _code, _reason: False)
+
+
+def success_without_files_fails_at_once() -> None:
+    def at_once(outcome: Any, _facts: Any) -> Any:
+        return End(Ending(JobState.FAILED, "no_files", "none", outcome.cost, outcome.raw))
+
+    put(verdicts, "_no_files", at_once)
+
+
+def later_runs_do_not_ask_for_files_again() -> None:
+    put(people, "reopen", lambda _db: None)
+
+
+def a_retry_pays_without_asking_first() -> None:
+    """What was set aside goes out again at once, although its files may be there by now."""
+    retry = people.retry_selected
+
+    def at_once(db: sqlite3.Connection, *rest: Any) -> int:
+        db.execute(
+            "UPDATE attempt SET outcome = 'written_off', ended_at = 0 WHERE outcome IS NULL"
+            " AND request_id IS NOT NULL AND job IN (SELECT seq FROM job WHERE state = 'failed')"
+        )
+        return retry(db, *rest)
+
+    put(people, "retry_selected", at_once)
+
+
+def an_unknown_last_word_is_no_end() -> None:
+    def goes_on(answer: Any, fields: Any) -> UnrecognizedState:
+        return UnrecognizedState(answer.words(result_answer.state_word(fields), 40))
+
+    put(result_answer, "_unfamiliar", goes_on)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    a_refused_result_ends_its_request,
+    a_place_is_free_before_the_end_is_certain,
+    results_of_other_requests_count,
+    submits_go_over_used_connections,
+    bytes_after_an_answer_are_kept,
+    a_gateways_page_fails_the_job,
+    the_wallets_other_code_is_not_known,
+    no_balance_at_the_end_is_a_failure,
+    equal_refusals_go_on_for_ever,
+    success_without_files_fails_at_once,
+    later_runs_do_not_ask_for_files_again,
+    a_retry_pays_without_asking_first,
+    an_unknown_last_word_is_no_end,
+)
