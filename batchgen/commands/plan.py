@@ -94,6 +94,8 @@ def run_command(path: Path, options: RunOptions, rehearsal: bool) -> str:
     words = [f"--{option}={name}" for option, names in named for name in names]
     if options.limit is not None:
         words.append(f"--limit={options.limit}")
+    if options.budget is not None:
+        words.append(f"--budget={options.budget:g}")
     if options.on_changed is not OnChanged.REFUSE:
         words.append(f"--changed={options.on_changed}")
     verb = "retry" if options.retry_failed else "run"

@@ -354,7 +354,7 @@ def test_the_budget_is_never_overshot_however_many_go_at_once(world: World) -> N
     assert end.pause is not None
     assert end.pause.reason is PauseReason.BUDGET
     assert "the budget of 0.53 USD is reached: 0.50 spent or reserved" in end.pause.sentence
-    assert end.pause.next_step == "raise run.budget; the same command continues"
+    assert end.pause.next_step == "raise run.budget or --budget; the same command continues"
     assert len(world.vendor.ledger) == 10
     assert Counter(world.states().values()) == {"done": 10, "pending": 50}
 

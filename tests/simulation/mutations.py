@@ -207,8 +207,8 @@ def done_with_the_first_file() -> None:
 def endless_retries() -> None:
     facts = verdicts.RequestFacts
 
-    def eager(age: float, grace: float, missing: int, failures: int, _retries: int) -> Any:
-        return facts(age, grace, missing, failures, 99)
+    def eager(*values: Any) -> Any:
+        return replace(facts(*values), retries=99)
 
     put(sys.modules["batchgen.engine.following"], "RequestFacts", eager)
 

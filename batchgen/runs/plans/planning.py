@@ -78,7 +78,7 @@ def state_beside(
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
-        with closing(open_for_reading(folder.state)) as db:
+        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             if not take_over:
                 refuse_other_manifest(db, manifest)
             yield folder.state, db
@@ -121,7 +121,7 @@ class _Desk:
             folder=folder.root,
             models=models,
             money=money(self.db),
-            budget=self.manifest.policy.budget,
+            budget=policy.budget,
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
             # Each is another walk through all jobs: not where the figures say that it is in vain.
