@@ -22,7 +22,7 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
-from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.engine_policy import budget_of, engine_policy
 from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
@@ -126,13 +126,14 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
+        budget = budget_of(place.manifest.policy, place.options)
         doors = Doors(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
                 api,
-                place.manifest.policy,
+                replace(place.manifest.policy, budget=budget),
                 beginning.priced,
                 may_come=() if intake is None else tuple(catalog()),
                 collecting=_is_collecting(beginning),
@@ -148,6 +149,7 @@ async def work(
             concurrency=room.submits,
             downloads=min(policy.downloads, room.downloads),
             min_free=place.manifest.output.min_free,
+            start_at=beginning.start_at,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         if outdated:

@@ -28,7 +28,7 @@ from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
-from batchgen.state.queries import expected_seconds, money
+from batchgen.state.queries import expected_seconds, money, throttled_pace
 
 if TYPE_CHECKING:
     import sqlite3
@@ -126,7 +126,12 @@ class _Desk:
             folder=folder.root,
             models=models,
             money=money(self.db),
-            budget=self.manifest.policy.budget,
+            budget=policy.budget,
+            throttled={
+                model: lane.interval
+                for model, lane in lanes.items()
+                if lane.throttled and lane.interval > policy.lane(model).interval
+            },
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
             # Each is another walk through all jobs: not where the figures say that it is in vain.
@@ -143,7 +148,9 @@ class _Desk:
     def _lane(self, model: str, jobs: int) -> LaneWork:
         limits = engine_policy(self.manifest.policy, self.options).lane(model)
         seconds = expected_seconds(self.db, model)
-        return LaneWork(model, jobs, seconds, limits.limit, limits.interval)
+        pace = throttled_pace(self.db, model) if jobs else None
+        interval = max(limits.interval, pace or 0.0)
+        return LaneWork(model, jobs, seconds, limits.limit, interval, throttled=pace is not None)
 
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
