@@ -17,6 +17,7 @@
      ├─ StorageError                   74  I/O error while the run went on
      │   ├─ DiskFullError                  … no space is left, or the quota is reached
      │   └─ DamagedStateError              … the state file is not sound
+     ├─ OpenFilesError                 75  too many files are open at once
      ├─ LockedError                    75  another runner has this state
      └─ TokenError                     77  no token, or the API refused it
 
@@ -220,6 +221,10 @@ class DiskFullError(StorageError):
 
 class DamagedStateError(StorageError):
     pass
+
+
+class OpenFilesError(BatchgenError):
+    exit_code = ExitCode.STOPPED
 
 
 class LockedError(BatchgenError):

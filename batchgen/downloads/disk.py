@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
+from batchgen.errors import (
+    BatchgenError,
+    DiskFullError,
+    OpenFilesError,
+    OutputError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NOT_WRITABLE = frozenset(
     {
@@ -46,6 +54,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def disk_error(exc: OSError, path: Path) -> BatchgenError:
     where = str(path)
+    if exc.errno in TOO_MANY_OPEN:
+        return too_many_open(where)
     if exc.errno in FULL:
         return DiskFullError(
             f"the disk is full: {exc.strerror}", where=where, next_step=f"make room; {CONTINUE}"
@@ -71,6 +81,31 @@ def unwritable_name(name: str) -> OutputError:
         where=name,
         next_step="set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale such as C.UTF-8, and run again",
     )
+
+
+def too_many_open(where: str) -> OpenFilesError:
+    return OpenFilesError(
+        f"too many files are open at once{_limit()}; nothing is wrong with the disk",
+        where=where,
+        next_step=f"`ulimit -n 4096`, or a lower run.concurrency; {CONTINUE}",
+    )
+
+
+def may_open_no_more() -> bool:
+    """Whether this process has all the files open that it may: SQLite does not tell."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as exc:
+        return exc.errno in TOO_MANY_OPEN
+    return False
+
+
+def _limit() -> str:
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return ""
+    return f" (limit {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
 
 
 def link_in_the_way(path: Path) -> OutputError:

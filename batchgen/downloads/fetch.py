@@ -33,6 +33,7 @@ from batchgen.downloads.part import Part
 from batchgen.downloads.processes import cores
 from batchgen.downloads.session import open_session
 from batchgen.downloads.threads import in_thread
+from batchgen.errors import OpenFilesError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -79,13 +80,15 @@ class Downloader:
         if isinstance(checked, HostNotAllowed):
             return checked
         part = Part(target, self._fsync, self._apart)
-        resume = await in_thread(part.prepare)
         try:
+            resume = await in_thread(part.prepare)
             outcome = await self._attempt(checked, part, resume)
             if isinstance(outcome, StartOver):
                 outcome = await self._attempt(checked, part, None)
         except NETWORK_ERRORS as exc:
             return from_error(exc)
+        except OpenFilesError as exc:
+            return Interrupted(exc.what)  # Others end, and leave room for it.
         assert not isinstance(outcome, StartOver)
         return await self._durable(outcome, part, target)
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import aiohttp
 
 from batchgen.downloads.addresses import PrivateAddressError
+from batchgen.downloads.disk import TOO_MANY_OPEN
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 
 NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
@@ -51,4 +52,5 @@ def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAl
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return Interrupted(f"no address is known for {exc.host}", unreached=True)
     why = exc.os_error.strerror or "refused"
-    return Interrupted(f"no connection to {exc.host}: {why}", unreached=True)
+    ours = exc.os_error.errno in TOO_MANY_OPEN
+    return Interrupted(f"no connection to {exc.host}: {why}", unreached=not ours)

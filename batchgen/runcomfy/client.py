@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeAlias
@@ -54,7 +54,8 @@ class Limits:
     Less than `connect` it would leave open whether anything was sent.
     `keep_alive` is short, so that a poll seldom meets a connection which the server just closed.
     `connections` 0 is no limit: the engine bounds what is in flight, and a second queue here would
-    only hide it.
+    only hide it. `asks`, where it is not 0, is how many questions may be open at once, since files
+    are limited; others wait before their time runs.
     """
 
     connect: float = 10.0
@@ -62,6 +63,7 @@ class Limits:
     submit: float = 600.0
     keep_alive: float = 4.0
     connections: int = 0
+    asks: int = 0
 
 
 DEFAULT_LIMITS = Limits()
@@ -92,6 +94,7 @@ class RunComfy:
         self._token = token
         self._wall_clock = wall_clock
         self._proxies = proxies
+        self._turns = asyncio.Semaphore(limits.asks) if limits.asks else nullcontext()
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
 
@@ -160,6 +163,21 @@ class RunComfy:
         body: bytes | None = None,
         base: str | None = None,
         most: int = BODY_LIMIT,
+    ) -> Answer | _Trouble:
+        if method == "GET":
+            async with self._turns:
+                return await self._exchange(method, path, patience, body, base, most)
+        # Never queued here: its intent is recorded, and its time runs.
+        return await self._exchange(method, path, patience, body, base, most)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        patience: aiohttp.ClientTimeout,
+        body: bytes | None,
+        base: str | None,
+        most: int,
     ) -> Answer | _Trouble:
         session = self._fresh if method == "POST" else self._session
         url = URL((base or self.base) + path, encoded=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.proxies import NONE, Proxies
 from batchgen.runcomfy.base import is_loopback
-from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.rehearsal import rehearsal
 
@@ -60,16 +60,21 @@ class Workplace:
 
 
 @asynccontextmanager
-async def connected(place: Workplace) -> AsyncIterator[RunComfy]:
-    """The API, or the emulator in its stead. Raises TokenError."""
-    wall_clock = place.world.now
+async def connected(place: Workplace, asks: int = 0) -> AsyncIterator[RunComfy]:
+    """The API, or the emulator in its stead, with `asks` questions open at once (0: any number).
+
+    Raises TokenError.
+    """
+    wall_clock, limits = place.world.now, replace(DEFAULT_LIMITS, asks=asks)
     if not place.options.emulator:
         token = find_token(place.world.env, place.world.home)
-        async with connect(place.base, token, wall_clock=wall_clock, proxies=place.proxies) as api:
+        async with connect(
+            place.base, token, limits=limits, wall_clock=wall_clock, proxies=place.proxies
+        ) as api:
             yield api
         return
     async with (
         rehearsal(place.folder, place.options) as (base, token),
-        connect(base, token, wall_clock=wall_clock) as api,
+        connect(base, token, limits=limits, wall_clock=wall_clock) as api,
     ):
         yield api

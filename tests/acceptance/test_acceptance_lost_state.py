@@ -59,8 +59,8 @@ def test_a_lost_state_stops_the_run_and_its_requests_can_be_recovered(
     assert sum(name in done.err for name in ids) == JOBS
     assert "nothing was sent" in done.err
     # Not by the same command again either, nor by one that pays for what failed.
-    user.expect(65, "run", "m.yaml")
     user.expect(65, "retry", "m.yaml")
+    assert "does not know of" in user.expect(65, "plan", "m.yaml", "--offline").err
     user.expect(0, "run", "m.yaml", "--recover")
     assert set(user.states().values()) == {"done"}
     assert len(emulator.charges()) == JOBS
@@ -107,6 +107,7 @@ def test_another_output_folder_is_told_before_all_is_paid_again(
     user.manifest(JOBS, output={"dir": "other"})
     assert "output.dir is other now" in user.expect(65, "run", "m.yaml").err
     user.expect(0, "run", "m.yaml", "--start-over")
+    assert not (user.folder / "other/earlier-1").exists()
     assert len(emulator.charges()) == 2 * JOBS
     # The first folder still has its state, so nothing of it is paid again.
     user.manifest(JOBS)

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.downloads.disk import disk_errors
+from batchgen.downloads.disk import disk_error, disk_errors
 from batchgen.downloads.outcomes import Target
 from batchgen.downloads.part import make_folders, sync_folder
-from batchgen.errors import BatchgenError, DiskFullError, ExitCode, OutputError, StorageError
+from batchgen.errors import (
+    BatchgenError,
+    DiskFullError,
+    ExitCode,
+    OpenFilesError,
+    OutputError,
+    StorageError,
+)
 
 PLACE = Path("files/boat.part")
 
@@ -69,3 +76,12 @@ def test_only_new_folders_are_made_durable(tmp_path: Path) -> None:
     make_folders(target, calls.append)
     assert len(calls) == 2
     assert (tmp_path / "files" / "hero").is_dir()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_fault_of_the_disk(number: int) -> None:
+    error = disk_error(OSError(number, "Too many open files"), Path("files/boat.part"))
+    assert isinstance(error, OpenFilesError)
+    assert "nothing is wrong with the disk" in error.what
+    assert "ulimit -n 4096" in str(error)
+    assert error.exit_code == 75

@@ -6,6 +6,7 @@ Row 54, a file that was deleted by hand, belongs to `verify` and `repair`.
 from __future__ import annotations
 
 import json
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +152,16 @@ def test_row_55_a_damaged_state_is_refused_and_nothing_is_sent(
     assert "restore it from a backup" in done.err
     assert state.read_bytes() == before
     assert len(emulator.charges()) == 1
+
+
+def test_few_open_files_slow_a_run_down_and_do_not_end_it(user: User, emulator: Emulator) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    user.manifest(60, run={"concurrency": 60})
+    with user.start("run", "m.yaml", preexec_fn=few) as process:
+        done = ended(process)
+    assert done.code == 0, done.said
+    assert "open files: limit 64, so at most" in done.said
+    assert "run `ulimit -n 4096` before" in done.said
+    assert_whole(user, emulator, jobs=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,15 +16,16 @@ from batchgen.errors import (
     DiskFullError,
     ExitCode,
     MissingFileError,
+    OpenFilesError,
     OutputError,
     SchemaVersionError,
     StorageError,
 )
+from batchgen.state import database, moves, queries
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
+from batchgen.state.looking import shown_jobs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.state.state_world import State
 
 
@@ -168,7 +170,52 @@ def test_each_failure_of_sqlite_has_its_place_in_the_tree(
     assert str(tmp_path / "state.db") in str(error)
 
 
+def test_too_many_open_files_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says only that it cannot open the file."""
+    monkeypatch.setattr(database, "may_open_no_more", lambda: True)
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    found = database.translate(error, Path("state.db"))
+    assert isinstance(found, OpenFilesError)
+    assert "ulimit -n 4096" in str(found)
+
+
 def test_the_cause_stays_visible(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError) as caught, translated(tmp_path):
         raise failure(sqlite3.SQLITE_FULL)
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE job SET body = CAST(x'22C3' AS TEXT)",
+        "PRAGMA ignore_check_constraints = ON; UPDATE job SET state = 'dofe'",
+        "UPDATE attempt SET request_id = CAST(x'C5' AS TEXT)",
+        "INSERT INTO meta VALUES ('decisions_read', '1x')",
+    ],
+)
+def test_a_flipped_bit_in_a_row_is_damage_and_no_bug(state: State, damage: str) -> None:
+    moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0)
+    moves.accepted(state.db, state.seq("boat"), 1, "r1", "raw", 1.0)
+    state.db.executescript(damage)
+
+    def read() -> None:
+        with translated(state.path):
+            list(queries.job_statuses(state.db))
+            list(shown_jobs(state.db, 0, 10))
+            int(queries.get_meta(state.db, "decisions_read") or 0)
+
+    with pytest.raises(DamagedStateError, match="the state file is damaged"):
+        read()
+
+
+def test_a_flipped_bit_in_the_schema_is_damage_and_no_bug(tmp_path: Path) -> None:
+    """SQLite's own message is no UTF-8 then."""
+    path = tmp_path / "state.db"
+    open_for_writing(path).close()
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"CREATE TABLE need", b"CREATE T\xc2BLE need"))
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(DamagedStateError):
+            opening(path).close()
