@@ -227,10 +227,10 @@ def no_spare_receipts() -> None:
 
 def urls_are_never_asked_for_again() -> None:
     """A URL that has expired is tried until the file is given up."""
-    verdict = fetching.after_fetch
+    verdict = verdicts.after_fetch
 
     def stubborn(outcome: Any, facts: Any) -> Any:
-        found = verdict(outcome, facts)
+        found: Any = verdict(outcome, facts)
         again = isinstance(found, verdicts.RenewUrl)
         return verdicts.FetchAgain(found.reason) if again else found
 

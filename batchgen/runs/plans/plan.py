@@ -131,7 +131,8 @@ class Plan:
 
     @property
     def funds(self) -> Funds:
-        return Funds(self.live.balance, self.cost)
+        most = None if self.budget is None else max(0.0, self.budget - self.money.committed)
+        return Funds(self.live.balance, self.cost, most)
 
     @property
     def budget_suffices(self) -> bool | None:
