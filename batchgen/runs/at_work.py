@@ -41,7 +41,7 @@ SHOWN_RULES = 20
 if TYPE_CHECKING:
     import signal
     import sqlite3
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
     from batchgen.downloads.fetch import Downloader
@@ -118,7 +118,8 @@ async def work(
                 tell,
                 collecting=_is_collecting(beginning),
             )
-        live = await _live(place, api, beginning)
+        may_come = () if intake is None else tuple(catalog())
+        live = await _live(place, api, beginning, may_come)
         rules = LiveRules(live, place.manifest.policy)
         outdated = await store.run(_outdated, rules, beginning.selection)
         if outdated and not _is_collecting(beginning):
@@ -135,7 +136,7 @@ async def work(
                 api,
                 replace(place.manifest.policy, budget=budget),
                 beginning.priced,
-                may_come=() if intake is None else tuple(catalog()),
+                may_come=may_come,
                 collecting=_is_collecting(beginning),
                 known=live.facts,
             ),
@@ -164,12 +165,15 @@ async def work(
         return replace(ended, funds=funds)
 
 
-async def _live(place: Workplace, api: RunComfy, beginning: Beginning) -> LiveModels:
+async def _live(
+    place: Workplace, api: RunComfy, beginning: Beginning, may_come: Iterable[str]
+) -> LiveModels:
     """What the vendor says today, where something is to be submitted."""
     if not beginning.models:
         return LiveModels()
     env = {} if place.options.emulator else place.world.env
-    return await ask_all(api, beginning.models, env, BEFORE_A_RUN)
+    models = dict.fromkeys((*beginning.models, *may_come))
+    return await ask_all(api, models, env, BEFORE_A_RUN)
 
 
 def _is_collecting(beginning: Beginning) -> bool:
@@ -194,7 +198,9 @@ async def _funds(place: Workplace, store: Store, beginning: Beginning, live: Liv
         return UNASKED
     policy, selection = place.manifest.policy, beginning.selection
     cost = await store.run(estimated, beginning.models, selection, policy, live)
-    return Funds(live.balance, cost)
+    budget = budget_of(policy, place.options)
+    most = None if budget is None else max(0.0, budget - beginning.money.committed)
+    return Funds(live.balance, cost, most)
 
 
 @asynccontextmanager

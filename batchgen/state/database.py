@@ -52,6 +52,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         _configure(connection)
         if version == 0:
             _create_schema(connection)
+            checkpoint(connection)
         else:
             migrate(connection, version)
         on_refusal.pop_all()

@@ -17,7 +17,7 @@ from yarl import URL
 
 from batchgen.downloads import addresses, folder_sync, hosts, part, session
 from batchgen.downloads.formats import Media, MediaKind
-from batchgen.engine import budget, limits, scheduler, submitting, verdicts, wire
+from batchgen.engine import budget, fetching, limits, scheduler, submitting, verdicts, wire
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit_answer
 from batchgen.runcomfy.outcomes import NotSent
@@ -225,6 +225,18 @@ def no_spare_receipts() -> None:
     put(receipts.SpareReceipts, "keep", lambda _self, _receipt: None)
 
 
+def urls_are_never_asked_for_again() -> None:
+    """A URL that has expired is tried until the file is given up."""
+    verdict = verdicts.after_fetch
+
+    def stubborn(outcome: Any, facts: Any) -> Any:
+        found: Any = verdict(outcome, facts)
+        again = isinstance(found, verdicts.RenewUrl)
+        return verdicts.FetchAgain(found.reason) if again else found
+
+    put(fetching, "after_fetch", stubborn)
+
+
 def two_live_attempts() -> None:
     """A job is handed out twice, and neither the state nor its schema minds."""
     start = scheduler.Scheduler._start
@@ -273,5 +285,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     endless_resubmits,
     decisions_taken_up_twice,
     no_spare_receipts,
+    urls_are_never_asked_for_again,
     two_live_attempts,
 )
