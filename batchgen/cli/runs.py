@@ -129,7 +129,9 @@ def run(
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
-    Jobs that failed, were cancelled or lost are submitted again; this may cost. With
+    Jobs that failed or were cancelled are submitted again; this may cost. Where a request is still
+    open (timeout, no_files), its result is asked for first, and the job is paid again only if it
+    has ended without files; what is lost is asked for and never paid again. With
     `--state rejected` it makes results again that a person rejected, and those alone.
     """
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
