@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Never, Self, TextIO
 
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from batchgen.engine.events import (
     Paused,
     RunStarted,
     Slowed,
+    WaitingToStart,
     Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
@@ -155,6 +157,7 @@ class Progress:
         self._started = clock()
         self._settled_before = 0
         self._failures_shown = 0
+        self._waits = False
         self._screen: Bars | Lines | None = _screen_on(stream, clock)
 
     def __enter__(self) -> Self:
@@ -174,25 +177,14 @@ class Progress:
                 self._shift(model, JobState.PENDING, JobState.FAILED, jobs)
                 if jobs:
                     self._write(f"{model}: {jobs} more jobs failed: {reason}")
-            case LookingAtImages(count):
-                self._write(f"looking at {count} input image{'s' if count > 1 else ''}")
+            case WaitingToStart():
+                self._waits = True
             case JobsAdded(by_model):
                 self._add(by_model)
             case JobsBlocked(by_model):
                 self._block(by_model)
-            case Warned(text) | Noted(text, on_screen=True):
-                self._write(text)
-            case Slowed(model, seconds):
-                self._write(f"{model}: too many requests; waiting {seconds:.0f} s")
-            case Paused(pause):
-                self._write(f"paused: {pause.sentence}; ending what is under way")
-            case Draining(in_flight):
-                self._write(
-                    f"stopping: {in_flight} in flight stay with the vendor,"
-                    " downloads at hand finish; once more leaves at once"
-                )
-            case _:
-                return
+        if (sentence := _sentence(event)) is not None:
+            self._write(sentence)
         self._show(lambda screen: screen.draw(self._all, self._models, self._tail()))
 
     def _write(self, text: str) -> None:
@@ -222,6 +214,9 @@ class Progress:
             self._all.add(JobState.PENDING, count)
 
     def _move(self, event: JobMoved) -> None:
+        if self._waits and event.state is JobState.SUBMITTING:
+            self._waits, self._started = False, self._clock()
+            self._settled_before = self._all.settled
         if event.state is not event.before:
             self._shift(event.model, event.before, event.state, 1)
         self._spent += event.cost or 0.0
@@ -340,3 +335,26 @@ class Lines:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _sentence(event: Event) -> str | None:
+    """A line that stays, for what is more than a change of numbers."""
+    match event:
+        case LookingAtImages(count):
+            return f"looking at {count} input image{'s' if count > 1 else ''}"
+        case WaitingToStart(until):
+            local = datetime.fromtimestamp(until).astimezone()
+            return f"nothing is submitted before {local:%Y-%m-%d %H:%M} (start_at)"
+        case Warned(text) | Noted(text, on_screen=True):
+            return text
+        case Slowed(model, seconds):
+            return f"{model}: too many requests; waiting {seconds:.0f} s"
+        case Paused(pause):
+            return f"paused: {pause.sentence}; ending what is under way"
+        case Draining(in_flight):
+            return (
+                f"stopping: {in_flight} in flight stay with the vendor,"
+                " downloads at hand finish; once more leaves at once"
+            )
+        case _:
+            return None

@@ -63,7 +63,7 @@ def test_a_plain_run_asks_for_nothing_special(monkeypatch: pytest.MonkeyPatch) -
 def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "run m.yaml --emulator --latency 0.5 --concurrency 3 --rate 2/s --retry-failed --limit 7"
-        " --max-duration 8h --stop-at 07:00 --changed keep"
+        " --budget 2.5 --max-duration 8h --start-at 22:00 --stop-at 07:00 --changed keep"
         " --job a* --job b --model *edit --tag hero --state !done"
     )
     assert asked(monkeypatch, *words.split()) == RunOptions(
@@ -73,7 +73,9 @@ def test_every_option_of_run_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         rate=Rate(2, 1.0),
         retry_failed=True,
         limit=7,
+        budget=2.5,
         max_duration=28800.0,
+        start_at=time(22),
         stop_at=time(7),
         on_changed=OnChanged.KEEP,
         selection=Selection(("a*", "b"), ("*edit",), ("hero",), ("!done",)),

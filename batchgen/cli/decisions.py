@@ -45,7 +45,9 @@ def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
     call does.
 
     JOB is the id of an unknown job, or a glob for several; the other options leave some of them
-    out.
+    out. By its exact id it may also be one that is lost, or failed while its request is still open
+    (timeout, no_files): then --resubmit asks the vendor first, and pays only if it has ended
+    without files.
     """
     from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 

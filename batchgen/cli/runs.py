@@ -24,7 +24,7 @@ from batchgen.commands.options.completing import (
     complete_files,
     complete_words,
 )
-from batchgen.commands.options.running import LIMIT, LIMITS, WORDS, run_options
+from batchgen.commands.options.running import BUDGET, LIMIT, LIMITS, WORDS, run_options
 from batchgen.commands.options.selecting import JOBS, models_and_short_names
 from batchgen.manifest import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
@@ -71,13 +71,14 @@ def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, LIMIT, OFFLINE, STRICT)
+@all_of(EMULATOR, *JOBS, LIMIT, BUDGET, OFFLINE, STRICT)
 @click.option("--jobs", "each", is_flag=True, help="List each job with the input that is sent.")
 @JSON
 def plan(
     manifest: Path,
     emulator: bool,
     limit: int | None,
+    budget: float | None,
     offline: bool,
     strict: bool,
     each: bool,
@@ -92,7 +93,9 @@ def plan(
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
     selection = Selection(**selected)
-    options = RunOptions(emulator=emulator, strict=strict, selection=selection, limit=limit)
+    options = RunOptions(
+        emulator=emulator, strict=strict, selection=selection, limit=limit, budget=budget
+    )
     if each:
         from batchgen.commands.show import plan_jobs  # noqa: PLC0415 - as above
 
@@ -126,7 +129,9 @@ def run(
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
     """Run again, with what failed.
 
-    Jobs that failed, were cancelled or lost are submitted again; this may cost. With
+    Jobs that failed or were cancelled are submitted again; this may cost. Where a request is still
+    open (timeout, no_files), its result is asked for first, and the job is paid again only if it
+    has ended without files; what is lost is asked for and never paid again. With
     `--state rejected` it makes results again that a person rejected, and those alone.
     """
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above

@@ -94,6 +94,8 @@ def run_command(path: Path, options: RunOptions, rehearsal: bool) -> str:
     words = [f"--{option}={name}" for option, names in named for name in names]
     if options.limit is not None:
         words.append(f"--limit={options.limit}")
+    if options.budget is not None:
+        words.append(f"--budget={options.budget:g}")
     if options.on_changed is not OnChanged.REFUSE:
         words.append(f"--changed={options.on_changed}")
     verb = "retry" if options.retry_failed else "run"
@@ -224,7 +226,12 @@ def _time_words(plan: Plan) -> str:
     if plan.seconds is None:
         return "not known before the first requests are done"
     untimed = ", ".join(map(model_alias, plan.untimed))
-    return f"about {duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
+    paces = [
+        f"the vendor took {60 / seconds:.3g} {model_alias(model)}/min when it throttled last"
+        for model, seconds in plan.throttled.items()
+    ]
+    words = [f"about {duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")]
+    return "; ".join([*words, *paces])
 
 
 def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VENDOR_HOSTS = ("*.runcomfy.net", "runcomfy.net", "*.runcomfy.com", "runcomfy.com")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 AS_IT_CAME = re.compile(r"[!-\[\]-~]+")  # printable ASCII but the backslash
+HTTP_PORT = 80
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
 DOTTED_NAME = re.compile(rf"{LABEL}(\.{LABEL})+")
@@ -60,7 +61,8 @@ class AllowedHosts:
     def check(self, text: str) -> URL | HostNotAllowed:
         """Give the URL to fetch, or why not.
 
-        The very URL that was checked must be fetched: another parser may read another host.
+        The very URL that was checked must be fetched: another parser may read another host. A
+        result's http URL becomes https: nothing is fetched in the clear, and nothing paid is lost.
         """
         try:
             # Sent as it came where that is possible: some signatures cover the very bytes.
@@ -69,6 +71,7 @@ class AllowedHosts:
             URL(text)
         except ValueError:
             return HostNotAllowed("", "the answer has no valid URL")
+        url = self._secured(url)
         reason = self._refusal(url, host_of(url))
         return HostNotAllowed(host_of(url), reason) if reason else url
 
@@ -91,6 +94,13 @@ class AllowedHosts:
         if not self._is_listed(host):
             return _how_to_allow(host)
         return None
+
+    def _secured(self, url: URL) -> URL:
+        is_ours = not self.everywhere and self._is_listed(host_of(url))
+        if url.scheme != "http" or not is_ours:
+            return url
+        secure = url.with_scheme("https")
+        return secure.with_port(None) if url.explicit_port == HTTP_PORT else secure
 
     def _is_listed(self, host: str) -> bool:
         if not (is_address(host) or HOST_NAME.fullmatch(host)):

@@ -1,4 +1,4 @@
-"""What ends the submits though nobody is in trouble yet: failures, the hour, the disk.
+"""What holds or ends the submits though nobody is in trouble: failures, the hour, the disk.
 
 Asked only while a job waits to be submitted: a run whose last request is out has nothing to stop.
 """
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 10.0
 """Seconds at least between two looks at the disk: a call that may be slow on some disks."""
+LOOK_AT_CLOCK = 30.0
+"""Seconds between two looks at the clock while the time to start is waited for."""
 USUAL_FLOOR = 512 * 1024**2
 USUAL_SHARE = 100
 """A small disk need not keep 512 MiB free: a hundredth of it will do."""
@@ -36,6 +38,10 @@ class Brakes:
         self._hours = Hours(policy, doors.store.now)
         self._disk = DiskWatch(doors.disk, policy.min_free)
 
+    def not_before(self) -> float | None:
+        """The loop's time before which no submit goes out; None once the time to start has come."""
+        return self._hours.not_before()
+
     async def pause(self) -> Pause | None:
         """Why the next submit must not go out, if there is a reason."""
         return self._trouble.halted or self._hours.pause() or await self._disk.pause()
@@ -47,10 +53,10 @@ class Brakes:
 
 
 class Hours:
-    """Until when jobs are submitted: a moment of the wall clock, and a time since the start.
+    """From when to when jobs are submitted: moments of the wall clock, and a time since the start.
 
-    The moment is fixed at the start, but it is compared with the clock each time: a timer alone
-    would be late by as long as the machine slept, and wrong by as much as the clock was set.
+    The moments are fixed at the start, but compared with the clock each time: a timer alone would
+    be late by as long as the machine slept, and wrong by as much as the clock was set.
     The time since the start is the loop's, which nobody sets.
     """
 
@@ -58,8 +64,20 @@ class Hours:
         self._policy = policy
         self._now = now
         self._started = _loop_time()
+        self._start_at = policy.start_at or 0.0
         stop_at = policy.stop_at
-        self._stop_at = None if stop_at is None else next_moment(stop_at, now())
+        first = max(now(), self._start_at)
+        self._stop_at = None if stop_at is None else next_moment(stop_at, first)
+
+    def not_before(self) -> float | None:
+        if not self._start_at:
+            return None
+        left = self._start_at - self._now()
+        if left > 0.0:
+            # No timer runs while the machine sleeps, so the clock is looked at now and then.
+            return _loop_time() + min(left, LOOK_AT_CLOCK)
+        self._start_at, self._started = 0.0, _loop_time()
+        return None
 
     def pause(self) -> Pause | None:
         if self._left_by_clock() == 0.0:

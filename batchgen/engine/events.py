@@ -98,6 +98,13 @@ class LookingAtImages:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingToStart:
+    """Nothing is submitted before `until`, in epoch seconds."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobsAdded:
     """Pending jobs that came while the run goes on, by model."""
 
@@ -169,6 +176,7 @@ Event: TypeAlias = (
     | JobMoved
     | ModelRefused
     | LookingAtImages
+    | WaitingToStart
     | JobsAdded
     | JobsBlocked
     | FileSaved

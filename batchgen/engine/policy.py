@@ -27,7 +27,8 @@ class EnginePolicy:
     unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
     `grace` is how long a request may be unheard of after its submit. `resubmits` is how often an
     unknown outcome is submitted again without asking, at most, where the manifest allows it.
-    `stop_at` (the wall clock's) and `max_duration` end the submits and nothing else. `min_free` are
+    `start_at` (epoch seconds) is before the first submit; `stop_at` (the wall clock's) and
+    `max_duration`, from then on, end the submits and nothing else. `min_free` are
     the bytes that must be free on the disk for a submit: 0 never looks, None is the usual floor.
     `canary` is how many jobs of each sweep must be done before the others of it are submitted.
     """
@@ -44,6 +45,7 @@ class EnginePolicy:
     late_deadline: float = 300.0
     grace: float = 60.0
     halt: Halt | None = None
+    start_at: float | None = None
     stop_at: StopAt | None = None
     max_duration: float | None = None
     min_free: int | None = None

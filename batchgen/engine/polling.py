@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from batchgen.engine.backoff import delay
 from batchgen.engine.breaker import ThrottleBreaker
 from batchgen.engine.events import Noted, Pause, PauseReason
-from batchgen.runcomfy.outcomes import NoAnswer, Throttled
+from batchgen.runcomfy.outcomes import Gateway, NoAnswer, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -231,7 +231,7 @@ class PacedApi:
         match outcome:
             case Throttled(retry_after, reason):
                 self._throttled(poll, now, retry_after or 0.0, reason)
-            case NoAnswer():
+            case NoAnswer() | Gateway():
                 self._brake.silent(poll, now)
             case _:
                 self._throttles.reset()

@@ -12,7 +12,7 @@ from batchgen.downloads import look
 from batchgen.engine.chaining import NoSuchOutput, expired, file_for
 from batchgen.engine.doors import InputsBroken, InputsUnclear
 from batchgen.engine.events import JobMoved
-from batchgen.engine.verdicts import pause_for
+from batchgen.engine.verdicts import is_short_of_an_end, pause_for, together
 from batchgen.jobs import JobState
 from batchgen.references import references_in, resolved
 from batchgen.runcomfy.outcomes import (
@@ -157,6 +157,9 @@ class Readier:
     async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
         answer = await self._doors.api.result(file.request_id)
+        if isinstance(answer, Halted) and is_short_of_an_end(answer):
+            # One 401 is no proof that the token is refused.
+            answer = together(answer, await self._doors.api.status(file.request_id))
         match answer:
             case Succeeded(urls) if len(urls) >= file.position:
                 url = urls[file.position - 1]

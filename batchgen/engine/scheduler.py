@@ -12,7 +12,7 @@ from batchgen.engine.budget import Budget
 from batchgen.engine.canary import Canary
 from batchgen.engine.carrying import Carrier
 from batchgen.engine.control import Control
-from batchgen.engine.events import Draining, Listener, Pause, PauseReason
+from batchgen.engine.events import Draining, Listener, Pause, PauseReason, WaitingToStart
 from batchgen.engine.fetching import Fetcher
 from batchgen.engine.limits import Gate, Permit, take
 from batchgen.engine.polling import PacedApi
@@ -67,6 +67,7 @@ class Scheduler:
         self._tracks = Tracks(
             doors.store, policy, selection, self._canary, self._carrier.expectations
         )
+        self._start_at = policy.start_at
         self._released = False
         self._more_to_come = False
         self._active = 0
@@ -179,6 +180,10 @@ class Scheduler:
                 await self._look_at_released()
             tracks = self._tracks.all()
             heads = [await track.head(self._too_dear) for track in tracks]
+            if any(heads) and (until := self._brakes.not_before()):
+                self._say_that_it_waits()
+                await self._wait_for_change(until)
+                continue
             if any(heads) and (pause := await self._brakes.pause()):
                 self._control.pause(pause)
                 return
@@ -193,6 +198,11 @@ class Scheduler:
                 await self._pause_for_rest()
                 if not self._control.wake.is_set():
                     return
+
+    def _say_that_it_waits(self) -> None:
+        start_at, self._start_at = self._start_at, None
+        if start_at is not None:
+            self._control.emit(WaitingToStart(start_at))
 
     async def _look_at_released(self) -> None:
         self._released = False
@@ -227,7 +237,7 @@ class Scheduler:
                 PauseReason.BUDGET,
                 f"the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
                 " and no job left fits into the rest",
-                "raise run.budget; the same command continues",
+                "raise run.budget or --budget; the same command continues",
             )
         )
 

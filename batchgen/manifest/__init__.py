@@ -17,7 +17,14 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchgen.manifest.halting import Halt, StopAt, next_moment, parse_bytes, parse_stop_at
+    from batchgen.manifest.halting import (
+        Halt,
+        StopAt,
+        next_moment,
+        parse_bytes,
+        parse_stop_at,
+        start_moment,
+    )
     from batchgen.manifest.header import Manifest, read_manifest
     from batchgen.manifest.policy import (
         CheckInputs,
@@ -55,6 +62,7 @@ __all__ = [
     "parse_stop_at",
     "read_manifest",
     "refuse_address",
+    "start_moment",
     "starter_manifest",
 ]
 
@@ -78,6 +86,7 @@ _HOMES = {
     "parse_stop_at": "halting",
     "read_manifest": "header",
     "refuse_address": "settings",
+    "start_moment": "halting",
     "starter_manifest": "starters.starter",
 }
 

@@ -1,4 +1,4 @@
-"""When a run shall stop by itself: too many failures, a time of day, a disk nearly full."""
+"""When a run shall begin and stop by itself: too many failures, a time of day, a full disk."""
 
 from __future__ import annotations
 
@@ -65,9 +65,38 @@ def parse_stop_at(text: str) -> StopAt:
         raise _no_moment(text) from exc
 
 
+SAME_NIGHT = 12 * 3600.0
+"""Seconds. A run that was cut off after its time to start goes on at once for so long."""
+
+
+def start_moment(
+    start_at: StopAt, stop_at: StopAt | None, now: float, begun: float | None
+) -> float | None:
+    """When submits may begin, seen from `now`; both in epoch seconds. None: at once.
+
+    `begun` is when an earlier run of the same jobs was to start, if that has come. A time of day is
+    the next one, unless it is that one's night still: by `begun`, or by a `stop_at` yet to come.
+    """
+    moment = next_moment(start_at, now)
+    if isinstance(start_at, datetime):
+        return moment if moment > now else None
+    if begun is not None and begun <= now < begun + SAME_NIGHT:
+        return None
+    if isinstance(stop_at, time) and now < next_moment(stop_at, _last_moment(start_at, now)):
+        return None
+    return moment
+
+
+def _last_moment(of: time, now: float) -> float:
+    """When the time of day came last."""
+    today = datetime.fromtimestamp(now, of.tzinfo).date()
+    days = (today, today - timedelta(days=1))
+    return max(at for day in days if (at := datetime.combine(day, of).timestamp()) <= now)
+
+
 def _no_moment(text: str) -> InputError:
     return InputError(
-        f"a time to stop looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
+        f"a time looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
         next_step="write a time of day, or a date and a time; +01:00 or Z behind it is an offset",
     )
 

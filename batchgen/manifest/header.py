@@ -301,6 +301,7 @@ def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
 _TIMES: Mapping[str, Callable[[str], object]] = {
     "timeout": parse_duration,
     "max_duration": parse_duration,
+    "start_at": parse_stop_at,
     "stop_at": parse_stop_at,
 }
 

@@ -26,7 +26,7 @@ from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.manifest.unread import foreign_marks, odd_text
+from batchgen.manifest.unread import foreign_marks, may_be_odd, odd_text
 from batchgen.models.catalog import named_model
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_size
@@ -231,8 +231,9 @@ class JobMaker:
         """Tell what templates made that nobody means to pay for: it is sent all the same."""
         for key, template in recipe.filled_texts:
             text = values.get(key)
-            if isinstance(text, str) and (odd := odd_text(text, template, variables)):
+            if isinstance(text, str) and may_be_odd(text, template, variables):
                 path = ("input", key)
+                odd = odd_text(text, template, variables)
                 problems = [InputProblem(path, f"{key}: {what}", hint) for what, hint in odd]
                 self._blame.warn(CellError(problems, recipe.from_defaults, [path]), cell)
 

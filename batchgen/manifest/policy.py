@@ -81,7 +81,8 @@ class ModelPolicy:
 class Policy:
     """`timeout` in seconds, for one request from accept to end; `budget` in USD.
 
-    `stop_at` and `max_duration` (seconds) end the submits, not what is under way by then. Of each
+    Submits begin at `start_at`, if that is to come; `stop_at` and `max_duration` (seconds, from the
+    first moment at which one may go) end them, not what is under way by then. Of each
     model and sweep, `canary` jobs go first, and the others once those are done; 0 means none.
     """
 
@@ -93,6 +94,7 @@ class Policy:
     on_unknown: OnUnknown = OnUnknown.HOLD
     models: Mapping[str, ModelPolicy] = field(default_factory=dict)
     halt: Halt | None = None
+    start_at: StopAt | None = None
     stop_at: StopAt | None = None
     max_duration: float | None = None
     canary: int = 0

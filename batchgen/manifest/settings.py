@@ -59,7 +59,8 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
         on_unknown=OnUnknown(run.get("on_unknown", plain.on_unknown)),
         models={_model_id(key): _model_policy(part) for key, part in run.get("models", {}).items()},
         halt=_halt(run),
-        stop_at=_stop_at(run),
+        start_at=_moment(run, "start_at"),
+        stop_at=_moment(run, "stop_at"),
         max_duration=parse_duration(run["max_duration"]) if "max_duration" in run else None,
         canary=run.get("canary", plain.canary),
         check_inputs=CheckInputs(run.get("check_inputs", plain.check_inputs)),
@@ -120,6 +121,6 @@ def _halt(run: Mapping[str, Any]) -> Halt | None:
     return read_halt(part["failed"], part.get("after")) if "failed" in part else None
 
 
-def _stop_at(run: Mapping[str, Any]) -> StopAt | None:
-    text = run.get("stop_at")
+def _moment(run: Mapping[str, Any], key: str) -> StopAt | None:
+    text = run.get(key)
     return None if text is None else parse_stop_at(text)

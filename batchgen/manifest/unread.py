@@ -109,6 +109,13 @@ def foreign_marks(text: str) -> list[tuple[str, str]]:
     ]
 
 
+def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
+    """Say quickly, for each of a million rows, that `odd_text` finds nothing."""
+    if "|" in text or ":" in text or "__" in text or "<" in text or "--" in text:
+        return True
+    return any(variables.get(name, True) in _EMPTY for name in template.names)
+
+
 def odd_text(
     text: str, template: CompiledText, variables: Variables
 ) -> list[tuple[str, str | None]]:

@@ -22,7 +22,7 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
-from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs.engine_policy import budget_of, engine_policy
 from batchgen.runs.funds import UNASKED, Funds, estimated
 from batchgen.runs.inputs.images import open_input_images
 from batchgen.runs.inputs.survey import refuse_broken
@@ -41,7 +41,7 @@ SHOWN_RULES = 20
 if TYPE_CHECKING:
     import signal
     import sqlite3
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
     from batchgen.downloads.fetch import Downloader
@@ -118,7 +118,8 @@ async def work(
                 tell,
                 collecting=_is_collecting(beginning),
             )
-        live = await _live(place, api, beginning)
+        may_come = () if intake is None else tuple(catalog())
+        live = await _live(place, api, beginning, may_come)
         rules = LiveRules(live, place.manifest.policy)
         outdated = await store.run(_outdated, rules, beginning.selection)
         if outdated and not _is_collecting(beginning):
@@ -126,15 +127,16 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
+        budget = budget_of(place.manifest.policy, place.options)
         doors = Doors(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
                 api,
-                place.manifest.policy,
+                replace(place.manifest.policy, budget=budget),
                 beginning.priced,
-                may_come=() if intake is None else tuple(catalog()),
+                may_come=may_come,
                 collecting=_is_collecting(beginning),
                 known=live.facts,
             ),
@@ -148,6 +150,7 @@ async def work(
             concurrency=room.submits,
             downloads=min(policy.downloads, room.downloads),
             min_free=place.manifest.output.min_free,
+            start_at=beginning.start_at,
         )
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
         if outdated:
@@ -162,12 +165,15 @@ async def work(
         return replace(ended, funds=funds)
 
 
-async def _live(place: Workplace, api: RunComfy, beginning: Beginning) -> LiveModels:
+async def _live(
+    place: Workplace, api: RunComfy, beginning: Beginning, may_come: Iterable[str]
+) -> LiveModels:
     """What the vendor says today, where something is to be submitted."""
     if not beginning.models:
         return LiveModels()
     env = {} if place.options.emulator else place.world.env
-    return await ask_all(api, beginning.models, env, BEFORE_A_RUN)
+    models = dict.fromkeys((*beginning.models, *may_come))
+    return await ask_all(api, models, env, BEFORE_A_RUN)
 
 
 def _is_collecting(beginning: Beginning) -> bool:
@@ -192,7 +198,9 @@ async def _funds(place: Workplace, store: Store, beginning: Beginning, live: Liv
         return UNASKED
     policy, selection = place.manifest.policy, beginning.selection
     cost = await store.run(estimated, beginning.models, selection, policy, live)
-    return Funds(live.balance, cost)
+    budget = budget_of(policy, place.options)
+    most = None if budget is None else max(0.0, budget - beginning.money.committed)
+    return Funds(live.balance, cost, most)
 
 
 @asynccontextmanager

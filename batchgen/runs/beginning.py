@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.manifest import OnUnknown
+from batchgen.manifest import OnUnknown, start_moment
 from batchgen.runs.decisions import apply_new
 from batchgen.runs.engine_policy import MOST_RESUBMITS
 from batchgen.runs.receipts import adopt_receipts, read_receipts
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from batchgen.state.queries import Selection
     from batchgen.state.records import Counts, Money
 
+START = "start_at"
+"""What was asked for, and the moment that this meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
 
     `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
-    requests a person wants cancelled.
+    requests a person wants cancelled. Submits begin at `start_at`, in epoch seconds.
     """
 
     selection: Selection
@@ -40,6 +43,7 @@ class Beginning:
     counts: Counts
     money: Money
     cancels: tuple[int, ...]
+    start_at: float | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -78,7 +82,23 @@ def begin(
         people.retry_selected(db, selection, again)
     # Last: a selection by state, and a retry, are about jobs as people see them.
     people.reopen(db)
-    return _look(db, selection)
+    return replace(_look(db, selection), start_at=_start_at(db, manifest, options, at))
+
+
+def _start_at(
+    db: sqlite3.Connection, manifest: Manifest, options: RunOptions, at: float
+) -> float | None:
+    """When submits begin. It is remembered: after a crash the same command goes on at once."""
+    start_at = options.start_at or manifest.policy.start_at
+    if start_at is None:
+        return None
+    stop_at = options.stop_at or manifest.policy.stop_at
+    words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
+    begun = float(moment) if words == str(start_at) else None
+    start = start_moment(start_at, stop_at, at, begun)
+    if start is not None:
+        queries.set_meta(db, START, f"{start_at} {start}")
+    return start
 
 
 def _goes_on(db: sqlite3.Connection, selection: Selection) -> bool:

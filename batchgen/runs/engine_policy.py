@@ -28,12 +28,16 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
         retries=policy.retries,
         resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
         timeout=policy.timeout,
-        budget=policy.budget,
+        budget=budget_of(policy, options),
         halt=policy.halt,
         stop_at=options.stop_at or policy.stop_at,
         max_duration=options.max_duration or policy.max_duration,
         canary=policy.canary,
     )
+
+
+def budget_of(policy: Policy, options: RunOptions) -> float | None:
+    return policy.budget if options.budget is None else options.budget
 
 
 def _interval(rate: Rate | None) -> float:

@@ -27,10 +27,14 @@ WAYS_OUT = "top the account up, or begin fewer jobs with --limit"
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs."""
+    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs.
+
+    `most` is what the budget leaves for them; None: there is no budget.
+    """
 
     balance: float | None = None
     cost: Cost = field(default_factory=Cost)
+    most: float | None = None
 
     @property
     def suffice(self) -> bool | None:
@@ -39,13 +43,15 @@ class Funds:
             return None
         if self.missing > 0:
             return False
-        return None if self.cost.unpriced else True
+        within_budget = self.most is not None and self.most <= self.balance
+        return None if self.cost.unpriced and not within_budget else True
 
     @property
     def missing(self) -> float:
         """What the jobs of known price cost beyond the balance; also where that is below zero."""
+        needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
         # A thousandth of a cent forgives the rounding of many small prices.
-        over = self.cost.total - (self.balance or 0.0)
+        over = needed - (self.balance or 0.0)
         return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
 
     def warning(self) -> str | None:

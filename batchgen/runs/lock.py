@@ -53,7 +53,7 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
         ) from exc
     except OSError as exc:
         if exc.errno in WITHOUT_LOCKS:
-            raise _no_locks(folder, exc.strerror) from exc
+            raise _no_locks(folder, str(exc.strerror)) from exc
         raise OutputError(
             f"the run cannot be locked: {exc.strerror}",
             where=str(folder.lock),

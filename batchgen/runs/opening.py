@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from batchgen.manifest import Manifest
     from batchgen.runs.fingerprint import Fingerprint
+    from batchgen.runs.last_run import LastRun
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
     from batchgen.state.staging import Staging
@@ -191,24 +192,48 @@ def _refuse_lost_state(place: Workplace) -> Traces:
     Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
     the traces.
     """
-    folder, options, world = place.folder, place.options, place.world
-    with known_state(folder) as db:
-        traces = find_traces(folder, db)
-        last = None if options.emulator else Memory(world.memory, place.manifest.path).last()
-        if not is_lost(last, db):
-            last = None
-    if not traces and last is None:
-        return traces
-    if options.start_over:
-        set_aside(folder)
-        folder.create()
+    folder, options = place.folder, place.options
+    lost = find_lost(place)
+    if options.start_over and lost:
+        if lost.traces or lost.has_state:
+            set_aside(folder)
+            folder.create()
         return Traces()
-    if options.recover and traces.has_requests and not options.emulator:
+    if options.recover and lost.traces.has_requests and not options.emulator:
         keep_old_log(folder)
-        return traces
-    if last is None or traces:
-        refuse_traces(traces, folder)
-    return refuse_lost(last, folder)
+        return lost.traces
+    lost.refuse(folder)
+    return lost.traces
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the state in the folder, if it `has_state`, does not know of; `last` is another run."""
+
+    traces: Traces
+    last: LastRun | None
+    has_state: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.traces) or self.last is not None
+
+    def refuse(self, folder: RunFolder) -> None:
+        """Raise LostStateError where there is something."""
+        if self.traces:
+            refuse_traces(self.traces, folder)
+        if self.last is not None:
+            refuse_lost(self.last, folder)
+
+
+def find_lost(place: Workplace) -> Lost:
+    """Look, and change nothing. Raises as `open_for_reading` does."""
+    world = place.world
+    with known_state(place.folder) as db:
+        traces = find_traces(place.folder, db)
+        # A rehearsal pays for nothing again.
+        asked = not place.options.emulator
+        last = Memory(world.memory, place.manifest.path).last() if asked else None
+        return Lost(traces, last if is_lost(last, db) else None, db is not None)
 
 
 def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:

@@ -16,8 +16,8 @@ from batchgen.state.queries import Selection
 class RunOptions:
     """`limit` is how many jobs at most are begun; `emulator` rehearses without token and money.
 
-    `stop_at` and `max_duration` (seconds) end the submits. `emulator_latency` is the seconds a
-    rehearsed request takes; None: as the emulator thinks fit.
+    `budget` in USD. Submits begin at `start_at`; `stop_at` and `max_duration` (seconds) end them.
+    `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
     on in a folder that another manifest was last run into. `strict` refuses a manifest for a
@@ -32,6 +32,8 @@ class RunOptions:
     retry_failed: bool = False
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
+    budget: float | None = None
+    start_at: StopAt | None = None
     stop_at: StopAt | None = None
     max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
@@ -53,8 +55,11 @@ class RunOptions:
             raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
         if self.max_duration is not None and not self.max_duration > 0:
             raise UsageError(f"max_duration is {self.max_duration}; it must be more than 0 seconds")
-        if not isinstance(self.stop_at, time | datetime | None):
-            raise UsageError("stop_at is a datetime.time or a datetime.datetime")
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise UsageError(f"budget is {self.budget}; it must be more than 0 USD")
+        for name in ("start_at", "stop_at"):
+            if not isinstance(getattr(self, name), time | datetime | None):
+                raise UsageError(f"{name} is a datetime.time or a datetime.datetime")
         if not isinstance(self.on_changed, OnChanged):
             raise UsageError("on_changed is one of batchgen.OnChanged's values")
         if not isinstance(self.notify, tuple):

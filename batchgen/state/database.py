@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import ExitStack, contextmanager
@@ -51,6 +52,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         _configure(connection)
         if version == 0:
             _create_schema(connection)
+            checkpoint(connection)
         else:
             migrate(connection, version)
         on_refusal.pop_all()
@@ -101,17 +103,34 @@ def _nothing_yet(path: Path) -> MissingFileError:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Everything SQLite raises inside leaves as an error of our tree."""
+    """Everything SQLite raises inside leaves as an error of our tree.
+
+    What it read is taken on trust: where a bit has flipped, the text of a row, or of SQLite's own
+    words, is no text any more, or no word of ours.
+    """
     try:
         yield
     except sqlite3.Error as exc:
         raise translate(exc, path) from exc
+    except ValueError as exc:
+        if not _is_of_damaged_data(exc):
+            raise
+        raise _damaged(str(exc), path) from exc
+
+
+def _is_of_damaged_data(exc: ValueError) -> bool:
+    """No UTF-8, no JSON, a state that is none of ours, a number that is none."""
+    kinds = (UnicodeDecodeError, json.JSONDecodeError)
+    words = (" is not a valid ", "invalid literal for int()", "could not convert string to float")
+    return isinstance(exc, kinds) or any(one in str(exc) for one in words)
 
 
 def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
     """What an error of SQLite means for the run, by its result code (sqlite.org/rescode.html)."""
     code = (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF
     where = str(path)
+    if "Could not decode to UTF-8" in str(exc):
+        return _damaged(str(exc), path)
     match code:
         case sqlite3.SQLITE_FULL:
             return DiskFullError(

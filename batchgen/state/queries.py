@@ -169,6 +169,39 @@ def select_any(db: sqlite3.Connection, selection: Selection) -> bool:
     return bool(db.execute(f"SELECT 1 FROM job WHERE {condition} LIMIT 1", values).fetchone())
 
 
+THROTTLED_AT_LEAST = 3
+THROTTLED_SPAN = 60.0
+"""Seconds. A single 429 says little of what the vendor takes in the long run."""
+THROTTLED_GAP = 600.0
+
+
+def throttled_pace(db: sqlite3.Connection, model: str) -> float | None:
+    """Seconds between two requests that the vendor accepted while it last throttled this model.
+
+    It takes in all of the vendor's limits, of the rate and of what is in flight. None where it was
+    not throttled for long, or took nothing.
+    """
+    rows = db.execute(
+        "SELECT submitted_at FROM attempt JOIN job ON job.seq = attempt.job"
+        " WHERE outcome = 'throttled' AND coalesce(attempt.model, job.model) = ?"
+        " ORDER BY submitted_at DESC LIMIT 1000",
+        (model,),
+    )
+    times: list[float] = []
+    for (at,) in rows:
+        if times and times[-1] - at > THROTTLED_GAP:
+            break
+        times.append(at)
+    if len(times) < THROTTLED_AT_LEAST or times[0] - times[-1] < THROTTLED_SPAN:
+        return None
+    (accepted,) = db.execute(
+        "SELECT count(*) FROM attempt JOIN job ON job.seq = attempt.job"
+        " WHERE accepted_at BETWEEN ? AND ? AND coalesce(attempt.model, job.model) = ?",
+        (times[-1], times[0], model),
+    ).fetchone()
+    return (times[0] - times[-1]) / accepted if accepted else None
+
+
 def expected_seconds(db: sqlite3.Connection, model: str) -> float | None:
     """How long some late requests of a model took, by their lower quartile; None before the first.
 

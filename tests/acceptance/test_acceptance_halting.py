@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
+
+from tests.acceptance.shell import ended
 
 if TYPE_CHECKING:
     from tests.acceptance.shell import Emulator, Shell
@@ -49,6 +52,35 @@ def test_a_time_to_stop_that_is_past_sends_nothing(user: Shell, emulator: Emulat
     assert user.status()["counts"] == {"done": 2}
 
 
+def test_a_time_to_start_is_waited_for_and_ctrl_c_ends_the_waiting(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest(2, run={"start_at": "2099-01-01T22:00"})
+    with user.start("run", "m.yaml") as process:
+        assert process.stderr is not None
+        while "nothing is submitted before 2099-01-01 22:00" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert ended(process).code == 130
+    assert emulator.charges() == []
+    user.expect(0, "run", "m.yaml", "--start-at", "2020-01-01T22:00")
+    assert user.status()["counts"] == {"done": 2}
+
+
+def test_a_budget_of_the_command_line_wins_over_the_manifest(
+    user: Shell, emulator: Emulator
+) -> None:
+    """A picture costs 0.03 USD in the emulator's list."""
+    user.manifest(3, run={"budget": 0.01})
+    plan = user.expect(0, "plan", "m.yaml", "--budget", "0.07").out
+    assert "budget    0.07 USD: not enough, 0.02 USD are missing" in plan
+    assert "batchgen run m.yaml --budget=0.07" in plan
+    done = user.expect(75, "run", "m.yaml", "--budget", "0.07")
+    assert "raise run.budget or --budget" in done.said
+    assert len(emulator.charges()) == 2
+    assert "0 is not in the range" in user.expect(64, "run", "m.yaml", "--budget", "0").err
+
+
 def test_a_disk_with_less_room_than_asked_for_gets_nothing(user: Shell, emulator: Emulator) -> None:
     """Row 50. No disk has so much room."""
     user.manifest(2, output={"dir": "out", "min_free": "1000TB"})
@@ -62,8 +94,7 @@ def test_a_disk_with_less_room_than_asked_for_gets_nothing(user: Shell, emulator
 def test_a_time_that_is_none_is_refused_by_name(user: Shell) -> None:
     user.manifest(1)
     assert (
-        "--stop-at: a time to stop looks like"
-        in user.expect(64, "run", "m.yaml", "--stop-at", "noon").err
+        "--stop-at: a time looks like" in user.expect(64, "run", "m.yaml", "--stop-at", "noon").err
     )
     assert (
         "--max-duration: a duration looks like"

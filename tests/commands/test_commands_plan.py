@@ -51,6 +51,13 @@ def shown(plan: Plan, columns: int = 80) -> str:
     return "\n".join(plan_lines(plan, columns, RUN))
 
 
+def test_the_time_says_what_the_vendor_took_when_it_throttled_last() -> None:
+    plan = replace(PLAN, throttled={T2I: 12.0})
+    said = " ".join(shown(plan).split())
+    assert "about 1 min 15 s, without i2v; the vendor took 5 t2i/min when it throttled last" in said
+    assert plan.to_json()["throttled_to_per_minute"] == {T2I: 5.0}
+
+
 def test_a_plan_on_eighty_columns() -> None:
     assert (
         shown(PLAN)

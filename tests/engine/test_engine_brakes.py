@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.engine.brakes import LOOK_EVERY, USUAL_FLOOR, pause_for_room
+from batchgen.engine.brakes import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
 from batchgen.engine.breaker import FailureBreaker
 from batchgen.engine.doors import Room
-from batchgen.engine.events import Paused, PauseReason
+from batchgen.engine.events import Paused, PauseReason, WaitingToStart
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
 from batchgen.manifest import Halt
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Pause
     from batchgen.engine.scheduler import RunEnd
-    from tests.engine.simulation import World
+    from tests.engine.simulation import Process, World
 
 
 def states(world: World) -> Counter[str]:
@@ -254,6 +254,86 @@ def test_a_clock_that_is_set_does_not_change_the_longest_duration(world: World) 
     one_model(world, 100)
     paused(world.live(), PauseReason.MAX_DURATION)
     assert 90.0 < max(when for when, _, _ in world.vendor.posts) < 100.0
+
+
+# The time to start
+
+
+def test_nothing_is_submitted_before_the_time_to_start(world: World) -> None:
+    with_policy(world, concurrency=4, start_at=EPOCH + 7200.0)
+    one_model(world, 20)
+    assert world.live().pause is None
+    judge(world)
+    assert min(when for when, _, _ in world.vendor.posts) == pytest.approx(7200.0)
+    assert world.lives[0].told(WaitingToStart) == [(0.0, WaitingToStart(EPOCH + 7200.0))]
+
+
+def test_what_is_paid_is_followed_and_fetched_while_the_run_waits(world: World) -> None:
+    with_policy(world, concurrency=4)
+    one_model(world, 10)
+    with_habits(world, course=lambda *_: Course(runs=50.0))
+    world.crash(after=10.0)
+    with_policy(world, start_at=EPOCH + 7200.0)
+    assert world.live().pause is None
+    judge(world)
+    done = [moment for moment, _ in world.lives[1].moves(JobState.DONE)]
+    assert len(done) == 10
+    assert sum(moment < 200.0 for moment in done) == 4
+    assert sum(moment > 7200.0 for moment in done) == 6
+
+
+def test_a_run_that_has_nothing_to_submit_does_not_wait(world: World) -> None:
+    with_policy(world, concurrency=4)
+    one_model(world, 4)
+    with_habits(world, course=lambda *_: Course(runs=50.0))
+    world.crash(after=10.0)
+    with_policy(world, start_at=EPOCH + 7200.0)
+    assert world.live().pause is None
+    assert world.now < 100.0
+    assert world.lives[1].told(WaitingToStart) == []
+
+
+def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
+    with_policy(world, start_at=EPOCH + 7200.0)
+    one_model(world, 4)
+
+    async def stop(process: Process) -> None:
+        await asyncio.sleep(100.0)
+        process.scheduler.drain()
+
+    assert world.live(stop).drained
+    assert world.now == pytest.approx(100.0)
+    assert world.vendor.posts == []
+
+
+def test_the_times_to_stop_count_from_the_time_to_start(world: World) -> None:
+    with_policy(world, concurrency=1, start_at=EPOCH + 7200.0, max_duration=60.0)
+    one_model(world, 100)
+    paused(world.live(), PauseReason.MAX_DURATION)
+    sent = [when for when, _, _ in world.vendor.posts]
+    assert min(sent) == pytest.approx(7200.0)
+    assert max(sent) == pytest.approx(7257.0, abs=5.0)
+
+
+def test_a_time_of_day_to_stop_is_the_first_one_after_the_time_to_start(world: World) -> None:
+    hour = (at(0.0) + timedelta(minutes=30)).timetz()
+    with_policy(world, concurrency=1, start_at=EPOCH + 3600.0, stop_at=hour)
+    one_model(world, 4)
+    assert world.live().pause is None
+    assert states(world) == {"done": 4}
+
+
+@pytest.mark.parametrize(("jump", "first"), [(3600.0, 3600.0), (-1800.0, 9000.0)])
+def test_a_clock_that_is_set_moves_the_time_to_start_with_it(
+    world: World, jump: float, first: float
+) -> None:
+    """Rows 60 and 61: to the loop, a machine that slept looks like a clock set forward."""
+    world.wall_jump = lambda now: jump if now >= 600.0 else 0.0
+    with_policy(world, start_at=EPOCH + 7200.0)
+    one_model(world, 4)
+    world.live()
+    begun = min(when for when, _, _ in world.vendor.posts)
+    assert first <= begun <= first + LOOK_AT_CLOCK
 
 
 # The disk

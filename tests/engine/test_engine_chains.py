@@ -19,7 +19,7 @@ from batchgen.state import people
 from batchgen.state.records import NeededFile
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
-from tests.engine.simulated_vendor import Course, Reply
+from tests.engine.simulated_vendor import Course, Reply, Request
 from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, job, with_habits, with_policy
 
 if TYPE_CHECKING:
@@ -257,14 +257,12 @@ def test_while_nobody_answers_nothing_is_sent_and_later_it_is(world: World) -> N
 def test_a_refused_token_at_the_question_for_a_url_stops_the_run(world: World) -> None:
     world.add(still_and_clip())
     world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 403"))
-    with_habits(
-        world,
-        look=lambda request: (
-            Halted(PauseCause.TOKEN_REFUSED, "401")
-            if asyncio.get_running_loop().time() > request.ends + 2
-            else None
-        ),
-    )
+    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+
+    def look(request: Request) -> Halted | None:
+        return refused if asyncio.get_running_loop().time() > request.ends + 2 else None
+
+    with_habits(world, look=look, status=look)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.TOKEN_REFUSED

@@ -12,7 +12,7 @@ import pytest
 from batchgen.engine.events import PauseReason
 from batchgen.engine.polling import CATCH_UP, MOST_AT_ONCE
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import NoAnswer, ResultOutcome, Throttled
+from batchgen.runcomfy.outcomes import Gateway, NoAnswer, ResultOutcome, Throttled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Request
 from tests.engine.simulation import one_model, with_habits, with_policy
@@ -78,10 +78,17 @@ def test_few_requests_of_an_earlier_run_are_asked_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [NoAnswer("HTTP 503"), Throttled(None, "429"), Throttled(0.0, "429")]
+    ("outcome", "most"),
+    [
+        (NoAnswer("HTTP 503"), 30),
+        (Throttled(None, "429"), 30),
+        (Throttled(0.0, "429"), 30),
+        # Here `status` still answers.
+        (Gateway(403, "a page"), 100),
+    ],
 )
 def test_while_the_api_refuses_one_poll_goes_now_and_then(
-    world: World, outcome: ResultOutcome
+    world: World, outcome: ResultOutcome, most: int
 ) -> None:
     busy(world)
     with_habits(world, course=lambda *_: Course(runs=900.0), look=between(100.0, 600.0, outcome))
@@ -89,7 +96,7 @@ def test_while_the_api_refuses_one_poll_goes_now_and_then(
     judge(world)
     assert set(world.states().values()) == {"done"}
     during = [at for at in world.vendor.asked if 101.0 <= at < 600.0]
-    assert 8 <= len(during) <= 30
+    assert 8 <= len(during) <= most
     after = a_second([at for at in world.vendor.asked if 600.0 <= at < 680.0])
     assert max(after.values()) < 2 * CATCH_UP
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from contextlib import closing
 from math import inf
@@ -24,7 +25,7 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.state import people
+from batchgen.state import people, queries
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from tests.engine.judge import judge
@@ -172,6 +173,33 @@ def test_a_vendor_that_throttles_for_ten_minutes_does_not_end_the_night(world: W
     assert set(world.states().values()) == {"done"}
     refused = [at for at, _, _ in world.vendor.posts if 10 < at < 610]
     assert len(refused) < 40
+
+
+def test_what_the_vendor_took_while_it_throttled_is_known_afterwards(world: World) -> None:
+    """Two at once, 10 s each: one every 5 s, and somewhat less as the run feels its way."""
+    with_policy(world, concurrency=8)
+    one_model(world, 60)
+
+    def reply(_model: str, _job: str) -> Reply:
+        busy = world.vendor.in_flight(asyncio.get_running_loop().time()).total()
+        return Reply(Throttled(None, "429"), charged=False) if busy >= 2 else Reply()
+
+    with_habits(world, reply=reply, course=lambda *_: Course(queued=0.0, runs=10.0))
+    assert world.live().pause is None
+    judge(world)
+    with closing(sqlite3.connect(world.state)) as db:
+        pace = queries.throttled_pace(db, T2I)
+        assert queries.throttled_pace(db, EDIT) is None
+    assert pace is not None
+    assert 4.0 < pace < 9.0
+
+
+def test_one_429_says_nothing_of_what_the_vendor_takes(world: World) -> None:
+    one_model(world, 20)
+    with_habits(world, reply=first_time(Reply(Throttled(1.0, "429"), charged=False), "a003"))
+    world.live()
+    with closing(sqlite3.connect(world.state)) as db:
+        assert queries.throttled_pace(db, T2I) is None
 
 
 def test_an_api_that_was_never_reached_is_given_up_after_some_seconds(world: World) -> None:
@@ -354,7 +382,7 @@ def test_the_budget_is_never_overshot_however_many_go_at_once(world: World) -> N
     assert end.pause is not None
     assert end.pause.reason is PauseReason.BUDGET
     assert "the budget of 0.53 USD is reached: 0.50 spent or reserved" in end.pause.sentence
-    assert end.pause.next_step == "raise run.budget; the same command continues"
+    assert end.pause.next_step == "raise run.budget or --budget; the same command continues"
     assert len(world.vendor.ledger) == 10
     assert Counter(world.states().values()) == {"done": 10, "pending": 50}
 

@@ -42,7 +42,8 @@ def test_row_13_requests_in_flight_are_kept_and_followed_by_the_next_run(
     user: User, emulator: Emulator
 ) -> None:
     user.manifest(1)
-    emulator.arm("result", "status", status=401)
+    for place in ("result", "status"):
+        emulator.arm(place, "status", status=401, body='{"error_code": 400004}')
     user.expect(77, "run", "m.yaml")
     assert user.states() == {"boat-000": "queued"}
     assert user.expect(0, "run", "m.yaml", "--json").document["submitted"] == 0
@@ -101,7 +102,7 @@ def test_row_16_a_budget_that_is_reached_stops_submits_and_what_is_paid_is_finis
     user.manifest(8, run={"budget": 0.10})
     done = user.expect(75, "run", "m.yaml", "--json")
     assert done.document["paused"]["reason"] == "budget"
-    assert "raise run.budget; the same command continues" in done.err
+    assert "raise run.budget or --budget; the same command continues" in done.err
     assert done.document["spent_usd"] == pytest.approx(0.09)
     assert user.status()["counts"] == {"done": 3, "pending": 5}
     assert len(user.files()) == 3
@@ -115,7 +116,8 @@ def test_row_17_another_token_continues_the_run(stranger: User) -> None:
     """One request is with the vendor, another job was not sent, when the token changes."""
     stranger.manifest(2, run={"concurrency": 1})
     with emulating() as emulator:
-        emulator.arm("result", "status", status=401)
+        for place in ("result", "status"):
+            emulator.arm(place, "status", status=401, body='{"error_code": 400004}')
         stranger.using(emulator, "the-old-one").expect(77, "run", "m.yaml")
         assert stranger.status()["counts"] == {"queued": 1, "pending": 1}
         again = stranger.using(emulator, "the-new-one").expect(0, "run", "m.yaml", "--json")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import batchgen
-from batchgen.engine import breaker
+from batchgen.engine import breaker, verdicts
 from batchgen.engine.events import Slowed
 from tests.acceptance.shell import boat, wait_until
 from tests.failures.failing import emulating, impatient, only
@@ -177,14 +177,18 @@ def test_row_32_a_state_that_goes_backwards_is_ignored_and_logged(stranger: User
 
 
 def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
-    user: User, emulator: Emulator
+    stranger: User,
 ) -> None:
-    user.manifest(1)
-    emulator.arm("result", "unknown_state", word="resting", times=2)
-    user.expect(0, "run", "m.yaml")
-    assert notes(user) == ["unknown state 'resting' of the request; still asking"]
+    stranger.manifest(1)
+    with emulating(latency=1.0) as emulator:
+        user = stranger.using(emulator)
+        emulator.arm("result", "unknown_state", word="resting", times=2)
+        said = user.expect(0, "run", "m.yaml").err
+        assert len(emulator.charges()) == 1
+    words = "the vendor calls the request of boat-000 'resting', an unknown word of state"
+    assert said.count(words) == 1
+    assert notes(user)[1:] == ["unknown state 'resting' of the request; still asking"]
     assert user.states() == {"boat-000": "done"}
-    assert len(emulator.charges()) == 1
 
 
 def test_row_34_a_404_just_after_the_submit_is_waited_out(user: User, emulator: Emulator) -> None:
@@ -201,6 +205,7 @@ def test_row_35_a_404_later_is_lost_and_reported_and_asked_for_again_without_pay
     impatient(monkeypatch, grace=0.0)
     user.manifest(1)
     emulator.arm("result", "not_found", times=2)
+    emulator.arm("status", "not_found", times=2)
     said = user.expect(1, "run", "m.yaml").said
     assert "1 lost" in said
     assert "the vendor no longer knows the request" in said
@@ -238,8 +243,9 @@ def test_row_36_the_request_id_of_a_job_that_is_done_holds_the_second(
 
 
 def test_row_37_success_without_urls_is_a_paid_failure_and_reported(
-    user: User, emulator: Emulator
+    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "no_urls")
     done = user.expect(1, "run", "m.yaml", "--json")
@@ -255,7 +261,8 @@ def test_row_38_a_cancel_that_comes_too_late_keeps_the_result(
     user: User, emulator: Emulator
 ) -> None:
     user.manifest([boat(0)])
-    emulator.arm("result", "status", status=401)
+    for place in ("result", "status"):
+        emulator.arm(place, "status", status=401, body='{"error_code": 400004}')
     user.expect(77, "run", "m.yaml")
     wait_until(lambda: only(emulator.charges())["status"] == "succeeded", "the picture is made")
     assert "1 request could not be cancelled" in user.expect(0, "cancel", "m.yaml").out

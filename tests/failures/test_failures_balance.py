@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchgen.runs import at_work
+from batchgen.runs.funds import Funds
+from batchgen.runs.plans.costing import Cost
 from tests.failures.failing import User, emulating
 
 PRICE = 0.03
@@ -54,6 +56,27 @@ def test_the_price_in_the_manifest_is_what_counts(stranger: User) -> None:
         assert "1.00 USD: not enough, 1.00 USD are missing" in user.expect(0, "plan", "m.yaml").out
         done = user.expect(0, "run", "m.yaml", "--limit", "2", "--json")
         assert done.document["balance_suffices"] is True
+
+
+@pytest.mark.parametrize(
+    ("funds", "suffice"),
+    [
+        (Funds(1.0, Cost(known=0.9)), True),
+        (Funds(1.0, Cost(known=0.9, unpriced=1)), None),
+        (Funds(1.0, Cost(known=1.1, unpriced=1)), False),
+        (Funds(None, Cost(known=0.9)), None),
+        (Funds(-0.5, Cost()), False),
+        (Funds(0.3, Cost(estimated=0.1 * 3)), True),
+        # The budget ends the submits before the wallet is empty.
+        (Funds(1.0, Cost(known=9.0, unpriced=1), 0.5), True),
+        (Funds(1.0, Cost(known=9.0), 5.0), False),
+    ],
+)
+def test_a_balance_is_enough_for_what_the_budget_lets_through(
+    funds: Funds, suffice: bool | None
+) -> None:
+    assert funds.suffice is suffice
+    assert (funds.warning() is None) is (suffice is not False)
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 503])

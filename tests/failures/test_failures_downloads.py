@@ -135,7 +135,8 @@ def test_row_47_two_files_that_want_one_name_are_both_kept_under_the_same_names_
     listings = []
     for folder in ("out", "again"):
         user.manifest(jobs, output={"dir": folder, "name": "{{ tags[0] }}"})
-        user.expect(0, "run", "m.yaml")
+        # Another folder of one manifest is a new run only by a word of the user.
+        user.expect(0, "run", "m.yaml", "--start-over")
         assert user.expect(0, "run", "m.yaml", "--json").document["submitted"] == 0
         files = {job["id"]: Path(job["files"][0]["path"]) for job in user.status()["jobs"]}
         listings.append({job: path.name for job, path in files.items()})
@@ -220,3 +221,18 @@ def test_a_file_host_that_is_down_for_a_while_costs_no_second_run(
     emulator.arm("file", "host_down", seconds=4)
     user.expect(0, "run", "m.yaml")
     assert_whole(user, emulator, jobs=4)
+
+
+def test_files_that_are_served_at_another_port_now_come_home_at_once(
+    stranger: User, tmp_path: Path
+) -> None:
+    """As after kill -9 of a rehearsal: the saved URLs lead to a port that is gone."""
+    memory = {"state": tmp_path / "vendor.db", "latency": 0.02}
+    stranger.manifest(3)
+    with emulating(url_ttl=0, **memory) as emulator:
+        stranger.using(emulator).expect(75, "run", "m.yaml")
+    with emulating(url_ttl=60, **memory) as emulator:
+        done = stranger.using(emulator).expect(0, "run", "m.yaml", "--json").document
+        assert done["submitted"] == 0
+        assert len(emulator.charges()) == 3
+    assert stranger.files() == ["boat-000.png", "boat-001.png", "boat-002.png"]

@@ -1,4 +1,4 @@
-"""The vendor's other words, over HTTP: what is no end, what is no refusal, what follows late."""
+"""The vendor's other words over HTTP: what is no end, what is no refusal, what follows late."""
 
 from __future__ import annotations
 

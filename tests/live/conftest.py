@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
-from tests.acceptance.shell import Shell, wait_until
+from tests.acceptance.shell import PATIENCE, Shell, wait_until
 from tests.live.live_page import CHROMIUM, Night
 from tests.report.night_world import small_night
 from tests.watch.watch_process import Watcher
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PROJECT = str(Path(__file__).parents[2])
+
+# What comes takes as long as the machine is busy: a command alone may need five seconds to start.
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 # Closed with each module: its loop would stand in the way of asynchronous tests.

@@ -51,7 +51,7 @@ def test_results_come_in_while_the_page_is_open_and_the_focus_stays(
                 # From here on nothing is loaded anew, and what a person looks at stays.
                 page.evaluate("window.mine = document.querySelector('.tile img')")
                 page.locator(".tile").nth(7).focus()
-                expect(page.locator(".tile img")).to_have_count(8, timeout=20_000)
+                expect(page.locator(".tile img")).to_have_count(8)
                 assert ended(run).code == 0
             assert page.evaluate("window.mine.isConnected")
             assert focused(page) == "boat-007"

@@ -162,6 +162,14 @@ def test_a_call_of_python_is_told_as_the_filter_that_it_means() -> None:
     assert found.hints == ["write it as a filter: {{ … | split }}"]
 
 
+def test_jinjas_filters_for_items_are_told_as_what_leaves_an_item_out_here() -> None:
+    item = 'input: {prompt: x, image_urls: "{{ [a, b] | select | list }}"}'
+    found = read(with_jobs(f"matrix: {{a: [u], b: [v]}}\n    {item}", head=EDITS))
+    assert found.hints == [
+        "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+    ]
+
+
 # Lists of prompts as people have them
 
 PROMPT = 'prompt: "{{ prompt }}"'

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.errors import InputError
-from batchgen.manifest import Halt, next_moment, parse_bytes, parse_stop_at
+from batchgen.manifest import Halt, next_moment, parse_bytes, parse_stop_at, start_moment
 from tests.manifest.manifest_reading import T2I, read
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ def epoch(text: str) -> float:
 
 
 def test_a_manifest_says_when_to_stop() -> None:
-    run = "{halt: {failed: 12.5%, after: 40}, stop_at: 07:00, max_duration: 8h}"
+    run = "{halt: {failed: 12.5%, after: 40}, start_at: '22:00', stop_at: 07:00, max_duration: 8h}"
     reading = read(f"version: 1\nrun: {run}\noutput: {{min_free: 1GB}}\n{JOBS}")
     assert reading.problems == []
     assert reading.manifest is not None
     policy = reading.manifest.policy
     assert policy.halt == Halt(percent=12.5, after=40)
     assert (policy.stop_at, policy.max_duration) == (time(7), 8 * 3600.0)
+    assert policy.start_at == time(22)
     assert reading.manifest.output.min_free == 10**9
 
 
@@ -109,7 +110,7 @@ def test_without_a_word_nothing_stops_a_run() -> None:
         ),
         (
             "run: {stop_at: 25:00}",
-            "2:16 a time to stop looks like 07:00 or 2026-11-22T07:00; got '25:00'",
+            "2:16 a time looks like 07:00 or 2026-11-22T07:00; got '25:00'",
             "write a time of day, or a date and a time; +01:00 or Z behind it is an offset",
         ),
         ("run: {stop_at: 7}", "2:16 run.stop_at must be text; got 7", "put it in quotes"),
@@ -166,7 +167,7 @@ def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at
     "text", ["", "soon", "7", "24:00", "07:60", "T07:00", "2026-11-22", "2026-02-30T07:00", "1:2:3"]
 )
 def test_other_times_to_stop_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="a time to stop looks like 07:00 or 2026-11-22T07:00"):
+    with pytest.raises(InputError, match="a time looks like 07:00 or 2026-11-22T07:00"):
         parse_stop_at(text)
 
 
@@ -187,6 +188,53 @@ def test_other_times_to_stop_are_refused(text: str) -> None:
 @pytest.mark.usefixtures("berlin")
 def test_the_next_such_moment_is_found_by_the_calendar(stop_at: str, now: str, moment: str) -> None:
     assert next_moment(parse_stop_at(stop_at), epoch(now)) == epoch(moment)
+
+
+NIGHT = ("22:00", "07:00")
+
+
+@pytest.mark.parametrize(
+    ("start_at", "stop_at", "now", "begun", "moment"),
+    [
+        ("22:00", None, "2026-11-21T18:00+01:00", None, "2026-11-21T22:00+01:00"),
+        ("22:00", None, "2026-11-21T22:00:01+01:00", None, "2026-11-22T22:00+01:00"),
+        ("22:00", None, "2026-11-22T02:00+01:00", None, "2026-11-22T22:00+01:00"),
+        # Begun at its hour and cut off: it goes on, but not on another day.
+        ("22:00", None, "2026-11-22T02:00+01:00", "2026-11-21T22:00+01:00", None),
+        (
+            "22:00",
+            None,
+            "2026-11-22T18:00+01:00",
+            "2026-11-21T22:00+01:00",
+            "2026-11-22T22:00+01:00",
+        ),
+        # Remembered, and still to come.
+        (
+            "22:00",
+            None,
+            "2026-11-21T20:00+01:00",
+            "2026-11-21T22:00+01:00",
+            "2026-11-21T22:00+01:00",
+        ),
+        # Between the time to start and the time to stop it is the night that is meant.
+        (*NIGHT, "2026-11-22T02:00+01:00", None, None),
+        (*NIGHT, "2026-11-21T23:59+01:00", None, None),
+        (*NIGHT, "2026-11-22T07:00+01:00", None, "2026-11-22T22:00+01:00"),
+        (*NIGHT, "2026-11-22T21:59+01:00", None, "2026-11-22T22:00+01:00"),
+        ("01:00", "05:00", "2026-11-22T00:30+01:00", None, "2026-11-22T01:00+01:00"),
+        ("01:00", "05:00", "2026-11-22T04:30+01:00", None, None),
+        ("2026-11-22T22:00", None, "2026-11-21T18:00+01:00", None, "2026-11-22T22:00+01:00"),
+        ("2026-11-22T22:00", None, "2026-11-23T18:00+01:00", None, None),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_the_time_to_start_is_the_next_one_unless_its_night_has_begun(
+    start_at: str, stop_at: str | None, now: str, begun: str | None, moment: str | None
+) -> None:
+    stop = None if stop_at is None else parse_stop_at(stop_at)
+    known = None if begun is None else epoch(begun)
+    found = start_moment(parse_stop_at(start_at), stop, epoch(now), known)
+    assert found == (None if moment is None else epoch(moment))
 
 
 @pytest.mark.parametrize(

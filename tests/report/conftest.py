@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
+from tests.acceptance.shell import PATIENCE
 from tests.report.browser_window import CHROMIUM
 from tests.report.night_world import make, marked_night, small_night
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
+
+
+# As long as a busy machine takes.
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 # Closed with each module: its loop would stand in the way of asynchronous tests.

@@ -159,6 +159,9 @@ def test_a_selection_that_names_no_job_is_a_mistake(
         lambda: RunOptions(concurrency=-1),
         lambda: RunOptions(max_duration=0.0),
         lambda: RunOptions(stop_at="07:00"),  # type: ignore[arg-type]
+        lambda: RunOptions(start_at="22:00"),  # type: ignore[arg-type]
+        lambda: RunOptions(budget=0.0),
+        lambda: RunOptions(budget=float("inf")),
         lambda: RunOptions(rate="60/min"),  # type: ignore[arg-type]
         lambda: RunOptions(on_changed="refuse"),  # type: ignore[arg-type]
         lambda: RunOptions(selection=Selection(jobs="girl*")),  # type: ignore[arg-type]

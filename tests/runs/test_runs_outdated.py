@@ -178,8 +178,10 @@ def test_what_is_paid_is_collected_and_nothing_else_is_submitted(
     user: User, emulator: Emulator
 ) -> None:
     user.manifest(scaled(0.5))
-    emulator.arm("result", "status", status=401)
+    for call in ("result", "status"):
+        emulator.arm(call, "status", status=401, times=None)
     user.expect(77, "run", "m.yaml")
+    emulator.disarm()
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.5, 0.6))
     done = user.expect(65, "run", "m.yaml", "--json")

@@ -134,6 +134,7 @@ def test_the_command_line_wins_over_the_manifest() -> None:
         RunOptions(concurrency=16, rate=Rate(2, 1.0), stop_at=time(8), max_duration=9.0),
     )
     assert (flagged.stop_at, flagged.max_duration) == (time(8), 9.0)
+    assert engine_policy(policy, RunOptions(budget=0.5)).budget == 0.5
     assert (flagged.concurrency, flagged.interval) == (16, 0.5)
     assert (flagged.lane(A).limit, flagged.lane(A).interval) == (2, 6.0)
     assert (flagged.lane(B).limit, flagged.lane(B).interval) == (16, 0.0)

@@ -17,11 +17,12 @@ from yarl import URL
 
 from batchgen.downloads import addresses, folder_sync, hosts, part, session
 from batchgen.downloads.formats import Media, MediaKind
-from batchgen.engine import budget, limits, scheduler, submitting, verdicts, wire
+from batchgen.engine import budget, fetching, limits, scheduler, submitting, verdicts, wire
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit_answer
 from batchgen.runcomfy.outcomes import NotSent
 from batchgen.runs import decisions, engine_policy, folder, opening, receipts
+from batchgen.runs.lost_state import Traces
 from batchgen.state import database, files, moves, people, steps, store
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
 from tests.simulation.vendor import API_HOST, TOKEN
@@ -207,8 +208,8 @@ def done_with_the_first_file() -> None:
 def endless_retries() -> None:
     facts = verdicts.RequestFacts
 
-    def eager(age: float, grace: float, missing: int, failures: int, _retries: int) -> Any:
-        return facts(age, grace, missing, failures, 99)
+    def eager(*values: Any) -> Any:
+        return replace(facts(*values), retries=99)
 
     put(sys.modules["batchgen.engine.following"], "RequestFacts", eager)
 
@@ -223,6 +224,18 @@ def decisions_taken_up_twice() -> None:
 
 def no_spare_receipts() -> None:
     put(receipts.SpareReceipts, "keep", lambda _self, _receipt: None)
+
+
+def urls_are_never_asked_for_again() -> None:
+    """A URL that has expired is tried until the file is given up."""
+    verdict = verdicts.after_fetch
+
+    def stubborn(outcome: Any, facts: Any) -> Any:
+        found: Any = verdict(outcome, facts)
+        again = isinstance(found, verdicts.RenewUrl)
+        return verdicts.FetchAgain(found.reason) if again else found
+
+    put(fetching, "after_fetch", stubborn)
 
 
 def two_live_attempts() -> None:
@@ -244,7 +257,17 @@ def two_live_attempts() -> None:
     put(scheduler.Scheduler, "_start", start_twice)
 
 
+def a_folder_that_is_gone_is_not_missed() -> None:
+    put(opening, "is_lost", lambda _last, _db: False)
+
+
+def traces_of_a_lost_state_are_not_looked_for() -> None:
+    put(opening, "find_traces", lambda _folder, _db: Traces())
+
+
 MUTATIONS: tuple[Mutation, ...] = (
+    a_folder_that_is_gone_is_not_missed,
+    traces_of_a_lost_state_are_not_looked_for,
     no_intent_before_the_submit,
     id_used_before_it_is_durable,
     urls_not_durable_before_the_download,
@@ -273,5 +296,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     endless_resubmits,
     decisions_taken_up_twice,
     no_spare_receipts,
+    urls_are_never_asked_for_again,
     two_live_attempts,
 )

@@ -21,8 +21,9 @@ from batchgen.errors import (
     SchemaVersionError,
     StorageError,
 )
-from batchgen.state import database
+from batchgen.state import database, moves, queries
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
+from batchgen.state.looking import shown_jobs
 
 if TYPE_CHECKING:
     from tests.state.state_world import State
@@ -183,3 +184,38 @@ def test_the_cause_stays_visible(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError) as caught, translated(tmp_path):
         raise failure(sqlite3.SQLITE_FULL)
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE job SET body = CAST(x'22C3' AS TEXT)",
+        "PRAGMA ignore_check_constraints = ON; UPDATE job SET state = 'dofe'",
+        "UPDATE attempt SET request_id = CAST(x'C5' AS TEXT)",
+        "INSERT INTO meta VALUES ('decisions_read', '1x')",
+    ],
+)
+def test_a_flipped_bit_in_a_row_is_damage_and_no_bug(state: State, damage: str) -> None:
+    moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0)
+    moves.accepted(state.db, state.seq("boat"), 1, "r1", "raw", 1.0)
+    state.db.executescript(damage)
+
+    def read() -> None:
+        with translated(state.path):
+            list(queries.job_statuses(state.db))
+            list(shown_jobs(state.db, 0, 10))
+            int(queries.get_meta(state.db, "decisions_read") or 0)
+
+    with pytest.raises(DamagedStateError, match="the state file is damaged"):
+        read()
+
+
+def test_a_flipped_bit_in_the_schema_is_damage_and_no_bug(tmp_path: Path) -> None:
+    """SQLite's own message is no UTF-8 then."""
+    path = tmp_path / "state.db"
+    open_for_writing(path).close()
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"CREATE TABLE need", b"CREATE T\xc2BLE need"))
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(DamagedStateError):
+            opening(path).close()

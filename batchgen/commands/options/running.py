@@ -19,7 +19,19 @@ RATE = click.option(
     callback=read_by(parse_rate),
     help="At most so many submits; wins over the manifest.",
 )
+BUDGET = click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="Submit nothing that would cost more, all runs together; wins over the manifest.",
+)
 STOPPING = (
+    click.option(
+        "--start-at",
+        metavar="22:00",
+        callback=read_by(parse_stop_at),
+        help="Submit nothing before this time of day, or date and time; wins over the manifest.",
+    ),
     click.option(
         "--max-duration",
         metavar="8h",
@@ -43,6 +55,7 @@ LIMITS = (
     ),
     RATE,
     LIMIT,
+    BUDGET,
     *STOPPING,
     click.option(
         "--changed",

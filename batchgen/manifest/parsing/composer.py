@@ -46,7 +46,8 @@ class Composer:
     """
 
     def __init__(self, events: YamlEvents, report: Report) -> None:
-        self._events = events
+        self._source = events
+        self._events = iter(events)
         self._report = report
         self._anchors = Anchors()
         self._nodes = 0
@@ -187,12 +188,13 @@ class Composer:
         value = self._scalar_value(event, place)
         if event.style or not isinstance(value, str):
             return Node(value, place, text=text)
-        return Node(value, place, text=text, comment=self._comment_behind(event))
+        behind = self._source.comment_behind(event.end_mark.index)
+        if not behind:
+            return Node(value, place, text=text)
+        return Node(value, place, text=text, comment=self._comment(event, behind))
 
-    def _comment_behind(self, event: Any) -> Comment | None:
-        found = self._events.comment_behind(event)
-        if not found:
-            return None
+    @staticmethod
+    def _comment(event: Any, found: str) -> Comment:
         end, blanks = event.end_mark, len(found) - len(found.lstrip())
         return Comment(Place(end.line + 1, end.column + 1 + blanks), found.strip())
 
@@ -214,7 +216,7 @@ class Composer:
         if tag is None or tag == "!" or tag.removeprefix(_CORE) in core:
             return True
         name = tag.replace(_CORE, "!!")
-        cure = self._events.cure_of(event) or "remove the tag"
+        cure = self._source.cure_of(event) or "remove the tag"
         self.complain(place_at(event), f"the tag {name} is not supported", cure)
         return False
 
@@ -236,7 +238,7 @@ class Composer:
             self._count(found.size, event)
             return found
         cure = "an anchor stands before its aliases; text that begins with * is put in quotes"
-        self.complain(place_at(event), found, self._events.cure_of(event) or cure)
+        self.complain(place_at(event), found, self._source.cure_of(event) or cure)
         return Node(None, place_at(event))
 
     def _count(self, size: int, event: Any) -> None:

@@ -98,16 +98,11 @@ class YamlEvents:
     def __init__(self, file: BinaryIO) -> None:
         self._source = TextSource(file)
         self._events = self._parsed()
+        # Asked for each text of a manifest: no call in between.
+        self.comment_behind = self._source.comment_behind
 
     def __iter__(self) -> Iterator[yaml.Event]:
-        return self
-
-    def __next__(self) -> yaml.Event:
-        return next(self._events)
-
-    def comment_behind(self, event: Any) -> str:
-        """Give the comment behind the value that was just read, with the space before it."""
-        return self._source.comment_behind(event.end_mark.index)
+        return self._events
 
     def cure_of(self, event: Any) -> str | None:
         """Say how to write the value that was just read, if it is text that looks like YAML."""

@@ -30,6 +30,8 @@ _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
     ".jsonl": (json_rows, "\n"),
     ".ndjson": (json_rows, "\n"),
 }
+_SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
+_FROM_SPREADSHEET = "save the sheet as .csv in UTF-8 (Excel calls it 'CSV UTF-8')"
 ENDINGS = (*_READERS, ".parquet")
 
 
@@ -43,7 +45,9 @@ def open_rows(path: Path) -> Iterator[Rows]:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         what = f"data files do not end in {shown(ending)}" if ending else "its name has no ending"
-        raise InputError(what, where=str(path), next_step=f"known: {', '.join(ENDINGS)}")
+        known = f"known: {', '.join(ENDINGS)}"
+        hint = _FROM_SPREADSHEET if ending in _SPREADSHEETS else known
+        raise InputError(what, where=str(path), next_step=hint)
     with _opened(path) as file:
         if ending == ".parquet":
             yield parquet_rows(file, path)

@@ -37,6 +37,8 @@ DEEPEST = 50
 """Levels of nesting, well within what Python's own compiler takes."""
 JOBS = "jobs"
 
+_ON_ITEMS = frozenset({"list", "map", "reject", "rejectattr", "select", "selectattr"})
+"""Filters of Jinja's that people know, and that go through the items of a list."""
 _ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod)
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr,
@@ -215,7 +217,9 @@ def _check_known(kind: str, name: str, known: Any) -> None:
     if name not in known:
         names = [one for one in known if one.isidentifier()]
         hint = did_you_mean(name, names)
-        if nearest(name, names) is None:
+        if kind == "filter" and name in _ON_ITEMS:
+            hint = "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+        elif nearest(name, names) is None:
             hint = with_braces_hint(hint)
         raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)
 

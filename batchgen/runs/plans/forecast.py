@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class LaneWork:
     """`jobs` of one model that take `seconds` each; None: none of them was ever timed.
 
-    `limit` is how many may be in flight at once, `interval` the seconds between two submits.
+    `limit` is how many may be in flight at once, `interval` the seconds between two submits;
+    `throttled`: as the vendor took them when it throttled last.
     """
 
     model: str
@@ -22,6 +23,7 @@ class LaneWork:
     seconds: float | None
     limit: int
     interval: float
+    throttled: bool = False
 
 
 def lane_seconds(lane: LaneWork) -> float | None:

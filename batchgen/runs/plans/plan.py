@@ -96,7 +96,8 @@ class Plan:
 
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
     `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
-    the vendor was not to be asked.
+    the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
+    the vendor allowed when it throttled last, where that is slower than the limits.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Plan:
     orphans: tuple[Orphan, ...] = ()
     live: LiveModels = field(default_factory=LiveModels)
     outdated: Outdated = field(default_factory=Outdated)
+    throttled: Mapping[str, float] = field(default_factory=dict)
     offline: bool = False
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
@@ -129,7 +131,8 @@ class Plan:
 
     @property
     def funds(self) -> Funds:
-        return Funds(self.live.balance, self.cost)
+        most = None if self.budget is None else max(0.0, self.budget - self.money.committed)
+        return Funds(self.live.balance, self.cost, most)
 
     @property
     def budget_suffices(self) -> bool | None:
@@ -156,6 +159,9 @@ class Plan:
             "budget_suffices": self.budget_suffices,
             **self.funds.to_json(),
             "seconds": _rounded(self.seconds),
+            "throttled_to_per_minute": {
+                model: round(60.0 / interval, 2) for model, interval in self.throttled.items()
+            },
             "models_never_timed": [*self.untimed],
             "changed": [
                 {"id": one.id, "state": one.state, "input": [c.to_json() for c in one.changes]}

@@ -15,6 +15,7 @@ from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.engine_policy import engine_policy
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.funds import price_sources
+from batchgen.runs.opening import find_lost
 from batchgen.runs.plans.changes import FieldChange, input_changes
 from batchgen.runs.plans.costing import Alike, Cost, cost_of
 from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
@@ -23,10 +24,11 @@ from batchgen.runs.plans.outdated import LiveRules
 from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runs.prepare import checked
 from batchgen.runs.provider import is_rehearsal, refuse_other_manifest
+from batchgen.runs.workplace import Workplace
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.differences import PlanCounts, foreseen
 from batchgen.state.planned import Wishes
-from batchgen.state.queries import expected_seconds, money
+from batchgen.state.queries import expected_seconds, money, throttled_pace
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,6 +55,9 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     log = ProblemLog(strict=options.strict)
     with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
         folder = RunFolder(manifest.output.dir)
+        if not (options.start_over or options.recover):
+            # As the run would, before it says that all jobs are new.
+            find_lost(Workplace(manifest, folder, options, world, "")).refuse(folder)
         with (
             state_beside(manifest, take_over=options.take_over) as (state, db),
             translated(state),
@@ -78,7 +83,7 @@ def state_beside(
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
-        with closing(open_for_reading(folder.state)) as db:
+        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
             if not take_over:
                 refuse_other_manifest(db, manifest)
             yield folder.state, db
@@ -121,7 +126,12 @@ class _Desk:
             folder=folder.root,
             models=models,
             money=money(self.db),
-            budget=self.manifest.policy.budget,
+            budget=policy.budget,
+            throttled={
+                model: lane.interval
+                for model, lane in lanes.items()
+                if lane.throttled and lane.interval > policy.lane(model).interval
+            },
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
             # Each is another walk through all jobs: not where the figures say that it is in vain.
@@ -138,7 +148,9 @@ class _Desk:
     def _lane(self, model: str, jobs: int) -> LaneWork:
         limits = engine_policy(self.manifest.policy, self.options).lane(model)
         seconds = expected_seconds(self.db, model)
-        return LaneWork(model, jobs, seconds, limits.limit, limits.interval)
+        pace = throttled_pace(self.db, model) if jobs else None
+        interval = max(limits.interval, pace or 0.0)
+        return LaneWork(model, jobs, seconds, limits.limit, interval, throttled=pace is not None)
 
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:
