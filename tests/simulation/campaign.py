@@ -35,6 +35,9 @@ SUMS = (
     *("picks", "asked", "remade", "kills", "unknown"),
 )
 
+LOSSES = 0.2
+"""How often between two lives the state is looked for in vain."""
+
 MEMORY = Path("/dev/shm")
 
 
@@ -98,6 +101,7 @@ def play(night: Night, cuts: list[Cut]) -> Tally:
 
 
 def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
+    losing = night.dice("losing")
     for cut in cuts:
         life = night.live(cut)
         if life.cut_at:
@@ -106,6 +110,8 @@ def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
             tally.unknown += unknown
             tally.most_unknown = max(tally.most_unknown, unknown)
         night.person.decide()
+        if losing.random() < LOSSES:
+            night.lose_state(losing)
     night.calm_down()
     night.until_settled()
     night.until_all_has_come()

@@ -22,6 +22,7 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit_answer
 from batchgen.runcomfy.outcomes import NotSent
 from batchgen.runs import decisions, engine_policy, folder, opening, receipts
+from batchgen.runs.lost_state import Traces
 from batchgen.state import database, files, moves, people, steps, store
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
 from tests.simulation.vendor import API_HOST, TOKEN
@@ -256,7 +257,17 @@ def two_live_attempts() -> None:
     put(scheduler.Scheduler, "_start", start_twice)
 
 
+def a_folder_that_is_gone_is_not_missed() -> None:
+    put(opening, "is_lost", lambda _last, _db: False)
+
+
+def traces_of_a_lost_state_are_not_looked_for() -> None:
+    put(opening, "find_traces", lambda _folder, _db: Traces())
+
+
 MUTATIONS: tuple[Mutation, ...] = (
+    a_folder_that_is_gone_is_not_missed,
+    traces_of_a_lost_state_are_not_looked_for,
     no_intent_before_the_submit,
     id_used_before_it_is_durable,
     urls_not_durable_before_the_download,

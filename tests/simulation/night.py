@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from batchgen.engine.events import PauseReason
+from batchgen.errors import LostStateError
 from tests.simulation.chain import TAKES
 from tests.simulation.disk import Disk
 from tests.simulation.findings import Finding
@@ -113,6 +115,36 @@ class Night:
         self.gatekeeper.findings.clear()
         self._forget_untold(life)
         return life
+
+    def lose_state(self, dice: Random) -> None:
+        """For one life the state is gone, or the whole folder; that life must notice."""
+        if self.scenario.rough.disk or not self._has_paid_requests():
+            return  # what is remembered of a run may have failed to be written
+        log = self.root / "run.log"
+        logged = log.exists() and b'"state": "queued", "request_id": "' in log.read_bytes()
+        lost = [self.root]
+        if logged and dice.random() < 0.5:
+            # By its log alone, as for a user without a folder of their own.
+            user = self.watched / "user"
+            lost = [path for path in (*self.root.glob("state.db*"), user) if path.exists()]
+        away = self.place / "away"
+        away.mkdir()
+        # Moved, not copied: another inode would be noticed anyway.
+        places = [(path, path.rename(away / path.name)) for path in lost]
+        life, submits = Life(), len(self.vendor.submits)
+        Process(self, life, None, self.scenario.options).run()
+        if not isinstance(life.error, LostStateError) or len(self.vendor.submits) > submits:
+            names = ", ".join(path.name for path in lost)
+            self.findings.append(Finding("lost state", f"nobody missed {names}: {life.error}"))
+        for path, moved in places:
+            if path.is_dir():
+                shutil.rmtree(path)
+            moved.replace(path)
+        away.rmdir()
+
+    def _has_paid_requests(self) -> bool:
+        sql = "SELECT 1 FROM attempt WHERE request_id IS NOT NULL AND"
+        return bool(self.query(f"{sql} (outcome IS NULL OR outcome IN ('succeeded', 'failed'))"))
 
     def _options(self, *, picky: bool) -> RunOptions:
         options, habits = self.scenario.options, self.scenario.habits
