@@ -337,7 +337,8 @@ def test_a_success_without_files_is_asked_once_by_each_run_and_never_paid_again_
 
 
 @pytest.mark.parametrize(
-    "word", [NotReady("HTTP 409: conflict"), Gateway(403, "HTTP 403: a page"), Throttled(1.0, "429")]
+    "word",
+    [NotReady("HTTP 409: conflict"), Gateway(403, "HTTP 403: a page"), Throttled(1.0, "429")],
 )
 def test_a_success_without_files_that_tells_nothing_any_more_does_not_hold_the_run(
     world: World, word: ResultOutcome
