@@ -191,15 +191,20 @@ class Follower:
                 return FollowEnd.LET_GO
             case KeepAsking():
                 await self._note(watch, verdict)
-                if self._is_too_old(watch):
-                    return await self._time_out(watch)
-                return None
+                if watch.empty_since is not None:
+                    return await self._stop_waiting_for_files(watch)
+                return await self._time_out(watch) if self._is_too_old(watch) else None
 
     def _is_too_old(self, watch: _Watch) -> bool:
-        """A success without files has a time of its own, lest it be followed for ever."""
-        if watch.empty_since is None:
-            return watch.age() >= self._policy.timeout
-        return watch.age() - watch.empty_since >= max(self._policy.timeout, FILES_PATIENCE)
+        return watch.age() >= self._policy.timeout
+
+    async def _stop_waiting_for_files(self, watch: _Watch) -> FollowEnd | None:
+        """A success without files that tells nothing any more must not hold its place for ever."""
+        if watch.age() - (watch.empty_since or 0.0) < FILES_PATIENCE:
+            return None
+        words = f"success was told without files, and since then: {watch.silence or 'nothing'}"
+        words += "; each run asks for its result again, without paying again"
+        return await self._set_aside(watch, SetAside("no_files", words, None, words))
 
     async def _note(self, watch: _Watch, verdict: KeepAsking) -> None:
         look = verdict.look
@@ -293,11 +298,10 @@ class Follower:
         # before it is certain that it has not.
         outcome = await self._look(request.request_id)
         if cancelled and isinstance(outcome, Cancelled):
-            again = request.failures < self._policy.retries
+            again = request.again_asked or request.failures < self._policy.retries
             words = f"{reason}; cancelled before it began"
-            return await self._end(
-                watch, Ending(JobState.FAILED, "timeout", words, cost=0.0, again=again)
-            )
+            ending = Ending(JobState.FAILED, "timeout", words, outcome.cost or 0.0, again=again)
+            return await self._end(watch, ending)
         last_look = self._judge(watch, outcome)
         if isinstance(last_look, Deliver | End | SetAside | StopRun):
             return await self._act(watch, last_look) or FollowEnd.OVER
