@@ -142,7 +142,7 @@ class RequestFacts:
 ShortOfAnEnd: TypeAlias = NotReady | Missing | Gateway | Halted
 
 
-def is_short_of_an_end(outcome: ResultOutcome) -> TypeGuard[ShortOfAnEnd]:
+def is_short_of_an_end(outcome: Seen) -> TypeGuard[ShortOfAnEnd]:
     """Whether `status` is to be asked as well: no refusal of the result call ends a request."""
     match outcome:
         case NotReady() | Missing() | Gateway():
