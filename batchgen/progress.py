@@ -352,8 +352,9 @@ def _sentence(event: Event) -> str | None:
         case Paused(pause):
             return f"paused: {pause.sentence}; ending what is under way"
         case Draining(in_flight):
+            stay = "stays" if in_flight == 1 else "stay"
             return (
-                f"stopping: {in_flight} in flight stay with the vendor,"
+                f"stopping: {in_flight} in flight {stay} with the vendor,"
                 " downloads at hand finish; once more leaves at once"
             )
         case _:

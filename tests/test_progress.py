@@ -113,6 +113,14 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
     assert refused == f"{T2I}: 3 more jobs failed: not open"
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "1 in flight stays"), (2, "2 in flight stay")])
+def test_one_request_stays_with_the_vendor_and_two_stay(count: int, words: str) -> None:
+    stream = io.StringIO()
+    with Progress(stream, Clock()) as progress:
+        progress.hear(Draining(count))
+    assert stream.getvalue().startswith(f"stopping: {words} with the vendor")
+
+
 def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
