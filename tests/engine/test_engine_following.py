@@ -324,6 +324,32 @@ def test_a_refused_token_is_believed_once_both_calls_say_so(world: World) -> Non
     assert end.pause.reason is PauseReason.TOKEN_REFUSED
 
 
+def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the_run_pauses(
+    world: World,
+) -> None:
+    with_policy(world, timeout=900.0)
+    one_model(world, 3)
+    broke = Halted(PauseCause.NO_BALANCE, "402")
+    with_habits(world, look=lambda _request: broke)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.NO_BALANCE
+    assert 60.0 < world.now < 150.0
+    with_habits(world)
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 3
+
+
+def test_a_result_that_is_withheld_for_a_moment_pauses_nothing(world: World) -> None:
+    one_model(world, 1)
+    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    with_habits(world, look=lambda request: refused if len(request.looks) < 8 else None)
+    assert world.live().pause is None
+    assert world.states() == {"a000": "done"}
+
+
 def late(seconds: float) -> Callable[[str, str], Course]:
     return lambda _model, _job: Course(files_after=seconds)
 
