@@ -144,6 +144,11 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             f"{plural(left, 'paid result')} not downloaded yet; to try them alone, with new URLs"
             f" and for free:\n  → {command_for('repair', path, emulator=emulator)}"
         )
+    if lost := counts.get(JobState.LOST):
+        steps.append(
+            f"{plural(lost, 'request')} lost: each run asks again, for free; only your word"
+            f" pays again:\n  → {command_for('resolve', path)} JOB --resubmit"
+        )
     if not summary.stopped_by:
         steps += _retry_lines(counts, command_for("retry", path, emulator=emulator))
     return steps
@@ -152,7 +157,7 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
 def _retry_lines(counts: Mapping[JobState, int], retry: str) -> list[str]:
     if blocked := counts.get(JobState.BLOCKED):
         return [f"{blocked} blocked: a job that is needed ended without being done\n  → {retry}"]
-    ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
+    ended = (JobState.FAILED, JobState.CANCELLED)
     if any(counts.get(state) for state in ended):
         return [f"  → try them again with: {retry}"]
     return []

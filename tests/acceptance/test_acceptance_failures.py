@@ -107,8 +107,8 @@ def test_a_request_that_cannot_be_adopted_is_refused(user: Shell, emulator: Emul
     lose_an_answer(user, emulator, jobs=2)
     taken = user.status()["jobs"][1]["request_id"]
     for request_id, words in (
-        ("../../x", "is no request id"),
-        ("", "is no request id"),
+        ("../../x", "is not a request id"),
+        ("", "is not a request id"),
         (taken, "belongs to job boat-001 already"),
     ):
         done = user.expect(64, "resolve", "m.yaml", "boat-000", "--adopt", request_id)

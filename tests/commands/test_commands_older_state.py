@@ -11,7 +11,7 @@ import pytest
 
 import tests.state
 from batchgen.cli import main
-from batchgen.state.database import APPLICATION_ID
+from batchgen.state.database import APPLICATION_ID, SCHEMA_VERSION
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 SCHEMA_1 = (Path(tests.state.__path__[0]) / "schema_1.sql").read_text("utf-8")
@@ -78,7 +78,7 @@ def test_who_decides_brings_it_up_to_date_under_the_lock(
     after: dict[str, int],
 ) -> None:
     assert main(arguments) == 0
-    assert version(old) == 3
+    assert version(old) == SCHEMA_VERSION
     capsys.readouterr()
     assert main(["status", "m.yaml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == after

@@ -212,6 +212,8 @@ FORMS: tuple[dict[str, Any], ...] = (
     {"on": "submit", "kind": "failure_reason", "message": "too blue"},
     {"on": "submit", "kind": "list_output", "times": 2},
     {"on": "submit", "kind": "string_output", "times": 2},
+    {"on": "submit", "kind": "odd_output", "model": "*/image-to-video"},
+    {"on": "submit", "kind": "data_uri", "model": "*/image-to-video"},
     {"on": "file", "kind": "host_down", "seconds": 3.0},
 )
 """The vendor's other forms: sound answers that a client may not know, and what proxies make of

@@ -95,6 +95,8 @@ class Weather:
 
     def _forms(self, course: Course, job: str) -> Sequence[tuple[str, Course]]:
         """Sound ways to say the same, which a client may not know."""
+        # What another job takes as its input must have an address.
+        data = "list" if job.startswith(("still", "edit")) else "data"
         return (
             *((f"not ready: {name}", replace(course, unready=how)) for name, how in UNREADY),
             ("cost comes later", replace(course, cost="late")),
@@ -103,6 +105,8 @@ class Weather:
             ("unknown last word", replace(course, word="delivered")),
             ("output as one text", replace(course, shape="text")),
             ("output as a list", replace(course, shape="list")),
+            ("output under odd keys", replace(course, shape="odd keys")),
+            ("output as a data: URI", replace(course, shape=data)),
         )
 
     def mishap(self, kind: str, request: HttpRequest) -> Mishap:
