@@ -353,9 +353,7 @@ def _sentence(event: Event) -> str | None:
             return f"paused: {pause.sentence}; ending what is under way"
         case Draining(in_flight):
             stay = "stays" if in_flight == 1 else "stay"
-            return (
-                f"stopping: {in_flight} in flight {stay} with the vendor,"
-                " downloads at hand finish; once more leaves at once"
-            )
+            left = f"{in_flight} in flight {stay} with the vendor, " if in_flight else ""
+            return f"stopping: {left}downloads at hand finish; once more leaves at once"
         case _:
             return None

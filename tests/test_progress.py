@@ -113,12 +113,19 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
     assert refused == f"{T2I}: 3 more jobs failed: not open"
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 in flight stays"), (2, "2 in flight stay")])
-def test_one_request_stays_with_the_vendor_and_two_stay(count: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "downloads at hand finish"),
+        (1, "1 in flight stays with the vendor"),
+        (2, "2 in flight stay with the vendor"),
+    ],
+)
+def test_a_stop_says_what_stays_with_the_vendor(count: int, words: str) -> None:
     stream = io.StringIO()
     with Progress(stream, Clock()) as progress:
         progress.hear(Draining(count))
-    assert stream.getvalue().startswith(f"stopping: {words} with the vendor")
+    assert stream.getvalue().startswith(f"stopping: {words}")
 
 
 def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
