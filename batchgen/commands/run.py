@@ -114,7 +114,8 @@ def _stopped_line(summary: Summary) -> str:
     in_flight = sum(summary.counts.get(state, 0) for state in IN_FLIGHT)
     signal_name = summary.stopped_by.name if summary.stopped_by else ""
     word = "Ctrl-C" if signal_name == "SIGINT" else signal_name
-    left = f"{plural(in_flight, 'request')} in flight stay with the vendor" if in_flight else ""
+    stay = "stays" if in_flight == 1 else "stay"
+    left = f"{plural(in_flight, 'request')} in flight {stay} with the vendor" if in_flight else ""
     return f"stopped by {word}" + (f"; {left}" if left else "; nothing is in flight")
 
 

@@ -193,10 +193,12 @@ class Follower:
                 await self._note(watch, verdict)
                 if watch.empty_since is not None:
                     return await self._stop_waiting_for_files(watch)
-                return await self._time_out(watch) if self._is_too_old(watch) else None
+                return await self._time_out(watch) if self._is_too_old(watch, verdict) else None
 
-    def _is_too_old(self, watch: _Watch) -> bool:
-        return watch.age() >= self._policy.timeout
+    def _is_too_old(self, watch: _Watch, verdict: KeepAsking) -> bool:
+        """Not as long as nobody has answered this run at all: that says nothing of the request."""
+        unreached = verdict.look is Look.NO_CONTACT and not self._trouble.reached
+        return watch.age() >= self._policy.timeout and not unreached
 
     async def _stop_waiting_for_files(self, watch: _Watch) -> FollowEnd | None:
         """A success without files that tells nothing any more must not hold its place for ever."""

@@ -89,6 +89,34 @@ def test_a_request_that_runs_too_long_is_asked_again_by_the_next_run_without_pay
     assert len(world.vendor.posts) == 1
 
 
+@pytest.mark.parametrize("earlier", ["queued", "failed"])
+def test_requests_of_an_earlier_run_do_not_fail_for_a_line_that_is_down(
+    world: World, earlier: str
+) -> None:
+    """In the morning the network may be up later than the run."""
+    with_policy(world, timeout=100.0)
+    one_model(world, 3)
+    with_habits(world, course=lambda *_: Course(runs=400.0))
+    if earlier == "queued":
+        world.crash(after=10.0)
+    else:
+        world.live()
+    assert set(world.states().values()) <= {earlier, "running"}
+    began = world.now = 500.0
+    down = NoAnswer("cannot connect")
+    with_habits(world, look=lambda _request: down, status=lambda _request: down)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.UNREACHABLE
+    assert set(world.states().values()) <= {"queued", "running"}
+    assert world.now - began < 120
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 3
+
+
 def test_a_request_that_ends_just_before_its_time_is_up_is_kept(world: World) -> None:
     """Row 38."""
     with_policy(world, timeout=100.0)
