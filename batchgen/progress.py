@@ -352,9 +352,8 @@ def _sentence(event: Event) -> str | None:
         case Paused(pause):
             return f"paused: {pause.sentence}; ending what is under way"
         case Draining(in_flight):
-            return (
-                f"stopping: {in_flight} in flight stay with the vendor,"
-                " downloads at hand finish; once more leaves at once"
-            )
+            stay = "stays" if in_flight == 1 else "stay"
+            left = f"{in_flight} in flight {stay} with the vendor, " if in_flight else ""
+            return f"stopping: {left}downloads at hand finish; once more leaves at once"
         case _:
             return None

@@ -113,6 +113,21 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
     assert refused == f"{T2I}: 3 more jobs failed: not open"
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "downloads at hand finish"),
+        (1, "1 in flight stays with the vendor"),
+        (2, "2 in flight stay with the vendor"),
+    ],
+)
+def test_a_stop_says_what_stays_with_the_vendor(count: int, words: str) -> None:
+    stream = io.StringIO()
+    with Progress(stream, Clock()) as progress:
+        progress.hear(Draining(count))
+    assert stream.getvalue().startswith(f"stopping: {words}")
+
+
 def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:

@@ -44,7 +44,7 @@ from batchgen.state.queries import Selection
     "rows",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="With a job for each row of a CSV, TSV, JSON Lines or Parquet file.",
+    help="With a job for each row of a data file: CSV, TSV, JSON, JSON Lines, Parquet, or .txt.",
 )
 def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""

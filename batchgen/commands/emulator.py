@@ -66,11 +66,8 @@ async def _serve(settings: EmulatorSettings) -> None:
 def _command(emulator: Emulator, settings: EmulatorSettings) -> str:
     """Give the command to copy. The token is the emulator's own, and opens nothing else."""
     token = shlex.quote(settings.token or "any")
-    return (
-        f"RUNCOMFY_MODEL_API_BASE={emulator.base_url}"
-        f" RUNCOMFY_SERVERLESS_API_BASE={emulator.origin}"
-        f" RUNCOMFY_TOKEN={token} batchgen run MANIFEST"
-    )
+    base = f"RUNCOMFY_MODEL_API_BASE={emulator.base_url}"
+    return f"{base} RUNCOMFY_TOKEN={token} batchgen run MANIFEST"
 
 
 def read_faults(path: Path) -> tuple[Fault, ...]:

@@ -114,7 +114,8 @@ def _stopped_line(summary: Summary) -> str:
     in_flight = sum(summary.counts.get(state, 0) for state in IN_FLIGHT)
     signal_name = summary.stopped_by.name if summary.stopped_by else ""
     word = "Ctrl-C" if signal_name == "SIGINT" else signal_name
-    left = f"{plural(in_flight, 'request')} in flight stay with the vendor" if in_flight else ""
+    stay = "stays" if in_flight == 1 else "stay"
+    left = f"{plural(in_flight, 'request')} in flight {stay} with the vendor" if in_flight else ""
     return f"stopped by {word}" + (f"; {left}" if left else "; nothing is in flight")
 
 
@@ -143,6 +144,11 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             f"{plural(left, 'paid result')} not downloaded yet; to try them alone, with new URLs"
             f" and for free:\n  → {command_for('repair', path, emulator=emulator)}"
         )
+    if lost := counts.get(JobState.LOST):
+        steps.append(
+            f"{plural(lost, 'request')} lost: each run asks again, for free; only your word"
+            f" pays again:\n  → {command_for('resolve', path)} JOB --resubmit"
+        )
     if not summary.stopped_by:
         steps += _retry_lines(counts, command_for("retry", path, emulator=emulator))
     return steps
@@ -151,7 +157,7 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
 def _retry_lines(counts: Mapping[JobState, int], retry: str) -> list[str]:
     if blocked := counts.get(JobState.BLOCKED):
         return [f"{blocked} blocked: a job that is needed ended without being done\n  → {retry}"]
-    ended = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
+    ended = (JobState.FAILED, JobState.CANCELLED)
     if any(counts.get(state) for state in ended):
         return [f"  → try them again with: {retry}"]
     return []

@@ -174,7 +174,9 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
         }
         say(json.dumps(document))
     else:
-        say(f"{manifest.name} · nothing was run yet\n  → start it with: {command_for('run', path)}")
+        # A folder that vanished looks alike; `run` knows, and says so.
+        say(f"{manifest.name} · no run in {manifest.output.dir}")
+        say(f"  → start it with: {command_for('run', path)}")
 
 
 def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection: Selection) -> None:

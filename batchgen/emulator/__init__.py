@@ -5,9 +5,9 @@
         emulator.arm(Fault(on="submit", kind="reset_after"))    # the next submit loses its answer
 
 `GET /emulator/ledger` tells what was charged; `POST /emulator/faults` arms faults from outside.
-`GET /prod/v2/balance`, which the vendor serves from another host, is served from this one: with
-RUNCOMFY_SERVERLESS_API_BASE set to `emulator.origin`, clients ask it here. Prices are invented; see
-offers.py. The kinds of faults are described in faults.py.
+`GET /prod/v2/balance`, which the vendor serves from another host, is served from this one: other
+clients ask it here if RUNCOMFY_SERVERLESS_API_BASE is `emulator.origin` + "/prod/v2". Prices are
+invented; see offers.py. The kinds of faults are described in faults.py.
 """
 
 from batchgen.emulator.errors import EmulatorError

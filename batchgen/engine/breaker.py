@@ -6,6 +6,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.jobs import JobState
+from batchgen.state.causes import cause_key
+
 if TYPE_CHECKING:
     from batchgen.manifest import Halt
 
@@ -76,14 +79,16 @@ class RefusalBreaker:
 
     Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
     it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
+    The same words may name another id or balance each time.
     """
 
     in_a_row: int = 0
-    _cause: tuple[str, str] | None = None
+    _cause: str | None = None
 
     def trips(self, code: str, reason: str) -> bool:
-        self.in_a_row = self.in_a_row + 1 if self._cause == (code, reason) else 1
-        self._cause = (code, reason)
+        cause = cause_key("", JobState.FAILED, code, reason)
+        self.in_a_row = self.in_a_row + 1 if self._cause == cause else 1
+        self._cause = cause
         return self.in_a_row >= REFUSALS_IN_A_ROW
 
     def reset(self) -> None:

@@ -11,12 +11,14 @@ from batchgen.engine.events import JobMoved, Noted
 from batchgen.engine.expectations import Expectations
 from batchgen.engine.polling import next_look_for_files, next_poll
 from batchgen.engine.verdicts import (
+    FILES_PATIENCE,
     Deliver,
     End,
     KeepAsking,
     Look,
     RequestFacts,
     ResultVerdict,
+    Seen,
     SetAside,
     StopRun,
     after_result,
@@ -28,7 +30,6 @@ from batchgen.runcomfy.outcomes import (
     Cancelled,
     CancelOutcome,
     Failed,
-    ResultOutcome,
     Succeeded,
     Throttled,
 )
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
     from batchgen.state.records import LiveRequest
 
 SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.ODD_WORD})
-TELLS_NOTHING = frozenset({Look.NOT_READY, Look.NOT_THERE, Look.NO_CONTACT})
+TELLS_NOTHING = frozenset({Look.NOT_READY, Look.NOT_THERE, Look.NO_CONTACT, Look.WITHHELD})
 MISSING_WAIT = 3.0
-"""Seconds at most until a request that was not found is asked for once more."""
+"""Seconds at most until a request that was not found, or not shown, is asked for once more."""
 
 
 class FollowEnd(Enum):
@@ -64,6 +65,7 @@ class _Watch:
     `counts`: how it ends says something of this run, since this run has sent it.
     `going_until`: the age at which it was last seen not ended; None: the last look saw nothing.
     `empty_since`: the age at which it was first seen to have succeeded without files.
+    `withheld_since`: the age at which its result was first refused after its end.
     `silence`: what the API said last, where that told nothing of the request.
     """
 
@@ -75,6 +77,7 @@ class _Watch:
     going_until: float | None = 0.0
     missing_in_a_row: int = 0
     empty_since: float | None = None
+    withheld_since: float | None = None
     silence: str = ""
     warned: bool = False
 
@@ -124,7 +127,7 @@ class Follower:
             wait = self._wait(watch, outcome)
         return FollowEnd.LET_GO
 
-    async def _look(self, request_id: str) -> ResultOutcome:
+    async def _look(self, request_id: str) -> Seen:
         """Ask the result, and where that is short of an end, the status.
 
         Where the status tells a bad end the result is asked once more: it may have come meanwhile,
@@ -139,7 +142,7 @@ class Follower:
         result = await self._doors.api.result(request_id)
         return result if isinstance(result, Succeeded | Failed | Cancelled) else both
 
-    def _judge(self, watch: _Watch, outcome: ResultOutcome) -> ResultVerdict:
+    def _judge(self, watch: _Watch, outcome: Seen) -> ResultVerdict:
         request = watch.request
         return after_result(
             outcome,
@@ -152,17 +155,18 @@ class Follower:
                 None if watch.empty_since is None else watch.age() - watch.empty_since,
                 request.was_empty,
                 request.again_asked,
+                None if watch.withheld_since is None else watch.age() - watch.withheld_since,
             ),
         )
 
-    def _wait(self, watch: _Watch, outcome: ResultOutcome | None = None) -> float:
+    def _wait(self, watch: _Watch, outcome: Seen | None = None) -> float:
         if watch.empty_since is not None:
             wait = next_look_for_files(watch.age() - watch.empty_since)
             return max(wait, outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else wait
         model = watch.request.model
         expected, proven = self.expectations.expected(model), self.expectations.proven(model)
         wait = next_poll(watch.age(), expected, self._doors.dice, proven=proven)
-        if watch.missing_in_a_row:
+        if watch.missing_in_a_row or watch.withheld_since is not None:
             wait = min(wait, MISSING_WAIT)
         if isinstance(outcome, Throttled):
             return max(wait, outcome.retry_after or 0.0)
@@ -187,13 +191,30 @@ class Follower:
                 return FollowEnd.LET_GO
             case KeepAsking():
                 await self._note(watch, verdict)
-                if watch.empty_since is None and watch.age() >= self._policy.timeout:
-                    return await self._time_out(watch)
-                return None
+                if watch.empty_since is not None:
+                    return await self._stop_waiting_for_files(watch)
+                return await self._time_out(watch) if self._is_too_old(watch, verdict) else None
+
+    def _is_too_old(self, watch: _Watch, verdict: KeepAsking) -> bool:
+        """Not as long as nobody has answered this run at all: that says nothing of the request."""
+        unreached = verdict.look is Look.NO_CONTACT and not self._trouble.reached
+        return watch.age() >= self._policy.timeout and not unreached
+
+    async def _stop_waiting_for_files(self, watch: _Watch) -> FollowEnd | None:
+        """A success without files that tells nothing any more must not hold its place for ever."""
+        if watch.age() - (watch.empty_since or 0.0) < FILES_PATIENCE:
+            return None
+        words = f"success was told without files, and since then: {watch.silence or 'nothing'}"
+        words += "; each run asks for its result again, without paying again"
+        return await self._set_aside(watch, SetAside("no_files", words, None, words))
 
     async def _note(self, watch: _Watch, verdict: KeepAsking) -> None:
         look = verdict.look
         watch.missing_in_a_row = watch.missing_in_a_row + 1 if look is Look.NOT_THERE else 0
+        if look is not Look.WITHHELD:
+            watch.withheld_since = None
+        elif watch.withheld_since is None:
+            watch.withheld_since = watch.age()
         watch.going_until = watch.age() if look in SEEN_GOING else None
         watch.silence = verdict.note if look in TELLS_NOTHING else ""
         if look is Look.NO_CONTACT:
@@ -279,13 +300,12 @@ class Follower:
         # before it is certain that it has not.
         outcome = await self._look(request.request_id)
         if cancelled and isinstance(outcome, Cancelled):
-            again = request.failures < self._policy.retries
+            again = request.again_asked or request.failures < self._policy.retries
             words = f"{reason}; cancelled before it began"
-            return await self._end(
-                watch, Ending(JobState.FAILED, "timeout", words, cost=0.0, again=again)
-            )
+            ending = Ending(JobState.FAILED, "timeout", words, outcome.cost or 0.0, again=again)
+            return await self._end(watch, ending)
         last_look = self._judge(watch, outcome)
-        if isinstance(last_look, Deliver | End | SetAside):
+        if isinstance(last_look, Deliver | End | SetAside | StopRun):
             return await self._act(watch, last_look) or FollowEnd.OVER
         if watch.silence:
             reason = f"{reason}, and all that is said of it is: {watch.silence}"

@@ -12,7 +12,7 @@ from batchgen.downloads import look
 from batchgen.engine.chaining import NoSuchOutput, expired, file_for
 from batchgen.engine.doors import InputsBroken, InputsUnclear
 from batchgen.engine.events import JobMoved
-from batchgen.engine.verdicts import is_short_of_an_end, pause_for, together
+from batchgen.engine.verdicts import Withheld, is_short_of_an_end, pause_for, together
 from batchgen.jobs import JobState
 from batchgen.references import references_in, resolved
 from batchgen.runcomfy.outcomes import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batchgen.engine.control import Control
     from batchgen.engine.doors import Doors
     from batchgen.engine.trouble import Trouble
+    from batchgen.engine.verdicts import Seen
     from batchgen.references import Reference
     from batchgen.state.records import NeededFile, PendingJob
 
@@ -156,7 +157,7 @@ class Readier:
 
     async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
-        answer = await self._doors.api.result(file.request_id)
+        answer: Seen = await self._doors.api.result(file.request_id)
         if isinstance(answer, Halted) and is_short_of_an_end(answer):
             # One 401 is no proof that the token is refused.
             answer = together(answer, await self._doors.api.status(file.request_id))
@@ -165,7 +166,9 @@ class Readier:
                 url = urls[file.position - 1]
                 await self._doors.store.refresh_url(file.file_id, url)
                 return url
-            case NoAnswer(why) | Throttled(reason=why) | NotReady(why) | Gateway(reason=why):
+            case NoAnswer(why) | NotReady(why):
+                return _Unclear(why, "the API")
+            case Throttled(reason=why) | Gateway(reason=why) | Withheld(reason=why):
                 return _Unclear(why, "the API")
             case Halted(cause, why):
                 self._control.pause(pause_for(cause, why, lets_go=True))

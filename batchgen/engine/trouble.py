@@ -62,6 +62,11 @@ class Trouble:
         self._unknowns = UnknownBreaker()
         self._failures = FailureBreaker(halt)
 
+    @property
+    def reached(self) -> bool:
+        """Whether the API has answered in this run."""
+        return self._outage.reached
+
     def contact(self) -> None:
         """The API answered."""
         self._outage.contact()

@@ -21,6 +21,7 @@ from batchgen.engine.events import Pause, PauseReason
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,
+    Ended,
     Failed,
     Gateway,
     Halted,
@@ -61,6 +62,19 @@ class Look(Enum):
     NOT_THERE = auto()
     NOT_READY = auto()
     NO_FILES = auto()
+    WITHHELD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The request has ended, and its result is refused as to a bad token or an empty account."""
+
+    cause: PauseCause
+    reason: str
+
+
+Seen: TypeAlias = ResultOutcome | Withheld
+"""What both calls say of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,8 @@ ResultVerdict: TypeAlias = KeepAsking | Deliver | End | SetAside | StopRun
 class RequestFacts:
     """What matters beside the answer. `age` in seconds since the vendor accepted the request.
 
-    `empty_for`: seconds since it was first seen to have succeeded without files, None before.
+    `empty_for`: seconds since it was first seen to have succeeded without files, None before;
+    `withheld_for`: since its result was first refused after its end.
     `was_empty`: an earlier run has waited for them in vain. `again_asked`: a person wants another
     submit, should this request have ended without files.
     """
@@ -121,12 +136,13 @@ class RequestFacts:
     empty_for: float | None = None
     was_empty: bool = False
     again_asked: bool = False
+    withheld_for: float | None = None
 
 
 ShortOfAnEnd: TypeAlias = NotReady | Missing | Gateway | Halted
 
 
-def is_short_of_an_end(outcome: ResultOutcome) -> TypeGuard[ShortOfAnEnd]:
+def is_short_of_an_end(outcome: Seen) -> TypeGuard[ShortOfAnEnd]:
     """Whether `status` is to be asked as well: no refusal of the result call ends a request."""
     match outcome:
         case NotReady() | Missing() | Gateway():
@@ -137,10 +153,11 @@ def is_short_of_an_end(outcome: ResultOutcome) -> TypeGuard[ShortOfAnEnd]:
             return False
 
 
-def together(result: ShortOfAnEnd, status: StatusOutcome) -> ResultOutcome:
+def together(result: ShortOfAnEnd, status: StatusOutcome) -> Seen:
     """What both calls say of a request, where the result call was short of an end.
 
-    A request is missing, and a token refused, only where they agree.
+    A request is missing, and a token refused, only where they agree; but once the request has
+    ended, the status has no more to say of the token than that.
     """
     match status:
         case Queued() | Running() | UnrecognizedState() | Failed() | Cancelled() | Throttled():
@@ -149,13 +166,15 @@ def together(result: ShortOfAnEnd, status: StatusOutcome) -> ResultOutcome:
             return status
         case Halted() if isinstance(result, Halted):
             return status
+        case Ended() if isinstance(result, Halted):
+            return Withheld(result.cause, result.reason)
         case Gateway() | NoAnswer() if isinstance(result, Gateway | Halted):
             return NoAnswer(result.reason)
         case _:
             return NotReady(result.reason)
 
 
-def after_result(outcome: ResultOutcome, facts: RequestFacts) -> ResultVerdict:
+def after_result(outcome: Seen, facts: RequestFacts) -> ResultVerdict:
     """What the vendor's word on a request means for it (api-contract.md)."""
     match outcome:
         case Queued():
@@ -170,8 +189,8 @@ def after_result(outcome: ResultOutcome, facts: RequestFacts) -> ResultVerdict:
             return KeepAsking(Look.NOT_READY, reason)
         case Throttled(reason=reason):
             return KeepAsking(Look.SLOW_DOWN, reason)
-        case Halted(cause, reason):
-            return StopRun(pause_for(cause, reason, lets_go=True))
+        case Halted() | Withheld():
+            return _refused(outcome, facts)
         case Missing(reason):
             return _missing(reason, facts)
         case Cancelled(cost, raw):
@@ -192,6 +211,13 @@ def _ending(
     raw: str = "",
 ) -> Ending:
     return Ending(state, code, reason, cost, raw, again=facts.again_asked)
+
+
+def _refused(outcome: Halted | Withheld, facts: RequestFacts) -> ResultVerdict:
+    """One call alone may be mistaken for a moment, as where a new token is not yet known to all."""
+    if isinstance(outcome, Withheld) and (facts.withheld_for or 0.0) < facts.grace:
+        return KeepAsking(Look.WITHHELD, outcome.reason)
+    return StopRun(pause_for(outcome.cause, outcome.reason, lets_go=True))
 
 
 def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:

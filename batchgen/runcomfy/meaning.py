@@ -15,6 +15,7 @@ class Meaning(StrEnum):
     FORBIDDEN = "forbidden"
     WRONG_MODEL = "wrong_model"
     NOT_FOUND = "not_found"
+    NOT_COMPLETED = "not_completed"
     THROTTLED = "throttled"
     BAD_INPUT = "bad_input"
     REDIRECTED = "redirected"
@@ -26,6 +27,7 @@ _BY_CODE = {
     "400001": Meaning.WRONG_MODEL,
     "400002": Meaning.NO_BALANCE,
     "400004": Meaning.TOKEN_REFUSED,
+    "400005": Meaning.NOT_COMPLETED,
     "10001": Meaning.NO_BALANCE,
     "403001": Meaning.FORBIDDEN,
     "404001": Meaning.NOT_FOUND,

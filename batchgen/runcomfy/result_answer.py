@@ -37,6 +37,9 @@ _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
 _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
+_ABOUT_WHO_ASKS = frozenset(
+    {Meaning.TOKEN_REFUSED, Meaning.NO_BALANCE, Meaning.FORBIDDEN, Meaning.THROTTLED}
+)
 _WORD_LIMIT = 40
 _SOMEBODY_ELSES = NotReady("the answer is about another request")
 
@@ -48,7 +51,7 @@ def read_result(answer: Answer, request_id: str) -> ResultOutcome:
     failed has an `error` of its own, which is no refusal of the question. An answer that names
     another request is nobody's: a proxy on the way mixed two up.
     """
-    fields = None if answer.is_html() else json_object(answer.body)
+    fields = json_object(answer.body)
     if not answer.is_success or fields is None:
         return _no_state(answer, fields, request_id)
     word = state_word(fields)
@@ -56,6 +59,8 @@ def read_result(answer: Answer, request_id: str) -> ResultOutcome:
         return _SOMEBODY_ELSES
     if (going := _going(word, fields)) is not None:
         return going
+    if word != "failed" and _is_not_completed(answer, fields):
+        return _no_state(answer, fields, request_id)
     if word in ENDED_WORDS or word in CANCELLED_WORDS:
         return _end(word, answer, fields)
     if _is_about_a_request(answer, fields, word):
@@ -84,12 +89,33 @@ def state_word(fields: Fields) -> str:
     return word.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(word, str) else ""
 
 
+def _is_not_completed(answer: Answer, fields: Fields) -> bool:
+    """Whether the vendor says so by its code, with HTTP 200 and whatever word stands beside it."""
+    code = vendor_error(answer, fields).code
+    return meaning_of(answer.status, code) is Meaning.NOT_COMPLETED and not _shows_an_end(fields)
+
+
+def _shows_an_end(fields: Fields) -> bool:
+    """Whether something is there that only an ended request has.
+
+    An output whose keys are all empty may stand there from the start.
+    """
+    output = fields.get("output")
+    filled = any(output.values()) if isinstance(output, dict) else bool(output)
+    return filled or bool(fields.get("finished_at"))
+
+
 def _is_about_a_request(answer: Answer, fields: Fields, word: str) -> bool:
-    """Not a refusal of the question, which may come with HTTP 200 and a `status` of its own."""
+    """Not a refusal of the question, which may come with HTTP 200 and a `status` of its own.
+
+    Such a refusal may name the request as well.
+    """
     meaning = meaning_of(answer.status, vendor_error(answer, fields).code)
     if meaning is Meaning.FINE:
         return True
-    documented = any(fields.get(key) for key in ("request_id", "output", "finished_at"))
+    if meaning in _ABOUT_WHO_ASKS:
+        return bool(word) and _shows_an_end(fields)
+    documented = bool(fields.get("request_id")) or _shows_an_end(fields)
     return bool(word) and (documented or meaning is Meaning.UNKNOWN_CODE)
 
 
@@ -138,7 +164,7 @@ def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
         return NoAnswer(f"HTTP {answer.status}: an answer without a state")
     if says_failed(fields):
         return _failed(answer, fields, cost, word)
-    if fields.get("output") or fields.get("finished_at"):
+    if _shows_an_end(fields):
         return Succeeded((), cost, answer.raw(), word)
     return UnrecognizedState(word)
 

@@ -25,6 +25,7 @@ _SCOPES = {
     Meaning.FORBIDDEN: Scope.MODEL,
     Meaning.NOT_FOUND: Scope.MODEL,
     Meaning.BAD_INPUT: Scope.JOB,
+    Meaning.NOT_COMPLETED: Scope.JOB,
     Meaning.UNKNOWN_CODE: Scope.JOB,
 }
 _CAUSES = {

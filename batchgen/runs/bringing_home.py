@@ -15,7 +15,16 @@ from batchgen.engine.events import Noted
 from batchgen.engine.fetching import Fetcher
 from batchgen.engine.guessed import SiftedApi
 from batchgen.errors import TokenError
-from batchgen.runcomfy.outcomes import Gateway, Halted, Missing, NoAnswer, NotReady, Succeeded
+from batchgen.runcomfy.outcomes import (
+    Gateway,
+    Halted,
+    Missing,
+    NoAnswer,
+    NotReady,
+    PauseCause,
+    Succeeded,
+    Throttled,
+)
 from batchgen.runs.at_work import Ended, files_of, one_error
 from batchgen.runs.journal import Journal
 from batchgen.runs.metadata import MetadataFile
@@ -128,7 +137,7 @@ class _Homecoming:
             for file in job.files:
                 if file.position <= len(answer.urls):
                     await self._doors.store.renew_url(file.id, answer.urls[file.position - 1])
-        elif isinstance(answer, Halted):
+        elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
             raise TokenError(
                 f"the API refused: {answer.reason}",
                 where=job.id,
@@ -136,7 +145,7 @@ class _Homecoming:
             )
         else:
             why = "the request is not what it was"
-            if isinstance(answer, Missing | NotReady | Gateway | NoAnswer):
+            if isinstance(answer, Missing | NotReady | Gateway | NoAnswer | Throttled | Halted):
                 why = answer.reason
             self._control.emit(Noted(f"no fresh URL ({why}): the saved one is tried", job.id))
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
+    from batchgen.engine.verdicts import Seen
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.options import RunOptions
     from batchgen.runs.workplace import World
@@ -99,7 +100,7 @@ async def _cancel_one(
     await api.cancel(request.request_id)
     # The result tells, or else the status: the request may have ended in the same moment, and is
     # kept then.
-    outcome = await api.result(request.request_id)
+    outcome: Seen = await api.result(request.request_id)
     if is_short_of_an_end(outcome):
         outcome = together(outcome, await api.status(request.request_id))
     if isinstance(outcome, Halted):

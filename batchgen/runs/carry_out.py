@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, RunStarted, Warned
+from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runs.at_work import Ended, work
 from batchgen.runs.beginning import begin
@@ -107,7 +108,13 @@ async def _work_through(
         ended = Ended()
         if not beginning.is_idle:
             await store.run(partial(_remember, place, is_over=False))
-            ended = await work(place, store, beginning, audience.tell, opened.intake)
+            try:
+                ended = await work(place, store, beginning, audience.tell, opened.intake)
+            except BatchgenError:
+                # Nobody submits any more, and every submit is in the state, where that can be read.
+                with suppress(BatchgenError):
+                    await store.run(partial(_remember, place, is_over=True))
+                raise
             # Nobody submits any more: whose answer did not come is unknown from now on.
             await store.run(people.settle_dead_run)
             await store.run(renew_if_stale, place.folder.metadata)

@@ -119,25 +119,44 @@ def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:
     """Whether requests may have been paid for that no state knows: `db` is today's, if any."""
     if last is None or (last.is_over and not last.paid):
         return False
-    attempts = 0 if db is None else attempts_made(db)[0]
-    if db is not None and get_meta(db, _RUN_ID) == last.run_id:
+    if db is None:
+        return True
+    attempts, _ = attempts_made(db)
+    if is_of(last, db):
         # None is ever deleted: with fewer of them it is an older one.
         return attempts < last.attempts
     # Another state with attempts of its own belongs to a run that goes on, not one that begins.
     return attempts == 0
 
 
-def refuse_lost(last: LastRun, folder: RunFolder) -> NoReturn:
-    count = "1 request was" if last.paid == 1 else f"{last.paid} requests were"
+def is_of(last: LastRun, db: sqlite3.Connection) -> bool:
+    """Whether the state is that run's own, of today or older."""
+    return get_meta(db, _RUN_ID) == last.run_id
+
+
+def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
+    """`older`: what is there is a state of that run, from before its last submits."""
+    count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
     if not last.is_over:
-        count = f"it did not end in order, and {last.paid} or more requests were"
+        known = f"{count}, and perhaps more" if last.paid else "requests may have been paid for"
+        count = f"it did not end in order, and {known}"
     when = datetime.fromtimestamp(last.at).astimezone().isoformat(" ", "minutes")
     here = _text(folder.root.absolute()) == last.folder
     gone = "its state is gone from there" if here else f"output.dir is {folder.root} now"
+    gone = f"{gone}, so every job would be paid for again"
+    ways = (
+        "mount the disk, or put the folder back or name it as output.dir; or, to pay for all jobs"
+        " anew: batchgen run MANIFEST --start-over"
+    )
+    if older:
+        gone = "the state here is an older one, so what it does not know would be paid for again"
+        ways = (
+            "put the latest state back; or, to go on with this one and pay again for what it does"
+            " not know: batchgen run MANIFEST --accept-copy"
+        )
     raise LostStateError(
-        f"this manifest was last run at {when} into {last.folder}, where {count} paid for;"
-        f" {gone}, so every job would be paid for again; nothing was sent",
+        f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"
+        " nothing was sent",
         where=str(folder.root),
-        next_step="mount the disk, or put the folder back or name it as output.dir; or, to pay for"
-        " all jobs anew: batchgen run MANIFEST --start-over",
+        next_step=ways,
     )

@@ -21,7 +21,7 @@ from batchgen.runs.deciding import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.intake import CHECKED_AT_ONCE, INPUTS, Intake
-from batchgen.runs.last_run import Memory, is_lost, refuse_lost, run_id
+from batchgen.runs.last_run import Memory, is_lost, is_of, refuse_lost, run_id
 from batchgen.runs.lock import PATIENCE, myself
 from batchgen.runs.lost_state import (
     Traces,
@@ -208,11 +208,15 @@ def _refuse_lost_state(place: Workplace) -> Traces:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What the state in the folder, if it `has_state`, does not know of; `last` is another run."""
+    """What the state in the folder, if it `has_state`, does not know of; `last` is another run.
+
+    `older`: it is a state of that very run, from before its last submits.
+    """
 
     traces: Traces
     last: LastRun | None
     has_state: bool
+    older: bool
 
     def __bool__(self) -> bool:
         return bool(self.traces) or self.last is not None
@@ -222,7 +226,7 @@ class Lost:
         if self.traces:
             refuse_traces(self.traces, folder)
         if self.last is not None:
-            refuse_lost(self.last, folder)
+            refuse_lost(self.last, folder, older=self.older)
 
 
 def find_lost(place: Workplace) -> Lost:
@@ -233,7 +237,10 @@ def find_lost(place: Workplace) -> Lost:
         # A rehearsal pays for nothing again.
         asked = not place.options.emulator
         last = Memory(world.memory, place.manifest.path).last() if asked else None
-        return Lost(traces, last if is_lost(last, db) else None, db is not None)
+        older = last is not None and db is not None and is_of(last, db)
+        accepted = older and place.options.accept_copy
+        lost = None if accepted or not is_lost(last, db) else last
+        return Lost(traces, lost, db is not None, older)
 
 
 def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:

@@ -47,8 +47,8 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
         raise ProviderMismatchError(
             f"this run was begun with {known}, and would now go to {provider}",
             where=str(folder.root),
-            next_step=f"{_way_back(known, provider)}, or move the folder away (or set another"
-            " output.dir) to start anew",
+            next_step=f"{_way_back(known, provider)}; to start anew instead, move the folder away"
+            f" or set another output.dir{_anew(known, provider)}",
         )
 
 
@@ -67,6 +67,11 @@ def _way_back(known: str, provider: str) -> str:
     if provider == EMULATOR:
         return "leave --emulator out to continue"
     return "set RUNCOMFY_MODEL_API_BASE back"
+
+
+def _anew(known: str, provider: str) -> str:
+    """Without a rehearsal, a folder that was moved away is one that is missing."""
+    return "" if EMULATOR in {known, provider} else ", and say --start-over"
 
 
 def claim_for_manifest(db: sqlite3.Connection, manifest: Manifest, *, take_over: bool) -> None:

@@ -95,9 +95,9 @@ def _renewed_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Conne
 
 def _nothing_yet(path: Path) -> MissingFileError:
     return MissingFileError(
-        "no state: nothing has been run from this manifest yet",
+        "no state: nothing was run into this folder yet, or its state is gone",
         where=str(path),
-        next_step="start it with: batchgen run MANIFEST",
+        next_step="batchgen run MANIFEST starts the run, or says what is missing",
     )
 
 

@@ -264,14 +264,16 @@ def set_aside(
 ) -> bool:
     """Nobody waits any longer, but the vendor may still deliver: the attempt stays open.
 
-    Too slow, or a success without files; that one has a `result`, kept beside the open attempt. A
-    person's wish to pay again, should it have ended, is heard once.
+    Too slow, or a success without files; that one has a `result`, kept beside the open attempt,
+    also where a later run hears nothing. A person's wish to pay again, should it have ended, is
+    heard once.
     """
     if not (is_followed(db, seq) and is_open(db, seq, number)):
         return False
     db.execute("UPDATE job SET again_asked = 0 WHERE seq = ?", (seq,))
     db.execute(
-        "UPDATE attempt SET cost = ?, result = nullif(?, '') WHERE job = ? AND number = ?",
+        "UPDATE attempt SET cost = coalesce(?, cost), result = coalesce(nullif(?, ''), result)"
+        " WHERE job = ? AND number = ?",
         (cost, result, seq, number),
     )
     return move(db, seq, JobState.FAILED, code, reason)

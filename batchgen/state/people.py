@@ -17,6 +17,9 @@ _ENDED_UNDONE = "listed = 1 AND state IN ('failed', 'cancelled', 'lost')"
 _REJECTED = f"listed = 1 AND state = 'done' AND seq IN ({REJECTED_JOBS})"
 
 
+_BY_HAND = "adopted by hand"
+
+
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
     """The person found the request in the vendor's list: follow it. Returns why not, if not."""
     taken = db.execute(
@@ -30,13 +33,37 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
     # Only where an attempt is open, to adopt it into.
     if not _may_decide(db, seq):
         return _nothing_to_decide(db, seq)
+    _keep_own_request(db, seq, request_id, at)
     move(db, seq, JobState.QUEUED)
     db.execute(
-        "UPDATE attempt SET request_id = ?, accepted_at = ?, answer = 'adopted by hand',"
+        f"UPDATE attempt SET request_id = ?, accepted_at = ?, answer = '{_BY_HAND}',"
         " cost = NULL, result = NULL WHERE job = ? AND outcome IS NULL",
         (request_id, at, seq),
     )
     return None
+
+
+def _keep_own_request(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> None:
+    """A request that the vendor gave to the job, and that is lost or set aside, may be paid.
+
+    Where another is adopted in its stead, that is an attempt of its own; this one stays recorded,
+    and its price counts as spent. A held job's request may be another job's, and a person may have
+    mistyped one: those are overwritten.
+    """
+    given_up = db.execute(
+        "UPDATE attempt SET outcome = 'written_off', ended_at = ? WHERE job = ? AND outcome IS NULL"
+        f" AND request_id != ? AND answer IS NOT '{_BY_HAND}'"
+        " AND (SELECT state FROM job WHERE seq = attempt.job) IN ('failed', 'lost')",
+        (at, seq, request_id),
+    ).rowcount
+    if given_up:
+        db.execute(
+            "INSERT INTO attempt (job, number, body_sha256, model, body, price, submitted_at)"
+            " SELECT job, number + 1, body_sha256, attempt.model, attempt.body, price, submitted_at"
+            " FROM attempt JOIN job ON seq = job AND number = attempts WHERE seq = ?",
+            (seq,),
+        )
+        db.execute("UPDATE job SET attempts = attempts + 1 WHERE seq = ?", (seq,))
 
 
 def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:

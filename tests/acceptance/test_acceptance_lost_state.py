@@ -68,6 +68,7 @@ def test_a_folder_that_vanished_is_missed(user: Shell, emulator: Emulator) -> No
     done = user.expect(65, "run", "m.yaml")
     assert f"{user.folder / 'out'}, where {JOBS} requests were paid for" in done.err
     assert not (user.folder / "out").exists()
+    assert "m · no run in out\n" in user.expect(0, "status", "m.yaml").out
     (user.folder / "moved").rename(user.folder / "out")
     user.expect(0, "run", "m.yaml")
     assert len(emulator.charges()) == JOBS

@@ -64,9 +64,27 @@ def test_the_flags_set_the_limits_the_wallet_and_the_faults(tmp_path: Path) -> N
         assert submit(base)[0] == 401
         assert [submit(base, "the key")[0] for _ in range(3)] == [200, 200, 429]
     (hint,) = said
-    origin = base.removesuffix("/v1")
-    assert f"RUNCOMFY_MODEL_API_BASE={base} RUNCOMFY_SERVERLESS_API_BASE={origin}" in hint
-    assert "RUNCOMFY_TOKEN='the key' batchgen run MANIFEST" in hint
+    assert hint.endswith(
+        f" RUNCOMFY_MODEL_API_BASE={base} RUNCOMFY_TOKEN='the key' batchgen run MANIFEST"
+    )
+
+
+def test_the_command_to_copy_finds_the_balance_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.yaml").write_text(
+        "version: 1\njobs:\n  - {id: boat, model: t2i, input: {prompt: a boat}}\n"
+    )
+    with served() as (first, said):
+        pass
+    variables = [word.split("=", 1) for word in said[0].split() if word.startswith("RUNCOMFY_")]
+    with served("--balance", "7.25") as (base, _said):
+        for name, value in variables:
+            here = value.replace(first.removesuffix("/v1"), base.removesuffix("/v1"))
+            monkeypatch.setenv(name, here)
+        assert main(["plan", "m.yaml"]) == 0
+    assert "  balance   7.25 USD: enough\n" in capsys.readouterr().out
 
 
 def test_a_rate_is_told_with_the_time_to_wait() -> None:

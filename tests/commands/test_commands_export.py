@@ -132,7 +132,7 @@ def test_where_nothing_was_run_yet_it_says_so(tmp_path: Path, capsys: CaptureFix
     header = {"version": 1, "output": {"dir": str(tmp_path / "nowhere")}}
     path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
     assert main(["export", str(path), str(tmp_path / "d"), "--to", "hf"]) == 66
-    assert "nothing has been run from this manifest yet" in capsys.readouterr().err
+    assert "nothing was run into this folder yet, or its state is gone" in capsys.readouterr().err
 
 
 def test_a_foreign_folder_and_a_damaged_result_have_their_exit_codes(

@@ -38,7 +38,7 @@ def environment(folder: Path, vendor: Vendor) -> dict[str, str]:
         "HOME": str(folder),
         "RUNCOMFY_TOKEN": TOKEN,
         "RUNCOMFY_MODEL_API_BASE": f"{vendor.origin}/v1",
-        "RUNCOMFY_SERVERLESS_API_BASE": vendor.origin,
+        "RUNCOMFY_SERVERLESS_API_BASE": f"{vendor.origin}/prod/v2",
     }
 
 

@@ -269,6 +269,21 @@ def test_a_refused_token_at_the_question_for_a_url_stops_the_run(world: World) -
     assert world.states() == {"clip": "pending", "still": "done"}
 
 
+def test_a_result_that_is_withheld_at_the_question_for_a_url_breaks_no_job(world: World) -> None:
+    """The status says that the request has ended, so the token is not refused as a whole."""
+    world.add(still_and_clip())
+    world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 403"))
+    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    with_habits(
+        world,
+        look=lambda request: (
+            refused if asyncio.get_running_loop().time() > request.ends + 2 else None
+        ),
+    )
+    world.live()
+    assert world.states() == {"clip": "pending", "still": "done"}
+
+
 def test_priorities_decide_between_models_and_within_one(world: World) -> None:
     with_policy(world, concurrency=1)
     world.add(

@@ -14,6 +14,7 @@ from batchgen.engine.events import Noted, PauseReason
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,
+    CancelOutcome,
     Failed,
     Gateway,
     Halted,
@@ -33,7 +34,7 @@ from batchgen.state import people
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from tests.engine.judge import judge
-from tests.engine.simulated_vendor import PRICE, Course, Request
+from tests.engine.simulated_vendor import PRICE, Course, Line, Request
 from tests.engine.simulation import one_model, with_habits, with_policy
 
 if TYPE_CHECKING:
@@ -86,6 +87,34 @@ def test_a_request_that_runs_too_long_is_asked_again_by_the_next_run_without_pay
     judge(world)
     assert world.states() == {"a000": "done"}
     assert len(world.vendor.posts) == 1
+
+
+@pytest.mark.parametrize("earlier", ["queued", "failed"])
+def test_requests_of_an_earlier_run_do_not_fail_for_a_line_that_is_down(
+    world: World, earlier: str
+) -> None:
+    """In the morning the network may be up later than the run."""
+    with_policy(world, timeout=100.0)
+    one_model(world, 3)
+    with_habits(world, course=lambda *_: Course(runs=400.0))
+    if earlier == "queued":
+        world.crash(after=10.0)
+    else:
+        world.live()
+    assert set(world.states().values()) <= {earlier, "running"}
+    began = world.now = 500.0
+    down = NoAnswer("cannot connect")
+    with_habits(world, look=lambda _request: down, status=lambda _request: down)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.UNREACHABLE
+    assert set(world.states().values()) <= {"queued", "running"}
+    assert world.now - began < 120
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 3
 
 
 def test_a_request_that_ends_just_before_its_time_is_up_is_kept(world: World) -> None:
@@ -295,6 +324,32 @@ def test_a_refused_token_is_believed_once_both_calls_say_so(world: World) -> Non
     assert end.pause.reason is PauseReason.TOKEN_REFUSED
 
 
+def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the_run_pauses(
+    world: World,
+) -> None:
+    with_policy(world, timeout=900.0)
+    one_model(world, 3)
+    broke = Halted(PauseCause.NO_BALANCE, "402")
+    with_habits(world, look=lambda _request: broke)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.NO_BALANCE
+    assert 60.0 < world.now < 150.0
+    with_habits(world)
+    assert world.live().pause is None
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 3
+
+
+def test_a_result_that_is_withheld_for_a_moment_pauses_nothing(world: World) -> None:
+    one_model(world, 1)
+    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    with_habits(world, look=lambda request: refused if len(request.looks) < 8 else None)
+    assert world.live().pause is None
+    assert world.states() == {"a000": "done"}
+
+
 def late(seconds: float) -> Callable[[str, str], Course]:
     return lambda _model, _job: Course(files_after=seconds)
 
@@ -333,6 +388,72 @@ def test_a_success_without_files_is_asked_once_by_each_run_and_never_paid_again_
     judge(world)
     assert world.states() == {"a000": "done"}
     assert len(world.vendor.posts) == 1
+
+
+@pytest.mark.parametrize(
+    "word",
+    [NotReady("HTTP 409: conflict"), Gateway(403, "HTTP 403: a page"), Throttled(1.0, "429")],
+)
+def test_a_success_without_files_that_tells_nothing_any_more_does_not_hold_the_run(
+    world: World, word: ResultOutcome
+) -> None:
+    """Of another job the API goes on telling, so no outage ends the run."""
+    with_policy(world, retries=3, timeout=900.0)
+    one_model(world, 2)
+
+    def look(request: Request) -> ResultOutcome | None:
+        if request.job != "a000" or asyncio.get_running_loop().time() < request.ends:
+            return None
+        request.told += 1
+        return Succeeded((), PRICE, "{}") if request.told == 1 else word
+
+    with_habits(world, look=look, status=lambda _request: word)
+    world.live()
+    assert world.states() == {"a000": "failed", "a001": "done"}
+    assert world.error("a000") == "no_files"
+    assert world.now < 900
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+    assert len(world.vendor.posts) == 2
+
+
+def test_what_is_known_of_a_success_without_files_outlives_a_run_that_hears_nothing(
+    world: World,
+) -> None:
+    with_policy(world, timeout=900.0)
+    one_model(world, 1)
+    with_habits(world, course=late(5000.0))
+    world.live()
+    assert world.query("SELECT cost, result FROM attempt") == [(PRICE, "{}")]
+    world.now = 2000.0
+    with_habits(world, look=lambda _request: NotReady("HTTP 403: not yours"))
+    world.live()
+    assert world.error("a000") == "timeout"
+    assert world.query("SELECT cost, result FROM attempt") == [(PRICE, "{}")]
+
+
+def test_a_retry_goes_again_where_the_slow_request_could_be_cancelled_for_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_policy(world, timeout=100.0)
+    one_model(world, 1)
+    courses = iter((Course(queued=1000.0), Course()))
+    with_habits(world, course=lambda *_: next(courses))
+
+    async def unanswered(_line: Line, _request_id: str) -> CancelOutcome:
+        return CancelOutcome.UNANSWERED
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "cancel", unanswered)
+        world.live()
+    assert world.error("a000") == "timeout"
+    retried(world)
+    world.live()
+    assert world.states() == {"a000": "done"}
+    assert len(world.vendor.posts) == 2
+    assert world.query("SELECT cost FROM attempt ORDER BY number") == [(0.0,), (PRICE,)]
 
 
 def retried(world: World) -> None:

@@ -312,6 +312,20 @@ def test_one_models_refusals_pause_though_another_is_accepted(world: World) -> N
     assert Counter(world.states().values())["failed"] < 20
 
 
+def test_refusals_that_differ_in_an_id_or_a_figure_alone_are_the_same(world: World) -> None:
+    one_model(world, 60)
+
+    def reply(_model: str, job: str) -> Reply:
+        words = f"balance 0.0{job[-1]} USD does not suffice (trace 8f3ab12c9{job})"
+        return Reply(Refused(Scope.JOB, "7002", words), charged=False)
+
+    with_habits(world, reply=reply)
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.REFUSALS
+    assert Counter(world.states().values())["failed"] < 20
+
+
 def test_refusals_of_several_kinds_concern_their_jobs_alone(world: World) -> None:
     one_model(world, 60)
 

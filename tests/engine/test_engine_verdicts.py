@@ -34,9 +34,11 @@ from batchgen.engine.verdicts import (
     Look,
     RenewUrl,
     RequestFacts,
+    Seen,
     SetAside,
     ShortOfAnEnd,
     StopRun,
+    Withheld,
     after_fetch,
     after_result,
     is_short_of_an_end,
@@ -120,10 +122,11 @@ def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> 
         (REFUSED, REFUSED, REFUSED),
         (REFUSED, Running(), Running()),
         (REFUSED, NoAnswer("502"), NoAnswer("401")),
+        (REFUSED, Ended(), Withheld(PauseCause.TOKEN_REFUSED, "401")),
     ],
 )
 def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
-    result: ShortOfAnEnd, status: StatusOutcome, both: ResultOutcome
+    result: ShortOfAnEnd, status: StatusOutcome, both: Seen
 ) -> None:
     assert is_short_of_an_end(result)
     assert together(result, status) == both

@@ -209,6 +209,9 @@ def test_row_35_a_404_later_is_lost_and_reported_and_asked_for_again_without_pay
     said = user.expect(1, "run", "m.yaml").said
     assert "1 lost" in said
     assert "the vendor no longer knows the request" in said
+    # A retry would ask, as each run does, and never submit.
+    assert "→ batchgen resolve m.yaml JOB --resubmit" in said
+    assert "batchgen retry" not in said
     assert user.states() == {"boat-000": "lost"}
     assert user.expect(0, "run", "m.yaml", "--json").document["submitted"] == 0
     assert user.states() == {"boat-000": "done"}

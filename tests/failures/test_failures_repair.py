@@ -82,6 +82,14 @@ def test_row_54_a_file_that_is_gone_or_damaged_is_named_and_fetched_again_for_no
     assert len(emulator.charges()) == 2
 
 
+def test_a_repair_needs_no_money_in_the_account(done: User, emulator: Emulator) -> None:
+    """What the vendor says of the balance stands in the way of new requests, not of paid files."""
+    (done.folder / FIRST).unlink()
+    emulator.arm("result", "status", status=402, body='{"error_code": 10001}', times=None)
+    said = done.expect(0, "repair", "m.yaml").out
+    assert "1 file repaired, nothing was paid" in said
+
+
 def test_row_54_what_is_sound_is_left_alone(done: User, emulator: Emulator) -> None:
     before = (done.folder / FIRST).stat()
     assert "nothing to repair" in done.expect(0, "repair", "m.yaml").out

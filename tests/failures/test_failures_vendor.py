@@ -189,14 +189,14 @@ def test_a_failure_reason_is_read(user: User, emulator: Emulator) -> None:
     assert "The brushes are dry." in user.expect(1, "run", "m.yaml").said
 
 
-def test_a_request_that_failed_for_lack_of_money_and_was_charged_pauses_and_waits_for_a_retry(
+def test_a_request_that_failed_for_lack_of_money_pauses_and_goes_again_by_the_same_command(
     user: User, emulator: Emulator
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("submit", "failed_for_balance")
     assert "balance does not suffice" in user.expect(75, "run", "m.yaml").said
-    assert user.states() == {"boat-000": "failed", "boat-001": "pending"}
-    user.expect(0, "retry", "m.yaml")
+    assert user.states() == {"boat-000": "pending", "boat-001": "pending"}
+    user.expect(0, "run", "m.yaml")
     assert set(user.states().values()) == {"done"}
 
 

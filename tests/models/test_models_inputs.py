@@ -98,7 +98,12 @@ VALID: dict[str, dict[str, JsonValue]] = {
         ("i2v", {"frames": "121"}, "frames must be a whole number; got '121'", "remove the quotes"),
         ("t2i", {"prompt": 12}, "prompt must be text; got 12", "put it in quotes"),
         ("t2i", {"prompt": None}, "prompt must be text; got null", None),
-        ("t2i", {"prompt": ["x"]}, "prompt must be text; got a list", None),
+        (
+            "t2i",
+            {"prompt": ["x"]},
+            "prompt must be text; got a list",
+            "put all of the text in quotes",
+        ),
         (
             "t2i",
             {"force_single": "yes"},

@@ -293,6 +293,36 @@ def test_a_refused_question_is_no_end_of_a_request(status: int, body: Any) -> No
         assert f"HTTP {status}" in outcome.reason
 
 
+@pytest.mark.parametrize("word", ["completed", "succeeded", "cancelled", "error", "not_completed"])
+def test_not_completed_yet_is_no_end_whatever_word_stands_beside_it(word: str) -> None:
+    body = {"request_id": ASKED, "status": word, "error_code": 400005, "message": "not yet"}
+    for read in (result_answer.read_result, result_answer.read_status):
+        assert read(answer(body), ASKED) == NotReady("HTTP 200: not yet")
+
+
+@pytest.mark.parametrize("code", [400002, 10001, 400004, 401001, 403001, 429001])
+def test_a_refusal_that_names_the_request_does_not_end_it(code: int) -> None:
+    """Else a job would be paid again while its request goes on."""
+    body = {"request_id": ASKED, "status": "error", "error_code": code, "message": "refused"}
+    outcome = read_result(answer(body))
+    assert isinstance(outcome, Halted | NotReady | Throttled)
+    ended = read_result(answer(body | {"finished_at": "2026-01-01T00:00:00Z"}))
+    assert isinstance(ended, Failed)
+
+
+@pytest.mark.parametrize("output", [{}, [], {"image": None, "images": []}])
+def test_an_output_that_holds_nothing_yet_is_no_end(output: Any) -> None:
+    body = {"request_id": ASKED, "status": "rendering", "output": output}
+    assert read_result(answer(body)) == UnrecognizedState("rendering")
+
+
+def test_a_result_that_is_mislabelled_as_html_is_read() -> None:
+    body = {"request_id": ASKED, "status": "succeeded", "output": {"image": URL}}
+    outcome = read_result(answer(body, Content_Type="text/html; charset=utf-8"))
+    assert isinstance(outcome, Succeeded)
+    assert outcome.urls == (URL,)
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -118,15 +118,20 @@ def test_a_provider_has_a_name_that_outlives_its_port(base: str, emulator: bool,
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "way_back"),
+    ("first", "then", "way_back", "anew"),
     [
-        ("the emulator", VENDOR, "give --emulator"),
-        (VENDOR, "the emulator", "leave --emulator out"),
-        (VENDOR, "https://elsewhere.example/v1", "RUNCOMFY_MODEL_API_BASE"),
+        ("the emulator", VENDOR, "give --emulator", "output.dir"),
+        (VENDOR, "the emulator", "leave --emulator out", "output.dir"),
+        (
+            VENDOR,
+            "https://elsewhere.example/v1",
+            "RUNCOMFY_MODEL_API_BASE",
+            "output.dir, and say --start-over",
+        ),
     ],
 )
 def test_a_state_belongs_to_the_provider_it_was_begun_with(
-    place: Place, first: str, then: str, way_back: str
+    place: Place, first: str, then: str, way_back: str, anew: str
 ) -> None:
     """Row 65's cousin: rehearsed pictures are never taken for paid ones."""
     # Nothing was sent yet: it may still go elsewhere.
@@ -137,6 +142,7 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
         claim_state(place.db, then, place.folder)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert way_back in str(caught.value)
+    assert str(caught.value).endswith(f"move the folder away or set another {anew}")
 
 
 def test_the_holder_is_unknown_where_the_state_is_held_exclusively(place: Place) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.errors import ExitCode, LostStateError
+from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.journal import CHUNK, Journal, latest_line
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.emulator import Emulator
+    from batchgen.runs.at_work import Ended
     from batchgen.runs.summary import Summary
     from tests.runs.run_world import Place
 
@@ -61,10 +63,15 @@ def remove_all_but_results(out: Path) -> None:
 
 
 async def run(
-    manifest: Path, emulator: Emulator, *, recover: bool = False, start_over: bool = False
+    manifest: Path,
+    emulator: Emulator,
+    *,
+    recover: bool = False,
+    start_over: bool = False,
+    accept_copy: bool = False,
 ) -> Summary:
     where = replace(world(emulator, manifest.parent), memory=manifest.parent / "user")
-    options = RunOptions(recover=recover, start_over=start_over)
+    options = RunOptions(recover=recover, start_over=start_over, accept_copy=accept_copy)
     return await carry_out(manifest, options, lambda _: None, where)
 
 
@@ -114,9 +121,29 @@ async def test_an_older_state_is_missed_though_its_log_is_gone_too(tmp_path: Pat
         await run(manifest, emulator)
         put_back_an_older_state(out)
         (out / "run.log").unlink()
-        with pytest.raises(LostStateError, match=f"{JOBS} requests were paid for"):
+        with pytest.raises(LostStateError, match=f"{JOBS} requests were paid for") as caught:
             await run(manifest, emulator)
+        assert "the state here is an older one" in caught.value.what
         assert len(emulator.charges()) == JOBS
+        assert (await run(manifest, emulator, accept_copy=True)).counts == {JobState.DONE: JOBS}
+        assert len(emulator.charges()) == JOBS + 1
+
+
+async def test_a_run_that_ended_before_its_first_submit_holds_up_no_other_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write_manifest(tmp_path, 1)
+
+    async def refuse(*_: object) -> Ended:
+        raise InputError("an image is broken")
+
+    async with vendor() as emulator:
+        with monkeypatch.context() as patch:
+            patch.setattr("batchgen.runs.carry_out.work", refuse)
+            with pytest.raises(InputError, match="an image is broken"):
+                await run(manifest, emulator)
+        shutil.rmtree(tmp_path / "out")
+        assert (await run(manifest, emulator)).counts == {JobState.DONE: 1}
 
 
 def test_a_young_state_is_in_the_file_itself(place: Place, tmp_path: Path) -> None:

@@ -95,8 +95,13 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
 def _failed_for_nothing(night: Night) -> Iterator[Finding]:
     """A job fails by the vendor's word about it: not by a gateway's, nor for lack of money."""
     ledger = night.vendor.ledger.values()
-    to_blame = {one.job for one in ledger if not (one.succeeds and one.course.files)}
-    to_blame |= {one.job for one in ledger if one.has_files_at > night.now}
+    unpaid = {one.id for one in ledger if one.course.end == "failed for the balance"}
+    to_blame = {
+        one.job
+        for one in ledger
+        if one.id not in unpaid and not (one.succeeds and one.course.files)
+    }
+    to_blame |= {one.job for one in ledger if one.id not in unpaid and one.has_files_at > night.now}
     given_up = {
         job for (job,) in night.query("SELECT id FROM job WHERE error_code = 'written_off'")
     }

@@ -94,6 +94,27 @@ def test_a_mistyped_request_id_can_be_corrected_once_it_is_lost(state: State) ->
     assert state.one("SELECT request_id FROM attempt") == "r-right"
 
 
+@pytest.mark.parametrize("end", ["lost", "set aside"])
+def test_another_request_than_the_vendors_own_is_adopted_beside_it(state: State, end: str) -> None:
+    """The first may be paid: it stays on record, and counts as spent."""
+    state.begin("boat", price=0.5)
+    state.accept("boat", "r1")
+    if end == "lost":
+        lose(state, "boat")
+    else:
+        assert moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+    assert state.adopt("boat", "r2") is None
+    assert state.state("boat") is S.QUEUED
+    assert state.db.execute("SELECT number, request_id, outcome FROM attempt").fetchall() == [
+        (1, "r1", "written_off"),
+        (2, "r2", None),
+    ]
+    (live,) = queries.live_requests(state.db)
+    assert (live.request_id, live.attempt) == ("r2", 2)
+    assert (money(state.db).reserved, money(state.db).unknown) == (0.5, 0.5)
+    assert state.deliver("boat", 2)
+
+
 def test_a_result_that_never_comes_home_can_be_written_off(state: State) -> None:
     state.submit("boat", "r1")
     state.deliver("boat")
