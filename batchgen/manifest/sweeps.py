@@ -81,6 +81,9 @@ class Sweep:
         if cell.row is not None and self._has_several_rows and not names & {"row", *cell.row}:
             rows = data_file(self._item)
         repeats = 1 if "repeat" in names else self._repeats
+        if not axes and rows is None and repeats == 1:
+            # Nearly always so: no cell of a million is asked for a suffix that is empty.
+            return None
         return SweepHead("", self._item.part.path, self._item.node.place, axes, rows, repeats)
 
     def cells(self) -> Iterator[Cell]:
