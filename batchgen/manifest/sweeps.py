@@ -16,6 +16,7 @@ from batchgen.manifest.matrix.combinations import Matrix, are_told_apart, axes_o
 from batchgen.manifest.matrix.problems import matrix_problems
 from batchgen.manifest.matrix.suffixes import suffix
 from batchgen.manifest.parsing.nodes import place_of
+from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.manifest.scope import SweepHead
 from batchgen.models.wording import InputProblem, shown
@@ -133,7 +134,7 @@ class Sweep:
             elif self._item.skips_bad_rows and not row.ends_reading:
                 skipped += 1
                 self._reporter.of(file).row(
-                    row.line, f"skipped: {row.message}", row.hint, warn=True
+                    row.line, f"{SKIPPED}{row.message}", row.hint, warn=True
                 )
             else:
                 refused = True
