@@ -13,7 +13,15 @@ from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN, build_validator
 from batchgen.models.fast import QuickYes, quick_yes
 from batchgen.models.nearest import did_you_mean, nearest
 from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, with_full_size
-from batchgen.models.wording import InputProblem, Path, describe_all, one_of, place_words, shown
+from batchgen.models.wording import (
+    BEHIND_A_COMMA,
+    InputProblem,
+    Path,
+    describe_all,
+    one_of,
+    place_words,
+    shown,
+)
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -95,7 +103,7 @@ def _problems(
 
 def _in_size_words(model: Model, given: JsonObject, problem: InputProblem) -> InputProblem:
     """Say a problem about sizes with the key and the short values that people write."""
-    if problem.at_key:
+    if problem.at_key and problem.hint != BEHIND_A_COMMA:
         hint = did_you_mean(str(problem.path[-1]), model.keys) if len(problem.path) == 1 else None
         return InputProblem(problem.path, problem.message, hint or problem.hint, at_key=True)
     if problem.path != (SIZE_KEY,):

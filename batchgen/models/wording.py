@@ -30,6 +30,7 @@ _SHORTENED = re.compile(r"\s*[-+]?[0-9.]+[eE]\+?[0-9]+\s*")
 _ENDS_IN_ZEROS = re.compile(r"\s*[-+]?[1-9][0-9]{14}0+(\.0*)?\s*")
 _ROUNDED_HINT = "a spreadsheet rounded it? format its column as text, then enter the number again"
 _NULL_ITEM_HINT = "leave the item out; an item that is a template may give none: '{{ b or none }}'"
+BEHIND_A_COMMA = "if it is text behind a comma, put all of the text in quotes"
 _NUMBERS = frozenset({"number", "float", "integer"})
 
 _TYPE_WORDS = {
@@ -123,6 +124,10 @@ def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
     *parents, key = error.absolute_path
     within = f" in {place_words(tuple(parents))}" if parents else ""
     known = error.schema.get("properties", ()) if isinstance(error.schema, dict) else ()
+    given: Any = error.instance
+    if " " in str(key) and given[key] is None:
+        # `{prompt: a fox, in the snow}`: to YAML, a comma in braces ends the text.
+        return f"unknown key {shown(key)}{within}", BEHIND_A_COMMA
     return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
 
 
