@@ -25,6 +25,7 @@ from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lock import is_held
+from batchgen.runs.lost_state import refuse_where_lost
 from batchgen.runs.prepare import read_header
 from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.approvals import held_back
@@ -63,7 +64,7 @@ GOING = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
 
 
 def status(path: Path, selection: Selection, *, as_json: bool) -> int:
-    """Show the state once. Raises ManifestError, MissingFileError, DamagedStateError."""
+    """Show the state once. Raises ManifestError, DamagedStateError, LostStateError."""
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     try:
@@ -76,6 +77,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
             else:
                 say_lines(_lines(db, manifest, selection, path))
     except MissingFileError:
+        refuse_where_lost(folder)
         _say_not_started(manifest, path, as_json=as_json)
     return 0
 
@@ -85,6 +87,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     if not folder.state.exists():
+        refuse_where_lost(folder)
         _say_not_started(manifest, path, as_json=False)
         return 0
     while True:

@@ -21,6 +21,7 @@ from batchgen.manifest.naming import NameValues, render_name
 from batchgen.manifest.needing import references
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
+from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.recipes import build_recipe
 from batchgen.manifest.structure import with_homes
 from batchgen.manifest.sweeps import cell_suffix, data_file
@@ -111,7 +112,7 @@ class JobMaker:
     def _skip(self, problem: InputProblem, cell: Cell) -> None:
         self._skipped += 1
         rows = self._reporter.of(data_file(self._item))
-        rows.row(cell.line, f"skipped: {problem.message}", problem.hint, warn=True)
+        rows.row(cell.line, f"{SKIPPED}{problem.message}", problem.hint, warn=True)
 
     def tell_if_none_is_left(self) -> None:
         """Refuse an item of which every job was skipped: nobody means that."""

@@ -15,6 +15,8 @@ from batchgen.errors import ManifestError, Problem, Spot
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+SKIPPED = "skipped: "
+"""Begins the warning of a row that `bad_rows: skip` passes over."""
 KEPT = 1000
 """A manifest of a million wrong jobs is counted, not kept."""
 SPOTS = 5

@@ -16,6 +16,7 @@ from batchgen.manifest.matrix.combinations import Matrix, are_told_apart, axes_o
 from batchgen.manifest.matrix.problems import matrix_problems
 from batchgen.manifest.matrix.suffixes import suffix
 from batchgen.manifest.parsing.nodes import place_of
+from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.manifest.scope import SweepHead
 from batchgen.models.wording import InputProblem, shown
@@ -81,6 +82,9 @@ class Sweep:
         if cell.row is not None and self._has_several_rows and not names & {"row", *cell.row}:
             rows = data_file(self._item)
         repeats = 1 if "repeat" in names else self._repeats
+        if not axes and rows is None and repeats == 1:
+            # Nearly always so: no cell of a million is asked for a suffix that is empty.
+            return None
         return SweepHead("", self._item.part.path, self._item.node.place, axes, rows, repeats)
 
     def cells(self) -> Iterator[Cell]:
@@ -130,7 +134,7 @@ class Sweep:
             elif self._item.skips_bad_rows and not row.ends_reading:
                 skipped += 1
                 self._reporter.of(file).row(
-                    row.line, f"skipped: {row.message}", row.hint, warn=True
+                    row.line, f"{SKIPPED}{row.message}", row.hint, warn=True
                 )
             else:
                 refused = True

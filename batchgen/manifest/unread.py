@@ -113,7 +113,10 @@ def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
     """Say quickly, for each of a million rows, that `odd_text` finds nothing."""
     if "|" in text or ":" in text or "__" in text or "<" in text or "--" in text:
         return True
-    return any(variables.get(name, True) in _EMPTY for name in template.names)
+    for name in template.names:  # noqa: SIM110 - a generator takes twice the time
+        if variables.get(name, True) in _EMPTY:
+            return True
+    return False
 
 
 def odd_text(

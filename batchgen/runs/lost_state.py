@@ -113,6 +113,15 @@ def _is_missing(folder: RunFolder) -> bool:
         return not folder.state.exists() or not folder.state.stat().st_size
 
 
+def refuse_where_lost(folder: RunFolder) -> None:
+    """Raise LostStateError where there is no state, and an earlier run was paid for all the same.
+
+    What is only looked at needs no more: that an older state is one, the next run says.
+    """
+    if traces := find_traces(folder, None):
+        refuse_traces(traces, folder)
+
+
 def refuse_traces(traces: Traces, folder: RunFolder) -> NoReturn:
     recovering = ""
     if traces.has_requests:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.errors import Problem, Spot
-from batchgen.manifest.problems import KEPT
+from batchgen.manifest.problems import KEPT, SKIPPED
 from batchgen.models.catalog import find_model
 from batchgen.references import references_in
 
@@ -23,8 +23,9 @@ def report_together(staging: Staging, problems: ProblemLog) -> None:
     """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
     for twice in staging.duplicates(KEPT):
         _report(problems, _duplicate(twice), twice.sweep, "twice")
+    has_skipped = any(one.message.startswith(SKIPPED) for one in problems.warnings)
     for missing in staging.missing_needs(KEPT):
-        _report(problems, _missing(missing), missing.sweep, "missing")
+        _report(problems, _missing(missing, has_skipped=has_skipped), missing.sweep, "missing")
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
@@ -76,8 +77,10 @@ def _places(first: Origin, again: Origin) -> str:
     return f"{first.file}:{first.line} and {again.file}:{again.line}"
 
 
-def _missing(found: MissingNeed) -> Problem:
+def _missing(found: MissingNeed, *, has_skipped: bool) -> Problem:
     hint = f"did you mean '{found.nearest}'?" if found.nearest else "write the id of a job"
+    if has_skipped and found.sweep:
+        hint = "if its row was skipped, leave that row out here as well, by 'where'; else: " + hint
     message = f"it needs '{found.needs}', and no job has this id"
     return _problem(found.origin, message, hint, found.job_id)
 

@@ -321,3 +321,18 @@ def test_what_is_wrong_with_the_item_itself_is_not_skipped(tmp_path: Path) -> No
     found = read_with(tmp_path, "p.csv", "prompt\na\nb\n", text)
     (problem,) = found.problems
     assert "scale must be between 0 and 1; got 7" in problem
+
+
+def test_a_need_whose_row_was_skipped_is_told_as_such(tmp_path: Path) -> None:
+    columns = 'from: p.csv\n    bad_rows: skip\n    input: {prompt: "{{ p }}"'
+    text = with_jobs(
+        f'id: "still-{{{{ sku }}}}"\n    {columns}, scale: "{{{{ s }}}}"}}',
+        f'id: "edit-{{{{ sku }}}}"\n    {columns}}}\n    needs: ["still-{{{{ sku }}}}"]',
+    )
+    found = read_with(tmp_path, "p.csv", "sku,p,s\n1,fox,0.5\n2,hen,much\n", text)
+    assert found.problems == ["3:1 it needs 'still-2', and no job has this id"]
+    (hint,) = found.hints
+    assert hint == (
+        "if its row was skipped, leave that row out here as well, by 'where'; "
+        "else: did you mean 'still-1'?"
+    )

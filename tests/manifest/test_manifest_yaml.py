@@ -258,6 +258,25 @@ def test_text_below_a_cut_line_is_told_to_be_put_in_quotes() -> None:
     assert f"{QUOTED}: a ' #' in it begins a comment" in read(text).hints
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("{prompt: a fox #1, size: 2048x2048}", f"{QUOTED}: a ' #' in it begins a comment"),
+        ("{size: 2048x2048, prompt: a fox, red #1}", f"{QUOTED}: a ' #' in it begins a comment"),
+        ("{prompt: [cinematic] a fox}", QUOTED),
+        ('{size: 2048x2048, prompt: "Hello" on a wall}', QUOTED),
+        ("{prompt: {red|blue} car, size: 2048x2048}", QUOTED),
+    ],
+)
+def test_text_in_braces_that_yaml_cuts_has_its_cure(given: str, hint: str) -> None:
+    assert read(f"{HEAD}jobs:\n  - id: a\n    input: {given}\n  - id: b\n").hints == [hint]
+
+
+def test_a_bracket_that_is_missing_behind_an_honest_comment_is_no_matter_of_quotes() -> None:
+    text = f"{HEAD}jobs:\n  - id: a\n    input: {{prompt: fox,  # red\n      scale: 1\n  - id: b\n"
+    assert read(text).hints == ["check the brackets of this list or mapping"]
+
+
 HASHED = """\
 version: 1
 vars: {place: a house}

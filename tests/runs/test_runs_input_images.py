@@ -374,6 +374,22 @@ async def test_a_run_with_bad_images_is_refused_and_every_one_is_listed(desk: De
     ]
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_an_image_for_which_nobody_answers_may_be_no_fault_of_the_image(
+    desk: Desk, others: int
+) -> None:
+    desk.has(desk.job("a", f"{SITE}/a.jpg"), desk.job("b", "https://b.example/b.jpg"))
+    desk.eyes.shows = {f"{SITE}/a.jpg": NoAnswer("silence")}
+    if others:
+        desk.eyes.shows["https://b.example/b.jpg"] = Gone("it is gone")
+    with pytest.raises(InputImagesError) as caught:
+        await refuse(desk, collecting=False)
+    cure = "where none answered, see to the network, and behind a proxy to HTTPS_PROXY, or set"
+    assert caught.value.next_step is not None
+    assert cure in caught.value.next_step
+    assert ("replace them" in caught.value.next_step) is bool(others)
+
+
 async def test_of_very_many_bad_images_the_first_are_listed(desk: Desk) -> None:
     urls = [f"{SITE}/{n}.jpg" for n in range(MOST_SHOWN + 20)]
     desk.has(*(desk.job(url[-7:-4], url) for url in urls))

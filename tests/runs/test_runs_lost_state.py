@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchgen.commands.status import status
 from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
 from batchgen.runs.carry_out import carry_out
@@ -17,6 +18,7 @@ from batchgen.runs.journal import CHUNK, Journal, latest_line
 from batchgen.runs.last_run import Memory
 from batchgen.runs.lost_state import find_traces, known_state
 from batchgen.runs.options import RunOptions
+from batchgen.state.queries import Selection
 from tests.runs.run_world import bring_home, statuses, write_manifest
 from tests.runs.test_runs_api import vendor, world
 from tests.runs.test_runs_metadata import MOVED
@@ -97,6 +99,19 @@ async def test_requests_that_the_state_lost_stop_the_run_and_can_be_recovered(
         assert (await run(manifest, emulator, recover=True)).counts == {JobState.DONE: JOBS}
         assert (await run(manifest, emulator)).exit_code is ExitCode.DONE
         assert len(emulator.charges()) == JOBS
+
+
+async def test_a_status_without_its_state_does_not_say_that_nothing_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, out = write_manifest(tmp_path, 1), tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    async with vendor() as emulator:
+        await run(manifest, emulator)
+        empty(out)
+    for as_json in (False, True):
+        with pytest.raises(LostStateError, match="does not know of 1 request"):
+            status(manifest, Selection(), as_json=as_json)
 
 
 async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(

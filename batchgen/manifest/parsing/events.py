@@ -151,12 +151,25 @@ _LOOKS_LIKE_YAML = re.compile(
     re.VERBOSE,
 )
 _LOSES_TEXT = re.compile(r"[^\s\"'\[{|>*&!#].*\s#")
+_GOES_ON_IN_BRACES = re.compile(
+    r"""
+    [{,]\s*[^\s"'{}\[\],:\#]+:\s+
+    (?:\[[^\[\]]*\] | \{[^{}]*\} | "(?:[^"\\]|\\.)*" | '(?:[^']|'')*')\s*[^\s\#,\]}:]
+    """,
+    re.VERBOSE,
+)
+_CURE = "put all of the text in quotes"
+_CURE_OF_COMMENT = f"{_CURE}: a ' #' in it begins a comment"
 _SHOWN = 70
 
 
 def quoting_cure(lines: list[str]) -> str | None:
     """Say how to write the text of the last of these lines that looks like YAML and is none."""
     for number, line in enumerate(reversed(lines)):
+        if number == 0 and _GOES_ON_IN_BRACES.search(line):
+            return _CURE
+        if _is_cut_in_braces(line):
+            return _CURE_OF_COMMENT
         found = _PAIR.fullmatch(line) or _ITEM.fullmatch(line)
         if found is None:
             continue
@@ -164,16 +177,23 @@ def quoting_cure(lines: list[str]) -> str | None:
         if number == 0 and _LOOKS_LIKE_YAML.match(text):
             return _quoted(found.groupdict().get("key"), text)
         if number == 1 and _LOSES_TEXT.match(text):
-            return "put all of the text in quotes: a ' #' in it begins a comment"
+            return _CURE_OF_COMMENT
     return None
 
 
+def _is_cut_in_braces(line: str) -> bool:
+    """Whether a ` #` hides the end of `{prompt: a fox #1}`: there, no comment is meant."""
+    before, mark, _ = line.partition(" #")
+    is_open = before.count("{") > before.count("}") and ": " in before
+    is_plain = '"' not in before and ": '" not in before
+    return bool(mark) and is_open and is_plain and not before.rstrip().endswith((",", "{", "["))
+
+
 def _quoted(key: str | None, text: str) -> str:
-    cure = "put all of the text in quotes"
     quoted = f"'{text.rstrip()}'" if '"' in text or "\\" in text else f'"{text.rstrip()}"'
     if len(text) > _SHOWN or (quoted[0] == "'" and "'" in text):
-        return cure
-    return f"{cure}: {key}: {quoted}" if key else f"{cure}: {quoted}"
+        return _CURE
+    return f"{_CURE}: {key}: {quoted}" if key else f"{_CURE}: {quoted}"
 
 
 def _translate(error: yaml.YAMLError) -> UnreadableYamlError:

@@ -176,7 +176,7 @@ def _row_fault(
         return _of_wrong_width(len(fields), table)
     if table.separator == _TAB and table.has_quotes and (not is_one_line or _TAB in text):
         return "a field in quotes has a tab or a line break in it", _SAVE_AS_CSV
-    if len(table.columns) < width:
+    if "" in table.names:
         for at, (name, field) in enumerate(zip(table.names, fields, strict=False), start=1):
             if not name and field.strip():
                 what = f"column {at} has no name, but holds something; got {shown(field)}"

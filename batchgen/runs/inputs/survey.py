@@ -32,12 +32,16 @@ MOST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class ImageProblem:
-    """`jobs` are the first few ids of the `count` jobs that use the image."""
+    """`jobs` are the first few ids of the `count` jobs that use the image.
+
+    `is_silence`: nobody answered, which may be no fault of the image.
+    """
 
     url: str
     jobs: tuple[str, ...]
     count: int
     sentence: str
+    is_silence: bool = False
 
     def __str__(self) -> str:
         more = self.count - len(self.jobs)
@@ -56,10 +60,11 @@ async def look_at_all(
     uses = await store.run(images_in_use, selection, images.is_looked_at)
     if uses:
         tell(LookingAtImages(len({use.url for use in uses})))
-    sentences = await _Survey(images, pauses).take(uses)
+    survey = _Survey(images, pauses)
+    sentences = await survey.take(uses)
     return [
-        ImageProblem(use.url, tuple(use.jobs), use.count, sentence)
-        for use, sentence in zip(uses, sentences, strict=True)
+        ImageProblem(use.url, tuple(use.jobs), use.count, sentence, place in survey.silences)
+        for place, (use, sentence) in enumerate(zip(uses, sentences, strict=True))
         if sentence is not None
     ]
 
@@ -88,11 +93,15 @@ async def refuse_broken(
 
 
 class _Survey:
-    """A look at each of many URLs, that does not wait for a dead host once for every URL."""
+    """A look at each of many URLs, that does not wait for a dead host once for every URL.
+
+    `silences` are the places of those that nobody answered for.
+    """
 
     def __init__(self, images: InputImages, pauses: Sequence[float]) -> None:
         self._images = images
         self._pauses = pauses
+        self.silences: set[int] = set()
         self._silent: Counter[str] = Counter()
 
     async def take(self, uses: Sequence[ImageUse]) -> list[str | None]:
@@ -108,12 +117,13 @@ class _Survey:
         self, left: Iterator[tuple[int, ImageUse]], sentences: list[str | None]
     ) -> None:
         for place, use in left:
-            sentences[place] = await self._patiently(use)
+            sentences[place] = await self._patiently(place, use)
 
-    async def _patiently(self, use: ImageUse) -> str | None:
+    async def _patiently(self, place: int, use: ImageUse) -> str | None:
         model, host = find_model(use.model), host_of(use.url)
         assert model is not None, "images_in_use knows its keys"
         if self._silent[host] >= SILENCES_OF_A_HOST:
+            self.silences.add(place)
             return f"{host} gives no answer"
         outcome, sentence = await self._images.judge(model, use.key, use.url)
         for pause in self._pauses:
@@ -122,7 +132,9 @@ class _Survey:
             self._silent[host] += 1
             await asyncio.sleep(pause)
             outcome, sentence = await self._images.judge(model, use.key, use.url)
-        if not isinstance(outcome, NoAnswer):
+        if isinstance(outcome, NoAnswer):
+            self.silences.add(place)
+        else:
             self._silent[host] = 0
         return sentence
 
@@ -134,6 +146,9 @@ def _error(problems: Sequence[ImageProblem]) -> InputImagesError:
     lines += [f"  {problem}" for problem in problems[:MOST_SHOWN]]
     if len(problems) > MOST_SHOWN:
         lines.append(f"  and {len(problems) - MOST_SHOWN} more")
-    return InputImagesError(
-        "\n".join(lines), next_step="replace them, or set run.check_inputs: off"
-    )
+    ways = ["set run.check_inputs: off"]
+    if any(problem.is_silence for problem in problems):
+        ways.insert(0, "where none answered, see to the network, and behind a proxy to HTTPS_PROXY")
+    if not all(problem.is_silence for problem in problems):
+        ways.insert(0, "replace them")
+    return InputImagesError("\n".join(lines), next_step=", or ".join(ways))
