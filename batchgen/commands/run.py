@@ -127,10 +127,11 @@ def _failures(summary: Summary, limit: int) -> Failures:
 def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     counts = summary.counts
     steps = []
-    if counts.get(JobState.UNKNOWN):
+    if unknown := counts.get(JobState.UNKNOWN):
+        them = "it" if unknown == 1 else "them"
         steps.append(
-            f"{plural(counts[JobState.UNKNOWN], 'submit')} may have been charged and may not;"
-            " look them up in your RunComfy account, then:\n"
+            f"{plural(unknown, 'submit')} may or may not have been charged; look {them} up on"
+            " runcomfy.com, page Generations, then:\n"
             f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"
         )
     steps += held_lines(summary.held, path)

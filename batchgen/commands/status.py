@@ -158,7 +158,7 @@ def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> 
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     return [
-        f"  {plural(len(unknown), 'submit')} may have been charged and may not: {shown}{more}",
+        f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
         f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off",
     ]
 

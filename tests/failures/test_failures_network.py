@@ -178,7 +178,8 @@ def test_row_20_a_bad_certificate_stops_the_run_and_nothing_was_sent(stranger: U
 def assert_held(user: User, emulator: Emulator, *, charges: int) -> dict[str, Any]:
     """One job is unknown and stays so: the next run sends nothing, and a person is asked."""
     said = user.expect(76, "run", "m.yaml").said
-    assert "1 submit may have been charged and may not" in said
+    told = "1 submit may or may not have been charged; look it up on runcomfy.com, page Generations"
+    assert told in said
     assert "batchgen resolve m.yaml JOB --adopt REQUEST_ID | --resubmit | --write-off" in said
     again = user.expect(76, "run", "m.yaml", "--json").document
     assert again["submitted"] == 0
