@@ -152,7 +152,9 @@ def _lost(night: Night) -> Iterator[Finding]:
             continue  # A result of another input, or a rejected one: another judge sees to those.
         if outcome == "succeeded" and state != "done" and code != "duplicate_request":
             yield Finding("lost result", f"{charge.id} of {job} was delivered; the job is {state}")
-        if charge.has_files_at < night.now and state in {"failed", "lost"} and outcome is not None:
+        # A person may give up a request that was held, such as one of two that got the same id.
+        given_up = outcome in {None, "written_off", "resubmitted"}
+        if charge.has_files_at < night.now and state in {"failed", "lost"} and not given_up:
             yield Finding("lost result", f"{charge.id} of {job} has files; the job is {state}")
 
 
