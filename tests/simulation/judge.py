@@ -87,6 +87,8 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
         for earlier, later in itertools.pairwise(charges):
             if night.picker.leaves[job] or earlier.outdated or not earlier.known:
                 continue
+            if earlier.also_told and night.person.resubmits[job]:
+                continue  # Two jobs got this id: whose it is nobody can ask, so a person decides.
             if earlier.has_files_at < later.accepted_at:
                 words = f"{job} was paid as {later.id}, when {earlier.id} had its files"
                 yield Finding("duplicate charge", words)
