@@ -89,6 +89,8 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
                 continue
             if earlier.also_told and night.person.resubmits[job]:
                 continue  # Two jobs got this id: whose it is nobody can ask, so a person decides.
+            if earlier.id in night.person.adopted:
+                continue  # Nobody knew this id until a person found it.
             if earlier.has_files_at < later.accepted_at:
                 words = f"{job} was paid as {later.id}, when {earlier.id} had its files"
                 yield Finding("duplicate charge", words)
