@@ -96,6 +96,8 @@ class Night:
         self.note(f"take {take}")
 
     def note(self, line: str) -> None:
+        """The folder has another name each time; what happens in it has not."""
+        line = line.replace(str(self.place), "")
         self._digest.update(line.encode() + b"\n")
         if self.trace is not None:
             self.trace.append(line)

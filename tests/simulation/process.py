@@ -159,9 +159,7 @@ class Process:
         if self._image is None:
             if isinstance(event, JobMoved):
                 self._night.told[event.job_id] = event.state.value
-            self._night.note(
-                f"{self._loop.time():.6f} {event!r}".replace(str(self._night.place), "")
-            )
+            self._night.note(f"{self._loop.time():.6f} {event!r}")
 
     def _point(self, label: str) -> None:
         life, night = self._life, self._night
