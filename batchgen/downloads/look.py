@@ -63,9 +63,14 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class NotUsable:
-    """Asking again will not help: no picture, or one that the vendor does not take."""
+    """Asking again will not help: no picture, or one that the vendor does not take.
+
+    `by_dns`: its host's name leads to a private address. Of a host that has been public that says
+    nothing of the picture: a captive portal's DNS leads every name inside.
+    """
 
     reason: str
+    by_dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def announced_bytes(status: int, headers: Mapping[str, str]) -> int | None:
 
 def _not_read(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
     if isinstance(found, HostNotAllowed):
-        return NotUsable(found.reason)
+        return NotUsable(found.reason, by_dns=found.by_dns)
     return NoAnswer(found.reason)
 
 

@@ -45,7 +45,7 @@ def from_error(exc: NetworkError) -> Interrupted | HostNotAllowed:
 
 def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAllowed:
     if isinstance(exc.os_error, PrivateAddressError):
-        return HostNotAllowed(exc.host, str(exc.os_error))
+        return HostNotAllowed(exc.host, str(exc.os_error), by_dns=True)
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         why = f"the certificate of {exc.host} is not trusted (SSL_CERT_FILE names yours)"
         return Interrupted(why, unreached=True)

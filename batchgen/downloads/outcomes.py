@@ -61,10 +61,14 @@ class UrlExpired:
 
 @dataclass(frozen=True, slots=True)
 class HostNotAllowed:
-    """Nothing was sent there. `host` is empty where the URL has none."""
+    """Nothing was sent there. `host` is empty where the URL has none.
+
+    `by_dns`: not the URL is to blame, but where its host's name leads at the moment.
+    """
 
     host: str
     reason: str
+    by_dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

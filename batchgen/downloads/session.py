@@ -86,7 +86,7 @@ class GuardedSession:
             async with asyncio.timeout(LOCAL_LOOK):
                 await self._public.resolve(host)
         except PrivateAddressError as exc:
-            return HostNotAllowed(host, str(exc))
+            return HostNotAllowed(host, str(exc), by_dns=True)
         except OSError:
             return None  # Behind a proxy a machine often knows no names of the world outside.
         return None

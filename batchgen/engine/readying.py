@@ -150,7 +150,8 @@ class Readier:
         match await self._doors.inputs.look(url):
             case look.Gone() as gone:
                 return gone
-            case look.NoAnswer(reason):
+            # The result came from there once, so a name that leads inside today is no fault of it.
+            case look.NoAnswer(reason) | look.NotUsable(reason, by_dns=True):
                 return _Unclear(reason)
             case _:
                 return url

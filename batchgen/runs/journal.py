@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.downloads.disk import disk_errors
 from batchgen.downloads.files import open_to_read
-from batchgen.engine.events import FileSaved, JobMoved
+from batchgen.engine.events import FileSaved, JobMoved, Noted
 from batchgen.jobs import JobState
 from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runs.lines import LineFile, json_line
@@ -58,6 +58,9 @@ def _fields(event: Event) -> dict[str, JsonValue]:
     if isinstance(event, JobMoved):
         # By far the commonest: asdict would copy what is flat already.
         return {name: getattr(event, name) for name in JobMoved.__slots__}
+    if isinstance(event, Noted):
+        # Whether people are shown it too is nothing that happened.
+        return {"text": event.text, "job_id": event.job_id}
     return asdict(event)
 
 

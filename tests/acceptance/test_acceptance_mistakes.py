@@ -133,11 +133,14 @@ def test_validate_as_json_has_every_problem_with_its_place(shell: Shell) -> None
     first, second = document["manifests"]
     assert (first["file"], first["valid"], first["total"]) == ("bad.yaml", False, 2)
     assert {
+        "file": "bad.yaml",
         "line": 6,
         "column": 13,
         "job": "a",
         "message": "unknown key 'promt'",
         "hint": "did you mean 'prompt'?",
+        "count": 1,
+        "places": [],
     } in first["problems"]
     assert second == {
         "file": "good.yaml",
@@ -145,6 +148,7 @@ def test_validate_as_json_has_every_problem_with_its_place(shell: Shell) -> None
         "jobs": 1,
         "problems": [],
         "total": 0,
+        "warnings": [],
     }
 
 

@@ -79,7 +79,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     assert "2 done" in run.err
     status = user.expect(0, "status", "m.yaml", "--json")
     marks = {"kept", "rejected", "flaws"}
-    known = {"name", "counts", "money", "to_approve", "waiting", "jobs"}
+    known = {"name", "counts", "money", "to_approve", "waiting", "causes", "jobs"}
     assert status.document.keys() == known | marks
     assert status.document["jobs"][0].keys() == {
         "id",
@@ -112,6 +112,7 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
         "kept": 0,
         "rejected": 0,
         "flaws": {},
+        "causes": [],
         "jobs": [],
     }
 

@@ -353,7 +353,8 @@ async def test_any_public_host_is_asked_but_not_where_its_name_leads_home() -> N
     names = Names("192.168.1.1")
     async with in_public(names) as looker:
         found = await looker.look("https://pictures.example.com/a.png")
-    assert found == NotUsable("pictures.example.com leads to 192.168.1.1, a private address")
+    reason = "pictures.example.com leads to 192.168.1.1, a private address"
+    assert found == NotUsable(reason, by_dns=True)
     assert names.asked == ["pictures.example.com"]
 
 

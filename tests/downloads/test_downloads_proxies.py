@@ -200,7 +200,8 @@ async def test_a_name_that_leads_inside_is_not_asked_of_the_proxy(
         async with open_downloader(literal, resolver=FixedResolver(PUBLIC)) as downloader:
             assert isinstance(await downloader.fetch("https://10.0.0.7/a", target), HostNotAllowed)
             assert isinstance(await downloader.fetch("https://127.0.0.1/a", target), HostNotAllowed)
-    assert outcome == HostNotAllowed(HOST, f"{HOST} leads to 10.0.0.7, a private address")
+    reason = f"{HOST} leads to 10.0.0.7, a private address"
+    assert outcome == HostNotAllowed(HOST, reason, by_dns=True)
     assert proxy.asked == []
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.downloads.look import Gone, LookOutcome, NoAnswer
+from batchgen.downloads.look import Gone, LookOutcome, NoAnswer, NotUsable
 from batchgen.engine.chaining import NoSuchOutput, file_for
 from batchgen.engine.events import Event, JobMoved, JobsBlocked, PauseReason
 from batchgen.jobs import JobState
@@ -237,12 +237,17 @@ def test_a_result_that_is_gone_for_good_fails_what_needs_it(world: World, forgot
     assert "write that URL in its place" in reason
 
 
-def test_while_nobody_answers_nothing_is_sent_and_later_it_is(world: World) -> None:
+@pytest.mark.parametrize(
+    "nothing_told",
+    [NoAnswer("timeout"), NotUsable("cdn leads to 192.168.1.1, a private address", by_dns=True)],
+)
+def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
+    world: World, nothing_told: LookOutcome
+) -> None:
     world.add(still_and_clip())
 
     def serve(_url: str) -> LookOutcome:
-        now = asyncio.get_running_loop().time()
-        return NoAnswer("timeout") if now < 300.0 else PICTURE
+        return nothing_told if asyncio.get_running_loop().time() < 300.0 else PICTURE
 
     world.inputs = SimulatedInputs(outcome=serve)
     assert world.live().pause is None

@@ -154,6 +154,16 @@ async def test_an_image_that_nobody_can_use_breaks_its_input(
     assert verdict == InputsBroken(f"{SITE}/b.jpg: it is gone")
 
 
+async def test_a_name_that_leads_inside_only_now_breaks_no_input(desk: Desk) -> None:
+    reason = "its name leads to 192.168.1.1, a private address"
+    desk.eyes.shows[f"{SITE}/a.jpg"] = NotUsable(reason, by_dns=True)
+    async with desk.run() as (images, _):
+        verdict = await images.check(EDIT, body(f"{SITE}/a.jpg"))
+        assert verdict == InputsUnclear(f"{SITE}/a.jpg: {reason}")
+        del desk.eyes.shows[f"{SITE}/a.jpg"]
+        assert await images.check(EDIT, body(f"{SITE}/a.jpg")) == InputsSound()
+
+
 async def test_a_broken_image_says_more_than_one_that_gives_no_answer(desk: Desk) -> None:
     desk.eyes.shows = {f"{SITE}/a.jpg": NoAnswer("silence"), f"{SITE}/b.jpg": Gone("gone")}
     async with desk.run() as (images, _):

@@ -96,6 +96,8 @@ class Night:
         self.note(f"take {take}")
 
     def note(self, line: str) -> None:
+        """The folder has another name each time; what happens in it has not."""
+        line = line.replace(str(self.place), "")
         self._digest.update(line.encode() + b"\n")
         if self.trace is not None:
             self.trace.append(line)
@@ -190,14 +192,20 @@ class Night:
         raise AssertionError(f"not settled after {CALM_LIVES} lives: {self.states()}")
 
     def until_all_has_come(self) -> None:
-        """Give the command once more when the output is there that came after its word."""
+        """Give the command once more when the output is there that came after its word.
+
+        Also where it came since the last life has asked for it.
+        """
+        sql = "SELECT request_id FROM attempt WHERE outcome IS NULL"
+        still_open = {request_id for (request_id,) in self.query(sql)}
+        began = self.lives[-1].began
         late = [
             charge.has_files_at
             for charge in self.vendor.ledger.values()
-            if self.now < charge.has_files_at < inf
+            if (began if charge.id in still_open else self.now) < charge.has_files_at < inf
         ]
         if late:
-            self.now = max(late) + 1.0
+            self.now = max(self.now, *late) + 1.0
             self.live(picky=False)
             self.until_settled()
 

@@ -48,8 +48,9 @@ class Cut:
 
 @dataclass(slots=True)
 class Life:
-    """How one life went. `cut_at` is the point's name where it was cut."""
+    """How one life went, from the time `began`. `cut_at` is the point's name where it was cut."""
 
+    began: float = 0.0
     points: int = 0
     cut_at: str = ""
     aborted: bool = False
@@ -84,6 +85,7 @@ class Process:
 
     def run(self) -> None:
         night, life = self._night, self._life
+        life.began = night.now
         life.first_submit = len(night.vendor.submits)
         night.vendor.refused_alike = 0
         night.disk.on_point = self._point
@@ -157,9 +159,7 @@ class Process:
         if self._image is None:
             if isinstance(event, JobMoved):
                 self._night.told[event.job_id] = event.state.value
-            self._night.note(
-                f"{self._loop.time():.6f} {event!r}".replace(str(self._night.place), "")
-            )
+            self._night.note(f"{self._loop.time():.6f} {event!r}")
 
     def _point(self, label: str) -> None:
         life, night = self._life, self._night

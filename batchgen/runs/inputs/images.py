@@ -15,7 +15,14 @@ from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import image_urls
 from batchgen.runcomfy.base import is_loopback
-from batchgen.runs.inputs.judging import MOST_COUNTED, Silences, host_of, shown, trouble_with
+from batchgen.runs.inputs.judging import (
+    MOST_COUNTED,
+    Silences,
+    host_of,
+    shown,
+    tells_nothing,
+    trouble_with,
+)
 from batchgen.runs.inputs.urls import is_reference
 from batchgen.state.images import known_images, remember_image
 from batchgen.state.records import KnownImage
@@ -72,7 +79,7 @@ class InputImages:
             outcome, trouble = await self.judge(known_model, key, url)
             if trouble is None:
                 continue
-            if not isinstance(outcome, NoAnswer) or self._silences.are_too_many(url):
+            if not tells_nothing(outcome) or self._silences.are_too_many(url):
                 return InputsBroken(f"{shown(url)}: {trouble}")
             unclear.append(f"{shown(url)}: {trouble}")
         return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
@@ -93,7 +100,7 @@ class InputImages:
 
         outcome = await self._once(url, is_trusted)
         trouble = trouble_with(model, key, outcome)
-        if trouble is not None and not isinstance(outcome, NoAnswer) and self._doubts(url, outcome):
+        if trouble is not None and not tells_nothing(outcome) and self._doubts(url, outcome):
             outcome = await self._once(url, lambda _: False)
             trouble = trouble_with(model, key, outcome)
         return outcome, trouble
@@ -117,7 +124,7 @@ class InputImages:
         # The host first: those who wait for a slow one must not hold up the others.
         async with host, self._all:
             outcome = await self._eye.look(url)
-        if isinstance(outcome, NoAnswer):
+        if tells_nothing(outcome):
             self._silences.note(url)
         else:
             self._silences.end(url)
@@ -131,11 +138,11 @@ def _remembered(known: KnownImage) -> LookOutcome:
     return Looked(known.media_type, known.width, known.height, known.bytes)
 
 
-def _to_remember(url: str, at: float, outcome: Looked | NotUsable | Gone) -> KnownImage:
+def _to_remember(url: str, at: float, outcome: LookOutcome) -> KnownImage:
     match outcome:
         case Looked(media_type, width, height, size):
             return KnownImage(url, at, media_type, width, height, size, None)
-        case NotUsable(reason) | Gone(reason):
+        case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
             return KnownImage(url, at, None, None, None, None, reason)
 
 

@@ -51,6 +51,18 @@ def trouble_with(model: Model, key: str, outcome: LookOutcome) -> str | None:
             return reason
 
 
+def tells_nothing(outcome: LookOutcome) -> bool:
+    """Whether the network, or its DNS, is to blame, and not the picture.
+
+    A name that leads inside from the start is refused before the run.
+    """
+    match outcome:
+        case NoAnswer() | NotUsable(by_dns=True):
+            return True
+        case _:
+            return False
+
+
 def shown(url: str) -> str:
     """The URL without what may sign it: a signed URL is a key to the file."""
     parts = urlsplit(url)
