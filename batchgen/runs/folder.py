@@ -72,7 +72,7 @@ class RunFolder:
             probe.unlink(missing_ok=True)
             # The runner's own, so that it can read what another user decides.
             os.close(open_private(self.decisions, os.O_WRONLY))
-            _make_durable(self.root)
+            make_durable(self.root)
         except UnicodeEncodeError as exc:
             raise unwritable_name(str(self.root)) from exc
         except OSError as exc:
@@ -86,8 +86,8 @@ class RunFolder:
             ) from exc
 
 
-def _make_durable(root: Path) -> None:
-    """A loss of power must not take the folder away, and the state of paid jobs with it.
+def make_durable(root: Path) -> None:
+    """A loss of power must not take the folder away, and what is known of paid jobs with it.
 
     Also where the folders were there: the run that made them may have died before its fsync. Only
     a folder that we may write to can hold an entry that we made, and only one that we may read can

@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from batchgen.downloads.files import open_to_read
-from batchgen.downloads.part import sync_folder
 from batchgen.errors import BatchgenError, LostStateError
+from batchgen.runs.folder import make_durable
 from batchgen.runs.lines import json_line
 from batchgen.state.costs import attempts_made
 from batchgen.state.queries import get_meta, set_meta
@@ -112,7 +112,7 @@ def _publish(path: Path, data: bytes) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
-    sync_folder(path.parent, os.fsync)
+    make_durable(path.parent)
 
 
 def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -212,6 +213,23 @@ def test_what_the_state_knows_is_no_trace(place: Place) -> None:
     place.folder.log.write_text(json.dumps(moved) + "\n")
     with known_state(place.folder) as db:
         assert not find_traces(place.folder, db)
+
+
+def test_what_is_remembered_outlives_a_loss_of_power_though_its_folders_are_new(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, synced = tmp_path / "new" / "home", set()
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", recorded)
+    manifest = write_manifest(tmp_path, 1)
+    Memory(home, manifest).write(place.db, place.folder, 0.0, is_over=False)
+    entered_in = [tmp_path, tmp_path / "new", home, home / "runs"]
+    assert {folder.stat().st_ino for folder in entered_in} <= synced
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"run_id": 1}', "\xff", "[" * 10_000])

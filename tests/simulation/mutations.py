@@ -81,7 +81,7 @@ def no_fsync_of_the_folder() -> None:
 
 
 def output_folder_not_made_durable() -> None:
-    put(folder, "_make_durable", lambda _root: None)
+    put(folder, "make_durable", lambda _root: None)
 
 
 def state_without_fsync() -> None:
