@@ -66,5 +66,5 @@ def test_a_file_that_cannot_be_read_is_told(
 def test_before_the_first_run_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text('{"version": 1, "output": {"dir": "nowhere"}, "jobs": [{"id": "a"}]}')
-    with pytest.raises(MissingFileError, match="nothing has been run"):
+    with pytest.raises(MissingFileError, match="nothing was run into this folder yet"):
         report(path, None, show=False)
