@@ -6,7 +6,6 @@ the state was deleted, emptied, lost its write-ahead log or was put back from a 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,13 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 from batchgen.downloads.disk import disk_errors
 from batchgen.downloads.formats import EXTENSIONS
 from batchgen.errors import LostStateError, MissingFileError
-from batchgen.jobs import JobState
 from batchgen.runcomfy.request_id import usable_request_id
 from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
 from batchgen.runs.receipts import read_receipts
 from batchgen.runs.verifying import walk
+from batchgen.state import recovery
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.moves import accepted
 from batchgen.state.queries import get_meta, set_meta
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def find_traces(folder: RunFolder, db: sqlite3.Connection | None) -> Traces:
     A state that knows the latest request of the log knows all of them. Raises OutputError or
     StorageError where a trace cannot be read.
     """
-    attempted = db is not None and has_attempts(db)
+    attempted = db is not None and recovery.has_attempts(db)
     start = int(get_meta(db, _LOG_FROM) or 0) if db is not None else 0
     if db is not None and attempted and _knows_the_latest(db, folder.log, start):
         return Traces()
@@ -75,19 +73,19 @@ def find_traces(folder: RunFolder, db: sqlite3.Connection | None) -> Traces:
         # Those of the log are in their order, so the others go before them.
         came = _delivered(folder.metadata)
         requests = {name: job for name, job in came.items() if name not in requests} | requests
-    unknown = {name: job for name, job in requests.items() if db is None or _is_new(db, name, job)}
+    unknown = {
+        name: job
+        for name, job in requests.items()
+        if db is None or not recovery.is_known(db, name, job)
+    }
     answered = set(requests.values())
     unanswered = tuple(
         job
         for job in log.unanswered
-        if job not in answered and (db is None or not _was_attempted(db, job))
+        if job not in answered and (db is None or not recovery.was_attempted(db, job))
     )
     files = not attempted and log.is_real and _holds_results(folder.files)
     return Traces(unknown, unanswered, files)
-
-
-def has_attempts(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM attempt)").fetchone()[0])
 
 
 @contextmanager
@@ -188,76 +186,22 @@ def recover(db: sqlite3.Connection, folder: RunFolder, traces: Traces, at: float
 
     A job whose answer nobody knows becomes unknown. Nothing of it is asked about again.
     """
-    db.execute("BEGIN IMMEDIATE")
-    # Of a job's requests the latest counts: the others had ended without a result.
-    latest = {job: name for name, job in traces.requests.items()}
-    left = {name: job for job, name in latest.items() if not _give_back(db, job, name, at)}
-    for job in traces.unanswered:
-        _attempt(db, job, JobState.UNKNOWN, at)
     with disk_errors(folder.log):
         size = folder.log.stat().st_size if folder.log.exists() else 0
+    db.execute("BEGIN IMMEDIATE")
+    left = recovery.give_back(db, traces.requests, traces.unanswered, at)
     set_meta(db, _LOG_FROM, str(size))
     db.execute("COMMIT")
     return left
 
 
-def _give_back(db: sqlite3.Connection, job: str, request_id: str, at: float) -> bool:
-    """Into the attempt that has no answer, or a new one."""
-    row = db.execute(
-        "SELECT job, number FROM attempt JOIN job ON job.seq = attempt.job"
-        " WHERE id = ? AND outcome IS NULL AND request_id IS NULL",
-        (job,),
-    ).fetchone() or _attempt(db, job, JobState.SUBMITTING, at)
-    if row is None:
-        return False
-    seq, number = row
-    return accepted(db, seq, number, request_id, "from run.log", at).queued
-
-
-def _attempt(
-    db: sqlite3.Connection, job: str, state: JobState, at: float
-) -> tuple[int, int] | None:
-    """Record the submit of before; None where the job is not pending, or not there."""
-    why = "the state lost the answer to this submit; it may have been charged"
-    row = db.execute(
-        "UPDATE job SET state = ?, attempts = attempts + 1, error_code = 'interrupted', error = ?"
-        " WHERE id = ? AND state IN ('pending', 'blocked') RETURNING seq, attempts, body",
-        (state, why, job),
-    ).fetchone()
-    if row is None:
-        return None
-    seq, number, body = row
-    db.execute(
-        "INSERT INTO attempt (job, number, body_sha256, submitted_at) VALUES (?, ?, ?, ?)",
-        (seq, number, hashlib.sha256(body.encode()).hexdigest(), at),
-    )
-    return seq, number
-
-
-def _is_new(db: sqlite3.Connection, request_id: str, job: str) -> bool:
-    """A request that a person replaced by `resolve --adopt` is no longer in the state."""
-    return not db.execute(
-        "SELECT EXISTS (SELECT 1 FROM attempt WHERE request_id = ?) OR EXISTS ("
-        "SELECT 1 FROM attempt JOIN job ON seq = job WHERE id = ? AND answer = 'adopted by hand')",
-        (request_id, job),
-    ).fetchone()[0]
-
-
-def _was_attempted(db: sqlite3.Connection, job: str) -> bool:
-    row = db.execute("SELECT attempts FROM job WHERE id = ?", (job,)).fetchone()
-    return row is not None and row[0] > 0
-
-
 def _knows_the_latest(db: sqlite3.Connection, log: Path, start: int) -> bool:
     accept = latest_line(log, start, ACCEPTED)
     submit = latest_line(log, start, SUBMITTED)
-    if accept and _is_new(db, str(accept["request_id"]), str(accept["job_id"])):
+    if accept and not recovery.is_known(db, str(accept["request_id"]), str(accept["job_id"])):
         return False
-    if not submit:
-        return True
     # Not by the id alone: the job may have got another one since.
-    row = db.execute("SELECT attempts FROM job WHERE id = ?", (submit["job_id"],)).fetchone()
-    return row is None or row[0] > 0
+    return not submit or recovery.was_attempted(db, str(submit["job_id"])) is not False
 
 
 def _delivered(metadata: Path) -> dict[str, str]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _ENDED_UNDONE = "listed = 1 AND state IN ('failed', 'cancelled', 'lost')"
 _REJECTED = f"listed = 1 AND state = 'done' AND seq IN ({REJECTED_JOBS})"
 
-
-_BY_HAND = "adopted by hand"
+BY_HAND = "adopted by hand"
+"""The answer of an attempt whose request a person named."""
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
@@ -36,7 +36,7 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
     _keep_own_request(db, seq, request_id, at)
     move(db, seq, JobState.QUEUED)
     db.execute(
-        f"UPDATE attempt SET request_id = ?, accepted_at = ?, answer = '{_BY_HAND}',"
+        f"UPDATE attempt SET request_id = ?, accepted_at = ?, answer = '{BY_HAND}',"
         " cost = NULL, result = NULL WHERE job = ? AND outcome IS NULL",
         (request_id, at, seq),
     )
@@ -52,7 +52,7 @@ def _keep_own_request(db: sqlite3.Connection, seq: int, request_id: str, at: flo
     """
     given_up = db.execute(
         "UPDATE attempt SET outcome = 'written_off', ended_at = ? WHERE job = ? AND outcome IS NULL"
-        f" AND request_id != ? AND answer IS NOT '{_BY_HAND}'"
+        f" AND request_id != ? AND answer IS NOT '{BY_HAND}'"
         " AND (SELECT state FROM job WHERE seq = attempt.job) IN ('failed', 'lost')",
         (at, seq, request_id),
     ).rowcount
