@@ -17,6 +17,7 @@ from batchgen.engine.file_hosts import FileHost, host_of
 from batchgen.engine.verdicts import (
     ASKED_LATELY,
     FETCH_PATIENCE,
+    MISSING_TWICE,
     FetchAgain,
     FetchFacts,
     GiveUp,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from batchgen.state.records import FetchJob, ResultFile, Verified
 
 NOT_WRITABLE_IN_A_ROW = 3
-MISSING_TWICE = 2
 
 
 @dataclass(slots=True)
