@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 from hypothesis import HealthCheck, settings
 
 # At import, so that worker processes and commands that tests start have it too.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # Nothing asserts wall-clock time: beside a busy machine any example may take long.
 settings.register_profile(
