@@ -354,6 +354,6 @@ def _sentence(event: Event) -> str | None:
         case Draining(in_flight):
             stay = "stays" if in_flight == 1 else "stay"
             left = f"{in_flight} in flight {stay} with the vendor, " if in_flight else ""
-            return f"stopping: {left}downloads at hand finish; once more leaves at once"
+            return f"stopping: {left}current downloads finish; a second Ctrl-C leaves at once"
         case _:
             return None

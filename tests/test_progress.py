@@ -116,7 +116,7 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("count", "words"),
     [
-        (0, "downloads at hand finish"),
+        (0, "current downloads finish"),
         (1, "1 in flight stays with the vendor"),
         (2, "2 in flight stay with the vendor"),
     ],

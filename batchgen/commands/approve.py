@@ -31,7 +31,7 @@ NOTHING_WAITS = "no job waits for approval"
 def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
     """Approve the jobs that `named`, ids and globs, mean, or all; without either, list them.
 
-    A result that was rejected is approved by its very id only. Raises UsageError for a name that
+    A result that was rejected is approved only by its exact id. Raises UsageError for a name that
     no waiting job has, MissingFileError.
     """
     if named and every:
@@ -81,7 +81,7 @@ def _all_rejected(count: int) -> UsageError:
     what = "the only one was" if count == 1 else f"all {count} were"
     return UsageError(
         f"{what} rejected: nothing is approved",
-        next_step="--all and globs leave rejected results out; name one by its very id, or make it"
+        next_step="--all and globs leave rejected results out; give its exact id, or make it"
         " again with: batchgen retry MANIFEST --state rejected",
     )
 
@@ -91,7 +91,7 @@ def _say_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
         if one.rejected:
             say(f"  {one.id} was rejected, and is approved all the same: it was named")
     if left_out:
-        say(f"  {plural(left_out, 'rejected result')} left out; a very id approves one")
+        say(f"  {plural(left_out, 'rejected result')} left out; an exact id approves one")
 
 
 def _chosen(

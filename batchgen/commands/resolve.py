@@ -138,8 +138,8 @@ def _jobs_named(
     db: sqlite3.Connection, name: str, states: tuple[JobState, ...]
 ) -> list[tuple[int, str]]:
     found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
-    # A request that is lost or set aside, or a result that never comes home, by its very id only: a
-    # glob must not give up what is paid and may still be fetched.
+    # A request that is lost or set aside, or a result that was never downloaded, only by its exact
+    # id: a glob must not give up what is paid and may still be fetched.
     paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
     aside = select_jobs(db, Selection((name,)), (JobState.FAILED,))
     paid += [one for one in aside if has_open_request(db, one[0])]

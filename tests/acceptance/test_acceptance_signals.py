@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_leaves_at_once(
         assert process.stderr is not None
         stopping = process.stderr.readline()
         code, said = interrupted(process, signal.SIGINT)
-    assert "once more leaves at once" in stopping
+    assert "a second Ctrl-C leaves at once" in stopping
     assert code == 130
     assert "Traceback" not in said
     # Its outcome is a person's to find out, and the ledger has the id.

@@ -201,7 +201,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         ("a", "the row has 1 field; the header has 2", "keep its separator"),
         ("a,b,c", "the row has 3 fields; the header has 2", "in quotes"),
         ('"a"b,c', "text stands between the quote that closes a field", "twice"),
-        ("a,\0", "a NUL character stands here", "remove it"),
+        ("a,\0", "there is a NUL character here", "remove it"),
         (b"a,\xff", "this is not UTF-8", "CSV UTF-8"),
         (f"a,{'x' * 200_000}", "a field is longer than 131072 characters", "quote"),
         (f"a,{'x' * 2_000_000}", "is longer than 1", "?"),
@@ -236,7 +236,7 @@ def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> 
         (",,\n\n", "the file is empty: it has no header"),
         ("id,x, id\n1,2,3\n", "the column 'id' stands twice: columns 1 and 3"),
         ("id\tprompt\n1\t2\n", "a comma must stand between columns; the header has a tab"),
-        ('id, "prompt"\n1,2\n', "a space stands before a quote"),
+        ('id, "prompt"\n1,2\n', "a space before a quote"),
         (f"id,{'x' * 200_000}\n1,2\n", "the header: a field is longer"),
         ('id,"x\n1,2\n', "the header: a quote is opened here"),
         (b"id,\xff\n1,2\n", "the header: this is not UTF-8"),
@@ -302,7 +302,7 @@ def test_a_column_without_a_name_that_holds_something_is_told_in_its_row(tmp_pat
 def test_a_space_before_a_quote_is_named(tmp_path: Path, row: str) -> None:
     (bad,) = read_text(tmp_path, "p.csv", f"id, prompt, look\n{row}\n")
     assert isinstance(bad, BadRow)
-    assert "a space stands before a quote" in bad.message
+    assert "a space before a quote" in bad.message
     assert "remove the space" in (bad.hint or "")
 
 
@@ -333,7 +333,7 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
     ("line", "message"),
     [
         ("[1]", "the line must be an object; got a list"),
-        ('{"a": 1} {"a": 2}', "more stands after the value; got '{\"a\": 2}'"),
+        ('{"a": 1} {"a": 2}', "there is more text after the value; got '{\"a\": 2}'"),
         ('{"a": }', "the line is no JSON: expecting value (column 7)"),
         ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
         ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),
@@ -342,7 +342,7 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
         ('{"a": 1e999}', "a number must be finite"),
         ('{"a": NaN}', "NaN is no number that JSON has"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"a": "\0"}', "a NUL character stands here"),
+        ('{"a": "\0"}', "there is a NUL character here"),
         (b'{"a": "\xe9"}', "this is not UTF-8"),
         ('{"a": ["\\ud83d"]}', "half a character"),
         (f'{{"a": "{"x" * 1_100_000}"}}', "the line is longer than 1048576 characters"),
@@ -421,7 +421,7 @@ def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
         ('{"a": 1}\n{"b": 2}]', 4, "a comma or ']' is missing before this"),
         ('{"a": 1}', 3, "a comma or ']' is missing before this"),
         ('{"a": 1},]', 3, "this is no JSON: expecting value"),
-        ('{"a": 1}] x', 3, "more stands after the list"),
+        ('{"a": 1}] x', 3, "there is more text after the list"),
         ('{"a": "never closed', 3, "this is no JSON: unterminated string"),
         ("[" * 100_000, 3, "this item is nested too deeply"),
         (f'{{"a": "{"x" * 1_300_000}"}}]', 3, "an item is longer than 1048576 characters"),

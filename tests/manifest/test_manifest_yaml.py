@@ -90,12 +90,12 @@ def test_marks_line_ends_and_encodings_of_editors_are_read(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"x: a\0b", "5:5 a NUL character stands here"),
-        (b"x: a\x1bb", "5:5 the control character U+001B stands here"),
+        (b"x: a\0b", "5:5 there is a NUL character here"),
+        (b"x: a\x1bb", "5:5 there is the control character U+001B here"),
         (b"x: a\xffb", "5:5 this is not UTF-8"),
         (b"x: a\xed\xa0\x80", "5:5 this is not UTF-8"),
         (b"x: \xc3\xa9\xc3", "5:5 this is not UTF-8"),
-        (b"x: \xef\xbb\xbfb", "5:4 the control character U+FEFF stands here"),
+        (b"x: \xef\xbb\xbfb", "5:4 there is the control character U+FEFF here"),
     ],
 )
 def test_wrong_bytes_are_refused_at_their_place(line: bytes, problem: str) -> None:
@@ -111,7 +111,7 @@ def test_wrong_utf16_is_refused_too() -> None:
 
 def test_a_cut_line_makes_no_phantom_job() -> None:
     text = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n  - {id: b, input: {}}"
-    assert problems(text.encode() + b"\0, more") == ["5:23 a NUL character stands here"]
+    assert problems(text.encode() + b"\0, more") == ["5:23 there is a NUL character here"]
 
 
 def test_a_wrong_byte_far_behind_has_its_line() -> None:

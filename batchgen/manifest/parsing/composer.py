@@ -237,7 +237,7 @@ class Composer:
         if isinstance(found, Node):
             self._count(found.size, event)
             return found
-        cure = "an anchor stands before its aliases; text that begins with * is put in quotes"
+        cure = "an anchor must come before its aliases; put text that begins with * in quotes"
         self.complain(place_at(event), found, self._source.cure_of(event) or cure)
         return Node(None, place_at(event))
 

@@ -128,7 +128,7 @@ class TextSource:
             return text
         sound = text[: bad.start()]
         name = "a NUL character" if bad[0] == "\0" else f"the control character U+{ord(bad[0]):04X}"
-        self._fail_after(sound, f"{name} stands here", "text must not contain it: remove it")
+        self._fail_after(sound, f"there is {name} here", "text must not contain it: remove it")
         return sound
 
     def _advance(self, text: str) -> None:

@@ -197,7 +197,7 @@ def _quote_fault(fields: Sequence[str], table: _Table, *, has_all: bool) -> tupl
 
 _SAVE_AS_CSV = "save it as .csv in UTF-8 (Excel calls it 'CSV UTF-8'), where quotes are read"
 _SPACE_FAULT = (
-    "a space stands before a quote, so that the quote opens no field",
+    "a space before a quote keeps that quote from opening a field",
     'remove the space: a,"b, c" and not a, "b, c"',
 )
 

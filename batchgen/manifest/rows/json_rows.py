@@ -111,7 +111,7 @@ class _List:
                 return
             yield row
         if self.next_letter():
-            what = "more stands after the list"
+            what = "there is more text after the list"
             yield BadRow(self._line, what, _LIST_HINT, ends_reading=True)
 
     def _goes_on(self) -> bool:
@@ -212,7 +212,7 @@ class _List:
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
-        return BadRow(line, f"more stands after the value; got {shown(rest.strip())}", hint)
+        return BadRow(line, f"there is more text after the value; got {shown(rest.strip())}", hint)
     return BadRow(line, f"the line must be an object; got {shown(value)}", hint)
 
 

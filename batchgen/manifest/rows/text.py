@@ -108,7 +108,7 @@ class Lines:
         """Say what no sound text has, and what helps."""
         if "\0" in text:
             hint = "text must not contain it: remove it, or save the file as UTF-8"
-            return "a NUL character stands here", hint
+            return "there is a NUL character here", hint
         if not text.isascii() and _MARK in text:
             hint = "save the file as UTF-8 (Excel calls it 'CSV UTF-8')"
             return f"this is not {self.encoding.upper()}", hint
