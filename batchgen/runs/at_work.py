@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.events import Listener
+    from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.beginning import Beginning
     from batchgen.runs.inputs.images import InputImages
     from batchgen.runs.intake import Intake
+    from batchgen.runs.open_files import OpenFiles
     from batchgen.runs.workplace import Workplace
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
@@ -110,34 +112,26 @@ async def work(
         receipts.reserve()
         files = await stack.enter_async_context(files_of(place))
         images = await stack.enter_async_context(input_images_of(place, store))
+        collecting = beginning.is_collecting
         with one_error():
-            await refuse_broken(
-                images,
-                store,
-                beginning.selection,
-                tell,
-                collecting=_is_collecting(beginning),
-            )
+            await refuse_broken(images, store, beginning.selection, tell, collecting=collecting)
         may_come = () if intake is None else tuple(catalog())
         live = await _live(place, api, beginning, may_come)
         rules = LiveRules(live, place.manifest.policy)
-        outdated = await store.run(_outdated, rules, beginning.selection)
-        if outdated and not _is_collecting(beginning):
-            raise InputError(_words(outdated), next_step=ways_out(outdated.models[0]))
+        outdated = await _outdated(store, rules, beginning)
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
-        budget = budget_of(place.manifest.policy, place.options)
         doors = Doors(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
                 api,
-                replace(place.manifest.policy, budget=budget),
+                replace(place.manifest.policy, budget=policy.budget),
                 beginning.priced,
                 may_come=may_come,
-                collecting=_is_collecting(beginning),
+                collecting=collecting,
                 known=live.facts,
             ),
             receipts=receipts,
@@ -145,24 +139,27 @@ async def work(
             disk=files,
             inputs=images,
         )
-        policy = replace(
-            policy,
-            concurrency=room.submits,
-            downloads=min(policy.downloads, room.downloads),
-            min_free=place.manifest.output.min_free,
-            start_at=beginning.start_at,
-        )
+        policy = _within(room, policy, place, beginning)
         scheduler = Scheduler(doors, policy, beginning.selection, tell)
-        if outdated:
-            # What is paid already is collected all the same.
-            scheduler.pause(
-                Pause(PauseReason.SCHEMA, _words(outdated), ways_out(outdated.models[0]))
-            )
+        if outdated is not None:
+            scheduler.pause(outdated)
         if intake is not None:
             intake.judge_by(rules)
         with one_error():
             ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
         return replace(ended, funds=funds)
+
+
+def _within(
+    room: OpenFiles, policy: EnginePolicy, place: Workplace, beginning: Beginning
+) -> EnginePolicy:
+    return replace(
+        policy,
+        concurrency=room.submits,
+        downloads=min(policy.downloads, room.downloads),
+        min_free=place.manifest.output.min_free,
+        start_at=beginning.start_at,
+    )
 
 
 async def _live(
@@ -176,12 +173,22 @@ async def _live(
     return await ask_all(api, models, env, BEFORE_A_RUN)
 
 
-def _is_collecting(beginning: Beginning) -> bool:
-    """Whether something is paid already, which no trouble with other jobs may hold up."""
-    return bool(beginning.in_flight or beginning.to_fetch)
+async def _outdated(store: Store, rules: LiveRules, beginning: Beginning) -> Pause | None:
+    """Hold what is to be submitted against the vendor's schemas of today.
+
+    Raises InputError, unless something is paid already: that is collected all the same, and the run
+    pauses before its first submit.
+    """
+    outdated = await store.run(_judged, rules, beginning.selection)
+    if not outdated:
+        return None
+    words, next_step = _words(outdated), ways_out(outdated.models[0])
+    if beginning.is_collecting:
+        return Pause(PauseReason.SCHEMA, words, next_step)
+    raise InputError(words, next_step=next_step)
 
 
-def _outdated(db: sqlite3.Connection, rules: LiveRules, selection: Selection) -> Outdated:
+def _judged(db: sqlite3.Connection, rules: LiveRules, selection: Selection) -> Outdated:
     return rules.judged(lambda model: pending_bodies(db, model, selection))
 
 

@@ -46,8 +46,13 @@ class Beginning:
     start_at: float | None = None
 
     @property
+    def is_collecting(self) -> bool:
+        """Whether something is paid already, which no trouble with other jobs may hold up."""
+        return bool(self.in_flight or self.to_fetch)
+
+    @property
     def is_idle(self) -> bool:
-        return not (self.models or self.in_flight or self.to_fetch)
+        return not (self.models or self.is_collecting)
 
 
 def begin(
