@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.models.nearest import nearest
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import MOST_FILES, Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.state.marked import results_to_pick
+from batchgen.run.context import is_rehearsal, state_of
+from batchgen.run.decision_log import MOST_FILES, Decision, Verb, deciding
+from batchgen.run.folder import RunFolder
+from batchgen.run.prepare import read_header
 from batchgen.state.queries import Selection, select_any, select_jobs
+from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
+from batchgen.text import nearest
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
-    from batchgen.runs.deciding import Decided
+    from batchgen.run.decision_log import Decided
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
 

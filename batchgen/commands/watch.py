@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import is_held
-from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.watch.doors import Doors, Heard, Said, Watched, Word
+from batchgen.run.context import is_rehearsal, state_of
+from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.folder import RunFolder, is_held
+from batchgen.run.prepare import read_header
+from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:

@@ -1,4 +1,9 @@
-"""The `.part` file, its sidecar, and the one way they become a finished file.
+"""What a `.part` and its sidecar allow to be continued. Pure.
+
+Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
+within one second, would be glued together without anybody noticing.
+
+The `.part` file, its sidecar, and the one way they become a finished file.
 
 What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
 does for many at once. Whoever sees the final name sees a whole, verified file.
@@ -7,25 +12,24 @@ does for many at once. Whoever sees the final name sees a whole, verified file.
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
+import json
 import os
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiofiles.threadpool import wrap
 
-from batchgen.downloads.answers import Body
-from batchgen.downloads.disk import disk_errors, link_in_the_way
-from batchgen.downloads.files import open_to_read, open_to_write
-from batchgen.downloads.formats import (
+from batchgen.downloads.media import (
     CorruptFileError,
     Media,
     NotLightError,
     OutOfMemoryError,
     TooHeavyError,
+    decode,
+    decode_light,
 )
-from batchgen.downloads.media import decode, decode_light
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
@@ -34,12 +38,78 @@ from batchgen.downloads.outcomes import (
     TooHeavy,
     VerifiedFile,
 )
-from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
+from batchgen.downloads.responses import Body
+from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedRandom
     from pathlib import Path
+
+
+MAX_ETAG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What the `.part` is a part of. `total` in bytes; None where the server did not say."""
+
+    etag: str
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Continue at byte `offset`."""
+
+    offset: int
+    sidecar: Sidecar
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Range": f"bytes={self.offset}-", "If-Range": self.sidecar.etag}
+
+
+def strong_etag(value: str | None) -> str | None:
+    """Give the ETag where it names these very bytes; None for a weak or malformed one."""
+    if value is None or len(value) < len('""') or len(value) > MAX_ETAG:
+        return None
+    return value if value.startswith('"') and value.endswith('"') else None
+
+
+def plan_resume(sidecar: Sidecar | None, part_bytes: int) -> Resume | None:
+    """None: start over.
+
+    Of a complete part the last byte is asked for again: one byte proves that it is still the same
+    file, where a range past the end would only be refused.
+    """
+    if sidecar is None or part_bytes <= 0:
+        return None
+    if sidecar.total is None:
+        return Resume(part_bytes, sidecar)
+    if part_bytes > sidecar.total or sidecar.total == 1:
+        return None
+    return Resume(min(part_bytes, sidecar.total - 1), sidecar)
+
+
+def sidecar_text(sidecar: Sidecar) -> str:
+    return json.dumps({"etag": sidecar.etag, "total": sidecar.total})
+
+
+def parse_sidecar(text: str) -> Sidecar | None:
+    """None for anything but what sidecar_text wrote: a damaged sidecar costs one more download."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or set(found) != {"etag", "total"}:
+        return None
+    total = found["total"]
+    if total is not None and (type(total) is not int or total <= 0):
+        return None
+    etag = strong_etag(found["etag"]) if isinstance(found["etag"], str) else None
+    return Sidecar(etag, total) if etag and etag.isprintable() else None
+
 
 SIDECAR_BYTES = 4096
 
@@ -187,20 +257,6 @@ def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
         _make_folder(folder, fsync)
         if folder.is_symlink():
             raise link_in_the_way(folder)
-
-
-def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
-    if os.name == "nt":  # Windows has no such call, and needs none
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fsync(descriptor)
-    except OSError as exc:
-        # Some network file systems know no fsync of a folder.
-        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:

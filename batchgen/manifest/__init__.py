@@ -17,14 +17,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchgen.manifest.halting import (
-        Halt,
-        StopAt,
-        next_moment,
-        parse_bytes,
-        parse_stop_at,
-        start_moment,
-    )
     from batchgen.manifest.header import Manifest, read_manifest
     from batchgen.manifest.policy import (
         CheckInputs,
@@ -39,7 +31,15 @@ if TYPE_CHECKING:
     )
     from batchgen.manifest.problems import ProblemLog
     from batchgen.manifest.settings import refuse_address
-    from batchgen.manifest.starters.starter import starter_manifest
+    from batchgen.manifest.starters.manifests import starter_manifest
+    from batchgen.manifest.stop_policy import (
+        Halt,
+        StopAt,
+        next_moment,
+        parse_bytes,
+        parse_stop_at,
+        start_moment,
+    )
     from batchgen.manifest.stream import checked_jobs
 
 __all__ = [

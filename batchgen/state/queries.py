@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import JobState
 from batchgen.state.causes import KEY
 from batchgen.state.costs import money, open_price
+from batchgen.state.database import storable
 from batchgen.state.due import (
     DueKey,
     due_page,
@@ -33,9 +34,7 @@ from batchgen.state.records import (
     LiveRequest,
     SavedFile,
 )
-from batchgen.state.selection import Selection
-from batchgen.state.shown import SHOWN, UNDER_WAY
-from batchgen.state.texts import storable
+from batchgen.state.selection import SHOWN, UNDER_WAY, Selection
 
 if TYPE_CHECKING:
     import sqlite3

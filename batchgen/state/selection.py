@@ -1,4 +1,9 @@
-"""Which jobs a command is about, as a condition in SQL."""
+"""A part of a query that says which jobs are meant.
+
+Which jobs people are shown: what the manifest lists, and what is paid and not home yet.
+
+Which jobs a command is about, as a condition in SQL.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,30 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.causes import note_keys, of_cause, of_noted_cause
-from batchgen.state.marks import Judgement
+from batchgen.state.reviews import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from batchgen.state.conditions import Condition
+
+Condition = tuple[str, tuple[str | int, ...]]
+"""SQL, and the values of its question marks."""
+
+
+UNDER_WAY = (
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+    JobState.FETCHING,
+    JobState.UNKNOWN,
+)
+"""A job that left the manifest is still shown while it is in one of these."""
+
+_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
+SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
+"""Of the table, or alias, `job`."""
+
 
 NEGATIVE = "!"
 _MEANING = re.compile(r"^!|[*?[]")

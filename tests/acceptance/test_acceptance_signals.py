@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import holder
+from batchgen.run.folder import RunFolder, holder
 from tests.acceptance.shell import aimed, emulating, ended, wait_until
 
 if TYPE_CHECKING:

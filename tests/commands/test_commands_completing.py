@@ -15,12 +15,12 @@ from click.shell_completion import ShellComplete
 from batchgen.cli import COMPLETION, cli
 from batchgen.jobs import Job, canonical_json
 from tests.acceptance.shell import EDIT, T2I, Shell
-from tests.runs.run_world import bring_home, open_place
+from tests.run.run_world import bring_home, open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.runs.run_world import Place
+    from tests.run.run_world import Place
 
 SCRIPT = Path(sys.executable).parent / "batchgen"
 

@@ -10,9 +10,9 @@ import pytest
 
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
-from batchgen.state.marks import Pick, pick
+from batchgen.state.reviews import Pick, pick
 from tests.acceptance.shell import EDIT, T2I, Shell
-from tests.runs.run_world import bring_home, open_place
+from tests.run.run_world import bring_home, open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _pytest.capture import CaptureFixture
 
-    from tests.runs.run_world import Place
+    from tests.run.run_world import Place
 
 PLAIN = {"defaults": {"model": T2I}}
 PAINTED = {"prompt": "paint it", "image_urls": ["{{ jobs.still.image }}"]}

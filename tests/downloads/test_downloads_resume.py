@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.downloads.resume import (
+from batchgen.downloads.part import (
     Resume,
     Sidecar,
     parse_sidecar,

@@ -18,14 +18,14 @@ import pytest
 
 import batchgen
 from batchgen.downloads.fetch import open_downloader
-from batchgen.runs import at_work
+from batchgen.run import execute
 from tests.acceptance.shell import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from batchgen.engine.events import Event
-    from batchgen.runs.summary import Summary
+    from batchgen.run.summary import Summary
     from tests.acceptance.shell import Emulator
     from tests.failures.failing import User
 
@@ -104,7 +104,7 @@ def through(fsyncs: Fsyncs) -> Iterator[None]:
     if not Path("/proc/self/fd").exists():
         pytest.skip("only /proc tells which file an fsync is for")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(at_work, "open_downloader", partial(open_downloader, fsync=fsyncs))
+        patch.setattr(execute, "open_downloader", partial(open_downloader, fsync=fsyncs))
         yield
 
 

@@ -18,9 +18,9 @@ import pytest
 
 from batchgen.cli import main
 from batchgen.emulator import EmulatorSettings, running_emulator
+from batchgen.run import context, execute
+from batchgen.run.options import engine_policy
 from batchgen.runcomfy import client
-from batchgen.runs import at_work, workplace
-from batchgen.runs.engine_policy import engine_policy
 from tests.acceptance.shell import Done, Emulator, Shell
 
 if TYPE_CHECKING:
@@ -103,12 +103,12 @@ def impatient(patch: pytest.MonkeyPatch, **policy: Any) -> None:
     def shortened(*asked: Any) -> EnginePolicy:
         return replace(engine_policy(*asked), **policy)
 
-    patch.setattr(at_work, "engine_policy", shortened)
+    patch.setattr(execute, "engine_policy", shortened)
 
 
 def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     """Let runs of this process have other Limits of the API's client, e.g. `connect=0.2`."""
-    patch.setattr(workplace, "connect", partial(client.connect, limits=client.Limits(**limits)))
+    patch.setattr(context, "connect", partial(client.connect, limits=client.Limits(**limits)))
 
 
 def only(items: Sequence[T]) -> T:

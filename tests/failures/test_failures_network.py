@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import batchgen
-from batchgen.engine import breaker
+from batchgen.engine import health
 from batchgen.engine.events import JobMoved
 from batchgen.jobs import JobState
 from tests.acceptance.shell import Emulator
@@ -30,8 +30,8 @@ CERTIFICATE = Path(__file__).parents[1] / "runcomfy/self_signed.pem"
 
 def soon(patch: pytest.MonkeyPatch) -> None:
     """Give an API up that was never reached after some 2 s, instead of 10 s."""
-    patch.setattr(breaker, "SECONDS_BEFORE_CONTACT", 1.0)
-    patch.setattr(breaker, "FAILURES_BEFORE_CONTACT", 3)
+    patch.setattr(health, "SECONDS_BEFORE_CONTACT", 1.0)
+    patch.setattr(health, "FAILURES_BEFORE_CONTACT", 3)
 
 
 def at(user: User, base: str) -> User:

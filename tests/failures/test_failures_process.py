@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import FileSaved, JobMoved
 from batchgen.jobs import JobState
-from batchgen.runs.carry_out import carry_out
-from batchgen.runs.options import RunOptions
-from batchgen.runs.workplace import World
+from batchgen.run.carry_out import carry_out
+from batchgen.run.context import World
+from batchgen.run.options import RunOptions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import job_statuses
 from tests.acceptance.shell import ended, wait_until
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchgen.engine.events import Event
-    from batchgen.runs.summary import Summary
+    from batchgen.run.summary import Summary
     from tests.acceptance.shell import Emulator
     from tests.failures.failing import User
 

@@ -1,0 +1,96 @@
+"""What the jobs of a state were made from: files, schemas, environment, batchgen itself.
+
+A run that meets the same fingerprint takes its jobs from the state as they are: so a million jobs
+need not be read and checked again to go on with the last hundred.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from batchgen.errors import InputError, MissingFileError, StorageError
+from batchgen.jobs import canonical_json
+from batchgen.manifest import rows
+from batchgen.manifest.parsing.source import stamp_at
+from batchgen.manifest.scope import matching
+from batchgen.models.catalog import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest import Manifest
+    from batchgen.manifest.parsing.source import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """`taken` is true only while the files still have these `stamps`.
+
+    A manifest is read several times: for its header, for its fingerprint, for its jobs. One that is
+    replaced in between must not leave jobs of the old one under the fingerprint of the new one: no
+    later run would ever look at them again.
+    """
+
+    taken: str
+    stamps: Mapping[Path, Stamp | None]
+
+    def text(self) -> str:
+        """Give the JSON text that the state keeps; "", which is no fingerprint, once it is stale.
+
+        Ask after the jobs were read.
+        """
+        fresh = all(stamp_at(path) == stamp for path, stamp in self.stamps.items())
+        return self.taken if fresh else ""
+
+    def is_of(self, known: str | None) -> bool:
+        """Whether the state that keeps `known` was made from these very inputs."""
+        return bool(known) and known == self.text()
+
+
+def fingerprint_of(manifest: Manifest) -> Fingerprint:
+    """Ask before the jobs are read. Raises InputError for a manifest that is no regular file."""
+    # Data files are stamped before they are hashed, manifests were when their headers were read.
+    stamps = {path: stamp_at(path) for path in manifest.data_files}
+    stamps |= {part.path: part.stamp for part in manifest.parts}
+    taken: dict[str, JsonValue] = {
+        "batchgen": version("batchgen"),
+        "schemas": schemas_sha256(),
+        "rehearsal": manifest.rehearsal,
+        "manifests": {_text(part.path): rows.fingerprint(part.path) for part in manifest.parts},
+        "data": {_text(path): _fingerprint(path) for path in manifest.data_files},
+        "included": [
+            [_text(folder), pattern, [_text(path) for path in matching(pattern, folder)]]
+            for folder, pattern in manifest.patterns
+        ],
+        "env": {name: _sha256(os.fsencode(value)) for name, value in manifest.env.items()},
+    }
+    return Fingerprint(canonical_json(taken), stamps)
+
+
+def _text(path: Path) -> str:
+    """Names need not be UTF-8, and SQLite takes nothing else."""
+    return os.fsencode(path.absolute()).decode(errors="backslashreplace")
+
+
+def _fingerprint(path: Path) -> str | None:
+    """None where it cannot be read: who reads the rows tells that, with its place."""
+    try:
+        return rows.fingerprint(path)
+    except (InputError, MissingFileError, StorageError):
+        return None
+
+
+@cache
+def schemas_sha256() -> str:
+    return _sha256(canonical_json([dict(model.schema) for model in catalog().values()]).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,208 @@
+"""Where everything of a run lies, below `output.dir`.
+
+One runner a state file. The operating system frees the lock of a process that died.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from batchgen.errors import (
+    BatchgenError,
+    DiskFullError,
+    LockedError,
+    MissingFileError,
+    OutputError,
+    SchemaVersionError,
+)
+from batchgen.fs import NO_LINK, disk_error, link_in_the_way, sync_folder, unwritable_name
+from batchgen.state.database import open_for_reading, translated
+from batchgen.state.queries import get_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def metadata(self) -> Path:
+        return self.root / "metadata.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "run.log"
+
+    @property
+    def decisions(self) -> Path:
+        return self.root / "decisions.jsonl"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "run.lock"
+
+    @property
+    def emulator(self) -> Path:
+        return self.root / "emulator.db"
+
+    @property
+    def measures(self) -> Path:
+        return self.root / "measures.db"
+
+    def create(self) -> None:
+        """Make the folders. Raises OutputError or DiskFullError, before anything is sent.
+
+        Writing is tried, not asked about: a mounted read-only disk looks writable to its owner.
+        """
+        # One name for ever: what a kill leaves of it, the next run removes.
+        probe = self.files / ".writable"
+        if self.files.is_symlink():
+            # A stranger may have put it there. Who wants another disk makes a link of `root`.
+            raise link_in_the_way(self.files)
+        try:
+            self.files.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink(missing_ok=True)
+            # The runner's own, so that it can read what another user decides.
+            os.close(open_private(self.decisions, os.O_WRONLY))
+            make_durable(self.root)
+        except UnicodeEncodeError as exc:
+            raise unwritable_name(str(self.root)) from exc
+        except OSError as exc:
+            error = disk_error(exc, self.decisions if exc.errno == errno.ELOOP else self.root)
+            if isinstance(error, DiskFullError) or exc.errno == errno.ELOOP:
+                raise error from exc
+            raise OutputError(
+                f"the output folder cannot be written: {exc.strerror}",
+                where=str(self.root),
+                next_step="check the folder and its permissions, or set output.dir",
+            ) from exc
+
+
+def make_durable(root: Path) -> None:
+    """A loss of power must not take the folder away, and what is known of paid jobs with it.
+
+    Also where the folders were there: the run that made them may have died before its fsync. Only
+    a folder that we may write to can hold an entry that we made, and only one that we may read can
+    be synced.
+    """
+    folder = root.absolute()
+    while os.access(folder, os.R_OK | os.W_OK):
+        sync_folder(folder, os.fsync)
+        if folder == folder.parent:
+            return
+        folder = folder.parent
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file that names prompts and requests: only its owner may read it.
+
+    A link is not followed: a stranger may have put it there, and what it leads to is not ours.
+    """
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | NO_LINK, 0o600)
+
+
+HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
+WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
+
+PATIENCE = 1.0
+"""Seconds that a run outwaits a command: a pick or an approval holds the lock for a moment."""
+
+
+@contextmanager
+def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
+    """Hold the run's lock. Raises LockedError (exit 75) where another process has it.
+
+    `patience`, in seconds, outwaits a command that holds it for the moment of a decision.
+    """
+    lock = FileLock(folder.lock, mode=0o600)
+    try:
+        lock.acquire(timeout=patience)
+    except (Timeout, NotImplementedError) as exc:
+        # A file system without locks looks like one that is held: it is asked why.
+        if why := _why_no_locks(folder):
+            raise _no_locks(folder, why) from exc
+        raise LockedError(
+            f"another runner is at work on this state ({holder(folder)}); nothing was sent",
+            where=str(folder.root),
+            next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
+        ) from exc
+    except OSError as exc:
+        if exc.errno in WITHOUT_LOCKS:
+            raise _no_locks(folder, str(exc.strerror)) from exc
+        raise OutputError(
+            f"the run cannot be locked: {exc.strerror}",
+            where=str(folder.lock),
+            next_step="check the folder and its permissions, or set output.dir",
+        ) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _no_locks(folder: RunFolder, why: str) -> OutputError:
+    return OutputError(
+        f"the run cannot be locked: this file system has no locks ({why})",
+        where=str(folder.lock),
+        next_step="two runs at once would pay twice: set output.dir to a folder on a local disk, or"
+        " have the network disk mounted with locks",
+    )
+
+
+def _why_no_locks(folder: RunFolder) -> str | None:
+    """None where locks work, and somebody has this one."""
+    with folder.lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            return None if exc.errno in HELD else exc.strerror
+    return None
+
+
+def is_held(folder: RunFolder) -> bool:
+    """Whether a runner is at work at this moment. Raises OutputError."""
+    try:
+        with locked(folder):
+            return False
+    except LockedError:
+        return True
+
+
+def holder(folder: RunFolder) -> str:
+    """Who runs, as the runner wrote it into the state."""
+    try:
+        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+            return get_meta(db, "runner") or "unknown process"
+    except (MissingFileError, SchemaVersionError):
+        return "it has just begun"
+    except BatchgenError:
+        # That the state cannot be read is the runner's to say; that it is held is true.
+        return "unknown process"
+
+
+def myself() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"

@@ -1,0 +1,215 @@
+"""What a look at an input image means for the jobs that use it. Pure.
+
+The engine's door to input images: what is behind their URLs, looked at once and remembered.
+
+A sound picture is trusted for a day, across runs; trouble only until this run ends: people mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from batchgen.downloads.probe import Gone, Looked, NoAnswer, NotUsable, open_looker
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
+from batchgen.models.catalog import find_model
+from batchgen.models.file_rules import FileFacts, broken_rules, image_urls
+from batchgen.run.input_survey import is_reference
+from batchgen.runcomfy.base import is_loopback
+from batchgen.state.files import known_images, remember_image
+from batchgen.state.records import KnownImage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from batchgen.downloads.probe import LookOutcome, LookSettings
+    from batchgen.engine.ports import InputVerdict
+    from batchgen.models.catalog import Model
+    from batchgen.state.store import Store
+
+
+MOST_SILENCES = 5
+MOST_COUNTED = 10_000
+
+
+class Silences:
+    """How often a URL gave no answer while others did.
+
+    A silence counts only where something was heard since the last one: were it this machine's
+    network that is down, a night of waiting would refuse every job.
+    """
+
+    def __init__(self) -> None:
+        self._heard = 0
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def note(self, url: str) -> None:
+        count, heard = self._counted.pop(url, (0, -1))
+        if len(self._counted) >= MOST_COUNTED:
+            self._counted.pop(next(iter(self._counted)))
+        self._counted[url] = (count + (heard != self._heard), self._heard)
+
+    def end(self, url: str) -> None:
+        self._heard += 1
+        self._counted.pop(url, None)
+
+    def are_too_many(self, url: str) -> bool:
+        return self._counted.get(url, (0, 0))[0] >= MOST_SILENCES
+
+
+def trouble_with(model: Model, key: str, outcome: LookOutcome) -> str | None:
+    """Say what is wrong with an image under a key of a model, in the page's words where it can."""
+    match outcome:
+        case Looked(media_type, width, height, size):
+            broken = broken_rules(model, key, FileFacts(media_type, width, height, size))
+            return " ".join(map(str, broken)) or None
+        case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
+            return reason
+
+
+def tells_nothing(outcome: LookOutcome) -> bool:
+    """Whether the network, or its DNS, is to blame, and not the picture.
+
+    A name that leads inside from the start is refused before the run.
+    """
+    match outcome:
+        case NoAnswer() | NotUsable(by_dns=True):
+            return True
+        case _:
+            return False
+
+
+def shown(url: str) -> str:
+    """The URL without what may sign it: a signed URL is a key to the file."""
+    parts = urlsplit(url)
+    return parts._replace(query="…" if parts.query else "", fragment="").geturl()
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+TRUSTED_SECONDS = 24 * 3600.0
+MOST_LOOKS = 8
+MOST_LOOKS_A_HOST = 4
+
+
+class Eye(Protocol):
+    """A look over the network; batchgen.downloads.look has the real one."""
+
+    async def look(self, url: str) -> LookOutcome: ...
+
+
+class InputImages:
+    """Made by `open_input_images`. Raises the tree's errors where the state is the trouble."""
+
+    def __init__(self, eye: Eye, store: Store, *, checking: bool, only_here: bool) -> None:
+        self._eye = eye
+        self._store = store
+        self._checking = checking
+        self._only_here = only_here
+        self._started = store.now()
+        self._all = asyncio.Semaphore(MOST_LOOKS)
+        # Weak: an entry lives as long as somebody waits at it, of a million hosts and URLs.
+        self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._urls = WeakValueDictionary[str, asyncio.Lock]()
+        self._silences = Silences()
+        self._seen_bad: set[str] = set()
+
+    def is_looked_at(self, url: str) -> bool:
+        """A rehearsal leaves the world alone; a reference stands for what is not made yet."""
+        if not self._checking or is_reference(url):
+            return False
+        return not self._only_here or is_loopback(url)
+
+    async def check(self, model: str, body: str) -> InputVerdict:
+        known_model = find_model(model)
+        if known_model is None:
+            return InputsSound()
+        unclear: list[str] = []
+        for key, url in image_urls(known_model, body):
+            if not self.is_looked_at(url):
+                continue
+            outcome, trouble = await self.judge(known_model, key, url)
+            if trouble is None:
+                continue
+            if not tells_nothing(outcome) or self._silences.are_too_many(url):
+                return InputsBroken(f"{shown(url)}: {trouble}")
+            unclear.append(f"{shown(url)}: {trouble}")
+        return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
+
+    async def look(self, url: str) -> LookOutcome:
+        """Look now; those who ask at once share one look."""
+        asked = self._store.now()
+        return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
+
+    async def judge(self, model: Model, key: str, url: str) -> tuple[LookOutcome, str | None]:
+        """Say what is there, and what of it this key of the model would not take."""
+        oldest = self._store.now() - TRUSTED_SECONDS
+
+        def is_trusted(known: KnownImage) -> bool:
+            # What would be refused may have been replaced since an earlier run.
+            is_bad = trouble_with(model, key, _remembered(known)) is not None
+            return known.looked_at >= (self._started if is_bad else oldest)
+
+        outcome = await self._once(url, is_trusted)
+        trouble = trouble_with(model, key, outcome)
+        if trouble is not None and not tells_nothing(outcome) and self._doubts(url, outcome):
+            outcome = await self._once(url, lambda _: False)
+            trouble = trouble_with(model, key, outcome)
+        return outcome, trouble
+
+    def _doubts(self, url: str, outcome: LookOutcome) -> bool:
+        """Whether to look once more: one spoilt transfer must not fail a job for good."""
+        if url in self._seen_bad or len(self._seen_bad) >= MOST_COUNTED:
+            return False
+        self._seen_bad.add(url)
+        return not isinstance(outcome, Gone)
+
+    async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> LookOutcome:
+        async with self._urls.setdefault(url, asyncio.Lock()):
+            known = (await self._store.run(known_images, [url])).get(url)
+            if known is not None and is_trusted(known):
+                return _remembered(known)
+            return await self._look_now(url)
+
+    async def _look_now(self, url: str) -> LookOutcome:
+        host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
+        # The host first: those who wait for a slow one must not hold up the others.
+        async with host, self._all:
+            outcome = await self._eye.look(url)
+        if tells_nothing(outcome):
+            self._silences.note(url)
+        else:
+            self._silences.end(url)
+            await self._store.run(remember_image, _to_remember(url, self._store.now(), outcome))
+        return outcome
+
+
+def _remembered(known: KnownImage) -> LookOutcome:
+    if known.media_type is None or known.width is None or known.height is None:
+        return NotUsable(known.trouble or "it was no picture")
+    return Looked(known.media_type, known.width, known.height, known.bytes)
+
+
+def _to_remember(url: str, at: float, outcome: LookOutcome) -> KnownImage:
+    match outcome:
+        case Looked(media_type, width, height, size):
+            return KnownImage(url, at, media_type, width, height, size, None)
+        case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
+            return KnownImage(url, at, None, None, None, None, reason)
+
+
+@asynccontextmanager
+async def open_input_images(
+    settings: LookSettings, store: Store, *, checking: bool, only_here: bool
+) -> AsyncIterator[InputImages]:
+    """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
+
+    `only_here`: check only what is on this machine, as a rehearsal does.
+    """
+    async with open_looker(settings) as looker:
+        yield InputImages(looker, store, checking=checking, only_here=only_here)

@@ -1,0 +1,119 @@
+"""What may be asked of a run besides the manifest; the command line wins over the manifest.
+
+The manifest's policy and the command's options → how the engine shall work. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+
+from batchgen.engine.policy import EnginePolicy, LanePolicy
+from batchgen.errors import InputError, UsageError
+from batchgen.manifest import OnUnknown, Rate, StopAt
+from batchgen.notify import read_address
+from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
+
+if TYPE_CHECKING:
+    from batchgen.manifest import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`limit` is how many jobs at most are begun; `emulator` rehearses without token and money.
+
+    `budget` in USD. Submits begin at `start_at`; `stop_at` and `max_duration` (seconds) end them.
+    `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
+    `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
+    on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
+    on in a folder that another manifest was last run into. `strict` refuses a manifest for a
+    warning. `notify` are addresses of apprise, in
+    the stead of the manifest's; they may hold secrets.
+    """
+
+    emulator: bool = False
+    emulator_latency: float | None = None
+    concurrency: int | None = None
+    rate: Rate | None = None
+    retry_failed: bool = False
+    selection: Selection = field(default_factory=Selection)
+    limit: int | None = None
+    budget: float | None = None
+    start_at: StopAt | None = None
+    stop_at: StopAt | None = None
+    max_duration: float | None = None
+    on_changed: OnChanged = OnChanged.REFUSE
+    accept_copy: bool = False
+    recover: bool = False
+    start_over: bool = False
+    take_over: bool = False
+    strict: bool = False
+    notify: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "concurrency"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise UsageError(f"{name} is {number}; it must be 1 or more")
+        if self.recover and self.start_over:
+            raise UsageError("recover takes requests up again, start_over forgets them: give one")
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
+        if self.max_duration is not None and not self.max_duration > 0:
+            raise UsageError(f"max_duration is {self.max_duration}; it must be more than 0 seconds")
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise UsageError(f"budget is {self.budget}; it must be more than 0 USD")
+        for name in ("start_at", "stop_at"):
+            if not isinstance(getattr(self, name), time | datetime | None):
+                raise UsageError(f"{name} is a datetime.time or a datetime.datetime")
+        if not isinstance(self.on_changed, OnChanged):
+            raise UsageError("on_changed is one of batchgen.OnChanged's values")
+        if not isinstance(self.notify, tuple):
+            raise UsageError("notify is a tuple of addresses")
+        for position, url in enumerate(self.notify, start=1):
+            _check_address(url, position)
+
+
+def _check_address(url: str, position: int) -> None:
+    """Raise UsageError for an address that cannot be used; it does not show it."""
+    try:
+        read_address(url)
+    except InputError as exc:
+        raise UsageError(
+            f"address {position} {exc.what}", where="--notify", next_step=exc.next_step
+        ) from exc
+
+
+MOST_RESUBMITS = 3
+"""`on_unknown: resubmit` pays for a lost answer again, but not without end."""
+
+
+def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
+    """A flag of the command line wins over the manifest."""
+    concurrency = options.concurrency or policy.concurrency
+    return EnginePolicy(
+        concurrency=concurrency,
+        interval=_interval(options.rate or policy.rate),
+        lanes={
+            model: LanePolicy(limits.concurrency or concurrency, _interval(limits.rate))
+            for model, limits in policy.models.items()
+        },
+        retries=policy.retries,
+        resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
+        timeout=policy.timeout,
+        budget=budget_of(policy, options),
+        halt=policy.halt,
+        stop_at=options.stop_at or policy.stop_at,
+        max_duration=options.max_duration or policy.max_duration,
+        canary=policy.canary,
+    )
+
+
+def budget_of(policy: Policy, options: RunOptions) -> float | None:
+    return policy.budget if options.budget is None else options.budget
+
+
+def _interval(rate: Rate | None) -> float:
+    return rate.interval if rate else 0.0
