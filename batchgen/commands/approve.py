@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.decide import deciding
+from batchgen.run.decision_log import Decision, Verb
 from batchgen.run.folder import RunFolder
 from batchgen.run.prepare import read_header
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not

@@ -14,7 +14,8 @@ from batchgen.commands.verify import progress_bar
 from batchgen.concurrency import ends_in_order
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.decide import deciding
+from batchgen.run.decision_log import Decision, Verb
 from batchgen.run.folder import RunFolder
 from batchgen.run.last_run import refuse_copy
 from batchgen.run.prepare import read_header

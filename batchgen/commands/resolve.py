@@ -9,7 +9,8 @@ from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.run.context import state_of
-from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.decide import deciding
+from batchgen.run.decision_log import Decision, Verb
 from batchgen.run.folder import RunFolder, is_held
 from batchgen.run.prepare import read_header
 from batchgen.runcomfy.base import usable_request_id

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.media import MediaKind
     from batchgen.downloads.outcomes import DownloadSettings
-    from batchgen.downloads.part import Resume
+    from batchgen.downloads.resume import Resume
     from batchgen.downloads.session import GuardedSession
 
 

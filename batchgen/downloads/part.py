@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,76 +37,13 @@ from batchgen.downloads.outcomes import (
     VerifiedFile,
 )
 from batchgen.downloads.responses import Body
+from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
 from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedRandom
     from pathlib import Path
-
-
-MAX_ETAG = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """What the `.part` is a part of. `total` in bytes; None where the server did not say."""
-
-    etag: str
-    total: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Continue at byte `offset`."""
-
-    offset: int
-    sidecar: Sidecar
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Range": f"bytes={self.offset}-", "If-Range": self.sidecar.etag}
-
-
-def strong_etag(value: str | None) -> str | None:
-    """Give the ETag where it names these very bytes; None for a weak or malformed one."""
-    if value is None or len(value) < len('""') or len(value) > MAX_ETAG:
-        return None
-    return value if value.startswith('"') and value.endswith('"') else None
-
-
-def plan_resume(sidecar: Sidecar | None, part_bytes: int) -> Resume | None:
-    """None: start over.
-
-    Of a complete part the last byte is asked for again: one byte proves that it is still the same
-    file, where a range past the end would only be refused.
-    """
-    if sidecar is None or part_bytes <= 0:
-        return None
-    if sidecar.total is None:
-        return Resume(part_bytes, sidecar)
-    if part_bytes > sidecar.total or sidecar.total == 1:
-        return None
-    return Resume(min(part_bytes, sidecar.total - 1), sidecar)
-
-
-def sidecar_text(sidecar: Sidecar) -> str:
-    return json.dumps({"etag": sidecar.etag, "total": sidecar.total})
-
-
-def parse_sidecar(text: str) -> Sidecar | None:
-    """None for anything but what sidecar_text wrote: a damaged sidecar costs one more download."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or set(found) != {"etag", "total"}:
-        return None
-    total = found["total"]
-    if total is not None and (type(total) is not int or total <= 0):
-        return None
-    etag = strong_etag(found["etag"]) if isinstance(found["etag"], str) else None
-    return Sidecar(etag, total) if etag and etag.isprintable() else None
 
 
 SIDECAR_BYTES = 4096

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import aiohttp
 
 from batchgen.downloads.outcomes import Corrupt, HostNotAllowed, Interrupted, TooLarge, UrlExpired
-from batchgen.downloads.part import Resume, Sidecar, strong_etag
+from batchgen.downloads.resume import Resume, Sidecar, strong_etag
 from batchgen.fs import TOO_MANY_OPEN
 from batchgen.net import PrivateAddressError
 

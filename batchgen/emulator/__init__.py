@@ -11,7 +11,8 @@ invented; see offers.py. The kinds of faults are described in faults.py.
 """
 
 from batchgen.emulator.faults import Fault, fault_problems, parse_faults
-from batchgen.emulator.server import Emulator, EmulatorError, EmulatorSettings, running_emulator
+from batchgen.emulator.server import Emulator, running_emulator
+from batchgen.emulator.settings import EmulatorError, EmulatorSettings
 from batchgen.emulator.store import Charge
 
 __all__ = [

@@ -32,7 +32,8 @@ from batchgen.emulator.fault_effects import fate_of, page_path, thumbnail_path
 from batchgen.emulator.faults import FAILED_ENDS, fault_document, parse_faults
 from batchgen.emulator.files import Files, MediaCache, Studio
 from batchgen.emulator.follow import API, FileLinks, Follow
-from batchgen.emulator.middleware import Calls, Work, refusal, unknown_model, unknown_path
+from batchgen.emulator.middleware import Calls, Work
+from batchgen.emulator.refusals import refusal, unknown_model, unknown_path
 from batchgen.emulator.submits import SubmitLimits, Submits
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from batchgen.emulator.faults import Fault, FaultPlan, Place
-    from batchgen.emulator.server import EmulatorSettings
+    from batchgen.emulator.settings import EmulatorSettings
     from batchgen.emulator.store import Charge, Store
     from batchgen.emulator.workers import Workers
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from batchgen.emulator.deliveries import JSON_TYPE, Answer, Payload, encoded
 from batchgen.emulator.drawing import rgb_png
 from batchgen.emulator.faults import parse_fate
-from batchgen.emulator.middleware import (
+from batchgen.emulator.refusals import (
     INSUFFICIENT_FUNDS,
     INSUFFICIENT_RESOURCES,
     INVALID_INPUT,

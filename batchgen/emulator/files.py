@@ -29,7 +29,7 @@ from batchgen.emulator.deliveries import (
 from batchgen.emulator.drawing import Scene, blank_png, jpeg, mp4, noise_png, png, seed_of
 from batchgen.emulator.fault_effects import SUBSTITUTES, makes_of, png_bomb
 from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan
-from batchgen.emulator.middleware import refusal, unknown_path
+from batchgen.emulator.refusals import refusal, unknown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

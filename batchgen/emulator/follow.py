@@ -18,7 +18,7 @@ from batchgen.emulator.catalogue import offer_of
 from batchgen.emulator.deliveries import Answer
 from batchgen.emulator.fault_effects import COUNTS_LOOKS, Look, data_uri, ended, fate_of, makes_of
 from batchgen.emulator.files import file_path
-from batchgen.emulator.middleware import not_ready, unknown_request
+from batchgen.emulator.refusals import not_ready, unknown_request
 from batchgen.emulator.validation import shown
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from batchgen.emulator.catalogue import outputs_of, price_of
 from batchgen.emulator.deliveries import Answer
 from batchgen.emulator.faults import STICKS, Fault, fate_text
 from batchgen.emulator.follow import cancel_link, request_links
-from batchgen.emulator.middleware import (
+from batchgen.emulator.refusals import (
     bad_input,
     bad_json,
     no_balance,

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.validators import extend
 
 from batchgen.emulator.deliveries import Payload, encoded, whole
-from batchgen.emulator.middleware import unknown_path
+from batchgen.emulator.refusals import unknown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,8 @@ from batchgen.engine.decisions import is_short_of_an_end, together
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
 from batchgen.run.context import Workplace, claim_state, connected, provider_name, state_of
-from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.decide import deciding
+from batchgen.run.decision_log import Decision, Verb
 from batchgen.run.folder import RunFolder
 from batchgen.run.prepare import read_header
 from batchgen.runcomfy.base import api_base

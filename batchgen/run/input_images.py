@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from batchgen import references
 from batchgen.downloads.probe import Gone, Looked, NoAnswer, NotUsable, open_looker
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
-from batchgen.models.file_rules import FileFacts, broken_rules, image_urls
-from batchgen.run.input_survey import is_reference
+from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
 from batchgen.runcomfy.base import is_loopback
+from batchgen.state.due import pending_models
 from batchgen.state.files import known_images, remember_image
 from batchgen.state.records import KnownImage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from batchgen.downloads.probe import LookOutcome, LookSettings
     from batchgen.engine.ports import InputVerdict
     from batchgen.models.catalog import Model
+    from batchgen.state.selection import Selection
     from batchgen.state.store import Store
 
 
@@ -213,3 +217,78 @@ async def open_input_images(
     """
     async with open_looker(settings) as looker:
         yield InputImages(looker, store, checking=checking, only_here=only_here)
+
+
+MOST_URLS = 5_000
+
+
+MOST_JOBS = 100_000
+"""What is looked through before the first submit, a model; later ones have their look just before
+their own. So a million jobs begin as soon as ten."""
+
+
+NAMED_JOBS = 3
+
+
+@dataclass(slots=True)
+class ImageUse:
+    """An image under one key of one model: the rules are theirs.
+
+    Filled while rows are read; `jobs` are the first few ids of `count`.
+    """
+
+    url: str
+    model: str
+    key: str
+    count: int = 0
+    jobs: list[str] = field(default_factory=list)
+
+    def note(self, job_id: str) -> None:
+        self.count += 1
+        if len(self.jobs) < NAMED_JOBS:
+            self.jobs.append(job_id)
+
+
+def images_in_use(
+    db: sqlite3.Connection,
+    selection: Selection,
+    is_looked_at: Callable[[str], bool],
+) -> list[ImageUse]:
+    """Each image once a model and key, in the manifest's order, of at most MOST_URLS URLs.
+
+    References are none: what they stand for is looked at when it is there.
+    """
+    uses: dict[tuple[str, str, str], ImageUse] = {}
+    urls: set[str] = set()
+    for model in pending_models(db, selection):
+        for key in _keys(model):
+            for job_id, url in _rows(db, model, key, selection):
+                if url not in urls and (len(urls) == MOST_URLS or not is_looked_at(url)):
+                    continue
+                urls.add(url)
+                uses.setdefault((model, key, url), ImageUse(url, model, key)).note(job_id)
+    return list(uses.values())
+
+
+def is_reference(url: str) -> bool:
+    return url.startswith(f"https://{references.HOST}/")
+
+
+def _keys(model_id: str) -> tuple[str, ...]:
+    model = find_model(model_id)
+    return () if model is None else image_keys(model)
+
+
+def _rows(
+    db: sqlite3.Connection, model: str, key: str, selection: Selection
+) -> Iterator[tuple[str, str]]:
+    condition, values = selection.where()
+    # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
+    return db.execute(
+        # The condition is the state's own text; whatever a person wrote is a parameter.
+        "SELECT one.id, url.value FROM (SELECT seq, id, body FROM job"  # noqa: S608 - see above
+        f" WHERE state = 'pending' AND model = ? AND listed = 1 AND {condition}"
+        " ORDER BY seq LIMIT ?) AS one, json_each(one.body, ?) AS url"
+        " WHERE url.type = 'text' ORDER BY one.seq, url.key",
+        (model, *values, MOST_JOBS, f'$."{key}"'),
+    )

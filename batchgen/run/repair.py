@@ -29,7 +29,7 @@ from batchgen.run.context import (
     provider_name,
     refuse_other_manifest,
 )
-from batchgen.run.decision_log import runner_lock
+from batchgen.run.decide import runner_lock
 from batchgen.run.estimates import PriceList
 from batchgen.run.execute import Ended, files_of, one_error
 from batchgen.run.folder import RunFolder, myself

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.references import as_written
+from batchgen.state.causes import SHOWN
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import Selection
 from batchgen.state.results import known_jobs
-from batchgen.state.selection import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from batchgen.fs import unwritable_name
 from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
 from batchgen.run.begin import settle_before
 from batchgen.run.context import Workplace, claim_for_manifest, claim_state, provider_name
-from batchgen.run.decision_log import runner_lock
+from batchgen.run.decide import runner_lock
 from batchgen.run.fingerprint import fingerprint_of
 from batchgen.run.folder import PATIENCE, RunFolder, myself
 from batchgen.run.ingest import CHECKED_AT_ONCE, INPUTS, Intake

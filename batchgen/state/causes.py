@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.selection import SHOWN
 
 if TYPE_CHECKING:
     import sqlite3
@@ -157,3 +156,20 @@ def tags(db: sqlite3.Connection, begin: str, limit: int) -> list[str]:
         (MOST_READ, begin, begin + LAST, limit),
     )
     return [tag for (tag,) in rows]
+
+
+UNDER_WAY = (
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+    JobState.FETCHING,
+    JobState.UNKNOWN,
+)
+"""A job that left the manifest is still shown while it is in one of these."""
+
+
+_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
+
+
+SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
+"""Of the table, or alias, `job`."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import JobState
+from batchgen.state.causes import UNDER_WAY
 from batchgen.state.records import NeededFile, PendingJob
-from batchgen.state.selection import UNDER_WAY, Selection
+from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,14 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.reconcile import (
-    MAY_RERUN,
-    NEVER_ATTEMPTED,
-    UNPAID,
-    OnChanged,
-    RenamedJob,
-    attached,
-)
+from batchgen.state.meeting import MAY_RERUN, NEVER_ATTEMPTED, UNPAID, attached
+from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.renames import meet_all, part_renamed
 from batchgen.state.reviews import REJECTED_JOBS
 from batchgen.state.selection import Selection, note_causes

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import KEY
+from batchgen.state.causes import KEY, SHOWN, UNDER_WAY
 from batchgen.state.costs import money, open_price
 from batchgen.state.database import storable
 from batchgen.state.due import (
@@ -34,7 +34,7 @@ from batchgen.state.records import (
     LiveRequest,
     SavedFile,
 )
-from batchgen.state.selection import SHOWN, UNDER_WAY, Selection
+from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     import sqlite3

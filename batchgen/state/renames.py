@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.references import HOST, reference_url, references_in, resolved
 from batchgen.state.files import METADATA_IS_STALE
+from batchgen.state.meeting import MAY_RERUN, NEVER_ATTEMPTED, UNPAID, find_gone, meet
 from batchgen.state.queries import set_meta
-from batchgen.state.reconcile import MAY_RERUN, NEVER_ATTEMPTED, UNPAID, find_gone, meet
 
 if TYPE_CHECKING:
     import sqlite3

@@ -16,10 +16,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import TROUBLED
+from batchgen.state.causes import SHOWN, TROUBLED
 from batchgen.state.queries import get_meta
 from batchgen.state.reviews import Pick
-from batchgen.state.selection import SHOWN
 
 if TYPE_CHECKING:
     import sqlite3

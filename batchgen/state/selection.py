@@ -27,20 +27,6 @@ Condition = tuple[str, tuple[str | int, ...]]
 """SQL, and the values of its question marks."""
 
 
-UNDER_WAY = (
-    JobState.SUBMITTING,
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.FETCHING,
-    JobState.UNKNOWN,
-)
-"""A job that left the manifest is still shown while it is in one of these."""
-
-_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
-SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
-"""Of the table, or alias, `job`."""
-
-
 NEGATIVE = "!"
 _MEANING = re.compile(r"^!|[*?[]")
 """What says more than itself at its place in an id."""

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, TooLarge, UrlExpired
-from batchgen.downloads.part import Resume, Sidecar
 from batchgen.downloads.responses import Answer, Body, StartOver, judge, retry_after
+from batchgen.downloads.resume import Resume, Sidecar
 
 KNOWN = Sidecar('"v1"', 1000)
 AT_400 = Resume(400, KNOWN)

@@ -28,7 +28,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
-from batchgen.downloads.part import Sidecar, sidecar_text
+from batchgen.downloads.resume import Sidecar, sidecar_text
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.downloads.part import (
+from batchgen.downloads.resume import (
     Resume,
     Sidecar,
     parse_sidecar,

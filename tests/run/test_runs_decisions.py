@@ -16,15 +16,8 @@ from batchgen.engine.ports import Receipt
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.run import decision_log, supervision
-from batchgen.run.decision_log import (
-    Decision,
-    Verb,
-    append_decisions,
-    apply_new,
-    deciding,
-    has_new,
-    runner_lock,
-)
+from batchgen.run.decide import deciding, runner_lock
+from batchgen.run.decision_log import Decision, Verb, append_decisions, apply_new, has_new
 from batchgen.run.folder import locked
 from batchgen.run.recovery_log import SpareReceipts
 from batchgen.state import manual_actions, transitions

@@ -17,14 +17,14 @@ from batchgen.jobs import Job, canonical_json
 from batchgen.references import reference_url
 from batchgen.run import input_survey as input_urls
 from batchgen.run.folder import RunFolder
-from batchgen.run.input_images import MOST_LOOKS_A_HOST, MOST_SILENCES, InputImages, shown
-from batchgen.run.input_survey import (
-    MOST_SHOWN,
-    ImageProblem,
+from batchgen.run.input_images import (
+    MOST_LOOKS_A_HOST,
+    MOST_SILENCES,
+    InputImages,
     images_in_use,
-    look_at_all,
-    refuse_broken,
+    shown,
 )
+from batchgen.run.input_survey import MOST_SHOWN, ImageProblem, look_at_all, refuse_broken
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.selection import Selection

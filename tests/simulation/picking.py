@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.run.decision_log import Decision, Verb, deciding
+from batchgen.run.decide import deciding
+from batchgen.run.decision_log import Decision, Verb
 from batchgen.run.folder import RunFolder
 from batchgen.state.selection import Selection
 from tests.simulation.vendor import EPOCH

@@ -1,0 +1,99 @@
+"""The ways in which the API says no, with the vendor's codes.
+
+One call of the API, with the fault it may meet: before, in or after the work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batchgen.emulator.deliveries import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batchgen.emulator.validation import InputProblem
+
+
+INVALID_RESOURCE = 400001
+
+
+INSUFFICIENT_RESOURCES = 400002
+
+
+USER_ACCOUNT = 400004
+
+
+NOT_READY = 400005
+
+
+NOT_FOUND = 404001
+
+
+INVALID_INPUT = 422001
+
+
+INSUFFICIENT_FUNDS = 10001
+"""The name that the vendor's serverless API has for INSUFFICIENT_RESOURCES."""
+
+
+def refusal(status: int, message: str, error_code: int | None = None) -> Answer:
+    document: dict[str, object] = {"error_message": message}
+    if error_code is not None:
+        document = {"error_code": error_code} | document
+    return Answer(document, status)
+
+
+def bad_token() -> Answer:
+    message = "UserAccountError: the token is missing, expired or revoked."
+    return refusal(401, message, USER_ACCOUNT)
+
+
+def no_balance() -> Answer:
+    message = "InsufficientResources: the balance does not cover this request."
+    return refusal(402, message, INSUFFICIENT_RESOURCES)
+
+
+def unknown_model(model_id: str) -> Answer:
+    return refusal(
+        400, f"InvalidResourceIdentifier: there is no model {model_id!r}.", INVALID_RESOURCE
+    )
+
+
+def unknown_request(request_id: str) -> Answer:
+    return refusal(404, f"ResourceNotFound: there is no request {request_id!r}.", NOT_FOUND)
+
+
+def not_ready(request_id: str) -> Answer:
+    return refusal(400, f"The request {request_id!r} is not completed yet.", NOT_READY)
+
+
+def unknown_path(path: str) -> Answer:
+    return refusal(404, f"ResourceNotFound: there is nothing at {path!r}.", NOT_FOUND)
+
+
+def bad_json(reason: str) -> Answer:
+    return refusal(400, f"The body is not JSON: {reason}.")
+
+
+def too_large(limit: int) -> Answer:
+    return refusal(413, f"The body is larger than {limit} bytes.")
+
+
+def too_many(retry_after: int) -> Answer:
+    answer = refusal(429, f"Too many requests; try again in {retry_after} s.")
+    return Answer(answer.document, answer.status, {"Retry-After": str(retry_after)})
+
+
+def bad_input(problems: Sequence[InputProblem]) -> Answer:
+    """422 with `detail`: one entry for each problem, `loc` being the way to it from the body."""
+    words = "; ".join(f"{_place(problem)}: {problem.message}" for problem in problems)
+    detail = [
+        {"loc": ["body", *problem.place], "msg": problem.message, "type": problem.rule}
+        for problem in problems
+    ]
+    return Answer({"error_message": words, "detail": detail}, 422)
+
+
+def _place(problem: InputProblem) -> str:
+    return ".".join(map(str, problem.place)) or "input"

@@ -1,0 +1,83 @@
+"""What stops the emulator itself. What it answers to clients stands in refusals.py.
+
+What can be set when the emulator starts.
+
+Keeps the write-ahead log short, off the event loop.
+
+Starts and stops the emulator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchgen.emulator.faults import Fault
+
+
+class EmulatorError(Exception):
+    """The emulator cannot start or go on: `what` happened, and the `next_step` to take."""
+
+    def __init__(self, what: str, *, next_step: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  → {self.next_step}"
+
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorSettings:
+    """Every setting has a value that suits a rehearsal.
+
+    `port` 0 takes a free one. `token` None takes any that is not empty. `latency` is the seconds a
+    request is worked on, for every model; None is 1 s a picture and 2 s a video. `workers` is how
+    many requests of one model are worked on at once. `state` is the SQLite file that remembers
+    requests; None keeps them until the end only. `rate` submits are taken in any `rate_seconds`,
+    and none beyond `max_parallel` unfinished requests; None does not limit. `images_per_request` is
+    how many pictures a request makes unless it asks for `force_single`. `media_bytes` replaces each
+    text-to-image picture by a small PNG of about that size, for benchmarks. `url_ttl` is the
+    seconds for which a result URL is good. `balance` is what the wallet held before the first
+    charge, in USD; None is never used up.
+
+    Raises ValueError for a value that makes no sense.
+    """
+
+    port: int = 0
+    token: str | None = None
+    latency: float | None = None
+    workers: int = 8
+    state: Path | None = None
+    rate: int | None = None
+    rate_seconds: float = 60.0
+    max_parallel: int | None = None
+    images_per_request: int = 1
+    media_bytes: int | None = None
+    url_ttl: float | None = None
+    balance: float | None = None
+    max_body_bytes: int = 64 * MEBIBYTE
+    cache_bytes: int = 64 * MEBIBYTE
+    faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least("workers", self.workers, 1)
+        _at_least("images_per_request", self.images_per_request, 1)
+        _at_least("latency", self.latency, 0)
+        _at_least("rate", self.rate, 1)
+        _at_least("max_parallel", self.max_parallel, 1)
+        _at_least("media_bytes", self.media_bytes, 1)
+        _at_least("url_ttl", self.url_ttl, 0)
+        _at_least("balance", self.balance, 0)
+
+
+def _at_least(name: str, value: float | None, lowest: int) -> None:
+    # `not >=` also refuses NaN.
+    if value is not None and not value >= lowest:
+        raise ValueError(f"{name} is {value}; it must be {lowest} or more")
