@@ -69,7 +69,7 @@ __all__ = [
 _HOMES = {
     "CheckInputs": "policy",
     "FullCheck": "policy",
-    "Halt": "halting",
+    "Halt": "stop_policy",
     "Manifest": "header",
     "ModelPolicy": "policy",
     "OnUnknown": "policy",
@@ -77,17 +77,17 @@ _HOMES = {
     "Policy": "policy",
     "ProblemLog": "problems",
     "Rate": "policy",
-    "StopAt": "halting",
+    "StopAt": "stop_policy",
     "checked_jobs": "stream",
-    "next_moment": "halting",
-    "parse_bytes": "halting",
+    "next_moment": "stop_policy",
+    "parse_bytes": "stop_policy",
     "parse_duration": "policy",
     "parse_rate": "policy",
-    "parse_stop_at": "halting",
+    "parse_stop_at": "stop_policy",
     "read_manifest": "header",
     "refuse_address": "settings",
-    "start_moment": "halting",
-    "starter_manifest": "starters.starter",
+    "start_moment": "stop_policy",
+    "starter_manifest": "starters.manifests",
 }
 
 
