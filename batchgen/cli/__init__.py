@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli import decisions, results, runs, views
+from batchgen.cli import decisions, guide, results, runs, views
 from batchgen.commands.console import print_error, say
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
@@ -37,6 +37,7 @@ VERBS = (
     views.report,
     views.watch,
     views.models,
+    guide.guide,
     decisions.cancel,
     decisions.resolve,
     decisions.approve,

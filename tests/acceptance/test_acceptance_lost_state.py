@@ -94,7 +94,7 @@ def test_what_is_remembered_is_the_users_alone(user: Shell) -> None:
 
 
 def test_a_rehearsal_that_was_removed_is_no_loss(user: Shell, emulator: Emulator) -> None:
-    """The way of the README: rehearse, remove the folder, run."""
+    """The README's way: rehearse, remove the folder, run."""
     user.manifest(2)
     user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
     (user.folder / "out/state.db").unlink()

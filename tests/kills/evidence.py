@@ -29,7 +29,7 @@ RUN_LEAVES = frozenset(
         "receipts.jsonl",
     }
 )
-"""What the README says a run leaves, besides the folder `files`, with the log of SQLite."""
+"""What the manual says a run leaves, besides the folder `files`, with the log of SQLite."""
 
 REMEMBERED = ".local/state/batchgen/runs"
 """Where the user's state folder keeps which output folder a manifest had."""

@@ -23,7 +23,7 @@ class Rule(Enum):
     STRAY = "a file that should not be there"
     METADATA = "metadata.jsonl disagrees"
     TOKEN = "the token was written or sent elsewhere"
-    EXIT_CODE = "an exit code that the README does not give for it"
+    EXIT_CODE = "an exit code that the manual does not give for it"
 
 
 @dataclass(frozen=True, slots=True)
