@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.acceptance.shell import T2I, boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import T2I, Emulator, Shell, boat
 
 
 def submitted(user: Shell, *options: str, code: int = 0) -> int:

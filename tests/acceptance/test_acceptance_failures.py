@@ -6,14 +6,10 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, boat
 
 
 def test_a_vendor_failure_is_shown_and_retry_pays_once_more(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.acceptance.picture_site import drawn, padded, picture_site
-from tests.acceptance.shell import EDIT, PICTURE, T2I, VIDEO
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import EDIT, PICTURE, T2I, VIDEO, Emulator, Shell
 
 SOUND = drawn("JPEG", (640, 480))
 TOO_LARGE = padded(SOUND, 6_100_000)

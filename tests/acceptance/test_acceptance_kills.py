@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
-from tests.acceptance.shell import aimed, emulating, wait_until
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, emulating, wait_until
 
 JOBS = 200
 KILLS = 10
@@ -30,8 +26,8 @@ def test_ten_kills_lose_nothing_and_pay_nothing_twice(shell: Shell) -> None:
     dice = Random(20)
     moments = sorted(dice.sample(range(1, JOBS - 10), KILLS))
     shell.manifest(JOBS, run={"concurrency": 8})
-    with emulating(shell, latency=0.05) as emulator:
-        user = aimed(shell, emulator)
+    with emulating(latency=0.05) as emulator:
+        user = shell.using(emulator)
         for moment in moments:
             kill_after(user, emulator, moment)
         user.run("run", "m.yaml", "--quiet")
@@ -66,8 +62,8 @@ def assert_all_there(user: Shell) -> None:
 def test_a_kill_leaves_at_most_as_many_unknown_as_submits_were_on_the_wire(shell: Shell) -> None:
     """Row 58."""
     shell.manifest(9, run={"concurrency": 3})
-    with emulating(shell, latency=0.1) as emulator:
-        user = aimed(shell, emulator)
+    with emulating(latency=0.1) as emulator:
+        user = shell.using(emulator)
         emulator.arm("submit", "hang", after=4, times=2)
         kill_after(user, emulator, 6)
         user.run("run", "m.yaml", "--quiet")

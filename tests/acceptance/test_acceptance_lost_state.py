@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from tests.acceptance.shell import PATIENCE, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import PATIENCE, Emulator, Shell, wait_until
 
 JOBS = 4
 

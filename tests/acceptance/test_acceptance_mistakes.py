@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.cli import main
-from tests.acceptance.shell import EDIT, PICTURE, T2I, VIDEO
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import EDIT, PICTURE, T2I, VIDEO, Emulator, Shell
 
 HEAD = f"version: 1\ndefaults: {{model: {T2I}}}\noutput: {{dir: out}}\njobs:\n"
 ONE = "  - {id: a, input: {prompt: a boat}}\n"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.jobs import content_id
-from tests.acceptance.shell import PICTURE, T2I, VIDEO, boat
-
-if TYPE_CHECKING:
-    from _pytest.capture import CaptureFixture
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import PICTURE, T2I, VIDEO, Emulator, Shell, boat
 
 
 def clip(**more: Any) -> dict[str, Any]:

@@ -6,14 +6,13 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import pytest
 from PIL import Image
 
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 SIZES = {"lighthouse": (2304, 1728)}

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import T2I, ended
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import T2I, Emulator, Shell, ended
 
 
 def test_a_rehearsal_never_goes_on_with_the_vendor(shell: Shell) -> None:

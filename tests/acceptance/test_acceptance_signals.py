@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+import subprocess
 
 from batchgen.run.folder import RunFolder, holder
-from tests.acceptance.shell import aimed, emulating, ended, wait_until
-
-if TYPE_CHECKING:
-    import subprocess
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 
 def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
@@ -25,8 +20,9 @@ def test_ctrl_c_leaves_requests_with_the_vendor_and_the_next_run_pays_for_none(
 ) -> None:
     """Row 56."""
     shell.manifest(3)
-    with emulating(shell, latency=60) as slow:
-        with aimed(shell, slow).start("run", "m.yaml") as process:
+    ledger = shell.folder / "emulator.db"
+    with emulating(latency=60, state=ledger) as slow:
+        with shell.using(slow).start("run", "m.yaml") as process:
             slow.charged(3)
             wait_until(lambda: set(shell.states().values()) <= {"queued", "running"}, "accepted")
             code, said = interrupted(process, signal.SIGINT)
@@ -35,8 +31,8 @@ def test_ctrl_c_leaves_requests_with_the_vendor_and_the_next_run_pays_for_none(
         assert "batchgen run m.yaml" in said
         assert "Traceback" not in said
         before = [charge["request_id"] for charge in slow.charges()]
-    with emulating(shell, latency=0.05) as quick:
-        again = aimed(shell, quick).expect(0, "run", "m.yaml", "--json").document
+    with emulating(state=ledger) as quick:
+        again = shell.using(quick).expect(0, "run", "m.yaml", "--json").document
         assert again["submitted"] == 0
         assert [charge["request_id"] for charge in quick.charges()] == before
     assert set(shell.states().values()) == {"done"}

@@ -7,14 +7,10 @@ import os
 import re
 import struct
 import termios
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import EDIT, PICTURE, boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import EDIT, PICTURE, Emulator, Shell, boat
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

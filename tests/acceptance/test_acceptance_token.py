@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tests.acceptance.shell import aimed, emulating
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, emulating
 
 SECRET = "s3cr3t-0f-th3-h0us3-d0-n0t-sh0w"
 
@@ -24,12 +19,12 @@ def test_without_a_token_nothing_begins(shell: Shell, emulator: Emulator) -> Non
 def test_a_refused_token_fails_no_job_and_the_right_one_continues(shell: Shell) -> None:
     """Rows 13 and 17."""
     shell.manifest(3)
-    with emulating(shell, "--token", SECRET) as emulator:
-        done = aimed(shell, emulator, "a-wrong-one").expect(77, "run", "m.yaml")
+    with emulating(token=SECRET) as emulator:
+        done = shell.using(emulator, "a-wrong-one").expect(77, "run", "m.yaml")
         assert "the API refused the token" in done.said
         assert shell.status()["counts"] == {"pending": 3}
         assert emulator.charges() == []
-        aimed(shell, emulator, SECRET).expect(0, "run", "m.yaml")
+        shell.using(emulator, SECRET).expect(0, "run", "m.yaml")
         assert shell.status()["counts"] == {"done": 3}
         assert len(emulator.charges()) == 3
 
@@ -37,8 +32,8 @@ def test_a_refused_token_fails_no_job_and_the_right_one_continues(shell: Shell) 
 def test_the_token_stands_in_no_file_and_on_no_screen(shell: Shell) -> None:
     """Row 66. Also where the vendor itself repeats it, and where things fail."""
     shell.manifest(4)
-    with emulating(shell, "--token", SECRET) as emulator:
-        user = aimed(shell, emulator, SECRET)
+    with emulating(token=SECRET, state=shell.folder / "emulator.db") as emulator:
+        user = shell.using(emulator, SECRET)
         emulator.arm("submit", "status", status=422, body=f'{{"error_message": "no {SECRET}"}}')
         emulator.arm("submit", "html")
         emulator.arm("file", "expired")

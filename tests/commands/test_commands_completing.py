@@ -14,8 +14,8 @@ from click.shell_completion import ShellComplete
 
 from batchgen.cli import COMPLETION, cli
 from batchgen.jobs import Job, canonical_json
-from tests.acceptance.shell import EDIT, T2I, Shell
 from tests.run.run_world import bring_home, open_place
+from tests.shell import EDIT, T2I, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

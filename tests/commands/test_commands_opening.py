@@ -13,8 +13,8 @@ from batchgen.commands.opening import (
     private_page,
     reads_our_files,
 )
-from tests.acceptance.shell import Shell, ended, wait_until
 from tests.report.night_world import small_night
+from tests.shell import Shell, ended, wait_until
 from tests.watch.watch_process import watching
 
 if TYPE_CHECKING:

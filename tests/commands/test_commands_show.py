@@ -11,8 +11,8 @@ import pytest
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
 from batchgen.state.reviews import Pick, pick
-from tests.acceptance.shell import EDIT, T2I, Shell
 from tests.run.run_world import bring_home, open_place
+from tests.shell import EDIT, T2I, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.acceptance.shell import PATIENCE
 from tests.report.browser_window import CHROMIUM
 from tests.report.night_world import make, marked_night, small_night
+from tests.shell import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,7 @@ from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store, open_store
-from tests.acceptance.shell import EDIT, T2I, VIDEO
+from tests.shell import EDIT, T2I, VIDEO
 
 if TYPE_CHECKING:
     import sqlite3

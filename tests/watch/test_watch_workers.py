@@ -14,7 +14,7 @@ import pytest
 from batchgen.report.thumbnails import Wanted
 from batchgen.watch import thumbs
 from batchgen.watch.thumbs import DIED, Workers
-from tests.acceptance.shell import wait_until
+from tests.shell import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Iterator
 
-    from tests.acceptance.shell import Shell
+    from tests.shell import Shell
 
 
 class Watcher:

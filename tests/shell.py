@@ -1,26 +1,35 @@
-"""What a person has: a folder, a shell, a clean environment, and an emulator of its own process."""
+"""What a test of the whole needs: a user with a folder and a command line, and an emulator.
+
+A start of Python costs more than most tests themselves, so commands and the emulator run in this
+process, with real HTTP between them. `Shell.start` gives a process of its own to a test that sends
+signals, kills, or needs real streams.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import urllib.request
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from unittest.mock import patch
 
+from batchgen.cli import main
+from batchgen.emulator import EmulatorSettings, running_emulator
 from batchgen.errors import MissingFileError, SchemaVersionError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import job_statuses
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-    from types import TracebackType
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
@@ -30,6 +39,10 @@ PATIENCE = 60.0
 SECONDS_TO_END = 5.0
 """After SIGTERM, before SIGKILL, for a command of a test that failed."""
 LOOK_EVERY = 0.05
+QUICK = 0.02
+"""Seconds that a request takes, unless a test needs them to be more."""
+KEPT = ("PATH", "PYTHONPATH")
+"""The only variables of this machine that a command sees."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +92,54 @@ class Started(subprocess.Popen[str]):
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs `batchgen` in `folder`, with no variable of the machine but the way to Python."""
+    """Runs `batchgen` in `folder`, in an environment with nothing but what a test puts there."""
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def having(self, **env: str) -> Shell:
+    def having(self, **env: str) -> Self:
         return replace(self, env={**self.env, **env})
 
+    def using(self, emulator: Emulator, token: str = "any-token") -> Self:
+        """The same shell, with the emulator in the vendor's place."""
+        return self.having(RUNCOMFY_MODEL_API_BASE=emulator.base, RUNCOMFY_TOKEN=token)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        return {**kept, "HOME": str(self.folder), **self.env}
+
+    @contextmanager
+    def at_home(self) -> Iterator[None]:
+        """Stand in this folder with this environment, as `batchgen.run` needs it."""
+        with chdir(self.folder), patch.dict(os.environ, self.environment, clear=True):
+            yield
+
+    def run(self, *words: str) -> Done:
+        """In this process."""
+        streams = [io.BytesIO(), io.BytesIO()]
+        out, err = (io.TextIOWrapper(stream, "utf-8", newline="") for stream in streams)
+        with self.at_home(), redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = main(words)
+            except SystemExit as exc:
+                # As the interpreter would: click ends so after a script of completion.
+                code = int(exc.code or 0)
+        for text in (out, err):
+            text.flush()
+        return Done(code, *(stream.getvalue().decode() for stream in streams))
+
     def start(self, *words: str, **options: Any) -> Started:
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        """In a process of its own."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return Started(
             [sys.executable, "-m", "batchgen", *words],
             cwd=self.folder,
-            env={**kept, "HOME": str(self.folder), **self.env},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             text=True,
             **{**streams, **options},
         )
-
-    def run(self, *words: str) -> Done:
-        with self.start(*words) as process:
-            return ended(process)
 
     def expect(self, code: int, *words: str) -> Done:
         done = self.run(*words)
@@ -112,13 +150,21 @@ class Shell:
         return self.expect(0, "status", manifest, "--json").document
 
     def states(self) -> dict[str, str]:
-        """Each job's state, read in this process: tests wait for it. Empty before the first run."""
+        """Each job's state; tests wait for it. Empty before the first run."""
         try:
             with closing(open_for_reading(self.folder / "out/state.db")) as db:
                 return {job.id: job.state.value for job in job_statuses(db)}
         except (MissingFileError, SchemaVersionError):
             # There is a moment in which the file exists and has no schema yet.
             return {}
+
+    def files(self) -> list[str]:
+        """Every name below the folder of results, `.part` files too."""
+        folder = self.folder / "out/files"
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+    def log(self) -> str:
+        return (self.folder / "out/run.log").read_text("utf-8")
 
     def write(self, text: str, name: str = "m.yaml") -> str:
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -136,6 +182,14 @@ class Shell:
         }
         # JSON is YAML.
         return self.write(json.dumps(document, indent=1))
+
+
+class ProcessShell(Shell):
+    """One whose `run` starts a process too, for what only a fresh interpreter shows."""
+
+    def run(self, *words: str) -> Done:
+        with self.start(*words) as process:
+            return ended(process)
 
 
 def boat(number: int, **more: Any) -> dict[str, Any]:
@@ -163,7 +217,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 @dataclass(frozen=True)
 class Emulator:
-    """An emulator in a process of its own: the judge of what was charged."""
+    """An emulator, asked over HTTP: the judge of what was charged."""
 
     base: str
 
@@ -199,19 +253,29 @@ class Emulator:
 
 
 @contextmanager
-def emulating(shell: Shell, *options: str, latency: float = 0.05) -> Iterator[Emulator]:
-    words = ("emulator", "--state", "emulator.db", "--latency", str(latency), *options)
-    with shell.start(*words, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
+def emulating(**settings: Any) -> Iterator[Emulator]:
+    """An emulator in a thread, as EmulatorSettings say; its ledger is empty unless `state` has one.
+
+    Its start takes four milliseconds, so each test may have its own.
+    """
+    opened: Future[tuple[str, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        close = partial(asyncio.get_running_loop().call_soon_threadsafe, over.set)
+        async with running_emulator(EmulatorSettings(**{"latency": QUICK, **settings})) as emulator:
+            opened.set_result((emulator.base_url, close))
+            await over.wait()
+
+    with ThreadPoolExecutor(1, "emulator") as pool:
+        served = pool.submit(asyncio.run, serve())
+        either: list[Future[Any]] = [opened, served]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not opened.done():
+            served.result()
+        base, close = opened.result()
         try:
-            first = process.stdout.readline()
-            assert first.startswith("listening on http://127.0.0.1:")
-            yield Emulator(first.split()[-1])
+            yield Emulator(base)
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=PATIENCE)
-
-
-def aimed(shell: Shell, emulator: Emulator, token: str = "any-token") -> Shell:
-    """The same shell, with the emulator in the vendor's place."""
-    return shell.having(RUNCOMFY_MODEL_API_BASE=emulator.base, RUNCOMFY_TOKEN=token)
+            close()
+            served.result()
