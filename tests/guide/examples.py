@@ -14,8 +14,8 @@ comment right above a block asks for something else, or for more:
     <!-- run after a run -->    run them after those
     <!-- keys of: COMMAND -->   the JSON that COMMAND prints after those has these keys
 
-Where they are run, `run`, `retry` and `plan` are rehearsals that take no time. A command ends with
-0 unless its comment says `exit code N`; one in `console` may end as it likes.
+Where they are run, `run`, `retry` and `plan` are rehearsals that take no time; a command of `sh`
+ends with 0 unless its comment says `exit code N`.
 """
 
 from __future__ import annotations

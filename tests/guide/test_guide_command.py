@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from click.shell_completion import ShellComplete
 from batchgen.cli import cli, main
 from batchgen.cli.guide import rendered
 from batchgen.errors import ExitCode
-from tests.guide.examples import PAGES
+from tests.guide.examples import PAGES, inline_code
 
 NARROW = 60
 COLOURS = "\x1b["
@@ -55,6 +56,14 @@ def test_a_page_is_plain_text_where_nobody_watches(
     assert COLOURS not in page
     for mark in ("<!--", "```", "]("):
         assert mark not in page
+
+
+@pytest.mark.parametrize("topic", PAGES)
+def test_a_narrow_terminal_cuts_nothing_off(topic: str) -> None:
+    page = rendered(PAGES[topic].read_text("utf-8"), NARROW, colour=False)
+    for code in inline_code(PAGES[topic]):
+        if re.fullmatch(r"[\w.-]+", code):
+            assert f"`{code}`" in page
 
 
 def test_prose_fits_a_narrow_terminal_and_commands_stay_whole() -> None:

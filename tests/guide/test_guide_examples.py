@@ -6,21 +6,21 @@ import ast
 import asyncio
 import inspect
 import json
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 
-from batchgen.cli import cli, main
+from batchgen.cli import cli
 from batchgen.commands.emulator import read_faults
 from batchgen.errors import ExitCode
 from tests.guide.examples import ALL_BLOCKS, ALL_PAGES, Block, Command, commands_in, inline_code
+from tests.shell import Done, Shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
 BASE = """\
 version: 1
@@ -36,58 +36,42 @@ def of(*languages: str) -> list[Block]:
     return [block for block in ALL_BLOCKS if block.language in languages]
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("RUNCOMFY_", "BATCHGEN_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MAIL", "user:password")
-
-
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where only `batchgen init` was run, and other files that examples take for granted."""
-    monkeypatch.chdir(tmp_path)
+def before_a_run(tmp_path: Path) -> Shell:
+    """Where only `batchgen init` was run, beside other files that examples take for granted."""
+    shell = Shell(tmp_path, {"MAIL": "user:password"})
     (tmp_path / "scenes").mkdir()
-    (tmp_path / "scenes/harbour.yaml").write_text(BASE, "utf-8")
-    assert main(["init", "boats.yaml"]) == 0
-    return tmp_path
+    shell.write(BASE, "scenes/harbour.yaml")
+    shell.expect(0, "init", "boats.yaml")
+    return shell
 
 
 @pytest.fixture(scope="module")
-def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the README's first use has been followed."""
-    folder = tmp_path_factory.mktemp("after-a-run")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        (first_use,) = [block for block in ALL_BLOCKS if block.note == "run first"]
-        for command in first_use.commands():
-            run_command(command, first_use)
-        yield folder
-    finally:
-        os.chdir(before)
+def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Where the README's first use was followed."""
+    shell = Shell(tmp_path_factory.mktemp("after-a-run"))
+    (first_use,) = [block for block in ALL_BLOCKS if block.note == "run first"]
+    for command in first_use.commands():
+        run(command, shell)
+    return shell
 
 
-def write_files(page: Path, folder: Path) -> None:
+def write_files(page: Path, shell: Shell) -> None:
     """What the page asks its reader to save."""
     for block in ALL_BLOCKS:
         if block.page == page and block.file:
-            (folder / block.file).write_text(block.text, "utf-8")
+            shell.write(block.text, block.file)
 
 
 @pytest.mark.parametrize("block", of("yaml"), ids=str)
-def test_every_manifest_validates(
-    block: Block, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_files(block.page, folder)
-    path = folder / "example.yaml"
-    path.write_text((BASE if block.note == "in: top" else "") + block.text, "utf-8")
+def test_every_manifest_validates(block: Block, before_a_run: Shell) -> None:
+    write_files(block.page, before_a_run)
+    before_a_run.write((BASE if block.note == "in: top" else "") + block.text, "example.yaml")
     if block.note == "in: faults":
-        assert read_faults(path)
-        return
-    code = main(["validate", "example.yaml"])
-    expected = ExitCode.BAD_INPUT if "problems" in block.note else 0
-    assert code == expected, capsys.readouterr()
+        assert read_faults(before_a_run.folder / "example.yaml")
+    else:
+        code = ExitCode.BAD_INPUT if "problems" in block.note else ExitCode.DONE
+        before_a_run.expect(code, "validate", "example.yaml")
 
 
 @pytest.mark.parametrize("block", of("json"), ids=str)
@@ -116,8 +100,7 @@ def test_every_command_has_options_that_exist(page: Path) -> None:
 
 def parse(words: Sequence[str], *, whole: bool = True) -> None:
     """Let click read the words, and carry nothing out. Raises click's and our usage errors."""
-    context = cli.make_context("batchgen", [*words], resilient_parsing=not whole)
-    with context:
+    with cli.make_context("batchgen", [*words], resilient_parsing=not whole) as context:
         if not words or words[0].startswith("-"):
             return
         name, verb, rest = cli.resolve_command(context, [*words])
@@ -130,28 +113,25 @@ def parse(words: Sequence[str], *, whole: bool = True) -> None:
 
 
 @pytest.mark.parametrize("block", [*runnable, *of("json")], ids=str)
-def test_an_example_does_what_it_says(
-    block: Block, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
-) -> None:
-    after_a_run = block.note.startswith(AFTER_A_RUN)
-    write_files(block.page, request.getfixturevalue("after_a_run" if after_a_run else "folder"))
-    capsys.readouterr()
+def test_an_example_does_what_it_says(block: Block, request: pytest.FixtureRequest) -> None:
+    here = "after_a_run" if block.note.startswith(AFTER_A_RUN) else "before_a_run"
+    shell: Shell = request.getfixturevalue(here)
+    write_files(block.page, shell)
     match block.language:
         case "python":
-            run_program(block.text)
-        case "json":
-            compare_keys(block, capsys)
+            run_program(block.text, shell)
+        case "json" if block.note:
+            (command,) = commands_in(block.note)
+            assert keys(run(command, shell).document) == keys(json.loads(block.text))
         case "console":
-            compare_output(block, capsys)
-        case _ if block.note != "run first":
+            assert without_times(block.text) == without_times(transcript(block, shell))
+        case "sh" if block.note != "run first":
             for command in block.commands():
-                run_command(command, block)
+                run(command, shell)
 
 
-def run_command(command: Command, block: Block) -> None:
-    code = main([*command.words, *rehearsal(command.words)])
-    if block.language != "console":
-        assert code == command.exit_code, command
+def run(command: Command, shell: Shell) -> Done:
+    return shell.expect(command.exit_code, *command.words, *rehearsal(command.words))
 
 
 def rehearsal(words: Sequence[str]) -> list[str]:
@@ -161,28 +141,21 @@ def rehearsal(words: Sequence[str]) -> list[str]:
     return more if words[0] == "plan" else []
 
 
-def run_program(text: str) -> None:
-    code = compile(text, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    names = {"__name__": "__main__"}
-    result = eval(code, names)
-    if inspect.iscoroutine(result):
-        asyncio.run(result)
-
-
-def compare_output(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+def transcript(block: Block, shell: Shell) -> str:
+    """What a terminal shows of the commands of a block."""
+    lines = []
     for command in block.commands():
-        run_command(command, block)
-    said = capsys.readouterr()
-    shown = [f"{line}\n" for line in block.text.splitlines() if not line.startswith("$ ")]
-    assert without_times(said.out + said.err) == without_times("".join(shown))
+        done = shell.run(*command.words)
+        lines += [f"$ batchgen {' '.join(command.words)}\n", done.out, done.err]
+    return "".join(lines)
 
 
-def compare_keys(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
-    if not block.note.startswith("keys of: "):
-        return
-    (command,) = commands_in(block.note.removeprefix("keys of: "))
-    run_command(command, block)
-    assert keys(json.loads(capsys.readouterr().out)) == keys(json.loads(block.text))
+def run_program(text: str, shell: Shell) -> None:
+    code = compile(text, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    with shell.at_home():
+        result = eval(code, {"__name__": "__main__"})
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
 
 
 def keys(value: Any) -> Any:
