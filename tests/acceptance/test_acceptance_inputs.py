@@ -16,19 +16,6 @@ def clip(job_id: str, *urls: str, model: str = VIDEO) -> dict[str, Any]:
     return {"id": job_id, "model": model, "input": {"prompt": "slow pan", "image_urls": list(urls)}}
 
 
-def test_a_run_with_an_image_that_is_too_large_ends_before_anything_is_sent(
-    user: Shell, emulator: Emulator
-) -> None:
-    with picture_site({"/a.jpg": SOUND, "/b.jpg": TOO_LARGE}) as site:
-        user.manifest([clip("a", f"{site}/a.jpg"), clip("b", f"{site}/b.jpg")], defaults={})
-        err = user.expect(65, "run", "m.yaml").err
-    assert f"{site}/b.jpg: {SENTENCE} (job b)" in err
-    assert f"{site}/a.jpg" not in err
-    assert "run.check_inputs: off" in err
-    assert emulator.charges() == []
-    assert user.states() == {"a": "pending", "b": "pending"}
-
-
 def test_a_replaced_image_lets_the_same_command_go_on(user: Shell, emulator: Emulator) -> None:
     shelf = {"/b.jpg": TOO_LARGE}
     with picture_site(shelf) as site:

@@ -25,23 +25,6 @@ def under_way(shell: Shell, count: int) -> bool:
     return sum(state in {"queued", "running"} for state in shell.states().values()) == count
 
 
-def test_a_second_run_sends_nothing_and_names_the_first(
-    slow_user: Shell, slow_emulator: Emulator
-) -> None:
-    """Rows 62 and 64."""
-    slow_user.manifest(2)
-    with running(slow_user) as process:
-        wait_until(lambda: under_way(slow_user, 2), "two requests")
-        done = slow_user.expect(75, "run", "m.yaml")
-        assert f"process {process.pid} on" in done.err
-        assert "nothing was sent" in done.err
-        assert "batchgen status" in done.err
-        assert "2 running" in slow_user.expect(0, "status", "m.yaml").out
-        assert process.poll() is None
-    assert process.returncode == 130
-    assert len(slow_emulator.charges()) == 2
-
-
 def test_a_decision_is_handed_to_the_runner_at_work(
     slow_user: Shell, slow_emulator: Emulator
 ) -> None:

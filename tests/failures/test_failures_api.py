@@ -60,6 +60,9 @@ def test_row_29_completed_and_then_a_failed_result_is_failed_in_the_vendors_word
     assert (job["state"], job["error"]["message"]) == ("failed", "The brushes are dry.")
     assert user.expect(1, "run", "m.yaml", "--json").document["submitted"] == 0
     assert len(emulator.charges()) == 1
+    assert user.expect(0, "retry", "m.yaml", "--json").document["submitted"] == 1
+    assert user.states() == {"boat-000": "done"}
+    assert len(emulator.charges()) == 2
 
 
 @dataclass

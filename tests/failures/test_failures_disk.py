@@ -117,6 +117,17 @@ def test_row_53_a_link_to_a_folder_that_is_missing_is_refused_at_the_start(
     assert emulator.charges() == []
 
 
+def test_row_53_a_file_where_the_folder_should_be_is_refused_at_the_start(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest(1)
+    (user.folder / "out").write_text("mine")
+    err = user.expect(73, "run", "m.yaml").err
+    assert "the output folder cannot be written" in err
+    assert "set output.dir" in err
+    assert emulator.charges() == []
+
+
 def cut_short(state: Path) -> None:
     with state.open("r+b") as file:
         file.truncate(state.stat().st_size // 2)
@@ -128,7 +139,11 @@ def spoil_the_middle(state: Path) -> None:
         file.write(b"\x93noise\x00\xff" * 4096)
 
 
-@pytest.mark.parametrize("damage", [cut_short, spoil_the_middle])
+def replace(state: Path) -> None:
+    state.write_bytes(b"\x93noise\x00" * 4096)
+
+
+@pytest.mark.parametrize("damage", [cut_short, spoil_the_middle, replace])
 def test_row_55_a_damaged_state_is_refused_and_nothing_is_sent(
     user: Shell, emulator: Emulator, damage: Callable[[Path], None]
 ) -> None:
@@ -140,9 +155,10 @@ def test_row_55_a_damaged_state_is_refused_and_nothing_is_sent(
         log.unlink()
     damage(state)
     before = state.read_bytes()
-    done = user.expect(74, "run", "m.yaml")
-    assert "the state file is damaged" in done.err
-    assert "restore it from a backup" in done.err
+    for verb in ("run", "status", "cancel"):
+        done = user.expect(74, verb, "m.yaml")
+        assert "the state file is damaged" in done.err
+        assert "restore it from a backup" in done.err
     assert state.read_bytes() == before
     assert len(emulator.charges()) == 1
 

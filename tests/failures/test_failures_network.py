@@ -181,6 +181,8 @@ def assert_held(user: Shell, emulator: Emulator, *, charges: int) -> dict[str, A
     assert len(emulator.charges()) == charges
     held: dict[str, Any] = only([job for job in user.status()["jobs"] if job["state"] == "unknown"])
     assert held["attempts"] == 1
+    shown = user.expect(0, "status", "m.yaml").out
+    assert f"may or may not have been charged: {held['id']}" in shown
     return held
 
 
