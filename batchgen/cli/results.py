@@ -11,7 +11,7 @@ from batchgen.commands.options.checking import CHECK, KINDS, check_asked
 from batchgen.commands.options.common import ACCEPT_COPY, EMULATOR, JSON, MANIFEST, all_of
 from batchgen.commands.options.exporting import EXPORT, export_asked
 from batchgen.commands.options.selecting import ONLY_JOBS, SELECTION
-from batchgen.run.options import RunOptions
+from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 
 

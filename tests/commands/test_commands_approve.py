@@ -11,12 +11,12 @@ import pytest
 from batchgen.commands.approve import approve
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import JobState
-from batchgen.run.decision_log import apply_new
-from batchgen.run.folder import locked
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.manual_actions import Held, held_back
 from batchgen.state.queries import Selection
 from batchgen.state.reviews import Pick, pick
-from tests.run.run_world import Place, bring_home, make_gated
+from tests.runs.run_world import Place, bring_home, make_gated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

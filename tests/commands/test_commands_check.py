@@ -14,8 +14,8 @@ from batchgen.check.kinds import Asked, Kind
 from batchgen.cli import main
 from batchgen.commands.check import check
 from batchgen.models.fields import SIZE_KEY
-from batchgen.run.decision_log import apply_new
-from batchgen.run.folder import locked
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.queries import set_meta
 from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection

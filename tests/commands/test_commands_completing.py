@@ -14,13 +14,13 @@ from click.shell_completion import ShellComplete
 
 from batchgen.cli import COMPLETION, cli
 from batchgen.jobs import Job, canonical_json
-from tests.run.run_world import bring_home, open_place
+from tests.runs.run_world import bring_home, open_place
 from tests.shell import EDIT, T2I, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.run.run_world import Place
+    from tests.runs.run_world import Place
 
 SCRIPT = Path(sys.executable).parent / "batchgen"
 

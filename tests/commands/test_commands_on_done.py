@@ -15,7 +15,7 @@ from batchgen.engine.events import Draining, Notified, Pause, Paused, PauseReaso
 from batchgen.errors import ExitCode
 from batchgen.runcomfy.token import TOKEN_VARIABLES
 from batchgen.state.records import Money
-from tests.run.run_world import bring_home, make_place
+from tests.runs.run_world import bring_home, make_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import pytest
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
 from batchgen.state.reviews import Pick, pick
-from tests.run.run_world import bring_home, open_place
+from tests.runs.run_world import bring_home, open_place
 from tests.shell import EDIT, T2I, Shell
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _pytest.capture import CaptureFixture
 
-    from tests.run.run_world import Place
+    from tests.runs.run_world import Place
 
 PLAIN = {"defaults": {"model": T2I}}
 PAINTED = {"prompt": "paint it", "image_urls": ["{{ jobs.still.image }}"]}

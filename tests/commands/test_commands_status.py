@@ -11,7 +11,7 @@ import pytest
 from batchgen.cli import main
 from batchgen.commands import status
 from batchgen.state.reviews import Pick, find_flaws, pick
-from tests.run.run_world import Place, bring_home, make_place
+from tests.runs.run_world import Place, bring_home, make_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.commands.status import watch
-from batchgen.run.folder import locked
+from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
-from tests.run.run_world import Place, bring_home, make_gated
+from tests.runs.run_world import Place, bring_home, make_gated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from batchgen.export.card import Origin
 from batchgen.export.exporting import Exported, export
 from batchgen.export.options import Asked, Format
 from batchgen.jobs import Job, canonical_json
-from batchgen.run.folder import RunFolder
+from batchgen.runs.folder import RunFolder
 from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged, merge

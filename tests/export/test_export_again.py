@@ -13,7 +13,7 @@ from batchgen.export.folder import Destination, opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree
-from tests.run.run_world import in_a_process
+from tests.runs.run_world import in_a_process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.runs.run_world import Place, make_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A run's folder with the pending jobs `boat` and `clip`."""
+    made = make_place(tmp_path / "out", ("boat", "clip"))
+    with closing(made.db):
+        yield made
