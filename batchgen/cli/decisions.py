@@ -10,7 +10,7 @@ from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
 from batchgen.commands.options.completing import complete_jobs
 from batchgen.commands.options.selecting import JOBS, SELECTION
 from batchgen.runs.options import RunOptions
-from batchgen.state.completions import TO_APPROVE, UNDECIDED, WITH_RESULT
+from batchgen.state.causes import TO_APPROVE, UNDECIDED, WITH_RESULT
 from batchgen.state.queries import Selection
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from batchgen.errors import UsageError
-from batchgen.models.nearest import did_you_mean
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,12 +12,12 @@ import argparse
 import timeit
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.structure import job_problems
+from batchgen.manifest.schema_validation import job_problems
 from batchgen.models.catalog import find_model
-from batchgen.models.dialect import build_validator
+from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import with_full_size
 from batchgen.models.urls import require_public_url
+from batchgen.models.validator import build_validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 
 from batchgen.check.checking import in_the_pool
+from batchgen.check.judging import likenesses
 from batchgen.check.kinds import Asked
-from batchgen.check.looks import LOOK_BYTES
-from batchgen.check.similar import likenesses
+from batchgen.check.measures import LOOK_BYTES
 from batchgen.downloads.media import decode
-from batchgen.downloads.processes import in_processes
+from batchgen.processes import in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
 
 if TYPE_CHECKING:

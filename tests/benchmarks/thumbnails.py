@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from batchgen.report.pool import make_thumbnails
-from batchgen.report.thumbnails import Wanted, make_thumbnail
+from batchgen.report.thumbnails import Wanted, make_thumbnail, make_thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,8 +19,8 @@ from batchgen.check.examining import examine
 from batchgen.check.kinds import Asked
 from batchgen.downloads.media import decode
 from batchgen.downloads.outcomes import VerifiedFile
-from batchgen.emulator.clips import CODEC
-from batchgen.state import files, moves
+from batchgen.emulator.drawing import CODEC
+from batchgen.state import files, transitions
 from batchgen.state.selection import Selection
 from tests.export.export_world import World, job, make_world
 
@@ -100,11 +100,11 @@ class Gallery:
 
     def finish(self, job_id: str, *contents: bytes) -> None:
         db, seq = self.world.db, self.world.seq(job_id)
-        number = moves.begin_attempt(db, seq, "h", 0.03, 1.0)
+        number = transitions.begin_attempt(db, seq, "h", 0.03, 1.0)
         assert number is not None
-        moves.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
+        transitions.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
         urls = [f"https://x/{seq}-{number}-{one}" for one in range(len(contents))]
-        assert moves.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
+        assert transitions.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
         todo = files.files_to_fetch(db, seq)
         assert todo is not None
         for file, content in zip(todo.files, contents, strict=True):

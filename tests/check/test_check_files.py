@@ -17,10 +17,9 @@ from batchgen.check.checking import in_the_pool, news, read
 from batchgen.check.examining import Source, examine, given_up
 from batchgen.check.judging import Found, judge
 from batchgen.check.kinds import Asked, Kind
-from batchgen.emulator.canvas import Scene
-from batchgen.emulator.clips import mp4
-from batchgen.models.sizes import SIZE_KEY
-from batchgen.state.marks import Pick, find_flaws, pick
+from batchgen.emulator.drawing import Scene, mp4
+from batchgen.models.fields import SIZE_KEY
+from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import I2V, clip, drawn, packed, plate
 

@@ -11,11 +11,11 @@ import pytest
 from batchgen.commands.approve import approve
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.decisions import apply_new
-from batchgen.runs.lock import locked
-from batchgen.state.approvals import Held, held_back
-from batchgen.state.marks import Pick, pick
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
+from batchgen.state.manual_actions import Held, held_back
 from batchgen.state.queries import Selection
+from batchgen.state.reviews import Pick, pick
 from tests.runs.run_world import Place, bring_home, make_gated
 
 if TYPE_CHECKING:

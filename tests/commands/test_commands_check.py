@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import ImageDraw
 
-from batchgen.check import looks
+from batchgen.check import measures
 from batchgen.check.kinds import Asked, Kind
 from batchgen.cli import main
 from batchgen.commands.check import check
-from batchgen.models.sizes import SIZE_KEY
-from batchgen.runs.decisions import apply_new
-from batchgen.runs.lock import locked
-from batchgen.state.marks import Pick, pick
+from batchgen.models.fields import SIZE_KEY
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.queries import set_meta
+from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
 
@@ -232,7 +232,7 @@ def test_without_the_library_all_else_is_found(
     capsys: CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(looks, "find_spec", lambda _name: None)
+    monkeypatch.setattr(measures, "find_spec", lambda _name: None)
     assert main(["check", str(manifest)]) == 64
     assert "pip install 'batchgen[check]'" in capsys.readouterr().err
     assert main(["check", str(manifest), "--skip", "near_duplicate"]) == 1

@@ -12,8 +12,8 @@ import pytest
 from batchgen.cli import main
 from batchgen.commands.pick import pick
 from batchgen.errors import ExitCode, UsageError
-from batchgen.runs.decisions import Verb, apply_new
-from batchgen.runs.lock import locked
+from batchgen.runs.decision_log import Verb, apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_place
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
-from batchgen.state.marks import Pick, pick
+from batchgen.state.reviews import Pick, pick
 from tests.runs.run_world import bring_home, open_place
 from tests.shell import EDIT, T2I, Shell
 

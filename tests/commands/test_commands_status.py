@@ -10,7 +10,7 @@ import pytest
 
 from batchgen.cli import main
 from batchgen.commands import status
-from batchgen.state.marks import Pick, find_flaws, pick
+from batchgen.state.reviews import Pick, find_flaws, pick
 from tests.runs.run_world import Place, bring_home, make_place
 
 if TYPE_CHECKING:

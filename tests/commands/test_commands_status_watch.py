@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.commands.status import watch
-from batchgen.runs.lock import locked
+from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_gated
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 from batchgen.downloads import decoding
 from batchgen.downloads.decoding import DIED, Decoders
-from batchgen.downloads.formats import CorruptFileError, MediaKind, TooHeavyError
-from batchgen.downloads.media import decode_light
+from batchgen.downloads.media import CorruptFileError, MediaKind, TooHeavyError, decode_light
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

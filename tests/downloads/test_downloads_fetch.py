@@ -15,10 +15,11 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import Downloader, open_downloader
-from batchgen.downloads.hosts import AllowedHosts
 from batchgen.downloads.outcomes import (
     Corrupt,
+    DownloadSettings,
     Fetched,
     FetchOutcome,
     HostNotAllowed,
@@ -28,7 +29,6 @@ from batchgen.downloads.outcomes import (
     UrlExpired,
 )
 from batchgen.downloads.resume import Sidecar, sidecar_text
-from batchgen.downloads.settings import DownloadSettings
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
 
 if TYPE_CHECKING:

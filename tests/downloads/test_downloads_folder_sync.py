@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.downloads.folder_sync import FolderSync
 from batchgen.errors import StorageError
+from batchgen.fs import FolderSync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.look import (
+from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.probe import (
     FIRST_BYTES,
     MOST_BYTES,
     Gone,

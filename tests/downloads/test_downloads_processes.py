@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.downloads import processes
-from batchgen.downloads.processes import in_processes, new_pool
+from batchgen import processes
 from batchgen.errors import OutputError, StorageError
+from batchgen.processes import in_processes, new_pool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,17 @@ from aiohttp import web
 from yarl import URL
 
 from batchgen.downloads import session
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.outcomes import Fetched, HostNotAllowed, Interrupted, Target
-from batchgen.downloads.proxies import Proxies
-from batchgen.downloads.settings import DownloadSettings
+from batchgen.downloads.outcomes import (
+    DownloadSettings,
+    Fetched,
+    HostNotAllowed,
+    Interrupted,
+    Target,
+)
 from batchgen.errors import UsageError
+from batchgen.net import Proxies
 from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, NotSent
 from batchgen.runcomfy.token import Token

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.downloads.threads import in_thread
+from batchgen.concurrency import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

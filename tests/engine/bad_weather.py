@@ -7,10 +7,10 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.look import Gone, LookOutcome, NoAnswer
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
+from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer
 from batchgen.engine.policy import EnginePolicy, LanePolicy
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import JobState
 from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes

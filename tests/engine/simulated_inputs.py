@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.look import Looked, LookOutcome
-from batchgen.engine.doors import InputsSound, InputVerdict
+from batchgen.downloads.probe import Looked, LookOutcome
+from batchgen.engine.ports import InputsSound, InputVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

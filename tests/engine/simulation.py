@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchgen.engine.doors import Doors, Receipt, Room
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
+from batchgen.engine.ports import Doors, Receipt, Room
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
-from batchgen.state import people, queries
+from batchgen.state import manual_actions, queries
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store
 from batchgen.state.writer import Writer
@@ -182,10 +182,10 @@ class World:
     def _start(self, loop: VirtualLoop) -> Process:
         db = open_for_writing(self.state)
         db.execute("PRAGMA synchronous = OFF")
-        people.settle_dead_run(db)
-        people.reopen(db)
+        manual_actions.settle_dead_run(db)
+        manual_actions.reopen(db)
         if self.policy.resubmits:
-            people.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
+            manual_actions.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
         writer = Writer(db, self.state, InlineExecutor())
         store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
         line, receipts = Line(self.vendor), Receipts()
@@ -218,7 +218,7 @@ class World:
     def approve(self, *jobs: str) -> None:
         """Between two lives."""
         for one in jobs:
-            assert self.change(people.approve, one, EPOCH + self.now) is None
+            assert self.change(manual_actions.approve, one, EPOCH + self.now) is None
             self.approvals[one] = self.now
 
     def change(self, change: Callable[..., Any], name: str, *values: object) -> Any:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.engine.brakes import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
-from batchgen.engine.breaker import FailureBreaker
-from batchgen.engine.doors import Room
 from batchgen.engine.events import Paused, PauseReason, WaitingToStart
+from batchgen.engine.health import FailureBreaker
+from batchgen.engine.ports import Room
+from batchgen.engine.stop_conditions import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
 from batchgen.manifest import Halt

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine import polling
-from batchgen.engine.expectations import Expectations
+from batchgen.engine.limits import Expectations
 from batchgen.engine.polling import next_poll
 from batchgen.runcomfy.outcomes import NoAnswer
 from tests.engine.judge import judge

@@ -18,8 +18,8 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
+from batchgen.engine.decisions import FETCH_PATIENCE
 from batchgen.engine.events import FileSaved, PauseReason, Warned
-from batchgen.engine.verdicts import FETCH_PATIENCE
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
 from tests.engine.judge import judge

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.engine.events import PauseReason
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.runcomfy.outcomes import Refused, Scope
-from batchgen.state import people
+from batchgen.state import manual_actions
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Reply
@@ -93,7 +93,7 @@ def test_a_job_that_is_cancelled_while_it_cannot_be_looked_at_ends_with_the_run(
 
     async def decide(process: Process) -> None:
         await asyncio.sleep(at)
-        assert await process.store.run(people.cancel, 1)
+        assert await process.store.run(manual_actions.cancel, 1)
 
     end = world.live(decide)
     judge(world)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from batchgen.engine.canary import Canary
 from batchgen.engine.control import Control
+from batchgen.engine.health import Lane
 from batchgen.engine.limits import Gate
-from batchgen.engine.pending import PAGE, PendingQueue
-from batchgen.engine.trouble import Lane
+from batchgen.engine.model_queues import PAGE, PendingQueue
 from batchgen.state.records import PendingJob
 from batchgen.state.selection import Selection
 from tests.engine.virtual_loop import virtually

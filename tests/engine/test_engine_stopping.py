@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.engine.events import Draining, Event, JobMoved
-from batchgen.engine.wire import LAST_ANSWERS
+from batchgen.engine.submitting import LAST_ANSWERS
 from batchgen.errors import DiskFullError
 from batchgen.runcomfy.outcomes import NoAnswer, NotSent, Throttled
 from tests.engine.bad_weather import stormy, until_settled

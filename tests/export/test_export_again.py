@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.errors import LockedError, UsageError
-from batchgen.export.folder import Destination
-from batchgen.export.journal import opened_journal
+from batchgen.export.folder import Destination, opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree

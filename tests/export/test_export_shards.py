@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.export.asking import Asked, Format
+from batchgen.export.options import Asked, Format
 from tests.export.export_world import World, job
 
 if TYPE_CHECKING:

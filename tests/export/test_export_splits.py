@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import InputError, UsageError
-from batchgen.export.asking import Asked, Format
+from batchgen.export.options import Asked, Format
 from batchgen.export.splits import (
     ONE_SPLIT,
     Group,

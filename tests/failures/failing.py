@@ -11,8 +11,8 @@ import pytest
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.runcomfy import client
-from batchgen.runs import at_work, workplace
-from batchgen.runs.engine_policy import engine_policy
+from batchgen.runs import context, execute
+from batchgen.runs.options import engine_policy
 
 T = TypeVar("T")
 
@@ -23,12 +23,12 @@ def impatient(patch: pytest.MonkeyPatch, **policy: Any) -> None:
     def shortened(*asked: Any) -> EnginePolicy:
         return replace(engine_policy(*asked), **policy)
 
-    patch.setattr(at_work, "engine_policy", shortened)
+    patch.setattr(execute, "engine_policy", shortened)
 
 
 def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     """Let runs of this process have other Limits of the API's client, e.g. `connect=0.2`."""
-    patch.setattr(workplace, "connect", partial(client.connect, limits=client.Limits(**limits)))
+    patch.setattr(context, "connect", partial(client.connect, limits=client.Limits(**limits)))
 
 
 def only(items: Sequence[T]) -> T:

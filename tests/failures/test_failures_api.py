@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import batchgen
-from batchgen.engine import breaker, verdicts
+from batchgen.engine import decisions, health
 from batchgen.engine.events import Event, Slowed
 from tests.failures.failing import impatient, only
 from tests.shell import Emulator, Shell, boat, emulating, wait_until
@@ -140,8 +140,8 @@ def test_row_31_endless_429_pauses_in_the_end(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody wants to wait a quarter of an hour here: a second has to do."""
-    monkeypatch.setattr(breaker, "LONGEST_OUTAGE", 1.0)
-    monkeypatch.setattr(breaker, "FEWEST_THROTTLES", 3)
+    monkeypatch.setattr(health, "LONGEST_OUTAGE", 1.0)
+    monkeypatch.setattr(health, "FEWEST_THROTTLES", 3)
     user.manifest(30)
     emulator.arm("submit", "status", status=429, times=None, headers={"Retry-After": "0.01"})
     with user.at_home():
@@ -246,7 +246,7 @@ def test_row_36_the_request_id_of_a_job_that_is_done_holds_the_second(
 def test_row_37_success_without_urls_is_a_paid_failure_and_reported(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "no_urls")
     done = user.expect(1, "run", "m.yaml", "--json")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.runs import at_work
-from batchgen.runs.funds import Funds
-from batchgen.runs.plans.costing import Cost
+from batchgen.runs import execute
+from batchgen.runs.estimates import Cost
+from batchgen.runs.live_models import Funds
 from tests.shell import Shell, emulating
 
 PRICE = 0.03
@@ -95,7 +95,7 @@ def test_a_vendor_that_does_not_answer_such_questions_delays_no_night(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four seconds are more than a test has."""
-    monkeypatch.setattr(at_work, "BEFORE_A_RUN", 0.2)
+    monkeypatch.setattr(execute, "BEFORE_A_RUN", 0.2)
     with emulating() as emulator:
         user = shell.using(emulator)
         for place in ("balance", "model"):

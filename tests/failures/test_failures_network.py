@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import batchgen
-from batchgen.engine import breaker
+from batchgen.engine import health
 from batchgen.engine.events import Event, JobMoved
 from batchgen.jobs import JobState
 from tests.failures.failing import impatient, limited, only
@@ -25,8 +25,8 @@ CERTIFICATE = Path(__file__).parents[1] / "runcomfy/self_signed.pem"
 
 def soon(patch: pytest.MonkeyPatch) -> None:
     """Give an API up that was never reached after some 2 s, instead of 10 s."""
-    patch.setattr(breaker, "SECONDS_BEFORE_CONTACT", 1.0)
-    patch.setattr(breaker, "FAILURES_BEFORE_CONTACT", 3)
+    patch.setattr(health, "SECONDS_BEFORE_CONTACT", 1.0)
+    patch.setattr(health, "FAILURES_BEFORE_CONTACT", 3)
 
 
 def at(user: Shell, base: str) -> Shell:

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.outcomes import HostNotAllowed, Target
-from batchgen.downloads.settings import DownloadSettings
-from batchgen.engine import verdicts
+from batchgen.downloads.outcomes import DownloadSettings, HostNotAllowed, Target
+from batchgen.engine import decisions
 from tests.failures.broken_disks import assert_whole, charged, plain_files
 from tests.shell import Emulator, Shell, emulating, ended
 
@@ -176,7 +175,7 @@ def test_row_69_a_file_url_is_no_result(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A paid failure, as a success without any URL is (row 37)."""
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "foreign_host", url="file:///etc/passwd")
     assert "names no file" in user.expect(1, "run", "m.yaml").said

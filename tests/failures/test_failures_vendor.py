@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.engine import breaker, verdicts
+from batchgen.engine import decisions, health
 from tests.failures.failing import only
 from tests.shell import Emulator, Shell, emulating
 
@@ -67,7 +67,7 @@ def test_files_that_come_after_all_are_taken_by_the_next_run_and_by_a_retry_for_
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     # Two looks, one a second after the other, and then the request is set aside.
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.5)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.5)
     user.manifest(2)
     emulator.arm("submit", "early_success", size=2, times=2)
     said = user.expect(1, "run", "m.yaml").said
@@ -83,7 +83,7 @@ def test_files_that_come_after_all_are_taken_by_the_next_run_and_by_a_retry_for_
 def test_a_retry_pays_again_only_for_what_has_really_ended_without_files(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "no_urls")
     user.expect(1, "run", "m.yaml")
@@ -109,7 +109,7 @@ def test_a_gateways_page_at_the_submit_fails_no_job_and_no_model(
 def test_pages_in_a_row_pause_with_the_gateways_name_and_the_same_command_goes_on(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "GATEWAYS_IN_A_ROW", 2)
+    monkeypatch.setattr(health, "GATEWAYS_IN_A_ROW", 2)
     user.manifest(20)
     emulator.arm("submit", "html", status=403, times=None)
     said = user.expect(69, "run", "m.yaml").said

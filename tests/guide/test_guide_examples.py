@@ -14,6 +14,7 @@ import pytest
 
 from batchgen.cli import cli
 from batchgen.commands.emulator import read_faults
+from batchgen.emulator.faults import parse_faults
 from batchgen.errors import ExitCode
 from tests.guide.examples import ALL_BLOCKS, ALL_PAGES, Block, Command, commands_in, inline_code
 from tests.shell import Done, Shell
@@ -77,6 +78,12 @@ def test_every_manifest_validates(block: Block, before_a_run: Shell) -> None:
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_every_json_document_parses(block: Block) -> None:
     assert json.loads(block.text)
+
+
+def test_faults_that_are_posted_exist() -> None:
+    bodies = [body for block in of("sh") for body in re.findall(r"curl -d '(.*?)'", block.text)]
+    assert bodies
+    assert all(parse_faults(json.loads(body)) for body in bodies)
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

@@ -132,4 +132,9 @@ def test_every_measurement_that_is_named_exists() -> None:
 def test_no_example_stands_in_a_list() -> None:
     """There it could not be shown whole in a terminal."""
     assert not re.search(r"^ +```", guide_text(), re.MULTILINE)
-    assert all(block.text for block in ALL_BLOCKS)
+
+
+def test_every_language_of_an_example_has_its_test() -> None:
+    languages = {block.language for block in ALL_BLOCKS}
+    # A csv is a file for other examples; without a language it is a picture.
+    assert languages == {"yaml", "json", "python", "sh", "console", "csv", ""}

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
-from batchgen.runs.whole import report_together
+from batchgen.runs.prepare import report_together
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:

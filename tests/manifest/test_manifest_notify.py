@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.manifest import ProblemLog, read_manifest
-from batchgen.notify.occasions import NOBODY, Occasion
+from batchgen.notify import NOBODY, Occasion
 from tests.manifest.manifest_reading import HEAD, T2I, read, read_file, with_jobs
 
 if TYPE_CHECKING:

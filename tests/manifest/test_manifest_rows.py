@@ -34,9 +34,9 @@ from batchgen.manifest.rows import (
     where_problems,
 )
 from batchgen.manifest.rows import json_rows as json_rows_module
+from batchgen.manifest.rows.base import Lines, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_rows
-from batchgen.manifest.rows.text import Lines, text_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

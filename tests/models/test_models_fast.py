@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from batchgen.jobs import canonical_json
 from batchgen.models.catalog import Model, catalog
-from batchgen.models.dialect import build_validator
-from batchgen.models.fast import quick_yes
+from batchgen.models.compiled_validator import quick_yes
+from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import with_full_size
 from batchgen.models.urls import (
     LONGEST_URL,
     UnfitUrlError,
@@ -25,6 +24,7 @@ from batchgen.models.urls import (
     is_public_url,
     require_public_url,
 )
+from batchgen.models.validator import build_validator
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.models.catalog import catalog
+from batchgen.models.fields import short_sizes
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import short_sizes
-from batchgen.models.wording import InputProblem, shown
+from batchgen.models.messages import InputProblem, shown
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue

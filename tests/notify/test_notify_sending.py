@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from batchgen.notify.address import read_address
-from batchgen.notify.message import Message, Mood
-from batchgen.notify.sending import deliver
-from batchgen.notify.threads import in_own_thread
+from batchgen.concurrency import in_own_thread
+from batchgen.notify import Message, Mood, deliver, read_address
 from tests.notify.receivers import PATIENCE, receiving
 
 if TYPE_CHECKING:
-    from batchgen.notify.address import Address
+    from batchgen.notify import Address
 
 WORD = Message("title", "text", Mood.SUCCESS)
 

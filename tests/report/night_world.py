@@ -11,11 +11,11 @@ import av
 from PIL import Image
 
 from batchgen.jobs import Job, canonical_json
-from batchgen.report.causes import Shell
 from batchgen.report.making import Made, Subject, make_report
+from batchgen.report.page import Shell
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.marks import Pick, find_flaws, pick
-from batchgen.state.merge import OnChanged, merge
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:

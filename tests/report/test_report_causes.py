@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.report.causes import Shell, causes, rerun_command
-from batchgen.state.looking import Trouble, troubled_jobs
+from batchgen.report.page import Shell, causes, rerun_command
 from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.report_queries import Trouble, troubled_jobs
 from tests.report.night_world import begin, job, not_done
 
 if TYPE_CHECKING:

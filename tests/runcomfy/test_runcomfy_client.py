@@ -14,7 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.answer import BODY_LIMIT
 from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -32,7 +31,8 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.runcomfy.price_answer import ModelPrice
+from batchgen.runcomfy.pricing import ModelPrice
+from batchgen.runcomfy.response import BODY_LIMIT
 from batchgen.runcomfy.token import Token
 from tests.runcomfy.raw_server import (
     Behaviour,

@@ -20,11 +20,11 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.runcomfy.submit_answer import read_submit
+from batchgen.runcomfy.submit import read_submit
 from tests.runcomfy.answers import HTML, answer
 
 if TYPE_CHECKING:
-    from batchgen.runcomfy.answer import Answer
+    from batchgen.runcomfy.response import Answer
 
 ACCEPTED = {
     "request_id": "6f1d3c9e-1",

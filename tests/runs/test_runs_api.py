@@ -26,8 +26,8 @@ from batchgen.errors import (
 from batchgen.jobs import JobState
 from batchgen.runs import api
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
 from batchgen.runs.options import RunOptions
-from batchgen.runs.workplace import World
 from tests.runs.run_world import lines, statuses, write_manifest
 
 if TYPE_CHECKING:

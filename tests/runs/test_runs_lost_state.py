@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.emulator import Emulator
-    from batchgen.runs.at_work import Ended
+    from batchgen.runs.execute import Ended
     from batchgen.runs.summary import Summary
     from tests.runs.run_world import Place
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.errors import ManifestError
-from batchgen.runs.offered import offered
+from batchgen.runs.context import offered
 from batchgen.runs.prepare import checked, read_header
 from tests.runs.run_world import T2I
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.runs.open_files import OpenFiles, make_room, share
+from batchgen.runs.execute import OpenFiles, make_room, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.models.catalog import find_model
-from batchgen.runs import intake, opening
-from batchgen.runs.plans.outdated import refusals
+from batchgen.runs import ingest, startup
+from batchgen.runs.drift import refusals
 from tests.shell import Emulator, Shell, emulating
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -225,8 +225,8 @@ def test_a_size_that_the_bundled_schema_does_not_have_is_accepted_by_name(
 def test_later_rows_of_a_huge_first_run_are_held_against_it_too(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "CHECKED_AT_ONCE", 2)
-    monkeypatch.setattr(intake, "PAGE", 2)
+    monkeypatch.setattr(startup, "CHECKED_AT_ONCE", 2)
+    monkeypatch.setattr(ingest, "PAGE", 2)
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.1, 0.1, 0.2, 0.2, 0.5, 0.9))
     err = user.expect(65, "run", "m.yaml").err

@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from batchgen.manifest import ProblemLog, read_manifest
-from batchgen.runs.beginning import begin
+from batchgen.runs.begin import begin
 from batchgen.runs.options import RunOptions
 from tests.runs.run_world import write_manifest
 

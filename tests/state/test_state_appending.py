@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.state.appending import Unfit, append_jobs
+from batchgen.state.staging import Unfit, append_jobs
 from tests.state.state_world import job, open_state
 
 if TYPE_CHECKING:

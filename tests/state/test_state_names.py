@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.state.merge import OnChanged
+from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import State, job, open_state
 
 if TYPE_CHECKING:

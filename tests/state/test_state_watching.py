@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state.database import open_for_reading
-from batchgen.state.watching import has_due, signatures, version, watched_file
+from batchgen.state.report_queries import has_due, signatures, version, watched_file
 from tests.report.night_world import small_night
 from tests.watch.watch_world import change
 

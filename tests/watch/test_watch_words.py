@@ -11,7 +11,7 @@ import aiohttp
 from batchgen.errors import CopiedStateError
 from batchgen.watch import picking, server
 from batchgen.watch import watching as looking
-from batchgen.watch.doors import Heard, Said, Word
+from batchgen.watch.ports import Heard, Said, Word
 from batchgen.watch.server import serving
 from tests.watch.watch_world import PATIENCE, Page, Run, change, states, watched, watching
 

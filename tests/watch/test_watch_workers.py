@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchgen.report.thumbnails import Wanted
-from batchgen.watch import workers
-from batchgen.watch.workers import DIED, Workers
+from batchgen.watch import thumbs
+from batchgen.watch.thumbs import DIED, Workers
 from tests.shell import wait_until
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def having(
     made = []
 
     def make(work: Work) -> Workers:
-        monkeypatch.setattr(workers, "make_thumbnail", work)
+        monkeypatch.setattr(thumbs, "make_thumbnail", work)
         made.append(Workers())
         return made[-1]
 

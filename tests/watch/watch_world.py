@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from batchgen.state.database import open_for_writing
-from batchgen.watch.doors import Doors, Heard, Said, Watched
+from batchgen.watch.ports import Doors, Heard, Said, Watched
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from batchgen.check.kinds import LOOK_BITS, MEANINGS, Kind
 from batchgen.check.kinds import Asked as CheckAsked
 from batchgen.commands.options.completing import complete_words
 from batchgen.errors import UsageError
-from batchgen.models.nearest import did_you_mean
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import click
 
 from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
-from batchgen.export.asking import Asked, Format, parse_shard_size
+from batchgen.export.options import Asked, Format, parse_shard_size
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.queries import Selection
 from batchgen.state.results import Picked

@@ -16,9 +16,9 @@ from batchgen.commands.options.completing import (
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState, model_alias
 from batchgen.models.catalog import model_ids
-from batchgen.models.nearest import did_you_mean
 from batchgen.state.causes import KEY_DIGITS
 from batchgen.state.selection import JUDGED, NAMES
+from batchgen.text import did_you_mean
 
 CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
 
