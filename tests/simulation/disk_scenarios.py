@@ -9,19 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.simulation.disk import Disk
-from tests.simulation.image import take
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.simulation.image import Image
+from tests.simulation.image import Image, take
 
 DICE = 8
 SEEDS = 200
