@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 from PIL import ImageDraw
 
 from batchgen.check import measures
@@ -20,12 +23,6 @@ from batchgen.state.queries import set_meta
 from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

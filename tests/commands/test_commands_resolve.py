@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,6 @@ from batchgen.runs.decision_log import Verb
 from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, make_place
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import struct
 import subprocess
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,10 +17,6 @@ from PIL import Image
 from batchgen.downloads import decoding
 from batchgen.downloads.decoding import DIED, Decoders
 from batchgen.downloads.media import CorruptFileError, MediaKind, TooHeavyError, decode_light
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -8,16 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen import processes
 from batchgen.errors import OutputError, StorageError
 from batchgen.processes import in_processes, new_pool
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENOUGH = 60.0
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, canonical_json
@@ -18,14 +21,8 @@ from batchgen.state.database import open_for_reading, open_for_writing
 from batchgen.state.files import files_to_fetch, verified
 from batchgen.state.queries import job_statuses
 from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.records import JobStatus
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from batchgen.state.records import JobStatus
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from batchgen.engine.ports import Receipt
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
+from batchgen.manifest import Manifest
 from batchgen.runs.begin import Beginning, begin
 from batchgen.runs.decision_log import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
@@ -18,12 +20,6 @@ from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.state import queries, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, in_a_process, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from batchgen.manifest import Manifest
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import stat
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,9 +25,6 @@ from batchgen.state import manual_actions, transitions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, bring_home, make_gated, make_place
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def unknown(place: Place, job_id: str) -> None:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.errors import ChangedJobsError, ManifestError
-from batchgen.jobs import JobState
-from batchgen.manifest import checked_jobs
+from batchgen.jobs import Job, JobState
+from batchgen.manifest import Manifest, checked_jobs
 from batchgen.runs import api, startup
-from batchgen.runs.fingerprint import fingerprint_of
+from batchgen.runs.fingerprint import Fingerprint, fingerprint_of
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_for_jobs
 from tests.runs.run_world import T2I, statuses, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.manifest import Manifest
-    from batchgen.runs.fingerprint import Fingerprint
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 

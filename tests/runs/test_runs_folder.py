@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from batchgen.runs.folder import RunFolder, holder, locked
 from batchgen.state.queries import set_meta
 from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VENDOR = "https://model-api.runcomfy.net/v1"
 HOLD_THE_LOCK = """

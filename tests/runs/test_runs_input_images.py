@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,11 +34,6 @@ from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store, open_store
 from tests.shell import EDIT, T2I, VIDEO
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 SITE = "https://pictures.example.com"
 SOUND = Looked("image/jpeg", 1024, 768, 1_000_000)

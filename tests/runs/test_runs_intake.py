@@ -6,27 +6,22 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.emulator import EmulatorSettings, running_emulator
-from batchgen.engine.events import JobMoved, JobsAdded
+from batchgen.engine.events import Event, JobMoved, JobsAdded
 from batchgen.errors import ChangedJobsError, ExitCode, ManifestError
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.manifest import checked_jobs
 from batchgen.manifest.stream import AT_A_TIME
 from batchgen.runs import api, fingerprint, ingest, startup
 from batchgen.runs.options import RunOptions
+from batchgen.runs.summary import Summary
 from tests.runs.run_world import T2I, in_a_process, lines, statuses
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from batchgen.engine.events import Event
-    from batchgen.jobs import Job
-    from batchgen.runs.summary import Summary
 
 EDIT = "bytedance/dreamina-4-0/edit"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)

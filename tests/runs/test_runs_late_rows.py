@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.cli import main
 from batchgen.engine.events import Event, JobMoved, Paused
 from batchgen.errors import ManifestError
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.manifest import ProblemLog, checked_jobs
 from batchgen.runs import api, ingest, startup
+from batchgen.runs.context import Workplace
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
 from batchgen.state.staging import append_jobs
 from tests.runs.run_world import T2I, Place, bring_home, statuses
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-    from contextlib import ExitStack
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.runs.context import Workplace
-    from batchgen.runs.lost_state import Traces
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,11 +24,8 @@ from batchgen.jobs import JobState
 from batchgen.runs import append_log as lines_of_files
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.state import files, transitions
-from batchgen.state.records import Money
+from batchgen.state.records import Money, SavedFile
 from tests.runs.run_world import T2I, Place, lines
-
-if TYPE_CHECKING:
-    from batchgen.state.records import SavedFile
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
 

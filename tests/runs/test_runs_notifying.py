@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from batchgen.engine.events import JobMoved, ModelRefused, Pause, PauseReason
+from batchgen.engine.events import Event, JobMoved, ModelRefused, Pause, PauseReason
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
 from batchgen.notify import Mood
@@ -22,9 +22,6 @@ from batchgen.state.manual_actions import Held
 from batchgen.state.records import Money
 from tests.notify.receivers import dead_url, receiving
 from tests.runs.run_world import T2I, lines, write_manifest
-
-if TYPE_CHECKING:
-    from batchgen.engine.events import Event
 
 S = JobState
 SLOW = Pause(PauseReason.BUDGET, "the budget is spent", "raise it")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,6 @@ from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.staging import open_staging
 from tests.runs.run_world import T2I, Place, bring_home, make_gated, prompted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 STILLS = [prompted(f"still-{n}", gate=True) for n in (1, 2, 3)]
 CLIPS = [prompted(f"clip-{n}", needs=(f"still-{n}",)) for n in (1, 2, 3)]

@@ -6,7 +6,7 @@ import asyncio
 import importlib.resources
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 import pytest
 
@@ -17,10 +17,6 @@ from batchgen.errors import MissingFileError, UsageError
 from batchgen.runs.results import job_results
 from batchgen.state.reviews import Pick, pick
 from tests.runs.run_world import bring_home, make_place, write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import ModuleType
 
 REHEARSAL = batchgen.RunOptions(emulator=True, emulator_latency=0.01)
 

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +15,7 @@ from batchgen.errors import DiskFullError, OutputError
 from batchgen.runs.recovery_log import SPARE_BYTES, SpareReceipts, adopt_receipts, read_receipts
 from batchgen.state import manual_actions, transitions
 from batchgen.state.store import open_store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place
 
 FIRST, SECOND = Receipt("boat", 1, "r1"), Receipt("clip", 1, "r2")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged
 from tests.runs.run_world import lines, statuses, write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 KEEP = RunOptions(emulator=True, emulator_latency=0.01, on_changed=OnChanged.KEEP)

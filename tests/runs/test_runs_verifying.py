@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,7 @@ from batchgen.runs.repair import move_aside
 from batchgen.runs.verify import Checked, Damage, check_files, confirmed, stray_files, walk
 from batchgen.state import files, transitions
 from batchgen.state.queries import Selection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place
 
 CONTENT = b"a boat"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

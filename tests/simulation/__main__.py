@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +16,6 @@ from tests.simulation import shim
 from tests.simulation.campaign import Tally, night_of, play, play_pairs, play_seed, random_cuts
 from tests.simulation.points import POINTS
 from tests.simulation.scenario import of_seed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 SHOWN = 10
 
@@ -35,7 +32,7 @@ def main(
 ) -> None:
     """Simulate nights with crashes and faults, and judge them. Exit 1 where an invariant broke."""
     if trace:
-        _print_trace(first, jobs)
+        print_trace(first, jobs)
         return
     begun = time.monotonic()
     if pairs:
@@ -99,7 +96,7 @@ def _of(tally: Tally, *kinds: str) -> int:
     return sum(finding.kind in kinds for _, finding in tally.findings)
 
 
-def _print_trace(seed: int, jobs: int | None) -> None:
+def print_trace(seed: int, jobs: int | None) -> None:
     scenario = of_seed(seed) if jobs is None else of_seed(seed, jobs)
     with night_of(scenario, keep_trace=True) as night:
         play(night, random_cuts(scenario))

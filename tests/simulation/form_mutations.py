@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
@@ -18,9 +19,6 @@ from batchgen.runcomfy.response import Answer
 from batchgen.state import manual_actions
 from batchgen.state.transitions import Ending
 from tests.simulation.mutating import Mutation, put
-
-if TYPE_CHECKING:
-    import sqlite3
 
 FOLLOWING = "batchgen.engine.following"
 

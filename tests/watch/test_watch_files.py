@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from batchgen.report.thumbnails import Wanted
 from batchgen.watch import thumbs
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batchgen.report.thumbnails import Wanted
 
 
 async def test_originals_come_by_their_key_and_in_ranges(root: Path) -> None:

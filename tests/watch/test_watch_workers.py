@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import pytest
 
@@ -16,12 +17,9 @@ from batchgen.watch import thumbs
 from batchgen.watch.thumbs import DIED, Workers
 from tests.shell import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from typing import TypeAlias
+Work: TypeAlias = Callable[[Wanted], str | None]
+Having: TypeAlias = Callable[[Work], Workers]
 
-    Work: TypeAlias = Callable[[Wanted], str | None]
-    Having: TypeAlias = Callable[[Work], Workers]
 
 ENOUGH = 60.0
 
