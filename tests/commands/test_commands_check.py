@@ -342,7 +342,7 @@ def test_help_says_each_kind_on_a_line_of_its_own(capsys: CaptureFixture[str]) -
     assert "\\b" not in "".join(lines)
     start = lines.index("  KIND is one of") + 1
     assert [line.split()[0] for line in lines[start : start + len(Kind)]] == list(Kind)
-    assert "    blank           one colour, and nothing else" in lines
+    assert "    blank           nothing but one colour" in lines
     assert main(["--help"]) == 0
     (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("  check "))
     assert line.endswith("there twice.")
