@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,9 @@ from tests.simulation import shim
 from tests.simulation.campaign import Tally, night_of, play, play_pairs, play_seed, random_cuts
 from tests.simulation.points import POINTS
 from tests.simulation.scenario import of_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 SHOWN = 10
 

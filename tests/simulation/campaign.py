@@ -6,20 +6,26 @@ import shutil
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from tests.simulation.chain import STEPS, Chain
+from tests.simulation.chain import STEPS
 from tests.simulation.findings import Finding
 from tests.simulation.judge import at_the_end
 from tests.simulation.night import Night
-from tests.simulation.picking import ROUNDS_AT_THE_END, Habits
+from tests.simulation.picking import ROUNDS_AT_THE_END
 from tests.simulation.points import POINTS
 from tests.simulation.process import Cut, End
 from tests.simulation.scenario import Scenario, of_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulation.chain import Chain
+    from tests.simulation.picking import Habits
 
 POINTS_OF_A_LIFE = 500
 """About as many as a life of a seed has: later cuts would often come after its end."""

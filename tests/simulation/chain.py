@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.vendor import PICTURE, PRICES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from random import Random
 
 STEPS = ("still", "edit", "clip")
 """The sweeps, in the order of the vendor's price list: a step needs the one before it."""

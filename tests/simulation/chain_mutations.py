@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.engine import input_resolver, model_queues
 from batchgen.runs import execute, ingest, options, startup
 from batchgen.state import due, queries
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def a_rewound_queue_takes_what_is_in_hand() -> None:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.simulation import shim
-from tests.simulation.durability import File, Node
+from tests.simulation.durability import File
 from tests.simulation.image import Image, take
 from tests.simulation.tree import Op, Tree, folder_of
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from tests.simulation.durability import Node
 
 AFTER = 256
 PRETEND = -1

@@ -9,14 +9,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.simulation.disk import Disk
-from tests.simulation.image import Image, take
+from tests.simulation.image import take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.simulation.image import Image
 
 DICE = 8
 SEEDS = 200

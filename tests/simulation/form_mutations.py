@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -19,6 +18,9 @@ from batchgen.runcomfy.response import Answer
 from batchgen.state import manual_actions
 from batchgen.state.transitions import Ending
 from tests.simulation.mutating import Mutation, put
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FOLLOWING = "batchgen.engine.following"
 

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchgen.references import HOST
-from tests.simulation.chain import STEPS, Chain, step_of
+from tests.simulation.chain import STEPS, step_of
 from tests.simulation.findings import Finding
-from tests.simulation.vendor import FILE_HOST, PICTURE, Charge, Vendor
+from tests.simulation.vendor import FILE_HOST, PICTURE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.simulation.chain import Chain
+    from tests.simulation.vendor import Charge, Vendor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.simulation import shim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOCK = "run.lock"
 WAL_INDEX = "-shm"

@@ -8,14 +8,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tests.simulation.chain import step_of
 from tests.simulation.findings import Finding
-from tests.simulation.night import Night
 from tests.simulation.picking_judge import picks_at_the_end
-from tests.simulation.process import Life
-from tests.simulation.vendor import PRICES, TOKEN, Charge, picture
+from tests.simulation.vendor import PRICES, TOKEN, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulation.night import Night
+    from tests.simulation.process import Life
+    from tests.simulation.vendor import Charge
 
 MOST_RESUBMITS = 3
 MOST_ALIKE = 10

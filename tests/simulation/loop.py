@@ -6,15 +6,18 @@ sockets real, and with them chance. Here the same seed gives the same run, byte 
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError
 from tests.engine.virtual_loop import VirtualLoop
-from tests.simulation.wire import Network
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from random import Random
+
+    from tests.simulation.wire import Network
 
 EXPECTED = (BatchgenError, OSError, ValueError)
 

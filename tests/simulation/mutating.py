@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.errors import BatchgenError
 from batchgen.state import database, transitions
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Mutation: TypeAlias = Callable[[], None]
 

@@ -6,12 +6,11 @@ A job is due, submitted, followed and brought home; the state remembers it.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from yarl import URL
@@ -41,6 +40,9 @@ from batchgen.state import (
 )
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
 from tests.simulation.vendor import API_HOST, TOKEN
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def no_intent_before_the_submit() -> None:

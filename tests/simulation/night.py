@@ -10,17 +10,14 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from math import inf
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.engine.events import PauseReason
 from batchgen.errors import LostStateError
-from batchgen.runs.options import RunOptions
 from tests.simulation.chain import TAKES
 from tests.simulation.disk import Disk
 from tests.simulation.findings import Finding
@@ -29,10 +26,17 @@ from tests.simulation.judge import after_life
 from tests.simulation.person import Person
 from tests.simulation.picking import Picker
 from tests.simulation.picking_judge import Standing, set_going
-from tests.simulation.process import Cut, Life, Process
-from tests.simulation.scenario import Scenario
+from tests.simulation.process import Life, Process
 from tests.simulation.vendor import Vendor
 from tests.simulation.weather import CALM, Weather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from batchgen.runs.options import RunOptions
+    from tests.simulation.process import Cut
+    from tests.simulation.scenario import Scenario
 
 MODELS = {
     "t2i": "bytedance/dreamina-4-0/text-to-image",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing, suppress
-from random import Random
+from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
 from batchgen.runs.decide import deciding
@@ -12,10 +12,15 @@ from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.state.database import open_for_reading
 from batchgen.state.manual_actions import awaiting
-from tests.simulation.chain import TAKES, Chain
+from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
-from tests.simulation.night import Night
 from tests.simulation.vendor import EPOCH
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.simulation.chain import Chain
+    from tests.simulation.night import Night
 
 
 class Person:

@@ -7,19 +7,23 @@ a word: a word about one result is not about another.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from random import Random
+from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
 from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.options import RunOptions
 from batchgen.state.selection import Selection
-from tests.simulation.night import Night
-from tests.simulation.process import Life
 from tests.simulation.vendor import EPOCH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from batchgen.runs.options import RunOptions
+    from tests.simulation.night import Night
+    from tests.simulation.process import Life
 
 ROUNDS_AT_THE_END = 2
 """In calm weather, so that every night that has results has some that are made again."""

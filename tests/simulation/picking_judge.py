@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING
 
-from batchgen.runs.options import RunOptions
 from tests.simulation.findings import Finding
-from tests.simulation.night import Night
 from tests.simulation.vendor import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Self
+
+    from batchgen.runs.options import RunOptions
+    from tests.simulation.night import Night
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.runs import begin, decision_log
 from batchgen.state import manual_actions, queries, reviews, selection
 from tests.simulation.mutating import Mutation, in_schema, put
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def a_retry_of_failed_jobs_takes_rejected_ones() -> None:

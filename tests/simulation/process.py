@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Event, JobMoved
+from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
-from batchgen.runs.options import RunOptions
-from batchgen.runs.summary import Summary
-from tests.simulation.chain import Chain
 from tests.simulation.findings import Finding
-from tests.simulation.image import Image
 from tests.simulation.loop import SimulationLoop
-from tests.simulation.night import Night
-from tests.simulation.picking import Habits
 from tests.simulation.vendor import EPOCH, TOKEN
 from tests.simulation.wire import Network
+
+if TYPE_CHECKING:
+    from batchgen.engine.events import Event
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.summary import Summary
+    from tests.simulation.chain import Chain
+    from tests.simulation.image import Image
+    from tests.simulation.night import Night
+    from tests.simulation.picking import Habits
 
 
 class End(Enum):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.runs.options import RunOptions
 from batchgen.state.reconcile import OnChanged
-from tests.simulation.chain import TAKES, Chain, chain_of
-from tests.simulation.picking import Habits, habits_of
+from tests.simulation.chain import TAKES, chain_of
+from tests.simulation.picking import habits_of
 from tests.simulation.vendor import PICTURE, PRICES
 from tests.simulation.weather import Roughness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.simulation.chain import Chain
+    from tests.simulation.picking import Habits
 
 SMALL = 10
 CHAINS = 0.4

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-import random
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from tests.simulation.durability import File, Folder, Node
+from tests.simulation.durability import File, Folder
 from tests.simulation.image import Image
 from tests.simulation.roles import FOLDER, role_of
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.simulation.durability import Node
 
 
 class Op(IntEnum):

@@ -11,15 +11,17 @@ import json
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.simulation.wire import HttpAnswer, HttpRequest, is_look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 API_HOST = "model-api.runcomfy.net"
 WALLET_HOST = "api.runcomfy.net"

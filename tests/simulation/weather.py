@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from random import Random
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from tests.simulation.vendor import API_HOST, FILE_HOST, WALLET_HOST, Course, Mishap, Vendor
+from tests.simulation.vendor import API_HOST, FILE_HOST, WALLET_HOST, Course, Mishap
 from tests.simulation.wire import HttpAnswer, HttpRequest, Trip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from tests.simulation.vendor import Vendor
 
 HTML = (("Content-Type", "text/html"),)
 ON_REQUESTS = frozenset({"status", "balance"})

@@ -7,10 +7,12 @@ network's to deliver, whatever becomes of the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 HEAD_END = b"\r\n\r\n"
 LAST_ANSWERS = 9.9
