@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine import events
     from batchgen.jobs import JobState
-    from batchgen.manifest import Rate
+    from batchgen.manifest.units import Rate
     from batchgen.runs.api import plan_async, results, run, run_async
     from batchgen.runs.api import plan_run as plan
     from batchgen.runs.options import RunOptions
@@ -41,7 +41,7 @@ _HOMES = {
     "JobState": "batchgen.jobs.JobState",
     "OnChanged": "batchgen.state.reconcile.OnChanged",
     "Plan": "batchgen.runs.plan.Plan",
-    "Rate": "batchgen.manifest.Rate",
+    "Rate": "batchgen.manifest.units.Rate",
     "ResultFile": "batchgen.runs.results.ResultFile",
     "RunOptions": "batchgen.runs.options.RunOptions",
     "Selection": "batchgen.state.queries.Selection",

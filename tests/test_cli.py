@@ -16,7 +16,7 @@ import batchgen.commands.resolve
 import batchgen.commands.run
 from batchgen.cli import main
 from batchgen.errors import ApiUnreachableError, BatchgenError, ManifestError, Problem, TokenError
-from batchgen.manifest import Rate
+from batchgen.manifest.units import Rate
 from batchgen.runs.decision_log import Verb
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection

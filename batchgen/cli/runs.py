@@ -26,7 +26,7 @@ from batchgen.commands.options.completing import (
 )
 from batchgen.commands.options.running import BUDGET, LIMIT, LIMITS, WORDS, run_options
 from batchgen.commands.options.selecting import JOBS, models_and_short_names
-from batchgen.manifest import Rate, parse_duration, parse_rate
+from batchgen.manifest.units import Rate, parse_duration, parse_rate
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 

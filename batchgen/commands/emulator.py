@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.emulator import Emulator, Fault
-    from batchgen.manifest import Rate
     from batchgen.manifest.parsing.nodes import Node, Place
+    from batchgen.manifest.units import Rate
 
 
 def emulate(asked: Mapping[str, Any], rate: Rate | None, faults: Path | None) -> int:

@@ -10,7 +10,7 @@ from batchgen.commands.verify import progress_bar
 from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
-from batchgen.manifest import refuse_address
+from batchgen.manifest.header_checks import refuse_address
 from batchgen.runs.context import is_rehearsal, state_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batchgen.export.folder import Count
     from batchgen.export.options import Asked
     from batchgen.jobs import JsonValue
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
 
 
 def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:

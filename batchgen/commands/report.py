@@ -11,7 +11,7 @@ from tqdm import tqdm
 from batchgen.commands.console import duration, plural, say
 from batchgen.commands.opening import open_in_browser
 from batchgen.concurrency import ends_in_order
-from batchgen.manifest import refuse_address
+from batchgen.manifest.header_checks import refuse_address
 from batchgen.report.making import Subject, make_report
 from batchgen.report.page import Shell
 from batchgen.runs.context import is_rehearsal, state_of

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.state.records import FileMarks, JobStatus, SavedFile
     from batchgen.state.reviews import Marks
 

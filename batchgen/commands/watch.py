@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,

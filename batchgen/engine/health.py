@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.control import Control
     from batchgen.engine.limits import Gate
-    from batchgen.manifest import Halt
+    from batchgen.manifest.units import Halt
 
 
 UNKNOWNS = 5

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from batchgen.manifest import Halt, StopAt
+    from batchgen.manifest.units import Halt, StopAt
 
 
 @dataclass(frozen=True, slots=True)

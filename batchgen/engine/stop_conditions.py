@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import OutputError, StorageError
-from batchgen.manifest import next_moment
+from batchgen.manifest.units import next_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
 from batchgen.export.splits import ONE_SPLIT, Group, Split, SplitBy
-from batchgen.manifest import parse_bytes
+from batchgen.manifest.units import parse_bytes
 from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
 

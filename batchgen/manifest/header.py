@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from batchgen.errors import InputError
+from batchgen.manifest.header_checks import (
+    _mapping,
+    _meaning_problems,
+    _template_problems,
+    discreet,
+    read_notify,
+    without,
+)
 from batchgen.manifest.items import warn_of_cut_prompts
 from batchgen.manifest.matrix import is_variable_name
-from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import Header, read_header
 from batchgen.manifest.parsing.nodes import place_of, text_of
-from batchgen.manifest.policy import Output, Policy, parse_duration
+from batchgen.manifest.policy import Output, Policy, build_output, build_policy
 from batchgen.manifest.problems import Reporter
 from batchgen.manifest.schema_validation import header_problems
 from batchgen.manifest.scope import (
@@ -27,24 +32,13 @@ from batchgen.manifest.scope import (
     patterns_in,
     read_sweeps,
 )
-from batchgen.manifest.settings import (
-    build_output,
-    build_policy,
-    discreet,
-    read_notify,
-    refuse_address,
-    without,
-)
-from batchgen.manifest.stop_policy import parse_stop_at
-from batchgen.manifest.stray_templates import IN_HEADER, unread_templates, warn_of_cut_texts
-from batchgen.manifest.templates.texts import is_literal
-from batchgen.models.catalog import catalog, named_model, nearest_model
-from batchgen.models.messages import InputProblem, shown
+from batchgen.manifest.stray_templates import warn_of_cut_texts
+from batchgen.models.messages import shown
 from batchgen.notify import NOBODY
-from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node, Place
@@ -237,110 +231,3 @@ def _build_defaults(header: Header, sound: Mapping[str, Any], path: Path) -> Def
 
 def _default_text(path: Path, node: Node) -> DefaultText:
     return DefaultText(path, node.place, text_of(node))
-
-
-def unknown_model(path: tuple[str | int, ...], model: str, *, at_key: bool = False) -> InputProblem:
-    return InputProblem(path, f"unknown model {shown(model)}", nearest_model(model), at_key=at_key)
-
-
-def _meaning_problems(header: Any) -> list[InputProblem]:
-    """Find what the schema file cannot know: models, their keys, templates."""
-    defaults, run = _mapping(header, "defaults"), _mapping(header, "run")
-    found = [
-        unknown_model(("run", "models", model), model, at_key=True)
-        for model in _mapping(run, "models")
-        if named_model(model) is None
-    ]
-    found += _named_twice(_mapping(run, "models"))
-    model = defaults.get("model")
-    if isinstance(model, str) and is_literal(model) and named_model(model) is None:
-        found.append(unknown_model(("defaults", "model"), model))
-    known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
-    for key in _mapping(defaults, "input").keys() - known:
-        message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
-        found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
-    found += unread_templates(header, IN_HEADER)
-    found += _folder_problems(_mapping(header, "output"))
-    for key, parse in _TIMES.items():
-        found += _time_problems(run, key, parse)
-    return found
-
-
-def _folder_problems(output: Mapping[str, Any]) -> list[InputProblem]:
-    folder = output.get("dir")
-    if not isinstance(folder, str):
-        return []
-    try:
-        refuse_address(folder)
-        if folder.startswith("~/") or folder == "~":
-            Path(folder).expanduser()
-    except InputError as exc:
-        return [InputProblem(("output", "dir"), exc.what, exc.next_step)]
-    except RuntimeError:
-        what = "you have no home folder here, so '~' leads nowhere"
-        return [InputProblem(("output", "dir"), what, "write the whole path, or set HOME")]
-    return []
-
-
-def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
-    named = [
-        name
-        for policy in _mapping(run, "models").values()
-        if isinstance(policy, dict) and isinstance(policy.get("accept_fields"), list)
-        for name in policy["accept_fields"]
-    ]
-    return {name for name in named if isinstance(name, str)}
-
-
-def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
-    """Find a model that stands under its id and under its short name."""
-    first: dict[str, str] = {}
-    found = []
-    for name in models:
-        model = named_model(name)
-        if model is not None and (other := first.setdefault(model.id, name)) != name:
-            message = f"{shown(name)} and {shown(other)} are the same model"
-            path = ("run", "models", name)
-            found.append(InputProblem(path, message, "put both into one", at_key=True))
-    return found
-
-
-_TIMES: Mapping[str, Callable[[str], object]] = {
-    "timeout": parse_duration,
-    "max_duration": parse_duration,
-    "start_at": parse_stop_at,
-    "stop_at": parse_stop_at,
-}
-
-
-def _time_problems(
-    run: Mapping[str, Any], key: str, parse: Callable[[str], object]
-) -> list[InputProblem]:
-    """Find a time that looks like one and is none: `0s`, a hundred days, `25:00`."""
-    text = run.get(key)
-    if not isinstance(text, str):
-        return []
-    try:
-        parse(text)
-    except InputError as exc:
-        return [InputProblem(("run", key), exc.what, exc.next_step)]
-    return []
-
-
-def _template_problems(
-    output: Mapping[str, Any], extra: Mapping[str, Any] | None
-) -> list[InputProblem]:
-    """Without sweeps, all variables are known before any job is."""
-    name = output.get("name")
-    if not isinstance(name, str):
-        return []
-    try:
-        check_template(name, None if extra is None else (*extra, "env"))
-    except NameTemplateError as exc:
-        return [InputProblem(("output", "name"), exc.what, exc.next_step)]
-    return []
-
-
-def _mapping(parent: Any, key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from batchgen.jobs import NO_AXES, Job, JsonObject, JsonValue, Refused, canonical_json, content_id
 from batchgen.manifest.compiled_input import build_recipe
 from batchgen.manifest.dependencies import references
-from batchgen.manifest.header import unknown_model
+from batchgen.manifest.header_checks import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME

@@ -1,46 +1,33 @@
-"""How a run shall go: limits, money, retries, and where results are put."""
+"""`run:` and `output:` of a manifest: how a run goes, and where its results are put.
+
+`SETTINGS` is the one table of the keys under `run:`. The schema file, the command line, the options
+of a run and the engine are checked against it, or made from it.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from batchgen.errors import InputError
+from batchgen.manifest.units import (
+    Rate,
+    parse_bytes,
+    parse_duration,
+    parse_rate,
+    parse_stop_at,
+    read_halt,
+)
+from batchgen.models.catalog import named_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-    from batchgen.manifest.stop_policy import Halt, StopAt
+    from batchgen.manifest.units import Halt, StopAt
+
 
 DEFAULT_NAME = "{{ id }}"
-LONGEST_DURATION = 31 * 86400.0
-"""Seconds. Nobody waits a month for a request; timers of some systems overflow soon after."""
-
-_RATE = re.compile(
-    r"\s*(?P<count>[1-9][0-9]{0,8})\s*/\s*"
-    r"(?P<unit>s|sec|second|min|m|minute|h|hour|d|day)\s*"
-)
-_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(
-    r"\s*(?:(?P<d>[0-9]+)\s*d)?\s*(?:(?P<h>[0-9]+)\s*h)?\s*(?:(?P<m>[0-9]+)\s*m(?:in)?)?"
-    r"\s*(?:(?P<s>[0-9]+(?:\.[0-9]+)?)\s*s?)?\s*"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`count` submits in `seconds`."""
-
-    count: int
-    seconds: float
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two submits."""
-        return self.seconds / self.count
 
 
 class OnUnknown(StrEnum):
@@ -116,30 +103,91 @@ class Output:
     min_free: int | None = None
 
 
-def parse_rate(text: str) -> Rate:
-    """Read `60/min`, `2/s` or `1000/h`. Raises InputError."""
-    parts = _RATE.fullmatch(text)
-    if parts is None:
-        raise InputError(
-            f"a rate looks like 60/min, 2/s or 1000/h; got '{text[:60]}'",
-            next_step="write how many submits in which time, e.g. 60/min",
-        )
-    return Rate(int(parts["count"]), _UNIT_SECONDS[parts["unit"][0]])
+def _model_id(name: str) -> str:
+    model = named_model(name)
+    assert model is not None, "unknown models are left out of valid values"
+    return model.id
 
 
-def parse_duration(text: str | float) -> float:
-    """Read `90s`, `15m`, `1h30m` or a number of seconds. Returns seconds; raises InputError."""
-    seconds = float(text) if isinstance(text, int | float) else _sum_of_parts(text)
-    if seconds is None or not 0 < seconds <= LONGEST_DURATION:
-        raise InputError(
-            f"a duration looks like 90s, 15m or 1h30m, up to 31d; got '{str(text)[:60]}'",
-            next_step="write a number and its unit: s, m, h or d",
-        )
-    return seconds
+def _models(parts: Mapping[str, Any]) -> dict[str, ModelPolicy]:
+    return {_model_id(name): _model_policy(part) for name, part in parts.items()}
 
 
-def _sum_of_parts(text: str) -> float | None:
-    parts = _DURATION.fullmatch(text) if len(text) < 40 else None  # noqa: PLR2004 - no duration is so long
-    if parts is None:
-        return None
-    return sum(float(parts[unit] or 0) * seconds for unit, seconds in _UNIT_SECONDS.items())
+def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
+    return ModelPolicy(
+        part.get("concurrency"),
+        _rate(part.get("rate")),
+        part.get("price"),
+        tuple(part.get("accept_fields", ())),
+    )
+
+
+def _rate(text: str | None) -> Rate | None:
+    return None if text is None else parse_rate(text)
+
+
+def _halt(part: Mapping[str, Any] | None) -> Halt | None:
+    """A broken `failed` has been left out, so `halt` may be empty."""
+    return read_halt(part["failed"], part.get("after")) if part and "failed" in part else None
+
+
+def _moment_or_none(text: str | None) -> StopAt | None:
+    return None if text is None else parse_stop_at(text)
+
+
+def _duration_or_none(text: str | float | None) -> float | None:
+    return None if text is None else parse_duration(text)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key under `run:`, and the field of Policy that has its name.
+
+    `default` is written as in a manifest; `read` turns a valid value into the policy's. With
+    `is_flag`, an option of the command line and a field of RunOptions, both of the same name,
+    override it. With `is_engines`, EnginePolicy has a field of the same name and meaning.
+    """
+
+    key: str
+    default: Any = None
+    read: Callable[[Any], Any] = _unchanged
+    is_flag: bool = False
+    is_engines: bool = False
+
+
+SETTINGS = (
+    Setting("concurrency", 8, is_flag=True, is_engines=True),
+    Setting("rate", None, _rate, is_flag=True),
+    Setting("retries", 0, is_engines=True),
+    Setting("timeout", "1h", parse_duration, is_engines=True),
+    Setting("budget", is_flag=True, is_engines=True),
+    Setting("on_unknown", "hold", OnUnknown),
+    Setting("models", {}, _models),
+    Setting("halt", None, _halt, is_engines=True),
+    Setting("start_at", None, _moment_or_none, is_flag=True),
+    Setting("stop_at", None, _moment_or_none, is_flag=True, is_engines=True),
+    Setting("max_duration", None, _duration_or_none, is_flag=True, is_engines=True),
+    Setting("canary", 0, is_engines=True),
+    Setting("check_inputs", "auto", CheckInputs),
+    Setting("full_check", "auto", FullCheck),
+)
+
+
+def build_policy(run: Mapping[str, Any]) -> Policy:
+    """Build the policy from valid values; a key that is absent has its default."""
+    return Policy(**{one.key: one.read(run.get(one.key, one.default)) for one in SETTINGS})
+
+
+def build_output(output: Mapping[str, Any], name: str) -> Output:
+    # `~` would otherwise become a folder of that name, which nobody dares to delete.
+    folder = Path(output.get("dir", f"output/{name}"))
+    return Output(
+        dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,
+        name=output.get("name", DEFAULT_NAME),
+        allow_hosts=tuple(output.get("allow_hosts", ())),
+        min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
+    )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.manifest import OnUnknown, start_moment
+from batchgen.manifest.policy import OnUnknown
+from batchgen.manifest.units import start_moment
 from batchgen.runs.decision_log import apply_new
-from batchgen.runs.options import MOST_RESUBMITS
+from batchgen.runs.options import MOST_RESUBMITS, effective_policy
 from batchgen.runs.recovery_log import adopt_receipts, read_receipts
 from batchgen.state import manual_actions, queries
 from batchgen.state.selection import note_down, note_first
@@ -17,7 +18,7 @@ from batchgen.state.selection import note_down, note_first
 if TYPE_CHECKING:
     import sqlite3
 
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.state.queries import Selection
@@ -95,13 +96,13 @@ def _start_at(
     db: sqlite3.Connection, manifest: Manifest, options: RunOptions, at: float
 ) -> float | None:
     """When submits begin. It is remembered: after a crash the same command goes on at once."""
-    start_at = options.start_at or manifest.policy.start_at
+    policy = effective_policy(manifest.policy, options)
+    start_at = policy.start_at
     if start_at is None:
         return None
-    stop_at = options.stop_at or manifest.policy.stop_at
     words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
     begun = float(moment) if words == str(start_at) else None
-    start = start_moment(start_at, stop_at, at, begun)
+    start = start_moment(start_at, policy.stop_at, at, begun)
     if start is not None:
         queries.set_meta(db, START, f"{start_at} {start}")
     return start

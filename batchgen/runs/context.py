@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from random import Random
 
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from batchgen.jobs import JsonObject, JsonValue
-    from batchgen.manifest import Policy
+    from batchgen.manifest.policy import Policy
     from batchgen.runs.live_models import LiveModels
 
 

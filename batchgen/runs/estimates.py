@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest import Policy
+    from batchgen.manifest.policy import Policy
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.pricing import ModelFacts, ModelPrice
     from batchgen.state.records import Money

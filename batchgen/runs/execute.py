@@ -26,7 +26,7 @@ from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.fs import disk_errors
-from batchgen.manifest import CheckInputs
+from batchgen.manifest.policy import CheckInputs
 from batchgen.models.catalog import catalog
 from batchgen.runs.context import connected
 from batchgen.runs.drift import LiveRules, Outdated, ways_out
@@ -34,7 +34,7 @@ from batchgen.runs.estimates import price_list
 from batchgen.runs.input_images import open_input_images
 from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.live_models import BEFORE_A_RUN, UNASKED, Funds, LiveModels, ask_all, estimated
-from batchgen.runs.options import budget_of, engine_policy
+from batchgen.runs.options import effective_policy, engine_policy
 from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.runs.supervision import ask_for_cancels, watch_decisions, watch_folder
 from batchgen.state.due import pending_bodies
@@ -206,7 +206,7 @@ async def _funds(place: Workplace, store: Store, beginning: Beginning, live: Liv
         return UNASKED
     policy, selection = place.manifest.policy, beginning.selection
     cost = await store.run(estimated, beginning.models, selection, policy, live)
-    budget = budget_of(policy, place.options)
+    budget = effective_policy(policy, place.options).budget
     most = None if budget is None else max(0.0, budget - beginning.money.committed)
     return Funds(live.balance, cost, most)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.manifest.parsing.source import Stamp
 
 

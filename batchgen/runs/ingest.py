@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Listener
     from batchgen.engine.scheduler import Scheduler
     from batchgen.jobs import Job
-    from batchgen.manifest import ProblemLog
+    from batchgen.manifest.problems import ProblemLog
     from batchgen.runs.drift import LiveRules
     from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.summary import Summary

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest import Policy
+    from batchgen.manifest.policy import Policy
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.outcomes import Halted
     from batchgen.runs.context import World

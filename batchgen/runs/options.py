@@ -1,23 +1,24 @@
-"""What may be asked of a run besides the manifest; the command line wins over the manifest.
+"""What may be asked of a run besides its manifest, and what that makes of the policy. Pure.
 
-The manifest's policy and the command's options → how the engine shall work. Pure.
+An option that is given overrides the manifest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
 from batchgen.engine.policy import EnginePolicy, LanePolicy
 from batchgen.errors import InputError, UsageError
-from batchgen.manifest import OnUnknown, Rate, StopAt
+from batchgen.manifest.policy import SETTINGS, OnUnknown
+from batchgen.manifest.units import Rate, StopAt
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 
 if TYPE_CHECKING:
-    from batchgen.manifest import Policy
+    from batchgen.manifest.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,29 +91,24 @@ MOST_RESUBMITS = 3
 """`on_unknown: resubmit` pays for a lost answer again, but not without end."""
 
 
+def effective_policy(policy: Policy, options: RunOptions) -> Policy:
+    """The manifest's policy, with what the options override."""
+    given = {one.key: getattr(options, one.key) for one in SETTINGS if one.is_flag}
+    return replace(policy, **{key: value for key, value in given.items() if value is not None})
+
+
 def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
-    """A flag of the command line wins over the manifest."""
-    concurrency = options.concurrency or policy.concurrency
+    """How the engine works; `start_at` is left out, since it depends on the hour."""
+    policy = effective_policy(policy, options)
     return EnginePolicy(
-        concurrency=concurrency,
-        interval=_interval(options.rate or policy.rate),
+        **{one.key: getattr(policy, one.key) for one in SETTINGS if one.is_engines},
+        interval=_interval(policy.rate),
         lanes={
-            model: LanePolicy(limits.concurrency or concurrency, _interval(limits.rate))
+            model: LanePolicy(limits.concurrency or policy.concurrency, _interval(limits.rate))
             for model, limits in policy.models.items()
         },
-        retries=policy.retries,
         resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
-        timeout=policy.timeout,
-        budget=budget_of(policy, options),
-        halt=policy.halt,
-        stop_at=options.stop_at or policy.stop_at,
-        max_duration=options.max_duration or policy.max_duration,
-        canary=policy.canary,
     )
-
-
-def budget_of(policy: Policy, options: RunOptions) -> float | None:
-    return policy.budget if options.budget is None else options.budget
 
 
 def _interval(rate: Rate | None) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
-from batchgen.manifest import ProblemLog
+from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.context import Workplace, is_rehearsal, refuse_other_manifest
 from batchgen.runs.drift import LiveRules
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batchgen.errors import Problem
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.runs.context import World
     from batchgen.state.planned import ChangedInput as ChangedRow
     from batchgen.state.planned import Outlook

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from batchgen.errors import ChangedJobsError, InputError, Problem, Spot
-from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
-from batchgen.manifest.problems import KEPT, SKIPPED
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import KEPT, SKIPPED, ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from batchgen.models.catalog import find_model
 from batchgen.references import references_in
 from batchgen.runs.context import NOTHING_OFFERED, offered
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import Job
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.runs.context import Offered
     from batchgen.runs.options import RunOptions
     from batchgen.state.reconcile import Difference

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, MissingFileError, SchemaVersionError
 from batchgen.fs import unwritable_name
-from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
+from batchgen.manifest.policy import FullCheck
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.begin import settle_before
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from batchgen.manifest import Manifest
+    from batchgen.manifest.header import Manifest
     from batchgen.runs.context import World
     from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.last_run import LastRun

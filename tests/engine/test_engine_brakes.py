@@ -17,7 +17,7 @@ from batchgen.engine.scheduler import RunEnd
 from batchgen.engine.stop_conditions import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
-from batchgen.manifest import Halt
+from batchgen.manifest.units import Halt
 from batchgen.runcomfy.outcomes import Refused, Scope
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Reply

@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batchgen.jobs import Job
-from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
+from batchgen.manifest.header import Manifest, read_manifest
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from batchgen.runs.prepare import report_together
 from batchgen.state.staging import open_staging
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from batchgen.cli import main
-from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from tests.manifest.manifest_reading import EDIT, HEAD, VIDEO, Reading, read, read_file, with_jobs
 
 URL = "https://files.example.com"

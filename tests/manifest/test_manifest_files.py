@@ -11,10 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from batchgen.errors import ExitCode, ManifestError, MissingFileError, Problem
-from batchgen.manifest import (
-    ProblemLog,
-    read_manifest,
-)
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
 from tests.manifest.manifest_reading import HEAD, read_file
 
 

@@ -9,7 +9,14 @@ from datetime import UTC, datetime, time, timedelta, timezone
 import pytest
 
 from batchgen.errors import InputError
-from batchgen.manifest import Halt, StopAt, next_moment, parse_bytes, parse_stop_at, start_moment
+from batchgen.manifest.units import (
+    Halt,
+    StopAt,
+    next_moment,
+    parse_bytes,
+    parse_stop_at,
+    start_moment,
+)
 from tests.manifest.manifest_reading import T2I, read
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"

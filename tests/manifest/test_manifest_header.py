@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.manifest import (
-    ModelPolicy,
-    OnUnknown,
-    Output,
-    Policy,
-    Rate,
-)
+from batchgen.manifest.policy import ModelPolicy, OnUnknown, Output, Policy
+from batchgen.manifest.units import Rate
 from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"

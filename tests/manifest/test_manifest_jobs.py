@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.jobs import Job, content_id
-from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from batchgen.manifest.templates.texts import is_literal
 from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.manifest import ProblemLog, read_manifest
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
 from batchgen.notify import NOBODY, Occasion
 from tests.manifest.manifest_reading import HEAD, T2I, read, read_file, with_jobs
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.errors import InputError
-from batchgen.manifest import (
-    parse_duration,
-    parse_rate,
-)
+from batchgen.manifest.units import parse_duration, parse_rate
 
 
 @pytest.mark.parametrize(

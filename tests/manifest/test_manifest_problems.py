@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.errors import ManifestError, Problem, Spot
-from batchgen.manifest import ProblemLog
-from batchgen.manifest.problems import KEPT, Tally
+from batchgen.manifest.problems import KEPT, ProblemLog, Tally
 
 
 def row(line: int, message: str = "prompt is 900 characters long") -> tuple[Problem, Spot]:

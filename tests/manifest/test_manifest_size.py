@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.manifest import ProblemLog, checked_jobs, read_manifest, starter_manifest
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.starters.manifests import starter_manifest
+from batchgen.manifest.stream import checked_jobs
 from tests.manifest.manifest_reading import EDIT, HEAD, T2I, VIDEO, read, read_file
 
 EXAMPLES = Path(__file__).parents[2] / "manifests"

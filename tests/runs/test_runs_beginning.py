@@ -11,7 +11,7 @@ import pytest
 from batchgen.engine.ports import Receipt
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.manifest import Manifest
+from batchgen.manifest.header import Manifest
 from batchgen.runs.begin import Beginning, begin
 from batchgen.runs.decision_log import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions

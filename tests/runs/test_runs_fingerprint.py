@@ -11,7 +11,8 @@ import pytest
 
 from batchgen.errors import ChangedJobsError, ManifestError
 from batchgen.jobs import Job, JobState
-from batchgen.manifest import Manifest, checked_jobs
+from batchgen.manifest.header import Manifest
+from batchgen.manifest.stream import checked_jobs
 from batchgen.runs import api, startup
 from batchgen.runs.fingerprint import Fingerprint, fingerprint_of
 from batchgen.runs.options import RunOptions

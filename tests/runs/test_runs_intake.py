@@ -16,8 +16,7 @@ from batchgen.emulator import EmulatorSettings, running_emulator
 from batchgen.engine.events import Event, JobMoved, JobsAdded
 from batchgen.errors import ChangedJobsError, ExitCode, ManifestError
 from batchgen.jobs import Job, JobState
-from batchgen.manifest import checked_jobs
-from batchgen.manifest.stream import AT_A_TIME
+from batchgen.manifest.stream import AT_A_TIME, checked_jobs
 from batchgen.runs import api, fingerprint, ingest, startup
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary

@@ -15,7 +15,8 @@ from batchgen.cli import main
 from batchgen.engine.events import Event, JobMoved, Paused
 from batchgen.errors import ManifestError
 from batchgen.jobs import Job, JobState
-from batchgen.manifest import ProblemLog, checked_jobs
+from batchgen.manifest.problems import ProblemLog
+from batchgen.manifest.stream import checked_jobs
 from batchgen.runs import api, ingest, startup
 from batchgen.runs.context import Workplace
 from batchgen.runs.folder import RunFolder

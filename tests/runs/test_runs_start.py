@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
-from batchgen.manifest import ProblemLog, read_manifest
+from batchgen.manifest.header import read_manifest
+from batchgen.manifest.problems import ProblemLog
 from batchgen.runs.begin import begin
 from batchgen.runs.options import RunOptions
 from tests.runs.run_world import Place, write_manifest

@@ -12,7 +12,8 @@ import pytest
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputError, TokenError
 from batchgen.jobs import JobState
-from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
+from batchgen.manifest.policy import ModelPolicy, OnUnknown, Policy
+from batchgen.manifest.units import Rate
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates

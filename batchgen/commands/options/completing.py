@@ -168,7 +168,7 @@ def _found(manifest: Path, begin: str, ask: Asks, read: Reads) -> Iterator[tuple
 
 
 def _folder_of(manifest: Path, beginning: Mapping[str, JsonValue]) -> Path:
-    from batchgen.manifest.settings import build_output  # noqa: PLC0415 - see above
+    from batchgen.manifest.policy import build_output  # noqa: PLC0415 - see above
 
     output, name = beginning.get("output"), beginning.get("name")
     output = output if isinstance(output, dict) else {}

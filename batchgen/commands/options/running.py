@@ -8,7 +8,7 @@ import click
 
 from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
-from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
+from batchgen.manifest.units import parse_duration, parse_rate, parse_stop_at
 from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged

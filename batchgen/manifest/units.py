@@ -1,4 +1,7 @@
-"""When a run shall begin and stop by itself: too many failures, a time of day, a full disk."""
+"""What people write for rates, durations, moments, sizes and shares → numbers. Pure.
+
+`60/min`, `1h30m`, `07:00`, `2GiB`, `20%`. Whatever is none of these is an InputError.
+"""
 
 from __future__ import annotations
 
@@ -130,3 +133,64 @@ def parse_bytes(text: str | int) -> int:
     power = _POWERS[unit[0]] if unit else 0
     scale: int = (1024 if unit.endswith("i") else 1000) ** power
     return round(float(parts["count"]) * scale)
+
+
+LONGEST_DURATION = 31 * 86400.0
+"""Seconds. Nobody waits a month for a request; timers of some systems overflow soon after."""
+
+
+_RATE = re.compile(
+    r"\s*(?P<count>[1-9][0-9]{0,8})\s*/\s*"
+    r"(?P<unit>s|sec|second|min|m|minute|h|hour|d|day)\s*"
+)
+
+
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+_DURATION = re.compile(
+    r"\s*(?:(?P<d>[0-9]+)\s*d)?\s*(?:(?P<h>[0-9]+)\s*h)?\s*(?:(?P<m>[0-9]+)\s*m(?:in)?)?"
+    r"\s*(?:(?P<s>[0-9]+(?:\.[0-9]+)?)\s*s?)?\s*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` submits in `seconds`."""
+
+    count: int
+    seconds: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two submits."""
+        return self.seconds / self.count
+
+
+def parse_rate(text: str) -> Rate:
+    """Read `60/min`, `2/s` or `1000/h`. Raises InputError."""
+    parts = _RATE.fullmatch(text)
+    if parts is None:
+        raise InputError(
+            f"a rate looks like 60/min, 2/s or 1000/h; got '{text[:60]}'",
+            next_step="write how many submits in which time, e.g. 60/min",
+        )
+    return Rate(int(parts["count"]), _UNIT_SECONDS[parts["unit"][0]])
+
+
+def parse_duration(text: str | float) -> float:
+    """Read `90s`, `15m`, `1h30m` or a number of seconds. Returns seconds; raises InputError."""
+    seconds = float(text) if isinstance(text, int | float) else _sum_of_parts(text)
+    if seconds is None or not 0 < seconds <= LONGEST_DURATION:
+        raise InputError(
+            f"a duration looks like 90s, 15m or 1h30m, up to 31d; got '{str(text)[:60]}'",
+            next_step="write a number and its unit: s, m, h or d",
+        )
+    return seconds
+
+
+def _sum_of_parts(text: str) -> float | None:
+    parts = _DURATION.fullmatch(text) if len(text) < 40 else None  # noqa: PLR2004 - no duration is so long
+    if parts is None:
+        return None
+    return sum(float(parts[unit] or 0) * seconds for unit, seconds in _UNIT_SECONDS.items())
