@@ -111,7 +111,7 @@ class Shell:
 
     @contextmanager
     def at_home(self) -> Iterator[None]:
-        """Stand in this folder with this environment, as `batchgen.run` needs it."""
+        """Stand in this folder with this environment, as `batchgen.runs` needs it."""
         with chdir(self.folder), patch.dict(os.environ, self.environment, clear=True):
             yield
 

@@ -93,6 +93,6 @@ def test_each_public_name_is_found(package: ModuleType) -> None:
 
 
 def test_no_room_hides_a_public_name() -> None:
-    """Once imported, `batchgen/run/` would stand where `batchgen.run()` is looked for."""
+    """Once imported, `batchgen/run/` would stand where `batchgen.runs()` is looked for."""
     rooms = {path.stem for path in Path(batchgen.__file__).parent.iterdir()}
     assert rooms.isdisjoint(batchgen.__all__)
