@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals, in_thread
+from batchgen.concurrency import in_thread, stop_signals
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
@@ -258,7 +258,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
             if reading is not None:
                 reading.cancel()
 
-        with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
+        with stop_signals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
             watching_folder.cancel()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.errors import TokenError, UsageError
 from batchgen.models.catalog import find_model
-from batchgen.net import Proxies
+from batchgen.proxies import Proxies
 from batchgen.run.drift import schema_differences
 from batchgen.run.estimates import Alike, Cost, PriceSources, cost_of, usd
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
