@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from batchgen.engine import events
     from batchgen.jobs import JobState
     from batchgen.manifest import Rate
-    from batchgen.run.api import plan_async, results, run, run_async
-    from batchgen.run.api import plan_run as plan
-    from batchgen.run.options import RunOptions
-    from batchgen.run.plan import Plan
-    from batchgen.run.results import JobResult, ResultFile
-    from batchgen.run.summary import Summary
+    from batchgen.runs.api import plan_async, results, run, run_async
+    from batchgen.runs.api import plan_run as plan
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.plan import Plan
+    from batchgen.runs.results import JobResult, ResultFile
+    from batchgen.runs.summary import Summary
     from batchgen.state.queries import Selection
     from batchgen.state.reconcile import OnChanged
 
@@ -37,21 +37,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "JobResult": "batchgen.run.results.JobResult",
+    "JobResult": "batchgen.runs.results.JobResult",
     "JobState": "batchgen.jobs.JobState",
     "OnChanged": "batchgen.state.reconcile.OnChanged",
-    "Plan": "batchgen.run.plan.Plan",
+    "Plan": "batchgen.runs.plan.Plan",
     "Rate": "batchgen.manifest.Rate",
-    "ResultFile": "batchgen.run.results.ResultFile",
-    "RunOptions": "batchgen.run.options.RunOptions",
+    "ResultFile": "batchgen.runs.results.ResultFile",
+    "RunOptions": "batchgen.runs.options.RunOptions",
     "Selection": "batchgen.state.queries.Selection",
-    "Summary": "batchgen.run.summary.Summary",
+    "Summary": "batchgen.runs.summary.Summary",
     "events": "batchgen.engine.events",
-    "plan": "batchgen.run.api.plan_run",
-    "plan_async": "batchgen.run.api.plan_async",
-    "results": "batchgen.run.api.results",
-    "run": "batchgen.run.api.run",
-    "run_async": "batchgen.run.api.run_async",
+    "plan": "batchgen.runs.api.plan_run",
+    "plan_async": "batchgen.runs.api.plan_async",
+    "results": "batchgen.runs.api.results",
+    "run": "batchgen.runs.api.run",
+    "run_async": "batchgen.runs.api.run_async",
 }
 
 

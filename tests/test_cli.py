@@ -17,8 +17,8 @@ import batchgen.commands.run
 from batchgen.cli import main
 from batchgen.errors import ApiUnreachableError, BatchgenError, ManifestError, Problem, TokenError
 from batchgen.manifest import Rate
-from batchgen.run.decision_log import Verb
-from batchgen.run.options import RunOptions
+from batchgen.runs.decision_log import Verb
+from batchgen.runs.options import RunOptions
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 
@@ -222,7 +222,7 @@ sys.meta_path.insert(0, Interrupts())
         "batchgen.cli",
         "batchgen.errors",
         "click",
-        "batchgen.run.options",
+        "batchgen.runs.options",
         "batchgen.commands.models",
     ],
 )

@@ -54,8 +54,8 @@ VERBS = (
 def cli() -> None:
     """Turn a manifest of generation jobs into verified files, and pay for none of them twice.
 
-    Start with `batchgen init`, try it with `batchgen run MANIFEST --emulator`, and give the same
-    command again whenever it was stopped: it continues.
+    Start with `batchgen init`, rehearse with `batchgen run MANIFEST --emulator`, and after any stop
+    run the same command again: it continues. `batchgen guide` is the manual.
     """
 
 

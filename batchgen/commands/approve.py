@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
 from batchgen.text import nearest
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from batchgen.run.decision_log import Applied
+    from batchgen.runs.decision_log import Applied
     from batchgen.state.manual_actions import Awaiting
 
 SHOWN = 10

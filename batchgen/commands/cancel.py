@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, plural, say
-from batchgen.run.api import cancel_jobs
+from batchgen.runs.api import cancel_jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batchgen.run.options import RunOptions
+    from batchgen.runs.options import RunOptions
 
 
 def cancel_selected(path: Path, options: RunOptions) -> int:

@@ -13,12 +13,12 @@ from batchgen.commands.check_words import Fate, Outcome, Question, say_document,
 from batchgen.commands.verify import progress_bar
 from batchgen.concurrency import unwinding
 from batchgen.errors import BatchgenError, ExitCode, UsageError
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder
-from batchgen.run.last_run import refuse_copy
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.last_run import refuse_copy
+from batchgen.runs.prepare import read_header
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
 from batchgen.manifest import refuse_address
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.folder import RunFolder
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
 from batchgen.state.results import Picked, count_rejected
 
 if TYPE_CHECKING:

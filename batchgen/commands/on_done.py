@@ -17,9 +17,9 @@ from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_own_thread, on_sig
 from batchgen.engine.events import Draining, Notified, Paused, RunStarted
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
-from batchgen.run.folder import RunFolder
-from batchgen.run.notifications import read_figures, report_of
 from batchgen.runcomfy.token import TOKEN_VARIABLES
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.notifications import read_figures, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

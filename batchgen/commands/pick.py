@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import MOST_FILES, Decision, Verb
-from batchgen.run.folder import RunFolder
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
-    from batchgen.run.decide import Decided
+    from batchgen.runs.decide import Decided
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
 

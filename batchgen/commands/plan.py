@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, duration, plural, print_json, say
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
-from batchgen.run.api import plan_run
-from batchgen.run.drift import ways_out
-from batchgen.run.estimates import usd
-from batchgen.run.live_models import WAYS_OUT, WHAT_HAPPENS
+from batchgen.runs.api import plan_run
+from batchgen.runs.drift import ways_out
+from batchgen.runs.estimates import usd
+from batchgen.runs.live_models import WAYS_OUT, WHAT_HAPPENS
 from batchgen.state.reconcile import OnChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.run.estimates import Cost
-    from batchgen.run.options import RunOptions
-    from batchgen.run.plan import Figures, ModelPlan, Plan
+    from batchgen.runs.estimates import Cost
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.plan import Figures, ModelPlan, Plan
 
 SHOWN_CHANGES = 20
 SHOWN_RENAMED = 10

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, say
 from batchgen.commands.verify import progress_bar
 from batchgen.engine.events import FileSaved
-from batchgen.run.api import repair_files
+from batchgen.runs.api import repair_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.engine.events import Event
-    from batchgen.run.options import RunOptions
-    from batchgen.run.repair import Repair
-    from batchgen.run.verify import Checked
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.repair import Repair
+    from batchgen.runs.verify import Checked
 
 
 def repair(path: Path, options: RunOptions) -> int:

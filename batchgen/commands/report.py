@@ -14,9 +14,9 @@ from batchgen.concurrency import unwinding
 from batchgen.manifest import refuse_address
 from batchgen.report.making import Subject, make_report
 from batchgen.report.page import Shell
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.folder import RunFolder
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable

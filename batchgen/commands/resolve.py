@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.run.context import state_of
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder, is_held
-from batchgen.run.prepare import read_header
 from batchgen.runcomfy.base import usable_request_id
+from batchgen.runs.context import state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder, is_held
+from batchgen.runs.prepare import read_header
 from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from batchgen.run.decision_log import Applied
+    from batchgen.runs.decision_log import Applied
 
 EVERY_JOB = "*"
 

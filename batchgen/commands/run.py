@@ -22,9 +22,9 @@ from batchgen.commands.on_done import Witness, run_on_done, say_unsent
 from batchgen.errors import BatchgenError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.progress import Progress
-from batchgen.run.api import run
-from batchgen.run.folder import RunFolder
-from batchgen.run.summary import LateProblemsError
+from batchgen.runs.api import run
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.summary import LateProblemsError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import failures
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event
     from batchgen.errors import ExitCode
-    from batchgen.run.options import RunOptions
-    from batchgen.run.summary import Summary
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.summary import Summary
     from batchgen.state.records import Failures
 
 SHOWN_CAUSES = 8

@@ -11,7 +11,7 @@ from batchgen.commands.console import duration, plural, say, wrapped
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import JobState
 from batchgen.references import as_written
-from batchgen.run.api import list_jobs, look_up_jobs
+from batchgen.runs.api import list_jobs, look_up_jobs
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.run.options import RunOptions
-    from batchgen.run.planning import Listing
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.planning import Listing
     from batchgen.state.results import AttemptFile, KnownAttempt, KnownJob, ListedJob
 
 LABEL = 9

@@ -23,10 +23,10 @@ from batchgen.commands.console import (
 )
 from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.folder import RunFolder, is_held
-from batchgen.run.lost_state import refuse_where_lost
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.folder import RunFolder, is_held
+from batchgen.runs.lost_state import refuse_where_lost
+from batchgen.runs.prepare import read_header
 from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import (
     Selection,

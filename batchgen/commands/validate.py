@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import plural, print_json, say
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.manifest import ProblemLog
-from batchgen.run.prepare import checked
+from batchgen.runs.prepare import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,11 +13,11 @@ from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.run.context import is_rehearsal, state_of
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder, is_held
-from batchgen.run.prepare import read_header
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder, is_held
+from batchgen.runs.prepare import read_header
 from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 

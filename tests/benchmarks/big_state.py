@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sqlite3
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import manual_actions, queries
@@ -25,10 +26,6 @@ from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.report_queries import signatures
 from batchgen.state.selection import Selection, note_causes, note_first
 from batchgen.state.staging import Staging, open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator
 
 MODELS = ("bytedance/dreamina-4-0/text-to-image", "bytedance/dreamina-4-0/edit")
 EVERYTHING = Selection()

@@ -12,8 +12,9 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -25,9 +26,6 @@ from batchgen.check.measures import LOOK_BYTES
 from batchgen.downloads.media import decode
 from batchgen.processes import in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,6 @@ from batchgen.check.kinds import LOOK_BITS, Asked
 from batchgen.check.measures import LOOK_BYTES, look_of, plain
 from batchgen.emulator.drawing import Scene, paint
 from tests.check.check_world import drawn, packed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NEAR = Asked().distance
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from batchgen.cli import COMPLETION, cli
 from batchgen.jobs import Job, canonical_json
-from tests.run.run_world import bring_home, open_place
+from tests.runs.run_world import Place, bring_home, open_place
 from tests.shell import EDIT, T2I, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.run.run_world import Place
 
 SCRIPT = Path(sys.executable).parent / "batchgen"
 

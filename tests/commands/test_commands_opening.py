@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,6 @@ from batchgen.commands.opening import (
 from tests.report.night_world import small_night
 from tests.shell import Shell, ended, wait_until
 from tests.watch.watch_process import watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ADDRESS = "http://127.0.0.1:4000/a-key/?a=b&c"
 SECRETS = {

@@ -11,11 +11,11 @@ import pytest
 
 from batchgen.commands.plan import plan_lines, run_command
 from batchgen.models.catalog import catalog
-from batchgen.run.estimates import Cost
-from batchgen.run.live_models import LiveModels
-from batchgen.run.options import RunOptions
-from batchgen.run.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.runcomfy.pricing import ModelFacts
+from batchgen.runs.estimates import Cost
+from batchgen.runs.live_models import LiveModels
+from batchgen.runs.options import RunOptions
+from batchgen.runs.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.records import Money

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.commands.resolve import resolve, resolve_asked
 from batchgen.errors import UsageError
-from batchgen.run.decision_log import Verb
+from batchgen.runs.decision_log import Verb
 from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import Selection
-from tests.run.run_world import Place, make_place
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
+from tests.runs.run_world import Place, make_place
 
 
 @pytest.fixture

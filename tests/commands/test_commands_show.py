@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
 from batchgen.state.reviews import Pick, pick
-from tests.run.run_world import bring_home, open_place
+from tests.runs.run_world import Place, bring_home, open_place
 from tests.shell import EDIT, T2I, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
-
-    from tests.run.run_world import Place
 
 PLAIN = {"defaults": {"model": T2I}}
 PAINTED = {"prompt": "paint it", "image_urls": ["{{ jobs.still.image }}"]}

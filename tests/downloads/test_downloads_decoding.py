@@ -8,7 +8,8 @@ import signal
 import struct
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -17,10 +18,6 @@ from batchgen.downloads import decoding
 from batchgen.downloads.decoding import DIED, bound_memory, decode_apart, decode_bounded
 from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode_light
 from batchgen.processes import Processes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture

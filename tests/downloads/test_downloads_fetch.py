@@ -7,9 +7,11 @@ import errno
 import hashlib
 import os
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -30,10 +32,6 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.resume import Sidecar, sidecar_text
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
 BLOCK = 64 * 1024
 SETTINGS = DownloadSettings(AllowedHosts.of(loopback=True), block_bytes=BLOCK)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import StorageError
 from batchgen.fs import FolderSync
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class SlowDisk:

@@ -6,9 +6,9 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
@@ -30,9 +30,6 @@ from batchgen.downloads.probe import (
     open_looker,
 )
 from tests.downloads.conftest import picture
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
 
 HERE = LookSettings(AllowedHosts.of(loopback=True))
 PLENTY = 50_000_000

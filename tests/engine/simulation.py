@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
@@ -22,14 +24,9 @@ from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store
 from batchgen.state.writer import Writer
+from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Habits, Line, Vendor
 from tests.engine.virtual_loop import InlineExecutor, VirtualLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-    from pathlib import Path
-
-    from tests.engine.simulated_inputs import SimulatedInputs
 
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""

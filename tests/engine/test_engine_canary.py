@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.downloads.outcomes import HostNotAllowed
 from batchgen.engine.events import PauseReason, Warned
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.references import reference_url
 from batchgen.runcomfy.outcomes import Refused, Scope, Throttled, Unclear
 from batchgen.state import manual_actions
 from batchgen.state.selection import Selection
 from tests.engine.judge import canaries_go_first, judge
 from tests.engine.simulated_vendor import Course, Delivery, Reply
-from tests.engine.simulation import EDIT, T2I, job, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from batchgen.jobs import Job
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import EDIT, T2I, Process, World, job, with_habits, with_policy
 
 NO = Reply(Refused(Scope.JOB, "422", "prompt is odd"), charged=False)
 

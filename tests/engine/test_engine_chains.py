@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer, NotUsable
 from batchgen.engine.events import Event, JobMoved, JobsBlocked, PauseReason
 from batchgen.engine.input_resolver import NoSuchOutput, file_for
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.references import Reference, reference_url
 from batchgen.runcomfy.outcomes import Halted, Missing, PauseCause, Refused, Scope
 from batchgen.state import manual_actions
@@ -20,13 +20,17 @@ from batchgen.state.records import NeededFile
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Reply, Request
-from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, job, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchgen.jobs import Job
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import (
+    EDIT,
+    EPOCH,
+    I2V,
+    T2I,
+    Process,
+    World,
+    job,
+    with_habits,
+    with_policy,
+)
 
 STILL = reference_url("still", "image", 0)
 

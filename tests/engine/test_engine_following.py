@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -35,12 +35,7 @@ from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Line, Request
-from tests.engine.simulation import one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import Process, World, one_model, with_habits, with_policy
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

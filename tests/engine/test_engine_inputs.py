@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -15,14 +16,8 @@ from batchgen.state import manual_actions
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Reply
-from tests.engine.simulation import EDIT, T2I, one_model, with_habits, with_policy
+from tests.engine.simulation import EDIT, T2I, Process, World, one_model, with_habits, with_policy
 from tests.engine.test_engine_stopping import drain_at
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
 
 
 def of_job(name: str, verdict: InputVerdict) -> Callable[[str], InputVerdict]:

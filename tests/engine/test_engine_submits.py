@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from math import inf
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,12 +30,17 @@ from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Delivery, Reply
-from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import (
+    EDIT,
+    EPOCH,
+    I2V,
+    T2I,
+    Process,
+    World,
+    one_model,
+    with_habits,
+    with_policy,
+)
 
 NOT_SENT = Reply(NotSent("connection refused"), charged=False)
 

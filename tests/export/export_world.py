@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,20 +20,13 @@ from batchgen.export.card import Origin
 from batchgen.export.exporting import Exported, export
 from batchgen.export.options import Asked, Format
 from batchgen.jobs import Job, canonical_json
-from batchgen.run.folder import RunFolder
+from batchgen.runs.folder import RunFolder
 from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged, merge
-from batchgen.state.results import Picked, results
+from batchgen.state.results import Picked, Result, results
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from batchgen.state.results import Result
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +13,7 @@ from batchgen.export.folder import Destination, opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree
-from tests.run.run_world import in_a_process
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.runs.run_world import in_a_process
 
 FORMATS = ("hf", "webdataset", "parquet", "jsonl")
 SPLITS = parse_splits("train=0.7,test=0.3")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +12,7 @@ from batchgen.state import reviews
 from batchgen.state.results import Picked, count_rejected
 from batchgen.state.reviews import Pick
 from batchgen.state.selection import Selection
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.export.export_world import World
+from tests.export.export_world import World
 
 
 def said(world: World, job_id: str, word: Pick | None, position: int | None = None) -> None:

@@ -19,8 +19,8 @@ import pytest
 import batchgen
 from batchgen.downloads.fetch import open_downloader
 from batchgen.engine.events import Event
-from batchgen.run import execute
-from batchgen.run.summary import Summary
+from batchgen.runs import execute
+from batchgen.runs.summary import Summary
 from tests.shell import Emulator, Shell, wait_until
 
 MIB = 1024 * 1024

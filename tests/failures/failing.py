@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import pytest
 
 from batchgen.engine.policy import EnginePolicy
-from batchgen.run import context, execute
-from batchgen.run.options import engine_policy
 from batchgen.runcomfy import client
+from batchgen.runs import context, execute
+from batchgen.runs.options import engine_policy
 
 T = TypeVar("T")
 

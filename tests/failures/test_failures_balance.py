@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.run import execute
-from batchgen.run.estimates import Cost
-from batchgen.run.live_models import Funds
+from batchgen.runs import execute
+from batchgen.runs.estimates import Cost
+from batchgen.runs.live_models import Funds
 from tests.shell import Shell, emulating
 
 PRICE = 0.03

@@ -15,10 +15,10 @@ from random import Random
 
 from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.jobs import JobState
-from batchgen.run.carry_out import carry_out
-from batchgen.run.context import World
-from batchgen.run.options import RunOptions
-from batchgen.run.summary import Summary
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
+from batchgen.runs.options import RunOptions
+from batchgen.runs.summary import Summary
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import job_statuses
 from tests.engine import simulation

@@ -7,7 +7,9 @@ import asyncio
 import inspect
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,10 +20,6 @@ from batchgen.emulator.faults import parse_faults
 from batchgen.errors import ExitCode
 from tests.guide.examples import ALL_BLOCKS, ALL_PAGES, Block, Command, commands_in, inline_code
 from tests.shell import Done, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 BASE = """\
 version: 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -17,9 +17,6 @@ from batchgen.engine.events import PauseReason
 from batchgen.errors import ExitCode
 from batchgen.jobs import JobState
 from tests.guide.examples import ALL_BLOCKS, ALL_PAGES, PAGES, README, ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LONGEST_README = 180
 LONGEST_SUMMARY = 80

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.manifest.manifest_reading import HEAD, Reading, read, read_file, with_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ROWS = "sku,prompt\na,A fox\nb,A hen\n"
 PROMPT = 'input: {prompt: "{{ prompt }}"}'

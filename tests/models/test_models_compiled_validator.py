@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from batchgen.jobs import canonical_json
+from batchgen.jobs import JsonValue, canonical_json
 from batchgen.models.catalog import Model, catalog
 from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.fields import with_full_size
@@ -25,9 +25,6 @@ from batchgen.models.urls import (
     require_public_url,
 )
 from batchgen.models.validator import build_validator
-
-if TYPE_CHECKING:
-    from batchgen.jobs import JsonValue
 
 MODELS = list(catalog().values())
 COMPILED = {

@@ -7,7 +7,8 @@ import json
 import logging
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from socket import AddressFamily
+from typing import Any, get_args
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -45,9 +46,6 @@ from tests.runcomfy.raw_server import (
     says_and_hangs,
     serving,
 )
-
-if TYPE_CHECKING:
-    from socket import AddressFamily
 
 SECRET = "rc-secret-4f9b0a77"
 TOKEN = Token(SECRET, "a test")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -26,10 +26,8 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
+from batchgen.runcomfy.response import Answer
 from tests.runcomfy.answers import HTML, answer
-
-if TYPE_CHECKING:
-    from batchgen.runcomfy.response import Answer
 
 ASKED = "r"
 

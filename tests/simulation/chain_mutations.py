@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchgen.engine import input_resolver, model_queues
-from batchgen.run import execute, ingest, options, startup
+from batchgen.runs import execute, ingest, options, startup
 from batchgen.state import due, queries
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put

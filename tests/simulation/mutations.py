@@ -27,10 +27,10 @@ from batchgen.engine import (
     submitting,
 )
 from batchgen.jobs import JobState
-from batchgen.run import decision_log, folder, options, recovery_log, startup
-from batchgen.run.lost_state import Traces
 from batchgen.runcomfy import client, submit
 from batchgen.runcomfy.outcomes import NotSent
+from batchgen.runs import decision_log, folder, options, recovery_log, startup
+from batchgen.runs.lost_state import Traces
 from batchgen.state import (
     database,
     files,

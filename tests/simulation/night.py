@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from batchgen.run.options import RunOptions
+    from batchgen.runs.options import RunOptions
     from tests.simulation.process import Cut
     from tests.simulation.scenario import Scenario
 

@@ -7,9 +7,9 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder
 from batchgen.state.database import open_for_reading
 from batchgen.state.manual_actions import awaiting
 from tests.simulation.chain import TAKES

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.run.decide import deciding
-from batchgen.run.decision_log import Decision, Verb
-from batchgen.run.folder import RunFolder
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder
 from batchgen.state.selection import Selection
 from tests.simulation.vendor import EPOCH
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from batchgen.run.options import RunOptions
+    from batchgen.runs.options import RunOptions
     from tests.simulation.night import Night
     from tests.simulation.process import Life
 

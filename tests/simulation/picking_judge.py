@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Self
 
-    from batchgen.run.options import RunOptions
+    from batchgen.runs.options import RunOptions
     from tests.simulation.night import Night
 
 

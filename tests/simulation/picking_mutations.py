@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchgen.run import begin, decision_log
+from batchgen.runs import begin, decision_log
 from batchgen.state import manual_actions, queries, reviews, selection
 from tests.simulation.mutating import Mutation, in_schema, put
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
-from batchgen.run.carry_out import carry_out
-from batchgen.run.context import World
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
 from tests.simulation.findings import Finding
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.vendor import EPOCH, TOKEN
@@ -21,8 +21,8 @@ from tests.simulation.wire import Network
 
 if TYPE_CHECKING:
     from batchgen.engine.events import Event
-    from batchgen.run.options import RunOptions
-    from batchgen.run.summary import Summary
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.summary import Summary
     from tests.simulation.chain import Chain
     from tests.simulation.image import Image
     from tests.simulation.night import Night

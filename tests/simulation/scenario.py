@@ -7,7 +7,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchgen.run.options import RunOptions
+from batchgen.runs.options import RunOptions
 from batchgen.state.reconcile import OnChanged
 from tests.simulation.chain import TAKES, chain_of
 from tests.simulation.picking import habits_of

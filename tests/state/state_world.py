@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import Difference, OnChanged, merge
+from batchgen.state.records import SavedFile
+from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from batchgen.state.records import SavedFile
-    from batchgen.state.selection import Selection
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,6 @@ from batchgen.state import files, manual_actions, queries, transitions
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import T2I, State, job, open_state, picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 S = JobState
 CHAIN = (

@@ -6,7 +6,6 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,9 +23,7 @@ from batchgen.errors import (
 from batchgen.state import database, queries, transitions
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
 from batchgen.state.report_queries import shown_jobs
-
-if TYPE_CHECKING:
-    from tests.state.state_world import State
+from tests.state.state_world import State
 
 
 def make(path: Path, script: str) -> bytes:

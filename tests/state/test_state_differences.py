@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from batchgen.jobs import Job
 from batchgen.state import files, transitions
 from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_reading, open_for_writing
@@ -12,15 +15,8 @@ from batchgen.state.planned import ChangedInput, Outlook, PlanCounts, Wishes, fo
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import KnownImage
-from batchgen.state.staging import open_staging
+from batchgen.state.staging import Staging, open_staging
 from tests.state.state_world import EDIT, T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.state.staging import Staging
 
 
 @contextmanager

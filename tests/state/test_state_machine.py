@@ -6,21 +6,17 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from batchgen.jobs import LEGAL, JobState
+from batchgen.jobs import LEGAL, Job, JobState
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.queries import Selection, due_page, live_requests, money
 from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import State, job, open_state, picture
-
-if TYPE_CHECKING:
-    from batchgen.jobs import Job
 
 JOBS = ("boat", "Boat", "boat-1", "film", "poster")
 GATED = ("boat", "boat-1")

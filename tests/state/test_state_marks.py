@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +14,6 @@ from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.reviews import Marks, Pick
 from tests.state.state_world import State, job, picture
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def pick(state: State, job_id: str, word: Pick | None, position: int | None = None) -> str | None:

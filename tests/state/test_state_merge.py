@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import StorageError
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import live_requests, saved_files
 from batchgen.state.reconcile import ChangedJob, Difference, OnChanged, merge
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
 
 S = JobState
 

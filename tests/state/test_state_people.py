@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from batchgen.jobs import JobState
 from batchgen.state import manual_actions, queries, transitions
 from batchgen.state.queries import Selection, money
 from tests.state.state_world import State, job, open_state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 S = JobState
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,6 @@ from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
 from batchgen.state.selection import note_down, note_first
 from tests.state.state_world import EDIT, T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 S = JobState
 

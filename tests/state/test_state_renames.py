@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.references import reference_url
 from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import Selection, due_page, saved_files
 from batchgen.state.reconcile import ChangedJob, OnChanged, RenamedJob
 from tests.state.state_world import T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import JsonValue
 
 S = JobState
 

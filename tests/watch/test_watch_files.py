@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from batchgen.processes import Processes
+from batchgen.report.thumbnails import Wanted
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from batchgen.report.thumbnails import Wanted
 
 
 async def test_originals_come_by_their_key_and_in_ranges(root: Path) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from batchgen.errors import StorageError
-from batchgen.report.night import night_of
+from batchgen.jobs import JsonValue
+from batchgen.report.night import Night, night_of
 from batchgen.state.database import open_for_writing
-from batchgen.state.report_queries import signatures
+from batchgen.state.report_queries import ShownAttempt, signatures
 from batchgen.watch import events as events_room
 from batchgen.watch import reader
 from batchgen.watch import watching as looking
@@ -22,18 +28,6 @@ from batchgen.watch.events import rows_document
 from batchgen.watch.ports import Heard
 from tests.report.night_world import attempt, done, not_done, picture, small_night
 from tests.watch.watch_world import Run, change, states, watching
-
-if TYPE_CHECKING:
-    import sqlite3
-    from array import array
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    import pytest
-
-    from batchgen.jobs import JsonValue
-    from batchgen.report.night import Night
-    from batchgen.state.report_queries import ShownAttempt
 
 
 async def test_what_another_process_changes_arrives(root: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
+import pytest
 
 from batchgen.errors import CopiedStateError
 from batchgen.watch import picking, server
@@ -14,13 +17,6 @@ from batchgen.watch import watching as looking
 from batchgen.watch.ports import Heard, Said, Word
 from batchgen.watch.server import serving
 from tests.watch.watch_world import PATIENCE, Page, Run, change, states, watched, watching
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import pytest
 
 HANDED = {"handed": True, "objections": [], "rows": None}
 

@@ -1,0 +1,179 @@
+"""What other programs call; the commands call it too.
+
+What became of each job, for programs: paths, costs and errors, one job at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from batchgen.errors import UsageError
+from batchgen.runs.cancel import cancel
+from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.options import RunOptions
+from batchgen.runs.planning import named_jobs, plan, planned_jobs
+from batchgen.runs.prepare import read_header
+from batchgen.runs.repair import Listeners, repair
+from batchgen.runs.results import EVERYTHING, JobResult, job_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from batchgen.engine.events import Listener
+    from batchgen.runs.cancel import Cancellation
+    from batchgen.runs.plan import Plan
+    from batchgen.runs.planning import Listing
+    from batchgen.runs.repair import Repair
+    from batchgen.runs.summary import Summary
+    from batchgen.runs.verify import Checked
+    from batchgen.state.queries import Selection
+
+
+def run(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Summary:
+    """Start, continue or finish the run of a manifest; returns how it ended.
+
+    `on_event` hears of everything as it happens (batchgen.events). With `signals`, Ctrl-C
+    and SIGTERM drain the run; that needs the main thread. Raises errors of batchgen.errors, each
+    with an `exit_code`.
+    """
+    _outside_of_loops("run")
+    return asyncio.run(run_async(manifest, options, on_event=on_event, signals=signals))
+
+
+async def run_async(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Summary:
+    """Do as `run` does, inside a loop that is running already."""
+    return await carry_out(
+        Path(manifest), options or RunOptions(), on_event or _ignore, _world(signals=signals)
+    )
+
+
+def cancel_jobs(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None
+) -> Cancellation:
+    """Cancel the jobs that `options.selection` names. Raises as `run` does."""
+    return asyncio.run(cancel(Path(manifest), options or RunOptions(), _world(signals=False)))
+
+
+def plan_run(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
+) -> Plan:
+    """Say what `run` would do, and what it would cost and take; sends and writes nothing.
+
+    Unless `offline`, the vendor is asked for prices and schemas, where there is a token. Raises as
+    `run` does.
+    """
+    _outside_of_loops("plan")
+    return plan(Path(manifest), options or RunOptions(), _world(signals=False), offline=offline)
+
+
+async def plan_async(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
+) -> Plan:
+    """Do as `plan` does, inside a loop that is running already."""
+    # It reads and checks for long, and asks the vendor in a loop of its own.
+    return await asyncio.to_thread(plan_run, manifest, options, offline=offline)
+
+
+def results(
+    manifest: str | os.PathLike[str], selection: Selection = EVERYTHING
+) -> Iterator[JobResult]:
+    """Each job of a run with its files and costs, also while it goes on in another process.
+
+    They are read while they are asked for. Raises ManifestError, and MissingFileError before the
+    first run.
+    """
+    return job_results(RunFolder(read_header(Path(manifest)).output.dir), selection)
+
+
+def list_jobs(
+    manifest: str | os.PathLike[str], options: RunOptions | None = None
+) -> AbstractContextManager[Listing]:
+    """Each job that `run` would find, with the body that it would send; asks and writes nothing.
+
+    The jobs are read while the block lasts. Raises as `run` does.
+    """
+    return planned_jobs(Path(manifest), options or RunOptions(), _world(signals=False))
+
+
+def look_up_jobs(
+    manifest: str | os.PathLike[str], names: Sequence[str], *, emulator: bool = False
+) -> AbstractContextManager[Listing]:
+    """Jobs by their ids or globs, with all that became of them. As `list_jobs` else."""
+    return named_jobs(Path(manifest), names, _world(signals=False), emulator=emulator)
+
+
+def repair_files(
+    manifest: str | os.PathLike[str],
+    options: RunOptions | None = None,
+    *,
+    on_checked: Callable[[Checked], None] | None = None,
+    on_event: Listener | None = None,
+    signals: bool = False,
+) -> Repair:
+    """Verify the files of `options.selection`, and fetch again, without paying, what is wrong.
+
+    `on_checked` hears of each file that was looked at. Raises as `run` does.
+    """
+    listeners = Listeners(on_checked or _ignore, on_event or _ignore)
+    return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)
+
+
+def _outside_of_loops(name: str) -> None:
+    """Raise UsageError in a running loop, where `asyncio.run` would leave a coroutine behind."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        f"an event loop is running here, as in a notebook: call `await batchgen.{name}_async(...)`"
+        f" instead of `batchgen.{name}(...)`"
+    )
+
+
+def _world(*, signals: bool) -> World:
+    try:
+        home = Path.home()
+    except RuntimeError:
+        # Neither HOME nor an entry in passwd: then there is no login of the vendor's to be found.
+        home = NO_HOME
+    return World(os.environ, home, time.time, SystemRandom(), signals=signals, memory=_user_state())
+
+
+def _user_state() -> Path | None:
+    """The user's folder for what programs remember; None for a user who has none."""
+    try:
+        path = platformdirs.user_state_path("batchgen", appauthor=False)
+    except RuntimeError:
+        return None
+    # Older versions give a path below "~" instead.
+    return path if path.is_absolute() else None
+
+
+NO_HOME = Path(os.devnull)
+"""Below it there is nothing, nor can there be."""
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,198 @@
+"""The folder that a manifest was last run into, kept in the user's state folder.
+
+An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What
+is remembered here outlives it. Rehearsals are not remembered, and a user's folder that cannot be
+read or written is no error.
+
+Is this the state file that did the work, or a copy of it? A copy does not know what came since.
+
+The state remembers the number of its own file on the disk (inode). A rename keeps it, also of the
+whole folder; a copy and a backup written to a new file have another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from batchgen.errors import BatchgenError, CopiedStateError, LostStateError
+from batchgen.fs import disk_errors, open_to_read, publishing
+from batchgen.runs.append_log import json_line
+from batchgen.runs.folder import make_durable
+from batchgen.state.costs import attempts_made
+from batchgen.state.queries import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+    from random import Random
+
+    from batchgen.runs.folder import RunFolder
+
+
+MOST_BYTES = 64 * 1024
+_RUN_ID = "run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """`attempts` is how many submits the state knew when this was written; `paid` of them may cost.
+
+    `is_over` is false from the start of a run until its end: then there may be more of them.
+    """
+
+    manifest: str
+    folder: str
+    run_id: str
+    at: float
+    attempts: int
+    paid: int
+    is_over: bool
+
+
+def run_id(db: sqlite3.Connection, dice: Random) -> str:
+    """What tells this state from every other one; it keeps it for ever."""
+    known = get_meta(db, _RUN_ID)
+    if known is None:
+        known = f"{dice.getrandbits(64):016x}"
+        set_meta(db, _RUN_ID, known)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One small file a manifest, below `home`; None where there is no such folder."""
+
+    home: Path | None
+    manifest: Path
+
+    @property
+    def _file(self) -> Path | None:
+        # What comes from a pipe has no place of its own.
+        if self.home is None or not self.manifest.is_file():
+            return None
+        name = hashlib.sha256(os.fsencode(self.manifest.resolve())).hexdigest()[:32]
+        return self.home / "runs" / f"{name}.json"
+
+    def last(self) -> LastRun | None:
+        if (path := self._file) is None:
+            return None
+        with suppress(OSError, BatchgenError), open_to_read(path) as file:
+            row = json_line(file.read(MOST_BYTES)) or {}
+            kinds = LastRun.__annotations__
+            if set(row) == set(kinds) and all(
+                type(row[name]).__name__ == kinds[name] for name in kinds
+            ):
+                return LastRun(**row)  # type: ignore[arg-type]
+        return None
+
+    def write(self, db: sqlite3.Connection, folder: RunFolder, at: float, *, is_over: bool) -> None:
+        if (path := self._file) is None:
+            return
+        # Text of any encoding, as JSON.
+        manifest, root = (_text(one) for one in (self.manifest.resolve(), folder.root.absolute()))
+        last = LastRun(
+            manifest, root, get_meta(db, _RUN_ID) or "", float(at), *attempts_made(db), is_over
+        )
+        with suppress(OSError):
+            _publish(path, json.dumps(asdict(last)).encode() + b"\n")
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _publish(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with publishing(path, durable=True) as file:
+        file.write(data)
+    make_durable(path.parent)
+
+
+def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:
+    """Whether requests may have been paid for that no state knows: `db` is today's, if any."""
+    if last is None or (last.is_over and not last.paid):
+        return False
+    if db is None:
+        return True
+    attempts, _ = attempts_made(db)
+    if is_of(last, db):
+        # None is ever deleted: with fewer of them it is an older one.
+        return attempts < last.attempts
+    # Another state with attempts of its own belongs to a run that goes on, not one that begins.
+    return attempts == 0
+
+
+def is_of(last: LastRun, db: sqlite3.Connection) -> bool:
+    """Whether the state is that run's own, of today or older."""
+    return get_meta(db, _RUN_ID) == last.run_id
+
+
+def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
+    """`older`: what is there is a state of that run, from before its last submits."""
+    count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
+    if not last.is_over:
+        known = f"{count}, and perhaps more" if last.paid else "requests may have been paid for"
+        count = f"it did not end in order, and {known}"
+    when = datetime.fromtimestamp(last.at).astimezone().isoformat(" ", "minutes")
+    here = _text(folder.root.absolute()) == last.folder
+    gone = "its state is gone from there" if here else f"output.dir is {folder.root} now"
+    gone = f"{gone}, so every job would be paid for again"
+    ways = (
+        "mount the disk, or put the folder back or name it as output.dir; or, to pay for all jobs"
+        " anew: batchgen run MANIFEST --start-over"
+    )
+    if older:
+        gone = "the state here is an older one, so what it does not know would be paid for again"
+        ways = (
+            "put the latest state back; or, to go on with this one and pay again for what it does"
+            " not know: batchgen run MANIFEST --accept-copy"
+        )
+    raise LostStateError(
+        f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"
+        " nothing was sent",
+        where=str(folder.root),
+        next_step=ways,
+    )
+
+
+_INODE = "inode"
+_HOST = "host"
+
+
+def refuse_copy(db: sqlite3.Connection, folder: RunFolder) -> None:
+    """Raise CopiedStateError where requests may have been made that this file does not know.
+
+    A state without an attempt has nothing to lose, and one of before has no inode to compare.
+    """
+    known = get_meta(db, _INODE)
+    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
+    if known is None or known == _inode(folder) or not attempts:
+        return
+    raise CopiedStateError(
+        f"this state file is a copy or a restored backup of one on {get_meta(db, _HOST)}:"
+        " requests made since with the other one are not known here, so jobs could be paid twice;"
+        " nothing was sent",
+        where=str(folder.state),
+        next_step="go on with the original; or, where it is gone or was moved to another disk and"
+        " nothing ran since, say so once: batchgen run MANIFEST --accept-copy",
+    )
+
+
+def claim_file(db: sqlite3.Connection, folder: RunFolder, *, accept_copy: bool) -> None:
+    """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
+    if not accept_copy:
+        refuse_copy(db, folder)
+    set_meta(db, _INODE, _inode(folder))
+    set_meta(db, _HOST, socket.gethostname())
+
+
+def _inode(folder: RunFolder) -> str:
+    with disk_errors(folder.state):
+        return str(folder.state.stat().st_ino)

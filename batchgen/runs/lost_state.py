@@ -1,0 +1,222 @@
+"""A state that is gone is not a new run: what else an earlier run left, and what to do with it.
+
+Every request id is in the state before it is in run.log. So an id that only the log has shows that
+the state was deleted, emptied, lost its write-ahead log or was put back from a backup.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from batchgen.downloads.media import EXTENSIONS
+from batchgen.errors import LostStateError, MissingFileError
+from batchgen.fs import disk_errors
+from batchgen.runcomfy.base import usable_request_id
+from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
+from batchgen.runs.recovery_log import read_receipts
+from batchgen.runs.verify import walk
+from batchgen.state import recovery
+from batchgen.state.database import open_for_reading, translated
+from batchgen.state.queries import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from batchgen.runs.folder import RunFolder
+
+
+SHOWN = 5
+_LOG_FROM = "log_from"
+"""Where in run.log that begins which the state must know."""
+
+_OWN = ("state.db", "state.db-wal", "state.db-shm", "files", "metadata.jsonl", "run.log")
+_ASIDE = (*_OWN, "receipts.jsonl", "decisions.jsonl", "measures.db", "report")
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What the state does not know of.
+
+    `requests` are request ids and their jobs, in the order of the log; the submits of `unanswered`
+    jobs may have been accepted; `files`: there are results, and no state at all.
+    """
+
+    requests: Mapping[str, str] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
+    files: bool = False
+
+    def __bool__(self) -> bool:
+        return self.has_requests or self.files
+
+    @property
+    def has_requests(self) -> bool:
+        return bool(self.requests or self.unanswered)
+
+
+def find_traces(folder: RunFolder, db: sqlite3.Connection | None) -> Traces:
+    """Look for what the state in `db`, None where there is none, should know and does not.
+
+    A state that knows the latest request of the log knows all of them. Raises OutputError or
+    StorageError where a trace cannot be read.
+    """
+    attempted = db is not None and recovery.has_attempts(db)
+    start = int(get_meta(db, _LOG_FROM) or 0) if db is not None else 0
+    if db is not None and attempted and _knows_the_latest(db, folder.log, start):
+        return Traces()
+    log = read_requests(folder, start)
+    requests = log.requests | {one.request_id: one.job_id for one in read_receipts(folder.receipts)}
+    if not attempted and log.is_real:
+        # Those of the log are in their order, so the others go before them.
+        came = _delivered(folder.metadata)
+        requests = {name: job for name, job in came.items() if name not in requests} | requests
+    unknown = {
+        name: job
+        for name, job in requests.items()
+        if db is None or not recovery.is_known(db, name, job)
+    }
+    answered = set(requests.values())
+    unanswered = tuple(
+        job
+        for job in log.unanswered
+        if job not in answered and (db is None or not recovery.was_attempted(db, job))
+    )
+    files = not attempted and log.is_real and _holds_results(folder.files)
+    return Traces(unknown, unanswered, files)
+
+
+@contextmanager
+def known_state(folder: RunFolder) -> Iterator[sqlite3.Connection | None]:
+    """The state, to read; None where there is none. Raises as `open_for_reading` does.
+
+    An empty file is none, and is left alone: SQLite would delete the log that belongs to it.
+    """
+    if _is_missing(folder):
+        yield None
+        return
+    try:
+        db = open_for_reading(folder.state)
+    except MissingFileError:
+        yield None
+        return
+    with closing(db), translated(folder.state):
+        yield db
+
+
+def _is_missing(folder: RunFolder) -> bool:
+    with disk_errors(folder.state):
+        return not folder.state.exists() or not folder.state.stat().st_size
+
+
+def refuse_where_lost(folder: RunFolder) -> None:
+    """Raise LostStateError where there is no state, and an earlier run was paid for all the same.
+
+    What is only looked at needs no more: that an older state is one, the next run says.
+    """
+    if traces := find_traces(folder, None):
+        refuse_traces(traces, folder)
+
+
+def refuse_traces(traces: Traces, folder: RunFolder) -> NoReturn:
+    recovering = ""
+    if traces.has_requests:
+        recovering = "batchgen run MANIFEST --recover follows these requests and pays nothing for"
+        recovering += " them; "
+    raise LostStateError(
+        f"the state file does not know of {_what(traces)}; nothing was sent",
+        where=str(folder.root),
+        next_step=f"put state.db back from a backup; or go on without it: {recovering}batchgen run"
+        " MANIFEST --start-over pays for all jobs again, and keeps what is here in a folder of its"
+        " own",
+    )
+
+
+def _what(traces: Traces) -> str:
+    words = []
+    if count := len(traces.requests):
+        shown = [f"{name} ({job})" for name, job in list(traces.requests.items())[:SHOWN]]
+        more = f" and {count - SHOWN} more, see run.log" if count > SHOWN else ""
+        noun = "request that was" if count == 1 else "requests that were"
+        words.append(f"{count} {noun} accepted and may be paid: {', '.join(shown)}{more}")
+    if count := len(traces.unanswered):
+        noun = "submit" if count == 1 else "submits"
+        more = ", …" if count > SHOWN else ""
+        words.append(
+            f"{count} {noun} without an answer: {', '.join(traces.unanswered[:SHOWN])}{more}"
+        )
+    if traces.files:
+        words.append("the results in files/")
+    return "; and of ".join(words)
+
+
+def set_aside(folder: RunFolder) -> Path | None:
+    """Move what an earlier run left into `earlier-N`: nothing of it is overwritten.
+
+    None where there is nothing. The caller holds the lock. Raises OutputError or StorageError.
+    """
+    left = [folder.root / name for name in _ASIDE if os.path.lexists(folder.root / name)]
+    if not left:
+        return None
+    number = 1
+    with disk_errors(folder.root):
+        while os.path.lexists(folder.root / f"earlier-{number}"):
+            number += 1
+        aside = folder.root / f"earlier-{number}"
+        aside.mkdir(mode=0o700)
+        for path in left:
+            path.rename(aside / path.name)
+    return aside
+
+
+def keep_old_log(folder: RunFolder) -> None:
+    """Keep the write-ahead log of a state that is gone: SQLite would delete it."""
+    if not _is_missing(folder):
+        return
+    for ending in ("-wal", "-shm"):
+        path = folder.state.with_name(folder.state.name + ending)
+        with disk_errors(path), suppress(FileNotFoundError):
+            path.rename(path.with_name(f"{path.name}.lost"))
+
+
+def recover(db: sqlite3.Connection, folder: RunFolder, traces: Traces, at: float) -> dict[str, str]:
+    """Give the requests back to their jobs, in one transaction; returns those that no job takes.
+
+    A job whose answer nobody knows becomes unknown. Nothing of it is asked about again.
+    """
+    with disk_errors(folder.log):
+        size = folder.log.stat().st_size if folder.log.exists() else 0
+    db.execute("BEGIN IMMEDIATE")
+    left = recovery.give_back(db, traces.requests, traces.unanswered, at)
+    set_meta(db, _LOG_FROM, str(size))
+    db.execute("COMMIT")
+    return left
+
+
+def _knows_the_latest(db: sqlite3.Connection, log: Path, start: int) -> bool:
+    accept = latest_line(log, start, ACCEPTED)
+    submit = latest_line(log, start, SUBMITTED)
+    if accept and not recovery.is_known(db, str(accept["request_id"]), str(accept["job_id"])):
+        return False
+    # Not by the id alone: the job may have got another one since.
+    return not submit or recovery.was_attempted(db, str(submit["job_id"])) is not False
+
+
+def _delivered(metadata: Path) -> dict[str, str]:
+    """Requests whose files came, where the log is gone too."""
+    found: dict[str, str] = {}
+    for row in rows_of(metadata):
+        request_id, job = usable_request_id(row.get("request_id")), row.get("id")
+        if request_id is not None and isinstance(job, str):
+            found[request_id] = job
+    return found
+
+
+def _holds_results(files: Path) -> bool:
+    with disk_errors(files):
+        if not files.is_dir():
+            return False
+    return any(path.suffix in EXTENSIONS for path in walk(files))

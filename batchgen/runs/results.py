@@ -1,0 +1,112 @@
+"""What became of each job, for programs: paths, costs and errors, one job at a time."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.references import as_written
+from batchgen.state.causes import SHOWN
+from batchgen.state.database import open_for_reading, translated
+from batchgen.state.queries import Selection
+from batchgen.state.results import known_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchgen.jobs import JobState, JsonObject
+    from batchgen.runs.folder import RunFolder
+    from batchgen.state.results import AttemptFile, KnownJob
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A verified file; its `path` is absolute, `seconds` is a video's length.
+
+    `pick` is what a person said: "keep", "reject" or None.
+    """
+
+    path: Path
+    media_type: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    seconds: float | None
+    pick: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """A job, with the files of its latest attempt.
+
+    `input` is what was sent, or will be. `cost` is USD, of all its attempts together; None where
+    the vendor has named no price yet. `error_code` and `error` say why it is not done.
+    """
+
+    id: str
+    model: str
+    state: JobState
+    input: JsonObject
+    tags: tuple[str, ...]
+    files: tuple[ResultFile, ...]
+    cost: float | None
+    attempts: int
+    request_id: str | None
+    error_code: str | None
+    error: str | None
+
+
+def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterator[JobResult]:
+    """Read the jobs while they are asked for, so that a million need no more memory than a few.
+
+    Raises MissingFileError where nothing was run, and the state's errors.
+    """
+    condition, values = selection.where()
+    root = folder.root.absolute()
+    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        for job in known_jobs(db, (f"{SHOWN} AND {condition}", values)):
+            yield _result(job, root)
+
+
+def _result(job: KnownJob, root: Path) -> JobResult:
+    last = job.attempts[-1] if job.attempts else None
+    costs = [attempt.cost for attempt in job.attempts if attempt.cost is not None]
+    return JobResult(
+        id=job.id,
+        model=last.model if last else job.model,
+        state=job.state,
+        input=json.loads(as_written(last.body if last else job.body)),
+        tags=job.tags,
+        files=tuple(_file(file, root) for file in last.files if file.path) if last else (),
+        cost=sum(costs) if costs else None,
+        attempts=len(job.attempts),
+        request_id=last.request_id if last else None,
+        error_code=job.error_code,
+        error=job.error,
+    )
+
+
+def _file(file: AttemptFile, root: Path) -> ResultFile:
+    assert file.path is not None, "only verified files have a path"
+    assert file.media_type is not None
+    assert file.sha256 is not None
+    assert file.bytes is not None
+    assert file.width is not None
+    assert file.height is not None
+    return ResultFile(
+        path=root / file.path,
+        media_type=file.media_type,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        width=file.width,
+        height=file.height,
+        seconds=file.seconds,
+        pick=file.pick,
+    )

@@ -1,0 +1,124 @@
+"""How a run ended, in numbers, and the exit code that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Pause, PauseReason
+from batchgen.errors import ExitCode, ManifestError
+from batchgen.jobs import JobState
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.live_models import UNASKED, Funds
+from batchgen.runs.results import EVERYTHING, job_results
+from batchgen.state.manual_actions import NOTHING_HELD, Held
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from batchgen.errors import Problem
+    from batchgen.jobs import JsonValue
+    from batchgen.runs.results import JobResult
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import Money
+
+
+_PAUSE_CODES = {
+    PauseReason.TOKEN_REFUSED: ExitCode.NO_TOKEN,
+    PauseReason.NO_BALANCE: ExitCode.STOPPED,
+    PauseReason.BUDGET: ExitCode.STOPPED,
+    PauseReason.THROTTLED: ExitCode.STOPPED,
+    PauseReason.UNKNOWN_OUTCOMES: ExitCode.UNKNOWN_OUTCOMES,
+    PauseReason.REDIRECTED: ExitCode.UNREACHABLE,
+    PauseReason.BAD_CERTIFICATE: ExitCode.UNREACHABLE,
+    PauseReason.UNREACHABLE: ExitCode.UNREACHABLE,
+    PauseReason.GATEWAY: ExitCode.UNREACHABLE,
+    PauseReason.REFUSALS: ExitCode.STOPPED,
+    PauseReason.DISK: ExitCode.IO_ERROR,
+    PauseReason.DISK_NEARLY_FULL: ExitCode.STOPPED,
+    PauseReason.FAILURES: ExitCode.STOPPED,
+    PauseReason.CANARY: ExitCode.STOPPED,
+    PauseReason.MANIFEST: ExitCode.BAD_INPUT,
+    PauseReason.SCHEMA: ExitCode.BAD_INPUT,
+    PauseReason.STOP_AT: ExitCode.STOPPED,
+    PauseReason.MAX_DURATION: ExitCode.STOPPED,
+}
+_NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run's end. `seconds` is how long it took, `submitted` how many submits it sent.
+
+    `held` are jobs that were asked for and wait: for approvals, or for jobs they need. `warnings`
+    are the manifest's, where its jobs had to be read.
+    """
+
+    name: str
+    folder: Path
+    counts: Mapping[JobState, int]
+    money: Money
+    seconds: float
+    submitted: int = 0
+    pause: Pause | None = None
+    stopped_by: signal.Signals | None = None
+    held: Held = NOTHING_HELD
+    warnings: tuple[Problem, ...] = ()
+    funds: Funds = UNASKED
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The most urgent thing to know, as DESIGN.md's list has it."""
+        if self.stopped_by is not None:
+            return ExitCode(128 + self.stopped_by)
+        unknown = self.counts.get(JobState.UNKNOWN)
+        if self.pause is not None:
+            if self.pause.reason is PauseReason.UNKNOWN_OUTCOMES and not unknown:
+                return ExitCode.STOPPED  # late answers came after all
+            return _PAUSE_CODES[self.pause.reason]
+        if unknown:
+            return ExitCode.UNKNOWN_OUTCOMES
+        if self.counts.get(JobState.FETCHING) or self.held.waiting:
+            return ExitCode.STOPPED
+        if any(self.counts.get(state) for state in _NOT_DONE):
+            return ExitCode.SOME_FAILED
+        return ExitCode.DONE
+
+    def results(self, selection: Selection = EVERYTHING) -> Iterator[JobResult]:
+        """Each job with its files and costs, read from the state while they are asked for."""
+        return job_results(RunFolder(self.folder), selection)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "counts": {state.value: count for state, count in self.counts.items()},
+            "submitted": self.submitted,
+            "spent_usd": round(self.money.spent, 6),
+            "reserved_usd": round(self.money.reserved, 6),
+            "unknown_usd": round(self.money.unknown, 6),
+            "unpriced": self.money.unpriced,
+            **self.funds.to_json(),
+            "to_approve": self.held.to_approve,
+            "waiting": self.held.waiting,
+            "seconds": round(self.seconds, 3),
+            "warnings": [one.to_json() for one in self.warnings],
+            "paused": None
+            if self.pause is None
+            else {
+                "reason": self.pause.reason.value,
+                "sentence": self.pause.sentence,
+                "next_step": self.pause.next_step,
+            },
+            "exit_code": int(self.exit_code),
+        }
+
+
+class LateProblemsError(ManifestError):
+    """Problems in rows that were read while the run went on; `summary` is how far that came."""
+
+    def __init__(self, problems: tuple[Problem, ...], total: int, summary: Summary) -> None:
+        super().__init__(problems, total, under_way=True)
+        self.summary = summary

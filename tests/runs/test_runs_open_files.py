@@ -1,0 +1,55 @@
+"""The limit of open files: raised where that is allowed, shared out where it is not."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from batchgen.runs.execute import OpenFiles, make_room, share
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_low_soft_limit_is_raised_to_what_the_concurrency_needs(limits: tuple[int, int]) -> None:
+    _, hard = limits
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    room = make_room(400, doubled=False)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 1656)
+    assert room.submits == 400
+    assert room.warning(400) == ""
+
+
+def test_a_limit_that_is_high_enough_is_left_as_it_is(limits: tuple[int, int]) -> None:
+    make_room(1, doubled=False)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= limits[0]
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+@pytest.mark.parametrize("limit", [24, 64, 128, 256, 1024, 4096])
+def test_what_is_open_at_once_fits_into_the_limit(limit: int, doubled: bool) -> None:
+    room = share(limit, 25, 1000, doubled=doubled)
+    assert min(room.submits, room.asks, room.downloads) >= 1
+    ends = 2 if doubled else 1
+    open_at_once = 25 + ends * (room.submits + room.asks) + 3 * room.downloads
+    assert open_at_once <= max(limit, 25 + 2 * ends + 3)
+
+
+def test_fewer_in_flight_than_asked_for_is_told_with_the_limit_and_the_way_out() -> None:
+    room = share(64, 25, 100, doubled=False)
+    assert room.warning(100) == (
+        f"open files: limit 64, so at most {room.submits} requests are in flight;"
+        f" run `ulimit -n 4096` before, or set run.concurrency: {room.submits}"
+    )
+    assert room.warning(1) == ""
+
+
+def test_where_nothing_is_known_nothing_is_lowered() -> None:
+    assert share(None, 40, 50, doubled=True) == OpenFiles(None, 50, 0)
+    assert OpenFiles(None, 50, 0).warning(50) == ""
