@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -75,25 +76,29 @@ class GatewayBreaker:
 
 @dataclass(slots=True)
 class RefusalBreaker:
-    """Jobs refused one after another in the same words, and none accepted in between.
+    """The ten submits sent last that have an answer were all refused in the same words.
 
     Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
     it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
-    The same words may name another id or balance each time.
+    The same words may name another id or balance each time. In the order of sending, not of the
+    answers: an acceptance that comes late says nothing of what was sent after it.
     """
 
-    in_a_row: int = 0
-    _cause: str | None = None
+    _answers: list[tuple[int, str | None]] = field(default_factory=list)
 
-    def trips(self, code: str, reason: str) -> bool:
+    def accepted(self, sent: int) -> None:
+        """`sent` numbers the submits of a run in the order in which they went out."""
+        self._note(sent, None)
+
+    def trips(self, sent: int, code: str, reason: str) -> bool:
         cause = cause_key("", JobState.FAILED, code, reason)
-        self.in_a_row = self.in_a_row + 1 if self._cause == cause else 1
-        self._cause = cause
-        return self.in_a_row >= REFUSALS_IN_A_ROW
+        self._note(sent, cause)
+        is_enough = len(self._answers) == REFUSALS_IN_A_ROW
+        return is_enough and {known for _, known in self._answers} == {cause}
 
-    def reset(self) -> None:
-        self.in_a_row = 0
-        self._cause = None
+    def _note(self, sent: int, cause: str | None) -> None:
+        insort(self._answers, (sent, cause))
+        del self._answers[:-REFUSALS_IN_A_ROW]
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
 from batchgen.engine.breaker import (
+    REFUSALS_IN_A_ROW,
     FailureBreaker,
     GatewayBreaker,
     OutageBreaker,
@@ -71,12 +72,12 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: Lane) -> None:
+    def accepted(self, lane: Lane, sent: int) -> None:
         """A submit went through: whatever stood in the way of others was theirs."""
         self.contact()
         self._gateways.reset()
-        self._refusals.reset()
-        lane.refusals.reset()
+        self._refusals.accepted(sent)
+        lane.refusals.accepted(sent)
         lane.throttles.reset()
 
     def gateway(self, status: int, reason: str) -> None:
@@ -89,16 +90,16 @@ class Trouble:
         if tripped:
             self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
 
-    def refused(self, lane: Lane, code: str, reason: str) -> None:
+    def refused(self, lane: Lane, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
         # By model as well: what is accepted of another model says nothing about this one's trouble.
-        tripped = [one.trips(code, reason) for one in (self._refusals, lane.refusals)]
+        tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
         if any(tripped):
-            count = max(self._refusals.in_a_row, lane.refusals.in_a_row)
             self._control.pause(
                 Pause(
                     PauseReason.REFUSALS,
-                    f"the API refused {count} jobs in a row for the same reason ({code}: {reason})",
+                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
+                    f" ({code}: {reason})",
                     "see to the cause: the account, the model or the input; the same command goes"
                     " on with the jobs that are left, `batchgen retry` with those refused as well",
                 )

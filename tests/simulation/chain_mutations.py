@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.engine import pending, readying
 from batchgen.runs import at_work, engine_policy, intake, opening
-from batchgen.state import due, queries
+from batchgen.state import due, merge, queries
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
 
@@ -95,6 +95,11 @@ def an_old_fingerprint_outlives_the_merge() -> None:
     put(opening, "set_meta", without)
 
 
+def what_goes_again_goes_as_it_was() -> None:
+    """Though the manifest asks for another input by now, and will pay for that one too."""
+    put(merge, "_note_todays_inputs", lambda _db: None)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_rewound_queue_takes_what_is_in_hand,
     needs_are_not_waited_for,
@@ -106,4 +111,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     an_expired_result_is_made_again,
     no_canary,
     an_old_fingerprint_outlives_the_merge,
+    what_goes_again_goes_as_it_was,
 )
