@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from batchgen.runs.api import plan_async, results, run, run_async
     from batchgen.runs.api import plan_run as plan
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.plans.plan import Plan
+    from batchgen.runs.plan import Plan
     from batchgen.runs.results import JobResult, ResultFile
     from batchgen.runs.summary import Summary
-    from batchgen.state.merge import OnChanged
     from batchgen.state.queries import Selection
+    from batchgen.state.reconcile import OnChanged
 
 __all__ = [
     "JobResult",
@@ -39,8 +39,8 @@ __all__ = [
 _HOMES = {
     "JobResult": "batchgen.runs.results.JobResult",
     "JobState": "batchgen.jobs.JobState",
-    "OnChanged": "batchgen.state.merge.OnChanged",
-    "Plan": "batchgen.runs.plans.plan.Plan",
+    "OnChanged": "batchgen.state.reconcile.OnChanged",
+    "Plan": "batchgen.runs.plan.Plan",
     "Rate": "batchgen.manifest.Rate",
     "ResultFile": "batchgen.runs.results.ResultFile",
     "RunOptions": "batchgen.runs.options.RunOptions",

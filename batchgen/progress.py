@@ -25,7 +25,7 @@ from batchgen.engine.events import (
     Warned,
 )
 from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
-from batchgen.runs.words import USUAL_COLUMNS, terminal_columns, wrapped
+from batchgen.text import USUAL_COLUMNS, terminal_columns, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

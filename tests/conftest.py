@@ -5,16 +5,55 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.shell import Emulator, Shell, emulating
 
 # At import, so that worker processes and commands that tests start have it too.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# A shell's background job ignores Ctrl-C, and so would every command that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nothing asserts wall-clock time: beside a busy machine any example may take long.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A command line in a fresh folder, without a token and without a way to any API."""
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with emulating() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def slow_emulator() -> Iterator[Emulator]:
+    """Its requests take a minute: longer than any test."""
+    with emulating(latency=60) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def user(shell: Shell, emulator: Emulator) -> Shell:
+    return shell.using(emulator)
+
+
+@pytest.fixture
+def slow_user(shell: Shell, slow_emulator: Emulator) -> Shell:
+    return shell.using(slow_emulator)

@@ -17,10 +17,10 @@ import batchgen.commands.run
 from batchgen.cli import main
 from batchgen.errors import ApiUnreachableError, BatchgenError, ManifestError, Problem, TokenError
 from batchgen.manifest import Rate
-from batchgen.runs.decisions import Verb
+from batchgen.runs.decision_log import Verb
 from batchgen.runs.options import RunOptions
-from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
 
 
 class Heard:

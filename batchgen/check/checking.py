@@ -1,19 +1,61 @@
-"""A whole check: what the state has, what the files show, what is wrong, what of that is news."""
+"""Is a result what its input asked for? Pure; only where the published contract makes it sure.
+
+A whole check: what the state has, what the files show, what is wrong, what of that is news.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.check.contract import broken_promises
 from batchgen.check.examining import Source, examine, given_up, stamp_of
 from batchgen.check.judging import Checked, Found, judge
-from batchgen.check.kinds import ALIKE
-from batchgen.check.looks import require_looks
+from batchgen.check.kinds import ALIKE, Kind
+from batchgen.check.measures import require_looks
 from batchgen.check.memory import open_memory
-from batchgen.downloads.processes import in_processes
-from batchgen.state.marks import Pick
+from batchgen.models.catalog import wrong_kind
+from batchgen.models.fields import SIZE_KEY
+from batchgen.processes import in_processes
 from batchgen.state.results import marked_results
+from batchgen.state.reviews import Pick
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchgen.state.results import Result
+
+
+FRAMES_KEY = "frames"
+"""The page: "total number of frames to generate". It says of seconds only about how many."""
+_SIZE = re.compile(r"(\d+)x(\d+)")
+
+
+def broken_promises(result: Result) -> dict[Kind, str]:
+    """Words by kind. A key that was not sent promises nothing: its default is the page's alone."""
+    sent = json.loads(result.body)
+    found = {
+        Kind.WRONG_KIND: wrong_kind(result.model, result.media_type),
+        Kind.WRONG_SIZE: _size(sent, result),
+        Kind.WRONG_LENGTH: _length(sent, result),
+    }
+    return {kind: words for kind, words in found.items() if words}
+
+
+def _size(sent: Mapping[str, object], result: Result) -> str:
+    asked = _SIZE.match(str(sent.get(SIZE_KEY, "")))
+    if asked is None or (int(asked[1]), int(asked[2])) == (result.width, result.height):
+        return ""
+    return f"{result.width}x{result.height} pixels; {asked[0]} were asked for"
+
+
+def _length(sent: Mapping[str, object], result: Result) -> str:
+    asked = sent.get(FRAMES_KEY)
+    if not isinstance(asked, int) or result.frames is None or asked == result.frames:
+        return ""
+    return f"{result.frames} frames; {asked} were asked for"
+
 
 if TYPE_CHECKING:
     import sqlite3

@@ -28,14 +28,14 @@ class Kind(StrEnum):
 
 
 MEANINGS: Mapping[Kind, str] = {
-    Kind.UNREADABLE: "missing, altered on the disk, or it does not decode",
-    Kind.BLANK: "one colour, and nothing else",
-    Kind.NEAR_BLANK: "as good as one colour: see --blank",
-    Kind.FROZEN: "a video or an animation that stands still",
+    Kind.UNREADABLE: "missing, altered on the disk, or not decodable",
+    Kind.BLANK: "nothing but one colour",
+    Kind.NEAR_BLANK: "almost one colour: see --blank",
+    Kind.FROZEN: "a video or an animation in which nothing moves",
     Kind.WRONG_KIND: "a picture from a model that makes videos",
-    Kind.WRONG_SIZE: "not the pixels that the input asked for",
+    Kind.WRONG_SIZE: "not the size that the input asked for",
     Kind.WRONG_LENGTH: "not the number of frames that the input asked for",
-    Kind.DUPLICATE: "the very file of an earlier result",
+    Kind.DUPLICATE: "the same file as an earlier result",
     Kind.NEAR_DUPLICATE: "looks like an earlier result: see --distance",
 }
 

@@ -11,11 +11,9 @@ import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from batchgen.check.looks import LOOK_BYTES
-from batchgen.check.measures import Measure
-from batchgen.downloads.disk import disk_errors
-from batchgen.downloads.files import NO_LINK
+from batchgen.check.measures import LOOK_BYTES, Measure
 from batchgen.errors import DiskFullError, OutputError, StorageError
+from batchgen.fs import NO_LINK, disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli import decisions, results, runs, views
+from batchgen.cli import decisions, guide, results, runs, views
 from batchgen.commands.console import print_error, say
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
@@ -37,6 +37,7 @@ VERBS = (
     views.report,
     views.watch,
     views.models,
+    guide.guide,
     decisions.cancel,
     decisions.resolve,
     decisions.approve,
@@ -53,8 +54,8 @@ VERBS = (
 def cli() -> None:
     """Turn a manifest of generation jobs into verified files, and pay for none of them twice.
 
-    Start with `batchgen init`, try it with `batchgen run MANIFEST --emulator`, and give the same
-    command again whenever it was stopped: it continues.
+    Start with `batchgen init`, rehearse with `batchgen run MANIFEST --emulator`, and after any stop
+    run the same command again: it continues. `batchgen guide` is the manual.
     """
 
 

@@ -10,7 +10,7 @@ from batchgen.commands.options.common import EMULATOR, JSON, MANIFEST, all_of
 from batchgen.commands.options.completing import complete_jobs
 from batchgen.commands.options.selecting import JOBS, SELECTION
 from batchgen.runs.options import RunOptions
-from batchgen.state.completions import TO_APPROVE, UNDECIDED, WITH_RESULT
+from batchgen.state.causes import TO_APPROVE, UNDECIDED, WITH_RESULT
 from batchgen.state.queries import Selection
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     """Cancel jobs, sent or not.
 
-    What was not sent is cancelled at once, the rest where the vendor still can.
+    Jobs that were not sent are cancelled at once; the vendor is asked to cancel the others.
     """
     from batchgen.commands.cancel import cancel_selected  # noqa: PLC0415 - a verb loads its own only
 
@@ -34,20 +34,20 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
 @MANIFEST
 @click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(UNDECIDED))
 @click.option("--all", "every", is_flag=True, help="Every unknown job; not with --adopt.")
-@click.option("--adopt", metavar="REQUEST_ID", help="It was accepted: this is its request.")
-@click.option("--resubmit", is_flag=True, help="Submit it again, though it may be charged twice.")
+@click.option("--adopt", metavar="REQUEST_ID", help="It was accepted, with this request id.")
+@click.option("--resubmit", is_flag=True, help="Submit it again, although it may be charged twice.")
 @click.option("--write-off", is_flag=True, help="Give it up: it counts as failed and spent.")
 @all_of(*JOBS)
 def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
-    """Decide about submits of unknown outcome.
+    """Decide about submits whose outcome is unknown.
 
     The page Generations on runcomfy.com shows whether a request was accepted, and its id; no API
     call does.
 
-    JOB is the id of an unknown job, or a glob for several; the other options leave some of them
-    out. By its exact id it may also be one that is lost, or failed while its request is still open
-    (timeout, no_files): then --resubmit asks the vendor first, and pays only if it has ended
-    without files.
+    JOB is the id of an unknown job, or a glob for several; the other options narrow them down. By
+    its exact id, JOB may also be a job that is lost, or that failed while its request was still
+    open (timeout, no_files): then --resubmit asks the vendor first, and pays only if the request
+    has ended without files.
     """
     from batchgen.commands.resolve import resolve_asked as command  # noqa: PLC0415 - as above
 
@@ -61,10 +61,10 @@ def resolve(manifest: Path, names: tuple[str, ...], **asked: Any) -> int:
 @click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(TO_APPROVE))
 @click.option("--all", "every", is_flag=True, help="Every job that waits for approval.")
 def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
-    """Let the jobs go on that need these.
+    """Approve results, so that jobs waiting for them can start.
 
-    JOB is the id of a job behind a gate, or a glob for several. Without any, those that wait for
-    approval are listed with their files.
+    JOB is the id of a job behind a gate, or a glob for several. Without JOB, lists the results that
+    wait for approval, with their files.
     """
     from batchgen.commands.approve import approve as command  # noqa: PLC0415 - as above
 
@@ -74,21 +74,26 @@ def approve(manifest: Path, names: tuple[str, ...], every: bool) -> int:
 @click.command()
 @MANIFEST
 @click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs(WITH_RESULT))
-@click.option("--keep", is_flag=True, help="They are good.")
-@click.option("--reject", is_flag=True, help="They are not: `retry --state rejected` redoes them.")
-@click.option("--unpick", is_flag=True, help="Take an earlier word back.")
+@click.option("--keep", is_flag=True, help="Keep them.")
+@click.option(
+    "--reject",
+    is_flag=True,
+    help="Reject them; `batchgen retry MANIFEST --state rejected` makes them again.",
+)
+@click.option("--unpick", is_flag=True, help="Take back an earlier pick.")
 @click.option(
     "--file",
     "position",
     type=click.IntRange(1),
     metavar="N",
-    help="Of results with several files only the Nth.",
+    help="Pick only the Nth file of results with several files.",
 )
 @all_of(*SELECTION, JSON)
 def pick(manifest: Path, names: tuple[str, ...], position: int | None, **asked: Any) -> int:
     """Keep or reject results.
 
-    JOB is the id of a job with a result, or a glob for several. `watch` does it in a page.
+    JOB is the id of a job with a result, or a glob for several. `batchgen watch` does the same in
+    the browser.
     """
     from batchgen.commands.pick import pick_asked as command  # noqa: PLC0415 - as above
 

@@ -18,12 +18,13 @@ from batchgen.state.queries import Selection
 @click.command()
 @MANIFEST
 @ONLY_JOBS
-@click.option("--quick", is_flag=True, help="Compare sizes only; read no file.")
+@click.option("--quick", is_flag=True, help="Compare only sizes; read no files.")
 @JSON
 def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) -> int:
     """Compare the files on disk with the state.
 
-    It changes nothing, also while a run goes on. Exit code 0: all sound; 1: something is wrong.
+    It changes nothing, and works during a run, too. Exit code 0: all files are sound; 1: something
+    is wrong.
     """
     from batchgen.commands.verify import verify as command  # noqa: PLC0415 - a verb loads its own only
 
@@ -34,9 +35,9 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
 @MANIFEST
 @all_of(EMULATOR, ONLY_JOBS, ACCEPT_COPY)
 def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
-    """Fetch missing and damaged files again; never pays.
+    """Download missing and damaged files again; never pays.
 
-    Exit code 0: all files are sound now; 1: some could not be fetched.
+    Exit code 0: all files are sound now; 1: some could not be downloaded.
     """
     from batchgen.commands.repair import repair as command  # noqa: PLC0415 - as above
 
@@ -46,7 +47,7 @@ def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
 @click.command(epilog=KINDS)
 @MANIFEST
 @all_of(*CHECK, *SELECTION)
-@click.option("--dry-run", is_flag=True, help="Show what is found; the state stays as it is.")
+@click.option("--dry-run", is_flag=True, help="Show what is found, and leave the state as it is.")
 @JSON
 def check(
     manifest: Path,
@@ -58,10 +59,10 @@ def check(
     as_json: bool,
     **asked: Any,
 ) -> int:
-    """Find results that are blank, damaged, wrong or there twice.
+    """Find blank, damaged, wrong or duplicate results.
 
     Looks at the results of done jobs, also while a run goes on, and writes what it finds to the
-    state. A second check looks only at what is new. Exit code 0: nothing found; 1: flaws found.
+    state. A second check looks only at new results. Exit code 0: nothing found; 1: flaws found.
     """
     from batchgen.commands.check import check as command  # noqa: PLC0415 - as above
 
@@ -74,10 +75,10 @@ def check(
 @click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
 @all_of(*EXPORT, *SELECTION, JSON)
 def export(manifest: Path, folder: Path, as_json: bool, **asked: Any) -> int:
-    """Make a dataset of the results in the folder DEST.
+    """Make a dataset of the results, in the folder DEST.
 
-    Only done jobs count, unless --state says otherwise. The same command continues what was
-    interrupted, and takes up what came since.
+    Takes the results of done jobs, unless --state says otherwise. Run the same command again to
+    continue an interrupted export, or to add what is new.
     """
     from batchgen.commands.export import export as command  # noqa: PLC0415 - as above
 

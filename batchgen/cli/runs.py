@@ -37,14 +37,14 @@ from batchgen.state.queries import Selection
     "--model",
     metavar="MODEL",
     shell_complete=complete_words(models_and_short_names),
-    help="For this model: an id, or t2i, edit, i2v.",
+    help="Write it for this model: an id, or t2i, edit, i2v.",
 )
 @click.option(
     "--from",
     "rows",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="With a job for each row of a data file: CSV, TSV, JSON, JSON Lines, Parquet, or .txt.",
+    help="Make a job of each row of a data file: CSV, TSV, JSON, JSON Lines, Parquet or .txt.",
 )
 def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""
@@ -63,7 +63,7 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
 )
 @all_of(STRICT, JSON)
 def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
-    """Show every problem of manifests; nothing is sent."""
+    """Show every problem in manifests; nothing is sent."""
     from batchgen.commands.validate import validate as command  # noqa: PLC0415 - as above
 
     return command(manifests, as_json=as_json, strict=strict)
@@ -72,7 +72,9 @@ def validate(manifests: tuple[Path, ...], strict: bool, as_json: bool) -> int:
 @click.command()
 @MANIFEST
 @all_of(EMULATOR, *JOBS, LIMIT, BUDGET, OFFLINE, STRICT)
-@click.option("--jobs", "each", is_flag=True, help="List each job with the input that is sent.")
+@click.option(
+    "--jobs", "each", is_flag=True, help="List each job with the input that would be sent."
+)
 @JSON
 def plan(
     manifest: Path,
@@ -87,8 +89,8 @@ def plan(
 ) -> int:
     """Show what a run would do, cost and take; nothing is sent.
 
-    New, changed and gone jobs are shown too. Where there is a token, prices and schemas are
-    compared with the vendor's of today.
+    Also shows new, changed and removed jobs. With a token, compares prices and schemas with the
+    vendor's of today.
     """
     from batchgen.commands.plan import show_plan  # noqa: PLC0415 - as above
 
@@ -106,8 +108,8 @@ def plan(
 @click.command()
 @MANIFEST
 @all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT)
-@click.option("--retry-failed", is_flag=True, help="Also try again what failed; this may cost.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@click.option("--retry-failed", is_flag=True, help="Also retry failed jobs; this may cost.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and do nothing else.")
 @all_of(*WORDS, QUIET, JSON)
 def run(
     manifest: Path, dry_run: bool, quiet: bool, as_json: bool, on_done: str | None, **asked: Any
@@ -127,12 +129,12 @@ def run(
 @MANIFEST
 @all_of(EMULATOR, *JOBS, *LIMITS, *WHOSE, STRICT, *WORDS, QUIET, JSON)
 def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **asked: Any) -> int:
-    """Run again, with what failed.
+    """Run again, including what failed.
 
-    Jobs that failed or were cancelled are submitted again; this may cost. Where a request is still
-    open (timeout, no_files), its result is asked for first, and the job is paid again only if it
-    has ended without files; what is lost is asked for and never paid again. With
-    `--state rejected` it makes results again that a person rejected, and those alone.
+    Jobs that failed or were cancelled are submitted again; this may cost. If a request is still
+    open (timeout, no_files), its result is asked for first, and the job is paid again only if the
+    request has ended without files. Lost requests are asked for again and never paid again. With
+    `--state rejected`, only results that you rejected are made again.
     """
     from batchgen.commands.run import run_manifest  # noqa: PLC0415 - as above
 
@@ -141,29 +143,45 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
-@click.option("--latency", type=click.FloatRange(0), help="Seconds that a request takes.")
-@click.option("--state", type=click.Path(path_type=Path), help="File that remembers requests.")
-@click.option("--token", help="The only token to take; without it, any.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="The port; 0, the default, takes a free one.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How many seconds a request takes.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file that remembers requests.",
+)
+@click.option("--token", help="The only token to accept; by default, any.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=8,
     metavar="N",
-    help="Requests of one model that are worked on at once; the others queue. Default 8.",
+    help="How many requests of one model are worked on at once; the others queue. Default 8.",
 )
 @click.option(
     "--parallel",
     "max_parallel",
     type=click.IntRange(1),
     metavar="N",
-    help="Unfinished requests at most; a submit beyond is answered with 429.",
+    help="Allow at most N unfinished requests; a submit beyond that is answered with 429.",
 )
 @click.option(
     "--rate",
     metavar="N/min",
     callback=read_by(parse_rate),
-    help="Submits at most; one beyond is answered with 429 and Retry-After.",
+    help="Allow submits at most this often; one beyond that is answered with 429 and Retry-After.",
 )
 @click.option(
     "--images",
@@ -171,14 +189,14 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
     type=click.IntRange(1, 100),
     default=1,
     metavar="N",
-    help="Pictures that a request makes, unless it asks for force_single. Default 1.",
+    help="How many pictures a request makes, unless it asks for force_single. Default 1.",
 )
 @click.option(
     "--url-lifetime",
     "url_ttl",
     metavar="15m",
     callback=read_by(parse_duration),
-    help="How long a result's URL is good; without it, for ever.",
+    help="How long a result's URL is valid; by default, for ever.",
 )
 @click.option(
     "--balance",
@@ -191,12 +209,12 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
     type=click.Path(path_type=Path),
     metavar="FILE",
     shell_complete=complete_files(*FAULTS),
-    help="Fail so from the start: a list of faults, in YAML or JSON.",
+    help="Fail from the start: a list of faults in YAML or JSON, see `batchgen guide emulator`.",
 )
 def emulator(rate: Rate | None, faults: Path | None, **asked: Any) -> int:
     """Serve the vendor's API on this machine.
 
-    The first line says where; Ctrl-C ends it.
+    The first line gives the address; Ctrl-C ends it.
     """
     from batchgen.commands.emulator import emulate  # noqa: PLC0415 - as above
 

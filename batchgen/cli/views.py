@@ -17,11 +17,11 @@ from batchgen.state.queries import Selection
 @click.command()
 @MANIFEST
 @all_of(*JOBS, JSON)
-@click.option("--watch", is_flag=True, help="Show it again and again, until nothing is under way.")
+@click.option("--watch", is_flag=True, help="Keep showing it until nothing is under way.")
 def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
-    """Show how a run stands.
+    """Show how a run is going.
 
-    It reads a snapshot of the state and never disturbs a runner at work.
+    It reads a snapshot of the state and never disturbs a run.
     """
     from batchgen.commands.status import status as show_once  # noqa: PLC0415 - a verb loads its own only
     from batchgen.commands.status import watch as keep_watching  # noqa: PLC0415 - as above
@@ -39,9 +39,9 @@ def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
 @click.argument("names", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs())
 @all_of(EMULATOR, JSON)
 def show(manifest: Path, names: tuple[str, ...], emulator: bool, as_json: bool) -> int:
-    """Show jobs: the exact input, and all that became of them.
+    """Show jobs: the exact input, and everything that happened to them.
 
-    JOB is the id of a job, or a glob for several. Nothing is sent; before the first run too.
+    JOB is the id of a job, or a glob for several. Nothing is sent. Works before the first run, too.
     """
     from batchgen.commands.show import show as command  # noqa: PLC0415 - as above
 
@@ -55,12 +55,12 @@ def show(manifest: Path, names: tuple[str, ...], emulator: bool, as_json: bool) 
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the report goes; without it, report/ in the run's folder.",
+    help="Where the report goes; by default, report/ in the run's folder.",
 )
 def report(manifest: Path, show: bool, out: Path | None) -> int:
-    """Make a page to look at: pictures, failures, the night.
+    """Make a page of the results, the failures and the night.
 
-    It reads the state, also while a run goes on; a second report makes only what is new.
+    It only reads the state, so it works during a run, too; a second report makes only what is new.
     """
     from batchgen.commands.report import report as command  # noqa: PLC0415 - as above
 
@@ -69,13 +69,19 @@ def report(manifest: Path, show: bool, out: Path | None) -> int:
 
 @click.command()
 @MANIFEST
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="The port; 0, the default, takes a free one.",
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 def watch(manifest: Path, port: int, show: bool) -> int:
-    """Serve the report's page on this machine, live.
+    """Serve the live page of results on this machine.
 
-    Pictures come in while a run goes on; k, x and u pick, a approves. The first line says where;
-    Ctrl-C ends it, and never the run.
+    Pictures appear as they come; k keeps, x rejects, u takes that back, a approves. The first line
+    gives the address; Ctrl-C ends the page, never the run.
     """
     from batchgen.commands.watch import watch as command  # noqa: PLC0415 - as above
 

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
-from batchgen.models.nearest import nearest
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.state.approvals import approved_ids, awaiting, released_by, why_not
+from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
+from batchgen.text import nearest
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from batchgen.runs.decisions import Applied
-    from batchgen.state.approvals import Awaiting
+    from batchgen.runs.decision_log import Applied
+    from batchgen.state.manual_actions import Awaiting
 
 SHOWN = 10
 NOTHING_WAITS = "no job waits for approval"

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from batchgen.check.checking import check as look_at_all
 from batchgen.check.checking import news
 from batchgen.commands.check_words import Fate, Outcome, Question, say_document, say_words
-from batchgen.commands.ending import ends_in_order
 from batchgen.commands.verify import progress_bar
+from batchgen.concurrency import ends_in_order
 from batchgen.errors import BatchgenError, ExitCode, UsageError
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.original import refuse_copy
+from batchgen.runs.last_run import refuse_copy
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:

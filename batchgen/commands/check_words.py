@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.check.kinds import FOR_A_PERSON, Asked, Kind
 from batchgen.commands.console import command_for, duration, plural, print_json, say
-from batchgen.state.marks import Pick
+from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,7 +7,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from batchgen.runs.words import counts_line, duration, money_line, wrapped
+from batchgen.state.records import money_line
+from batchgen.text import counts_line, duration, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from batchgen.errors import BatchgenError
     from batchgen.jobs import JsonValue
-    from batchgen.state.approvals import Held
+    from batchgen.state.manual_actions import Held
     from batchgen.state.records import FailureCause, Failures, Money
 
 __all__ = [

@@ -11,18 +11,18 @@ from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
 from batchgen.manifest import refuse_address
+from batchgen.runs.context import is_rehearsal, state_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
 from batchgen.state.results import Picked, count_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from batchgen.export.asking import Asked
     from batchgen.export.exporting import Exported
-    from batchgen.export.journal import Count
+    from batchgen.export.folder import Count
+    from batchgen.export.options import Asked
     from batchgen.jobs import JsonValue
     from batchgen.manifest import Manifest
 

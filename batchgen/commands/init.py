@@ -8,8 +8,8 @@ from pathlib import Path
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import OutputError, UsageError
 from batchgen.manifest import starter_manifest
-from batchgen.manifest.starters.data_look import DataFile, look_at
-from batchgen.manifest.starters.fitting import model_manifest, rows_manifest
+from batchgen.manifest.starters.manifests import model_manifest, rows_manifest
+from batchgen.manifest.starters.preview import DataFile, look_at
 from batchgen.models.catalog import Model, catalog, named_model, nearest_model
 
 

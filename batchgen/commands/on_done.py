@@ -14,14 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
+from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_own_thread
 from batchgen.engine.events import Draining, Notified, Paused, RunStarted
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
-from batchgen.notify.threads import in_own_thread
 from batchgen.runcomfy.token import TOKEN_VARIABLES
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.signals import LEAVE_SOON, LEAVE_WITHIN
-from batchgen.runs.told import read_figures, report_of
+from batchgen.runs.notifications import read_figures, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

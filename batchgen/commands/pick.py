@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.models.nearest import nearest
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import MOST_FILES, Decision, Verb
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.state.marked import results_to_pick
 from batchgen.state.queries import Selection, select_any, select_jobs
+from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
+from batchgen.text import nearest
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
-    from batchgen.runs.deciding import Decided
+    from batchgen.runs.decide import Decided
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
 

@@ -12,18 +12,18 @@ from batchgen.commands.console import command_for, duration, plural, print_json,
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
-from batchgen.runs.funds import WAYS_OUT, WHAT_HAPPENS
-from batchgen.runs.plans.costing import usd
-from batchgen.runs.plans.outdated import ways_out
-from batchgen.state.merge import OnChanged
+from batchgen.runs.drift import ways_out
+from batchgen.runs.estimates import usd
+from batchgen.runs.live_models import WAYS_OUT, WHAT_HAPPENS
+from batchgen.state.reconcile import OnChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batchgen.runs.estimates import Cost
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.plans.costing import Cost
-    from batchgen.runs.plans.plan import Figures, ModelPlan, Plan
+    from batchgen.runs.plan import Figures, ModelPlan, Plan
 
 SHOWN_CHANGES = 20
 SHOWN_RENAMED = 10

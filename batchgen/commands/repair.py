@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.repairing import Repair
-    from batchgen.runs.verifying import Checked
+    from batchgen.runs.repair import Repair
+    from batchgen.runs.verify import Checked
 
 
 def repair(path: Path, options: RunOptions) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from batchgen.commands.console import duration, plural, say
-from batchgen.commands.ending import ends_in_order
 from batchgen.commands.opening import open_in_browser
+from batchgen.concurrency import ends_in_order
 from batchgen.manifest import refuse_address
-from batchgen.report.causes import Shell
 from batchgen.report.making import Subject, make_report
+from batchgen.report.page import Shell
+from batchgen.runs.context import is_rehearsal, state_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.models.nearest import did_you_mean
-from batchgen.runcomfy.request_id import usable_request_id
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import is_held
+from batchgen.runcomfy.base import usable_request_id
+from batchgen.runs.context import state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder, is_held
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import state_of
-from batchgen.state.people import has_open_request
+from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from batchgen.runs.decisions import Applied
+    from batchgen.runs.decision_log import Applied
 
 EVERY_JOB = "*"
 

@@ -11,8 +11,8 @@ from batchgen.commands.console import duration, plural, say, wrapped
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import JobState
 from batchgen.references import as_written
-from batchgen.runcomfy.text import plain_text
 from batchgen.runs.api import list_jobs, look_up_jobs
+from batchgen.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.plans.listing import Listing
-    from batchgen.state.listing import AttemptFile, KnownAttempt, KnownJob, ListedJob
+    from batchgen.runs.planning import Listing
+    from batchgen.state.results import AttemptFile, KnownAttempt, KnownJob, ListedJob
 
 LABEL = 9
 LONGEST_TEXT = 100_000

@@ -23,13 +23,11 @@ from batchgen.commands.console import (
 )
 from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import is_held
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.folder import RunFolder, is_held
 from batchgen.runs.lost_state import refuse_where_lost
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.state.approvals import held_back
-from batchgen.state.marked import count_marks
+from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import (
     Selection,
     counts,
@@ -40,6 +38,7 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money
+from batchgen.state.reviews import count_marks
 from batchgen.state.selection import note_causes
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
-    from batchgen.state.marked import Marks
     from batchgen.state.records import FileMarks, JobStatus, SavedFile
+    from batchgen.state.reviews import Marks
 
 SHOWN = 10
 SHOWN_TO_PROGRAMS = 1000

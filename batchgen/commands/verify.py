@@ -10,11 +10,10 @@ from tqdm import tqdm
 
 from batchgen.commands.console import command_for, plural, say
 from batchgen.errors import ExitCode
+from batchgen.runs.context import state_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import state_of
-from batchgen.runs.strays import stray_files
-from batchgen.runs.verifying import check_files
+from batchgen.runs.verify import check_files, stray_files
 from batchgen.state.files import count_known
 from batchgen.state.queries import not_home
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.runs.verifying import Checked
+    from batchgen.runs.verify import Checked
     from batchgen.state.queries import Selection
 
 SHOWN_STRAYS = 20

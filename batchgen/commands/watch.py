@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import is_held
+from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder, is_held
 from batchgen.runs.prepare import read_header
-from batchgen.runs.provider import is_rehearsal, state_of
-from batchgen.watch.doors import Doors, Heard, Said, Watched, Word
+from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathlib import Path
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from batchgen.downloads.files import open_to_read
-from batchgen.downloads.formats import CorruptFileError, Media, MediaKind, TooHeavyError
-from batchgen.downloads.media import decode
+from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode
+from batchgen.fs import open_to_read
+from batchgen.processes import be_the_first_to_go
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -155,11 +155,3 @@ def bound_memory() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     least = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (least, hard))
-
-
-def be_the_first_to_go() -> None:
-    """Where memory runs out, the kernel shall end this process and not the run."""
-    try:
-        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    except OSError:
-        return  # No Linux, or not allowed: the kernel chooses.

@@ -14,12 +14,9 @@ from urllib.parse import unquote_to_bytes
 
 import aiohttp
 
-from batchgen.downloads.answers import Body, StartOver, is_passing, judge
+from batchgen.concurrency import in_thread
 from batchgen.downloads.decoding import Decoders
-from batchgen.downloads.folder_sync import FolderSync
-from batchgen.downloads.formats import HEAD_BYTES, CorruptFileError
-from batchgen.downloads.media import sniff
-from batchgen.downloads.network import NETWORK_ERRORS, TooSlowError, from_error
+from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
@@ -30,10 +27,19 @@ from batchgen.downloads.outcomes import (
     TooLarge,
 )
 from batchgen.downloads.part import Part
-from batchgen.downloads.processes import cores
+from batchgen.downloads.responses import (
+    NETWORK_ERRORS,
+    Body,
+    StartOver,
+    TooSlowError,
+    from_error,
+    is_passing,
+    judge,
+)
 from batchgen.downloads.session import open_session
-from batchgen.downloads.threads import in_thread
 from batchgen.errors import OpenFilesError
+from batchgen.fs import FolderSync
+from batchgen.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,10 +47,10 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
-    from batchgen.downloads.formats import MediaKind
+    from batchgen.downloads.media import MediaKind
+    from batchgen.downloads.outcomes import DownloadSettings
     from batchgen.downloads.resume import Resume
     from batchgen.downloads.session import GuardedSession
-    from batchgen.downloads.settings import DownloadSettings
 
 
 MOST_DECODERS = 4

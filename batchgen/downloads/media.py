@@ -1,27 +1,94 @@
-"""What bytes are, told by the bytes and not by a name or a header, and whether they all decode."""
+"""Formats of results, and the bounds of what is unpacked of them.
+
+What bytes are, told by the bytes and not by a name or a header, and whether they all decode.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import BinaryIO
 
-from batchgen.downloads.formats import (
-    EBML,
-    GIF,
-    HEAD_BYTES,
-    JPEG,
-    LIGHT_PIXELS,
-    MKV,
-    MOV,
-    MP4,
-    PNG,
-    WEBM,
-    WEBP,
-    CorruptFileError,
-    Format,
-    Media,
-    MediaKind,
-    NotLightError,
-)
+HEAD_BYTES = 512
+MAX_PIXELS = 100_000_000
+"""Of one frame: five times what the models make, and less than half a gigabyte once unpacked."""
+LIGHT_PIXELS = 4096 * 4096
+"""Of a picture that is decoded within the run itself: the largest that the models make."""
+MAX_DECODED_PIXELS = 100_000_000_000
+"""Of all frames: half an hour of 1080p. A small file can unfold to days of frames."""
+
+
+class CorruptFileError(ValueError):
+    """The bytes are no sound picture or video; the text says why, in plain words."""
+
+
+class TooHeavyError(CorruptFileError):
+    """The bytes may be sound, but unpacking them would take more memory than they may have."""
+
+
+class OutOfMemoryError(TooHeavyError):
+    """The machine had no more memory just now."""
+
+
+class NotLightError(Exception):
+    """A file that is to be decoded in a process of its own (decoding.py)."""
+
+
+class MediaKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`codec` is what Pillow, or PyAV, calls the container."""
+
+    kind: MediaKind
+    media_type: str
+    extension: str
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What was decoded. `extension` has its dot; `seconds` is None for pictures."""
+
+    kind: MediaKind
+    media_type: str
+    extension: str
+    width: int
+    height: int
+    seconds: float | None
+    frames: int
+
+
+PNG = Format(MediaKind.IMAGE, "image/png", ".png", "PNG")
+JPEG = Format(MediaKind.IMAGE, "image/jpeg", ".jpg", "JPEG")
+GIF = Format(MediaKind.IMAGE, "image/gif", ".gif", "GIF")
+WEBP = Format(MediaKind.IMAGE, "image/webp", ".webp", "WEBP")
+MP4 = Format(MediaKind.VIDEO, "video/mp4", ".mp4", "mp4")
+MOV = Format(MediaKind.VIDEO, "video/quicktime", ".mov", "mov")
+WEBM = Format(MediaKind.VIDEO, "video/webm", ".webm", "webm")
+MKV = Format(MediaKind.VIDEO, "video/x-matroska", ".mkv", "matroska")
+
+EXTENSIONS = frozenset(one.extension for one in (PNG, JPEG, GIF, WEBP, MP4, MOV, WEBM, MKV))
+
+EBML = b"\x1a\x45\xdf\xa3"
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raise CorruptFileError before a bomb is unpacked."""
+    if width <= 0 or height <= 0:
+        raise CorruptFileError(f"the picture has no size: {width}x{height}")
+    if width * height > MAX_PIXELS:
+        raise TooHeavyError(f"{width}x{height} pixels are too many to unpack")
+
+
+def check_frames(width: int, height: int, frames: int) -> None:
+    """Raise CorruptFileError for a file whose frames would be unpacked for hours."""
+    if width * height * frames > MAX_DECODED_PIXELS:
+        raise CorruptFileError(f"more than {frames - 1} frames of {width}x{height} are too many")
+
 
 STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
@@ -50,10 +117,10 @@ def decode(file: BinaryIO) -> Media:
     file.seek(0)
     # A library is loaded when the first file needs it: a run of pictures never loads PyAV.
     if found.kind is MediaKind.IMAGE:
-        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
+        from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - see above
 
         return decode_picture(file, found)
-    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
+    from batchgen.downloads.decoders import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
 
@@ -65,7 +132,7 @@ def decode_light(file: BinaryIO) -> Media:
     file.seek(0)
     if found.kind is MediaKind.VIDEO:
         raise NotLightError
-    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
+    from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - as in `decode`
 
     return decode_picture(file, found, LIGHT_PIXELS)
 

@@ -1,4 +1,9 @@
-"""The `.part` file, its sidecar, and the one way they become a finished file.
+"""What a `.part` and its sidecar allow to be continued. Pure.
+
+Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
+within one second, would be glued together without anybody noticing.
+
+The `.part` file, its sidecar, and the one way they become a finished file.
 
 What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
 does for many at once. Whoever sees the final name sees a whole, verified file.
@@ -7,7 +12,6 @@ does for many at once. Whoever sees the final name sees a whole, verified file.
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 from io import BytesIO
@@ -15,17 +19,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiofiles.threadpool import wrap
 
-from batchgen.downloads.answers import Body
-from batchgen.downloads.disk import disk_errors, link_in_the_way
-from batchgen.downloads.files import open_to_read, open_to_write
-from batchgen.downloads.formats import (
+from batchgen.downloads.media import (
     CorruptFileError,
     Media,
     NotLightError,
     OutOfMemoryError,
     TooHeavyError,
+    decode,
+    decode_light,
 )
-from batchgen.downloads.media import decode, decode_light
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
@@ -34,12 +36,15 @@ from batchgen.downloads.outcomes import (
     TooHeavy,
     VerifiedFile,
 )
+from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
+from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedRandom
     from pathlib import Path
+
 
 SIDECAR_BYTES = 4096
 
@@ -187,20 +192,6 @@ def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
         _make_folder(folder, fsync)
         if folder.is_symlink():
             raise link_in_the_way(folder)
-
-
-def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
-    if os.name == "nt":  # Windows has no such call, and needs none
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fsync(descriptor)
-    except OSError as exc:
-        # Some network file systems know no fsync of a folder.
-        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:

@@ -2,6 +2,11 @@
 
 Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
 within one second, would be glued together without anybody noticing.
+
+The `.part` file, its sidecar, and the one way they become a finished file.
+
+What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
+does for many at once. Whoever sees the final name sees a whole, verified file.
 """
 
 from __future__ import annotations

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from batchgen.downloads.addresses import PrivateAddressError, PublicResolver
-from batchgen.downloads.answers import REDIRECTS
-from batchgen.downloads.connector import OneAnswerConnector
-from batchgen.downloads.hosts import LOOPBACK_HOSTS, host_of
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
-from batchgen.downloads.proxies import NONE, Proxies
+from batchgen.downloads.responses import REDIRECTS
+from batchgen.net import (
+    LOOPBACK_HOSTS,
+    NONE,
+    OneAnswerConnector,
+    PrivateAddressError,
+    Proxies,
+    PublicResolver,
+    host_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
-    from batchgen.downloads.hosts import AllowedHosts
+    from batchgen.downloads.allowed_hosts import AllowedHosts
 
 MAX_REDIRECTS = 5
 READ_BUFFER = 256 * 1024

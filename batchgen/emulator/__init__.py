@@ -10,11 +10,9 @@ clients ask it here if RUNCOMFY_SERVERLESS_API_BASE is `emulator.origin` + "/pro
 invented; see offers.py. The kinds of faults are described in faults.py.
 """
 
-from batchgen.emulator.errors import EmulatorError
-from batchgen.emulator.fault_json import fault_problems, parse_faults
-from batchgen.emulator.faults import Fault
+from batchgen.emulator.faults import Fault, fault_problems, parse_faults
 from batchgen.emulator.server import Emulator, running_emulator
-from batchgen.emulator.settings import EmulatorSettings
+from batchgen.emulator.settings import EmulatorError, EmulatorSettings
 from batchgen.emulator.store import Charge
 
 __all__ = [

@@ -1,18 +1,96 @@
-"""How an answer travels: whole, or as badly as a fault says."""
+"""Byte ranges, as RFC 9110 section 14 wants them. Pure.
+
+An answer before it is sent: as a JSON document, then as bytes.
+
+How an answer travels: whole, or as badly as a fault says.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from batchgen.emulator.faults import Fault
-from batchgen.emulator.payloads import Payload
+
+ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII)
+LONGEST_NUMBER = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsatisfiable:
+    pass
+
+
+def asked_part(headers: Mapping[str, str], etag: str, total: int) -> Part | Unsatisfiable | None:
+    """None is the whole file: no range, one that cannot be read, or an `If-Range` that is over.
+
+    Several ranges at once are answered by the whole file, which a server may do.
+    """
+    if headers.get("If-Range", etag) != etag:
+        return None
+    found = ONE_RANGE.fullmatch(headers.get("Range", ""))
+    if found is None or max(map(len, found.groups())) > LONGEST_NUMBER:
+        return None
+    return _part(found[1], found[2], total)
+
+
+def _part(first: str, last: str, total: int) -> Part | Unsatisfiable | None:
+    if not first:
+        return _suffix(last, total)
+    start = int(first)
+    end = min(int(last), total - 1) if last else total - 1
+    if last and int(last) < start:
+        return None  # "bytes=5-2" is no range at all
+    return Part(start, end) if start < total else Unsatisfiable()
+
+
+def _suffix(length: str, total: int) -> Part | Unsatisfiable | None:
+    if not length:
+        return None
+    count = min(int(length), total)
+    return Part(total - count, total - 1) if count else Unsatisfiable()
+
+
+JSON_TYPE = "application/json"
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    document: Mapping[str, Any]
+    status: int = OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    body: bytes
+    content_type: str = JSON_TYPE
+    status: int = OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def encoded(answer: Answer) -> Payload:
+    # ASCII output: a lone surrogate in a prompt has no UTF-8 form.
+    return Payload(json.dumps(answer.document).encode(), JSON_TYPE, answer.status, answer.headers)
+
 
 Delivery: TypeAlias = Callable[[web.Request, Payload, Fault], Awaitable[web.StreamResponse]]
 
@@ -50,7 +128,7 @@ async def short_body(request: web.Request, payload: Payload, fault: Fault) -> we
 
 
 async def truncated(_request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
-    kept = payload.body[: _part(payload, fault)]
+    kept = payload.body[: _part_deliveries(payload, fault)]
     return whole(Payload(kept, payload.content_type, payload.status, payload.headers))
 
 
@@ -127,11 +205,11 @@ async def deliver(
 
 async def _first_part(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     response = await _started(request, payload, len(payload.body))
-    await response.write(payload.body[: _part(payload, fault)])
+    await response.write(payload.body[: _part_deliveries(payload, fault)])
     return response
 
 
-def _part(payload: Payload, fault: Fault) -> int:
+def _part_deliveries(payload: Payload, fault: Fault) -> int:
     """Return how many bytes still come: never all of them, or nothing would have gone astray."""
     length = len(payload.body)
     return length // 2 if fault.size is None else max(0, min(fault.size, length - 1))

@@ -1,28 +1,120 @@
-"""Status, result and cancel of an accepted request."""
+"""The absolute URLs in answers; those of files may be signed and expire.
+
+What status, result and cancel say about a request.
+
+Status, result and cancel of an accepted request.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator import documents
-from batchgen.emulator.fates import COUNTS_LOOKS, Look, data_uri, ended, fate_of, makes_of
+from batchgen.emulator.catalogue import offer_of
+from batchgen.emulator.deliveries import Answer
+from batchgen.emulator.fault_effects import COUNTS_LOOKS, Look, data_uri, ended, fate_of, makes_of
 from batchgen.emulator.files import file_path
-from batchgen.emulator.offers import offer_of
-from batchgen.emulator.payloads import Answer
 from batchgen.emulator.refusals import not_ready, unknown_request
+from batchgen.emulator.validation import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp import web
 
+    from batchgen.emulator.catalogue import Makes
     from batchgen.emulator.faults import Fault
-    from batchgen.emulator.links import FileLinks
-    from batchgen.emulator.media import Studio
+    from batchgen.emulator.files import Studio
     from batchgen.emulator.store import Store, StoredRequest
-    from batchgen.emulator.workers import Workers
+    from batchgen.emulator.workers import Standing, Workers
+
+
+API = "/v1"
+
+
+def request_links(origin: str, request_id: str) -> dict[str, str]:
+    base = f"{origin}{API}/requests/{request_id}"
+    return {"status_url": f"{base}/status", "result_url": f"{base}/result"}
+
+
+def cancel_link(origin: str, request_id: str) -> str:
+    return f"{origin}{API}/requests/{request_id}/cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class FileLinks:
+    """`ttl` in seconds; None makes plain URLs that are good for ever."""
+
+    key: bytes
+    ttl: float | None
+
+    def url(self, origin: str, path: str, now: float) -> str:
+        if self.ttl is None:
+            return origin + path
+        expires = f"{now + self.ttl:.3f}"
+        return f"{origin}{path}?expires={expires}&signature={self._sign(path, expires)}"
+
+    def is_good(self, path: str, query: Mapping[str, str], now: float) -> bool:
+        if self.ttl is None:
+            return True
+        expires = query.get("expires", "")
+        signed = self._sign(path, expires).encode()
+        if not hmac.compare_digest(signed, query.get("signature", "").encode()):
+            return False
+        return now < float(expires)
+
+    def _sign(self, path: str, expires: str) -> str:
+        return hmac.new(self.key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def present_state(origin: str, request_id: str, standing: Standing) -> dict[str, Any]:
+    """Say what status says of an unfinished request, and the result call as well."""
+    position = {} if standing.position is None else {"queue_position": standing.position}
+    links = request_links(origin, request_id)
+    return {"request_id": request_id, "status": standing.status, **position, **links}
+
+
+def ended_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
+    """Call a failed request `completed`, as the vendor does: only the result says more."""
+    word = "cancelled" if stored.status == "cancelled" else "completed"
+    links = request_links(origin, stored.request_id)
+    return {"request_id": stored.request_id, "status": word, **links}
+
+
+def result(
+    origin: str, stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "request_id": stored.request_id,
+        "model_id": stored.model_id,
+        "status": stored.status,
+        "input": shown(stored.input, origin, stored.request_id),
+        "created_at": iso_time(stored.created_at),
+        "finished_at": iso_time(stored.finished_at or stored.created_at),
+    }
+    if with_cost:
+        document["cost"] = stored.usd
+    if stored.status == "succeeded":
+        document["output"] = output(makes, urls)
+    return document
+
+
+def output(makes: Makes, urls: Sequence[str]) -> dict[str, Any]:
+    kind = "video" if makes == "mp4" else "image"
+    return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": list(urls)}
+
+
+def cancellation(request_id: str, status: str, outcome: str) -> dict[str, Any]:
+    return {"request_id": request_id, "status": status, "outcome": outcome}
+
+
+def iso_time(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +131,11 @@ class Follow:
         request_id = self._asked_for(request, fault)
         standing = self.workers.standing(request_id)
         if standing is not None:
-            return Answer(documents.present_state(_origin(request), request_id, standing))
+            return Answer(present_state(_origin(request), request_id, standing))
         stored = self.store.find(request_id)
         if stored is None:
             return unknown_request(request_id)
-        document = documents.ended_state(_origin(request), stored)
+        document = ended_state(_origin(request), stored)
         fate = fate_of(stored)
         if fate is not None and fate.kind == "final_word" and stored.status == "succeeded":
             document["status"] = fate.word
@@ -55,7 +147,7 @@ class Follow:
         if standing is not None and fault is not None and fault.kind == "not_ready":
             return not_ready(request_id)
         if standing is not None:
-            return Answer(documents.present_state(_origin(request), request_id, standing))
+            return Answer(present_state(_origin(request), request_id, standing))
         stored = self.store.find(request_id)
         if stored is None:
             return unknown_request(request_id)
@@ -88,7 +180,7 @@ class Follow:
         origin = _origin(request)
         urls = self._urls(origin, stored)
         makes = offer_of(stored.model_id).makes
-        document = documents.result(origin, stored, makes, urls, with_cost=with_cost)
+        document = result(origin, stored, makes, urls, with_cost=with_cost)
         fate = fate_of(stored)
         if fate is None or stored.status == "cancelled":
             return document
@@ -110,5 +202,5 @@ def _origin(request: web.Request) -> str:
 
 
 def _cancellation(request_id: str, status: str, outcome: str) -> Answer:
-    document = documents.cancellation(request_id, status, outcome)
+    document = cancellation(request_id, status, outcome)
     return Answer(document, HTTPStatus.ACCEPTED)

@@ -1,22 +1,38 @@
-"""The ways in which the API says no, with the vendor's codes."""
+"""The ways in which the API says no, with the vendor's codes.
+
+One call of the API, with the fault it may meet: before, in or after the work.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.emulator.payloads import Answer
+from batchgen.emulator.deliveries import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batchgen.emulator.dialect import InputProblem
+    from batchgen.emulator.validation import InputProblem
+
 
 INVALID_RESOURCE = 400001
+
+
 INSUFFICIENT_RESOURCES = 400002
+
+
 USER_ACCOUNT = 400004
+
+
 NOT_READY = 400005
+
+
 NOT_FOUND = 404001
+
+
 INVALID_INPUT = 422001
+
+
 INSUFFICIENT_FUNDS = 10001
 """The name that the vendor's serverless API has for INSUFFICIENT_RESOURCES."""
 

@@ -1,4 +1,11 @@
-"""Starts and stops the emulator."""
+"""What stops the emulator itself. What it answers to clients stands in refusals.py.
+
+What can be set when the emulator starts.
+
+Keeps the write-ahead log short, off the event loop.
+
+Starts and stops the emulator.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +20,39 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from batchgen.emulator.app import House, Ledger, finish, latency_of
 from batchgen.emulator.catalogue import load_catalogue
-from batchgen.emulator.checkpoints import Checkpoints
-from batchgen.emulator.errors import EmulatorError
 from batchgen.emulator.faults import Fault, FaultPlan
-from batchgen.emulator.house import House, finish, latency_of
-from batchgen.emulator.ledger import Ledger
-from batchgen.emulator.links import API
+from batchgen.emulator.follow import API
+from batchgen.emulator.settings import EmulatorError, EmulatorSettings
 from batchgen.emulator.store import Charge, Store, open_store
 from batchgen.emulator.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from batchgen.emulator.settings import EmulatorSettings
+
+COMMITS_BETWEEN = 1000
+
+
+class Checkpoints:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._commits = 0
+        self._due = asyncio.Event()
+
+    def committed(self) -> None:
+        self._commits += 1
+        if self._commits % COMMITS_BETWEEN == 0:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Never returns; cancel it."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await asyncio.to_thread(self._store.checkpoint)
+
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024

@@ -1,4 +1,11 @@
-"""What can be set when the emulator starts."""
+"""What stops the emulator itself. What it answers to clients stands in refusals.py.
+
+What can be set when the emulator starts.
+
+Keeps the write-ahead log short, off the event loop.
+
+Starts and stops the emulator.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.emulator.faults import Fault
+
+
+class EmulatorError(Exception):
+    """The emulator cannot start or go on: `what` happened, and the `next_step` to take."""
+
+    def __init__(self, what: str, *, next_step: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  → {self.next_step}"
+
 
 MEBIBYTE = 1024 * 1024
 

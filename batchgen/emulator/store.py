@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator.errors import EmulatorError
+from batchgen.emulator.settings import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,21 +1,28 @@
-"""`POST /models/{model_id}`: judge an input, record it, put it into the queue."""
+"""How many submits are let in: a sliding window, and a number of unfinished requests.
+
+`GET /prod/v2/balance`: what is left of the money, on the emulator's own host.
+
+The vendor serves it from another host than the Model API; RUNCOMFY_SERVERLESS_API_BASE names it.
+
+`POST /models/{model_id}`: judge an input, record it, put it into the queue.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+import math
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from aiohttp import web
 
-from batchgen.emulator.dialect import InputProblem, input_problems
-from batchgen.emulator.fault_json import fate_text
-from batchgen.emulator.faults import STICKS, Fault
-from batchgen.emulator.links import cancel_link, request_links
-from batchgen.emulator.offers import outputs_of, price_of
-from batchgen.emulator.payloads import Answer
+from batchgen.emulator.catalogue import outputs_of, price_of
+from batchgen.emulator.deliveries import Answer
+from batchgen.emulator.faults import STICKS, Fault, fate_text
+from batchgen.emulator.follow import cancel_link, request_links
 from batchgen.emulator.refusals import (
     bad_input,
     bad_json,
@@ -25,15 +32,68 @@ from batchgen.emulator.refusals import (
     unknown_model,
 )
 from batchgen.emulator.store import NewRequest, Store
+from batchgen.emulator.validation import InputProblem, input_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
     from batchgen.emulator.catalogue import Catalogue, Model
-    from batchgen.emulator.limits import SubmitLimits
-    from batchgen.emulator.wallet import Wallet
     from batchgen.emulator.workers import Workers
+
+
+PARALLEL_RETRY_SECONDS = 1
+
+
+@dataclass(slots=True)
+class SubmitLimits:
+    """`rate` submits in any `seconds`. `now` is always the event loop's time, in seconds."""
+
+    rate: int | None
+    seconds: float
+    max_parallel: int | None
+    _taken: deque[float] = field(default_factory=deque)
+
+    def take(self, now: float, unfinished: int) -> int | None:
+        """Take a place and return None, or return the seconds after which to ask again."""
+        if self.max_parallel is not None and unfinished >= self.max_parallel:
+            return PARALLEL_RETRY_SECONDS
+        if self.rate is None:
+            return None
+        while self._taken and self._taken[0] <= now - self.seconds:
+            self._taken.popleft()
+        if len(self._taken) >= self.rate:
+            return max(1, math.ceil(self._taken[0] + self.seconds - now))
+        self._taken.append(now)
+        return None
+
+
+PATH = "/prod/v2/balance"
+MICRO = 1_000_000
+PLENTY = 1_000_000.0
+"""USD in a wallet that is never used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """`balance` is what it held before the first charge; None is never used up."""
+
+    store: Store
+    balance: float | None
+
+    def left(self) -> float:
+        if self.balance is None:
+            return PLENTY
+        return round(self.balance - self.store.charged(), 6)
+
+    def covers(self, usd: float) -> bool:
+        return self.balance is None or usd <= self.left()
+
+    async def serve(self, _request: web.Request, _fault: Fault | None) -> Answer:
+        left = self.left()
+        micro = round(left * MICRO)
+        return Answer({"balance_usd": left, "balance_microdollars": micro, "currency": "USD"})
+
 
 LARGE = 1024 * 1024
 

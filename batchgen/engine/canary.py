@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import Pause, PauseReason, Warned
 from batchgen.jobs import JobState
-from batchgen.state.questions import standing, under_way
+from batchgen.state.due import standing, under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchgen.engine.control import Control
+    from batchgen.state.due import Standing
     from batchgen.state.queries import Selection
-    from batchgen.state.questions import Standing
     from batchgen.state.records import PendingJob
     from batchgen.state.store import Store
 

@@ -1,36 +1,101 @@
-"""One job's way from due to its result at the vendor: readied, submitted, followed, put back."""
+"""Jobs that nobody could look at: they wait for another look, and hold no place meanwhile.
+
+Tells how many jobs are blocked, where that may have changed: the state blocks them by itself.
+
+One job's way from due to its result at the vendor: readied, submitted, followed, put back.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.engine.blocked import BlockedJobs
-from batchgen.engine.events import JobMoved, Noted
+from batchgen.engine.events import JobMoved, JobsBlocked, Noted
 from batchgen.engine.following import FollowEnd, Follower
-from batchgen.engine.readying import NotNow, Readier, Ready
-from batchgen.engine.resting import Resting
-from batchgen.engine.submitting import Again, Over, Submitted, Submitter
-from batchgen.engine.wire import Wire
+from batchgen.engine.input_resolver import NotNow, Readier, Ready
+from batchgen.engine.policy import delay
+from batchgen.engine.submitting import Again, Over, Submitted, Submitter, Wire
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Succeeded
 from batchgen.state.costs import cost_owed, settle_cost
+from batchgen.state.due import blocked_jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from random import Random
 
     from batchgen.engine.budget import Budget
     from batchgen.engine.canary import Canary
     from batchgen.engine.control import Control
-    from batchgen.engine.doors import Doors
-    from batchgen.engine.fetching import Fetcher
+    from batchgen.engine.downloads_pool import Fetcher
+    from batchgen.engine.health import Trouble
+    from batchgen.engine.input_resolver import Readiness
     from batchgen.engine.limits import Gate
+    from batchgen.engine.model_queues import Track
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.readying import Readiness
-    from batchgen.engine.tracks import Track
-    from batchgen.engine.trouble import Trouble
+    from batchgen.engine.ports import Doors
     from batchgen.runcomfy.outcomes import ResultOutcome
     from batchgen.state.records import LiveRequest, PendingJob
+    from batchgen.state.store import Store
+
+
+class Resting:
+    """Else one dead server would be asked at every turn, before all the jobs that could go."""
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+        self._tries: dict[int, int] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._timers)
+
+    def rest(self, seq: int, then: Callable[[], None]) -> None:
+        """Call `then` after a while: longer each time, until `forget`."""
+        tries = self._tries[seq] = self._tries.get(seq, 0) + 1
+
+        def over() -> None:
+            del self._timers[seq]
+            then()
+
+        wait = delay(tries, self._dice)
+        self._timers[seq] = asyncio.get_running_loop().call_later(wait, over)
+
+    def has_rested(self, seq: int) -> bool:
+        """Since it was looked at the last time."""
+        return seq in self._tries
+
+    def forget(self, seq: int) -> None:
+        """It was looked at with success, or will not be looked at again."""
+        self._tries.pop(seq, None)
+
+    def end(self) -> None:
+        """Wake nobody any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._tries.clear()
+
+
+class BlockedJobs:
+    """What the listener knows is what it was told last, or what the run began with."""
+
+    def __init__(self, store: Store, control: Control) -> None:
+        self._store = store
+        self._control = control
+        self._told: dict[str, int] = {}
+
+    async def begin(self) -> None:
+        self._told = await self._store.run(blocked_jobs)
+
+    async def tell(self) -> None:
+        """Zero is said too, of a model that had blocked jobs before."""
+        now = await self._store.run(blocked_jobs)
+        if now != self._told:
+            gone = dict.fromkeys(self._told.keys() - now.keys(), 0)
+            self._told = now
+            self._control.emit(JobsBlocked({**now, **gone}))
 
 
 class Carrier:

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import JobMoved, Noted
-from batchgen.engine.expectations import Expectations
-from batchgen.engine.polling import next_look_for_files, next_poll
-from batchgen.engine.verdicts import (
+from batchgen.engine.decisions import (
     FILES_PATIENCE,
     Deliver,
     End,
@@ -25,6 +22,9 @@ from batchgen.engine.verdicts import (
     is_short_of_an_end,
     together,
 )
+from batchgen.engine.events import JobMoved, Noted
+from batchgen.engine.limits import Expectations
+from batchgen.engine.polling import next_look_for_files, next_poll
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -33,14 +33,14 @@ from batchgen.runcomfy.outcomes import (
     Succeeded,
     Throttled,
 )
-from batchgen.state.moves import Ending
+from batchgen.state.transitions import Ending
 
 if TYPE_CHECKING:
     from batchgen.engine.budget import Budget
     from batchgen.engine.control import Control
-    from batchgen.engine.doors import Doors
+    from batchgen.engine.health import Trouble
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.trouble import Trouble
+    from batchgen.engine.ports import Doors
     from batchgen.state.records import LiveRequest
 
 SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.ODD_WORD})

@@ -1,4 +1,7 @@
-"""How a run shall be carried out. Times in seconds."""
+"""How a run shall be carried out. Times in seconds.
+
+How long to wait after trouble: exponential, capped, with jitter. Pure but for the dice.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from random import Random
 
     from batchgen.manifest import Halt, StopAt
 
@@ -53,3 +57,14 @@ class EnginePolicy:
 
     def lane(self, model: str) -> LanePolicy:
         return self.lanes.get(model) or LanePolicy(self.concurrency)
+
+
+def delay(failures: int, dice: Random, *, first: float = 1.0, longest: float = 60.0) -> float:
+    """Seconds before the next try, after `failures` (≥ 1) in a row.
+
+    Half of it is chance ("equal jitter"), so that many who failed together do not come back
+    together, and none comes back at once.
+    """
+    # 2**30 s is far above any cap; the bound keeps the power small after a long outage.
+    full = min(longest, first * 2.0 ** min(failures - 1, 30))
+    return full / 2 + dice.uniform(0, full / 2)

@@ -10,9 +10,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.engine.backoff import delay
-from batchgen.engine.breaker import ThrottleBreaker
 from batchgen.engine.events import Noted, Pause, PauseReason
+from batchgen.engine.health import ThrottleBreaker
+from batchgen.engine.policy import delay
 from batchgen.runcomfy.outcomes import Gateway, NoAnswer, Throttled
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.engine.control import Control
-    from batchgen.engine.doors import Api
     from batchgen.engine.limits import Gate
+    from batchgen.engine.ports import Api
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
         ResultOutcome,

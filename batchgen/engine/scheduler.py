@@ -7,24 +7,23 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batchgen.engine.brakes import Brakes
 from batchgen.engine.budget import Budget
 from batchgen.engine.canary import Canary
 from batchgen.engine.carrying import Carrier
 from batchgen.engine.control import Control
+from batchgen.engine.downloads_pool import Fetcher
 from batchgen.engine.events import Draining, Listener, Pause, PauseReason, WaitingToStart
-from batchgen.engine.fetching import Fetcher
+from batchgen.engine.health import Lane, Trouble
 from batchgen.engine.limits import Gate, Permit, take
+from batchgen.engine.model_queues import Start, Track, Tracks, next_turn
 from batchgen.engine.polling import PacedApi
-from batchgen.engine.tracks import Track, Tracks
-from batchgen.engine.trouble import Lane, Trouble
-from batchgen.engine.turns import Start, next_turn
+from batchgen.engine.stop_conditions import Brakes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from batchgen.engine.doors import Doors
     from batchgen.engine.policy import EnginePolicy
+    from batchgen.engine.ports import Doors
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest, PendingJob, Verified
 

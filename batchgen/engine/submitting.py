@@ -1,17 +1,19 @@
-"""One submit: intent, POST, answer. Each is durable before the next; nothing here is repeated."""
+"""The wire: owner of the POSTs. However a run ends, an answer that is on its way is recorded.
+
+One submit: intent, POST, answer. Each is durable before the next; nothing here is repeated.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from batchgen.engine.doors import Doors, Receipt
+from batchgen.engine.decisions import pause_for
 from batchgen.engine.events import JobMoved, ModelRefused, Noted
 from batchgen.engine.limits import claim_sending
-from batchgen.engine.verdicts import pause_for
-from batchgen.engine.wire import LAST_ANSWERS
+from batchgen.engine.ports import Doors, Receipt
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -29,12 +31,73 @@ from batchgen.runcomfy.outcomes import (
 from batchgen.state.records import LiveRequest, PendingJob
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+    from typing import Any
+
     from batchgen.engine.budget import Budget
     from batchgen.engine.control import Control
+    from batchgen.engine.health import Lane, Trouble
     from batchgen.engine.limits import Gate
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.trouble import Lane, Trouble
-    from batchgen.engine.wire import Wire
+
+
+T = TypeVar("T")
+
+LAST_ANSWERS = 10.0
+"""Seconds that answers on the wire are still given when the run is torn down."""
+
+
+class Wire:
+    """Like a TaskGroup, but one that fails does not end the others: each may bring a paid job's id.
+
+    `closing` is set when the block is left, however it is left: nothing new is sent from then on.
+    """
+
+    def __init__(self) -> None:
+        self.closing = False
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._failures: list[BaseException] = []
+
+    def send(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Who waits for it may be cancelled at the same moment, and never ask what it raised."""
+        del self._tasks[task]
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failures.append(failure)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raises an ExceptionGroup where a last answer could not be recorded."""
+        self.closing = True
+        failures = await self._last_answers()
+        if failures:
+            earlier = [error] if isinstance(error, Exception) else []
+            raise ExceptionGroup("last answers could not be recorded", [*earlier, *failures])
+
+    async def _last_answers(self) -> list[Exception]:
+        tasks = tuple(self._tasks)
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=LAST_ANSWERS)
+        finally:
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [end for end in dict.fromkeys(self._failures) if isinstance(end, Exception)]
+
 
 NO_ANSWER = "no answer to the submit in time; it may have been charged"
 

@@ -14,7 +14,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from batchgen.export.journal import Count
+    from batchgen.export.folder import Count
 
 LICENSE_LINE = "# license: yours to choose, e.g. cc-by-4.0; remove the # then"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

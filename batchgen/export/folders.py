@@ -2,6 +2,8 @@
 
 Below its split no name has a word that a loader takes for a split, as it does without the card.
 Where a run has both kinds, each gets a folder that is a dataset of its own: no loader takes both.
+
+JSON Lines: one line a file and no copy of it; `file_name` is its path in the run's folder.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.export.rows import flat_fields_of, line_of
-from batchgen.export.sources import place
+from batchgen.export.rows import fields_of, flat_fields_of, line_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from batchgen.export.exporting import Work
     from batchgen.export.rows import Row
-    from batchgen.export.work import Work
+
 
 PAGE = 256
 THREADS = 4
@@ -103,3 +105,14 @@ def _columns(work: Work, kind: str, split: str) -> frozenset[str]:
         for name, value in flat_fields_of(row, row.plain_name).items()
         if value not in (None, [])
     )
+
+
+def write_lists(work: Work) -> None:
+    for split in work.splits:
+        work.publish_lines(f"{split}.jsonl", _lines_lists(work, split))
+
+
+def _lines_lists(work: Work, split: str) -> Iterator[bytes]:
+    for _, row in work.journal.rows(split):
+        yield line_of(fields_of(row, row.result.path))
+        work.tick(1)

@@ -11,16 +11,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchgen.downloads.disk import disk_errors
 from batchgen.errors import UsageError
-from batchgen.export.rows import flat_fields_of, line_of
-from batchgen.export.shards import Sizes, shards
-from batchgen.export.sources import blocks
+from batchgen.export.rows import Sizes, blocks, flat_fields_of, line_of, shards
+from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from batchgen.export.rows import Row
-    from batchgen.export.shards import Shard
-    from batchgen.export.work import Work
+    from batchgen.export.exporting import Work
+    from batchgen.export.rows import Row, Shard
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 64 * 1024 * 1024

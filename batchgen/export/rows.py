@@ -1,17 +1,32 @@
-"""One row of a dataset: a result, and the split that it goes to."""
+"""One row of a dataset: a result, and the split that it goes to.
+
+The run's files, read once, and compared with the state while they are.
+
+Rows → shards, before a byte is read: the state knows how large each file is.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.formats import MediaKind
+from batchgen.downloads.media import MediaKind
+from batchgen.errors import MissingFileError, OutputError, StorageError
+from batchgen.fs import disk_errors, open_to_read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from batchgen.export.exporting import Work
     from batchgen.jobs import JsonValue
     from batchgen.state.results import Result
+
 
 _BETWEEN = "-._ 0-9/"
 _SPLIT_WORDS = re.compile(
@@ -92,3 +107,126 @@ def line_of(fields: dict[str, JsonValue]) -> bytes:
         return text.encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(fields).encode() + b"\n"
+
+
+BLOCK = 1024 * 1024
+CANNOT_LINK = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+)
+"""Another disk, a file of another user, too many links, a file system without links."""
+
+REPAIR = "batchgen verify MANIFEST shows all of them, batchgen repair MANIFEST fetches them again"
+
+
+def blocks(path: Path, result: Result) -> Iterator[bytes]:
+    """Read a file through; whoever comes to the end has read what the state knows.
+
+    Raises MissingFileError, StorageError.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_to_read(path) as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+                yield block
+    except FileNotFoundError as exc:
+        raise MissingFileError(
+            f"the result of {result.job_id} is missing", where=result.path, next_step=REPAIR
+        ) from exc
+    except (OSError, OutputError) as exc:
+        detail = exc.what if isinstance(exc, OutputError) else exc.strerror
+        raise StorageError(
+            f"the result of {result.job_id} cannot be read: {detail}",
+            where=result.path,
+            next_step=REPAIR,
+        ) from exc
+    if digest.hexdigest() != result.sha256:
+        raise StorageError(
+            f"the result of {result.job_id} has another content than the one that was downloaded",
+            where=result.path,
+            next_step=REPAIR,
+        )
+
+
+def place(source: Path, result: Result, part: Path, *, copy: bool) -> None:
+    """Put a verified file at `part`: a hard link where that can be, else a copy.
+
+    What is linked is read by its new name, so that nothing can change between check and link.
+    """
+    with disk_errors(part):
+        part.unlink(missing_ok=True)
+    if not copy and _linked(source, part):
+        for _ in blocks(part, result):
+            pass
+        return
+    with disk_errors(part), part.open("xb") as file:
+        file.writelines(blocks(source, result))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _linked(source: Path, part: Path) -> bool:
+    with disk_errors(part):
+        try:
+            os.link(source, part, follow_symlinks=False)
+        except FileNotFoundError:
+            return False  # the copy says what is missing
+        except OSError as exc:
+            if exc.errno in CANNOT_LINK:
+                return False
+            raise
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows of one split, numbered from `first` to `last`. `key` says what they are.
+
+    `kind`: only those with this extension; None takes all.
+    """
+
+    path: str
+    split: str
+    kind: str | None
+    first: int
+    last: int
+    rows: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How a format counts: `line` is what is written of a row, `bytes` what it takes in all.
+
+    `kind`: only rows with this extension, in `folder`.
+    """
+
+    extension: str
+    line: Callable[[Row], bytes]
+    bytes: Callable[[Row, bytes], int]
+    overhead: int = 0
+    kind: str | None = None
+    folder: str = ""
+
+
+def shards(work: Work, split: str, sizes: Sizes) -> Iterator[Shard]:
+    """Fill shards up to the limits. A row that is larger than a shard has one of its own."""
+    asked = work.asked
+    digest, size, count, first, last, number = hashlib.sha256(), sizes.overhead, 0, 0, 0, 0
+
+    def shard() -> Shard:
+        path = f"{sizes.folder}{split}-{number:06d}.{sizes.extension}"
+        return Shard(path, split, sizes.kind, first, last, count, digest.hexdigest())
+
+    for at, row in work.journal.rows(split, extension=sizes.kind):
+        line = sizes.line(row)
+        more = sizes.bytes(row, line)
+        if count and (size + more > asked.byte_limit or count >= asked.row_limit):
+            yield shard()
+            number += 1
+            digest, size, count = hashlib.sha256(), sizes.overhead, 0
+        first = first if count else at
+        last, size, count = at, size + more, count + 1
+        digest.update(line)
+    if count:
+        yield shard()

@@ -15,9 +15,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
-from batchgen.manifest.matrix.suffixes import suffix
+from batchgen.manifest.matrix import suffix
 from batchgen.models.catalog import find_model
-from batchgen.models.wording import shown
+from batchgen.models.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

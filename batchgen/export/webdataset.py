@@ -14,17 +14,14 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.disk import disk_errors
-from batchgen.export.rows import flat_fields_of, line_of
-from batchgen.export.shards import Sizes, shards
-from batchgen.export.sources import blocks
+from batchgen.export.rows import Sizes, blocks, flat_fields_of, line_of, shards
+from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.export.rows import Row
-    from batchgen.export.shards import Shard
-    from batchgen.export.work import Work
+    from batchgen.export.exporting import Work
+    from batchgen.export.rows import Row, Shard
     from batchgen.jobs import JsonValue
 
 BLOCK = tarfile.BLOCKSIZE

@@ -17,14 +17,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchgen.manifest.halting import (
-        Halt,
-        StopAt,
-        next_moment,
-        parse_bytes,
-        parse_stop_at,
-        start_moment,
-    )
     from batchgen.manifest.header import Manifest, read_manifest
     from batchgen.manifest.policy import (
         CheckInputs,
@@ -39,7 +31,15 @@ if TYPE_CHECKING:
     )
     from batchgen.manifest.problems import ProblemLog
     from batchgen.manifest.settings import refuse_address
-    from batchgen.manifest.starters.starter import starter_manifest
+    from batchgen.manifest.starters.manifests import starter_manifest
+    from batchgen.manifest.stop_policy import (
+        Halt,
+        StopAt,
+        next_moment,
+        parse_bytes,
+        parse_stop_at,
+        start_moment,
+    )
     from batchgen.manifest.stream import checked_jobs
 
 __all__ = [
@@ -69,7 +69,7 @@ __all__ = [
 _HOMES = {
     "CheckInputs": "policy",
     "FullCheck": "policy",
-    "Halt": "halting",
+    "Halt": "stop_policy",
     "Manifest": "header",
     "ModelPolicy": "policy",
     "OnUnknown": "policy",
@@ -77,17 +77,17 @@ _HOMES = {
     "Policy": "policy",
     "ProblemLog": "problems",
     "Rate": "policy",
-    "StopAt": "halting",
+    "StopAt": "stop_policy",
     "checked_jobs": "stream",
-    "next_moment": "halting",
-    "parse_bytes": "halting",
+    "next_moment": "stop_policy",
+    "parse_bytes": "stop_policy",
     "parse_duration": "policy",
     "parse_rate": "policy",
-    "parse_stop_at": "halting",
+    "parse_stop_at": "stop_policy",
     "read_manifest": "header",
     "refuse_address": "settings",
-    "start_moment": "halting",
-    "starter_manifest": "starters.starter",
+    "start_moment": "stop_policy",
+    "starter_manifest": "starters.manifests",
 }
 
 

@@ -8,33 +8,40 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
-from batchgen.manifest.halting import parse_stop_at
-from batchgen.manifest.includes import IncludeTree, patterns_in
 from batchgen.manifest.items import warn_of_cut_prompts
-from batchgen.manifest.matrix.problems import is_variable_name
+from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.notifying import discreet, read_notify
 from batchgen.manifest.parsing.document import Header, read_header
 from batchgen.manifest.parsing.nodes import place_of, text_of
 from batchgen.manifest.policy import Output, Policy, parse_duration
-from batchgen.manifest.report import Reporter
+from batchgen.manifest.problems import Reporter
+from batchgen.manifest.schema_validation import header_problems
 from batchgen.manifest.scope import (
     DefaultInput,
     Defaults,
     DefaultText,
+    IncludeTree,
     Part,
     SweepHead,
     data_files_of,
+    patterns_in,
     read_sweeps,
 )
-from batchgen.manifest.settings import build_output, build_policy, refuse_address, without
-from batchgen.manifest.structure import header_problems
+from batchgen.manifest.settings import (
+    build_output,
+    build_policy,
+    discreet,
+    read_notify,
+    refuse_address,
+    without,
+)
+from batchgen.manifest.stop_policy import parse_stop_at
+from batchgen.manifest.stray_templates import IN_HEADER, unread_templates, warn_of_cut_texts
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.manifest.unread import IN_HEADER, unread_templates, warn_of_cut_texts
 from batchgen.models.catalog import catalog, named_model, nearest_model
-from batchgen.models.nearest import did_you_mean
-from batchgen.models.wording import InputProblem, shown
-from batchgen.notify.occasions import NOBODY
+from batchgen.models.messages import InputProblem, shown
+from batchgen.notify import NOBODY
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.problems import ProblemLog
-    from batchgen.notify.occasions import Notify
+    from batchgen.notify import Notify
 
 
 @dataclass(frozen=True, slots=True)

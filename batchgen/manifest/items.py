@@ -11,19 +11,19 @@ from batchgen.jobs import Refused
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import SWEEPING_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
-from batchgen.manifest.structure import job_problems
+from batchgen.manifest.schema_validation import job_problems
+from batchgen.manifest.stray_templates import IN_JOBS, unread_templates, warn_of_cut_texts
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import CompiledText, compile_text, is_literal
-from batchgen.manifest.unread import IN_JOBS, unread_templates, warn_of_cut_texts
 from batchgen.models.catalog import free_texts
-from batchgen.models.wording import InputProblem
+from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path as FilePath
 
     from batchgen.jobs import JsonObject
-    from batchgen.manifest.report import Reporter
+    from batchgen.manifest.problems import Reporter
     from batchgen.manifest.scope import DefaultText, Part
 
 

@@ -13,8 +13,8 @@ from batchgen.manifest.templates.problems import (
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, compile_text
 from batchgen.manifest.templates.values import as_text
-from batchgen.models.nearest import did_you_mean
-from batchgen.models.wording import shown
+from batchgen.models.messages import shown
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from batchgen.manifest.halting import Halt, StopAt
+    from batchgen.manifest.stop_policy import Halt, StopAt
 
 DEFAULT_NAME = "{{ id }}"
 LONGEST_DURATION = 31 * 86400.0

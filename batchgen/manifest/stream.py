@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import Refused
 from batchgen.manifest.items import build_item, refused
-from batchgen.manifest.making import JobMaker
+from batchgen.manifest.job_builder import JobMaker
 from batchgen.manifest.parsing.document import read_jobs
 from batchgen.manifest.parsing.source import UnreadableYamlError
-from batchgen.manifest.report import Reporter
+from batchgen.manifest.problems import Reporter
 from batchgen.manifest.sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import Job
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
-    from batchgen.manifest.making import Refuse
+    from batchgen.manifest.job_builder import Refuse
     from batchgen.manifest.problems import ProblemLog
     from batchgen.manifest.scope import Part
     from batchgen.manifest.sweeps import Cell

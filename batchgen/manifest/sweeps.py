@@ -11,15 +11,13 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchgen.errors import InputError, MissingFileError
-from batchgen.manifest.matrix.combinations import Cell as Combination
-from batchgen.manifest.matrix.combinations import Matrix, are_told_apart, axes_of
-from batchgen.manifest.matrix.problems import matrix_problems
-from batchgen.manifest.matrix.suffixes import suffix
+from batchgen.manifest.matrix import Cell as Combination
+from batchgen.manifest.matrix import Matrix, are_told_apart, axes_of, matrix_problems, suffix
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
 from batchgen.manifest.scope import SweepHead
-from batchgen.models.wording import InputProblem, shown
+from batchgen.models.messages import InputProblem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.items import Item
     from batchgen.manifest.parsing.nodes import Node, Place
-    from batchgen.manifest.report import Reporter
+    from batchgen.manifest.problems import Reporter
 
 KEPT_COMBINATIONS = 10_000
 """A matrix of so many is worked out once; a larger one anew for each row."""

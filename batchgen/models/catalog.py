@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError
 from batchgen.jobs import model_alias
-from batchgen.models.fields import Field, read_fields
-from batchgen.models.nearest import did_you_mean
-from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, short_sizes
+from batchgen.models.fields import SHORT_KEY, SIZE_KEY, Field, read_fields, short_sizes
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -153,7 +152,7 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 def _read_model(model_id: str, file: Traversable) -> Model:
     # Here, so that who only wants a name does not wait for the checker.
-    from batchgen.models.dialect import build_validator  # noqa: PLC0415 - as above
+    from batchgen.models.validator import build_validator  # noqa: PLC0415 - as above
 
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))

@@ -1,15 +1,20 @@
-"""The fields of a model's input, as a person wants to read them."""
+"""The fields of a model's input, as a person wants to read them.
+
+`size: 2048x2048`, a form that a keyboard has for the schema's own key and value.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import JsonObject, JsonValue
+
 
 _RULE = re.compile(r"(?P<quantity>.*?)\s*(?P<operator><=|>=|==|[<>=≤≥])")
 _PLAIN_OPERATORS = {"≤": "<=", "≥": ">=", "=": "=="}
@@ -108,3 +113,32 @@ def _read_rule(rule: Mapping[str, Any]) -> FileRule:
         limit=float(rule["validation_value"]),
         sentence=rule["validation_error"],
     )
+
+
+SIZE_KEY = "width×height"  # noqa: RUF001 - the vendor's own spelling, with U+00D7
+SHORT_KEY = "size"
+
+
+def short_sizes(choices: Iterable[str]) -> dict[str, str]:
+    """Short → full value, where exactly one full value begins so: `2048x2048` → `2048x2048(1:1)`.
+
+    A full value whose beginning is shared stands for itself.
+    """
+    full = list(choices)
+    beginnings = Counter(map(short_size, full))
+    return {(short_size(one) if beginnings[short_size(one)] == 1 else one): one for one in full}
+
+
+def short_size(full: str) -> str:
+    return full.partition("(")[0]
+
+
+def with_full_size(given: JsonObject, sizes: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Use the schema's own key and value; a value that is no size stays as it is."""
+    expanded = dict(given)
+    if SHORT_KEY in expanded:
+        expanded[SIZE_KEY] = expanded.pop(SHORT_KEY)
+    value = expanded.get(SIZE_KEY)
+    if isinstance(value, str):
+        expanded[SIZE_KEY] = sizes.get(value, value)
+    return expanded

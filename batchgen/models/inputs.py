@@ -9,11 +9,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.jobs import JsonObject, JsonValue, canonical_json
-from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN, build_validator
-from batchgen.models.fast import QuickYes, quick_yes
-from batchgen.models.nearest import did_you_mean, nearest
-from batchgen.models.sizes import SHORT_KEY, SIZE_KEY, with_full_size
-from batchgen.models.wording import (
+from batchgen.models.compiled_validator import QuickYes, quick_yes
+from batchgen.models.fields import SHORT_KEY, SIZE_KEY, with_full_size
+from batchgen.models.messages import (
     BEHIND_A_COMMA,
     InputProblem,
     Path,
@@ -22,6 +20,8 @@ from batchgen.models.wording import (
     place_words,
     shown,
 )
+from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN, build_validator
+from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator

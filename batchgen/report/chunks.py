@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.state.looking import ShownFile, ShownJob
+    from batchgen.state.report_queries import ShownFile, ShownJob
 
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from batchgen.state.looking import ShownAttempt
+    from batchgen.state.report_queries import ShownAttempt
 
 BINS = 144
 IDLE = 900.0

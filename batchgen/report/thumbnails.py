@@ -1,4 +1,7 @@
-"""One small picture of a result. Runs in a process of its own: here decoders meet foreign bytes."""
+"""One small picture of a result. Runs in a process of its own: here decoders meet foreign bytes.
+
+Many thumbnails, in as many processes as there are cores.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,23 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
 
-from batchgen.downloads.files import open_new
-from batchgen.downloads.formats import (
+from batchgen.downloads.decoders import READERS, damage_told
+from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
     Format,
     MediaKind,
     check_pixels,
+    sniff,
 )
-from batchgen.downloads.media import sniff
-from batchgen.downloads.pictures import READERS, damage_told
+from batchgen.fs import open_new
+from batchgen.processes import in_processes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from av.container import InputContainer
+
 
 LONGEST_SIDE = 448
 """Pixels: a tile is at most 224 wide, and screens have two pixels for one."""
@@ -82,7 +89,7 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
 
 
 def _decoded(container: InputContainer) -> Image.Image:
-    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
+    from batchgen.downloads.decoders import picture_track  # noqa: PLC0415 - it loads PyAV
 
     stream = picture_track(container)
     check_pixels(stream.width, stream.height)
@@ -107,3 +114,15 @@ def _publish(picture: Image.Image, target: Path) -> None:
     with open_new(part) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
     part.replace(target)
+
+
+def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
+    """Yield, in their order, why each thumbnail could not be made, or None.
+
+    Raises OSError where one cannot be written, StorageError where processes die without a file.
+    """
+    return in_processes(make_thumbnail, wanted, "makes thumbnails", _lost)
+
+
+def _lost(_wanted: Wanted) -> str:
+    return "a process that made its thumbnail was killed, as where memory runs out"

@@ -1,4 +1,7 @@
-"""The base address of the API, and what may stand in for it."""
+"""The base address of the API, and what may stand in for it.
+
+Which texts can be a request id: it becomes part of an address and a row of the state file.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from batchgen.errors import UsageError
+from batchgen.runcomfy.token import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 
 DEFAULT_BASE = "https://model-api.runcomfy.net/v1"
 BASE_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
@@ -95,3 +100,29 @@ def _is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+LONGEST_ID = 200
+_UNSAFE = frozenset("/\\?#%")
+
+
+def usable_request_id(value: object) -> str | None:
+    """Give the id as text, or None. An integer counts as its digits.
+
+    At most 200 visible ASCII characters, none that would change the meaning of an address. A server
+    that gives the token back as an id has given none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    visible = text.isascii() and text.isprintable() and " " not in text
+    if (
+        HIDDEN in text
+        or not visible
+        or not 0 < len(text) <= LONGEST_ID
+        or _UNSAFE.intersection(text)
+    ):
+        return None
+    return text if text.strip(".") else None

@@ -1,4 +1,7 @@
-"""What other programs call; the commands call it too."""
+"""What other programs call; the commands call it too.
+
+What became of each job, for programs: paths, costs and errors, one job at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,27 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from batchgen.errors import UsageError
-from batchgen.runs.cancelling import cancel
+from batchgen.runs.cancel import cancel
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.options import RunOptions
-from batchgen.runs.plans.listing import named_jobs, planned_jobs
-from batchgen.runs.plans.planning import plan
+from batchgen.runs.planning import named_jobs, plan, planned_jobs
 from batchgen.runs.prepare import read_header
-from batchgen.runs.repairing import Listeners, repair
-from batchgen.runs.results import EVERYTHING, job_results
-from batchgen.runs.workplace import World
+from batchgen.runs.repair import Listeners, repair
+from batchgen.runs.results import EVERYTHING, JobResult, job_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from batchgen.engine.events import Listener
-    from batchgen.runs.cancelling import Cancellation
-    from batchgen.runs.plans.listing import Listing
-    from batchgen.runs.plans.plan import Plan
-    from batchgen.runs.repairing import Repair
-    from batchgen.runs.results import JobResult
+    from batchgen.runs.cancel import Cancellation
+    from batchgen.runs.plan import Plan
+    from batchgen.runs.planning import Listing
+    from batchgen.runs.repair import Repair
     from batchgen.runs.summary import Summary
-    from batchgen.runs.verifying import Checked
+    from batchgen.runs.verify import Checked
     from batchgen.state.queries import Selection
 
 

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import JobMoved, RunStarted, Warned
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
-from batchgen.runs.at_work import Ended, work
-from batchgen.runs.beginning import begin
-from batchgen.runs.journal import Journal
+from batchgen.runs.begin import begin
+from batchgen.runs.context import provider_of
+from batchgen.runs.execute import Ended, work
+from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import Memory
-from batchgen.runs.metadata import MetadataFile, renew_if_stale
-from batchgen.runs.notifying import notifying, recipients
-from batchgen.runs.opening import open_run
-from batchgen.runs.provider import provider_of
+from batchgen.runs.notifications import notifying, recipients
+from batchgen.runs.startup import open_run
 from batchgen.runs.summary import Summary
-from batchgen.runs.watching import HeldRequests, told_if_gone
-from batchgen.state import people
-from batchgen.state.approvals import held_back
+from batchgen.runs.supervision import HeldRequests, told_if_gone
+from batchgen.state import manual_actions
+from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import totals
 from batchgen.state.store import open_store
 
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.engine.events import Event, Listener
-    from batchgen.runs.opening import Opened
+    from batchgen.runs.context import Workplace, World
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.workplace import Workplace, World
+    from batchgen.runs.startup import Opened
 
 
 @dataclass(slots=True)
@@ -116,7 +115,7 @@ async def _work_through(
                     await store.run(partial(_remember, place, is_over=True))
                 raise
             # Nobody submits any more: whose answer did not come is unknown from now on.
-            await store.run(people.settle_dead_run)
+            await store.run(manual_actions.settle_dead_run)
             await store.run(renew_if_stale, place.folder.metadata)
         await store.run(partial(_remember, place, is_over=True))
         # Of a huge first run the last rows are read by now.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from batchgen.errors import InputError, MissingFileError, StorageError
 from batchgen.jobs import canonical_json
 from batchgen.manifest import rows
-from batchgen.manifest.includes import matching
-from batchgen.manifest.stamps import stamp_at
+from batchgen.manifest.parsing.source import stamp_at
+from batchgen.manifest.scope import matching
 from batchgen.models.catalog import catalog
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest import Manifest
-    from batchgen.manifest.stamps import Stamp
+    from batchgen.manifest.parsing.source import Stamp
 
 
 @dataclass(frozen=True, slots=True)

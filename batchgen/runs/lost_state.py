@@ -11,13 +11,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from batchgen.downloads.disk import disk_errors
-from batchgen.downloads.formats import EXTENSIONS
+from batchgen.downloads.media import EXTENSIONS
 from batchgen.errors import LostStateError, MissingFileError
-from batchgen.runcomfy.request_id import usable_request_id
+from batchgen.fs import disk_errors
+from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
-from batchgen.runs.receipts import read_receipts
-from batchgen.runs.verifying import walk
+from batchgen.runs.recovery_log import read_receipts
+from batchgen.runs.verify import walk
 from batchgen.state import recovery
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import get_meta, set_meta
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
+
 
 SHOWN = 5
 _LOG_FROM = "log_from"

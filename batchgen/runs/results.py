@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.references import as_written
+from batchgen.state.causes import SHOWN
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.listing import known_jobs
 from batchgen.state.queries import Selection
-from batchgen.state.shown import SHOWN
+from batchgen.state.results import known_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JobState, JsonObject
     from batchgen.runs.folder import RunFolder
-    from batchgen.state.listing import AttemptFile, KnownJob
+    from batchgen.state.results import AttemptFile, KnownJob
+
 
 EVERYTHING = Selection()
 

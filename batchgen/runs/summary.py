@@ -9,9 +9,9 @@ from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.funds import UNASKED, Funds
+from batchgen.runs.live_models import UNASKED, Funds
 from batchgen.runs.results import EVERYTHING, job_results
-from batchgen.state.approvals import NOTHING_HELD, Held
+from batchgen.state.manual_actions import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     import signal

@@ -1,4 +1,7 @@
-"""What keeps jobs from being done, and which of them are kept by the same."""
+"""What keeps jobs from being done, and which of them are kept by the same.
+
+What a shell completes: a bounded number of rows, since somebody waits.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.shown import SHOWN
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from batchgen.state.conditions import Condition
+    from batchgen.state.selection import Condition
+
 
 ENDED_BADLY = (
     JobState.FAILED,
@@ -120,3 +123,53 @@ def note_keys(db: sqlite3.Connection, keys: Iterable[str]) -> None:
 def of_noted_cause(key: str) -> Condition:
     """Those of `of_cause`, where `note_keys` has found them."""
     return f"job.id IN (SELECT id FROM temp.{_NOTED} WHERE key = ?)", (key,)
+
+
+MOST_READ = 20_000
+"""Jobs whose tags are read."""
+
+ANY_JOB = "1"
+UNDECIDED = "state IN ('unknown', 'submitting', 'lost', 'fetching')"
+TO_APPROVE = "gate = 1 AND approved = 0 AND state = 'done'"
+WITH_RESULT = "state = 'done'"
+"""Conditions on the table `job`."""
+
+LAST = "\U0010ffff"
+"""Sorts behind every character that an id may have."""
+
+
+def job_ids(db: sqlite3.Connection, begin: str, limit: int, condition: str) -> list[str]:
+    """Ids that begin so, in their order; `condition` is about the table `job`."""
+    rows = db.execute(
+        "SELECT id FROM job WHERE id >= ? AND id < ? AND listed = 1"
+        f" AND {condition} ORDER BY id LIMIT ?",
+        (begin, begin + LAST, limit),
+    )
+    return [job_id for (job_id,) in rows]
+
+
+def tags(db: sqlite3.Connection, begin: str, limit: int) -> list[str]:
+    """Tags of the first jobs."""
+    rows = db.execute(
+        "SELECT DISTINCT value FROM (SELECT tags FROM job WHERE tags != '[]' LIMIT ?) AS some,"
+        " json_each(some.tags) WHERE value >= ? AND value < ? ORDER BY value LIMIT ?",
+        (MOST_READ, begin, begin + LAST, limit),
+    )
+    return [tag for (tag,) in rows]
+
+
+UNDER_WAY = (
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+    JobState.FETCHING,
+    JobState.UNKNOWN,
+)
+"""A job that left the manifest is still shown while it is in one of these."""
+
+
+_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
+
+
+SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
+"""Of the table, or alias, `job`."""

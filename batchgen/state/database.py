@@ -1,4 +1,7 @@
-"""Opening the state file, and the one place where SQLite's errors become ours."""
+"""Opening the state file, and the one place where SQLite's errors become ours.
+
+Texts as SQLite takes them: UTF-8, which the names of files need not be.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.disk import may_open_no_more, too_many_open
-from batchgen.downloads.naming import name_key
 from batchgen.errors import (
     BatchgenError,
     DamagedStateError,
@@ -21,13 +22,15 @@ from batchgen.errors import (
     SchemaVersionError,
     StorageError,
 )
+from batchgen.fs import may_open_no_more, name_key, too_many_open
 from batchgen.jobs import model_alias
 from batchgen.state.causes import cause_key
-from batchgen.state.distinct import distinct_name
+from batchgen.state.names import distinct_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
 
 SCHEMA_VERSION = 4
 APPLICATION_ID = 0x62676E31
@@ -300,3 +303,10 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             next_step="use the batchgen that wrote it, or set another output.dir",
         )
     return int(version)
+
+
+def storable(text: str) -> str:
+    if text.isascii():
+        return text
+    # Python gives each byte that is no UTF-8 as a lone surrogate.
+    return text.encode(errors="backslashreplace").decode()

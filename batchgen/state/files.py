@@ -1,19 +1,25 @@
-"""Files of a request: from a URL on the disk to a verified file on the disk."""
+"""Files of a request: from a URL on the disk to a verified file on the disk.
+
+What is known of input images, so that none is looked at more often than it must be.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.marks import forget
-from batchgen.state.records import FetchJob, KnownFile, ResultFile, SavedFile, Verified
-from batchgen.state.steps import move
+from batchgen.state.records import FetchJob, KnownFile, KnownImage, ResultFile, SavedFile, Verified
+from batchgen.state.reviews import forget
+from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from batchgen.downloads.outcomes import VerifiedFile
     from batchgen.state.selection import Selection
+
 
 _SAVED_COLUMNS = (
     "job.id, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
@@ -184,3 +190,30 @@ def fetch_again(db: sqlite3.Connection, file: KnownFile) -> bool:
         # Of several files the second one finds its job fetching already.
         move(db, file.seq, JobState.FETCHING)
     return bool(cleared)
+
+
+def known_images(db: sqlite3.Connection, urls: Iterable[str]) -> dict[str, KnownImage]:
+    """What was seen at these URLs; one that was never looked at is not among them."""
+    rows = db.execute(
+        "SELECT url, looked_at, media_type, width, height, bytes, trouble FROM image"
+        " WHERE url IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(urls)),),
+    )
+    return {row[0]: KnownImage(*row) for row in rows}
+
+
+def remember_image(db: sqlite3.Connection, image: KnownImage) -> None:
+    """The last look is the one that counts."""
+    db.execute(
+        "INSERT OR REPLACE INTO image (url, looked_at, media_type, width, height, bytes, trouble)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            image.url,
+            image.looked_at,
+            image.media_type,
+            image.width,
+            image.height,
+            image.bytes,
+            image.trouble,
+        ),
+    )

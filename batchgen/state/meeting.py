@@ -4,6 +4,15 @@ The temporary table `meeting` has a row for each staged job: `today` is its numb
 of the known job, NULL where it is new; `renamed` is about the name of its files; `moved` numbers
 the known job that has another id today (renames.py). `gone` numbers the known jobs that are not
 staged. Every later step asks these few small numbers, not the texts.
+
+Which job needs which: the edges of the state, brought up to those of the manifest.
+
+Triggers of the schema do the rest: they count what a job waits for, block it and set it going.
+
+The manifest of today meets the memory of the run: what is new, changed, gone.
+
+Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
+been paid is never touched unasked.
 """
 
 from __future__ import annotations
@@ -20,8 +29,10 @@ if TYPE_CHECKING:
 
     from batchgen.state.staging import Staging
 
+
 NEVER_ATTEMPTED = "(job.attempts = 0 AND job.state IN ('pending', 'blocked'))"
 """Such a job holds no memory: it follows the manifest."""
+
 
 # Refused or never sent: nothing was charged, so a new input is taken up without asking.
 UNPAID = (
@@ -29,13 +40,16 @@ UNPAID = (
     " OR outcome NOT IN ('not_sent', 'throttled', 'halted', 'refused')))"
 )
 
+
 LIVE = "('submitting', 'queued', 'running', 'fetching', 'unknown')"
+
 
 MAY_RERUN = (
     f"job.state NOT IN {LIVE}"
     " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
 )
 """No request is under way, and none that was too slow may still deliver."""
+
 
 _TABLES = (
     "meeting",
@@ -49,6 +63,7 @@ _TABLES = (
     "edge",
     "caused",
 )
+
 
 _MEET = f"""
     INSERT INTO temp.meeting

@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import KEY
+from batchgen.state.causes import KEY, SHOWN, UNDER_WAY
 from batchgen.state.costs import money, open_price
+from batchgen.state.database import storable
 from batchgen.state.due import (
     DueKey,
     due_page,
@@ -34,8 +35,6 @@ from batchgen.state.records import (
     SavedFile,
 )
 from batchgen.state.selection import Selection
-from batchgen.state.shown import SHOWN, UNDER_WAY
-from batchgen.state.texts import storable
 
 if TYPE_CHECKING:
     import sqlite3

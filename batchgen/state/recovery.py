@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.moves import accepted
-from batchgen.state.people import BY_HAND
+from batchgen.state.manual_actions import BY_HAND
+from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,17 +1,213 @@
-"""Results that a dataset is made of: the verified files of each job's latest attempt."""
+"""Jobs one by one: the input of each, and all that became of it.
+
+Results that a dataset is made of: the verified files of each job's latest attempt.
+"""
 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from batchgen.jobs import JobState
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from batchgen.state.selection import Selection
+    from batchgen.state.planned import Outlook
+    from batchgen.state.selection import Condition, Selection
+
+
+PAGE = 500
+"""Jobs that are read at once, so that a million need no more memory than these."""
+
+MOST_COMPARED = 10_000
+"""Ids that a misspelt one is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job of today's manifest, or one that the state remembers.
+
+    `body` is the input as JSON text. `to_do`: a run would submit it, `waiting`: once the jobs that
+    it needs are done. `changed`: it may have been paid, and had another input then. `listed`: it is
+    in the manifest, at `file` and `line`, where those are known. `seq` is its number in the state;
+    None where that does not know it.
+    """
+
+    id: str
+    model: str
+    body: str
+    tags: tuple[str, ...]
+    needs: tuple[str, ...]
+    file: str
+    line: int
+    state: JobState
+    changed: bool
+    to_do: bool
+    waiting: bool
+    listed: bool
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFile:
+    """One output; the rest is None as long as it is not verified on the disk."""
+
+    path: str | None
+    bytes: int | None
+    sha256: str | None
+    media_type: str | None
+    width: int | None
+    height: int | None
+    seconds: float | None
+    pick: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAttempt:
+    """One submit. Times are epoch seconds; `body` is what was sent then, as far as it is known."""
+
+    number: int
+    model: str
+    body: str
+    price: float | None
+    submitted_at: float
+    request_id: str | None
+    accepted_at: float | None
+    ended_at: float | None
+    outcome: str | None
+    cost: float | None
+    error_code: str | None
+    error: str | None
+    files: tuple[AttemptFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJob:
+    """A job as the state has it, with every attempt."""
+
+    id: str
+    model: str
+    body: str
+    tags: tuple[str, ...]
+    state: JobState
+    error_code: str | None
+    error: str | None
+    attempts: tuple[KnownAttempt, ...]
+
+
+_NEEDED = "(SELECT json_group_array(needed.id) FROM need JOIN job AS needed ON needed.seq = needs"
+_OF_STATE = (
+    "SELECT job.id, job.model, job.body, job.tags,"
+    f" {_NEEDED} WHERE need.job = job.seq), '', 0, job.state, 0,"
+    " job.listed AND job.state = 'pending', job.waiting > 0, job.listed, job.seq"
+)
+
+
+def foreseen_jobs(outlook: Outlook, *, only_due: bool = False) -> Generator[ListedJob]:
+    """The selected jobs of today's manifest in its order; `only_due`: those to be submitted."""
+    yield from _all_listed(
+        outlook.db,
+        "SELECT today.id, today.model, today.body, today.tags,"
+        " (SELECT json_group_array(needs) FROM incoming.need AS need WHERE need.job = today.seq),"
+        " today.file, today.line, iif(own IN ('pending', 'blocked'), planned.state, own),"
+        " planned.changed, planned.due, planned.waiting, 1, coalesce(planned.seq, met.moved)"
+        " FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today"
+        " JOIN temp.meeting AS met ON met.today = planned.today"
+        f" WHERE planned.selected AND {'planned.due' if only_due else '1'} ORDER BY planned.today",
+        (),
+    )
+
+
+def gone_jobs(outlook: Outlook) -> Generator[ListedJob]:
+    """The selected jobs that the state remembers and the manifest has no longer."""
+    condition, values = outlook.selection.where("main.job")
+    yield from _all_listed(
+        outlook.db,
+        f"{_OF_STATE.replace('job.listed', '0')} FROM temp.gone JOIN main.job AS job USING (seq)"
+        f" WHERE {condition} ORDER BY job.seq",
+        values,
+    )
+
+
+def remembered_jobs(db: sqlite3.Connection, condition: Condition) -> Generator[ListedJob]:
+    """Jobs of a state that was made from just the manifest of today."""
+    words, values = condition
+    yield from _all_listed(db, f"{_OF_STATE} FROM job WHERE {words} ORDER BY job.seq", values)
+
+
+def any_selected(db: sqlite3.Connection, selection: Selection, tables: Sequence[str]) -> bool:
+    """Whether one of these tables of jobs has a job that is selected."""
+    condition, values = selection.where(tables[0])
+    queries = (f"SELECT 1 FROM {table} AS job WHERE {condition} LIMIT 1" for table in tables)
+    return any(db.execute(query, values).fetchone() for query in queries)
+
+
+def some_ids(db: sqlite3.Connection, table: str) -> list[str]:
+    """Ids among which a misspelt one is looked for."""
+    rows = db.execute(f"SELECT id FROM {table} LIMIT {MOST_COMPARED}")
+    return [job_id for (job_id,) in rows]
+
+
+def _all_listed(
+    db: sqlite3.Connection, query: str, values: tuple[str | int, ...]
+) -> Generator[ListedJob]:
+    # Closed with the generator: while a cursor has rows to give, no table can be dropped.
+    with closing(db.execute(query, values)) as rows:
+        for row in rows:
+            yield _listed(row)
+
+
+def _listed(row: tuple[Any, ...]) -> ListedJob:
+    job_id, model, body, tags, needs, file, line, state, *said, seq = row
+    lists = (tuple(json.loads(tags)), tuple(json.loads(needs)))
+    changed, to_do, waiting, listed = map(bool, said)
+    values = (job_id, model, body, *lists, file, line, JobState(state))
+    return ListedJob(*values, changed, to_do, waiting, listed, seq)
+
+
+def known_jobs(db: sqlite3.Connection, condition: Condition) -> Generator[KnownJob]:
+    """Jobs of the state with their attempts and files, in the manifest's order, as a stream."""
+    words, values = condition
+    after = -1
+    while rows := db.execute(
+        "SELECT seq, id, model, body, tags, state, error_code, error FROM job"
+        f" WHERE seq > ? AND {words} ORDER BY seq LIMIT {PAGE}",
+        (after, *values),
+    ).fetchall():
+        after = rows[-1][0]
+        attempts = _attempts(db, [row[0] for row in rows])
+        for seq, job_id, model, body, tags, state, code, error in rows:
+            known = (job_id, model, body, tuple(json.loads(tags)), JobState(state), code, error)
+            yield KnownJob(*known, tuple(attempts.get(seq, ())))
+
+
+def _attempts(db: sqlite3.Connection, seqs: list[int]) -> dict[int, list[KnownAttempt]]:
+    wanted = json.dumps(seqs)
+    files: dict[tuple[int, int], list[AttemptFile]] = {}
+    for job, number, *columns in db.execute(
+        "SELECT file.job, file.attempt, file.path, bytes, sha256, media_type, width, height,"
+        " seconds, pick FROM json_each(?) AS wanted CROSS JOIN file ON file.job = wanted.value"
+        " ORDER BY file.job, file.attempt, file.position",
+        (wanted,),
+    ):
+        files.setdefault((job, number), []).append(AttemptFile(*columns))
+    attempts: dict[int, list[KnownAttempt]] = {}
+    for job, number, *columns in db.execute(
+        "SELECT attempt.job, attempt.number, coalesce(attempt.model, job.model),"
+        " coalesce(attempt.body, job.body), price, submitted_at, request_id, accepted_at, ended_at,"
+        " outcome, cost, attempt.error_code, attempt.error FROM json_each(?) AS wanted"
+        " CROSS JOIN attempt ON attempt.job = wanted.value"
+        " CROSS JOIN job ON job.seq = attempt.job ORDER BY attempt.job, attempt.number",
+        (wanted,),
+    ):
+        values = (number, *columns, tuple(files.get((job, number), ())))
+        attempts.setdefault(job, []).append(KnownAttempt(*values))
+    return attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Which jobs a command is about, as a condition in SQL."""
+"""A part of a query that says which jobs are meant.
+
+Which jobs people are shown: what the manifest lists, and what is paid and not home yet.
+
+Which jobs a command is about, as a condition in SQL.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,16 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.causes import note_keys, of_cause, of_noted_cause
-from batchgen.state.marks import Judgement
+from batchgen.state.reviews import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from batchgen.state.conditions import Condition
+
+Condition = tuple[str, tuple[str | int, ...]]
+"""SQL, and the values of its question marks."""
+
 
 NEGATIVE = "!"
 _MEANING = re.compile(r"^!|[*?[]")

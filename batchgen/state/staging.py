@@ -2,6 +2,8 @@
 
 On the disk, not in memory, so a million jobs are as light as ten. Nothing reaches the state file
 before the last problem could have been found.
+
+Jobs of a huge first manifest that are taken up while its first ones are under way.
 """
 
 from __future__ import annotations
@@ -10,24 +12,27 @@ import json
 import re
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.downloads.naming import name_key, safe_name
-from batchgen.state import staged_cycles, staged_ids
-from batchgen.state.database import add_functions, translated
-from batchgen.state.distinct import make_names_distinct
+from batchgen.fs import name_key, safe_name
+from batchgen.state import staged_checks
+from batchgen.state.database import add_functions, storable, translated
+from batchgen.state.names import distinct_name, make_names_distinct
+from batchgen.state.records import Origin
 from batchgen.state.selection import Selection
-from batchgen.state.texts import storable
+from batchgen.state.staged_checks import NeededModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from batchgen.jobs import Job, Refused
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
-    from batchgen.state.staged_ids import NeededModel
+
 
 _LIKE_CONTENT = re.compile("[a-z0-9]+-[0-9a-f]{10}")
 
@@ -153,22 +158,22 @@ class Staging:
     def duplicates(self, limit: int) -> list[Duplicate]:
         """Jobs whose id an earlier job has."""
         with translated(self.path):
-            return staged_ids.duplicates(self._db, limit, self._jobs_view)
+            return staged_checks.duplicates(self._db, limit, self._jobs_view)
 
     def missing_needs(self, limit: int) -> list[MissingNeed]:
         """Needs that name no job, neither a staged one nor one that was refused."""
         with translated(self.path):
-            return staged_ids.missing_needs(self._db, limit, self._jobs_view, self._doubtful)
+            return staged_checks.missing_needs(self._db, limit, self._jobs_view, self._doubtful)
 
     def needed_models(self) -> Iterator[NeededModel]:
         """Every need, with the model of the job that is needed."""
         with translated(self.path):
-            yield from staged_ids.needed_models(self._db)
+            yield from staged_checks.needed_models(self._db)
 
     def need_cycles(self, limit: int) -> list[NeedCycle]:
         """Jobs that need each other in a circle, so that none of them could begin."""
         with translated(self.path):
-            return staged_cycles.need_cycles(self._db, limit, self._jobs_view)
+            return staged_checks.need_cycles(self._db, limit, self._jobs_view)
 
     @property
     def _jobs_view(self) -> str:
@@ -218,3 +223,80 @@ def open_staging(*, to_judge: bool = False) -> Iterator[Staging]:
             add_functions(db)
             db.executescript(_SCHEMA)
             yield Staging(path, db, to_judge=to_judge)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A job that was not taken up: its id is known already, or `missing`, a need, is not there.
+
+    Or `unlike`, one that it needs, does not make what the job wants of it.
+    """
+
+    job: Job
+    missing: str | None = None
+    unlike: NeededModel | None = None
+
+
+Objects: TypeAlias = Callable[[NeededModel], object]
+"""Says of a need whether anything is wrong with what the needed job's model makes."""
+
+
+def append_jobs(
+    db: sqlite3.Connection, jobs: Sequence[Job], objects: Objects | None = None
+) -> list[Unfit]:
+    """Take up new jobs behind those of the state; those that do not fit are left out.
+
+    What they need must be there, or before them in `jobs`.
+    """
+    return [unfit for job in jobs if (unfit := _append(db, job, objects)) is not None]
+
+
+def _append(db: sqlite3.Connection, job: Job, objects: Objects | None) -> Unfit | None:
+    if db.execute("SELECT 1 FROM job WHERE id = ?", (job.id,)).fetchone():
+        return Unfit(job)
+    needed: list[int] = []
+    for need in job.needs:
+        found = db.execute("SELECT seq, model FROM job WHERE id = ?", (need,)).fetchone()
+        if found is None:
+            return Unfit(job, missing=need)
+        seq, model = found
+        one = NeededModel(job.id, job.body, Origin(job.file, job.line), need, model)
+        if objects is not None and objects(one):
+            return Unfit(job, unlike=one)
+        needed.append(seq)
+    _insert(db, job, needed)
+    return None
+
+
+def _insert(db: sqlite3.Connection, job: Job, needed: Iterable[int]) -> None:
+    name, key = _free_name(db, job)
+    (seq,) = db.execute(
+        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        (
+            job.id,
+            job.model,
+            job.body,
+            name,
+            key,
+            json.dumps(job.tags),
+            job.priority,
+            job.sweep,
+            job.gate,
+            job.axes,
+        ),
+    ).fetchone()
+    db.executemany("INSERT INTO need (job, needs) VALUES (?, ?)", [(seq, one) for one in needed])
+
+
+def _free_name(db: sqlite3.Connection, job: Job) -> tuple[str, str]:
+    name = safe_name(job.name)
+    while True:
+        key = name_key(name)
+        taken = db.execute(
+            "SELECT 1 FROM job WHERE name_key = ? UNION ALL SELECT 1 FROM file WHERE name_key = ?",
+            (key, key),
+        ).fetchone()
+        if not taken:
+            return name, key
+        name = distinct_name(name, job.id)

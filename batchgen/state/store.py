@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from batchgen.state import due, files, moves, people, queries
+from batchgen.state import due, files, manual_actions, queries, transitions
 from batchgen.state.writer import Writer
 
 if TYPE_CHECKING:
@@ -75,65 +75,65 @@ class Store:
         sent = job.body if body is None else body
         digest = hashlib.sha256(sent.encode()).hexdigest()
         own = None if sent == job.body else sent
-        return await self.run(moves.begin_attempt, job.seq, digest, price, self.now(), own)
+        return await self.run(transitions.begin_attempt, job.seq, digest, price, self.now(), own)
 
     async def reject(self, seq: int, code: str, reason: str) -> bool:
-        return await self.run(moves.reject, seq, code, reason)
+        return await self.run(transitions.reject, seq, code, reason)
 
     async def accepted(
         self, seq: int, number: int, request_id: str, answer: str
-    ) -> moves.Acceptance:
-        return await self.run(moves.accepted, seq, number, request_id, answer, self.now())
+    ) -> transitions.Acceptance:
+        return await self.run(transitions.accepted, seq, number, request_id, answer, self.now())
 
     async def unclear(self, seq: int, number: int, code: str, reason: str, answer: str) -> bool:
-        return await self.run(moves.unclear, seq, number, code, reason, answer)
+        return await self.run(transitions.unclear, seq, number, code, reason, answer)
 
     async def turn_back(self, seq: int, number: int, outcome: str, reason: str) -> bool:
-        return await self.run(moves.turn_back, seq, number, outcome, reason, self.now())
+        return await self.run(transitions.turn_back, seq, number, outcome, reason, self.now())
 
     async def refused(self, seq: int, number: int, code: str, reason: str) -> bool:
-        return await self.run(moves.refused, seq, number, code, reason, self.now())
+        return await self.run(transitions.refused, seq, number, code, reason, self.now())
 
     async def refuse_model(self, model: str, code: str, reason: str) -> int:
-        return await self.run(moves.refuse_model, model, code, reason)
+        return await self.run(transitions.refuse_model, model, code, reason)
 
     async def running(self, seq: int) -> bool:
-        return await self.run(moves.running, seq)
+        return await self.run(transitions.running, seq)
 
     async def delivered(
         self, request: LiveRequest, urls: Sequence[str], cost: float | None, result: str
     ) -> bool:
         return await self.run(
-            moves.delivered, request.seq, request.attempt, urls, cost, result, self.now()
+            transitions.delivered, request.seq, request.attempt, urls, cost, result, self.now()
         )
 
-    async def ended(self, request: LiveRequest, ending: moves.Ending) -> bool:
-        return await self.run(moves.ended, request.seq, request.attempt, ending, self.now())
+    async def ended(self, request: LiveRequest, ending: transitions.Ending) -> bool:
+        return await self.run(transitions.ended, request.seq, request.attempt, ending, self.now())
 
     async def set_aside(
         self, request: LiveRequest, code: str, reason: str, cost: float | None, result: str
     ) -> bool:
         return await self.run(
-            moves.set_aside, request.seq, request.attempt, code, reason, cost, result
+            transitions.set_aside, request.seq, request.attempt, code, reason, cost, result
         )
 
     async def resubmit_unknown(self, seq: int, most: int) -> str | None:
-        return await self.run(people.resubmit_within, seq, most, self.now())
+        return await self.run(manual_actions.resubmit_within, seq, most, self.now())
 
     async def files_to_fetch(self, seq: int) -> FetchJob | None:
         return await self.run(files.files_to_fetch, seq)
 
     async def renew_url(self, file_id: int, url: str) -> None:
-        await self.run(moves.renew_url, file_id, url)
+        await self.run(transitions.renew_url, file_id, url)
 
     async def refresh_url(self, file_id: int, url: str) -> None:
-        await self.run(moves.refresh_url, file_id, url)
+        await self.run(transitions.refresh_url, file_id, url)
 
     async def verified(self, file_id: int, file: VerifiedFile) -> Verified:
         return await self.run(files.verified, file_id, file, self.now())
 
     async def trouble(self, seq: int, code: str, reason: str) -> None:
-        await self.run(moves.trouble, seq, code, reason)
+        await self.run(transitions.trouble, seq, code, reason)
 
     async def pending_job(self, seq: int) -> PendingJob | None:
         return await self.run(due.pending_job, seq)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
-from batchgen.state.watching import numbers_of, rejected_among, watched_file
-from batchgen.watch.doors import Said, Word
-from batchgen.watch.page import rows_document
+from batchgen.state.report_queries import numbers_of, rejected_among, watched_file
+from batchgen.watch.events import rows_document
+from batchgen.watch.ports import Said, Word
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.watch.doors import Doors, Heard
+    from batchgen.watch.ports import Doors, Heard
     from batchgen.watch.watching import Watching
 
 MOST_WORDS = 10_000

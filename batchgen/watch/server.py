@@ -1,4 +1,12 @@
-"""The server: its routes, its beginning and its end."""
+"""Who may ask. Any page of the browser can reach a loopback port; only ours may do anything there.
+
+The address holds a key that no other page knows. The Host header must name this machine, so that
+no name of somebody else's leads here (DNS rebinding); what changes anything comes from our page.
+
+A file of the run, by the key that the state knows it by: nothing else can be asked for.
+
+The server: its routes, its beginning and its end.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +22,103 @@ from aiohttp import web
 from batchgen.errors import BatchgenError, MissingFileError, OutputError, StorageError, UsageError
 from batchgen.report.chunks import thumb_name
 from batchgen.report.page import asset
-from batchgen.state.watching import watched_file
-from batchgen.watch import page
+from batchgen.state.report_queries import watched_file
+from batchgen.watch import events
 from batchgen.watch.events import Stream, parse_place
-from batchgen.watch.guard import add_headers, guard
-from batchgen.watch.originals import original
 from batchgen.watch.picking import MOST_KEY, Picking, parse_words
 from batchgen.watch.thumbs import Thumbs
 from batchgen.watch.watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
-    from aiohttp.typedefs import Handler
+    from aiohttp.typedefs import Handler, Middleware
 
-    from batchgen.state.watching import WatchedFile
-    from batchgen.watch.doors import Doors, Watched
+    from batchgen.state.report_queries import WatchedFile
     from batchgen.watch.picking import Answer
+    from batchgen.watch.ports import Doors, Watched
+
+
+NAMES = ("127.0.0.1", "localhost")
+HTTP_PORT = 80
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self';"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+NEVER_KEPT = "no-store"
+
+
+def why_not(method: str, headers: Mapping[str, str], port: int) -> str | None:
+    """Why a request is refused; None where it is not. Pure; `headers` do not tell case apart."""
+    host = headers.get("Host", "")
+    # A browser leaves out the port that every http address has.
+    names = {name for name in NAMES if port == HTTP_PORT} | {f"{name}:{port}" for name in NAMES}
+    if host not in names:
+        return "this server answers to its loopback name alone"
+    if method in {"GET", "HEAD"}:
+        return None
+    if not _is_ours(headers, f"http://{host}"):
+        return "this can only be asked by the page itself"
+    if headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+        return "JSON is asked for"
+    return None
+
+
+def _is_ours(headers: Mapping[str, str], origin: str) -> bool:
+    said = headers.get("Origin")
+    if said is not None:
+        return said == origin
+    return headers.get("Sec-Fetch-Site") == "same-origin"
+
+
+def guard(port: int) -> Middleware:
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if why := why_not(request.method, request.headers, port):
+            raise web.HTTPForbidden(text=why)
+        return await handler(request)
+
+    return guarded
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, refusals too."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", NEVER_KEPT)
+
+
+STATE = "state.db"
+"""The state, its log and its index begin so."""
+
+
+def original(root: Path, name: str) -> Path | None:
+    """Where the file is, if it is a plain one below the run's folder, and no link leads to it.
+
+    The state says `name`; but a state may be somebody else's, and a link may stand in its way.
+    Never the state itself: who opens and closes it takes away the locks that SQLite has on it
+    in this process (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        home = root.resolve(strict=True)
+        wanted = home / name
+        found = wanted.resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        return None
+    if found != wanted or home not in found.parents or not found.is_file():
+        return None
+    if found.parent == home and found.name.casefold().startswith(STATE):
+        return None
+    return found
+
 
 LOOPBACK = "127.0.0.1"
 KEY_BYTES = 24
@@ -152,23 +240,23 @@ class _House:
         return app
 
     async def _index(self, _request: web.Request) -> web.Response:
-        return web.Response(text=page.html(self._watching.view), content_type=HTML)
+        return web.Response(text=events.html(self._watching.view), content_type=HTML)
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name not in page.ASSETS:
+        if name not in events.ASSETS:
             raise web.HTTPNotFound
         kind = KINDS[name.rpartition(".")[-1]]
         return web.Response(text=asset(name), content_type=kind)
 
     async def _head(self, _request: web.Request) -> web.Response:
-        text = page.head(self._watching.view, self._watching.moments.last)
+        text = events.head(self._watching.view, self._watching.moments.last)
         return web.Response(text=text, content_type=SCRIPT)
 
     async def _chunk(self, request: web.Request) -> web.Response:
         moment = self._watching.view.moment
         number = int(request.match_info["number"])
-        text = await self._watching.reader.ask(page.chunk, number, moment)
+        text = await self._watching.reader.ask(events.chunk, number, moment)
         return web.Response(text=text, content_type=SCRIPT)
 
     async def _night(self, _request: web.Request) -> web.Response:

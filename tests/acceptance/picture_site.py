@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 from PIL import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 def drawn(codec: str, size: tuple[int, int]) -> bytes:

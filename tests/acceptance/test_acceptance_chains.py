@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.acceptance.shell import EDIT, T2I, VIDEO, wait_until
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import EDIT, T2I, VIDEO, Emulator, Shell, wait_until
 
 HOURS = ["dawn", "noon", "dusk", "night"]
 PLACES = ["harbour", "cliff", "beach", "island", "river"]

@@ -8,13 +8,9 @@ import signal
 import sqlite3
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from batchgen.state.database import open_for_reading
-from tests.acceptance.shell import T2I, VIDEO, boat, ended, wait_until
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import T2I, VIDEO, Emulator, Shell, boat, ended, wait_until
 
 PICTURE = "https://pictures.example.com/boat.png"
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.acceptance.shell import T2I, boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import T2I, Emulator, Shell, boat
 
 
 def submitted(user: Shell, *options: str, code: int = 0) -> int:
@@ -36,19 +31,6 @@ def change_a_paid_job(user: Shell) -> None:
     user.manifest(2)
     user.expect(0, "run", "m.yaml")
     user.manifest([boat(0), {**boat(1), "input": {"prompt": "another one"}}])
-
-
-def test_a_changed_job_that_was_paid_is_listed_and_nothing_is_sent(
-    user: Shell, emulator: Emulator
-) -> None:
-    """Row 2."""
-    change_a_paid_job(user)
-    err = user.expect(65, "run", "m.yaml").err
-    assert "boat-001 (done)" in err
-    assert "boat-000" not in err
-    assert "--changed keep" in err
-    assert "--changed rerun" in err
-    assert len(emulator.charges()) == 2
 
 
 def test_a_changed_job_can_be_kept(user: Shell, emulator: Emulator) -> None:

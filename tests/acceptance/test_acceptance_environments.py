@@ -6,16 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.shell import boat
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.acceptance.shell import Shell
+from tests.shell import ProcessShell, Shell, boat
 
 REHEARSED = ("--emulator", "--latency", "0", "-q")
 WITHOUT_A_HOME = """
@@ -36,7 +31,7 @@ except batchgen.errors.BatchgenError as error:
 
 
 @pytest.fixture
-def latin(shell: Shell) -> Shell:
+def latin(shell: Shell) -> ProcessShell:
     """A shell whose locale has no UTF-8."""
     if not (localedef := shutil.which("localedef")):
         pytest.skip("needs localedef")
@@ -45,10 +40,10 @@ def latin(shell: Shell) -> Shell:
     words = [localedef, "-f", "ISO-8859-1", "-i", "en_US", str(place / "en_US.ISO-8859-1")]
     if subprocess.run(words, capture_output=True, check=False).returncode > 1:
         pytest.skip("this system has no sources of locales")
-    return shell.having(LOCPATH=str(place), LC_ALL="en_US.ISO-8859-1")
+    return ProcessShell(shell.folder).having(LOCPATH=str(place), LC_ALL="en_US.ISO-8859-1")
 
 
-def test_every_name_is_written_whatever_the_locale(latin: Shell) -> None:
+def test_every_name_is_written_whatever_the_locale(latin: ProcessShell) -> None:
     names = ["été-日本", "plain"]
     latin.manifest([boat(1) | {"id": name} for name in names])
     latin.expect(0, "run", "m.yaml", *REHEARSED)
@@ -59,7 +54,7 @@ def test_every_name_is_written_whatever_the_locale(latin: Shell) -> None:
 
 
 def test_a_program_is_told_of_a_name_that_it_cannot_write_before_anything_is_paid(
-    latin: Shell,
+    latin: ProcessShell,
 ) -> None:
     latin.manifest([boat(1) | {"id": "日本"}])
     done = subprocess.run(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Shell
+from tests.shell import Shell
 
 MODELS = {
     "still": "bytedance/dreamina-4-0/text-to-image",

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
-from tests.acceptance.shell import ended
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, ended
 
 
 def test_too_many_failures_stop_the_run_and_the_same_command_goes_on(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.acceptance.picture_site import drawn, padded, picture_site
-from tests.acceptance.shell import EDIT, PICTURE, T2I, VIDEO
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import EDIT, PICTURE, T2I, VIDEO, Emulator, Shell
 
 SOUND = drawn("JPEG", (640, 480))
 TOO_LARGE = padded(SOUND, 6_100_000)
@@ -17,19 +14,6 @@ SENTENCE = "File size must be less than 4.7 MB. (it has 6.1 MB)"
 
 def clip(job_id: str, *urls: str, model: str = VIDEO) -> dict[str, Any]:
     return {"id": job_id, "model": model, "input": {"prompt": "slow pan", "image_urls": list(urls)}}
-
-
-def test_a_run_with_an_image_that_is_too_large_ends_before_anything_is_sent(
-    user: Shell, emulator: Emulator
-) -> None:
-    with picture_site({"/a.jpg": SOUND, "/b.jpg": TOO_LARGE}) as site:
-        user.manifest([clip("a", f"{site}/a.jpg"), clip("b", f"{site}/b.jpg")], defaults={})
-        err = user.expect(65, "run", "m.yaml").err
-    assert f"{site}/b.jpg: {SENTENCE} (job b)" in err
-    assert f"{site}/a.jpg" not in err
-    assert "run.check_inputs: off" in err
-    assert emulator.charges() == []
-    assert user.states() == {"a": "pending", "b": "pending"}
 
 
 def test_a_replaced_image_lets_the_same_command_go_on(user: Shell, emulator: Emulator) -> None:

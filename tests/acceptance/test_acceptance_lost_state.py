@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from tests.acceptance.shell import PATIENCE, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import PATIENCE, Emulator, Shell, wait_until
 
 JOBS = 4
 
@@ -99,7 +94,7 @@ def test_what_is_remembered_is_the_users_alone(user: Shell) -> None:
 
 
 def test_a_rehearsal_that_was_removed_is_no_loss(user: Shell, emulator: Emulator) -> None:
-    """The way of the README: rehearse, remove the folder, run."""
+    """The README's way: rehearse, remove the folder, run."""
     user.manifest(2)
     user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
     (user.folder / "out/state.db").unlink()

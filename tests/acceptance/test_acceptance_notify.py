@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.acceptance.shell import Shell, aimed, boat, ended, wait_until
 from tests.notify.receivers import SECRET, Receiver, dead_url, receiving
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.acceptance.shell import Emulator
+from tests.shell import Emulator, Shell, boat, ended, wait_until
 
 
 @pytest.fixture
@@ -184,34 +180,42 @@ def test_a_hanging_service_never_holds_the_run_up(user: Shell, emulator: Emulato
     assert "not notified of first_failure" in done.err
 
 
+def said(user: Shell) -> str:
+    """What the command wrote: it inherits the stdout of the process, which here is the test's."""
+    return (user.folder / "said").read_text("utf-8")
+
+
 def test_the_command_runs_when_all_is_closed_and_its_exit_code_changes_nothing(
     user: Shell,
 ) -> None:
     user.manifest(1, name="boats")
     out = "echo $BATCHGEN_NAME $BATCHGEN_EXIT_CODE $BATCHGEN_DONE $BATCHGEN_FAILED"
-    done = user.expect(0, "run", "m.yaml", "--on-done", f"{out} $BATCHGEN_FOLDER; exit 3")
-    assert f"boats 0 1 0 {user.folder / 'out'}\n" in done.out
+    done = user.expect(0, "run", "m.yaml", "--on-done", f"{out} $BATCHGEN_FOLDER > said; exit 3")
+    assert said(user) == f"boats 0 1 0 {user.folder / 'out'}\n"
     assert done.err.endswith("--on-done ended with exit code 3\n")
 
 
 def test_the_lock_is_free_for_the_command(user: Shell) -> None:
     user.manifest(1)
-    command = "flock --nonblock out/run.lock echo free"
-    assert "free" in user.expect(0, "run", "m.yaml", "--on-done", command).out
+    command = "flock --nonblock out/run.lock echo free > said"
+    user.expect(0, "run", "m.yaml", "--on-done", command)
+    assert said(user) == "free\n"
 
 
 def test_the_token_is_not_given_to_the_command(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
-    secret = aimed(user, emulator, "a-secret-token").having(COPY="a-secret-token", KEPT="kept")
-    done = secret.expect(0, "run", "m.yaml", "--on-done", "env")
-    assert "KEPT=kept" in done.out
-    assert "BATCHGEN_SPENT_USD=0.03" in done.out
-    assert "a-secret-token" not in done.said
+    secret = user.using(emulator, "a-secret-token").having(COPY="a-secret-token", KEPT="kept")
+    secret.expect(0, "run", "m.yaml", "--on-done", "env > said")
+    assert "KEPT=kept" in said(user)
+    assert "BATCHGEN_SPENT_USD=0.03" in said(user)
+    assert "a-secret-token" not in said(user)
 
 
 def test_with_json_stdout_has_one_document_whatever_the_command_prints(user: Shell) -> None:
     user.manifest(1)
-    done = user.expect(0, "run", "m.yaml", "--json", "--on-done", "echo noise")
+    with user.start("run", "m.yaml", "--json", "--on-done", "echo noise") as process:
+        done = ended(process)
+    assert done.code == 0
     assert done.document["exit_code"] == 0
     assert "noise" in done.err
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-from tests.acceptance.shell import boat, wait_until
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, boat, wait_until
 
 
 def prompts(emulator: Emulator) -> list[str]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.jobs import content_id
-from tests.acceptance.shell import PICTURE, T2I, VIDEO, boat
-
-if TYPE_CHECKING:
-    from _pytest.capture import CaptureFixture
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import PICTURE, T2I, VIDEO, Emulator, Shell, boat
 
 
 def clip(**more: Any) -> dict[str, Any]:
@@ -222,7 +218,7 @@ def test_after_a_run_of_the_same_manifest_show_does_not_read_its_rows_again(
     for name, value in user.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(user.folder)
-    monkeypatch.setattr("batchgen.runs.plans.listing.checked", None)
+    monkeypatch.setattr("batchgen.runs.planning.checked", None)
     assert main(["show", "m.yaml", "boat-001"]) == 0
     assert capsys.readouterr().out.startswith(f"boat-001 · {T2I} · done\n")
     assert len(emulator.charges()) == 2

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import pytest
 from PIL import Image
 
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 SIZES = {"lighthouse": (2304, 1728)}
@@ -124,25 +119,3 @@ def test_the_larger_manifests_run_to_their_end(published: Shell, name: str, jobs
     for job in published.status(manifest)["jobs"]:
         for made in job["files"]:
             assert Path(made["path"]).stat().st_size == made["bytes"]
-
-
-def test_the_program_in_the_manual_runs_as_it_stands(published: Shell) -> None:
-    manual = (MANIFESTS.parent / "README.md").read_text("utf-8")
-    (program,) = re.findall(r"<!-- programs -->\n```python\n(.*?)```", manual, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=published.folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(published.folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("8 to do: ")
-    assert sum(line.endswith(" is done") for line in lines) == 8
-    results = [line for line in lines if "files/" in line]
-    assert len(results) == 8
-    for line in results:
-        (path,) = re.findall(r"PosixPath\('([^']+)'\)", line)
-        assert Path(path).is_file()

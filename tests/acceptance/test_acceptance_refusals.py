@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import T2I, ended
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import T2I, Emulator, Shell, ended
 
 
 def test_a_rehearsal_never_goes_on_with_the_vendor(shell: Shell) -> None:
@@ -32,42 +28,6 @@ def test_a_run_never_goes_on_as_a_rehearsal(user: Shell, emulator: Emulator) -> 
     user.expect(0, "run", "m.yaml", "--limit", "1")
     err = user.expect(65, "run", "m.yaml", "--emulator").err
     assert "would now go to the emulator" in err
-    assert len(emulator.charges()) == 1
-
-
-def test_a_file_where_the_folder_should_be_is_73(user: Shell, emulator: Emulator) -> None:
-    """Row 53."""
-    user.manifest(1)
-    (user.folder / "out").write_text("mine")
-    err = user.expect(73, "run", "m.yaml").err
-    assert "the output folder cannot be written" in err
-    assert "set output.dir" in err
-    assert emulator.charges() == []
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_73(user: Shell, emulator: Emulator) -> None:
-    """Row 53."""
-    user.manifest(1)
-    (user.folder / "out").mkdir(mode=0o500)
-    assert "cannot be written" in user.expect(73, "run", "m.yaml").err
-    assert emulator.charges() == []
-
-
-def test_a_damaged_state_is_refused_and_nothing_is_sent(user: Shell, emulator: Emulator) -> None:
-    """Row 55."""
-    user.manifest(2)
-    user.expect(0, "run", "m.yaml", "--limit", "1")
-    state = user.folder / "out/state.db"
-    for leftover in state.parent.glob("state.db-*"):
-        leftover.unlink()
-    noise = b"\x93noise\x00" * 4096
-    state.write_bytes(noise)
-    for words in (("run", "m.yaml"), ("status", "m.yaml"), ("cancel", "m.yaml")):
-        done = user.expect(74, *words)
-        assert "the state file is damaged" in done.err
-        assert "move it away" in done.err
-    assert state.read_bytes() == noise
     assert len(emulator.charges()) == 1
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell
 
 
 def test_a_run_has_a_report_that_agrees_with_its_status(user: Shell, emulator: Emulator) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Shell
+from tests.shell import Shell, boat
 
 REHEARSED = ("--emulator", "--latency", "0", "-q")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import struct
 import termios
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
-from tests.acceptance.shell import EDIT, PICTURE, boat
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator, Shell
+from batchgen.cli import main
+from tests.shell import EDIT, PICTURE, Shell, boat
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -23,12 +23,17 @@ def on_a_terminal(shell: Shell, columns: int, *words: str) -> tuple[int, str]:
     """Run with stderr on a terminal of so many columns; the exit code and what was shown."""
     screen, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with shell.having(TERM="xterm").start(*words, stderr=terminal) as process:
-        os.close(terminal)
-        shown = read_all(screen)
-        process.communicate()
+    with ThreadPoolExecutor(1) as pool:
+        shown = pool.submit(read_all, screen)
+        with (
+            os.fdopen(terminal, "w") as stderr,
+            shell.having(TERM="xterm").at_home(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(stderr),
+        ):
+            code = main(words)
     os.close(screen)
-    return process.returncode, shown.decode()
+    return code, shown.result().decode()
 
 
 def read_all(screen: int) -> bytes:
@@ -67,14 +72,3 @@ def test_without_a_terminal_there_are_few_lines_and_no_escapes(shell: Shell) -> 
     assert "m: 6 done · 0.18 USD spent" in done.out
     assert "\r" not in done.said
     assert "\x1b" not in done.said
-
-
-def test_text_of_the_vendor_cannot_steer_the_terminal(user: Shell, emulator: Emulator) -> None:
-    """Row 75."""
-    user.manifest(1)
-    emulator.arm("submit", "vendor_failed", message="red \x1b[31m\x1b]0;title\x07 words")
-    for words in (("run", "m.yaml"), ("status", "m.yaml")):
-        said = user.run(*words).said
-        assert "words" in said
-        assert "\x1b" not in said
-        assert "\x07" not in said

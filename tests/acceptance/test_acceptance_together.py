@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from tests.acceptance.shell import aimed, emulating, ended, wait_until
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
-
-    from tests.acceptance.shell import Emulator, Shell
+from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 
 @contextmanager
@@ -28,23 +23,6 @@ def running(user: Shell, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 def under_way(shell: Shell, count: int) -> bool:
     return sum(state in {"queued", "running"} for state in shell.states().values()) == count
-
-
-def test_a_second_run_sends_nothing_and_names_the_first(
-    slow_user: Shell, slow_emulator: Emulator
-) -> None:
-    """Rows 62 and 64."""
-    slow_user.manifest(2)
-    with running(slow_user) as process:
-        wait_until(lambda: under_way(slow_user, 2), "two requests")
-        done = slow_user.expect(75, "run", "m.yaml")
-        assert f"process {process.pid} on" in done.err
-        assert "nothing was sent" in done.err
-        assert "batchgen status" in done.err
-        assert "2 running" in slow_user.expect(0, "status", "m.yaml").out
-        assert process.poll() is None
-    assert process.returncode == 130
-    assert len(slow_emulator.charges()) == 2
 
 
 def test_a_decision_is_handed_to_the_runner_at_work(
@@ -83,8 +61,9 @@ def test_cancel_ends_what_was_not_begun_and_what_works_comes_with_the_next_run(
 ) -> None:
     """Twelve jobs, ten sent: the emulator works on eight, two are in its queue."""
     shell.manifest(12, run={"concurrency": 10})
-    with emulating(shell, latency=60) as slow:
-        user = aimed(shell, slow)
+    ledger = shell.folder / "emulator.db"
+    with emulating(latency=60, state=ledger) as slow:
+        user = shell.using(slow)
         with running(user, "--limit", "10"):
             wait_until(lambda: under_way(user, 10), "ten requests")
         said = user.expect(0, "cancel", "m.yaml").out
@@ -93,8 +72,8 @@ def test_cancel_ends_what_was_not_begun_and_what_works_comes_with_the_next_run(
         assert "batchgen run m.yaml" in said
         states = [charge["status"] for charge in slow.charges()]
         assert states.count("cancelled") == 2
-    with emulating(shell) as quick:
-        aimed(shell, quick).expect(1, "run", "m.yaml")
+    with emulating(state=ledger) as quick:
+        shell.using(quick).expect(1, "run", "m.yaml")
         assert len(quick.charges()) == 10
     assert shell.status()["counts"] == {"done": 8, "cancelled": 4}
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Shell
+from tests.shell import Shell
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import urllib.error
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import aimed, boat, emulating, ended, wait_until
-from tests.watch.watch_process import watching
+from tests.shell import Emulator, Shell, boat, emulating, ended, wait_until
+from tests.watch.watch_process import Watcher, watching
 from tests.watch.watch_world import called
-
-if TYPE_CHECKING:
-    import subprocess
-
-    from tests.acceptance.shell import Emulator, Shell
-    from tests.watch.watch_process import Watcher
 
 
 def picked(watcher: Watcher, word: str, file: int) -> None:
@@ -109,8 +103,8 @@ def test_an_approval_in_the_page_lets_a_run_at_work_go_on(shell: Shell) -> None:
     }
     others = [boat(number) for number in range(1, 9)]
     shell.manifest([still, *others, clip], run={"concurrency": 1})
-    with emulating(shell, latency=0.7) as emulator:
-        user = aimed(shell, emulator)
+    with emulating(latency=0.7) as emulator:
+        user = shell.using(emulator)
         with watching(user) as watcher, user.start("run", "m.yaml", "--quiet") as run:
             wait_until(lambda: watcher.rows().get("boat-000") == "done", "the still")
             word = {"word": "approve", "job": "boat-000", "attempt": 1}

@@ -6,17 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import ended, wait_until
-from tests.watch.watch_process import watching
+from tests.shell import Shell, ended, wait_until
+from tests.watch.watch_process import Watcher, watching
 from tests.watch.watch_world import called
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Shell
-    from tests.watch.watch_process import Watcher
 
 
 def have_a_preview_made(watcher: Watcher) -> None:

@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sqlite3
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batchgen.jobs import Job, JobState, canonical_json
-from batchgen.state import people, queries
+from batchgen.state import manual_actions, queries
 from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.differences import foreseen
-from batchgen.state.merge import OnChanged, merge
-from batchgen.state.planned import Wishes
+from batchgen.state.planned import Wishes, foreseen
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.report_queries import signatures
 from batchgen.state.selection import Selection, note_causes, note_first
 from batchgen.state.staging import Staging, open_staging
-from batchgen.state.watching import signatures
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator
 
 MODELS = ("bytedance/dreamina-4-0/text-to-image", "bytedance/dreamina-4-0/edit")
 EVERYTHING = Selection()
@@ -117,10 +113,10 @@ def ask_by_cause(db: sqlite3.Connection) -> None:
 
 def begin(db: sqlite3.Connection) -> None:
     with timed("  settle_dead_run, reopen"):
-        people.settle_dead_run(db)
-        people.reopen(db)
+        manual_actions.settle_dead_run(db)
+        manual_actions.reopen(db)
     with timed("  retry_selected"):
-        people.retry_selected(db, EVERYTHING, people.may_go_again())
+        manual_actions.retry_selected(db, EVERYTHING, manual_actions.may_go_again())
 
 
 def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:

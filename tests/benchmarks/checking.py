@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import argparse
 import timeit
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from batchgen.manifest.structure import job_problems
+from batchgen.jobs import JsonObject
+from batchgen.manifest.schema_validation import job_problems
 from batchgen.models.catalog import find_model
-from batchgen.models.dialect import build_validator
+from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import with_full_size
 from batchgen.models.urls import require_public_url
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchgen.jobs import JsonObject
+from batchgen.models.validator import build_validator
 
 CALLS = 20_000
 IMAGES = "https://playgrounds-storage-public.runcomfy.net/tools"

@@ -12,22 +12,20 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from batchgen.check.checking import in_the_pool
+from batchgen.check.judging import likenesses
 from batchgen.check.kinds import Asked
-from batchgen.check.looks import LOOK_BYTES
-from batchgen.check.similar import likenesses
+from batchgen.check.measures import LOOK_BYTES
 from batchgen.downloads.media import decode
-from batchgen.downloads.processes import in_processes
+from batchgen.processes import in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

@@ -13,19 +13,15 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.report.browser_window import CHROMIUM
 from tests.report.night_world import begin, big_night, job, make
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from playwright.sync_api import Browser, Page
 
 NIGHTS = (10_000, 100_000)
 TIMES = 7

@@ -19,17 +19,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batchgen.errors import MissingFileError, SchemaVersionError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import get_meta
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BYTES_A_ROW = 2048
 LOOK_EVERY = 0.02

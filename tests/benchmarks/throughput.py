@@ -21,19 +21,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import aiohttp
 from PIL import Image
 
 from batchgen.emulator import EmulatorSettings, running_emulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
 FILE_BYTES = 64 * 1024

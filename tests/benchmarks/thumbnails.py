@@ -10,16 +10,12 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from batchgen.report.pool import make_thumbnails
-from batchgen.report.thumbnails import Wanted, make_thumbnail
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from batchgen.report.thumbnails import Wanted, make_thumbnail, make_thumbnails
 
 FILES = 100
 KINDS = (("PNG", 1024), ("PNG", 2048), ("JPEG", 2048), ("WEBP", 2048))

@@ -5,32 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchgen.check.checking import check, in_the_pool
-from batchgen.check.examining import examine
+from batchgen.check.checking import Report, check, in_the_pool
+from batchgen.check.examining import Examined, Source, examine
 from batchgen.check.kinds import Asked
 from batchgen.downloads.media import decode
 from batchgen.downloads.outcomes import VerifiedFile
-from batchgen.emulator.clips import CODEC
-from batchgen.state import files, moves
+from batchgen.emulator.drawing import CODEC
+from batchgen.jobs import Job
+from batchgen.state import files, transitions
 from batchgen.state.selection import Selection
 from tests.export.export_world import World, job, make_world
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from batchgen.check.checking import Report
-    from batchgen.check.examining import Examined, Source
-    from batchgen.jobs import Job
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 WHITE = (255, 255, 255)
@@ -100,11 +95,11 @@ class Gallery:
 
     def finish(self, job_id: str, *contents: bytes) -> None:
         db, seq = self.world.db, self.world.seq(job_id)
-        number = moves.begin_attempt(db, seq, "h", 0.03, 1.0)
+        number = transitions.begin_attempt(db, seq, "h", 0.03, 1.0)
         assert number is not None
-        moves.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
+        transitions.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
         urls = [f"https://x/{seq}-{number}-{one}" for one in range(len(contents))]
-        assert moves.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
+        assert transitions.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
         todo = files.files_to_fetch(db, seq)
         assert todo is not None
         for file, content in zip(todo.files, contents, strict=True):

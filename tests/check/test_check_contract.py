@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from batchgen.check.contract import broken_promises
+from batchgen.check.checking import broken_promises
 from batchgen.check.kinds import Kind
-from batchgen.models.sizes import SIZE_KEY
+from batchgen.models.fields import SIZE_KEY
 from batchgen.state.results import Result
 
 

@@ -5,33 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import ImageEnhance
+from PIL import Image, ImageEnhance
 
 from batchgen.check.checking import in_the_pool, news, read
-from batchgen.check.examining import Source, examine, given_up
+from batchgen.check.examining import Examined, Source, examine, given_up
 from batchgen.check.judging import Found, judge
 from batchgen.check.kinds import Asked, Kind
-from batchgen.emulator.canvas import Scene
-from batchgen.emulator.clips import mp4
-from batchgen.models.sizes import SIZE_KEY
-from batchgen.state.marks import Pick, find_flaws, pick
+from batchgen.emulator.drawing import Scene, mp4
+from batchgen.models.fields import SIZE_KEY
+from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.selection import Selection
-from tests.check.check_world import I2V, clip, drawn, packed, plate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from PIL import Image
-
-    from batchgen.check.examining import Examined
-    from tests.check.check_world import Gallery
+from tests.check.check_world import I2V, Gallery, clip, drawn, packed, plate
 
 
 def test_sound_results_have_no_flaws(world: Gallery) -> None:

@@ -6,19 +6,16 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.check.examining import Stamp
 from batchgen.check.measures import Measure
 from batchgen.check.memory import open_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 STAMP = Stamp(10, 1_700_000_000_123_456_789, (1 << 64) - 5)
 MEASURES = [

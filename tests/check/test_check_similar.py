@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import io
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from batchgen.check.judging import Likeness, likenesses
 from batchgen.check.kinds import LOOK_BITS, Asked
-from batchgen.check.looks import LOOK_BYTES, look_of
-from batchgen.check.measures import plain
-from batchgen.check.similar import Likeness, likenesses
-from batchgen.emulator.canvas import Scene, paint
+from batchgen.check.measures import LOOK_BYTES, look_of, plain
+from batchgen.emulator.drawing import Scene, paint
 from tests.check.check_world import drawn, packed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NEAR = Asked().distance
 

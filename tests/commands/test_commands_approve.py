@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.commands.approve import approve
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.decisions import apply_new
-from batchgen.runs.lock import locked
-from batchgen.state.approvals import Held, held_back
-from batchgen.state.marks import Pick, pick
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
+from batchgen.state.manual_actions import Held, held_back
 from batchgen.state.queries import Selection
+from batchgen.state.reviews import Pick, pick
 from tests.runs.run_world import Place, bring_home, make_gated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

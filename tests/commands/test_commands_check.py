@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 from PIL import ImageDraw
 
-from batchgen.check import looks
+from batchgen.check import measures
 from batchgen.check.kinds import Asked, Kind
 from batchgen.cli import main
 from batchgen.commands.check import check
-from batchgen.models.sizes import SIZE_KEY
-from batchgen.runs.decisions import apply_new
-from batchgen.runs.lock import locked
-from batchgen.state.marks import Pick, pick
+from batchgen.models.fields import SIZE_KEY
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.queries import set_meta
+from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture
@@ -232,7 +229,7 @@ def test_without_the_library_all_else_is_found(
     capsys: CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(looks, "find_spec", lambda _name: None)
+    monkeypatch.setattr(measures, "find_spec", lambda _name: None)
     assert main(["check", str(manifest)]) == 64
     assert "pip install 'batchgen[check]'" in capsys.readouterr().err
     assert main(["check", str(manifest), "--skip", "near_duplicate"]) == 1
@@ -345,7 +342,7 @@ def test_help_says_each_kind_on_a_line_of_its_own(capsys: CaptureFixture[str]) -
     assert "\\b" not in "".join(lines)
     start = lines.index("  KIND is one of") + 1
     assert [line.split()[0] for line in lines[start : start + len(Kind)]] == list(Kind)
-    assert "    blank           one colour, and nothing else" in lines
+    assert "    blank           nothing but one colour" in lines
     assert main(["--help"]) == 0
     (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("  check "))
     assert line.endswith("there twice.")

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from batchgen.cli import COMPLETION, cli
 from batchgen.jobs import Job, canonical_json
-from tests.acceptance.shell import EDIT, T2I, Shell
-from tests.runs.run_world import bring_home, open_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place, bring_home, open_place
+from tests.shell import EDIT, T2I, Shell
 
 SCRIPT = Path(sys.executable).parent / "batchgen"
 

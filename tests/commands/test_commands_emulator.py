@@ -8,8 +8,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,6 @@ from batchgen.cli import main
 from batchgen.commands.emulator import read_faults
 from batchgen.emulator import Fault
 from batchgen.errors import InputError, MissingFileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 TEXT_TO_IMAGE = "bytedance/dreamina-4-0/text-to-image"
 PATIENCE = 60

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from tests.export.export_world import I2V, World, job, make_world, tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchgen.cli import main
-from batchgen.manifest.starters.data_look import LOOKED_AT, look_at
-from batchgen.manifest.starters.fitting import rows_manifest
+from batchgen.manifest.starters.manifests import rows_manifest
+from batchgen.manifest.starters.preview import LOOKED_AT, look_at
 from batchgen.models.catalog import catalog
 
 T2I = "bytedance/dreamina-4-0/text-to-image"

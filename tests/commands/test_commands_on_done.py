@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,6 @@ from batchgen.errors import ExitCode
 from batchgen.runcomfy.token import TOKEN_VARIABLES
 from batchgen.state.records import Money
 from tests.runs.run_world import bring_home, make_place
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MANIFEST = Path("boats.yaml")
 

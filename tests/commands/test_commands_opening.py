@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +13,9 @@ from batchgen.commands.opening import (
     private_page,
     reads_our_files,
 )
-from tests.acceptance.shell import Shell, ended, wait_until
 from tests.report.night_world import small_night
+from tests.shell import Shell, ended, wait_until
 from tests.watch.watch_process import watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ADDRESS = "http://127.0.0.1:4000/a-key/?a=b&c"
 SECRETS = {

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.commands.pick import pick
 from batchgen.errors import ExitCode, UsageError
-from batchgen.runs.decisions import Verb, apply_new
-from batchgen.runs.lock import locked
+from batchgen.runs.decision_log import Verb, apply_new
+from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ import pytest
 
 from batchgen.commands.plan import plan_lines, run_command
 from batchgen.models.catalog import catalog
-from batchgen.runcomfy.model_answer import ModelFacts
+from batchgen.runcomfy.pricing import ModelFacts
+from batchgen.runs.estimates import Cost
+from batchgen.runs.live_models import LiveModels
 from batchgen.runs.options import RunOptions
-from batchgen.runs.plans.changes import FieldChange
-from batchgen.runs.plans.costing import Cost
-from batchgen.runs.plans.live_models import LiveModels
-from batchgen.runs.plans.plan import ChangedInput, Figures, ModelPlan, Orphan, Plan, Renamed
-from batchgen.state.merge import OnChanged
+from batchgen.runs.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
 from batchgen.state.records import Money
 
 T2I = "bytedance/dreamina-4-0/text-to-image"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.commands.report import report
 from batchgen.errors import MissingFileError
 from tests.report.night_world import small_night
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.commands.resolve import resolve, resolve_asked
 from batchgen.errors import UsageError
-from batchgen.runs.decisions import Verb
-from batchgen.state import moves, people
+from batchgen.runs.decision_log import Verb
+from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, make_place
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
 
 
 @pytest.fixture
@@ -24,10 +21,10 @@ def place(tmp_path: Path) -> Place:
     """A run in which `a` is paid and its result is not home yet, and `b` is unknown."""
     place = make_place(tmp_path / "out", ("a", "b"))
     for job_id in ("a", "b"):
-        assert moves.begin_attempt(place.db, place.seq(job_id), "h", 0.03, 1.0) == 1
-    moves.accepted(place.db, place.seq("a"), 1, "r1", "raw", 1.0)
-    assert moves.delivered(place.db, place.seq("a"), 1, ["https://x/a.png"], 0.03, "raw", 2.0)
-    assert moves.unclear(place.db, place.seq("b"), 1, "no_answer", "reset", "")
+        assert transitions.begin_attempt(place.db, place.seq(job_id), "h", 0.03, 1.0) == 1
+    transitions.accepted(place.db, place.seq("a"), 1, "r1", "raw", 1.0)
+    assert transitions.delivered(place.db, place.seq("a"), 1, ["https://x/a.png"], 0.03, "raw", 2.0)
+    assert transitions.unclear(place.db, place.seq("b"), 1, "no_answer", "reset", "")
     return place
 
 
@@ -65,8 +62,8 @@ def test_a_name_with_an_exclamation_mark_means_itself_and_not_the_rest(
 def test_a_set_aside_request_is_asked_first_by_a_resubmit_and_only_by_its_very_id(
     place: Place, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert people.adopt(place.db, place.seq("b"), "r2", 1.0) is None
-    assert moves.set_aside(place.db, place.seq("b"), 1, "no_files", "no file", 0.03, "{}")
+    assert manual_actions.adopt(place.db, place.seq("b"), "r2", 1.0) is None
+    assert transitions.set_aside(place.db, place.seq("b"), 1, "no_files", "no file", 0.03, "{}")
     with pytest.raises(UsageError, match="no job is unknown"):
         resolve(manifest, ["*"], Verb.RESUBMIT, None)
     assert resolve(manifest, ["b"], Verb.RESUBMIT, None) == 0
@@ -78,15 +75,15 @@ def test_a_set_aside_request_is_asked_first_by_a_resubmit_and_only_by_its_very_i
 def test_a_set_aside_request_can_be_adopted_again_or_written_off(
     place: Place, manifest: Path
 ) -> None:
-    assert people.adopt(place.db, place.seq("b"), "r2", 1.0) is None
-    assert moves.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
+    assert manual_actions.adopt(place.db, place.seq("b"), "r2", 1.0) is None
+    assert transitions.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
     assert resolve(manifest, ["b"], Verb.ADOPT, "r2") == 0
     assert place.state("b") == "queued"
-    assert moves.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
+    assert transitions.set_aside(place.db, place.seq("b"), 1, "timeout", "late")
     assert resolve(manifest, ["b"], Verb.WRITE_OFF, None) == 0
     assert place.state("b") == "failed"
-    assert people.reopen(place.db) == 0
-    assert people.retry(place.db, place.seq("b")) == "pending"
+    assert manual_actions.reopen(place.db) == 0
+    assert manual_actions.retry(place.db, place.seq("b")) == "pending"
 
 
 def test_a_name_that_no_unknown_job_has_is_refused(manifest: Path) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.jobs import Job, canonical_json
-from batchgen.state.marks import Pick, pick
-from tests.acceptance.shell import EDIT, T2I, Shell
-from tests.runs.run_world import bring_home, open_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
-
-    from tests.runs.run_world import Place
+from batchgen.state.reviews import Pick, pick
+from tests.runs.run_world import Place, bring_home, open_place
+from tests.shell import EDIT, T2I, Shell
 
 PLAIN = {"defaults": {"model": T2I}}
 PAINTED = {"prompt": "paint it", "image_urls": ["{{ jobs.still.image }}"]}

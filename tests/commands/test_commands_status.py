@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.commands import status
-from batchgen.state.marks import Pick, find_flaws, pick
+from batchgen.state.reviews import Pick, find_flaws, pick
 from tests.runs.run_world import Place, bring_home, make_place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from _pytest.capture import CaptureFixture
 
 from batchgen.commands.status import watch
-from batchgen.runs.lock import locked
+from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_gated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from _pytest.capture import CaptureFixture
 
 
 @pytest.fixture

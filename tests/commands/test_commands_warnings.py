@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.cli import main
 from batchgen.errors import ExitCode
 from tests.manifest.manifest_reading import HEAD
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WARNING = "m.yaml:7:29: warning: only 'a fox wearing' is read: '#7' is taken for a comment"
 

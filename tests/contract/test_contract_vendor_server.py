@@ -10,15 +10,13 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.contract.contract_schemas import EDIT, T2I, VIDEO
 from tests.contract.vendor_server import TOKEN, Vendor, serving
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PATIENCE = 300
 LOOK_EVERY = 0.05

@@ -12,18 +12,16 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from PIL import Image, PngImagePlugin
 
 from tests.contract.contract_schemas import EDIT, SCHEMAS, T2I, VIDEO
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 TOKEN = "a-token-of-the-contract"
 PAGE = b"<!DOCTYPE html><html><title>Attention Required!</title><body>Blocked.</body></html>"

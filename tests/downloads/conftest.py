@@ -6,16 +6,13 @@ import io
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import pytest
 from av.video.stream import VideoStream
 from PIL import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def picture(codec: str, size: tuple[int, int] = (96, 64), **options: object) -> bytes:

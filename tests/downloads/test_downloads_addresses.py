@@ -5,7 +5,7 @@ import socket
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.downloads.addresses import PrivateAddressError, PublicResolver, is_public
+from batchgen.net import PrivateAddressError, PublicResolver, is_public
 
 
 class FixedResolver(AbstractResolver):

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from batchgen.downloads.answers import Answer, Body, StartOver, judge, retry_after
 from batchgen.downloads.outcomes import Corrupt, Interrupted, TooLarge, UrlExpired
+from batchgen.downloads.responses import Answer, Body, StartOver, judge, retry_after
 from batchgen.downloads.resume import Resume, Sidecar
 
 KNOWN = Sidecar('"v1"', 1000)

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from batchgen.downloads.connector import HEAD_LIMIT, answer_size
+from batchgen.net import HEAD_LIMIT, answer_size
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

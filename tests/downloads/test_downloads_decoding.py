@@ -8,19 +8,15 @@ import struct
 import subprocess
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from batchgen.downloads import decoding
 from batchgen.downloads.decoding import DIED, Decoders
-from batchgen.downloads.formats import CorruptFileError, MediaKind, TooHeavyError
-from batchgen.downloads.media import decode_light
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from batchgen.downloads.media import CorruptFileError, MediaKind, TooHeavyError, decode_light
 
 
 @pytest.fixture

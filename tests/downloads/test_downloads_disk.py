@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.downloads.disk import disk_error, disk_errors
 from batchgen.downloads.outcomes import Target
-from batchgen.downloads.part import make_folders, sync_folder
+from batchgen.downloads.part import make_folders
 from batchgen.errors import (
     BatchgenError,
     DiskFullError,
@@ -17,6 +16,7 @@ from batchgen.errors import (
     OutputError,
     StorageError,
 )
+from batchgen.fs import disk_error, disk_errors, sync_folder
 
 PLACE = Path("files/boat.part")
 

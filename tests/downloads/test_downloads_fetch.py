@@ -7,18 +7,21 @@ import errno
 import hashlib
 import os
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import Downloader, open_downloader
-from batchgen.downloads.hosts import AllowedHosts
 from batchgen.downloads.outcomes import (
     Corrupt,
+    DownloadSettings,
     Fetched,
     FetchOutcome,
     HostNotAllowed,
@@ -28,12 +31,7 @@ from batchgen.downloads.outcomes import (
     UrlExpired,
 )
 from batchgen.downloads.resume import Sidecar, sidecar_text
-from batchgen.downloads.settings import DownloadSettings
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
 BLOCK = 64 * 1024
 SETTINGS = DownloadSettings(AllowedHosts.of(loopback=True), block_bytes=BLOCK)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from batchgen.downloads.folder_sync import FolderSync
 from batchgen.errors import StorageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from batchgen.fs import FolderSync
 
 
 class SlowDisk:

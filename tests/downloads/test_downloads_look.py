@@ -6,16 +6,16 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.look import (
+from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.probe import (
     FIRST_BYTES,
     MOST_BYTES,
     Gone,
@@ -30,9 +30,6 @@ from batchgen.downloads.look import (
     open_looker,
 )
 from tests.downloads.conftest import picture
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
 
 HERE = LookSettings(AllowedHosts.of(loopback=True))
 PLENTY = 50_000_000

@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchgen.downloads import formats
-from batchgen.downloads.formats import CorruptFileError, MediaKind, check_frames
-from batchgen.downloads.media import decode
+from batchgen.downloads import media
+from batchgen.downloads.media import CorruptFileError, MediaKind, check_frames, decode
 
 EVERY = ["png", "jpg", "webp", "gif", "mp4", "fast.mp4", "mov", "webm", "mkv"]
 
@@ -154,7 +153,7 @@ def test_days_of_frames_are_refused(
     monkeypatch: pytest.MonkeyPatch, media: dict[str, bytes]
 ) -> None:
     """Row 72."""
-    monkeypatch.setattr(formats, "MAX_DECODED_PIXELS", 96 * 64 * 5)
+    monkeypatch.setattr(media, "MAX_DECODED_PIXELS", 96 * 64 * 5)
     assert "too many" in why_refused(media["mp4"])
     check_frames(96, 64, 5)
 
@@ -178,10 +177,10 @@ def test_no_damage_makes_the_decoder_fail_in_another_way(
 
 class FailingDisk(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell() >= formats.HEAD_BYTES:
+        if self.tell() >= media.HEAD_BYTES:
             raise OSError(errno.EIO, "Input/output error")
         # Never past the sound sector, whatever is asked for.
-        sound = formats.HEAD_BYTES - self.tell()
+        sound = media.HEAD_BYTES - self.tell()
         return super().read(sound if size is None or size < 0 else min(size, sound))
 
 

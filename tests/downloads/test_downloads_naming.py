@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchgen.downloads.naming import file_names, name_key, safe_name
+from batchgen.fs import file_names, name_key, safe_name
 
 TEXTS = st.one_of(
     st.text(),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchgen.downloads.picture_header import NoPicture, Size, read_header
+from batchgen.downloads.probe import NoPicture, Size, read_header
 from tests.downloads.conftest import picture
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchgen.downloads import naming
+from batchgen import fs
 
 plain = st.text("abcXYZ019._- /", max_size=110)
 near_devices = st.tuples(st.sampled_from(["con", "NUL", "com1", "lpt0", "prn", "aux"]), plain).map(
@@ -24,7 +24,7 @@ near_devices = st.tuples(st.sampled_from(["con", "NUL", "com1", "lpt0", "prn", "
 @example("nul.png")
 @example("_con")
 def test_a_plain_name_is_as_safe_as_a_long_look_says(text: str) -> None:
-    assert naming.safe_name(text) == naming._made_safe(text)
+    assert fs.safe_name(text) == fs._made_safe(text)
 
 
 @given(plain | st.text())
@@ -32,4 +32,4 @@ def test_a_plain_name_is_as_safe_as_a_long_look_says(text: str) -> None:
 @example("\u212a")
 def test_the_key_of_a_plain_name_is_that_of_any_other(text: str) -> None:
     folded = unicodedata.normalize("NFD", text).casefold()
-    assert naming.name_key(text) == unicodedata.normalize("NFC", folded)
+    assert fs.name_key(text) == unicodedata.normalize("NFC", folded)

@@ -8,16 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from batchgen.downloads import processes
-from batchgen.downloads.processes import in_processes, new_pool
+from batchgen import processes
 from batchgen.errors import OutputError, StorageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from batchgen.processes import in_processes, new_pool
 
 ENOUGH = 60.0
 

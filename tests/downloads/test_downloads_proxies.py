@@ -5,33 +5,34 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
 from aiohttp import web
+from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from batchgen.downloads import session
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.outcomes import Fetched, HostNotAllowed, Interrupted, Target
-from batchgen.downloads.proxies import Proxies
-from batchgen.downloads.settings import DownloadSettings
+from batchgen.downloads.outcomes import (
+    DownloadSettings,
+    Fetched,
+    HostNotAllowed,
+    Interrupted,
+    Target,
+)
 from batchgen.errors import UsageError
+from batchgen.net import Proxies
 from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, NotSent
 from batchgen.runcomfy.token import Token
 from tests.downloads.test_downloads_fetch import FixedResolver
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from aiohttp.abc import ResolveResult
 
 HOST = "cdn.runcomfy.net"
 FILE = f"https://{HOST}/boat.png"

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from batchgen.downloads.threads import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from batchgen.concurrency import in_thread
 
 
 async def test_the_result_comes_back() -> None:

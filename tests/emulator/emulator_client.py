@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
 from batchgen.emulator import Emulator, EmulatorSettings, running_emulator
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
 
 TEXT_TO_IMAGE = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"

@@ -13,8 +13,8 @@ from PIL import Image
 
 import batchgen.emulator
 from batchgen.emulator import EmulatorSettings, running_emulator
-from batchgen.emulator.media import MediaCache, MediaFile
-from batchgen.emulator.ranges import Part, asked_part
+from batchgen.emulator.deliveries import Part, asked_part
+from batchgen.emulator.files import MediaCache, MediaFile
 from tests.emulator.emulator_client import (
     EDIT,
     IMAGE_TO_VIDEO,

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -23,9 +24,6 @@ from tests.emulator.emulator_client import (
     Client,
     emulating,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COSTLY = "?include_cost=true"
 ONE_SLOW_WORKER = EmulatorSettings(workers=1, latency=A_LONG_TIME)

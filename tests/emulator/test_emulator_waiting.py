@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.emulator.limits import SubmitLimits
-from batchgen.emulator.waiting import WaitingLine
-from batchgen.emulator.workers import Workers
+from batchgen.emulator.submits import SubmitLimits
+from batchgen.emulator.workers import WaitingLine, Workers
 
 
 @given(st.lists(st.tuples(st.sampled_from(["join", "next", "leave"]), st.integers(0, 20))))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
-from batchgen.downloads.look import Gone, LookOutcome, NoAnswer
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
+from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer
 from batchgen.engine.policy import EnginePolicy, LanePolicy
-from batchgen.jobs import JobState
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
+from batchgen.jobs import Job, JobState
 from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
@@ -33,12 +34,6 @@ from batchgen.runcomfy.outcomes import (
 from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Delivery, Habits, Reply, Request, Vendor
 from tests.engine.simulation import EDIT, I2V, MODELS, T2I, World, job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
 
 
 @dataclass(slots=True)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING
 
 from batchgen.engine.events import Draining, Paused
 from batchgen.engine.scheduler import RunEnd
 from batchgen.references import HOST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tests.engine.simulated_vendor import Request
-    from tests.engine.simulation import Process, World
+from tests.engine.simulated_vendor import Request
+from tests.engine.simulation import Process, World
 
 SETTLED = {"done", "failed", "cancelled", "lost", "unknown", "blocked"}
 ROUNDING = 1e-6

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from batchgen.downloads.look import Looked, LookOutcome
-from batchgen.engine.doors import InputsSound, InputVerdict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from batchgen.downloads.probe import Looked, LookOutcome
+from batchgen.engine.ports import InputsSound, InputVerdict
 
 PICTURE = Looked("image/png", 64, 64, 1000)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
 
 from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
 from batchgen.jobs import JobState
@@ -25,9 +25,6 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Succeeded,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PRICE = 0.05
 

@@ -5,31 +5,28 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from batchgen.engine.doors import Doors, Receipt, Room
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
+from batchgen.engine.ports import Doors, Receipt, Room
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
-from batchgen.state import people, queries
+from batchgen.state import manual_actions, queries
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store
 from batchgen.state.writer import Writer
+from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Habits, Line, Vendor
 from tests.engine.virtual_loop import InlineExecutor, VirtualLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-    from pathlib import Path
-
-    from tests.engine.simulated_inputs import SimulatedInputs
 
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""
@@ -182,10 +179,10 @@ class World:
     def _start(self, loop: VirtualLoop) -> Process:
         db = open_for_writing(self.state)
         db.execute("PRAGMA synchronous = OFF")
-        people.settle_dead_run(db)
-        people.reopen(db)
+        manual_actions.settle_dead_run(db)
+        manual_actions.reopen(db)
         if self.policy.resubmits:
-            people.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
+            manual_actions.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
         writer = Writer(db, self.state, InlineExecutor())
         store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
         line, receipts = Line(self.vendor), Receipts()
@@ -218,7 +215,7 @@ class World:
     def approve(self, *jobs: str) -> None:
         """Between two lives."""
         for one in jobs:
-            assert self.change(people.approve, one, EPOCH + self.now) is None
+            assert self.change(manual_actions.approve, one, EPOCH + self.now) is None
             self.approvals[one] = self.now
 
     def change(self, change: Callable[..., Any], name: str, *values: object) -> Any:

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
-from batchgen.engine.brakes import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
-from batchgen.engine.breaker import FailureBreaker
-from batchgen.engine.doors import Room
-from batchgen.engine.events import Paused, PauseReason, WaitingToStart
+from batchgen.engine.events import Pause, Paused, PauseReason, WaitingToStart
+from batchgen.engine.health import FailureBreaker
+from batchgen.engine.ports import Room
+from batchgen.engine.scheduler import RunEnd
+from batchgen.engine.stop_conditions import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
 from batchgen.manifest import Halt
 from batchgen.runcomfy.outcomes import Refused, Scope
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Reply
-from tests.engine.simulation import EPOCH, one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchgen.engine.events import Pause
-    from batchgen.engine.scheduler import RunEnd
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import EPOCH, Process, World, one_model, with_habits, with_policy
 
 
 def states(world: World) -> Counter[str]:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.downloads.outcomes import HostNotAllowed
 from batchgen.engine.events import PauseReason, Warned
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.references import reference_url
 from batchgen.runcomfy.outcomes import Refused, Scope, Throttled, Unclear
-from batchgen.state import people
+from batchgen.state import manual_actions
 from batchgen.state.selection import Selection
 from tests.engine.judge import canaries_go_first, judge
 from tests.engine.simulated_vendor import Course, Delivery, Reply
-from tests.engine.simulation import EDIT, T2I, job, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from batchgen.jobs import Job
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import EDIT, T2I, Process, World, job, with_habits, with_policy
 
 NO = Reply(Refused(Scope.JOB, "422", "prompt is odd"), charged=False)
 
@@ -128,7 +123,7 @@ def test_a_held_sweep_goes_on_when_a_person_retries_its_canary_meanwhile(world: 
 
     async def retry(process: Process) -> None:
         await asyncio.sleep(20.0)
-        await process.store.run(people.retry, 1)
+        await process.store.run(manual_actions.retry, 1)
         await process.scheduler.look_again(1)
 
     assert world.live(retry).pause is None
@@ -142,7 +137,7 @@ def test_after_the_failed_canary_is_retried_the_sweep_goes_on(world: World) -> N
     with_habits(world, reply=lambda *_: NO)
     world.live()
     with_habits(world)
-    world.change(people.retry, "a-00")
+    world.change(manual_actions.retry, "a-00")
     assert world.live().pause is None
     judge(world)
     assert set(world.states().values()) == {"done"}
@@ -265,12 +260,12 @@ def test_a_sweep_that_only_becomes_due_later_has_its_canary_then(world: World) -
 def test_a_person_s_retry_does_not_pass_a_canary(world: World) -> None:
     with_policy(world, canary=1)
     world.add(sweep("a", 10))
-    world.change(people.cancel, "a-05")
+    world.change(manual_actions.cancel, "a-05")
     with_habits(world, course=lambda *_: Course(runs=100.0))
 
     async def retry(process: Process) -> None:
         await asyncio.sleep(20.0)
-        await process.store.run(people.retry, 6)
+        await process.store.run(manual_actions.retry, 6)
         await process.scheduler.look_again(6)
 
     assert world.live(retry).pause is None

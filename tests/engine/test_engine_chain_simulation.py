@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +13,6 @@ from batchgen.references import reference_url
 from tests.engine.bad_weather import stormy_chains, until_settled
 from tests.engine.judge import judge
 from tests.engine.simulation import EDIT, I2V, T2I, World, job
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIVES = 250
 """A canary that fails ends a life, and every job may be one."""

@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from batchgen.downloads.look import Gone, LookOutcome, NoAnswer, NotUsable
-from batchgen.engine.chaining import NoSuchOutput, file_for
-from batchgen.engine.doors import InputsBroken, InputsSound, InputVerdict
+from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer, NotUsable
 from batchgen.engine.events import Event, JobMoved, JobsBlocked, PauseReason
-from batchgen.jobs import JobState
+from batchgen.engine.input_resolver import NoSuchOutput, file_for
+from batchgen.engine.ports import InputsBroken, InputsSound, InputVerdict
+from batchgen.jobs import Job, JobState
 from batchgen.references import Reference, reference_url
 from batchgen.runcomfy.outcomes import Halted, Missing, PauseCause, Refused, Scope
-from batchgen.state import people
+from batchgen.state import manual_actions
 from batchgen.state.records import NeededFile
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Reply, Request
-from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, job, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchgen.jobs import Job
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import (
+    EDIT,
+    EPOCH,
+    I2V,
+    T2I,
+    Process,
+    World,
+    job,
+    with_habits,
+    with_policy,
+)
 
 STILL = reference_url("still", "image", 0)
 
@@ -131,7 +135,7 @@ def test_an_approval_while_the_run_goes_on_lets_dependants_go_at_once(world: Wor
 
     async def approve(process: Process) -> None:
         await asyncio.sleep(100.0)
-        assert await process.store.run(people.approve, 2, EPOCH + 100.0) is None
+        assert await process.store.run(manual_actions.approve, 2, EPOCH + 100.0) is None
         world.approvals["still"] = 100.0
         await process.scheduler.look_for_released()
 
@@ -161,7 +165,7 @@ def test_an_approval_at_the_very_end_is_taken_up_or_left_to_the_next_run(
         await done.wait()
         for _ in range(turns):
             await asyncio.sleep(0)
-        await process.store.run(people.approve, 2, EPOCH)
+        await process.store.run(manual_actions.approve, 2, EPOCH)
         world.approvals["still"] = asyncio.get_running_loop().time()
         heard.append(process.scheduler._at_work)
         await process.scheduler.look_for_released()
@@ -190,7 +194,7 @@ def test_a_job_whose_need_failed_is_blocked_and_goes_when_that_is_retried(world:
 
     async def retry(process: Process) -> None:
         await asyncio.sleep(1.0)
-        await process.store.run(people.retry, 2)
+        await process.store.run(manual_actions.retry, 2)
         await process.scheduler.look_again(2)
 
     world.live(retry)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from batchgen.engine.drain import Drain
+from batchgen.engine.control import Drain
 from tests.engine.virtual_loop import virtually
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine import polling
-from batchgen.engine.expectations import Expectations
+from batchgen.engine.limits import Expectations
 from batchgen.engine.polling import next_poll
 from batchgen.runcomfy.outcomes import NoAnswer
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course
-from tests.engine.simulation import T2I, one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from tests.engine.simulation import World
+from tests.engine.simulation import T2I, World, one_model, with_habits, with_policy
 
 QUICK = Course(queued=0.1, runs=0.1)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,19 +18,13 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
+from batchgen.engine.decisions import FETCH_PATIENCE
 from batchgen.engine.events import FileSaved, PauseReason, Warned
-from batchgen.engine.verdicts import FETCH_PATIENCE
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
 from tests.engine.judge import judge
-from tests.engine.simulated_vendor import Course, Delivery, Vendor
-from tests.engine.simulation import job_of, one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.engine.simulated_vendor import Request
-    from tests.engine.simulation import Process, World
+from tests.engine.simulated_vendor import Course, Delivery, Request, Vendor
+from tests.engine.simulation import Process, World, job_of, one_model, with_habits, with_policy
 
 
 def test_a_slow_download_never_holds_a_submit_back(world: World) -> None:

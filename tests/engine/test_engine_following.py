@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,17 +30,12 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
-from batchgen.state import people
+from batchgen.state import manual_actions
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Line, Request
-from tests.engine.simulation import one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import Process, World, one_model, with_habits, with_policy
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
@@ -457,9 +452,9 @@ def test_a_retry_goes_again_where_the_slow_request_could_be_cancelled_for_free(
 
 
 def retried(world: World) -> None:
-    again = people.may_go_again()
+    again = manual_actions.may_go_again()
     with closing(open_for_writing(world.state)) as db:
-        assert people.retry_selected(db, Selection(), again) == 1
+        assert manual_actions.retry_selected(db, Selection(), again) == 1
 
 
 def test_a_retry_takes_files_that_came_meanwhile_and_pays_nothing(world: World) -> None:
@@ -502,11 +497,11 @@ def test_a_request_that_was_too_slow_is_asked_first_and_then_paid_again(
     assert world.error("a000") == "timeout"
     at = () if decide == "retry" else (0.0,)
     # Still at work: asked, not paid.
-    world.change(getattr(people, decide), "a000", *at)
+    world.change(getattr(manual_actions, decide), "a000", *at)
     world.live()
     assert (world.error("a000"), len(world.vendor.posts)) == ("timeout", 1)
     world.now = 2000.0
-    world.change(getattr(people, decide), "a000", *at)
+    world.change(getattr(manual_actions, decide), "a000", *at)
     world.live()
     assert world.states() == {"a000": "done"}
     assert len(world.vendor.posts) == 2
@@ -518,10 +513,10 @@ def test_a_lost_request_is_paid_again_by_a_resubmit_alone_and_asked_first(world:
     lost = {"look": lambda _request: gone, "status": lambda _request: gone}
     with_habits(world, **lost)
     world.live()
-    world.change(people.retry, "a000")
+    world.change(manual_actions.retry, "a000")
     world.live()
     assert (world.states(), len(world.vendor.posts)) == ({"a000": "lost"}, 1)
-    world.change(people.resubmit, "a000", 0.0)
+    world.change(manual_actions.resubmit, "a000", 0.0)
     with_habits(world)
     world.live()
     assert (world.states(), len(world.vendor.posts)) == ({"a000": "done"}, 1)
@@ -537,7 +532,7 @@ def test_a_lost_request_that_stays_lost_is_resubmitted_where_a_person_says_so(
 
     with_habits(world, look=gone, status=gone)
     world.live()
-    world.change(people.resubmit, "a000", 0.0)
+    world.change(manual_actions.resubmit, "a000", 0.0)
     world.live()
     assert (world.states(), len(world.vendor.posts)) == ({"a000": "done"}, 2)
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.engine.events import Pause, PauseReason
+from batchgen.jobs import Job
 from batchgen.references import reference_url
-from batchgen.state.appending import append_jobs
+from batchgen.state.staging import append_jobs
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course
-from tests.engine.simulation import EDIT, T2I, job, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from batchgen.jobs import Job
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import EDIT, T2I, Process, World, job, with_habits, with_policy
 
 
 def sweep(name: str, model: str, count: int) -> list[Job]:

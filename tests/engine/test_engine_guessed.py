@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.downloads.formats import MediaKind
+from batchgen.downloads.media import MediaKind
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
-from batchgen.engine.guessed import SiftedApi, sifted
+from batchgen.engine.result_hosts import SiftedApi, sifted
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     ResultOutcome,

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.engine.events import PauseReason
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.runcomfy.outcomes import Refused, Scope
-from batchgen.state import people
+from batchgen.state import manual_actions
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Reply
-from tests.engine.simulation import EDIT, T2I, one_model, with_habits, with_policy
+from tests.engine.simulation import EDIT, T2I, Process, World, one_model, with_habits, with_policy
 from tests.engine.test_engine_stopping import drain_at
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
 
 
 def of_job(name: str, verdict: InputVerdict) -> Callable[[str], InputVerdict]:
@@ -93,7 +88,7 @@ def test_a_job_that_is_cancelled_while_it_cannot_be_looked_at_ends_with_the_run(
 
     async def decide(process: Process) -> None:
         await asyncio.sleep(at)
-        assert await process.store.run(people.cancel, 1)
+        assert await process.store.run(manual_actions.cancel, 1)
 
     end = world.live(decide)
     judge(world)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine import polling
-from batchgen.engine.backoff import delay
-from batchgen.engine.breaker import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.budget import Budget
+from batchgen.engine.health import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.limits import LEAD, LONGEST_SHUT, Gate, claim_sending, take
+from batchgen.engine.model_queues import Head, Start, Wait, next_turn
+from batchgen.engine.policy import delay
 from batchgen.engine.polling import next_poll
-from batchgen.engine.turns import Head, Start, Wait, next_turn
 
 
 def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst() -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.canary import Canary
 from batchgen.engine.control import Control
+from batchgen.engine.health import Lane
 from batchgen.engine.limits import Gate
-from batchgen.engine.pending import PAGE, PendingQueue
-from batchgen.engine.trouble import Lane
+from batchgen.engine.model_queues import PAGE, PendingQueue
+from batchgen.state.due import DueKey
 from batchgen.state.records import PendingJob
 from batchgen.state.selection import Selection
+from batchgen.state.store import Store
 from tests.engine.virtual_loop import virtually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from batchgen.state.due import DueKey
-    from batchgen.state.store import Store
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,14 +15,10 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Gateway, NoAnswer, ResultOutcome, Throttled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Request
-from tests.engine.simulation import one_model, with_habits, with_policy
+from tests.engine.simulation import Process, World, one_model, with_habits, with_policy
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Look = Callable[[Request], ResultOutcome | None]
 
-    from tests.engine.simulation import Process, World
-
-    Look = Callable[[Request], ResultOutcome | None]
 
 MANY = 150
 """Requests in flight at once."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
+from batchgen.engine.events import Event
 from batchgen.engine.policy import EnginePolicy
 from tests.engine.bad_weather import JOBS, stormy, until_settled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Habits
 from tests.engine.simulation import MODELS, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batchgen.engine.events import Event
 
 
 @pytest.mark.parametrize("seed", range(30))

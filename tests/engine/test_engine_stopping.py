@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.engine.events import Draining, Event, JobMoved
-from batchgen.engine.wire import LAST_ANSWERS
+from batchgen.engine.submitting import LAST_ANSWERS
 from batchgen.errors import DiskFullError
 from batchgen.runcomfy.outcomes import NoAnswer, NotSent, Throttled
 from tests.engine.bad_weather import stormy, until_settled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Delivery, Reply
-from tests.engine.simulation import one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import Process, World, one_model, with_habits, with_policy
 
 
 def drain_at(seconds: float) -> Callable[[Process], Awaitable[None]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from math import inf
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,19 +25,25 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.state import people, queries
+from batchgen.state import manual_actions, queries
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Delivery, Reply
-from tests.engine.simulation import EDIT, EPOCH, I2V, T2I, job, one_model, with_habits, with_policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.engine.simulation import Process, World
+from tests.engine.simulation import (
+    EDIT,
+    EPOCH,
+    I2V,
+    T2I,
+    Process,
+    World,
+    job,
+    one_model,
+    with_habits,
+    with_policy,
+)
 
 NOT_SENT = Reply(NotSent("connection refused"), charged=False)
 
@@ -301,7 +307,7 @@ def test_the_same_refusal_of_many_jobs_in_a_row_pauses(world: World) -> None:
 
 def retry_all(world: World) -> None:
     with closing(open_for_writing(world.state)) as db:
-        people.retry_selected(db, Selection(), people.may_go_again())
+        manual_actions.retry_selected(db, Selection(), manual_actions.may_go_again())
 
 
 def test_one_models_refusals_pause_though_another_is_accepted(world: World) -> None:
@@ -445,7 +451,7 @@ def test_a_resubmit_decided_during_the_run_is_carried_out_by_it(world: World) ->
 
     async def decide(process: Process) -> None:
         await asyncio.sleep(100.0)
-        assert await process.store.run(people.resubmit, 4, EPOCH + 100.0) is None
+        assert await process.store.run(manual_actions.resubmit, 4, EPOCH + 100.0) is None
         await process.scheduler.look_again(4)
         await process.scheduler.look_again(4)
 
@@ -489,7 +495,7 @@ def test_a_resubmit_decided_while_only_downloads_are_left_is_carried_out(world: 
 
     async def decide(process: Process) -> None:
         await asyncio.sleep(50.0)
-        await process.store.run(people.resubmit, 1, EPOCH + 50.0)
+        await process.store.run(manual_actions.resubmit, 1, EPOCH + 50.0)
         await process.scheduler.look_again(1)
 
     world.live(decide)
@@ -507,7 +513,7 @@ def test_an_adopted_request_is_followed_by_the_run_that_goes_on(world: World) ->
     async def decide(process: Process) -> None:
         await asyncio.sleep(10.0)
         (request,) = world.vendor.charges("a000")
-        assert await process.store.run(people.adopt, 1, request.id, EPOCH + 10.0) is None
+        assert await process.store.run(manual_actions.adopt, 1, request.id, EPOCH + 10.0) is None
         await process.scheduler.look_again(1)
 
     world.live(decide)

@@ -17,8 +17,7 @@ from batchgen.downloads.outcomes import (
     UrlExpired,
     VerifiedFile,
 )
-from batchgen.engine.events import PauseReason
-from batchgen.engine.verdicts import (
+from batchgen.engine.decisions import (
     CORRUPT_TRIES,
     FETCH_PATIENCE,
     FETCH_TRIES,
@@ -45,6 +44,7 @@ from batchgen.engine.verdicts import (
     pause_for,
     together,
 )
+from batchgen.engine.events import PauseReason
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Cancelled,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.engine.wire import Wire
+from batchgen.engine.submitting import Wire
 from batchgen.errors import DiskFullError
 
 

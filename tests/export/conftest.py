@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.export.export_world import World, job, make_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 # Asked by the loader when it is imported: nothing here may leave this machine.
 os.environ["HF_HUB_OFFLINE"] = "1"

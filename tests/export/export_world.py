@@ -5,32 +5,28 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from PIL import Image
 
 from batchgen.downloads.outcomes import VerifiedFile
-from batchgen.export.asking import Asked, Format
 from batchgen.export.card import Origin
 from batchgen.export.exporting import Exported, export
+from batchgen.export.options import Asked, Format
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
-from batchgen.state import files, moves
+from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged, merge
-from batchgen.state.results import Picked, results
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.results import Picked, Result, results
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from batchgen.state.results import Result
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -85,11 +81,11 @@ class World:
     def finish(self, job_id: str, count: int = 1, cost: float | None = 0.03) -> None:
         """From pending to done, its files on the disk."""
         seq = self.seq(job_id)
-        number = moves.begin_attempt(self.db, seq, "h", 0.03, 1.0)
+        number = transitions.begin_attempt(self.db, seq, "h", 0.03, 1.0)
         assert number is not None
-        moves.accepted(self.db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
+        transitions.accepted(self.db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
         urls = [f"https://x/{seq}-{one}.png" for one in range(count)]
-        assert moves.delivered(self.db, seq, number, urls, cost, "raw", 9.0)
+        assert transitions.delivered(self.db, seq, number, urls, cost, "raw", 9.0)
         self._save(seq)
 
     def _save(self, seq: int) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import LockedError, UsageError
-from batchgen.export.folder import Destination
-from batchgen.export.journal import opened_journal
+from batchgen.export.folder import Destination, opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree
 from tests.runs.run_world import in_a_process
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMATS = ("hf", "webdataset", "parquet", "jsonl")
 SPLITS = parse_splits("train=0.7,test=0.3")

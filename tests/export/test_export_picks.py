@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.state import marks
-from batchgen.state.marks import Pick
+from batchgen.state import reviews
 from batchgen.state.results import Picked, count_rejected
+from batchgen.state.reviews import Pick
 from batchgen.state.selection import Selection
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.export.export_world import World
+from tests.export.export_world import World
 
 
 def said(world: World, job_id: str, word: Pick | None, position: int | None = None) -> None:
-    assert marks.pick(world.db, world.seq(job_id), position, word) is None
+    assert reviews.pick(world.db, world.seq(job_id), position, word) is None
 
 
 def listed(folder: Path) -> set[tuple[str, int, str | None]]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.export.asking import Asked, Format
+from batchgen.export.options import Asked, Format
 from tests.export.export_world import World, job
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def members(path: Path) -> list[tarfile.TarInfo]:

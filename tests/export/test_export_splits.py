@@ -6,14 +6,15 @@ import json
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import InputError, UsageError
-from batchgen.export.asking import Asked, Format
+from batchgen.export.options import Asked, Format
 from batchgen.export.splits import (
     ONE_SPLIT,
     Group,
@@ -27,9 +28,6 @@ from batchgen.export.splits import (
 )
 from batchgen.state.results import Result
 from tests.export.export_world import I2V, World, job, tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 THREE = parse_splits("train=0.9,validation=0.05,test=0.05")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from batchgen.errors import DiskFullError, MissingFileError, OutputError, Storag
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, tree
 from tests.failures.broken_disks import mounted
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMATS = ("hf", "webdataset", "parquet")
 

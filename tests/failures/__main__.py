@@ -11,19 +11,16 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.failures.rows import ROWS
 from tests.failures.test_failures_manifest import FULL_SIZE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"test_row_(\d\d)_")

@@ -8,26 +8,20 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import batchgen
 from batchgen.downloads.fetch import open_downloader
-from batchgen.runs import at_work
-from tests.acceptance.shell import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from batchgen.engine.events import Event
-    from batchgen.runs.summary import Summary
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from batchgen.engine.events import Event
+from batchgen.runs import execute
+from batchgen.runs.summary import Summary
+from tests.shell import Emulator, Shell, wait_until
 
 MIB = 1024 * 1024
 
@@ -104,11 +98,11 @@ def through(fsyncs: Fsyncs) -> Iterator[None]:
     if not Path("/proc/self/fd").exists():
         pytest.skip("only /proc tells which file an fsync is for")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(at_work, "open_downloader", partial(open_downloader, fsync=fsyncs))
+        patch.setattr(execute, "open_downloader", partial(open_downloader, fsync=fsyncs))
         yield
 
 
-def run_hearing(user: User, hear: Callable[[Event], None]) -> Summary:
+def run_hearing(user: Shell, hear: Callable[[Event], None]) -> Summary:
     with user.at_home():
         return batchgen.run("m.yaml", on_event=hear)
 
@@ -131,12 +125,12 @@ def served(emulator: Emulator, request_id: str) -> bytes:
     return content
 
 
-def plain_files(user: User) -> list[str]:
+def plain_files(user: Shell) -> list[str]:
     """The files below the folder of results, without the folders there."""
     return [name for name in user.files() if (user.folder / "out/files" / name).is_file()]
 
 
-def assert_whole(user: User, emulator: Emulator, jobs: int = 1) -> None:
+def assert_whole(user: Shell, emulator: Emulator, jobs: int = 1) -> None:
     """Every job is done and paid once, and its file has the very bytes that the vendor has."""
     status = user.status()
     assert status["counts"] == {"done": jobs}

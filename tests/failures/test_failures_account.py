@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.acceptance.shell import PICTURE, VIDEO, boat
-from tests.failures.failing import emulating
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import PICTURE, VIDEO, Emulator, Shell, boat, emulating
 
 
 def test_row_12_without_a_token_a_run_ends_with_77_before_anything(
-    stranger: User, emulator: Emulator
+    shell: Shell, emulator: Emulator
 ) -> None:
-    stranger.manifest(1)
-    nameless = stranger.having(RUNCOMFY_MODEL_API_BASE=emulator.base)
+    shell.manifest(1)
+    nameless = shell.having(RUNCOMFY_MODEL_API_BASE=emulator.base)
     assert "RUNCOMFY_TOKEN" in nameless.expect(77, "run", "m.yaml").err
-    assert not (stranger.folder / "out").exists()
+    assert not (shell.folder / "out").exists()
     assert emulator.charges() == []
 
 
 def test_row_13_a_token_rejected_in_mid_run_pauses_all_and_fails_no_job(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(6, run={"concurrency": 1})
     emulator.arm("submit", "status", after=2, times=None, status=401, body='{"message": "revoked"}')
@@ -39,7 +34,7 @@ def test_row_13_a_token_rejected_in_mid_run_pauses_all_and_fails_no_job(
 
 
 def test_row_13_requests_in_flight_are_kept_and_followed_by_the_next_run(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     for place in ("result", "status"):
@@ -52,7 +47,7 @@ def test_row_13_requests_in_flight_are_kept_and_followed_by_the_next_run(
 
 
 def test_row_14_the_jobs_of_a_forbidden_model_fail_and_the_others_go_on(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest([clip(0), boat(0), clip(1), boat(1)], run={"concurrency": 1})
     emulator.arm(
@@ -82,7 +77,7 @@ def clip(number: int) -> dict[str, Any]:
     ids=["HTTP 402", "HTTP 200 with 400002"],
 )
 def test_row_15_no_balance_pauses_and_no_job_is_marked_failed(
-    user: User, emulator: Emulator, refusal: dict[str, Any]
+    user: Shell, emulator: Emulator, refusal: dict[str, Any]
 ) -> None:
     user.manifest(3, run={"concurrency": 1})
     emulator.arm("submit", after=1, **refusal)
@@ -96,7 +91,7 @@ def test_row_15_no_balance_pauses_and_no_job_is_marked_failed(
 
 
 def test_row_16_a_budget_that_is_reached_stops_submits_and_what_is_paid_is_finished(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """A picture of the emulator costs 0.03; eight would be submitted at once."""
     user.manifest(8, run={"budget": 0.10})
@@ -112,24 +107,24 @@ def test_row_16_a_budget_that_is_reached_stops_submits_and_what_is_paid_is_finis
     assert len(emulator.charges()) == 8
 
 
-def test_row_17_another_token_continues_the_run(stranger: User) -> None:
+def test_row_17_another_token_continues_the_run(shell: Shell) -> None:
     """One request is with the vendor, another job was not sent, when the token changes."""
-    stranger.manifest(2, run={"concurrency": 1})
+    shell.manifest(2, run={"concurrency": 1})
     with emulating() as emulator:
         for place in ("result", "status"):
             emulator.arm(place, "status", status=401, body='{"error_code": 400004}')
-        stranger.using(emulator, "the-old-one").expect(77, "run", "m.yaml")
-        assert stranger.status()["counts"] == {"queued": 1, "pending": 1}
-        again = stranger.using(emulator, "the-new-one").expect(0, "run", "m.yaml", "--json")
+        shell.using(emulator, "the-old-one").expect(77, "run", "m.yaml")
+        assert shell.status()["counts"] == {"queued": 1, "pending": 1}
+        again = shell.using(emulator, "the-new-one").expect(0, "run", "m.yaml", "--json")
         assert again.document["submitted"] == 1
         assert len(emulator.charges()) == 2
 
 
-def test_row_17_a_wrong_token_leaves_all_to_the_right_one(stranger: User) -> None:
-    stranger.manifest(2)
+def test_row_17_a_wrong_token_leaves_all_to_the_right_one(shell: Shell) -> None:
+    shell.manifest(2)
     with emulating(token="right") as emulator:
-        said = stranger.using(emulator, "wrong").expect(77, "run", "m.yaml").said
+        said = shell.using(emulator, "wrong").expect(77, "run", "m.yaml").said
         assert "the API refused the token" in said
-        assert stranger.status()["counts"] == {"pending": 2}
-        stranger.using(emulator, "right").expect(0, "run", "m.yaml")
+        assert shell.status()["counts"] == {"pending": 2}
+        shell.using(emulator, "right").expect(0, "run", "m.yaml")
         assert {charge["status"] for charge in emulator.charges()} == {"succeeded"}

@@ -7,28 +7,23 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import batchgen
-from batchgen.engine import breaker, verdicts
-from batchgen.engine.events import Slowed
-from tests.acceptance.shell import boat, wait_until
-from tests.failures.failing import emulating, impatient, only
-
-if TYPE_CHECKING:
-    from batchgen.engine.events import Event
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from batchgen.engine import decisions, health
+from batchgen.engine.events import Event, Slowed
+from tests.failures.failing import impatient, only
+from tests.shell import Emulator, Shell, boat, emulating, wait_until
 
 
-def logged(user: User, event: str) -> list[dict[str, Any]]:
+def logged(user: Shell, event: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in user.log().splitlines()]
     return [line for line in lines if line["event"] == event]
 
 
-def notes(user: User) -> list[str]:
+def notes(user: Shell) -> list[str]:
     return [line["text"] for line in logged(user, "Noted")]
 
 
@@ -43,7 +38,7 @@ def notes(user: User) -> list[str]:
     ],
 )
 def test_row_28_http_200_with_an_error_code_is_a_refusal_by_its_code(
-    user: User, emulator: Emulator, code: int, exit_code: int, state: str
+    user: Shell, emulator: Emulator, code: int, exit_code: int, state: str
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "error_code", error_code=code, message="not like this")
@@ -53,7 +48,7 @@ def test_row_28_http_200_with_an_error_code_is_a_refusal_by_its_code(
 
 
 def test_row_29_completed_and_then_a_failed_result_is_failed_in_the_vendors_words(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "vendor_failed", message="The brushes are dry.")
@@ -65,6 +60,9 @@ def test_row_29_completed_and_then_a_failed_result_is_failed_in_the_vendors_word
     assert (job["state"], job["error"]["message"]) == ("failed", "The brushes are dry.")
     assert user.expect(1, "run", "m.yaml", "--json").document["submitted"] == 0
     assert len(emulator.charges()) == 1
+    assert user.expect(0, "retry", "m.yaml", "--json").document["submitted"] == 1
+    assert user.states() == {"boat-000": "done"}
+    assert len(emulator.charges()) == 2
 
 
 @dataclass
@@ -73,7 +71,7 @@ class FirstWait:
 
     waits: list[float] = field(default_factory=list)
 
-    def of(self, user: User) -> float:
+    def of(self, user: Shell) -> float:
         with user.at_home():
             asyncio.run(self._run())
         return self.waits[0]
@@ -105,7 +103,7 @@ class FirstWait:
     ],
 )
 def test_row_30_a_retry_after_of_any_form_is_honoured_or_clamped(
-    user: User,
+    user: Shell,
     emulator: Emulator,
     header: str | timedelta | None,
     shortest: float,
@@ -121,7 +119,7 @@ def test_row_30_a_retry_after_of_any_form_is_honoured_or_clamped(
     assert emulator.charges() == []
 
 
-def test_row_30_the_wait_is_kept_before_the_next_submit(user: User, emulator: Emulator) -> None:
+def test_row_30_the_wait_is_kept_before_the_next_submit(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "status", status=429, headers={"Retry-After": "1"})
     done = user.expect(0, "run", "m.yaml", "--json")
@@ -130,7 +128,7 @@ def test_row_30_the_wait_is_kept_before_the_next_submit(user: User, emulator: Em
     assert len(emulator.charges()) == 1
 
 
-def test_row_31_endless_429_is_met_by_longer_waits(user: User, emulator: Emulator) -> None:
+def test_row_31_endless_429_is_met_by_longer_waits(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "status", status=429, times=2)
     user.expect(0, "run", "m.yaml")
@@ -139,11 +137,11 @@ def test_row_31_endless_429_is_met_by_longer_waits(user: User, emulator: Emulato
 
 
 def test_row_31_endless_429_pauses_in_the_end(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody wants to wait a quarter of an hour here: a second has to do."""
-    monkeypatch.setattr(breaker, "LONGEST_OUTAGE", 1.0)
-    monkeypatch.setattr(breaker, "FEWEST_THROTTLES", 3)
+    monkeypatch.setattr(health, "LONGEST_OUTAGE", 1.0)
+    monkeypatch.setattr(health, "FEWEST_THROTTLES", 3)
     user.manifest(30)
     emulator.arm("submit", "status", status=429, times=None, headers={"Retry-After": "0.01"})
     with user.at_home():
@@ -158,10 +156,10 @@ def test_row_31_endless_429_pauses_in_the_end(
     assert emulator.charges() == []
 
 
-def test_row_32_a_state_that_goes_backwards_is_ignored_and_logged(stranger: User) -> None:
-    stranger.manifest(1)
+def test_row_32_a_state_that_goes_backwards_is_ignored_and_logged(shell: Shell) -> None:
+    shell.manifest(1)
     with emulating(latency=0.8) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         emulator.arm("result", "state_backwards", after=1)
         user.expect(0, "run", "m.yaml")
         assert len(emulator.charges()) == 1
@@ -177,11 +175,11 @@ def test_row_32_a_state_that_goes_backwards_is_ignored_and_logged(stranger: User
 
 
 def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
-    stranger: User,
+    shell: Shell,
 ) -> None:
-    stranger.manifest(1)
+    shell.manifest(1)
     with emulating(latency=1.0) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         emulator.arm("result", "unknown_state", word="resting", times=2)
         said = user.expect(0, "run", "m.yaml").err
         assert len(emulator.charges()) == 1
@@ -191,7 +189,7 @@ def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
     assert user.states() == {"boat-000": "done"}
 
 
-def test_row_34_a_404_just_after_the_submit_is_waited_out(user: User, emulator: Emulator) -> None:
+def test_row_34_a_404_just_after_the_submit_is_waited_out(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("result", "not_found", times=3)
     user.expect(0, "run", "m.yaml")
@@ -200,7 +198,7 @@ def test_row_34_a_404_just_after_the_submit_is_waited_out(user: User, emulator: 
 
 
 def test_row_35_a_404_later_is_lost_and_reported_and_asked_for_again_without_paying(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, grace=0.0)
     user.manifest(1)
@@ -218,10 +216,10 @@ def test_row_35_a_404_later_is_lost_and_reported_and_asked_for_again_without_pay
     assert len(emulator.charges()) == 1
 
 
-def test_row_36_one_request_id_given_to_two_jobs_holds_both(stranger: User) -> None:
-    stranger.manifest(2, run={"concurrency": 2})
+def test_row_36_one_request_id_given_to_two_jobs_holds_both(shell: Shell) -> None:
+    shell.manifest(2, run={"concurrency": 2})
     with emulating(latency=1.0) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         emulator.arm("submit", "duplicate_request_id", after=1)
         said = user.expect(76, "run", "m.yaml").said
         shared = emulator.charges()[0]["request_id"]
@@ -233,7 +231,7 @@ def test_row_36_one_request_id_given_to_two_jobs_holds_both(stranger: User) -> N
 
 
 def test_row_36_the_request_id_of_a_job_that_is_done_holds_the_second(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """What is done has its picture, verified on the disk; it is never taken back."""
     user.manifest(2, run={"concurrency": 1})
@@ -246,9 +244,9 @@ def test_row_36_the_request_id_of_a_job_that_is_done_holds_the_second(
 
 
 def test_row_37_success_without_urls_is_a_paid_failure_and_reported(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "no_urls")
     done = user.expect(1, "run", "m.yaml", "--json")
@@ -261,7 +259,7 @@ def test_row_37_success_without_urls_is_a_paid_failure_and_reported(
 
 
 def test_row_38_a_cancel_that_comes_too_late_keeps_the_result(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest([boat(0)])
     for place in ("result", "status"):
@@ -276,11 +274,11 @@ def test_row_38_a_cancel_that_comes_too_late_keeps_the_result(
 
 
 def test_row_39_a_queue_position_that_is_absent_or_rises_or_is_negative_is_harmless(
-    stranger: User,
+    shell: Shell,
 ) -> None:
-    stranger.manifest(2)
+    shell.manifest(2)
     with emulating(latency=0.6, workers=1) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         for position in (3, 9, -4, None):
             emulator.arm("result", "queue_position", position=position)
         done = user.expect(0, "run", "m.yaml")

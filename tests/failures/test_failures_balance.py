@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.runs import at_work
-from batchgen.runs.funds import Funds
-from batchgen.runs.plans.costing import Cost
-from tests.failures.failing import User, emulating
+from batchgen.runs import execute
+from batchgen.runs.estimates import Cost
+from batchgen.runs.live_models import Funds
+from tests.shell import Shell, emulating
 
 PRICE = 0.03
 """USD for a picture, in the emulator's list."""
 
 
 def test_row_15_a_balance_that_is_too_small_is_said_before_the_first_submit(
-    stranger: User,
+    shell: Shell,
 ) -> None:
     with emulating(balance=0.1) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         user.manifest(10)
         plan = user.expect(0, "plan", "m.yaml").out
         assert "0.10 USD: not enough, 0.20 USD are missing; the run pauses when" in plan
@@ -34,10 +34,10 @@ def test_row_15_a_balance_that_is_too_small_is_said_before_the_first_submit(
 
 
 def test_a_balance_that_is_enough_is_a_line_of_the_plan_and_nothing_in_a_run(
-    stranger: User,
+    shell: Shell,
 ) -> None:
     with emulating(balance=1.0) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         user.manifest(4)
         assert "  balance   1.00 USD: enough\n" in user.expect(0, "plan", "m.yaml").out
         assert "not compared" in user.expect(0, "plan", "m.yaml", "--offline").out
@@ -49,9 +49,9 @@ def test_a_balance_that_is_enough_is_a_line_of_the_plan_and_nothing_in_a_run(
         assert "balance" not in user.expect(0, "plan", "m.yaml").out
 
 
-def test_the_price_in_the_manifest_is_what_counts(stranger: User) -> None:
+def test_the_price_in_the_manifest_is_what_counts(shell: Shell) -> None:
     with emulating(balance=1.0) as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         user.manifest(4, run={"models": {"bytedance/dreamina-4-0/text-to-image": {"price": 0.5}}})
         assert "1.00 USD: not enough, 1.00 USD are missing" in user.expect(0, "plan", "m.yaml").out
         done = user.expect(0, "run", "m.yaml", "--limit", "2", "--json")
@@ -80,9 +80,9 @@ def test_a_balance_is_enough_for_what_the_budget_lets_through(
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 503])
-def test_a_balance_that_nobody_tells_stops_nothing(stranger: User, status: int) -> None:
+def test_a_balance_that_nobody_tells_stops_nothing(shell: Shell, status: int) -> None:
     with emulating() as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         emulator.arm("balance", "status", status=status, times=None)
         user.manifest(1)
         assert f"  balance   not known: HTTP {status}" in user.expect(0, "plan", "m.yaml").out
@@ -92,23 +92,21 @@ def test_a_balance_that_nobody_tells_stops_nothing(stranger: User, status: int) 
 
 
 def test_a_vendor_that_does_not_answer_such_questions_delays_no_night(
-    stranger: User, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four seconds are more than a test has."""
-    monkeypatch.setattr(at_work, "BEFORE_A_RUN", 0.2)
+    monkeypatch.setattr(execute, "BEFORE_A_RUN", 0.2)
     with emulating() as emulator:
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         for place in ("balance", "model"):
             emulator.arm(place, "hang", times=None)
         user.manifest(1)
         assert user.expect(0, "run", "m.yaml", "--json").document["balance_usd"] is None
 
 
-def test_a_wallet_elsewhere_is_asked_where_the_variable_says_so(stranger: User) -> None:
+def test_a_wallet_elsewhere_is_asked_where_the_variable_says_so(shell: Shell) -> None:
     with emulating() as emulator, emulating(balance=7.25) as other:
-        user = stranger.using(emulator).having(
-            RUNCOMFY_SERVERLESS_API_BASE=f"{other.origin}/prod/v2"
-        )
+        user = shell.using(emulator).having(RUNCOMFY_SERVERLESS_API_BASE=f"{other.origin}/prod/v2")
         user.manifest(1)
         assert "  balance   7.25 USD: enough\n" in user.expect(0, "plan", "m.yaml").out
         wrong = user.having(RUNCOMFY_SERVERLESS_API_BASE="http://example.org/v2")
@@ -117,9 +115,9 @@ def test_a_wallet_elsewhere_is_asked_where_the_variable_says_so(stranger: User) 
         assert wrong.expect(0, "run", "m.yaml", "--json").document["balance_usd"] is None
 
 
-def test_a_rehearsal_asks_its_own_emulator_alone(stranger: User) -> None:
+def test_a_rehearsal_asks_its_own_emulator_alone(shell: Shell) -> None:
     with emulating(balance=7.25) as other:
-        user = stranger.having(RUNCOMFY_SERVERLESS_API_BASE=f"{other.origin}/prod/v2")
+        user = shell.having(RUNCOMFY_SERVERLESS_API_BASE=f"{other.origin}/prod/v2")
         user.manifest(1)
         document = user.expect(0, "run", "m.yaml", "--emulator", "--json").document
         assert document["balance_usd"] not in (None, 7.25)

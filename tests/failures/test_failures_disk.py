@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import json
 import resource
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.shell import ended
 from tests.failures.broken_disks import MIB, Fsyncs, assert_whole, charged, mounted, through
-from tests.failures.failing import emulating
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, emulating, ended
 
 LATE = 3.0
 """Seconds between a charge and its answer: time enough to fill a disk."""
 
 
-def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(stranger: User) -> None:
+def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(shell: Shell) -> None:
     with (
         emulating(media_bytes=1536 * 1024) as emulator,
-        mounted(stranger.folder / "out", 8 * MIB) as disk,
+        mounted(shell.folder / "out", 8 * MIB) as disk,
     ):
-        user = stranger.using(emulator)
+        user = shell.using(emulator)
         disk.fill(leaving=MIB)
         user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
         done = user.expect(74, "run", "m.yaml")
@@ -46,7 +39,7 @@ def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(stranger: 
 
 
 def test_row_51_an_accepted_request_that_cannot_be_recorded_leaves_its_receipt(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     with mounted(user.folder / "out") as disk:
@@ -68,7 +61,7 @@ def test_row_51_an_accepted_request_that_cannot_be_recorded_leaves_its_receipt(
 
 
 def test_row_52_a_failed_fsync_stops_the_run_and_is_never_repeated(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """The door of downloads fails here: no file system fails its fsync on demand."""
     user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
@@ -87,7 +80,7 @@ def test_row_52_a_failed_fsync_stops_the_run_and_is_never_repeated(
 
 
 def test_row_52_a_failed_fsync_of_the_folder_is_never_repeated(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
     broken = Fsyncs(failing="files")
@@ -100,7 +93,7 @@ def test_row_52_a_failed_fsync_of_the_folder_is_never_repeated(
     assert_whole(user, emulator, jobs=3)
 
 
-def test_row_53_a_read_only_disk_is_refused_at_the_start(user: User, emulator: Emulator) -> None:
+def test_row_53_a_read_only_disk_is_refused_at_the_start(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     with mounted(user.folder / "out", MIB) as disk:
         disk.remount("ro")
@@ -114,13 +107,24 @@ def test_row_53_a_read_only_disk_is_refused_at_the_start(user: User, emulator: E
 
 
 def test_row_53_a_link_to_a_folder_that_is_missing_is_refused_at_the_start(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """Such as one on a disk that is not mounted: nothing is made in its place."""
     user.manifest(1)
     (user.folder / "out").symlink_to(user.folder / "elsewhere/out")
     assert "the output folder cannot be written" in user.expect(73, "run", "m.yaml").err
     assert not (user.folder / "elsewhere").exists()
+    assert emulator.charges() == []
+
+
+def test_row_53_a_file_where_the_folder_should_be_is_refused_at_the_start(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest(1)
+    (user.folder / "out").write_text("mine")
+    err = user.expect(73, "run", "m.yaml").err
+    assert "the output folder cannot be written" in err
+    assert "set output.dir" in err
     assert emulator.charges() == []
 
 
@@ -135,9 +139,13 @@ def spoil_the_middle(state: Path) -> None:
         file.write(b"\x93noise\x00\xff" * 4096)
 
 
-@pytest.mark.parametrize("damage", [cut_short, spoil_the_middle])
+def replace(state: Path) -> None:
+    state.write_bytes(b"\x93noise\x00" * 4096)
+
+
+@pytest.mark.parametrize("damage", [cut_short, spoil_the_middle, replace])
 def test_row_55_a_damaged_state_is_refused_and_nothing_is_sent(
-    user: User, emulator: Emulator, damage: Callable[[Path], None]
+    user: Shell, emulator: Emulator, damage: Callable[[Path], None]
 ) -> None:
     user.manifest(3)
     user.expect(0, "run", "m.yaml", "--limit", "1")
@@ -147,14 +155,15 @@ def test_row_55_a_damaged_state_is_refused_and_nothing_is_sent(
         log.unlink()
     damage(state)
     before = state.read_bytes()
-    done = user.expect(74, "run", "m.yaml")
-    assert "the state file is damaged" in done.err
-    assert "restore it from a backup" in done.err
+    for verb in ("run", "status", "cancel"):
+        done = user.expect(74, verb, "m.yaml")
+        assert "the state file is damaged" in done.err
+        assert "restore it from a backup" in done.err
     assert state.read_bytes() == before
     assert len(emulator.charges()) == 1
 
 
-def test_few_open_files_slow_a_run_down_and_do_not_end_it(user: User, emulator: Emulator) -> None:
+def test_few_open_files_slow_a_run_down_and_do_not_end_it(user: Shell, emulator: Emulator) -> None:
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 

@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batchgen.engine.events import Event, FileSaved, Noted
-from tests.acceptance.shell import boat
 from tests.failures.broken_disks import MIB, assert_whole, run_hearing
-from tests.failures.failing import emulating
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, boat, emulating
 
 BIG = 3 * MIB + 12345
 """Bytes: more than one block of a download, so that a part of it can stay."""
@@ -30,7 +23,7 @@ BIG = 3 * MIB + 12345
 class Watch:
     """What was said of downloads, and which names stood there then. `at_trouble` may meddle."""
 
-    user: User
+    user: Shell
     at_trouble: Callable[[Path], None] = lambda _part: None
     notes: list[str] = field(default_factory=list)
     names: list[list[str]] = field(default_factory=list)
@@ -45,7 +38,7 @@ class Watch:
             self.at_trouble(self.user.folder / "out/files/boat-000.part")
 
 
-def spoil_one_download(user: User, emulator: Emulator, kind: str) -> str:
+def spoil_one_download(user: Shell, emulator: Emulator, kind: str) -> str:
     """Run into one bad answer of the file server; gives what was said of it."""
     user.manifest(1)
     emulator.arm("file", kind)
@@ -59,34 +52,34 @@ def spoil_one_download(user: User, emulator: Emulator, kind: str) -> str:
 
 
 def test_row_40_an_expired_url_is_asked_for_again_and_not_paid_again(
-    stranger: User, tmp_path: Path
+    shell: Shell, tmp_path: Path
 ) -> None:
     memory = {"state": tmp_path / "vendor.db", "latency": 0.02}
-    stranger.manifest(1)
+    shell.manifest(1)
     with emulating(url_ttl=0, **memory) as emulator:
-        done = stranger.using(emulator).expect(75, "run", "m.yaml")
+        done = shell.using(emulator).expect(75, "run", "m.yaml")
         assert "url_expired" in done.said
-        assert stranger.files() == []
+        assert shell.files() == []
     # The vendor comes back at the same address; the URLs of the evening stay expired.
     with emulating(url_ttl=60, port=urlsplit(emulator.base).port, **memory) as emulator:
-        again = stranger.using(emulator).expect(0, "run", "m.yaml", "--json").document
+        again = shell.using(emulator).expect(0, "run", "m.yaml", "--json").document
         assert again["submitted"] == 0
         assert len(emulator.charges()) == 1
-    assert stranger.status()["counts"] == {"done": 1}
-    assert stranger.files() == ["boat-000.png"]
+    assert shell.status()["counts"] == {"done": 1}
+    assert shell.files() == ["boat-000.png"]
 
 
-def test_row_41_a_short_body_never_takes_the_final_name(user: User, emulator: Emulator) -> None:
+def test_row_41_a_short_body_never_takes_the_final_name(user: Shell, emulator: Emulator) -> None:
     assert "broke off before its end" in spoil_one_download(user, emulator, "short_body")
 
 
 def test_row_42_wrong_bytes_of_the_right_size_are_noticed_by_the_decoder(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     assert "does not decode" in spoil_one_download(user, emulator, "wrong_bytes")
 
 
-def continue_a_part(user: User, emulator: Emulator, kind: str) -> None:
+def continue_a_part(user: Shell, emulator: Emulator, kind: str) -> None:
     """Break off after two blocks, then meet `kind` where the rest is asked for.
 
     The part is overwritten meanwhile, as if it were of another file: whoever glued to it would be
@@ -109,27 +102,27 @@ def continue_a_part(user: User, emulator: Emulator, kind: str) -> None:
 
 
 def test_row_43_a_server_that_ignores_range_makes_the_download_start_over(
-    stranger: User,
+    shell: Shell,
 ) -> None:
     with emulating(media_bytes=BIG) as emulator:
-        continue_a_part(stranger.using(emulator), emulator, "ignore_range")
+        continue_a_part(shell.using(emulator), emulator, "ignore_range")
 
 
-def test_row_44_another_etag_makes_the_download_start_over(stranger: User) -> None:
+def test_row_44_another_etag_makes_the_download_start_over(shell: Shell) -> None:
     with emulating(media_bytes=BIG) as emulator:
-        continue_a_part(stranger.using(emulator), emulator, "etag_changes")
+        continue_a_part(shell.using(emulator), emulator, "etag_changes")
 
 
-def test_row_45_an_html_page_is_no_picture(user: User, emulator: Emulator) -> None:
+def test_row_45_an_html_page_is_no_picture(user: Shell, emulator: Emulator) -> None:
     assert "an HTML page, not a picture" in spoil_one_download(user, emulator, "html")
 
 
-def test_row_46_zero_bytes_are_no_picture(user: User, emulator: Emulator) -> None:
+def test_row_46_zero_bytes_are_no_picture(user: Shell, emulator: Emulator) -> None:
     assert "empty" in spoil_one_download(user, emulator, "empty")
 
 
 def test_row_47_two_files_that_want_one_name_are_both_kept_under_the_same_names_each_time(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     jobs = [boat(number, tags=["Twin" if number else "twin"]) for number in range(3)]
     listings = []
@@ -148,7 +141,7 @@ def test_row_47_two_files_that_want_one_name_are_both_kept_under_the_same_names_
 
 
 def test_row_48_a_foreign_host_is_not_fetched_and_its_url_is_kept(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("submit", "foreign_host", url="https://elsewhere.example/boat.png?key=1")
@@ -163,7 +156,7 @@ def test_row_48_a_foreign_host_is_not_fetched_and_its_url_is_kept(
     assert len(emulator.charges()) == 2
 
 
-def test_row_49_a_file_over_the_cap_is_stopped_and_removed(user: User, emulator: Emulator) -> None:
+def test_row_49_a_file_over_the_cap_is_stopped_and_removed(user: Shell, emulator: Emulator) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("file", "oversize")
     said = user.expect(75, "run", "m.yaml").said
@@ -175,7 +168,7 @@ def test_row_49_a_file_over_the_cap_is_stopped_and_removed(user: User, emulator:
 
 
 def test_results_under_undocumented_keys_come_home_without_their_decoys(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2)
     emulator.arm("submit", "odd_output", times=2)
@@ -185,7 +178,7 @@ def test_results_under_undocumented_keys_come_home_without_their_decoys(
 
 
 def test_a_result_inside_the_answer_is_saved_and_takes_no_room_in_the_state(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2)
     emulator.arm("submit", "data_uri", times=2)
@@ -200,7 +193,7 @@ def test_a_result_inside_the_answer_is_saved_and_takes_no_room_in_the_state(
     assert user.files() == ["boat-000.png", "boat-001.png"]
 
 
-def test_a_picture_from_a_video_model_is_kept_and_told(user: User, emulator: Emulator) -> None:
+def test_a_picture_from_a_video_model_is_kept_and_told(user: Shell, emulator: Emulator) -> None:
     clip = {
         "id": "clip",
         "model": "bytedance/dreamina-3-0/pro/image-to-video",
@@ -215,7 +208,7 @@ def test_a_picture_from_a_video_model_is_kept_and_told(user: User, emulator: Emu
 
 
 def test_a_file_host_that_is_down_for_a_while_costs_no_second_run(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(4)
     emulator.arm("file", "host_down", seconds=4)
@@ -224,15 +217,15 @@ def test_a_file_host_that_is_down_for_a_while_costs_no_second_run(
 
 
 def test_files_that_are_served_at_another_port_now_come_home_at_once(
-    stranger: User, tmp_path: Path
+    shell: Shell, tmp_path: Path
 ) -> None:
     """As after kill -9 of a rehearsal: the saved URLs lead to a port that is gone."""
     memory = {"state": tmp_path / "vendor.db", "latency": 0.02}
-    stranger.manifest(3)
+    shell.manifest(3)
     with emulating(url_ttl=0, **memory) as emulator:
-        stranger.using(emulator).expect(75, "run", "m.yaml")
+        shell.using(emulator).expect(75, "run", "m.yaml")
     with emulating(url_ttl=60, **memory) as emulator:
-        done = stranger.using(emulator).expect(0, "run", "m.yaml", "--json").document
+        done = shell.using(emulator).expect(0, "run", "m.yaml", "--json").document
         assert done["submitted"] == 0
         assert len(emulator.charges()) == 3
-    assert stranger.files() == ["boat-000.png", "boat-001.png", "boat-002.png"]
+    assert shell.files() == ["boat-000.png", "boat-001.png", "boat-002.png"]

@@ -6,16 +6,11 @@ import json
 import resource
 import unicodedata
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import ended
 from tests.failures.broken_disks import MIB, assert_whole, plain_files
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, ended
 
 MARKUP = "<script>alert('x')</script> <img src=x onerror=alert(1)> {{ 7*7 }} &amp; %s"
 SPARE_MEMORY = 700 * MIB
@@ -23,7 +18,7 @@ SPARE_MEMORY = 700 * MIB
 
 
 def test_row_70_a_redirect_to_another_host_is_refused_unless_allowed(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     emulator.arm("file", "redirect", url="https://elsewhere.example/boat.png")
@@ -40,7 +35,7 @@ def test_row_70_a_redirect_to_another_host_is_refused_unless_allowed(
 
 
 def test_row_71_markup_in_prompts_and_errors_is_shown_as_text(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """On the terminal and in the log, as it came: nothing is interpreted, nothing is lost."""
     # In the manifest's own text, braces are a template unless they are said to be none.
@@ -60,14 +55,14 @@ def test_row_71_markup_in_prompts_and_errors_is_shown_as_text(
     assert not set(name) & set("<>")
 
 
-def run_in_little_memory(user: User, *words: str) -> tuple[int, str]:
+def run_in_little_memory(user: Shell, *words: str) -> tuple[int, str]:
     limit = partial(resource.setrlimit, resource.RLIMIT_DATA, (SPARE_MEMORY, SPARE_MEMORY))
     with user.start(*words, preexec_fn=limit) as process:
         done = ended(process)
     return done.code, done.said
 
 
-def test_row_72_bombs_are_capped(user: User, emulator: Emulator) -> None:
+def test_row_72_bombs_are_capped(user: Shell, emulator: Emulator) -> None:
     """The process may not have the memory that any of them would unpack to."""
     user.manifest(1)
     emulator.arm("result", "gzip_bomb", size=768 * MIB)
@@ -82,7 +77,7 @@ def test_row_72_bombs_are_capped(user: User, emulator: Emulator) -> None:
 
 
 def test_row_72_pictures_too_large_to_unpack_are_given_up_with_a_sentence(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3)
     emulator.arm("file", "bomb", times=9)
@@ -94,7 +89,7 @@ def test_row_72_pictures_too_large_to_unpack_are_given_up_with_a_sentence(
     assert_whole(user, emulator, jobs=3)
 
 
-def test_row_72_a_bomb_as_answer_to_a_submit_is_held(user: User, emulator: Emulator) -> None:
+def test_row_72_a_bomb_as_answer_to_a_submit_is_held(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "gzip_bomb", size=768 * MIB)
     code, said = run_in_little_memory(user, "run", "m.yaml")
@@ -104,7 +99,7 @@ def test_row_72_a_bomb_as_answer_to_a_submit_is_held(user: User, emulator: Emula
 
 @pytest.mark.parametrize("name", ["boat-000.png", "boat-000.part"])
 def test_row_73_a_symlink_where_a_file_should_go_is_not_followed(
-    user: User, emulator: Emulator, name: str
+    user: Shell, emulator: Emulator, name: str
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     # A run of before: pictures that no state knows of stop the first one.
@@ -124,7 +119,7 @@ def test_row_73_a_symlink_where_a_file_should_go_is_not_followed(
 
 
 def test_row_73_a_symlink_instead_of_a_folder_of_files_is_not_followed(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1, output={"dir": "out", "name": "sub/{{ id }}"})
     elsewhere = user.folder / "elsewhere"
@@ -137,7 +132,7 @@ def test_row_73_a_symlink_instead_of_a_folder_of_files_is_not_followed(
 
 
 @pytest.mark.parametrize("kind", ["deep_json", "huge_json"])
-def test_row_74_huge_or_deep_json_is_capped(user: User, emulator: Emulator, kind: str) -> None:
+def test_row_74_huge_or_deep_json_is_capped(user: Shell, emulator: Emulator, kind: str) -> None:
     user.manifest(1)
     emulator.arm("result", kind)
     user.expect(0, "run", "m.yaml")
@@ -148,7 +143,7 @@ def test_row_74_huge_or_deep_json_is_capped(user: User, emulator: Emulator, kind
 
 @pytest.mark.parametrize("kind", ["deep_json", "huge_json"])
 def test_row_74_huge_or_deep_json_at_a_submit_is_held(
-    user: User, emulator: Emulator, kind: str
+    user: Shell, emulator: Emulator, kind: str
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", kind)
@@ -168,7 +163,7 @@ def is_harmless(text: str) -> bool:
     )
 
 
-def test_row_75_what_would_steer_a_terminal_is_removed(user: User, emulator: Emulator) -> None:
+def test_row_75_what_would_steer_a_terminal_is_removed(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "vendor_failed", message=STEERING)
     for words in (("run", "m.yaml"), ("status", "m.yaml"), ("status", "m.yaml", "--json")):
@@ -179,9 +174,9 @@ def test_row_75_what_would_steer_a_terminal_is_removed(user: User, emulator: Emu
 
 
 def test_row_75_a_line_break_in_the_token_never_becomes_a_header(
-    stranger: User, emulator: Emulator
+    shell: Shell, emulator: Emulator
 ) -> None:
-    user = stranger.using(emulator, "token-of-the-house\r\nX-Evil: 1")
+    user = shell.using(emulator, "token-of-the-house\r\nX-Evil: 1")
     user.manifest(1)
     err = user.expect(77, "run", "m.yaml").err
     assert "line break" in err

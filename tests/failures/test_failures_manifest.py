@@ -6,17 +6,11 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.shell import T2I, boat
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import T2I, Emulator, Shell, boat
 
 HEAD = f"version: 1\ndefaults: {{model: {T2I}}}\noutput: {{dir: out}}\njobs:\n"
 JOB = "  - {id: a, input: {prompt: a boat}}\n"
@@ -26,7 +20,7 @@ FULL_SIZE = "BATCHGEN_FULL_SIZE"
 """Set, the manifest of row 6 has its 300 MB; else a tenth, which takes seconds."""
 
 
-def assert_refused(user: User, emulator: Emulator, *words: str) -> None:
+def assert_refused(user: Shell, emulator: Emulator, *words: str) -> None:
     """Both commands say `words` with 65; nothing is charged and no folder is made."""
     for verb in ("validate", "run"):
         err = user.expect(65, verb, "m.yaml").err
@@ -37,14 +31,14 @@ def assert_refused(user: User, emulator: Emulator, *words: str) -> None:
 
 
 def test_row_01_two_jobs_with_one_id_are_refused_and_both_lines_are_named(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.write(HEAD + JOB + JOB)
     assert_refused(user, emulator, "m.yaml:6:", "'a'", "lines 5 and 6")
 
 
 def test_row_02_an_input_that_changed_after_it_was_paid_is_listed_and_refused(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2)
     user.expect(0, "run", "m.yaml")
@@ -60,7 +54,7 @@ def test_row_02_an_input_that_changed_after_it_was_paid_is_listed_and_refused(
 
 @pytest.mark.parametrize("jobs", ["jobs: []\n", "jobs:\n", ""])
 def test_row_03_a_manifest_without_jobs_is_refused(
-    user: User, emulator: Emulator, jobs: str
+    user: Shell, emulator: Emulator, jobs: str
 ) -> None:
     user.write("version: 1\noutput: {dir: out}\n" + jobs)
     assert_refused(user, emulator, "m.yaml:", "job")
@@ -77,7 +71,7 @@ def test_row_03_a_manifest_without_jobs_is_refused(
     ids=["an open bracket", "a tab", "an open quote", "an unknown alias"],
 )
 def test_row_04_bad_yaml_is_shown_with_line_and_column_and_nothing_is_sent(
-    user: User, emulator: Emulator, text: str, place: str
+    user: Shell, emulator: Emulator, text: str, place: str
 ) -> None:
     user.write(text)
     assert_refused(user, emulator, place)
@@ -85,7 +79,7 @@ def test_row_04_bad_yaml_is_shown_with_line_and_column_and_nothing_is_sent(
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_row_05_a_byte_order_mark_and_crlf_are_read(
-    user: User, emulator: Emulator, encoding: str
+    user: Shell, emulator: Emulator, encoding: str
 ) -> None:
     text = (HEAD + "  - {id: a, input: {prompt: ein grünes Boot}}\n").replace("\n", "\r\n")
     (user.folder / "m.yaml").write_bytes(text.encode(encoding))
@@ -104,7 +98,7 @@ def test_row_05_a_byte_order_mark_and_crlf_are_read(
     ids=["NUL", "a surrogate's bytes", "an escaped surrogate", "no UTF-8"],
 )
 def test_row_05_characters_that_are_none_are_refused_with_their_place(
-    user: User, emulator: Emulator, prompt: bytes, words: str
+    user: Shell, emulator: Emulator, prompt: bytes, words: str
 ) -> None:
     job = JOB.encode().replace(b"a boat", prompt)
     (user.folder / "m.yaml").write_bytes(HEAD.encode() + job)
@@ -167,7 +161,7 @@ def bomb() -> str:
     return HEAD + JOB + "\n".join(lines) + "\n"
 
 
-def test_row_07_an_alias_bomb_is_refused(user: User, emulator: Emulator) -> None:
+def test_row_07_an_alias_bomb_is_refused(user: Shell, emulator: Emulator) -> None:
     user.write(bomb())
     assert_refused(user, emulator, "m.yaml:10:", "make it smaller")
 
@@ -180,7 +174,7 @@ def test_row_07_an_alias_bomb_is_refused(user: User, emulator: Emulator) -> None
     ],
 )
 def test_row_07_a_custom_tag_is_refused_and_not_obeyed(
-    user: User, emulator: Emulator, tagged: str, words: str
+    user: Shell, emulator: Emulator, tagged: str, words: str
 ) -> None:
     user.write(HEAD + f"  - id: a\n    input: {{prompt: {tagged}}}\n")
     assert_refused(user, emulator, "m.yaml:6:21", words)
@@ -195,6 +189,6 @@ def test_row_07_a_custom_tag_is_refused_and_not_obeyed(
     ],
     ids=["a value within itself", "5000 levels"],
 )
-def test_row_07_recursion_is_refused(user: User, emulator: Emulator, text: str) -> None:
+def test_row_07_recursion_is_refused(user: Shell, emulator: Emulator, text: str) -> None:
     user.write(text)
     assert_refused(user, emulator, "m.yaml:5:")

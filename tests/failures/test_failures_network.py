@@ -5,40 +5,35 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import batchgen
-from batchgen.engine import breaker
-from batchgen.engine.events import JobMoved
+from batchgen.engine import health
+from batchgen.engine.events import Event, JobMoved
 from batchgen.jobs import JobState
-from tests.acceptance.shell import Emulator
-from tests.failures.failing import emulating, impatient, limited, only
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batchgen.engine.events import Event
-    from tests.failures.failing import User
+from tests.failures.failing import impatient, limited, only
+from tests.shell import Emulator, Shell, emulating
 
 CERTIFICATE = Path(__file__).parents[1] / "runcomfy/self_signed.pem"
 
 
 def soon(patch: pytest.MonkeyPatch) -> None:
     """Give an API up that was never reached after some 2 s, instead of 10 s."""
-    patch.setattr(breaker, "SECONDS_BEFORE_CONTACT", 1.0)
-    patch.setattr(breaker, "FAILURES_BEFORE_CONTACT", 3)
+    patch.setattr(health, "SECONDS_BEFORE_CONTACT", 1.0)
+    patch.setattr(health, "FAILURES_BEFORE_CONTACT", 3)
 
 
-def at(user: User, base: str) -> User:
+def at(user: Shell, base: str) -> Shell:
     return user.using(Emulator(base))
 
 
-def assert_nothing_was_sent(user: User, words: str) -> None:
+def assert_nothing_was_sent(user: Shell, words: str) -> None:
     """The run ended with 69, said `words`, and both jobs wait for the same command."""
     user.manifest(2)
     said = user.expect(69, "run", "m.yaml").said
@@ -50,11 +45,11 @@ def assert_nothing_was_sent(user: User, words: str) -> None:
 
 
 def test_row_18_a_name_that_cannot_be_resolved_is_tried_again_and_nothing_was_sent(
-    stranger: User, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon(monkeypatch)
     words = "the name nowhere.invalid cannot be resolved"
-    assert_nothing_was_sent(at(stranger, "https://nowhere.invalid/v1"), words)
+    assert_nothing_was_sent(at(shell, "https://nowhere.invalid/v1"), words)
 
 
 @dataclass
@@ -78,9 +73,9 @@ def free_port() -> int:
         return port
 
 
-def test_row_19_a_refused_connection_is_tried_again_until_the_api_is_back(stranger: User) -> None:
+def test_row_19_a_refused_connection_is_tried_again_until_the_api_is_back(shell: Shell) -> None:
     late = LateEmulator(free_port(), threading.Event(), [])
-    user = at(stranger, f"http://127.0.0.1:{late.port}/v1")
+    user = at(shell, f"http://127.0.0.1:{late.port}/v1")
     user.manifest(2)
     over = threading.Event()
     charges: list[Any] = []
@@ -125,12 +120,12 @@ def full_backlog() -> Iterator[str]:
 
 
 def test_row_19_a_connect_timeout_is_tried_again_and_nothing_was_sent(
-    stranger: User, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon(monkeypatch)
     limited(monkeypatch, connect=0.2)
     with full_backlog() as base:
-        assert_nothing_was_sent(at(stranger, base), "no connection in time")
+        assert_nothing_was_sent(at(shell, base), "no connection in time")
 
 
 @contextmanager
@@ -164,9 +159,9 @@ def self_signed() -> Iterator[tuple[str, list[bytes]]]:
             thread.join()
 
 
-def test_row_20_a_bad_certificate_stops_the_run_and_nothing_was_sent(stranger: User) -> None:
+def test_row_20_a_bad_certificate_stops_the_run_and_nothing_was_sent(shell: Shell) -> None:
     with self_signed() as (base, heard):
-        user = at(stranger, base)
+        user = at(shell, base)
         user.manifest(2)
         done = user.expect(69, "run", "m.yaml", "--json")
     assert done.document["paused"]["reason"] == "bad_certificate"
@@ -175,7 +170,7 @@ def test_row_20_a_bad_certificate_stops_the_run_and_nothing_was_sent(stranger: U
     assert heard == [], "not a byte of a request, nor the token"
 
 
-def assert_held(user: User, emulator: Emulator, *, charges: int) -> dict[str, Any]:
+def assert_held(user: Shell, emulator: Emulator, *, charges: int) -> dict[str, Any]:
     """One job is unknown and stays so: the next run sends nothing, and a person is asked."""
     said = user.expect(76, "run", "m.yaml").said
     told = "1 submit may or may not have been charged; look it up on runcomfy.com, page Generations"
@@ -186,11 +181,13 @@ def assert_held(user: User, emulator: Emulator, *, charges: int) -> dict[str, An
     assert len(emulator.charges()) == charges
     held: dict[str, Any] = only([job for job in user.status()["jobs"] if job["state"] == "unknown"])
     assert held["attempts"] == 1
+    shown = user.expect(0, "status", "m.yaml").out
+    assert f"may or may not have been charged: {held['id']}" in shown
     return held
 
 
 def test_row_21_a_reset_on_a_kept_alive_connection_holds_the_job(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """The second submit goes out on the connection of the first, and meets its end."""
     user.manifest(2, run={"concurrency": 1})
@@ -199,14 +196,14 @@ def test_row_21_a_reset_on_a_kept_alive_connection_holds_the_job(
     assert held["id"] == "boat-001"
 
 
-def test_row_22_a_reset_in_mid_body_holds_the_job(user: User, emulator: Emulator) -> None:
+def test_row_22_a_reset_in_mid_body_holds_the_job(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "reset_mid_body")
     assert_held(user, emulator, charges=1)
 
 
 def test_row_23_a_submit_without_an_answer_holds_the_job(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, submit_deadline=0.2, late_deadline=0.2)
     user.manifest(1)
@@ -216,7 +213,7 @@ def test_row_23_a_submit_without_an_answer_holds_the_job(
 
 
 def test_row_24_an_answer_that_trickles_beyond_the_deadline_is_recorded_when_it_comes(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, submit_deadline=0.2)
     user.manifest(1)
@@ -231,7 +228,7 @@ def test_row_24_an_answer_that_trickles_beyond_the_deadline_is_recorded_when_it_
     assert job["attempts"] == 1
 
 
-def test_row_25_truncated_json_at_a_submit_holds_the_job(user: User, emulator: Emulator) -> None:
+def test_row_25_truncated_json_at_a_submit_holds_the_job(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "truncated_json")
     assert_held(user, emulator, charges=1)
@@ -239,7 +236,7 @@ def test_row_25_truncated_json_at_a_submit_holds_the_job(user: User, emulator: E
 
 @pytest.mark.parametrize("status", [307, 308])
 def test_row_26_a_redirect_of_a_submit_is_refused_and_not_followed(
-    user: User, emulator: Emulator, status: int
+    user: Shell, emulator: Emulator, status: int
 ) -> None:
     """It points to another emulator: whoever follows leaves a charge there, and the token."""
     user.manifest(2)
@@ -255,7 +252,7 @@ def test_row_26_a_redirect_of_a_submit_is_refused_and_not_followed(
 
 
 def test_row_27_an_html_page_in_place_of_an_answer_holds_the_job(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "html")
@@ -263,7 +260,7 @@ def test_row_27_an_html_page_in_place_of_an_answer_holds_the_job(
 
 
 def test_row_27_five_such_pages_within_a_minute_pause_the_run(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(8, run={"concurrency": 1})
     emulator.arm("submit", "html", times=None)

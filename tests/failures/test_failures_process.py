@@ -6,44 +6,37 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle, pairwise
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
-from batchgen.engine.events import FileSaved, JobMoved
+from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.jobs import JobState
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
 from batchgen.runs.options import RunOptions
-from batchgen.runs.workplace import World
+from batchgen.runs.summary import Summary
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import job_statuses
-from tests.acceptance.shell import ended, wait_until
 from tests.engine import simulation
 from tests.engine.virtual_loop import VirtualLoop
 from tests.failures.broken_disks import Fsyncs, assert_whole, charged, run_hearing, through
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batchgen.engine.events import Event
-    from batchgen.runs.summary import Summary
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, ended, wait_until
 
 DAY = 86400.0
 HOURS = 3 * 3600.0
 JUMPS_AT = set(JobState)
 
 
-def wait_for(user: User, *states: str) -> None:
+def wait_for(user: Shell, *states: str) -> None:
     wait_until(lambda: sorted(user.states().values()) == sorted(states), f"{states}")
 
 
 def test_row_56_ctrl_c_lets_the_download_at_hand_finish_and_submits_no_more(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
     emulator.arm("file", "slow", seconds=1.5)
@@ -59,7 +52,7 @@ def test_row_56_ctrl_c_lets_the_download_at_hand_finish_and_submits_no_more(
     assert len(emulator.charges()) == 1
 
 
-def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: User, emulator: Emulator) -> None:
+def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "hang")
     with user.start("run", "m.yaml") as process:
@@ -77,7 +70,7 @@ def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: User, emulator: Em
 
 
 def test_row_57_sigterm_drains_within_a_deadline_whatever_hangs(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     emulator.arm("file", "hang")
@@ -94,18 +87,18 @@ def test_row_57_sigterm_drains_within_a_deadline_whatever_hangs(
     assert_whole(user, emulator)
 
 
-def on_the_wire(user: User) -> int:
+def on_the_wire(user: Shell) -> int:
     return list(user.states().values()).count("submitting")
 
 
-def kill_at(user: User, emulator: Emulator, charges: int) -> None:
+def kill_at(user: Shell, emulator: Emulator, charges: int) -> None:
     with user.start("run", "m.yaml", "--quiet") as process:
         charged(emulator, process, charges)
         process.send_signal(signal.SIGKILL)
         ended(process)
 
 
-def adopt_unknown(user: User, emulator: Emulator) -> None:
+def adopt_unknown(user: Shell, emulator: Emulator) -> None:
     """A person looks into the account, and finds the request or sends the job again."""
     requests = {charge["input"]["prompt"]: charge["request_id"] for charge in emulator.charges()}
     for job, state in user.states().items():
@@ -116,7 +109,7 @@ def adopt_unknown(user: User, emulator: Emulator) -> None:
 
 
 def test_row_58_a_kill_leaves_at_most_as_many_unknown_as_submits_were_on_the_wire(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     jobs, concurrency = 24, 3
     user.manifest(jobs, run={"concurrency": concurrency})
@@ -136,7 +129,7 @@ def test_row_58_a_kill_leaves_at_most_as_many_unknown_as_submits_were_on_the_wir
 
 
 def test_row_59_what_is_told_as_saved_is_durable_in_every_part(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """Bytes, name, record: each is on the disk before the next claims it.
 
@@ -173,7 +166,7 @@ def test_row_59_what_is_told_as_saved_is_durable_in_every_part(
 
 
 def test_row_59_what_was_acknowledged_before_a_kill_is_there(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(6, run={"concurrency": 1})
     with user.start("run", "m.yaml", "--json") as process:
@@ -203,13 +196,13 @@ class JumpingClock:
             self.shown += next(self.jumps)
 
 
-def run_by(user: User, clock: JumpingClock) -> Summary:
+def run_by(user: Shell, clock: JumpingClock) -> Summary:
     world = World({**os.environ, **user.env}, user.folder, clock.now, Random(60), signals=False)
     with user.at_home():
         return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.hear, world))
 
 
-def test_row_60_a_clock_that_jumps_moves_no_timer(user: User, emulator: Emulator) -> None:
+def test_row_60_a_clock_that_jumps_moves_no_timer(user: Shell, emulator: Emulator) -> None:
     user.manifest(4, run={"timeout": "15m", "concurrency": 1})
     # Not heard of at first: whoever believed the clock would call these requests lost.
     emulator.arm("result", "not_found", times=3)

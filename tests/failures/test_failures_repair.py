@@ -6,27 +6,22 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.acceptance.shell import wait_until
 from tests.failures.failing import only
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, wait_until
 
 FIRST = "out/files/boat-000.png"
 REPAIR = "batchgen repair m.yaml"
 
 
 @pytest.fixture
-def done(user: User) -> User:
+def done(user: Shell) -> Shell:
     """Two boats are paid and on the disk."""
     user.manifest(2)
     user.expect(0, "run", "m.yaml", "--quiet")
@@ -43,7 +38,7 @@ def untouched(path: Path) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def metadata(user: User) -> dict[str, Any]:
+def metadata(user: Shell) -> dict[str, Any]:
     text = (user.folder / "out/metadata.jsonl").read_text("utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     assert len({row["id"] for row in rows}) == len(rows)
@@ -70,7 +65,7 @@ def replace_by_link(path: Path) -> None:
     ],
 )
 def test_row_54_a_file_that_is_gone_or_damaged_is_named_and_fetched_again_for_nothing(
-    done: User, emulator: Emulator, harm: Callable[[Path], None], words: str, kept: bool
+    done: Shell, emulator: Emulator, harm: Callable[[Path], None], words: str, kept: bool
 ) -> None:
     path = done.folder / FIRST
     before = digest(path)
@@ -88,7 +83,7 @@ def test_row_54_a_file_that_is_gone_or_damaged_is_named_and_fetched_again_for_no
     assert len(emulator.charges()) == 2
 
 
-def test_a_repair_needs_no_money_in_the_account(done: User, emulator: Emulator) -> None:
+def test_a_repair_needs_no_money_in_the_account(done: Shell, emulator: Emulator) -> None:
     """What the vendor says of the balance stands in the way of new requests, not of paid files."""
     (done.folder / FIRST).unlink()
     emulator.arm("result", "status", status=402, body='{"error_code": 10001}', times=None)
@@ -96,14 +91,14 @@ def test_a_repair_needs_no_money_in_the_account(done: User, emulator: Emulator) 
     assert "1 file repaired, nothing was paid" in said
 
 
-def test_row_54_what_is_sound_is_left_alone(done: User, emulator: Emulator) -> None:
+def test_row_54_what_is_sound_is_left_alone(done: Shell, emulator: Emulator) -> None:
     before = untouched(done.folder / FIRST)
     assert "nothing to repair" in done.expect(0, "repair", "m.yaml").out
     assert untouched(done.folder / FIRST) == before
     assert len(emulator.charges()) == 2
 
 
-def test_row_54_only_the_named_jobs_are_looked_at_and_repaired(done: User) -> None:
+def test_row_54_only_the_named_jobs_are_looked_at_and_repaired(done: Shell) -> None:
     for number in (0, 1):
         (done.folder / f"out/files/boat-00{number}.png").unlink()
     document = done.expect(1, "verify", "m.yaml", "--job", "*-001", "--json").document
@@ -120,7 +115,7 @@ def test_row_54_only_the_named_jobs_are_looked_at_and_repaired(done: User) -> No
 
 
 def test_row_54_pending_and_unknown_jobs_are_not_submitted_by_a_repair(
-    done: User, emulator: Emulator
+    done: Shell, emulator: Emulator
 ) -> None:
     done.manifest(4)
     emulator.arm("submit", "reset_after")
@@ -135,7 +130,7 @@ def test_row_54_pending_and_unknown_jobs_are_not_submitted_by_a_repair(
 
 
 def test_row_54_a_request_that_the_vendor_forgot_is_repaired_by_its_saved_url(
-    done: User, emulator: Emulator
+    done: Shell, emulator: Emulator
 ) -> None:
     (done.folder / FIRST).unlink()
     emulator.arm("result", "not_found", times=None)
@@ -144,7 +139,7 @@ def test_row_54_a_request_that_the_vendor_forgot_is_repaired_by_its_saved_url(
 
 
 def test_row_54_what_cannot_be_fetched_any_more_is_said_and_never_called_done(
-    done: User, emulator: Emulator
+    done: Shell, emulator: Emulator
 ) -> None:
     (done.folder / FIRST).unlink()
     emulator.arm("result", "not_found", times=None)
@@ -159,7 +154,7 @@ def test_row_54_what_cannot_be_fetched_any_more_is_said_and_never_called_done(
     assert len(emulator.charges()) == 2
 
 
-def test_row_54_another_content_from_the_vendor_is_said(done: User) -> None:
+def test_row_54_another_content_from_the_vendor_is_said(done: Shell) -> None:
     actual = digest(done.folder / FIRST)
     with closing(sqlite3.connect(done.folder / "out/state.db")) as db, db:
         db.execute("UPDATE file SET sha256 = ? WHERE name = 'boat-000'", ("0" * 64,))
@@ -170,7 +165,7 @@ def test_row_54_another_content_from_the_vendor_is_said(done: User) -> None:
 
 
 def test_row_54_a_repair_that_is_killed_is_finished_by_the_next_run_for_nothing(
-    done: User, emulator: Emulator
+    done: Shell, emulator: Emulator
 ) -> None:
     path = done.folder / FIRST
     before = digest(path)
@@ -189,7 +184,7 @@ def test_row_54_a_repair_that_is_killed_is_finished_by_the_next_run_for_nothing(
     assert len(emulator.charges()) == 2
 
 
-def test_row_54_a_repair_without_a_token_moves_nothing(done: User) -> None:
+def test_row_54_a_repair_without_a_token_moves_nothing(done: Shell) -> None:
     spoil(done.folder / FIRST)
     without = done.having(RUNCOMFY_TOKEN="")
     without.expect(77, "repair", "m.yaml")
@@ -197,7 +192,7 @@ def test_row_54_a_repair_without_a_token_moves_nothing(done: User) -> None:
     assert done.states()["boat-000"] == "done"
 
 
-def copy_the_state(user: User) -> None:
+def copy_the_state(user: Shell) -> None:
     """As a backup comes back: the same bytes in a new file."""
     state = user.folder / "out/state.db"
     shutil.copy2(state, state.with_suffix(".copy"))
@@ -216,7 +211,7 @@ def copy_the_state(user: User) -> None:
     ],
 )
 def test_row_65_a_copied_state_is_refused_by_all_that_could_send(
-    user: User, emulator: Emulator, words: tuple[str, ...]
+    user: Shell, emulator: Emulator, words: tuple[str, ...]
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("submit", "reset_after")
@@ -233,7 +228,7 @@ def test_row_65_a_copied_state_is_refused_by_all_that_could_send(
     user.expect(0, "status", "m.yaml")
 
 
-def test_row_65_who_accepts_the_copy_says_so_once(done: User, emulator: Emulator) -> None:
+def test_row_65_who_accepts_the_copy_says_so_once(done: Shell, emulator: Emulator) -> None:
     copy_the_state(done)
     done.manifest(3)
     done.expect(0, "run", "m.yaml", "--accept-copy", "--quiet")
@@ -242,7 +237,7 @@ def test_row_65_who_accepts_the_copy_says_so_once(done: User, emulator: Emulator
     assert len(emulator.charges()) == 4
 
 
-def test_row_65_a_folder_that_is_moved_on_its_disk_is_no_copy(done: User) -> None:
+def test_row_65_a_folder_that_is_moved_on_its_disk_is_no_copy(done: Shell) -> None:
     (done.folder / "out").rename(done.folder / "moved")
     done.manifest(2, output={"dir": "moved"})
     document = done.expect(0, "run", "m.yaml", "--json").document
@@ -250,7 +245,7 @@ def test_row_65_a_folder_that_is_moved_on_its_disk_is_no_copy(done: User) -> Non
 
 
 def test_row_65_a_copy_in_which_nothing_was_ever_sent_is_taken_as_it_is(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     user.expect(75, "run", "m.yaml", "--budget", "0.001", "--quiet")
@@ -261,7 +256,7 @@ def test_row_65_a_copy_in_which_nothing_was_ever_sent_is_taken_as_it_is(
 
 
 def test_status_tells_spent_reserved_and_unknown_money_apart(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     prices = {"bytedance/dreamina-4-0/text-to-image": {"price": 0.03}}
     user.manifest(2, run={"concurrency": 1, "models": prices})
@@ -274,7 +269,7 @@ def test_status_tells_spent_reserved_and_unknown_money_apart(
     assert "0.03 USD unknown (counted as spent)" in user.expect(0, "status", "m.yaml").out
 
 
-def test_row_54_a_folder_of_results_that_is_away_is_not_taken_for_lost(user: User) -> None:
+def test_row_54_a_folder_of_results_that_is_away_is_not_taken_for_lost(user: Shell) -> None:
     user.manifest(2)
     user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
     files, away = user.folder / "out" / "files", user.folder / "away"

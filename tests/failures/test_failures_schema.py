@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.models.catalog import catalog
 from tests.acceptance.picture_site import drawn, padded, picture_site
-from tests.acceptance.shell import EDIT, PICTURE, T2I
-
-if TYPE_CHECKING:
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import EDIT, PICTURE, T2I, Emulator, Shell
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ def breaking(rule: Rule) -> bytes:
             return drawn("PNG", (1300, 400) if is_most else (400, 1300))
 
 
-def write_job(user: User, text: str, model: str = T2I) -> None:
+def write_job(user: Shell, text: str, model: str = T2I) -> None:
     """Write a manifest of one job, whose input stands in line 6 and model in line 5."""
     user.write(
         f"version: 1\noutput: {{dir: out}}\njobs:\n"
@@ -58,7 +53,7 @@ def write_job(user: User, text: str, model: str = T2I) -> None:
     )
 
 
-def assert_refused(user: User, emulator: Emulator, *words: str) -> None:
+def assert_refused(user: Shell, emulator: Emulator, *words: str) -> None:
     err = user.expect(65, "run", "m.yaml").err
     for word in (*words, "nothing was sent"):
         assert word in err
@@ -67,14 +62,14 @@ def assert_refused(user: User, emulator: Emulator, *words: str) -> None:
 
 
 def test_row_08_an_unknown_model_is_refused_and_the_nearest_one_is_named(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     write_job(user, "{prompt: a boat}", T2I.replace("text-to-image", "txt-to-image"))
     assert_refused(user, emulator, "m.yaml:5:12", f"did you mean '{T2I}'?")
 
 
 def test_row_08_an_unknown_key_is_refused_and_the_nearest_one_is_named(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     write_job(user, "{prompt: a boat, scael: 0.5}")
     assert_refused(user, emulator, "m.yaml:6:29", "did you mean 'scale'?")
@@ -92,20 +87,20 @@ def test_row_08_an_unknown_key_is_refused_and_the_nearest_one_is_named(
     ],
 )
 def test_row_09_a_number_that_is_none_is_refused(
-    user: User, emulator: Emulator, value: str, words: str
+    user: Shell, emulator: Emulator, value: str, words: str
 ) -> None:
     write_job(user, f"{{prompt: a boat, scale: {value}}}")
     assert_refused(user, emulator, "m.yaml:6:36", words)
 
 
 def test_row_10_a_prompt_of_801_characters_is_refused_with_the_count(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     write_job(user, f"{{prompt: {'é' * 801}}}")
     assert_refused(user, emulator, "m.yaml:6:21", "801 characters long; at most 800")
 
 
-def test_row_10_a_prompt_of_800_characters_is_sent_whole(user: User, emulator: Emulator) -> None:
+def test_row_10_a_prompt_of_800_characters_is_sent_whole(user: Shell, emulator: Emulator) -> None:
     """Characters, not bytes: these take four bytes each."""
     write_job(user, f"{{prompt: {'🛶' * 800}}}")
     user.expect(0, "run", "m.yaml")
@@ -114,7 +109,7 @@ def test_row_10_a_prompt_of_800_characters_is_sent_whole(user: User, emulator: E
 
 @pytest.mark.parametrize("number", range(len(RULES)))
 def test_row_11_an_input_image_that_breaks_a_rule_is_refused_in_the_words_of_the_page(
-    user: User, emulator: Emulator, number: int
+    user: Shell, emulator: Emulator, number: int
 ) -> None:
     rule = RULES[number]
     with picture_site({"/boat.png": breaking(rule)}) as site:
@@ -136,7 +131,7 @@ def test_row_11_an_input_image_that_breaks_a_rule_is_refused_in_the_words_of_the
     ],
 )
 def test_row_11_an_input_image_that_is_none_is_refused_with_the_reason(
-    user: User, emulator: Emulator, path: str, words: str
+    user: Shell, emulator: Emulator, path: str, words: str
 ) -> None:
     shelf = {"/boat.webp": drawn("WEBP", (400, 400)), "/page.png": b"<!doctype html><title>x"}
     with picture_site(shelf) as site:
@@ -147,7 +142,7 @@ def test_row_11_an_input_image_that_is_none_is_refused_with_the_reason(
 
 
 def test_row_11_a_refusal_by_the_vendor_has_its_own_words_and_costs_nothing(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """What a rehearsal does not look at, or what changed since, the vendor judges."""
     sentences = sorted({rule.sentence for rule in RULES if rule.model == EDIT})

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.hosts import AllowedHosts
-from batchgen.downloads.outcomes import HostNotAllowed, Target
-from batchgen.downloads.settings import DownloadSettings
-from batchgen.engine import verdicts
-from tests.acceptance.shell import ended
+from batchgen.downloads.outcomes import DownloadSettings, HostNotAllowed, Target
+from batchgen.engine import decisions
 from tests.failures.broken_disks import assert_whole, charged, plain_files
-from tests.failures.failing import emulating
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, emulating, ended
 
 SECRET = "s3cr3t/0f-th3-h0us3-d0-n0t-sh0w"
 
@@ -41,13 +33,13 @@ class Stranger:
 
 @contextmanager
 def listening() -> Iterator[Stranger]:
-    stranger = Stranger()
+    shell = Stranger()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
             body = self.rfile.read(length).decode()
-            stranger.heard.append(f"{self.requestline}\n{self.headers}{body}")
+            shell.heard.append(f"{self.requestline}\n{self.headers}{body}")
             self.send_error(404)
 
         def do_POST(self) -> None:
@@ -57,11 +49,11 @@ def listening() -> Iterator[Stranger]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        stranger.base = f"http://127.0.0.1:{server.server_address[1]}"
-        serving = threading.Thread(target=server.serve_forever, name="stranger")
+        shell.base = f"http://127.0.0.1:{server.server_address[1]}"
+        serving = threading.Thread(target=server.serve_forever, name="shell")
         serving.start()
         try:
-            yield stranger
+            yield shell
         finally:
             server.shutdown()
             serving.join()
@@ -76,9 +68,9 @@ def assert_nowhere(folder: Path) -> None:
         assert SECRET.replace("/", "\\/").encode() not in content, path
 
 
-def test_row_66_the_token_is_nowhere_but_in_requests_to_the_api(stranger: User) -> None:
+def test_row_66_the_token_is_nowhere_but_in_requests_to_the_api(shell: Shell) -> None:
     with emulating(token=SECRET) as emulator, listening() as other:
-        user = stranger.using(emulator, SECRET)
+        user = shell.using(emulator, SECRET)
         user.manifest(6, run={"concurrency": 1, "rate": "20/s"})
         echo = f'{{"error_message": "no {SECRET}"}}'
         emulator.arm("submit", "status", status=422, body=echo)
@@ -98,13 +90,13 @@ def test_row_66_the_token_is_nowhere_but_in_requests_to_the_api(stranger: User) 
             assert request.startswith("GET /file.png"), "a submit was sent elsewhere"
             assert "authorization" not in request.lower()
             assert SECRET not in request
-    assert_nowhere(stranger.folder)
+    assert_nowhere(shell.folder)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_row_66_the_token_is_not_on_the_command_line(stranger: User) -> None:
+def test_row_66_the_token_is_not_on_the_command_line(shell: Shell) -> None:
     with emulating(token=SECRET) as emulator:
-        user = stranger.using(emulator, SECRET)
+        user = shell.using(emulator, SECRET)
         user.manifest(1)
         emulator.arm("submit", "hang")
         with user.start("run", "m.yaml") as process:
@@ -115,19 +107,19 @@ def test_row_66_the_token_is_not_on_the_command_line(stranger: User) -> None:
     assert b"m.yaml" in line
     assert SECRET.encode() not in line
     assert SECRET not in done.said
-    assert_nowhere(stranger.folder)
+    assert_nowhere(shell.folder)
 
 
 AWKWARD = ("../x", "/x", "../../etc/x", "CON", "con.png", "x" * 200, "Boat", "boat", "a\\b", "-rf")
 
 
-def test_row_67_awkward_ids_become_safe_names(user: User, emulator: Emulator) -> None:
+def test_row_67_awkward_ids_become_safe_names(user: Shell, emulator: Emulator) -> None:
     jobs = [{"id": name, "input": {"prompt": name[:50]}} for name in AWKWARD]
     user.manifest(jobs)
     before = set(user.folder.parent.iterdir())
     user.expect(0, "run", "m.yaml")
     assert set(user.folder.parent.iterdir()) == before
-    assert {path.name for path in user.folder.iterdir()} <= {"m.yaml", "out"}
+    assert {path.name for path in user.folder.iterdir()} <= {"m.yaml", "out", ".local"}
     assert_whole(user, emulator, len(AWKWARD))
     names = plain_files(user)
     assert len({name.casefold() for name in names}) == len(AWKWARD)
@@ -140,7 +132,7 @@ def test_row_67_awkward_ids_become_safe_names(user: User, emulator: Emulator) ->
 
 
 def test_row_67_an_id_of_300_characters_is_refused_with_its_place(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest([{"id": "x" * 300, "input": {"prompt": "a boat"}}])
     err = user.expect(65, "run", "m.yaml").err
@@ -149,7 +141,7 @@ def test_row_67_an_id_of_300_characters_is_refused_with_its_place(
     assert emulator.charges() == []
 
 
-def test_row_68_names_from_the_server_are_ignored(user: User, emulator: Emulator) -> None:
+def test_row_68_names_from_the_server_are_ignored(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     disposition = 'attachment; filename="../../evil.sh"'
     emulator.arm("file", "headers", headers={"Content-Disposition": disposition})
@@ -168,7 +160,7 @@ PRIVATE = (
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_row_69_a_private_address_as_result_url_is_refused(
-    user: User, emulator: Emulator, host: str
+    user: Shell, emulator: Emulator, host: str
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "foreign_host", url=f"https://{host}/latest/meta-data")
@@ -180,10 +172,10 @@ def test_row_69_a_private_address_as_result_url_is_refused(
 
 
 def test_row_69_a_file_url_is_no_result(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A paid failure, as a success without any URL is (row 37)."""
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "foreign_host", url="file:///etc/passwd")
     assert "names no file" in user.expect(1, "run", "m.yaml").said

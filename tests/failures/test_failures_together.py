@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.shell import ended, wait_until
 from tests.failures.broken_disks import assert_whole, charged
-from tests.failures.failing import emulating
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 
 @pytest.fixture
@@ -26,14 +19,14 @@ def slow() -> Iterator[Emulator]:
         yield emulator
 
 
-def under_way(user: User) -> bool:
+def under_way(user: Shell) -> bool:
     return set(user.states().values()) in ({"queued"}, {"running"}, {"queued", "running"})
 
 
 def test_row_62_a_second_runner_sends_nothing_and_names_the_first(
-    stranger: User, slow: Emulator
+    shell: Shell, slow: Emulator
 ) -> None:
-    user = stranger.using(slow)
+    user = shell.using(slow)
     user.manifest(2)
     with user.start("run", "m.yaml") as process:
         wait_until(lambda: under_way(user), "two requests")
@@ -48,7 +41,7 @@ def test_row_62_a_second_runner_sends_nothing_and_names_the_first(
 
 
 def test_row_62_a_submit_of_a_live_runner_is_not_up_for_decision(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     """It may be well: whoever resubmits it, and whose runner dies then, would pay twice."""
     user.manifest(1)
@@ -63,7 +56,7 @@ def test_row_62_a_submit_of_a_live_runner_is_not_up_for_decision(
     assert len(emulator.charges()) == 1
 
 
-def test_row_63_the_lock_of_a_dead_process_is_taken_over(user: User, emulator: Emulator) -> None:
+def test_row_63_the_lock_of_a_dead_process_is_taken_over(user: Shell, emulator: Emulator) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("file", "hang")
     with user.start("run", "m.yaml") as process:
@@ -81,8 +74,8 @@ def test_row_63_the_lock_of_a_dead_process_is_taken_over(user: User, emulator: E
     assert_whole(user, emulator, jobs=2)
 
 
-def test_row_64_status_reads_a_snapshot_and_never_disturbs(stranger: User, slow: Emulator) -> None:
-    user = stranger.using(slow)
+def test_row_64_status_reads_a_snapshot_and_never_disturbs(shell: Shell, slow: Emulator) -> None:
+    user = shell.using(slow)
     user.manifest(3)
     with user.start("run", "m.yaml") as process:
         wait_until(lambda: under_way(user), "three requests")

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from batchgen.engine import breaker, verdicts
-from tests.failures.failing import emulating, only
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
-    from tests.failures.failing import User
+from batchgen.engine import decisions, health
+from tests.failures.failing import only
+from tests.shell import Emulator, Shell, emulating
 
 
-def logged(user: User, event: str) -> list[dict[str, Any]]:
+def logged(user: Shell, event: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in user.log().splitlines()]
     return [line for line in lines if line["event"] == event]
 
@@ -46,9 +42,9 @@ def strict() -> Iterator[Emulator]:
     ids=lambda fault: " ".join(str(part) for part in fault.values()),
 )
 def test_a_result_that_is_not_ready_frees_no_place_and_loses_no_job(
-    tmp_path: Path, stranger: User, strict: Emulator, fault: dict[str, Any]
+    tmp_path: Path, shell: Shell, strict: Emulator, fault: dict[str, Any]
 ) -> None:
-    user = stranger.using(strict)
+    user = shell.using(strict)
     user.manifest(6, run={"concurrency": 2})
     strict.arm("result", **fault, times=None if fault["kind"] == "not_ready" else 5)
     user.expect(0, "run", "m.yaml")
@@ -58,7 +54,7 @@ def test_a_result_that_is_not_ready_frees_no_place_and_loses_no_job(
     assert logged(user, "Slowed") == []
 
 
-def test_an_early_success_is_waited_for(user: User, emulator: Emulator) -> None:
+def test_an_early_success_is_waited_for(user: Shell, emulator: Emulator) -> None:
     user.manifest(2)
     emulator.arm("submit", "early_success", size=2)
     user.expect(0, "run", "m.yaml")
@@ -68,10 +64,10 @@ def test_an_early_success_is_waited_for(user: User, emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("command", ["run", "retry"])
 def test_files_that_come_after_all_are_taken_by_the_next_run_and_by_a_retry_for_free(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, command: str
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     # Two looks, one a second after the other, and then the request is set aside.
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.5)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.5)
     user.manifest(2)
     emulator.arm("submit", "early_success", size=2, times=2)
     said = user.expect(1, "run", "m.yaml").said
@@ -85,9 +81,9 @@ def test_files_that_come_after_all_are_taken_by_the_next_run_and_by_a_retry_for_
 
 
 def test_a_retry_pays_again_only_for_what_has_really_ended_without_files(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "FILES_PATIENCE", 0.3)
+    monkeypatch.setattr(decisions, "FILES_PATIENCE", 0.3)
     user.manifest(1)
     emulator.arm("submit", "no_urls")
     user.expect(1, "run", "m.yaml")
@@ -101,7 +97,7 @@ def test_a_retry_pays_again_only_for_what_has_really_ended_without_files(
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
 def test_a_gateways_page_at_the_submit_fails_no_job_and_no_model(
-    user: User, emulator: Emulator, status: int
+    user: Shell, emulator: Emulator, status: int
 ) -> None:
     user.manifest(3)
     emulator.arm("submit", "html", status=status)
@@ -111,9 +107,9 @@ def test_a_gateways_page_at_the_submit_fails_no_job_and_no_model(
 
 
 def test_pages_in_a_row_pause_with_the_gateways_name_and_the_same_command_goes_on(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "GATEWAYS_IN_A_ROW", 2)
+    monkeypatch.setattr(health, "GATEWAYS_IN_A_ROW", 2)
     user.manifest(20)
     emulator.arm("submit", "html", status=403, times=None)
     said = user.expect(69, "run", "m.yaml").said
@@ -127,7 +123,7 @@ def test_pages_in_a_row_pause_with_the_gateways_name_and_the_same_command_goes_o
 
 @pytest.mark.parametrize("status", [400, 402])
 def test_a_wallet_that_is_empty_by_another_code_pauses(
-    user: User, emulator: Emulator, status: int
+    user: Shell, emulator: Emulator, status: int
 ) -> None:
     user.manifest(3, run={"concurrency": 1})
     emulator.arm("submit", "no_funds", status=status, after=1, times=None)
@@ -137,7 +133,7 @@ def test_a_wallet_that_is_empty_by_another_code_pauses(
 
 
 def test_the_same_refusal_of_many_jobs_pauses_and_a_retry_goes_on_with_all(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(40, run={"concurrency": 2})
     emulator.arm("submit", "error_code", error_code=7001, message="plan over", times=None)
@@ -151,7 +147,7 @@ def test_the_same_refusal_of_many_jobs_pauses_and_a_retry_goes_on_with_all(
 
 @pytest.mark.parametrize("word", ["detail", "error_message"])
 def test_what_is_wrong_with_an_input_is_said_in_words(
-    user: User, emulator: Emulator, word: str
+    user: Shell, emulator: Emulator, word: str
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "invalid_input", message="too long", word=word)
@@ -161,7 +157,7 @@ def test_what_is_wrong_with_an_input_is_said_in_words(
 
 
 def test_a_cost_that_is_late_or_a_text_is_settled_in_state_and_metadata(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2)
     emulator.arm("submit", "late_cost")
@@ -175,7 +171,7 @@ def test_a_cost_that_is_late_or_a_text_is_settled_in_state_and_metadata(
 
 
 def test_an_end_in_an_unknown_word_is_an_end_and_is_told_on_the_screen(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)
     emulator.arm("submit", "final_word", word="finalized")
@@ -183,14 +179,14 @@ def test_an_end_in_an_unknown_word_is_an_end_and_is_told_on_the_screen(
     assert user.states() == {"boat-000": "done"}
 
 
-def test_a_failure_reason_is_read(user: User, emulator: Emulator) -> None:
+def test_a_failure_reason_is_read(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "failure_reason", message="The brushes are dry.")
     assert "The brushes are dry." in user.expect(1, "run", "m.yaml").said
 
 
 def test_a_request_that_failed_for_lack_of_money_pauses_and_goes_again_by_the_same_command(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("submit", "failed_for_balance")
@@ -201,7 +197,7 @@ def test_a_request_that_failed_for_lack_of_money_pauses_and_goes_again_by_the_sa
 
 
 @pytest.mark.parametrize("place", ["submit", "result", "status", "cancel"])
-def test_doubled_answers_cross_no_jobs(user: User, emulator: Emulator, place: str) -> None:
+def test_doubled_answers_cross_no_jobs(user: Shell, emulator: Emulator, place: str) -> None:
     user.manifest(12, run={"concurrency": 4})
     if place == "status":
         emulator.arm("result", "not_ready", times=None)
@@ -210,14 +206,14 @@ def test_doubled_answers_cross_no_jobs(user: User, emulator: Emulator, place: st
     assert_nothing_crossed(user, emulator, 12)
 
 
-def test_the_document_of_another_request_is_nobodys(user: User, emulator: Emulator) -> None:
+def test_the_document_of_another_request_is_nobodys(user: Shell, emulator: Emulator) -> None:
     user.manifest(12, run={"concurrency": 4})
     emulator.arm("result", "other_document", times=20)
     user.expect(0, "run", "m.yaml")
     assert_nothing_crossed(user, emulator, 12)
 
 
-def assert_nothing_crossed(user: User, emulator: Emulator, jobs: int) -> None:
+def assert_nothing_crossed(user: Shell, emulator: Emulator, jobs: int) -> None:
     charges = {charge["request_id"]: charge["input"] for charge in emulator.charges()}
     assert len(charges) == jobs
     lines = (user.folder / "out/metadata.jsonl").read_text("utf-8").splitlines()

@@ -6,19 +6,16 @@ import hashlib
 import json
 import re
 import urllib.request
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tests.kills.judge import Charge, Evidence
 from tests.kills.memory import read_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
-    from tests.kills.person import Person
-    from tests.kills.plan import Plan
+from tests.kills.plan import Plan
+from tests.shell import Emulator
 
 RUN_LEAVES = frozenset(
     {
@@ -32,7 +29,7 @@ RUN_LEAVES = frozenset(
         "receipts.jsonl",
     }
 )
-"""What the README says a run leaves, besides the folder `files`, with the log of SQLite."""
+"""What the manual says a run leaves, besides the folder `files`, with the log of SQLite."""
 
 REMEMBERED = ".local/state/batchgen/runs"
 """Where the user's state folder keeps which output folder a manifest had."""
@@ -54,14 +51,14 @@ class Scene:
         return self.home / "out"
 
 
-def gather(scene: Scene, plan: Plan, person: Person) -> Evidence:
+def gather(scene: Scene, plan: Plan, allowed: Counter[str], said: dict[str, int]) -> Evidence:
     """Look at everything. The faults must be disarmed, and no process at work."""
     ledger = scene.emulator.ledger()
     return Evidence(
         jobs=frozenset(job["id"] for job in plan.jobs),
         charges=tuple(charges(scene, plan, ledger["charges"])),
         memory=read_memory(scene.out),
-        approved=person.approved + person.picks.remade,
+        approved=allowed,
         disk={str(path.relative_to(scene.out)): sha256(path) for path in results(scene.out)},
         metadata=tuple(metadata(scene.out / "metadata.jsonl")),
         strays=tuple(strays(scene)),
@@ -69,7 +66,7 @@ def gather(scene: Scene, plan: Plan, person: Person) -> Evidence:
         token_leaks=ledger["token_leaks"],
         needs=plan.needs,
         gated=plan.gated,
-        said=person.said,
+        said=said,
     )
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from statistics import mean
-from typing import TYPE_CHECKING
 
 from tests.kills.judge import Rule, excess_charges
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from tests.kills.rounds import Verdict
+from tests.kills.rounds import Verdict
 
 
 def figures(verdicts: Sequence[Verdict], seed: int, seconds: float) -> dict[str, str]:

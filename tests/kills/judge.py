@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from tests.kills.memory import Memory
+from tests.kills.memory import Memory
 
 
 class Rule(Enum):
@@ -26,7 +23,7 @@ class Rule(Enum):
     STRAY = "a file that should not be there"
     METADATA = "metadata.jsonl disagrees"
     TOKEN = "the token was written or sent elsewhere"
-    EXIT_CODE = "an exit code that the README does not give for it"
+    EXIT_CODE = "an exit code that the manual does not give for it"
 
 
 @dataclass(frozen=True, slots=True)

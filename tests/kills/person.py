@@ -5,23 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from random import Random
 
-from tests.acceptance.shell import Done, ended
+from tests.kills.evidence import Scene
 from tests.kills.judge import Rule, Violation, after_a_kill, after_a_run
 from tests.kills.memory import Memory, read_memory
 from tests.kills.picks import Picks
-from tests.kills.plan import Beside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from random import Random
-
-    from tests.acceptance.shell import Emulator, Shell
-    from tests.kills.evidence import Scene
-    from tests.kills.plan import Kill, Plan
+from tests.kills.plan import Beside, Kill, Plan
+from tests.shell import Done, Emulator, ProcessShell, ended
 
 RUN = ("run", "m.yaml", "--quiet")
 RETRY = ("retry", "m.yaml", "--state", "rejected", "--quiet")
@@ -40,7 +34,7 @@ class Person:
     `said` has how many charges there were when a result was approved, by its request.
     """
 
-    shell: Shell
+    shell: ProcessShell
     scene: Scene
     plan: Plan
     dice: Random

@@ -6,15 +6,13 @@ The seed decides everything but the machine's own timing, so a round can be play
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.acceptance.shell import EDIT, PICTURE, T2I, VIDEO
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tests.shell import EDIT, PICTURE, T2I, VIDEO
 
 JOBS_A_KILL = 9
 FEWEST_JOBS = 40

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.acceptance.shell import Shell, aimed, emulating
 from tests.kills.evidence import SECONDS_TO_ANSWER, Scene, gather
-from tests.kills.judge import judge
+from tests.kills.judge import Evidence, Violation, judge
 from tests.kills.person import Person
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
-    from tests.kills.judge import Evidence, Violation
-    from tests.kills.plan import Plan
+from tests.kills.plan import Plan
+from tests.shell import Emulator, ProcessShell, emulating
 
 TOKEN = "s3cr3t-0f-th3-m4n-wh0-c0m3s-b4ck"
 
@@ -45,20 +40,19 @@ class Verdict:
 
 def play(plan: Plan, folder: Path) -> Verdict:
     """Carry a round out in `folder`, which must not exist yet."""
-    vendor, shell = Shell(folder / "vendor"), Shell(folder / "user")
-    for one in (vendor, shell):
-        one.folder.mkdir(parents=True)
+    shell = ProcessShell(folder / "user")
+    shell.folder.mkdir(parents=True)
     manifest = shell.manifest(plan.items, run={"concurrency": plan.concurrency})
-    with emulating(vendor, latency=plan.latency) as emulator:
+    with emulating(latency=plan.latency) as emulator:
         scene = Scene(emulator, shell.folder, manifest, TOKEN)
         # Its own dice: what the person says must not depend on how many faults were drawn.
-        person = Person(aimed(shell, emulator, TOKEN), scene, plan, Random(plan.name))
+        person = Person(shell.using(emulator, TOKEN), scene, plan, Random(plan.name))
         with failing(emulator, plan.faults):
             for kill in plan.kills:
                 if person.has_work():
                     person.strike(kill)
         person.settle()
-        evidence = gather(scene, plan, person)
+        evidence = gather(scene, plan, person.approved + person.picks.remade, person.said)
     return Verdict(
         name=plan.name,
         violations=(*person.violations, *judge(evidence)),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.shell import Emulator
 from tests.kills.evidence import Scene, holding, metadata, strays
 from tests.kills.memory import Memory, read_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tests.shell import Emulator
 
 SCHEMA = Path(__file__).parent.parent.parent / "batchgen/state/schema.sql"
 INTENT = (

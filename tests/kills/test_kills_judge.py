@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.kills.judge import (
     Charge,
     Evidence,
     Rule,
+    Violation,
     after_a_kill,
     after_a_run,
     excess_charges,
@@ -19,11 +20,6 @@ from tests.kills.judge import (
 )
 from tests.kills.memory import Attempt, Memory, SavedFile
 from tests.kills.picks import Picks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tests.kills.judge import Violation
 
 BOAT = "files/boat.png"
 CLEAN = Evidence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchgen.emulator.fault_json import parse_faults
+from batchgen.emulator.faults import parse_faults
 from tests.kills.plan import AT_START, Beside, plan_of
 
 

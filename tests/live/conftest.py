@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.acceptance.shell import PATIENCE, Shell, wait_until
 from tests.live.live_page import CHROMIUM, Night
 from tests.report.night_world import small_night
+from tests.shell import PATIENCE, Shell, wait_until
 from tests.watch.watch_process import Watcher
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser
 
 PROJECT = str(Path(__file__).parents[2])
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.live.live_page import (
     DESKTOP,
     NEEDS_CHROMIUM,
     PHONE,
     RESULTS,
+    Night,
     expect_said,
     focused,
     is_pressed,
     looking,
     opened,
 )
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from tests.live.live_page import Night
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.acceptance.shell import Shell, aimed, boat, emulating, ended, wait_until
 from tests.live.live_page import NEEDS_CHROMIUM, focused, judged, looking
+from tests.shell import Emulator, Shell, boat, emulating, ended, wait_until
 from tests.watch.watch_process import watching
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser
-
-    from tests.acceptance.shell import Emulator
 
 pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with emulating(Shell(tmp_path_factory.mktemp("vendor")), latency=0.25) as emulator:
+    with emulating(latency=0.25) as emulator:
         yield emulator
 
 
@@ -38,7 +31,7 @@ def test_results_come_in_while_the_page_is_open_and_the_focus_stays(
 ) -> None:
     shell.manifest(8, run={"concurrency": 2})
     with watching(shell) as watcher:
-        user = aimed(shell, emulator)
+        user = shell.using(emulator)
         with looking(browser, watcher) as page:
             news = page.locator("#news")
             expect(news).to_contain_text("Nothing was run yet")
@@ -73,7 +66,7 @@ def test_an_approval_lets_the_chain_go_on(
     }
     shell.manifest([boat(0, gate=True), clip])
     with watching(shell) as watcher:
-        user = aimed(shell, emulator)
+        user = shell.using(emulator)
         user.expect(75, "run", "m.yaml", "--quiet")
         with looking(browser, watcher) as page:
             news = page.locator("#news")

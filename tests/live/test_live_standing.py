@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 from batchgen.commands.opening import private_page
-from tests.live.live_page import NEEDS_CHROMIUM, expect_said, is_pressed, looking
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page
-
-    from tests.live.live_page import Night
+from tests.live.live_page import NEEDS_CHROMIUM, Night, expect_said, is_pressed, looking
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.acceptance.shell import Shell, ended
 from tests.live.live_page import (
     NEEDS_CHROMIUM,
     PHONE,
+    Night,
     expect_on_top,
     expect_said,
     is_pressed,
@@ -19,16 +21,9 @@ from tests.live.live_page import (
     looking,
 )
 from tests.report.night_world import small_night
+from tests.shell import Shell, ended
 from tests.watch.watch_process import watching
 from tests.watch.watch_world import called
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page, Route
-
-    from tests.live.live_page import Night
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
+from batchgen.jobs import Job
 from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
-from batchgen.runs.whole import report_together
+from batchgen.runs.prepare import report_together
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from batchgen.jobs import Job
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"

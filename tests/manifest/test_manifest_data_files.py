@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.cli import main
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from tests.manifest.manifest_reading import EDIT, HEAD, VIDEO, Reading, read, read_file, with_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 URL = "https://files.example.com"
 FRAME = f'prompt: go, image_urls: ["{URL}/a.png"]'

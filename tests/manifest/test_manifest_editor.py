@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from batchgen.manifest import editor
-from batchgen.manifest.editor import editor_schema, schema_text
-from batchgen.manifest.starters.starter import starter_manifest
-from batchgen.manifest.structure import (
+import batchgen.manifest.editor_schema as generator
+from batchgen.manifest.editor_schema import editor_schema, schema_text
+from batchgen.manifest.schema_validation import (
     _job_schema,
     header_problems,
     job_problems,
     read_schema,
     written_by_hand,
 )
+from batchgen.manifest.starters.manifests import starter_manifest
 from batchgen.models.catalog import catalog
-from batchgen.models.dialect import build_validator
-from batchgen.models.wording import describe_all
+from batchgen.models.messages import describe_all
+from batchgen.models.validator import build_validator
 
 ROOT = Path(__file__).parents[2]
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -46,14 +46,14 @@ def wrong_places(manifest: Any) -> list[str]:
 
 
 def test_the_file_is_what_the_generator_gives() -> None:
-    """Renew it with `python -m batchgen.manifest.editor --write`."""
+    """Renew it with `python -m batchgen.manifest.editor_schema --write`."""
     made = editor_schema(written_by_hand(read_schema()), catalog().values())
-    text = Path(editor.__file__).with_name("schema.json").read_text(encoding="utf-8")
+    text = Path(generator.__file__).with_name("schema.json").read_text(encoding="utf-8")
     assert text == schema_text(made)
 
 
 def test_the_command_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    editor.main([])
+    generator.main([])
     assert json.loads(capsys.readouterr().out) == read_schema()
 
 

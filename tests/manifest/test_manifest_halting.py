@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.errors import InputError
-from batchgen.manifest import Halt, next_moment, parse_bytes, parse_stop_at, start_moment
+from batchgen.manifest import Halt, StopAt, next_moment, parse_bytes, parse_stop_at, start_moment
 from tests.manifest.manifest_reading import T2I, read
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batchgen.manifest import StopAt
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"
 EAST = timezone(timedelta(hours=1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,9 +15,6 @@ from batchgen.jobs import Job, content_id
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from batchgen.manifest.templates.texts import is_literal
 from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read, with_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 IMAGE = "https://files.example.org/a.jpg"
 CLIP = f"{{model: {VIDEO}, id: clip, input: {{prompt: x, image_urls: ['{IMAGE}']}}}}"

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.matrix.combinations import Matrix, axes_of
-from batchgen.manifest.matrix.problems import matrix_problems
-from batchgen.manifest.matrix.suffixes import suffix
+from batchgen.manifest.matrix import Matrix, axes_of, matrix_problems, suffix
 
 Values = dict[str, Any]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.manifest import ProblemLog, read_manifest
-from batchgen.notify.occasions import NOBODY, Occasion
+from batchgen.notify import NOBODY, Occasion
 from tests.manifest.manifest_reading import HEAD, T2I, read, read_file, with_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALL = frozenset(Occasion)
 JOB = "{id: a, input: {prompt: x}}"

@@ -10,12 +10,13 @@ import io
 import json
 import os
 import tracemalloc
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
@@ -34,12 +35,9 @@ from batchgen.manifest.rows import (
     where_problems,
 )
 from batchgen.manifest.rows import json_rows as json_rows_module
+from batchgen.manifest.rows.base import Lines, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_rows
-from batchgen.manifest.rows.text import Lines, text_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Values = dict[str, Any]
 ON_A_BUSY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.manifest.manifest_reading import HEAD, Reading, read, read_file, with_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ROWS = "sku,prompt\na,A fox\nb,A hen\n"
 PROMPT = 'input: {prompt: "{{ prompt }}"}'
@@ -250,7 +248,7 @@ def test_cells_of_a_matrix_that_have_a_mistake_alike_are_one_problem() -> None:
 def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgen.manifest.blame.MOST_WRONG", 50)
+    monkeypatch.setattr("batchgen.manifest.problem_location.MOST_WRONG", 50)
     text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
     told = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
     assert told[0] == "4:5 50 of its jobs are wrong; the others are not looked at"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from batchgen.manifest.templates.job_references import JobReferences
+from batchgen.manifest.compiled_input import CompiledTree, compile_tree
+from batchgen.manifest.dependencies import JobReferences
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import compile_text
-from batchgen.manifest.templates.trees import CompiledTree, compile_tree
 from batchgen.references import reference_url, references_in
 
 JOBS = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchgen.manifest.templates.typed import coerce, typed
 from batchgen.models.catalog import catalog
-from batchgen.models.dialect import build_validator
+from batchgen.models.validator import build_validator
 from tests.manifest.manifest_reading import T2I, VIDEO
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import ExitCode
 from tests.manifest.wrong_manifests import FOLDER, what_is_said, wrong_manifests
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANIFESTS = wrong_manifests()
 

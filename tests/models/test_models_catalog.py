@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from batchgen.errors import BatchgenError
 from batchgen.models.catalog import Makes, catalog, find_model, nearest_model, read_catalog
 from batchgen.models.fields import FileRule
 from batchgen.models.inputs import CheckedInput, check_input
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from batchgen.jobs import canonical_json
+from batchgen.jobs import JsonValue, canonical_json
 from batchgen.models.catalog import Model, catalog
-from batchgen.models.dialect import build_validator
-from batchgen.models.fast import quick_yes
+from batchgen.models.compiled_validator import quick_yes
+from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import with_full_size
 from batchgen.models.urls import (
     LONGEST_URL,
     UnfitUrlError,
@@ -25,9 +24,7 @@ from batchgen.models.urls import (
     is_public_url,
     require_public_url,
 )
-
-if TYPE_CHECKING:
-    from batchgen.jobs import JsonValue
+from batchgen.models.validator import build_validator
 
 MODELS = list(catalog().values())
 QUICK = {

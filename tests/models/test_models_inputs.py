@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.jobs import JsonObject, JsonValue
 from batchgen.models.catalog import catalog
+from batchgen.models.fields import short_sizes
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.sizes import short_sizes
-from batchgen.models.wording import InputProblem, shown
-
-if TYPE_CHECKING:
-    from batchgen.jobs import JsonObject, JsonValue
+from batchgen.models.messages import InputProblem, shown
 
 T2I = catalog()["bytedance/dreamina-4-0/text-to-image"]
 EDIT = catalog()["bytedance/dreamina-4-0/edit"]

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import InputError
-from batchgen.notify.address import NO_REASON, discreet, read_address
-from batchgen.notify.message import Message, Mood
+from batchgen.notify import NO_REASON, Message, Mood, discreet, read_address
 from tests.notify.receivers import SECRET, dead_url, receiving
 
 TELEGRAM = "tgram://123456789:ABCdefghijklmnop_abcdefghijklmnopqrst/12315544/"

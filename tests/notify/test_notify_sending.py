@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
-from batchgen.notify.address import read_address
-from batchgen.notify.message import Message, Mood
-from batchgen.notify.sending import deliver
-from batchgen.notify.threads import in_own_thread
+from batchgen.concurrency import in_own_thread
+from batchgen.notify import Address, Message, Mood, deliver, read_address
 from tests.notify.receivers import PATIENCE, receiving
-
-if TYPE_CHECKING:
-    from batchgen.notify.address import Address
 
 WORD = Message("title", "text", Mood.SUCCESS)
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.acceptance.shell import PATIENCE
 from tests.report.browser_window import CHROMIUM
 from tests.report.night_world import make, marked_night, small_night
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser
-
+from tests.shell import PATIENCE
 
 # As long as a busy machine takes.
 expect.set_options(timeout=1000 * PATIENCE)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image
 
 from batchgen.jobs import Job, canonical_json
-from batchgen.report.causes import Shell
 from batchgen.report.making import Made, Subject, make_report
+from batchgen.report.page import Shell
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.marks import Pick, find_flaws, pick
-from batchgen.state.merge import OnChanged, merge
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"

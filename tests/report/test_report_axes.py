@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import product
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.report.browser_window import NEEDS_CHROMIUM, PHONE, ids, looking
 from tests.report.night_world import begin, harbour, job, make
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.report.browser_window import DESKTOP, NEEDS_CHROMIUM, PHONE, ids, looking
 from tests.report.night_world import HOSTILE, big_night, make
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from playwright.sync_api import Browser
 
 pytestmark = NEEDS_CHROMIUM
 

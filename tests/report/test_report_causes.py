@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import shlex
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.report.causes import Shell, causes, rerun_command
-from batchgen.state.looking import Trouble, troubled_jobs
+from batchgen.report.page import Shell, causes, rerun_command
 from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.report_queries import Trouble, troubled_jobs
 from tests.report.night_world import begin, job, not_done
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHELL = Shell("night shift.yaml", rehearsal=False)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.report.browser_window import DESKTOP, NEEDS_CHROMIUM, PHONE, looking
 from tests.report.night_world import (
@@ -17,9 +16,6 @@ from tests.report.night_world import (
     make,
     not_done,
 )
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from batchgen.runcomfy.answer import Answer
+from batchgen.runcomfy.response import Answer
 
 HTML = b"<!doctype html><title>Please log in</title>"
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    import ssl
+from typing import Any, TypeAlias
 
 Behaviour: TypeAlias = Callable[["RawServer", asyncio.StreamWriter], Awaitable[None]]
 

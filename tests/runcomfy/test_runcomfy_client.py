@@ -7,14 +7,14 @@ import json
 import logging
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from socket import AddressFamily
+from typing import Any, get_args
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.answer import BODY_LIMIT
 from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -32,7 +32,8 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.runcomfy.price_answer import ModelPrice
+from batchgen.runcomfy.pricing import ModelPrice
+from batchgen.runcomfy.response import BODY_LIMIT
 from batchgen.runcomfy.token import Token
 from tests.runcomfy.raw_server import (
     Behaviour,
@@ -45,9 +46,6 @@ from tests.runcomfy.raw_server import (
     says_and_hangs,
     serving,
 )
-
-if TYPE_CHECKING:
-    from socket import AddressFamily
 
 SECRET = "rc-secret-4f9b0a77"
 TOKEN = Token(SECRET, "a test")

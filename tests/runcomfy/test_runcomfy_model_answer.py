@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.answer import Answer
 from batchgen.runcomfy.client import connect
-from batchgen.runcomfy.model_answer import ModelFacts, read_model
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
-from batchgen.runcomfy.price_answer import ModelPrice
+from batchgen.runcomfy.pricing import ModelFacts, ModelPrice, read_model
+from batchgen.runcomfy.response import Answer
 from batchgen.runcomfy.token import Token
 from tests.runcomfy.answers import answer
 from tests.runcomfy.raw_server import Behaviour, as_json, resets, says, serving

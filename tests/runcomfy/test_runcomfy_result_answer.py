@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.runcomfy import result_answer
+from batchgen.runcomfy import result
 from batchgen.runcomfy.outcomes import (
     Cancelled,
     Ended,
@@ -26,16 +26,14 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     UnrecognizedState,
 )
+from batchgen.runcomfy.response import Answer
 from tests.runcomfy.answers import HTML, answer
-
-if TYPE_CHECKING:
-    from batchgen.runcomfy.answer import Answer
 
 ASKED = "r"
 
 
 def read_result(given: Answer) -> ResultOutcome:
-    return result_answer.read_result(given, ASKED)
+    return result.read_result(given, ASKED)
 
 
 DATA = "data:image/png;base64,AAAA"
@@ -287,7 +285,7 @@ def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: Paus
     ],
 )
 def test_a_refused_question_is_no_end_of_a_request(status: int, body: Any) -> None:
-    for read in (result_answer.read_result, result_answer.read_status):
+    for read in (result.read_result, result.read_status):
         outcome = read(answer(body, status), ASKED)
         assert isinstance(outcome, NotReady)
         assert f"HTTP {status}" in outcome.reason
@@ -296,7 +294,7 @@ def test_a_refused_question_is_no_end_of_a_request(status: int, body: Any) -> No
 @pytest.mark.parametrize("word", ["completed", "succeeded", "cancelled", "error", "not_completed"])
 def test_not_completed_yet_is_no_end_whatever_word_stands_beside_it(word: str) -> None:
     body = {"request_id": ASKED, "status": word, "error_code": 400005, "message": "not yet"}
-    for read in (result_answer.read_result, result_answer.read_status):
+    for read in (result.read_result, result.read_status):
         assert read(answer(body), ASKED) == NotReady("HTTP 200: not yet")
 
 
@@ -342,9 +340,7 @@ def test_a_page_of_somebody_on_the_way_is_no_word_of_the_api(status: int, body: 
 def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) -> None:
     body = {"request_id": "another", "status": word, "output": {"image": URL}}
     assert read_result(answer(body)) == NotReady("the answer is about another request")
-    assert isinstance(
-        result_answer.read_status(answer({"request_id": 7, "status": word}), "8"), NotReady
-    )
+    assert isinstance(result.read_status(answer({"request_id": 7, "status": word}), "8"), NotReady)
 
 
 @pytest.mark.parametrize(
@@ -352,15 +348,15 @@ def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) ->
 )
 def test_an_answer_that_names_the_request_or_none_is_taken(asked: str, named: Any) -> None:
     body = {"request_id": named, "status": "in_progress"}
-    assert result_answer.read_result(answer(body), asked) == Running()
+    assert result.read_result(answer(body), asked) == Running()
 
 
 def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
     for word in ("completed", "succeeded"):
-        assert result_answer.read_status(answer({"status": word}), ASKED) == Ended()
-    assert result_answer.read_status(answer({"status": "in_queue"}), ASKED) == Queued(None)
-    assert isinstance(result_answer.read_status(answer({"status": "failed"}), ASKED), Failed)
-    assert isinstance(result_answer.read_status(answer({"status": "canceled"}), ASKED), Cancelled)
+        assert result.read_status(answer({"status": word}), ASKED) == Ended()
+    assert result.read_status(answer({"status": "in_queue"}), ASKED) == Queued(None)
+    assert isinstance(result.read_status(answer({"status": "failed"}), ASKED), Failed)
+    assert isinstance(result.read_status(answer({"status": "canceled"}), ASKED), Cancelled)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.retry_after import LONGEST_WAIT, retry_after
+from batchgen.net import LONGEST_WAIT, retry_after
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC).timestamp()
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.cancel_answer import read_cancel
+from batchgen.runcomfy.base import LONGEST_ID, usable_request_id
 from batchgen.runcomfy.outcomes import CancelOutcome, Halted, NoAnswer
-from batchgen.runcomfy.price_answer import ModelPrice, read_balance, read_price, why_no_price
-from batchgen.runcomfy.request_id import LONGEST_ID, usable_request_id
+from batchgen.runcomfy.pricing import ModelPrice, read_balance, read_price, why_no_price
+from batchgen.runcomfy.submit import read_cancel
 from tests.runcomfy.answers import HTML, answer
 
 

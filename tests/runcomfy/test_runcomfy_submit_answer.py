@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -20,11 +20,9 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.runcomfy.submit_answer import read_submit
+from batchgen.runcomfy.response import Answer
+from batchgen.runcomfy.submit import read_submit
 from tests.runcomfy.answers import HTML, answer
-
-if TYPE_CHECKING:
-    from batchgen.runcomfy.answer import Answer
 
 ACCEPTED = {
     "request_id": "6f1d3c9e-1",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.runcomfy.text import plain_text
+from batchgen.text import plain_text
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,12 @@ import json
 import os
 import pickle
 import traceback
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import ExitCode, TokenError
 from batchgen.runcomfy.token import TOKEN_VARIABLES, Token, find_token
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "rc-secret/4f9b0a77"
 

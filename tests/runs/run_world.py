@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
-from batchgen.state import moves
+from batchgen.state import transitions
 from batchgen.state.database import open_for_reading, open_for_writing
 from batchgen.state.files import files_to_fetch, verified
-from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import job_statuses
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.records import JobStatus
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from batchgen.state.records import JobStatus
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 
@@ -83,10 +80,12 @@ def bring_home(place: Place, *job_ids: str) -> None:
     """
     for job_id in job_ids:
         seq = place.seq(job_id)
-        number = moves.begin_attempt(place.db, seq, "h", 0.03, 1.0)
+        number = transitions.begin_attempt(place.db, seq, "h", 0.03, 1.0)
         assert number is not None, f"{job_id} could not be submitted"
-        moves.accepted(place.db, seq, number, f"r-{job_id}-{number}", "raw", 1.0)
-        assert moves.delivered(place.db, seq, number, [f"https://x/{job_id}.png"], 0.03, "raw", 1.1)
+        transitions.accepted(place.db, seq, number, f"r-{job_id}-{number}", "raw", 1.0)
+        assert transitions.delivered(
+            place.db, seq, number, [f"https://x/{job_id}.png"], 0.03, "raw", 1.1
+        )
         todo = files_to_fetch(place.db, seq)
         assert todo is not None
         for file in todo.files:

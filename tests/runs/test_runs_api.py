@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from batchgen.emulator import EmulatorSettings, Fault, running_emulator
-from batchgen.engine.events import JobMoved
+from batchgen.emulator import Emulator, EmulatorSettings, Fault, running_emulator
+from batchgen.engine.events import Event, JobMoved
 from batchgen.errors import (
     ChangedJobsError,
     ExitCode,
@@ -26,17 +27,10 @@ from batchgen.errors import (
 from batchgen.jobs import JobState
 from batchgen.runs import api
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.context import World
 from batchgen.runs.options import RunOptions
-from batchgen.runs.workplace import World
+from batchgen.runs.summary import Summary
 from tests.runs.run_world import lines, statuses, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from batchgen.emulator import Emulator
-    from batchgen.engine.events import Event
-    from batchgen.runs.summary import Summary
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 TOKEN = "a-token-that-must-stay-secret"

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from batchgen.engine.doors import Receipt
+from batchgen.engine.ports import Receipt
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.beginning import Beginning, begin
-from batchgen.runs.decisions import Decision, Verb, append_decisions
+from batchgen.manifest import Manifest
+from batchgen.runs.begin import Beginning, begin
+from batchgen.runs.decision_log import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_header
-from batchgen.runs.receipts import SpareReceipts
-from batchgen.state import moves, queries
+from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.state import queries, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, in_a_process, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from batchgen.manifest import Manifest
 
 
 @pytest.fixture
@@ -39,12 +35,12 @@ def start(place: Place, manifest: Manifest, options: RunOptions | None = None) -
 
 
 def submit(place: Place, job_id: str) -> None:
-    moves.begin_attempt(place.db, place.seq(job_id), "h", 0.5, 1.0)
+    transitions.begin_attempt(place.db, place.seq(job_id), "h", 0.5, 1.0)
 
 
 def follow(place: Place, job_id: str) -> None:
     submit(place, job_id)
-    moves.accepted(place.db, place.seq(job_id), 1, f"r-{job_id}", "raw", 1.0)
+    transitions.accepted(place.db, place.seq(job_id), 1, f"r-{job_id}", "raw", 1.0)
 
 
 def test_new_jobs_are_to_be_submitted(place: Place, manifest: Callable[[str], Manifest]) -> None:
@@ -59,7 +55,7 @@ def test_a_finished_run_has_nothing_to_do(
     """Promise 3."""
     for job_id in ("boat", "clip"):
         submit(place, job_id)
-        moves.refused(place.db, place.seq(job_id), 1, "422", "no", 1.0)
+        transitions.refused(place.db, place.seq(job_id), 1, "422", "no", 1.0)
     assert start(place, manifest("{}")).is_idle
     assert not start(place, manifest("{}"), RunOptions(retry_failed=True)).is_idle
 
@@ -69,7 +65,7 @@ def test_a_limited_retry_leaves_the_others_failed_for_a_plain_run_not_to_pay(
 ) -> None:
     for job_id in ("boat", "clip"):
         submit(place, job_id)
-        moves.refused(place.db, place.seq(job_id), 1, "422", "no", 1.0)
+        transitions.refused(place.db, place.seq(job_id), 1, "422", "no", 1.0)
     start(place, manifest("{}"), RunOptions(retry_failed=True, limit=1))
     assert (place.state("boat"), place.state("clip")) == ("pending", "failed")
 
@@ -78,7 +74,7 @@ def test_a_limit_counts_what_is_pending_and_what_goes_again_together(
     place: Place, manifest: Callable[[str], Manifest]
 ) -> None:
     submit(place, "clip")
-    moves.refused(place.db, place.seq("clip"), 1, "422", "no", 1.0)
+    transitions.refused(place.db, place.seq("clip"), 1, "422", "no", 1.0)
     start(place, manifest("{}"), RunOptions(retry_failed=True, limit=1))
     # `boat` goes first, as it stands first.
     assert (place.state("boat"), place.state("clip")) == ("pending", "failed")
@@ -128,7 +124,7 @@ def test_a_request_over_its_time_is_asked_again(
     place: Place, manifest: Callable[[str], Manifest]
 ) -> None:
     follow(place, "boat")
-    moves.set_aside(place.db, place.seq("boat"), 1, "timeout", "late")
+    transitions.set_aside(place.db, place.seq("boat"), 1, "timeout", "late")
     assert start(place, manifest("{}")).in_flight == 1
 
 

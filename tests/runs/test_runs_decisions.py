@@ -5,33 +5,31 @@ from __future__ import annotations
 import json
 import stat
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.engine.doors import Receipt
 from batchgen.engine.events import Event, JobMoved, Noted
+from batchgen.engine.ports import Receipt
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
-from batchgen.runs import decisions, watching
-from batchgen.runs.deciding import deciding, runner_lock
-from batchgen.runs.decisions import Decision, Verb, append_decisions, apply_new, has_new
-from batchgen.runs.lock import locked
-from batchgen.runs.receipts import SpareReceipts
-from batchgen.state import moves, people
+from batchgen.runs import decision_log, supervision
+from batchgen.runs.decide import deciding, runner_lock
+from batchgen.runs.decision_log import Decision, Verb, append_decisions, apply_new, has_new
+from batchgen.runs.folder import locked
+from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.state import manual_actions, transitions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, bring_home, make_gated, make_place
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def unknown(place: Place, job_id: str) -> None:
-    assert moves.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0) == 1
-    assert moves.unclear(place.db, place.seq(job_id), 1, "no_answer", "lost", "")
+    assert transitions.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0) == 1
+    assert transitions.unclear(place.db, place.seq(job_id), 1, "no_answer", "lost", "")
 
 
 def test_decisions_are_applied_in_their_order(place: Place) -> None:
@@ -59,8 +57,8 @@ def test_a_decision_takes_effect_once(place: Place) -> None:
     unknown(place, "boat")
     append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0)])
     assert len(apply_new(place.db, place.folder.decisions)) == 1
-    assert moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
-    moves.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
+    assert transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
+    transitions.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
     # A second doubt about the same job needs a second word.
     assert apply_new(place.db, place.folder.decisions) == []
     assert place.state("boat") == "unknown"
@@ -70,8 +68,8 @@ def test_a_word_about_one_attempt_does_not_reach_a_later_one(place: Place) -> No
     unknown(place, "boat")
     place.db.execute("UPDATE attempt SET outcome = 'not_sent', ended_at = 1")
     place.db.execute("UPDATE job SET state = 'pending'")
-    assert moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
-    assert moves.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
+    assert transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0) == 2
+    assert transitions.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
     append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0, attempt=1)])
     (applied,) = apply_new(place.db, place.folder.decisions)
     assert "submitted again since" in str(applied.objection)
@@ -142,7 +140,7 @@ def test_a_line_that_no_command_wrote_is_passed_over(place: Place, row: Any) -> 
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_stop_a_run(noise: bytes) -> None:
     for line in noise.splitlines():
-        assert decisions._parse(line) is None
+        assert decision_log._parse(line) is None
 
 
 def test_an_unknown_job_is_an_objection_and_no_error(place: Place) -> None:
@@ -152,8 +150,8 @@ def test_an_unknown_job_is_an_objection_and_no_error(place: Place) -> None:
 
 
 def test_a_cancel_of_a_request_is_the_vendors_to_grant(place: Place) -> None:
-    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    moves.accepted(place.db, place.seq("boat"), 1, "r1", "raw", 1.0)
+    transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    transitions.accepted(place.db, place.seq("boat"), 1, "r1", "raw", 1.0)
     append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "boat", 1.0)])
     (applied,) = apply_new(place.db, place.folder.decisions)
     assert applied.ask_vendor
@@ -190,7 +188,7 @@ def test_with_a_runner_at_work_the_decision_is_left_to_it(place: Place) -> None:
 
 def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(place: Place) -> None:
     """Row 51: the id is known after all, so there is nothing to resubmit."""
-    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     receipts = SpareReceipts(place.folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("boat", 1, "r-paid"))
@@ -202,7 +200,7 @@ def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(plac
 
 
 def test_who_decides_nothing_of_their_own_says_what_time_it_is(place: Place) -> None:
-    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     receipts = SpareReceipts(place.folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("boat", 1, "r-paid"))
@@ -231,8 +229,8 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     place = make_place(tmp_path / "out", ("a", "b", "c", "d"))
     unknown(place, "a")
     for job_id in ("c",):
-        moves.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0)
-        moves.accepted(place.db, place.seq(job_id), 1, "r1", "raw", 1.0)
+        transitions.begin_attempt(place.db, place.seq(job_id), "h", None, 1.0)
+        transitions.accepted(place.db, place.seq(job_id), 1, "r1", "raw", 1.0)
     append_decisions(
         place.folder.decisions,
         [
@@ -245,7 +243,7 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     )
     ears = Ears()
     applied = apply_new(place.db, place.folder.decisions)
-    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    await supervision.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
     assert ears.told == [("look", place.seq("a")), ("cancel", place.seq("c"))]
     assert ears.heard == [
         Noted("decided: resubmit", "a"),
@@ -268,7 +266,7 @@ async def test_the_engine_hears_of_jobs_that_move_again(tmp_path: Path) -> None:
     ]
     # At a run's beginning the engine meets them in the state; only the cancel must be asked for.
     early = Ears()
-    await watching.ask_for_cancels([place.seq("c")], early)  # type: ignore[arg-type]
+    await supervision.ask_for_cancels([place.seq("c")], early)  # type: ignore[arg-type]
     assert early.told == [("cancel", place.seq("c"))]
     place.db.close()
 
@@ -289,7 +287,7 @@ async def test_approvals_reach_the_engine_once_for_all_of_them(tmp_path: Path) -
     append_decisions(place.folder.decisions, words)
     ears = Ears()
     applied = apply_new(place.db, place.folder.decisions)
-    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    await supervision.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
     assert ears.told == [("released", 0)]
     assert ears.heard == [
         Noted("decided: approve", "still-1"),
@@ -308,7 +306,7 @@ async def test_an_approval_of_an_earlier_result_does_not_reach_the_new_one(tmp_p
     append_decisions(place.folder.decisions, [Decision(Verb.APPROVE, "still-1", 5.0, attempt=1)])
     ears = Ears()
     (applied,) = apply_new(place.db, place.folder.decisions)
-    await watching.act_on([applied], ears, ears.heard.append)  # type: ignore[arg-type]
+    await supervision.act_on([applied], ears, ears.heard.append)  # type: ignore[arg-type]
     assert "submitted again since" in str(applied.objection)
     assert ears.told == []
     assert place.one("SELECT approved FROM job WHERE id = 'still-1'") == 0
@@ -317,7 +315,7 @@ async def test_an_approval_of_an_earlier_result_does_not_reach_the_new_one(tmp_p
 
 def test_an_approval_with_a_request_id_is_no_line_of_ours() -> None:
     line = b'{"at": 1, "decide": "approve", "job": "boat", "request_id": "r1"}'
-    assert decisions._parse(line) is None
+    assert decision_log._parse(line) is None
 
 
 async def test_picks_and_flaws_reach_the_state_and_no_engine(tmp_path: Path) -> None:
@@ -331,7 +329,7 @@ async def test_picks_and_flaws_reach_the_state_and_no_engine(tmp_path: Path) -> 
     append_decisions(place.folder.decisions, words)
     ears = Ears()
     applied = apply_new(place.db, place.folder.decisions)
-    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    await supervision.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
     assert place.one("SELECT pick FROM file") == "reject"
     assert place.db.execute("SELECT kind, words FROM flaw").fetchall() == [("blank", "one colour")]
     # Of thousands of picks only those are told that came to nothing.
@@ -381,13 +379,13 @@ async def test_a_retry_that_is_taken_back_sets_those_going_that_need_it(tmp_path
     place.db.execute("UPDATE job SET approved = 1 WHERE id = 'still-1'")
     place.db.execute("UPDATE file SET pick = 'reject'")
     everything = Selection()
-    people.retry_selected(place.db, everything, people.may_go_again(rejected=True))
+    manual_actions.retry_selected(place.db, everything, manual_actions.may_go_again(rejected=True))
     due = "SELECT waiting = 0 FROM job WHERE id = 'clip-1'"
     assert (place.state("still-1"), place.one(due)) == ("pending", 0)
     append_decisions(place.folder.decisions, [Decision(Verb.KEEP, "still-1", 5.0, attempt=1)])
     ears = Ears()
     applied = apply_new(place.db, place.folder.decisions)
-    await watching.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
+    await supervision.act_on(applied, ears, ears.heard.append)  # type: ignore[arg-type]
     assert ears.heard == [JobMoved("still-1", T2I, JobState.PENDING, JobState.DONE)]
     assert ears.told == [("released", 0)]
     assert (place.state("still-1"), place.one(due)) == ("done", 1)
@@ -429,7 +427,7 @@ def test_the_picks_of_a_whole_night_are_taken_up_by_pages(place: Place) -> None:
     append_decisions(place.folder.decisions, words)
     seen, pages, more = 0, 0, True
     while more:
-        page = decisions.apply_page(place.db, place.folder.decisions)
+        page = decision_log.apply_page(place.db, place.folder.decisions)
         seen, pages, more = seen + len(page.applied), pages + 1, page.more
     assert (seen, has_new(place.db, place.folder.decisions)) == (3000, False)
     assert pages > 2

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.errors import ChangedJobsError, ManifestError
-from batchgen.jobs import JobState
-from batchgen.manifest import checked_jobs
-from batchgen.runs import api, opening
-from batchgen.runs.fingerprint import fingerprint_of
+from batchgen.jobs import Job, JobState
+from batchgen.manifest import Manifest, checked_jobs
+from batchgen.runs import api, startup
+from batchgen.runs.fingerprint import Fingerprint, fingerprint_of
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_for_jobs
 from tests.runs.run_world import T2I, statuses, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.manifest import Manifest
-    from batchgen.runs.fingerprint import Fingerprint
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 
@@ -43,7 +37,7 @@ def test_a_manifest_that_is_replaced_behind_its_header_is_read_again_by_the_next
         replace(path, "1024x1024", "2048x2048")
         return fingerprint_of(manifest)
 
-    monkeypatch.setattr(opening, "fingerprint_of", too_late)
+    monkeypatch.setattr(startup, "fingerprint_of", too_late)
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 1}
     monkeypatch.undo()
     with pytest.raises(ChangedJobsError):
@@ -76,9 +70,9 @@ def test_rows_that_were_there_only_while_they_were_read_are_not_taken_for_the_fi
         yield from checked_jobs(*given)
         aside.replace(rows)
 
-    monkeypatch.setattr(opening, "checked_jobs", elsewhere)
+    monkeypatch.setattr(startup, "checked_jobs", elsewhere)
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 1}
-    monkeypatch.setattr(opening, "checked_jobs", checked_jobs)
+    monkeypatch.setattr(startup, "checked_jobs", checked_jobs)
     with pytest.raises(ChangedJobsError):
         api.run(path, REHEARSAL)
 

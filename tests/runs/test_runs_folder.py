@@ -7,20 +7,16 @@ import fcntl
 import os
 import signal
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatchError
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import holder, locked
-from batchgen.runs.provider import claim_state, provider_name
-from batchgen.state.moves import begin_attempt
+from batchgen.runs.context import claim_state, provider_name
+from batchgen.runs.folder import RunFolder, holder, locked
 from batchgen.state.queries import set_meta
+from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VENDOR = "https://model-api.runcomfy.net/v1"
 HOLD_THE_LOCK = """

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from batchgen.downloads.look import Gone, Looked, LookOutcome, NoAnswer, NotUsable
-from batchgen.engine.doors import InputsBroken, InputsSound, InputsUnclear
+from batchgen.downloads.probe import Gone, Looked, LookOutcome, NoAnswer, NotUsable
 from batchgen.engine.events import Event, LookingAtImages, Noted
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.errors import InputImagesError
 from batchgen.jobs import Job, canonical_json
 from batchgen.references import reference_url
+from batchgen.runs import input_survey as input_urls
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.inputs import urls as input_urls
-from batchgen.runs.inputs.images import MOST_LOOKS_A_HOST, InputImages
-from batchgen.runs.inputs.judging import MOST_SILENCES, shown
-from batchgen.runs.inputs.survey import MOST_SHOWN, ImageProblem, look_at_all, refuse_broken
-from batchgen.runs.inputs.urls import images_in_use
+from batchgen.runs.input_images import (
+    MOST_LOOKS_A_HOST,
+    MOST_SILENCES,
+    InputImages,
+    images_in_use,
+    shown,
+)
+from batchgen.runs.input_survey import MOST_SHOWN, ImageProblem, look_at_all, refuse_broken
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged, merge
+from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 from batchgen.state.store import Store, open_store
-from tests.acceptance.shell import EDIT, T2I, VIDEO
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+from tests.shell import EDIT, T2I, VIDEO
 
 SITE = "https://pictures.example.com"
 SOUND = Looked("image/jpeg", 1024, 768, 1_000_000)

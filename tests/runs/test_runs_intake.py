@@ -6,27 +6,22 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.emulator import EmulatorSettings, running_emulator
-from batchgen.engine.events import JobMoved, JobsAdded
+from batchgen.engine.events import Event, JobMoved, JobsAdded
 from batchgen.errors import ChangedJobsError, ExitCode, ManifestError
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.manifest import checked_jobs
 from batchgen.manifest.stream import AT_A_TIME
-from batchgen.runs import api, fingerprint, intake, opening
+from batchgen.runs import api, fingerprint, ingest, startup
 from batchgen.runs.options import RunOptions
+from batchgen.runs.summary import Summary
 from tests.runs.run_world import T2I, in_a_process, lines, statuses
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from batchgen.engine.events import Event
-    from batchgen.jobs import Job
-    from batchgen.runs.summary import Summary
 
 EDIT = "bytedance/dreamina-4-0/edit"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
@@ -38,8 +33,8 @@ HELD_AT = 40
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "CHECKED_AT_ONCE", AT_ONCE)
-    monkeypatch.setattr(intake, "PAGE", 5)
+    monkeypatch.setattr(startup, "CHECKED_AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(ingest, "PAGE", 5)
 
 
 def row(number: int) -> dict[str, Any]:
@@ -83,7 +78,7 @@ class Reader:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, held_at: int = HELD_AT) -> None:
         self.go_on = threading.Event()
         self._held_at = held_at
-        monkeypatch.setattr(opening, "checked_jobs", self._read)
+        monkeypatch.setattr(startup, "checked_jobs", self._read)
 
     def _read(self, *given: Any) -> Iterator[Job]:
         for number, job in enumerate(checked_jobs(*given), start=1):
@@ -160,7 +155,7 @@ def test_a_late_wrong_row_stops_the_submits_and_once_mended_nothing_is_paid_twic
     assert states.keys() == {JobState.DONE, JobState.PENDING}
     assert states[JobState.DONE] == len(paid)
 
-    monkeypatch.setattr(opening, "checked_jobs", checked_jobs)
+    monkeypatch.setattr(startup, "checked_jobs", checked_jobs)
     with pytest.raises(ManifestError):
         api.run(manifest, REHEARSAL)
     assert charges(tmp_path / "out") == paid
@@ -246,7 +241,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         found.append(given)
         return checked_jobs(*given)
 
-    monkeypatch.setattr(opening, "checked_jobs", read)
+    monkeypatch.setattr(startup, "checked_jobs", read)
     return found
 
 

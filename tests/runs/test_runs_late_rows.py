@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.cli import main
 from batchgen.engine.events import Event, JobMoved, Paused
 from batchgen.errors import ManifestError
-from batchgen.jobs import JobState
+from batchgen.jobs import Job, JobState
 from batchgen.manifest import ProblemLog, checked_jobs
-from batchgen.runs import api, intake, opening
+from batchgen.runs import api, ingest, startup
+from batchgen.runs.context import Workplace
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
-from batchgen.state.appending import append_jobs
+from batchgen.state.staging import append_jobs
 from tests.runs.run_world import T2I, Place, bring_home, statuses
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-    from contextlib import ExitStack
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.runs.lost_state import Traces
-    from batchgen.runs.workplace import Workplace
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
@@ -34,8 +30,8 @@ REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "CHECKED_AT_ONCE", 10)
-    monkeypatch.setattr(intake, "PAGE", 5)
+    monkeypatch.setattr(startup, "CHECKED_AT_ONCE", 10)
+    monkeypatch.setattr(ingest, "PAGE", 5)
 
 
 def write_jobs(folder: Path, *items: str) -> Path:
@@ -69,7 +65,7 @@ class Steps:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **before: threading.Event) -> None:
         self._before = before
         self.read: list[str] = []
-        monkeypatch.setattr(opening, "checked_jobs", self._read)
+        monkeypatch.setattr(startup, "checked_jobs", self._read)
 
     def _read(self, *given: Any) -> Iterator[Job]:
         for job in checked_jobs(*given):
@@ -113,7 +109,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_jobs(tmp_path, *pictures(1, 40))
-    open_state = opening._open_state
+    open_state = startup._open_state
 
     def after_another(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
         """The other run took up all, and the last one is paid already."""
@@ -122,7 +118,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
         bring_home(Place(place.folder, db), "j40")
         return db, traces
 
-    monkeypatch.setattr(opening, "_open_state", after_another)
+    monkeypatch.setattr(startup, "_open_state", after_another)
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 40}
 
 
@@ -132,7 +128,7 @@ def test_a_need_that_stands_further_down_has_all_read_before_the_first_submit(
     early = video_of("clip", "still")
     path = write_jobs(tmp_path, early, *pictures(1, 40), picture("still"))
     begun: list[object] = []
-    monkeypatch.setattr(opening, "Intake", lambda *given: begun.append(given))
+    monkeypatch.setattr(startup, "Intake", lambda *given: begun.append(given))
     assert main(["validate", str(path)]) == 0
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 42}
     assert begun == []

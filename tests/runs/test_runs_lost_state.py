@@ -6,32 +6,27 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.commands.status import status
+from batchgen.emulator import Emulator
 from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
 from batchgen.runs.carry_out import carry_out
+from batchgen.runs.execute import Ended
 from batchgen.runs.journal import CHUNK, Journal, latest_line
 from batchgen.runs.last_run import Memory
 from batchgen.runs.lost_state import find_traces, known_state
 from batchgen.runs.options import RunOptions
+from batchgen.runs.summary import Summary
 from batchgen.state.queries import Selection
-from tests.runs.run_world import bring_home, statuses, write_manifest
+from tests.runs.run_world import Place, bring_home, statuses, write_manifest
 from tests.runs.test_runs_api import vendor, world
 from tests.runs.test_runs_metadata import MOVED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from batchgen.emulator import Emulator
-    from batchgen.runs.at_work import Ended
-    from batchgen.runs.summary import Summary
-    from tests.runs.run_world import Place
 
 JOBS = 3
 

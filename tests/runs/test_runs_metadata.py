@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,15 +21,11 @@ from batchgen.engine.events import (
 )
 from batchgen.errors import DiskFullError, OutputError
 from batchgen.jobs import JobState
-from batchgen.runs import lines as lines_of_files
-from batchgen.runs.journal import Journal
-from batchgen.runs.metadata import MetadataFile, catch_up
-from batchgen.state import files, moves
-from batchgen.state.records import Money
+from batchgen.runs import append_log as lines_of_files
+from batchgen.runs.journal import Journal, MetadataFile, catch_up
+from batchgen.state import files, transitions
+from batchgen.state.records import Money, SavedFile
 from tests.runs.run_world import T2I, Place, lines
-
-if TYPE_CHECKING:
-    from batchgen.state.records import SavedFile
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
 
@@ -41,9 +36,9 @@ def full_disk(_descriptor: int, _data: bytes) -> None:
 
 def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
     seq = place.seq(job_id)
-    moves.begin_attempt(place.db, seq, "h", 0.5, 1.0)
-    moves.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
-    moves.delivered(place.db, seq, 1, ["u"] * count, 0.25, "raw", 2.0)
+    transitions.begin_attempt(place.db, seq, "h", 0.5, 1.0)
+    transitions.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
+    transitions.delivered(place.db, seq, 1, ["u"] * count, 0.25, "raw", 2.0)
     todo = files.files_to_fetch(place.db, seq)
     assert todo is not None
     return [

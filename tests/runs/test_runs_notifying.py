@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from batchgen.engine.events import JobMoved, ModelRefused, Pause, PauseReason
+from batchgen.engine.events import Event, JobMoved, ModelRefused, Pause, PauseReason
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
-from batchgen.notify.message import Mood
-from batchgen.runs import told
+from batchgen.notify import Mood
+from batchgen.runs import notifications
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder
+from batchgen.runs.notifications import Cause, Figures
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
-from batchgen.runs.told import Cause, Figures
-from batchgen.state.approvals import Held
+from batchgen.state.manual_actions import Held
 from batchgen.state.records import Money
 from tests.notify.receivers import dead_url, receiving
 from tests.runs.run_world import T2I, lines, write_manifest
-
-if TYPE_CHECKING:
-    from batchgen.engine.events import Event
 
 S = JobState
 SLOW = Pause(PauseReason.BUDGET, "the budget is spent", "raise it")
@@ -47,24 +44,29 @@ def summary(counts: dict[JobState, int], **more: Any) -> Summary:
     ],
 )
 def test_an_end_is_named_by_the_most_urgent_thing(ended: Summary, text: str, mood: Mood) -> None:
-    assert told.end(ended) == Cause(text, mood)
+    assert notifications.end(ended) == Cause(text, mood)
 
 
 def test_other_causes_name_the_job_the_model_or_the_error() -> None:
     moved = JobMoved("boat", T2I, S.RUNNING, S.FAILED, reason="the brushes are dry")
     lost_answer = JobMoved("boat", T2I, S.SUBMITTING, S.UNKNOWN, reason="no answer")
     refused = ModelRefused(T2I, 5, "forbidden", "not open to you")
-    assert told.first_failure(moved).text == "first failure: boat failed: the brushes are dry"
-    assert told.first_failure(lost_answer).text == "first failure: boat outcome unknown: no answer"
-    assert told.first_failure(refused).text == f"first failure: {T2I}: not open to you"
-    assert told.pause(SLOW).text == "paused: the budget is spent; raise it"
-    assert told.broken(DiskFullError("no room")).text == "ended by an error: no room"
+    assert (
+        notifications.first_failure(moved).text == "first failure: boat failed: the brushes are dry"
+    )
+    assert (
+        notifications.first_failure(lost_answer).text
+        == "first failure: boat outcome unknown: no answer"
+    )
+    assert notifications.first_failure(refused).text == f"first failure: {T2I}: not open to you"
+    assert notifications.pause(SLOW).text == "paused: the budget is spent; raise it"
+    assert notifications.broken(DiskFullError("no room")).text == "ended by an error: no room"
 
 
 def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> None:
     figures = Figures({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0))
     cause = Cause("first\n failure: \x1b[31m" + "x" * 1000, Mood.WARNING)
-    word = told.message("boats", RunFolder(tmp_path), cause, figures, 3725)
+    word = notifications.message("boats", RunFolder(tmp_path), cause, figures, 3725)
     assert word.title == "batchgen: boats"
     assert word.text.isprintable()
     assert word.text.startswith("boats: first failure: xxx")
@@ -74,7 +76,9 @@ def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> 
 
 
 def test_without_figures_a_word_still_says_what_happened(tmp_path: Path) -> None:
-    word = told.message("boats", RunFolder(tmp_path), Cause("broken", Mood.FAILURE), None, 1)
+    word = notifications.message(
+        "boats", RunFolder(tmp_path), Cause("broken", Mood.FAILURE), None, 1
+    )
     assert word.text == f"boats: broken · 1.0 s · {tmp_path}"
 
 

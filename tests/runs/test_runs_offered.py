@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import ManifestError
-from batchgen.runs.offered import offered
+from batchgen.runs.context import offered
 from batchgen.runs.prepare import checked, read_header
 from tests.runs.run_world import T2I
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = "a-token-that-must-stay-secret"
 

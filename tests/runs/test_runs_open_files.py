@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-from batchgen.runs.open_files import OpenFiles, make_room, share
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from batchgen.runs.execute import OpenFiles, make_room, share
 
 
 @pytest.fixture

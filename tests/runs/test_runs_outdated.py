@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.models.catalog import find_model
-from batchgen.runs import intake, opening
-from batchgen.runs.plans.outdated import refusals
-from tests.failures.failing import User, emulating
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.acceptance.shell import Emulator
+from batchgen.runs import ingest, startup
+from batchgen.runs.drift import refusals
+from tests.shell import Emulator, Shell, emulating
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 SIZE = "width×height"  # noqa: RUF001 - the vendor's own spelling
@@ -128,8 +124,8 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def user(tmp_path: Path, emulator: Emulator) -> User:
-    return User(tmp_path).using(emulator)
+def user(tmp_path: Path, emulator: Emulator) -> Shell:
+    return Shell(tmp_path).using(emulator)
 
 
 def publish(emulator: Emulator, schema: dict[str, Any]) -> None:
@@ -146,7 +142,7 @@ def scaled(*scales: float) -> list[dict[str, Any]]:
 
 
 def test_a_run_stops_before_the_first_submit_and_says_the_ways_out(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.2, 0.5, 0.7, 0.8, 0.9))
@@ -166,7 +162,7 @@ def test_a_run_stops_before_the_first_submit_and_says_the_ways_out(
 
 
 def test_the_jobs_that_the_vendor_takes_go_when_they_are_chosen(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.2, 0.5))
@@ -175,7 +171,7 @@ def test_the_jobs_that_the_vendor_takes_go_when_they_are_chosen(
 
 
 def test_what_is_paid_is_collected_and_nothing_else_is_submitted(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(scaled(0.5))
     for call in ("result", "status"):
@@ -190,7 +186,7 @@ def test_what_is_paid_is_collected_and_nothing_else_is_submitted(
     assert len(emulator.charges()) == 1
 
 
-def test_a_field_is_accepted_by_name_and_sent_as_it_is(user: User, emulator: Emulator) -> None:
+def test_a_field_is_accepted_by_name_and_sent_as_it_is(user: Shell, emulator: Emulator) -> None:
     publish(
         emulator,
         today(
@@ -210,7 +206,7 @@ def test_a_field_is_accepted_by_name_and_sent_as_it_is(user: User, emulator: Emu
 
 
 def test_a_size_that_the_bundled_schema_does_not_have_is_accepted_by_name(
-    user: User, emulator: Emulator
+    user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(
         [{"id": "a", "input": {"prompt": "a boat", "size": "4242x4242(1:1)"}}],
@@ -227,10 +223,10 @@ def test_a_size_that_the_bundled_schema_does_not_have_is_accepted_by_name(
 
 
 def test_later_rows_of_a_huge_first_run_are_held_against_it_too(
-    user: User, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "CHECKED_AT_ONCE", 2)
-    monkeypatch.setattr(intake, "PAGE", 2)
+    monkeypatch.setattr(startup, "CHECKED_AT_ONCE", 2)
+    monkeypatch.setattr(ingest, "PAGE", 2)
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.1, 0.1, 0.2, 0.2, 0.5, 0.9))
     err = user.expect(65, "run", "m.yaml").err

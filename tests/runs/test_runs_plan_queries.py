@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.jobs import Job, JobState, canonical_json
-from batchgen.state import moves, people, queries
+from batchgen.state import manual_actions, queries, transitions
 from batchgen.state.costs import typical_cost
-from batchgen.state.differences import Outlook, PlanCounts, foreseen
-from batchgen.state.merge import OnChanged
-from batchgen.state.planned import Wishes
+from batchgen.state.planned import Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
 from batchgen.state.staging import open_staging
 from tests.runs.run_world import T2I, Place, bring_home, make_gated, prompted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 STILLS = [prompted(f"still-{n}", gate=True) for n in (1, 2, 3)]
 CLIPS = [prompted(f"clip-{n}", needs=(f"still-{n}",)) for n in (1, 2, 3)]
@@ -61,9 +58,9 @@ def test_a_job_waits_until_all_it_needs_is_done_and_approved(place: Place) -> No
     assert due(place) == Due(jobs=8, waiting=4)
     bring_home(place, "still-1", "still-2")
     assert due(place) == Due(jobs=6, waiting=4)
-    people.approve(place.db, place.seq("still-1"), 9.0)
+    manual_actions.approve(place.db, place.seq("still-1"), 9.0)
     assert due(place) == Due(jobs=6, waiting=3)
-    people.approve(place.db, place.seq("still-2"), 9.0)
+    manual_actions.approve(place.db, place.seq("still-2"), 9.0)
     assert due(place) == Due(jobs=6, waiting=1)
 
 
@@ -82,10 +79,10 @@ def test_a_selection_bounds_what_is_due(place: Place) -> None:
 
 def fail(place: Place, job_id: str) -> None:
     seq = place.seq(job_id)
-    assert moves.begin_attempt(place.db, seq, "h", 0.03, 1.0) == 1
-    moves.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
-    ending = moves.Ending(JobState.FAILED, "boom", "the vendor's words", None, "raw")
-    assert moves.ended(place.db, seq, 1, ending, 2.0)
+    assert transitions.begin_attempt(place.db, seq, "h", 0.03, 1.0) == 1
+    transitions.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
+    ending = transitions.Ending(JobState.FAILED, "boom", "the vendor's words", None, "raw")
+    assert transitions.ended(place.db, seq, 1, ending, 2.0)
 
 
 def test_failed_jobs_are_due_only_where_they_are_tried_again(place: Place) -> None:

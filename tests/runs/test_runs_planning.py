@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.models.catalog import catalog
-from batchgen.runcomfy.price_answer import ModelPrice
-from batchgen.runs.plans.changes import FieldChange, cut_pair, input_changes
-from batchgen.runs.plans.costing import Alike, Cost, PriceSources, cost_of, suffices
-from batchgen.runs.plans.forecast import LaneWork, lane_seconds, run_seconds
-from batchgen.runs.plans.schema_drift import schema_differences
+from batchgen.runcomfy.pricing import ModelPrice
+from batchgen.runs.drift import schema_differences
+from batchgen.runs.estimates import (
+    Alike,
+    Cost,
+    LaneWork,
+    PriceSources,
+    cost_of,
+    lane_seconds,
+    run_seconds,
+    suffices,
+)
+from batchgen.runs.plan import FieldChange, cut_pair, input_changes
 from batchgen.state.records import Money
 
 A, B = "x/a", "x/b"

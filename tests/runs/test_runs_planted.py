@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from batchgen.errors import ExitCode, OutputError
 from batchgen.runs import api
 from batchgen.runs.options import RunOptions
 from tests.runs.run_world import write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,12 +15,8 @@ import batchgen.manifest
 from batchgen import events
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.runs.results import job_results
-from batchgen.state.marks import Pick, pick
+from batchgen.state.reviews import Pick, pick
 from tests.runs.run_world import bring_home, make_place, write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import ModuleType
 
 REHEARSAL = batchgen.RunOptions(emulator=True, emulator_latency=0.01)
 
@@ -93,3 +90,9 @@ def test_the_package_says_that_it_is_typed() -> None:
 def test_each_public_name_is_found(package: ModuleType) -> None:
     for name in package.__all__:
         assert getattr(package, name) is not None
+
+
+def test_no_room_hides_a_public_name() -> None:
+    """Once imported, `batchgen/run/` would stand where `batchgen.run()` is looked for."""
+    rooms = {path.stem for path in Path(batchgen.__file__).parent.iterdir()}
+    assert rooms.isdisjoint(batchgen.__all__)

@@ -6,20 +6,16 @@ import errno
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from batchgen.engine.doors import Receipt
+from batchgen.engine.ports import Receipt
 from batchgen.errors import DiskFullError, OutputError
-from batchgen.runs.receipts import SPARE_BYTES, SpareReceipts, adopt_receipts, read_receipts
-from batchgen.state import moves, people
+from batchgen.runs.recovery_log import SPARE_BYTES, SpareReceipts, adopt_receipts, read_receipts
+from batchgen.state import manual_actions, transitions
 from batchgen.state.store import open_store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place
 
 FIRST, SECOND = Receipt("boat", 1, "r1"), Receipt("clip", 1, "r2")
 
@@ -118,8 +114,8 @@ def test_no_receipts_are_no_trouble(tmp_path: Path) -> None:
 
 
 def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
-    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    people.settle_dead_run(place.db)
+    transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    manual_actions.settle_dead_run(place.db)
     assert adopt_receipts(place.db, [FIRST], 2.0) == 1
     assert place.state("boat") == "queued"
     # The same file may be read again, if the run dies before it is emptied.
@@ -128,9 +124,9 @@ def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
 
 
 def test_a_receipt_of_what_a_person_settled_is_kept_for_the_record(place: Place) -> None:
-    moves.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    people.settle_dead_run(place.db)
-    people.write_off(place.db, place.seq("boat"), 1.0)
+    transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
+    manual_actions.settle_dead_run(place.db)
+    manual_actions.write_off(place.db, place.seq("boat"), 1.0)
     adopt_receipts(place.db, [FIRST], 2.0)
     assert place.state("boat") == "failed"
     assert place.one("SELECT request_id FROM attempt") == "r1"
@@ -152,6 +148,6 @@ async def test_a_disk_that_fills_up_at_the_acceptance_loses_no_paid_request(plac
             receipts.keep(receipt)
     place.db.execute("ROLLBACK")
     place.db.execute("PRAGMA max_page_count = 100000")
-    people.settle_dead_run(place.db)
+    manual_actions.settle_dead_run(place.db)
     assert adopt_receipts(place.db, read_receipts(place.folder.receipts), 2.0) == 2
     assert (place.state("boat"), place.state("clip")) == ("queued", "queued")

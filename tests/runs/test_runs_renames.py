@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from batchgen.engine.doors import Receipt
+from batchgen.engine.ports import Receipt
 from batchgen.errors import ChangedJobsError
 from batchgen.jobs import JobState
 from batchgen.runs import api
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.options import RunOptions
-from batchgen.runs.receipts import SpareReceipts
+from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import OnChanged
+from batchgen.state.reconcile import OnChanged
 from tests.runs.run_world import lines, statuses, write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 KEEP = RunOptions(emulator=True, emulator_latency=0.01, on_changed=OnChanged.KEEP)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batchgen.manifest import ProblemLog, read_manifest
-from batchgen.runs.beginning import begin
+from batchgen.runs.begin import begin
 from batchgen.runs.options import RunOptions
-from tests.runs.run_world import write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place, write_manifest
 
 EVENING = datetime(2026, 11, 21, 18).timestamp()  # noqa: DTZ001 - local, as people mean it
 START = datetime(2026, 11, 21, 22).timestamp()  # noqa: DTZ001 - as above

@@ -14,13 +14,12 @@ from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputE
 from batchgen.jobs import JobState
 from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
-from batchgen.runcomfy.price_answer import ModelPrice
-from batchgen.runs import prices
-from batchgen.runs.engine_policy import MOST_RESUBMITS, engine_policy
-from batchgen.runs.options import RunOptions
-from batchgen.runs.prices import price_list, request_price
+from batchgen.runcomfy.pricing import ModelPrice
+from batchgen.runs import estimates
+from batchgen.runs.estimates import price_list, request_price
+from batchgen.runs.options import MOST_RESUBMITS, RunOptions, engine_policy
 from batchgen.runs.summary import Summary
-from batchgen.state.approvals import Held
+from batchgen.state.manual_actions import Held
 from batchgen.state.records import Money
 
 S, C, P = JobState, ExitCode, PauseReason
@@ -226,7 +225,7 @@ class Silent:
 async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(
     monkeypatch: pytest.MonkeyPatch, answer: NoAnswer | Halted, error: type[BatchgenError]
 ) -> None:
-    monkeypatch.setattr(prices, "PAUSES", (0.0,))
+    monkeypatch.setattr(estimates, "PAUSES", (0.0,))
     policy = Policy(budget=5.0)
     with pytest.raises(error):
         await price_list(Silent(answer), policy, [A])  # type: ignore[arg-type]

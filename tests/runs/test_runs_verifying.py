@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.errors import UsageError
-from batchgen.runs.repairing import move_aside
-from batchgen.runs.strays import stray_files
-from batchgen.runs.verifying import Checked, Damage, check_files, confirmed, walk
-from batchgen.state import files, moves
+from batchgen.runs.repair import move_aside
+from batchgen.runs.verify import Checked, Damage, check_files, confirmed, stray_files, walk
+from batchgen.state import files, transitions
 from batchgen.state.queries import Selection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.runs.run_world import Place
+from tests.runs.run_world import Place
 
 CONTENT = b"a boat"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -31,9 +26,11 @@ def boat(place: Place) -> Path:
     """The job `boat` is done, its file is there; `clip` is being fetched."""
     for number, job_id in enumerate(("boat", "clip"), start=1):
         seq = place.seq(job_id)
-        assert moves.begin_attempt(place.db, seq, "h", 0.03, 1.0) == 1
-        moves.accepted(place.db, seq, 1, f"r{number}", "raw", 1.0)
-        assert moves.delivered(place.db, seq, 1, [f"https://x/{job_id}.png"], 0.03, "raw", 2.0)
+        assert transitions.begin_attempt(place.db, seq, "h", 0.03, 1.0) == 1
+        transitions.accepted(place.db, seq, 1, f"r{number}", "raw", 1.0)
+        assert transitions.delivered(
+            place.db, seq, 1, [f"https://x/{job_id}.png"], 0.03, "raw", 2.0
+        )
     path = place.folder.files / "boat.png"
     path.write_bytes(CONTENT)
     job = files.files_to_fetch(place.db, place.seq("boat"))

@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Simulate nights with crashes and faults, and judge them. Exit 1 where an invariant broke."""
     if trace:
-        _print_trace(first, jobs)
+        print_trace(first, jobs)
         return
     begun = time.monotonic()
     if pairs:
@@ -99,7 +99,7 @@ def _of(tally: Tally, *kinds: str) -> int:
     return sum(finding.kind in kinds for _, finding in tally.findings)
 
 
-def _print_trace(seed: int, jobs: int | None) -> None:
+def print_trace(seed: int, jobs: int | None) -> None:
     scenario = of_seed(seed) if jobs is None else of_seed(seed, jobs)
     with night_of(scenario, keep_trace=True) as night:
         play(night, random_cuts(scenario))

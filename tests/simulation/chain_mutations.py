@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from batchgen.engine import pending, readying
-from batchgen.runs import at_work, engine_policy, intake, opening
-from batchgen.state import due, merge, queries
+from batchgen.engine import input_resolver, model_queues
+from batchgen.runs import execute, ingest, options, startup
+from batchgen.state import due, queries, reconcile
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
 
@@ -19,13 +19,13 @@ def a_rewound_queue_takes_what_is_in_hand() -> None:
     """Read again while a job is readied, the queue hands it out once more; the state lets it."""
 
     def turn_to(self: Any, page: list[Any], _held: Any) -> None:
-        self._exhausted = len(page) < pending.PAGE
+        self._exhausted = len(page) < model_queues.PAGE
         if page:
             self._after = (page[-1].priority, page[-1].seq)
         self._page.extend(page)
 
     begin_whatever_the_state_is()
-    put(pending.PendingQueue, "_turn_to", turn_to)
+    put(model_queues.PendingQueue, "_turn_to", turn_to)
 
 
 def needs_are_not_waited_for() -> None:
@@ -65,7 +65,7 @@ def nobody_is_blocked_no_more() -> None:
 
 
 def references_are_sent_as_they_are() -> None:
-    put(readying, "resolved", lambda body, _urls: body)
+    put(input_resolver, "resolved", lambda body, _urls: body)
 
 
 def an_expired_result_is_made_again() -> None:
@@ -74,14 +74,14 @@ def an_expired_result_is_made_again() -> None:
 
     async def made_again(self: Any, file: NeededFile, reason: str) -> Any:
         await self._doors.store.run(set_going, file.job_id)
-        return readying._Unclear(reason)
+        return input_resolver._Unclear(reason)
 
-    put(readying.Readier, "_asked_again", made_again)
+    put(input_resolver.Readier, "_asked_again", made_again)
 
 
 def no_canary() -> None:
-    policy = engine_policy.engine_policy
-    put(at_work, "engine_policy", lambda *args: replace(policy(*args), canary=0))
+    policy = options.engine_policy
+    put(execute, "engine_policy", lambda *args: replace(policy(*args), canary=0))
 
 
 def an_old_fingerprint_outlives_the_merge() -> None:
@@ -89,15 +89,15 @@ def an_old_fingerprint_outlives_the_merge() -> None:
     set_meta = queries.set_meta
 
     def without(db: sqlite3.Connection, key: str, value: str) -> None:
-        if (key, value) != (intake.INPUTS, ""):
+        if (key, value) != (ingest.INPUTS, ""):
             set_meta(db, key, value)
 
-    put(opening, "set_meta", without)
+    put(startup, "set_meta", without)
 
 
 def what_goes_again_goes_as_it_was() -> None:
     """Though the manifest asks for another input by now, and will pay for that one too."""
-    put(merge, "_note_todays_inputs", lambda _db: None)
+    put(reconcile, "_note_todays_inputs", lambda _db: None)
 
 
 MUTATIONS: tuple[Mutation, ...] = (

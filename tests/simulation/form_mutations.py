@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from batchgen.engine import breaker, verdicts
+from batchgen.engine import decisions, health
+from batchgen.engine.decisions import End, KeepAsking, Look
 from batchgen.engine.following import FollowEnd, Follower
-from batchgen.engine.verdicts import End, KeepAsking, Look
 from batchgen.jobs import JobState
-from batchgen.runcomfy import client, meaning, result_answer
-from batchgen.runcomfy.answer import Answer
+from batchgen.runcomfy import client, response, result
 from batchgen.runcomfy.outcomes import Gateway, NotReady, UnrecognizedState
-from batchgen.state import people
-from batchgen.state.moves import Ending
+from batchgen.runcomfy.response import Answer
+from batchgen.state import manual_actions
+from batchgen.state.transitions import Ending
 from tests.simulation.mutating import Mutation, put
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FOLLOWING = "batchgen.engine.following"
 
 def a_refused_result_ends_its_request() -> None:
     """What is short of an end counts as one, as every 4xx once did."""
-    after = verdicts.after_result
+    after = decisions.after_result
 
     def at_once(outcome: Any, facts: Any) -> Any:
         if isinstance(outcome, NotReady | Gateway):
@@ -50,7 +50,7 @@ def a_place_is_free_before_the_end_is_certain() -> None:
 
 
 def results_of_other_requests_count() -> None:
-    put(result_answer, "is_of_another", lambda _fields, _request_id: False)
+    put(result, "is_of_another", lambda _fields, _request_id: False)
 
 
 def submits_go_over_used_connections() -> None:
@@ -71,37 +71,37 @@ def a_gateways_page_fails_the_job() -> None:
 
 
 def the_wallets_other_code_is_not_known() -> None:
-    known = {code: one for code, one in meaning._BY_CODE.items() if code != "10001"}
-    put(meaning, "_BY_CODE", known)
+    known = {code: one for code, one in response._BY_CODE.items() if code != "10001"}
+    put(response, "_BY_CODE", known)
 
 
 def no_balance_at_the_end_is_a_failure() -> None:
-    failed = verdicts._failed
+    failed = decisions._failed
 
     def blamed(outcome: Any, facts: Any) -> Any:
         return failed(replace(outcome, no_balance=False), facts)
 
-    put(verdicts, "_failed", blamed)
+    put(decisions, "_failed", blamed)
 
 
 def equal_refusals_go_on_for_ever() -> None:
-    put(breaker.RefusalBreaker, "trips", lambda *_: False)
+    put(health.RefusalBreaker, "trips", lambda *_: False)
 
 
 def success_without_files_fails_at_once() -> None:
     def at_once(outcome: Any, _facts: Any) -> Any:
         return End(Ending(JobState.FAILED, "no_files", "none", outcome.cost, outcome.raw))
 
-    put(verdicts, "_no_files", at_once)
+    put(decisions, "_no_files", at_once)
 
 
 def later_runs_do_not_ask_for_files_again() -> None:
-    put(people, "reopen", lambda _db: None)
+    put(manual_actions, "reopen", lambda _db: None)
 
 
 def a_retry_pays_without_asking_first() -> None:
     """What was set aside goes out again at once, although its files may be there by now."""
-    retry = people.retry_selected
+    retry = manual_actions.retry_selected
 
     def at_once(db: sqlite3.Connection, *rest: Any) -> int:
         db.execute(
@@ -110,14 +110,14 @@ def a_retry_pays_without_asking_first() -> None:
         )
         return retry(db, *rest)
 
-    put(people, "retry_selected", at_once)
+    put(manual_actions, "retry_selected", at_once)
 
 
 def an_unknown_last_word_is_no_end() -> None:
     def goes_on(answer: Any, fields: Any) -> UnrecognizedState:
-        return UnrecognizedState(answer.words(result_answer.state_word(fields), 40))
+        return UnrecognizedState(answer.words(result.state_word(fields), 40))
 
-    put(result_answer, "_unfamiliar", goes_on)
+    put(result, "_unfamiliar", goes_on)
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -33,6 +33,9 @@ MUTANTS = (
 )
 
 
+PRELOADED = sorted({play_seed.__module__, *(mutant.__module__ for mutant in MUTANTS)})
+
+
 def hunt(name: str, most: int) -> tuple[str, int | None, str]:
     """Play seeds with this mutant, in a process of its own; which seed notices first, and how."""
     # A program without its safeguards complains in many ways; only the judge's word counts.
@@ -60,7 +63,10 @@ def main(only: tuple[str, ...], seeds: int, processes: int) -> None:
     ]
     caught = 0
     # A process is mutated once and for all: each serves one mutant.
-    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
+    context = multiprocessing.get_context("forkserver")
+    # Imported once, by the process that all are forked from.
+    context.set_forkserver_preload(PRELOADED)
+    with context.Pool(processes, maxtasksperchild=1) as pool:
         for name, seed, how in pool.imap(partial(hunt, most=seeds), names, chunksize=1):
             caught += seed is not None
             place = f"seed {seed}" if seed is not None else "NOT CAUGHT"

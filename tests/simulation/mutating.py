@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.errors import BatchgenError
-from batchgen.state import database, moves
+from batchgen.state import database, transitions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,11 +50,11 @@ def in_schema(part: str, other: str) -> None:
 
 
 def begin_whatever_the_state_is() -> None:
-    begin = moves.begin_attempt
+    begin = transitions.begin_attempt
 
     def begin_anyway(db: sqlite3.Connection, seq: int, *rest: Any) -> int | None:
         db.execute("DROP INDEX IF EXISTS one_open_attempt")
         db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
         return begin(db, seq, *rest)
 
-    put(moves, "begin_attempt", begin_anyway)
+    put(transitions, "begin_attempt", begin_anyway)

@@ -15,15 +15,29 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from batchgen.downloads import addresses, folder_sync, hosts, part, session
-from batchgen.downloads.formats import Media, MediaKind
-from batchgen.engine import budget, fetching, limits, scheduler, submitting, verdicts, wire
+from batchgen import fs, net
+from batchgen.downloads import allowed_hosts, part, session
+from batchgen.downloads.media import Media, MediaKind
+from batchgen.engine import (
+    budget,
+    decisions,
+    downloads_pool,
+    limits,
+    scheduler,
+    submitting,
+)
 from batchgen.jobs import JobState
-from batchgen.runcomfy import client, submit_answer
+from batchgen.runcomfy import client, submit
 from batchgen.runcomfy.outcomes import NotSent
-from batchgen.runs import decisions, engine_policy, folder, opening, receipts
+from batchgen.runs import decision_log, folder, options, recovery_log, startup
 from batchgen.runs.lost_state import Traces
-from batchgen.state import database, files, moves, people, steps, store
+from batchgen.state import (
+    database,
+    files,
+    manual_actions,
+    store,
+    transitions,
+)
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
 from tests.simulation.vendor import API_HOST, TOKEN
 
@@ -50,9 +64,9 @@ def _next_number(db: sqlite3.Connection, seq: int) -> int:
 def id_used_before_it_is_durable() -> None:
     accepted = store.Store.accepted
 
-    async def at_once(self: Any, *args: Any) -> moves.Acceptance:
+    async def at_once(self: Any, *args: Any) -> transitions.Acceptance:
         beside(partial(accepted, self, *args))
-        return moves.Acceptance(queued=True)
+        return transitions.Acceptance(queued=True)
 
     put(store.Store, "accepted", at_once)
 
@@ -77,7 +91,7 @@ def no_fsync_of_the_file() -> None:
 
 
 def no_fsync_of_the_folder() -> None:
-    put(folder_sync.FolderSync, "_sync", lambda *_: None)
+    put(fs.FolderSync, "_sync", lambda *_: None)
 
 
 def output_folder_not_made_durable() -> None:
@@ -106,7 +120,7 @@ def acknowledged_before_the_commit() -> None:
 
 
 def no_lock() -> None:
-    put(opening, "runner_lock", lambda _folder, _patience: nullcontext())
+    put(startup, "runner_lock", lambda _folder, _patience: nullcontext())
 
 
 def no_shield_of_the_post() -> None:
@@ -117,7 +131,7 @@ def no_shield_of_the_post() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return []
 
-    put(wire.Wire, "_last_answers", cut_off)
+    put(submitting.Wire, "_last_answers", cut_off)
 
 
 def late_answers_are_dropped() -> None:
@@ -139,7 +153,7 @@ def dead_submits_are_pending() -> None:
         )
         return db.execute("UPDATE job SET state = 'pending' WHERE state = 'submitting'").rowcount
 
-    put(people, "settle_dead_run", forgive)
+    put(manual_actions, "settle_dead_run", forgive)
 
 
 def lost_answers_mean_not_sent() -> None:
@@ -147,7 +161,7 @@ def lost_answers_mean_not_sent() -> None:
 
 
 def server_errors_mean_not_sent() -> None:
-    read = submit_answer.read_submit
+    read = submit.read_submit
 
     def lenient(answer: Any) -> Any:
         return NotSent("5xx") if answer.status in {408, 500, 502} else read(answer)
@@ -170,11 +184,11 @@ def redirects_of_files_go_anywhere() -> None:
     def anywhere(_self: Any, _url: URL, location: str) -> URL:
         return URL(location)
 
-    put(hosts.AllowedHosts, "follow", anywhere)
+    put(allowed_hosts.AllowedHosts, "follow", anywhere)
 
 
 def no_look_at_the_resolved_address() -> None:
-    put(addresses.PublicResolver, "_may_connect", lambda *_: True)
+    put(net.PublicResolver, "_may_connect", lambda *_: True)
 
 
 def token_sent_to_the_file_hosts() -> None:
@@ -200,13 +214,13 @@ def done_with_the_first_file() -> None:
     def early(db: sqlite3.Connection, file_id: int, file: Any, at: float) -> Any:
         found = verified(db, file_id, file, at)
         (seq,) = db.execute("SELECT job FROM file WHERE id = ?", (file_id,)).fetchone()
-        return replace(found, done=steps.move(db, seq, JobState.DONE))
+        return replace(found, done=transitions.move(db, seq, JobState.DONE))
 
     put(files, "verified", early)
 
 
 def endless_retries() -> None:
-    facts = verdicts.RequestFacts
+    facts = decisions.RequestFacts
 
     def eager(*values: Any) -> Any:
         return replace(facts(*values), retries=99)
@@ -215,27 +229,27 @@ def endless_retries() -> None:
 
 
 def endless_resubmits() -> None:
-    put(engine_policy, "MOST_RESUBMITS", 99)
+    put(options, "MOST_RESUBMITS", 99)
 
 
 def decisions_taken_up_twice() -> None:
-    put(decisions, "get_meta", lambda _db, _key: None)
+    put(decision_log, "get_meta", lambda _db, _key: None)
 
 
 def no_spare_receipts() -> None:
-    put(receipts.SpareReceipts, "keep", lambda _self, _receipt: None)
+    put(recovery_log.SpareReceipts, "keep", lambda _self, _receipt: None)
 
 
 def urls_are_never_asked_for_again() -> None:
     """A URL that has expired is tried until the file is given up."""
-    verdict = verdicts.after_fetch
+    verdict = decisions.after_fetch
 
     def stubborn(outcome: Any, facts: Any) -> Any:
         found: Any = verdict(outcome, facts)
-        again = isinstance(found, verdicts.RenewUrl)
-        return verdicts.FetchAgain(found.reason) if again else found
+        again = isinstance(found, decisions.RenewUrl)
+        return decisions.FetchAgain(found.reason) if again else found
 
-    put(fetching, "after_fetch", stubborn)
+    put(downloads_pool, "after_fetch", stubborn)
 
 
 def two_live_attempts() -> None:
@@ -258,11 +272,11 @@ def two_live_attempts() -> None:
 
 
 def a_folder_that_is_gone_is_not_missed() -> None:
-    put(opening, "is_lost", lambda _last, _db: False)
+    put(startup, "is_lost", lambda _last, _db: False)
 
 
 def traces_of_a_lost_state_are_not_looked_for() -> None:
-    put(opening, "find_traces", lambda _folder, _db: Traces())
+    put(startup, "find_traces", lambda _folder, _db: Traces())
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -7,11 +7,11 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
-from batchgen.state.approvals import awaiting
 from batchgen.state.database import open_for_reading
+from batchgen.state.manual_actions import awaiting
 from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
 from tests.simulation.vendor import EPOCH

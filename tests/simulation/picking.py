@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.runs.deciding import deciding
-from batchgen.runs.decisions import Decision, Verb
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.state.selection import Selection
 from tests.simulation.vendor import EPOCH

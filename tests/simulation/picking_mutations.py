@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchgen.runs import beginning, decisions
-from batchgen.state import marks, people, queries, selection
+from batchgen.runs import begin, decision_log
+from batchgen.state import manual_actions, queries, reviews, selection
 from tests.simulation.mutating import Mutation, in_schema, put
 
 if TYPE_CHECKING:
@@ -14,26 +14,28 @@ if TYPE_CHECKING:
 
 
 def a_retry_of_failed_jobs_takes_rejected_ones() -> None:
-    again = people.may_go_again
-    put(people, "may_go_again", lambda **_: again(rejected=True))
+    again = manual_actions.may_go_again
+    put(manual_actions, "may_go_again", lambda **_: again(rejected=True))
 
 
 def a_plain_run_makes_rejected_results_again() -> None:
-    settle = beginning._settle
+    settle = begin._settle
 
     def eager(db: sqlite3.Connection, folder: Any, at: float) -> None:
         settle(db, folder, at)
-        people.retry_selected(db, queries.Selection(), people.may_go_again(rejected=True))
+        manual_actions.retry_selected(
+            db, queries.Selection(), manual_actions.may_go_again(rejected=True)
+        )
 
-    put(beginning, "_settle", eager)
+    put(begin, "_settle", eager)
 
 
 def a_pick_reaches_a_later_attempt() -> None:
-    put(decisions, "_too_late", lambda *_: None)
+    put(decision_log, "_too_late", lambda *_: None)
 
 
 def a_kept_result_does_not_stop_its_retry() -> None:
-    put(marks, "stay_done", lambda *_: False)
+    put(reviews, "stay_done", lambda *_: False)
 
 
 def one_rejected_file_of_several_is_enough() -> None:
@@ -49,14 +51,14 @@ def a_limit_does_not_count_retries() -> None:
         db: sqlite3.Connection, chosen: Any, count: int, again: str | None = None
     ) -> Any:
         if again is not None:
-            people.retry_selected(db, chosen, again)
+            manual_actions.retry_selected(db, chosen, again)
         return limited(db, chosen, count)
 
-    put(beginning, "note_first", after_the_retry)
+    put(begin, "note_first", after_the_retry)
 
 
 def a_retry_deletes_what_was_rejected() -> None:
-    retry = people.retry_selected
+    retry = manual_actions.retry_selected
 
     def tidy(db: sqlite3.Connection, chosen: Any, again: str) -> int:
         (place,) = (row[2] for row in db.execute("PRAGMA database_list") if row[1] == "main")
@@ -64,7 +66,7 @@ def a_retry_deletes_what_was_rejected() -> None:
             (Path(place).parent / path).unlink(missing_ok=True)
         return retry(db, chosen, again)
 
-    put(people, "retry_selected", tidy)
+    put(manual_actions, "retry_selected", tidy)
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
 from batchgen.runs.carry_out import carry_out
-from batchgen.runs.workplace import World
+from batchgen.runs.context import World
 from tests.simulation.findings import Finding
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.vendor import EPOCH, TOKEN

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from batchgen.runs.options import RunOptions
-from batchgen.state.merge import OnChanged
+from batchgen.state.reconcile import OnChanged
 from tests.simulation.chain import TAKES, chain_of
 from tests.simulation.picking import habits_of
 from tests.simulation.vendor import PICTURE, PRICES

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, JobState, canonical_json
-from batchgen.state import files, moves, people
+from batchgen.state import files, manual_actions, transitions
 from batchgen.state.database import open_for_writing
-from batchgen.state.merge import Difference, OnChanged, merge
+from batchgen.state.reconcile import Difference, OnChanged, merge
+from batchgen.state.records import SavedFile
+from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from batchgen.state.records import SavedFile
-    from batchgen.state.selection import Selection
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
@@ -95,12 +92,12 @@ class State:
         return found
 
     def begin(self, job_id: str, price: float | None = None) -> int:
-        number = moves.begin_attempt(self.db, self.seq(job_id), "hash", price, self.at)
+        number = transitions.begin_attempt(self.db, self.seq(job_id), "hash", price, self.at)
         assert number is not None
         return number
 
-    def accept(self, job_id: str, request_id: str, number: int = 1) -> moves.Acceptance:
-        return moves.accepted(self.db, self.seq(job_id), number, request_id, "raw", self.at)
+    def accept(self, job_id: str, request_id: str, number: int = 1) -> transitions.Acceptance:
+        return transitions.accepted(self.db, self.seq(job_id), number, request_id, "raw", self.at)
 
     def submit(self, job_id: str, request_id: str, price: float | None = None) -> int:
         """From pending to queued."""
@@ -113,7 +110,7 @@ class State:
     ) -> bool:
         urls = [f"https://x.runcomfy.net/{job_id}-{n}.png" for n in range(1, count + 1)]
         later = self.at + 10
-        return moves.delivered(self.db, self.seq(job_id), number, urls, cost, "raw", later)
+        return transitions.delivered(self.db, self.seq(job_id), number, urls, cost, "raw", later)
 
     def save_all(self, job_id: str) -> list[SavedFile]:
         """Every file that is to be fetched arrives."""
@@ -131,20 +128,20 @@ class State:
         return self.save_all(job_id)
 
     def fail(self, job_id: str, number: int = 1, *, again: bool = False) -> bool:
-        ending = moves.Ending(JobState.FAILED, "boom", "the vendor's words", again=again)
-        return moves.ended(self.db, self.seq(job_id), number, ending, self.at)
+        ending = transitions.Ending(JobState.FAILED, "boom", "the vendor's words", again=again)
+        return transitions.ended(self.db, self.seq(job_id), number, ending, self.at)
 
     def hold(self, job_id: str, number: int = 1) -> bool:
-        return moves.unclear(self.db, self.seq(job_id), number, "no_answer", "lost", "")
+        return transitions.unclear(self.db, self.seq(job_id), number, "no_answer", "lost", "")
 
     def write_off(self, job_id: str) -> str | None:
-        return people.write_off(self.db, self.seq(job_id), self.at)
+        return manual_actions.write_off(self.db, self.seq(job_id), self.at)
 
     def resubmit(self, job_id: str) -> str | None:
-        return people.resubmit(self.db, self.seq(job_id), self.at)
+        return manual_actions.resubmit(self.db, self.seq(job_id), self.at)
 
     def adopt(self, job_id: str, request_id: str) -> str | None:
-        return people.adopt(self.db, self.seq(job_id), request_id, self.at)
+        return manual_actions.adopt(self.db, self.seq(job_id), request_id, self.at)
 
 
 def picture(name: str, sha256: str = "ab" * 32) -> VerifiedFile:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from batchgen.state.appending import Unfit, append_jobs
+from batchgen.state.staging import Unfit, append_jobs
 from tests.state.state_world import job, open_state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_later_jobs_come_behind_the_first_and_wait_for_what_they_need(tmp_path: Path) -> None:

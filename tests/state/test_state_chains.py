@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, moves, people, queries
-from batchgen.state.merge import OnChanged
+from batchgen.state import files, manual_actions, queries, transitions
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import T2I, State, job, open_state, picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 S = JobState
 CHAIN = (
@@ -40,7 +37,7 @@ def reason(state: State, job_id: str) -> str:
 
 
 def approve(state: State, job_id: str) -> str | None:
-    return people.approve(state.db, state.seq(job_id), 1.0)
+    return manual_actions.approve(state.db, state.seq(job_id), 1.0)
 
 
 def test_a_job_is_due_once_what_it_needs_is_done_and_approved(chain: State) -> None:
@@ -55,7 +52,7 @@ def test_a_job_is_due_once_what_it_needs_is_done_and_approved(chain: State) -> N
 
 
 def test_what_waits_cannot_be_begun(chain: State) -> None:
-    assert moves.begin_attempt(chain.db, chain.seq("edit"), "h", None, 1.0) is None
+    assert transitions.begin_attempt(chain.db, chain.seq("edit"), "h", None, 1.0) is None
     assert chain.state("edit") is S.PENDING
 
 
@@ -103,7 +100,7 @@ def test_a_failure_blocks_all_that_hangs_on_it_and_a_retry_sets_it_going(chain: 
     ]
     assert reason(chain, "edit") == "it needs still, which is failed"
     assert reason(chain, "clip") == "it needs edit, which is blocked"
-    assert people.retry(chain.db, chain.seq("still")) is S.PENDING
+    assert manual_actions.retry(chain.db, chain.seq("still")) is S.PENDING
     assert [chain.state(one) for one in ("edit", "clip")] == [S.PENDING, S.PENDING]
     assert chain.one("SELECT error FROM job WHERE id = 'clip'") is None
 
@@ -112,41 +109,43 @@ def test_a_job_with_another_failed_need_stays_blocked(tmp_path: Path) -> None:
     jobs = [job("a"), job("b"), job("ab", needs=("a", "b")), job("end", needs=("ab",))]
     with open_state(tmp_path, *jobs) as state:
         for one in ("a", "b"):
-            moves.reject(state.db, state.seq(one), "bad_input", "words")
-        people.retry(state.db, state.seq("a"))
+            transitions.reject(state.db, state.seq(one), "bad_input", "words")
+        manual_actions.retry(state.db, state.seq("a"))
         assert (state.state("ab"), state.state("end")) == (S.BLOCKED, S.BLOCKED)
-        people.retry(state.db, state.seq("b"))
+        manual_actions.retry(state.db, state.seq("b"))
         assert (state.state("ab"), state.state("end")) == (S.PENDING, S.PENDING)
 
 
 def test_a_retry_of_a_job_whose_need_failed_meanwhile_is_blocked(chain: State) -> None:
-    people.cancel(chain.db, chain.seq("edit"))
-    people.cancel(chain.db, chain.seq("still"))
-    assert people.retry(chain.db, chain.seq("edit")) is S.BLOCKED
+    manual_actions.cancel(chain.db, chain.seq("edit"))
+    manual_actions.cancel(chain.db, chain.seq("still"))
+    assert manual_actions.retry(chain.db, chain.seq("edit")) is S.BLOCKED
     assert chain.state("clip") is S.BLOCKED
     assert (
-        people.retry_selected(chain.db, Selection(states=("cancelled",)), people.may_go_again())
+        manual_actions.retry_selected(
+            chain.db, Selection(states=("cancelled",)), manual_actions.may_go_again()
+        )
         == 1
     )
     assert [chain.state(one.id) for one in CHAIN] == [S.PENDING] * 4
 
 
 def test_a_blocked_job_can_be_cancelled_and_stays_so(chain: State) -> None:
-    moves.reject(chain.db, chain.seq("still"), "bad_input", "words")
-    assert people.cancel(chain.db, chain.seq("edit"))
-    people.retry(chain.db, chain.seq("still"))
+    transitions.reject(chain.db, chain.seq("still"), "bad_input", "words")
+    assert manual_actions.cancel(chain.db, chain.seq("edit"))
+    manual_actions.retry(chain.db, chain.seq("still"))
     assert (chain.state("edit"), chain.state("clip")) == (S.CANCELLED, S.BLOCKED)
 
 
 def test_a_refused_model_and_a_retry_of_all_end_where_they_began(chain: State) -> None:
-    moves.refuse_model(chain.db, T2I, "422", "words")
+    transitions.refuse_model(chain.db, T2I, "422", "words")
     assert due(chain) == []
-    assert people.retry_selected(chain.db, Selection(), people.may_go_again()) >= 1
+    assert manual_actions.retry_selected(chain.db, Selection(), manual_actions.may_go_again()) >= 1
     assert [chain.state(one.id) for one in CHAIN] == [S.PENDING] * 4
 
 
 def test_a_need_that_leaves_the_manifest_releases_and_a_new_one_holds(chain: State) -> None:
-    moves.reject(chain.db, chain.seq("still"), "bad_input", "words")
+    transitions.reject(chain.db, chain.seq("still"), "bad_input", "words")
     chain.merge([CHAIN[0], job("edit"), job("clip", needs=("edit",)), CHAIN[3]])
     assert due(chain) == ["edit", "music"]
     chain.merge([*CHAIN[:3], job("music", needs=("still", "clip"))])
@@ -176,7 +175,7 @@ def test_the_files_of_what_a_job_needs_come_in_the_vendors_order(chain: State) -
         ("still", "r1", 1),
         ("still", "r1", 2),
     ]
-    moves.refresh_url(chain.db, found[1].file_id, "https://x.runcomfy.net/new.png")
+    transitions.refresh_url(chain.db, found[1].file_id, "https://x.runcomfy.net/new.png")
     assert [one.url for one in queries.needed_files(chain.db, chain.seq("edit"))] == [
         "https://x.runcomfy.net/still-1.png",
         "https://x.runcomfy.net/new.png",
@@ -186,7 +185,7 @@ def test_the_files_of_what_a_job_needs_come_in_the_vendors_order(chain: State) -
 
 def test_what_was_sent_is_kept_with_its_attempt_where_it_is_not_the_jobs_own(chain: State) -> None:
     sent = '{"prompt":"with a real URL"}'
-    assert moves.begin_attempt(chain.db, chain.seq("music"), "h", None, 1.0, sent) == 1
+    assert transitions.begin_attempt(chain.db, chain.seq("music"), "h", None, 1.0, sent) == 1
     chain.accept("music", "r1")
     chain.deliver("music")
     (saved,) = chain.save_all("music")
@@ -200,9 +199,9 @@ def test_a_chain_of_any_depth_is_blocked_and_released_in_one_step(tmp_path: Path
     depth = 5_000
     links = (job(f"j{n}", needs=(f"j{n - 1}",) if n else ()) for n in range(depth))
     with open_state(tmp_path, *links) as state:
-        moves.reject(state.db, 1, "bad_input", "words")
+        transitions.reject(state.db, 1, "bad_input", "words")
         assert state.one("SELECT count(*) FROM job WHERE state = 'blocked'") == depth - 1
-        people.retry(state.db, 1)
+        manual_actions.retry(state.db, 1)
         assert state.one("SELECT count(*) FROM job WHERE state = 'pending'") == depth
 
 
@@ -248,7 +247,7 @@ def test_many_failed_needs_of_one_job_are_retried_in_no_more_than_a_look_each(
 
         # SQLite calls this after so many of its own steps, however busy the computer is.
         state.db.set_progress_handler(count, 10_000)
-        people.retry_selected(state.db, Selection(), people.may_go_again())
+        manual_actions.retry_selected(state.db, Selection(), manual_actions.may_go_again())
         state.db.set_progress_handler(None, 0)
         assert state.state("all") is S.PENDING
         assert steps < many / 4

@@ -6,7 +6,6 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,12 +20,10 @@ from batchgen.errors import (
     SchemaVersionError,
     StorageError,
 )
-from batchgen.state import database, moves, queries
+from batchgen.state import database, queries, transitions
 from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
-from batchgen.state.looking import shown_jobs
-
-if TYPE_CHECKING:
-    from tests.state.state_world import State
+from batchgen.state.report_queries import shown_jobs
+from tests.state.state_world import State
 
 
 def make(path: Path, script: str) -> bytes:
@@ -196,8 +193,8 @@ def test_the_cause_stays_visible(tmp_path: Path) -> None:
     ],
 )
 def test_a_flipped_bit_in_a_row_is_damage_and_no_bug(state: State, damage: str) -> None:
-    moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0)
-    moves.accepted(state.db, state.seq("boat"), 1, "r1", "raw", 1.0)
+    transitions.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0)
+    transitions.accepted(state.db, state.seq("boat"), 1, "r1", "raw", 1.0)
     state.db.executescript(damage)
 
     def read() -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from batchgen.state import images, moves
+from batchgen.jobs import Job
+from batchgen.state import files, transitions
 from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.differences import ChangedInput, Outlook, PlanCounts, foreseen
-from batchgen.state.merge import OnChanged, RenamedJob
-from batchgen.state.planned import Wishes
+from batchgen.state.planned import ChangedInput, Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import KnownImage
-from batchgen.state.staging import open_staging
+from batchgen.state.staging import Staging, open_staging
 from tests.state.state_world import EDIT, T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
-    from batchgen.state.staging import Staging
 
 
 @contextmanager
@@ -56,7 +51,7 @@ def lived(folder: Path) -> State:
         state.finish("done", "r1")
         state.finish("changed", "r2")
         state.begin("refused")
-        moves.refused(state.db, state.seq("refused"), 1, "422", "words", 1.0)
+        transitions.refused(state.db, state.seq("refused"), 1, "422", "words", 1.0)
         state.submit("under-way", "r3")
         state.finish("left", "r4")
         return state
@@ -121,7 +116,7 @@ def figures(state: State, jobs: Iterable[Job], **wishes: Any) -> tuple[int, ...]
 def test_a_need_that_goes_again_takes_its_whole_chain_along(tmp_path: Path) -> None:
     with open_state(tmp_path, *CHAIN) as state:
         state.begin("a")
-        moves.refused(state.db, state.seq("a"), 1, "422", "words", 1.0)
+        transitions.refused(state.db, state.seq("a"), 1, "422", "words", 1.0)
         assert figures(state, CHAIN) == (0, 2, 1, 0, 0)
         # A mended input is taken up without asking, and then nothing blocks the others.
         assert figures(state, [job("a", "mended"), *CHAIN[1:]]) == (3, 0, 0, 3, 2)
@@ -147,7 +142,7 @@ def test_a_changed_need_that_is_rerun_sets_its_chain_going(tmp_path: Path) -> No
 def test_what_was_too_slow_is_asked_again_and_blocks_nobody(tmp_path: Path) -> None:
     with open_state(tmp_path, *CHAIN) as state:
         state.submit("a", "r1")
-        moves.set_aside(state.db, state.seq("a"), 1, "timeout", "late")
+        transitions.set_aside(state.db, state.seq("a"), 1, "timeout", "late")
         assert counted(state.path, CHAIN)[T2I] == PlanCounts(
             new=2, to_do=2, waiting=2, pending=2, failed=1, asked_again=1
         )
@@ -195,7 +190,7 @@ def test_the_last_look_at_an_image_is_remembered(tmp_path: Path) -> None:
     first = KnownImage("https://a.example/1.png", 1.0, None, None, None, None, "not found")
     later = KnownImage("https://a.example/1.png", 2.0, "image/png", 64, 48, 1234, None)
     with open_state(tmp_path) as state:
-        images.remember_image(state.db, first)
-        images.remember_image(state.db, later)
+        files.remember_image(state.db, first)
+        files.remember_image(state.db, later)
         urls = [later.url, "https://a.example/other.png"]
-        assert images.known_images(state.db, urls) == {later.url: later}
+        assert files.known_images(state.db, urls) == {later.url: later}

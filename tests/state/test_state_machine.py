@@ -6,21 +6,17 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from batchgen.jobs import LEGAL, JobState
-from batchgen.state import files, moves, people
-from batchgen.state.merge import OnChanged
+from batchgen.jobs import LEGAL, Job, JobState
+from batchgen.state import files, manual_actions, transitions
 from batchgen.state.queries import Selection, due_page, live_requests, money
+from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import State, job, open_state, picture
-
-if TYPE_CHECKING:
-    from batchgen.jobs import Job
 
 JOBS = ("boat", "Boat", "boat-1", "film", "poster")
 GATED = ("boat", "boat-1")
@@ -96,7 +92,7 @@ class Events(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def begin(self, job_id: str) -> None:
         unmet = self._unmet(job_id)
-        number = moves.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
+        number = transitions.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
         assert number is None or not unmet
 
     def _unmet(self, job_id: str) -> list[str]:
@@ -118,15 +114,15 @@ class Events(RuleBasedStateMachine):
 
     @rule(job_id=jobs, number=numbers, outcome=st.sampled_from(["not_sent", "throttled", "halted"]))
     def turn_back(self, job_id: str, number: int, outcome: str) -> None:
-        moves.turn_back(self.state.db, self.state.seq(job_id), number, outcome, "why", 1.0)
+        transitions.turn_back(self.state.db, self.state.seq(job_id), number, outcome, "why", 1.0)
 
     @rule(job_id=jobs, number=numbers)
     def refused(self, job_id: str, number: int) -> None:
-        moves.refused(self.state.db, self.state.seq(job_id), number, "422", "no", 1.0)
+        transitions.refused(self.state.db, self.state.seq(job_id), number, "422", "no", 1.0)
 
     @rule(job_id=jobs)
     def running(self, job_id: str) -> None:
-        moves.running(self.state.db, self.state.seq(job_id))
+        transitions.running(self.state.db, self.state.seq(job_id))
 
     @rule(job_id=jobs, number=numbers, count=st.integers(1, 2))
     def delivered(self, job_id: str, number: int, count: int) -> None:
@@ -139,13 +135,15 @@ class Events(RuleBasedStateMachine):
         again=lucky,
     )
     def ended(self, job_id: str, number: int, state: JobState, again: bool) -> None:
-        ending = moves.Ending(state, "code", "words", again=again)
-        moves.ended(self.state.db, self.state.seq(job_id), number, ending, 1.0)
+        ending = transitions.Ending(state, "code", "words", again=again)
+        transitions.ended(self.state.db, self.state.seq(job_id), number, ending, 1.0)
 
     @rule(job_id=jobs, number=numbers, empty=lucky)
     def set_aside(self, job_id: str, number: int, empty: bool) -> None:
         cost, result = (0.2, "{}") if empty else (None, "")
-        moves.set_aside(self.state.db, self.state.seq(job_id), number, "code", "late", cost, result)
+        transitions.set_aside(
+            self.state.db, self.state.seq(job_id), number, "code", "late", cost, result
+        )
 
     @rule(job_id=jobs)
     def one_file_arrives(self, job_id: str) -> None:
@@ -174,33 +172,35 @@ class Events(RuleBasedStateMachine):
 
     @rule(job_id=jobs)
     def retry(self, job_id: str) -> None:
-        people.retry(self.state.db, self.state.seq(job_id))
+        manual_actions.retry(self.state.db, self.state.seq(job_id))
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
-        people.cancel(self.state.db, self.state.seq(job_id))
+        manual_actions.cancel(self.state.db, self.state.seq(job_id))
 
     @rule(job_id=jobs)
     def approve(self, job_id: str) -> None:
-        people.approve(self.state.db, self.state.seq(job_id), 1.0)
+        manual_actions.approve(self.state.db, self.state.seq(job_id), 1.0)
 
     @rule(job_id=jobs)
     def reject(self, job_id: str) -> None:
-        moves.reject(self.state.db, self.state.seq(job_id), "bad_input", "words")
+        transitions.reject(self.state.db, self.state.seq(job_id), "bad_input", "words")
 
     @rule(only=st.sampled_from(["failed", "!failed", "lost"]))
     def retry_many(self, only: str) -> None:
-        people.retry_selected(self.state.db, Selection(states=(only,)), people.may_go_again())
+        manual_actions.retry_selected(
+            self.state.db, Selection(states=(only,)), manual_actions.may_go_again()
+        )
 
     @rule()
     def refuse_model(self) -> None:
-        moves.refuse_model(self.state.db, job("boat").model, "422", "words")
+        transitions.refuse_model(self.state.db, job("boat").model, "422", "words")
 
     @rule()
     def the_run_dies_and_another_begins(self) -> None:
-        people.settle_dead_run(self.state.db)
+        manual_actions.settle_dead_run(self.state.db)
         self.before = self._states()
-        people.reopen(self.state.db)
+        manual_actions.reopen(self.state.db)
 
     @precondition(lambda self: self.takes < 3)
     @rule(job_id=jobs, needs=edges)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, marked, marks, moves, people
+from batchgen.state import files, manual_actions, reviews, transitions
 from batchgen.state.files import fetch_again, known_files
-from batchgen.state.marked import Marks
-from batchgen.state.marks import Pick
-from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection, select_jobs
+from batchgen.state.reconcile import OnChanged
+from batchgen.state.reviews import Marks, Pick
 from tests.state.state_world import State, job, picture
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def pick(state: State, job_id: str, word: Pick | None, position: int | None = None) -> str | None:
-    return marks.pick(state.db, state.seq(job_id), position, word)
+    return reviews.pick(state.db, state.seq(job_id), position, word)
 
 
 def picks(state: State, job_id: str) -> list[str | None]:
@@ -55,7 +51,7 @@ def test_where_there_is_no_result_nothing_can_be_picked(state: State) -> None:
     assert said == "job boat, which is pending, has no result to judge"
     state.finish("boat", "r1")
     assert pick(state, "boat", Pick.KEEP, 2) == "job boat, which is done, has no file 2 to judge"
-    assert marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"}) is not None
+    assert reviews.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"}) is not None
     assert flaws(state) == {}
 
 
@@ -90,15 +86,25 @@ def test_a_rejected_result_goes_again_where_the_user_says_so(state: State) -> No
     state.finish("boat", "r1")
     pick(state, "boat", Pick.REJECT)
     everything = Selection()
-    assert people.retry_selected(state.db, everything, people.may_go_again()) == 0
-    assert people.retry_selected(state.db, everything, people.may_go_again(rejected=True)) == 1
+    assert manual_actions.retry_selected(state.db, everything, manual_actions.may_go_again()) == 0
+    assert (
+        manual_actions.retry_selected(
+            state.db, everything, manual_actions.may_go_again(rejected=True)
+        )
+        == 1
+    )
     assert state.state("boat") is JobState.PENDING
     # A run that dies here finds it again; once it is submitted, nobody has judged the new result.
     assert chosen(state, "rejected") == ["boat"]
     state.finish("boat", "r2")
     assert chosen(state, "rejected") == []
     assert picks(state, "boat") == ["reject", None]
-    assert people.retry_selected(state.db, everything, people.may_go_again(rejected=True)) == 0
+    assert (
+        manual_actions.retry_selected(
+            state.db, everything, manual_actions.may_go_again(rejected=True)
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize("word", [Pick.KEEP, None])
@@ -107,20 +113,20 @@ def test_a_rejected_result_that_is_kept_after_all_is_not_made_again(
 ) -> None:
     state.finish("boat", "r1")
     pick(state, "boat", Pick.REJECT)
-    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
+    manual_actions.retry_selected(state.db, Selection(), manual_actions.may_go_again(rejected=True))
     assert state.state("boat") is JobState.PENDING
     assert pick(state, "boat", word) is None
     assert state.state("boat") is JobState.DONE
-    assert moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0) is None
+    assert transitions.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0) is None
 
 
 def test_a_cancel_before_the_second_submit_leaves_the_first_result_done(state: State) -> None:
     state.finish("boat", "r1")
     pick(state, "boat", Pick.REJECT)
-    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
-    assert people.cancel(state.db, state.seq("boat"))
+    manual_actions.retry_selected(state.db, Selection(), manual_actions.may_go_again(rejected=True))
+    assert manual_actions.cancel(state.db, state.seq("boat"))
     assert state.state("boat") is JobState.DONE
-    assert people.cancel(state.db, state.seq("clip"))
+    assert manual_actions.cancel(state.db, state.seq("clip"))
     assert state.state("clip") is JobState.CANCELLED
 
 
@@ -138,7 +144,7 @@ def test_once_it_is_submitted_again_a_word_about_the_first_result_comes_too_late
 ) -> None:
     state.finish("boat", "r1")
     pick(state, "boat", Pick.REJECT)
-    people.retry_selected(state.db, Selection(), people.may_go_again(rejected=True))
+    manual_actions.retry_selected(state.db, Selection(), manual_actions.may_go_again(rejected=True))
     state.begin("boat")
     assert pick(state, "boat", Pick.KEEP) == "job boat, which is submitting, has no result to judge"
 
@@ -149,19 +155,19 @@ def test_what_left_the_manifest_is_not_retried(state: State) -> None:
     state.submit("clip", "r2")
     state.fail("clip")
     state.merge([job("other", "a tree")])
-    again = people.may_go_again(rejected=True)
-    assert people.retry_selected(state.db, Selection(), again) == 0
+    again = manual_actions.may_go_again(rejected=True)
+    assert manual_actions.retry_selected(state.db, Selection(), again) == 0
 
 
 def test_a_check_replaces_what_an_earlier_one_found(state: State) -> None:
     state.finish("boat", "r1", count=2)
     seq = state.seq("boat")
     found = {"blank": "one colour", "wrong_size": "8 x 8"}
-    assert marks.find_flaws(state.db, seq, 1, found) is None
+    assert reviews.find_flaws(state.db, seq, 1, found) is None
     assert flaws(state) == found
-    assert marks.find_flaws(state.db, seq, 2, {}) is None
+    assert reviews.find_flaws(state.db, seq, 2, {}) is None
     assert len(flaws(state)) == 2
-    assert marks.find_flaws(state.db, seq, 1, {"blank": "nearly"}) is None
+    assert reviews.find_flaws(state.db, seq, 1, {"blank": "nearly"}) is None
     assert flaws(state) == {"blank": "nearly"}
 
 
@@ -169,7 +175,7 @@ def test_a_check_replaces_what_an_earlier_one_found(state: State) -> None:
 def test_marks_stay_with_a_content_and_go_with_it(state: State, same: bool) -> None:
     state.finish("boat", "r1")
     pick(state, "boat", Pick.KEEP)
-    marks.find_flaws(state.db, state.seq("boat"), 1, {"near_blank": "w"})
+    reviews.find_flaws(state.db, state.seq("boat"), 1, {"near_blank": "w"})
     (known,) = known_files(state.db, Selection(), 0, 9)
     assert fetch_again(state.db, known)
     again = picture("boat", "ab" * 32 if same else "cd" * 32)
@@ -184,11 +190,11 @@ def test_marks_are_counted_for_what_is_selected(state: State) -> None:
     state.finish("clip", "r2")
     pick(state, "boat", Pick.KEEP)
     pick(state, "clip", Pick.REJECT)
-    marks.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
-    marks.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
-    everything = marked.count_marks(state.db, Selection())
+    reviews.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
+    reviews.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
+    everything = reviews.count_marks(state.db, Selection())
     assert everything == Marks(1, 1, {"blank": 3, "wrong_size": 2})
-    assert marked.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
+    assert reviews.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
 
 
 def test_axes_follow_the_manifest_without_a_new_submit(state: State) -> None:

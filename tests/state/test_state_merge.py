@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import StorageError
-from batchgen.jobs import JobState
-from batchgen.state import moves, people
-from batchgen.state.merge import ChangedJob, Difference, OnChanged, merge
+from batchgen.jobs import Job, JobState
+from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import live_requests, saved_files
+from batchgen.state.reconcile import ChangedJob, Difference, OnChanged, merge
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import Job
 
 S = JobState
 
@@ -84,14 +79,14 @@ def test_a_job_that_was_never_sent_leaves_with_the_manifest(state: State) -> Non
 @pytest.mark.parametrize("outcome", ["not_sent", "throttled", "halted"])
 def test_what_cost_nothing_takes_up_a_new_input_unasked(state: State, outcome: str) -> None:
     state.begin("boat")
-    moves.turn_back(state.db, state.seq("boat"), 1, outcome, "why", 1.0)
+    transitions.turn_back(state.db, state.seq("boat"), 1, outcome, "why", 1.0)
     assert state.merge([job("boat", "new"), job("clip")]).changed == ()
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"new"}', S.PENDING)
 
 
 def test_a_refused_job_is_pending_again_once_its_input_is_mended(state: State) -> None:
     state.begin("boat")
-    moves.refused(state.db, state.seq("boat"), 1, "422", "the vendor's words", 1.0)
+    transitions.refused(state.db, state.seq("boat"), 1, "422", "the vendor's words", 1.0)
     assert state.merge([job("boat"), job("clip")]).changed == ()
     assert state.state("boat") is S.FAILED
     state.merge([job("boat", "mended"), job("clip")])
@@ -103,10 +98,10 @@ def test_a_cancelled_job_that_was_never_sent_takes_up_its_new_input_and_stays_ca
     state: State,
 ) -> None:
     """Else a later retry would pay for the old input."""
-    people.cancel(state.db, state.seq("boat"))
+    manual_actions.cancel(state.db, state.seq("boat"))
     assert state.merge([job("boat", "new"), job("clip")]).changed == ()
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"new"}', S.CANCELLED)
-    people.retry(state.db, state.seq("boat"))
+    manual_actions.retry(state.db, state.seq("boat"))
     assert state.state("boat") is S.PENDING
 
 
@@ -193,32 +188,32 @@ def test_rerun_does_not_touch_what_is_under_way(state: State, was: JobState) -> 
 
 def resubmit_by_hand(state: State) -> None:
     state.hold("boat")
-    assert people.resubmit(state.db, state.seq("boat"), 1.0) is None
+    assert manual_actions.resubmit(state.db, state.seq("boat"), 1.0) is None
 
 
 def resubmit_by_the_manifest(state: State) -> None:
     state.hold("boat")
-    assert people.resubmit_all(state.db, 1, 1.0) == 1
+    assert manual_actions.resubmit_all(state.db, 1, 1.0) == 1
 
 
 def fail_and_go_again(state: State) -> None:
     state.accept("boat", "r1")
-    ending = moves.Ending(S.FAILED, "model_error", "the model failed", again=True)
-    assert moves.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+    ending = transitions.Ending(S.FAILED, "model_error", "the model failed", again=True)
+    assert transitions.ended(state.db, state.seq("boat"), 1, ending, 1.0)
 
 
 def be_set_aside_asked_again_and_end(state: State) -> None:
     state.accept("boat", "r1")
-    moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
-    assert people.resubmit(state.db, state.seq("boat"), 1.0) is None
-    ending = moves.Ending(S.FAILED, "no_files", "no files", again=True)
-    assert moves.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+    transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+    assert manual_actions.resubmit(state.db, state.seq("boat"), 1.0) is None
+    ending = transitions.Ending(S.FAILED, "no_files", "no files", again=True)
+    assert transitions.ended(state.db, state.seq("boat"), 1, ending, 1.0)
 
 
 def fail_and_be_retried_by_hand(state: State) -> None:
     state.accept("boat", "r1")
     state.fail("boat")
-    assert people.retry(state.db, state.seq("boat")) is S.PENDING
+    assert manual_actions.retry(state.db, state.seq("boat")) is S.PENDING
 
 
 @pytest.mark.parametrize(
@@ -258,7 +253,7 @@ def test_what_was_under_way_goes_again_as_it_was_where_changes_are_kept(state: S
 
 def test_a_timed_out_request_is_not_rerun_while_it_may_still_deliver(state: State) -> None:
     state.submit("boat", "r1")
-    moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+    transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
     state.merge([job("boat", "new"), job("clip")], OnChanged.RERUN)
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"a boat"}', S.FAILED)
 

@@ -15,8 +15,8 @@ from batchgen.state.database import (
     open_for_reading,
     open_for_writing,
 )
-from batchgen.state.merge import OnChanged, merge
 from batchgen.state.queries import counts, get_meta, money
+from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 from tests.state.state_world import T2I, job
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import files, moves, people
+from batchgen.state import files, manual_actions, transitions
 from batchgen.state.queries import live_request
 from tests.state.state_world import State, job, picture
 
@@ -17,7 +17,7 @@ def test_the_whole_way_of_a_job(state: State) -> None:
     assert state.state("boat") is S.SUBMITTING
     assert state.accept("boat", "r1").queued
     assert state.state("boat") is S.QUEUED
-    assert moves.running(state.db, state.seq("boat"))
+    assert transitions.running(state.db, state.seq("boat"))
     assert state.state("boat") is S.RUNNING
     assert state.deliver("boat", cost=0.25)
     assert state.state("boat") is S.FETCHING
@@ -55,14 +55,14 @@ def test_what_is_verified_is_not_fetched_again_after_a_crash(state: State) -> No
 
 def test_a_job_is_begun_once(state: State) -> None:
     state.begin("boat")
-    assert moves.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0) is None
+    assert transitions.begin_attempt(state.db, state.seq("boat"), "h", None, 1.0) is None
     assert state.one("SELECT count(*) FROM attempt") == 1
 
 
 @pytest.mark.parametrize("outcome", ["not_sent", "throttled", "halted"])
 def test_a_submit_that_cost_nothing_comes_back_and_is_counted(state: State, outcome: str) -> None:
     state.begin("boat")
-    assert moves.turn_back(state.db, state.seq("boat"), 1, outcome, "why", 1.0)
+    assert transitions.turn_back(state.db, state.seq("boat"), 1, outcome, "why", 1.0)
     assert state.state("boat") is S.PENDING
     assert state.begin("boat") == 2
     assert (state.outcome("boat", 1), state.outcome("boat", 2)) == (outcome, None)
@@ -82,7 +82,7 @@ def test_a_late_refusal_ends_the_doubt(state: State) -> None:
     """Row 24."""
     state.begin("boat")
     state.hold("boat")
-    assert moves.refused(state.db, state.seq("boat"), 1, "422", "no", 1.0)
+    assert transitions.refused(state.db, state.seq("boat"), 1, "422", "no", 1.0)
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, "refused")
 
 
@@ -113,8 +113,8 @@ def test_a_late_refusal_does_not_undo_an_adopted_request(state: State) -> None:
     state.begin("boat")
     state.hold("boat")
     assert state.adopt("boat", "r-found") is None
-    assert not moves.refused(state.db, state.seq("boat"), 1, "422", "no", 1.0)
-    assert not moves.turn_back(state.db, state.seq("boat"), 1, "throttled", "why", 1.0)
+    assert not transitions.refused(state.db, state.seq("boat"), 1, "422", "no", 1.0)
+    assert not transitions.turn_back(state.db, state.seq("boat"), 1, "throttled", "why", 1.0)
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.QUEUED, None)
     assert state.deliver("boat", cost=0.5)
     assert state.one("SELECT cost FROM attempt") == 0.5
@@ -144,7 +144,7 @@ def test_one_request_id_for_two_jobs_holds_both(state: State) -> None:
     state.submit("boat", "r1")
     state.begin("clip")
     acceptance = state.accept("clip", "r1")
-    assert acceptance == moves.Acceptance(queued=False, twin="boat")
+    assert acceptance == transitions.Acceptance(queued=False, twin="boat")
     assert (state.state("boat"), state.state("clip")) == (S.UNKNOWN, S.UNKNOWN)
     for job_id, other in (("boat", "clip"), ("clip", "boat")):
         assert state.one("SELECT error FROM job WHERE id = ?", job_id) == (
@@ -159,8 +159,8 @@ def test_a_held_twin_stays_held_whatever_its_request_does_meanwhile(state: State
     state.accept("clip", "r1")
     assert not state.fail("boat", again=True)
     assert not state.deliver("boat")
-    assert not moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
-    assert not moves.running(state.db, state.seq("boat"))
+    assert not transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
+    assert not transitions.running(state.db, state.seq("boat"))
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.UNKNOWN, None)
 
 
@@ -206,10 +206,10 @@ def test_a_vendors_failure_may_be_tried_again_at_once(state: State) -> None:
 
 def test_a_request_over_its_time_stays_open_for_the_next_run(state: State) -> None:
     state.submit("boat", "r1")
-    assert moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
+    assert transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "too long")
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, None)
     assert live_request(state.db, state.seq("boat")) is None
-    assert people.reopen(state.db) == 1
+    assert manual_actions.reopen(state.db) == 1
     assert state.state("boat") is S.QUEUED
     assert state.one("SELECT error FROM job WHERE id = 'boat'") is None
     request = live_request(state.db, state.seq("boat"))
@@ -222,7 +222,9 @@ def test_a_refused_model_fails_its_pending_jobs_and_no_other(state: State) -> No
     """Row 14."""
     state.merge([job("boat"), job("clip"), job("edit", model="x/edit"), job("third")])
     state.submit("boat", "r1")
-    assert moves.refuse_model(state.db, "bytedance/dreamina-4-0/text-to-image", "403", "no") == 2
+    assert (
+        transitions.refuse_model(state.db, "bytedance/dreamina-4-0/text-to-image", "403", "no") == 2
+    )
     assert [state.state(one) for one in ("boat", "clip", "edit", "third")] == [
         S.QUEUED,
         S.FAILED,
@@ -235,19 +237,19 @@ def test_a_new_url_replaces_an_expired_one_but_not_a_verified_one(state: State) 
     """Row 40."""
     state.submit("boat", "r1")
     state.deliver("boat")
-    moves.renew_url(state.db, 1, "https://x.runcomfy.net/new.png")
+    transitions.renew_url(state.db, 1, "https://x.runcomfy.net/new.png")
     todo = files.files_to_fetch(state.db, state.seq("boat"))
     assert todo is not None
     assert todo.files[0].url == "https://x.runcomfy.net/new.png"
     state.save_all("boat")
-    moves.renew_url(state.db, 1, "https://x.runcomfy.net/newer.png")
+    transitions.renew_url(state.db, 1, "https://x.runcomfy.net/newer.png")
     assert state.one("SELECT url FROM file") == "https://x.runcomfy.net/new.png"
 
 
 def test_trouble_with_a_download_is_shown_until_it_comes_home(state: State) -> None:
     state.submit("boat", "r1")
     state.deliver("boat")
-    moves.trouble(state.db, state.seq("boat"), "host_not_allowed", "not fetched")
+    transitions.trouble(state.db, state.seq("boat"), "host_not_allowed", "not fetched")
     assert state.state("boat") is S.FETCHING
     state.save_all("boat")
     assert state.one("SELECT error_code FROM job WHERE id = 'boat'") is None

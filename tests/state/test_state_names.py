@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from batchgen.state.merge import OnChanged
+from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import State, job, open_state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def file_names(state: State, job_id: str) -> list[str]:

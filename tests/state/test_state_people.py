@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import moves, people, queries
+from batchgen.state import manual_actions, queries, transitions
 from batchgen.state.queries import Selection, money
 from tests.state.state_world import State, job, open_state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 S = JobState
 
@@ -50,7 +47,7 @@ def test_a_written_off_job_failed_and_its_price_stays_spent(state: State) -> Non
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.FAILED, "written_off")
     assert (money(state.db).reserved, money(state.db).unknown) == (0.0, 0.5)
     # It failed for good: no start of a run takes it up again.
-    assert people.reopen(state.db) == 0
+    assert manual_actions.reopen(state.db) == 0
 
 
 @pytest.mark.parametrize("decide", ["resubmit", "write_off", "adopt"])
@@ -64,14 +61,16 @@ def test_only_an_unknown_outcome_can_be_resolved(state: State, decide: str) -> N
 def test_a_job_that_has_failed_cannot_adopt_a_request(state: State) -> None:
     """It would be queued for ever: no attempt of it is open."""
     state.submit("boat", "r1")
-    moves.ended(state.db, state.seq("boat"), 1, moves.Ending(S.FAILED, "code", "words"), 1.0)
+    transitions.ended(
+        state.db, state.seq("boat"), 1, transitions.Ending(S.FAILED, "code", "words"), 1.0
+    )
     assert state.adopt("boat", "r2") is not None
     assert state.state("boat") is S.FAILED
 
 
 def lose(state: State, job_id: str) -> None:
-    ending = moves.Ending(S.LOST, "not_found", "words")
-    assert moves.ended(state.db, state.seq(job_id), 1, ending, 1.0)
+    ending = transitions.Ending(S.LOST, "not_found", "words")
+    assert transitions.ended(state.db, state.seq(job_id), 1, ending, 1.0)
 
 
 def test_a_lost_request_is_asked_again_by_the_next_run_and_never_paid_again_by_itself(
@@ -80,9 +79,9 @@ def test_a_lost_request_is_asked_again_by_the_next_run_and_never_paid_again_by_i
     state.submit("boat", "r1")
     lose(state, "boat")
     assert (state.state("boat"), state.outcome("boat", 1)) == (S.LOST, None)
-    assert people.retry(state.db, state.seq("boat")) is S.QUEUED
+    assert manual_actions.retry(state.db, state.seq("boat")) is S.QUEUED
     lose(state, "boat")
-    assert people.reopen(state.db) == 1
+    assert manual_actions.reopen(state.db) == 1
     assert state.one("SELECT count(*) FROM attempt") == 1
 
 
@@ -102,7 +101,7 @@ def test_another_request_than_the_vendors_own_is_adopted_beside_it(state: State,
     if end == "lost":
         lose(state, "boat")
     else:
-        assert moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+        assert transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
     assert state.adopt("boat", "r2") is None
     assert state.state("boat") is S.QUEUED
     assert state.db.execute("SELECT number, request_id, outcome FROM attempt").fetchall() == [
@@ -128,49 +127,49 @@ def test_unknown_outcomes_are_resubmitted_by_themselves_so_often_and_no_more(
     for number in range(1, 4):
         state.begin("boat")
         assert state.hold("boat", number)
-        assert people.resubmit_all(state.db, 3, 1.0) == 1
+        assert manual_actions.resubmit_all(state.db, 3, 1.0) == 1
     state.begin("boat")
     assert state.hold("boat", 4)
-    assert people.resubmit_all(state.db, 3, 1.0) == 0
+    assert manual_actions.resubmit_all(state.db, 3, 1.0) == 0
 
 
 def test_a_wish_to_cancel_outlives_the_runner_and_forbids_a_retry(state: State) -> None:
     state.submit("boat", "r1")
-    assert not people.cancel(state.db, state.seq("boat"))
+    assert not manual_actions.cancel(state.db, state.seq("boat"))
     assert queries.cancels_due(state.db) == [state.seq("boat")]
-    ending = moves.Ending(S.FAILED, "code", "words", again=True)
-    assert moves.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+    ending = transitions.Ending(S.FAILED, "code", "words", again=True)
+    assert transitions.ended(state.db, state.seq("boat"), 1, ending, 1.0)
     assert state.state("boat") is S.FAILED
 
 
 def test_a_wish_to_cancel_during_a_submit_that_was_not_sent_cancels_for_free(state: State) -> None:
     state.begin("boat")
-    assert not people.cancel(state.db, state.seq("boat"))
-    assert moves.turn_back(state.db, state.seq("boat"), 1, "not_sent", "refused", 1.0)
+    assert not manual_actions.cancel(state.db, state.seq("boat"))
+    assert transitions.turn_back(state.db, state.seq("boat"), 1, "not_sent", "refused", 1.0)
     assert state.state("boat") is S.CANCELLED
 
 
 def test_every_unknown_outcome_is_resubmitted_where_the_manifest_says_so(state: State) -> None:
     unknown(state, "boat")
     unknown(state, "clip")
-    assert people.resubmit_all(state.db, 3, 1.0) == 2
+    assert manual_actions.resubmit_all(state.db, 3, 1.0) == 2
     assert {state.state("boat"), state.state("clip")} == {S.PENDING}
 
 
 @pytest.mark.parametrize("ending", [S.FAILED, S.CANCELLED])
 def test_an_ended_job_can_be_tried_again(state: State, ending: JobState) -> None:
     state.submit("boat", "r1")
-    end = moves.Ending(ending, "code", "words")
-    assert moves.ended(state.db, state.seq("boat"), 1, end, 1.0)
-    assert people.retry(state.db, state.seq("boat")) is S.PENDING
+    end = transitions.Ending(ending, "code", "words")
+    assert transitions.ended(state.db, state.seq("boat"), 1, end, 1.0)
+    assert manual_actions.retry(state.db, state.seq("boat")) is S.PENDING
     assert state.one("SELECT failures FROM job WHERE id = 'boat'") == 0
     assert state.begin("boat") == 2
 
 
 def test_a_retry_of_a_timed_out_request_asks_it_again_without_paying(state: State) -> None:
     state.submit("boat", "r1")
-    moves.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
-    assert people.retry(state.db, state.seq("boat")) is S.QUEUED
+    transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+    assert manual_actions.retry(state.db, state.seq("boat")) is S.QUEUED
     assert state.one("SELECT count(*) FROM attempt") == 1
 
 
@@ -178,23 +177,28 @@ def test_there_is_nothing_to_retry_in_a_job_that_is_done_pending_or_unknown(stat
     state.merge([job("boat"), job("clip"), job("third")])
     state.finish("boat", "r1")
     unknown(state, "clip")
-    assert [people.retry(state.db, state.seq(one)) for one in ("boat", "clip", "third")] == [
-        None
-    ] * 3
+    assert [
+        manual_actions.retry(state.db, state.seq(one)) for one in ("boat", "clip", "third")
+    ] == [None] * 3
 
 
 def test_retry_selected_takes_only_the_selected_ones(state: State) -> None:
     for job_id in ("boat", "clip"):
         state.submit(job_id, f"r-{job_id}")
         state.fail(job_id)
-    assert people.retry_selected(state.db, Selection(jobs=("b*",)), people.may_go_again()) == 1
+    assert (
+        manual_actions.retry_selected(
+            state.db, Selection(jobs=("b*",)), manual_actions.may_go_again()
+        )
+        == 1
+    )
     assert (state.state("boat"), state.state("clip")) == (S.PENDING, S.FAILED)
 
 
 def test_a_pending_job_is_cancelled_here_and_a_request_is_not(state: State) -> None:
     state.submit("clip", "r1")
-    assert people.cancel(state.db, state.seq("boat"))
-    assert not people.cancel(state.db, state.seq("clip"))
+    assert manual_actions.cancel(state.db, state.seq("boat"))
+    assert not manual_actions.cancel(state.db, state.seq("clip"))
     assert (state.state("boat"), state.state("clip")) == (S.CANCELLED, S.QUEUED)
 
 
@@ -209,7 +213,7 @@ def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_p
         state.finish("done", "r3")
         state.submit("failed", "r4")
         state.fail("failed")
-        assert people.settle_dead_run(state.db) == 1
+        assert manual_actions.settle_dead_run(state.db) == 1
         assert [state.state(one) for one in ways] == [
             S.PENDING,
             S.UNKNOWN,
@@ -219,14 +223,14 @@ def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_p
             S.FAILED,
         ]
         assert "may have been charged" in state.one("SELECT error FROM job WHERE id = 'sent'")
-        assert people.settle_dead_run(state.db) == 0
+        assert manual_actions.settle_dead_run(state.db) == 0
 
 
 def test_who_resubmits_takes_an_earlier_wish_to_cancel_back(state: State) -> None:
     state.begin("boat")
-    people.cancel(state.db, state.seq("boat"))
+    manual_actions.cancel(state.db, state.seq("boat"))
     assert state.hold("boat")
     assert state.resubmit("boat") is None
     state.begin("boat")
-    assert moves.turn_back(state.db, state.seq("boat"), 2, "not_sent", "refused", 1.0)
+    assert transitions.turn_back(state.db, state.seq("boat"), 2, "not_sent", "refused", 1.0)
     assert state.state("boat") is S.PENDING

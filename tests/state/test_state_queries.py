@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state import moves, queries
+from batchgen.state import queries, transitions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
 from batchgen.state.selection import note_down, note_first
 from tests.state.state_world import EDIT, T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 S = JobState
 
@@ -72,7 +69,7 @@ def test_pending_jobs_come_in_pages_in_the_order_of_the_manifest(five: State) ->
 def test_what_is_not_pending_or_not_listed_is_on_no_page(five: State) -> None:
     five.begin("a-1")
     five.begin("b-1")
-    moves.turn_back(five.db, five.seq("b-1"), 1, "not_sent", "why", 1.0)
+    transitions.turn_back(five.db, five.seq("b-1"), 1, "not_sent", "why", 1.0)
     five.merge([job("a-1", tags=("hero",)), job("b-2")])
     assert [one.id for one in queries.due_page(five.db, T2I, Selection(), None, 9)] == ["b-2"]
     assert queries.pending_models(five.db) == [T2I]
@@ -139,7 +136,7 @@ def test_money_counts_costs_then_prices_then_what_nobody_knows(five: State) -> N
     five.submit("a-2", "r2", price=0.5)
     five.submit("b-1", "r3")
     five.begin("b-2", price=0.125)
-    moves.turn_back(five.db, five.seq("b-2"), 1, "throttled", "why", 1.0)
+    transitions.turn_back(five.db, five.seq("b-2"), 1, "throttled", "why", 1.0)
     found = queries.money(five.db)
     assert (found.spent, found.reserved, found.unpriced) == (0.2, 0.5, 1)
     assert found.committed == pytest.approx(0.7)
@@ -153,8 +150,8 @@ def test_an_end_without_a_cost_counts_its_price_unless_it_was_cancelled(
     five: State, ending: JobState, cost: float | None, unknown: float
 ) -> None:
     five.submit("a-1", "r1", price=0.5)
-    end = moves.Ending(ending, "code", "words", cost)
-    moves.ended(five.db, five.seq("a-1"), 1, end, 1.0)
+    end = transitions.Ending(ending, "code", "words", cost)
+    transitions.ended(five.db, five.seq("a-1"), 1, end, 1.0)
     found = queries.money(five.db)
     assert (found.reserved, found.unknown) == (0, unknown)
 

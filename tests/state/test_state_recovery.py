@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from batchgen.jobs import JobState
 from batchgen.state import recovery
 from batchgen.state.queries import money
-from tests.state.state_world import job
-
-if TYPE_CHECKING:
-    from tests.state.state_world import State
+from tests.state.state_world import State, job
 
 
 def test_a_lost_request_is_followed_again_and_no_second_one_can_begin(state: State) -> None:

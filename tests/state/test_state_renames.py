@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.references import reference_url
-from batchgen.state import moves, people
-from batchgen.state.merge import ChangedJob, OnChanged, RenamedJob
+from batchgen.state import manual_actions, transitions
 from batchgen.state.queries import Selection, due_page, saved_files
+from batchgen.state.reconcile import ChangedJob, OnChanged, RenamedJob
 from tests.state.state_world import T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batchgen.jobs import JsonValue
 
 S = JobState
 
@@ -109,7 +104,7 @@ def test_several_equal_jobs_are_paired_in_order(tmp_path: Path) -> None:
 
 def test_what_was_never_paid_or_has_another_input_or_stays_is_no_renamed_job(state: State) -> None:
     state.begin("clip")
-    moves.turn_back(state.db, state.seq("clip"), 1, "not_sent", "why", 1.0)
+    transitions.turn_back(state.db, state.seq("clip"), 1, "not_sent", "why", 1.0)
     assert state.merge([job("boat", "a"), job("film", "b"), job("twin", "a")]).renamed == ()
     assert state.merge([job("ship", "another"), job("clip", "b")]).renamed == ()
     assert state.merge([job("ship", "a", model="x/y"), job("clip", "b")]).renamed == ()
@@ -134,7 +129,7 @@ def test_dependants_follow_a_renamed_job_and_done_ones_are_not_paid_again(tmp_pa
 
     with open_state(tmp_path, *jobs("still")) as state:
         state.finish("still", "r1")
-        people.approve(state.db, state.seq("still"), 1.0)
+        manual_actions.approve(state.db, state.seq("still"), 1.0)
         state.finish("pan", "r2")
         found = state.merge(jobs("first"), OnChanged.KEEP)
         assert (found.changed, len(found.renamed)) == ((), 1)

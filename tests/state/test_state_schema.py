@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batchgen.state.names import claim_file_names
-
-if TYPE_CHECKING:
-    from tests.state.state_world import State
+from tests.state.state_world import State
 
 ATTEMPT = "INSERT INTO attempt (job, number, body_sha256, submitted_at) VALUES (?, ?, 'h', 1)"
 

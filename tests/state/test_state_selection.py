@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +16,6 @@ from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, T2I, State, job, open_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 JOBS = (
     job("a-1", tags=("hero", "a[1]")),

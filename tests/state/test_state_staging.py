@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.jobs import content_id
+from batchgen.jobs import Job, content_id
 from batchgen.state.records import Duplicate, MissingNeed, NeedCycle, Origin
-from batchgen.state.staging import open_staging
+from batchgen.state.staging import Staging, open_staging
 from tests.state.state_world import job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from batchgen.jobs import Job
-    from batchgen.state.staging import Staging
 
 
 @contextmanager

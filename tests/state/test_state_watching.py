@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from sqlite3 import Connection
 
 import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state.database import open_for_reading
-from batchgen.state.watching import has_due, signatures, version, watched_file
+from batchgen.state.report_queries import has_due, signatures, version, watched_file
 from tests.report.night_world import small_night
 from tests.watch.watch_world import change
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from sqlite3 import Connection
 
 
 @pytest.fixture

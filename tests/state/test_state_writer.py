@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +15,7 @@ from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection, get_meta, set_meta
 from batchgen.state.store import open_store
 from batchgen.state.writer import LARGEST_GROUP, Writer
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from tests.state.state_world import State
+from tests.state.state_world import State
 
 
 @asynccontextmanager

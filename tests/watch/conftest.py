@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batchgen.watch import watching
 from tests.report.night_world import small_night
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

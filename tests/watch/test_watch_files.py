@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from batchgen.watch import workers
+from batchgen.report.thumbnails import Wanted
+from batchgen.watch import thumbs
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batchgen.report.thumbnails import Wanted
 
 
 async def test_originals_come_by_their_key_and_in_ranges(root: Path) -> None:
@@ -75,13 +71,13 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted = []
-    make_one = workers.Workers.make
+    make_one = thumbs.Workers.make
 
-    async def counted(self: workers.Workers, wanted: Wanted) -> str | None:
+    async def counted(self: thumbs.Workers, wanted: Wanted) -> str | None:
         submitted.append(wanted.target)
         return await make_one(self, wanted)
 
-    monkeypatch.setattr(workers.Workers, "make", counted)
+    monkeypatch.setattr(thumbs.Workers, "make", counted)
     async with watching(root) as page:
         chunk = await page.text("data/jobs-0.js")
         rows = json.loads(chunk.removeprefix("batchgen.take(").removesuffix(");\n"))["rows"]

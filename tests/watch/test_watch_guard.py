@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from batchgen.watch.guard import why_not
+from batchgen.watch.server import why_not
 
 OWN = {
     "Host": "127.0.0.1:8123",

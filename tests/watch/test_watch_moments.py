@@ -7,7 +7,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.watch.moments import STRETCH, Moments, changes
+from batchgen.watch.watching import STRETCH, Moments, changes
 
 LOOKS = st.lists(st.lists(st.integers(0, 3), max_size=8), min_size=1, max_size=12)
 

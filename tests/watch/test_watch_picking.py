@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchgen.errors import UsageError
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.marks import Pick as Judged
-from batchgen.state.marks import pick
-from batchgen.watch.doors import Said, Word
+from batchgen.state.reviews import Pick as Judged
+from batchgen.state.reviews import pick
 from batchgen.watch.picking import Approval, Pick, parse_words, resolve
+from batchgen.watch.ports import Said, Word
 from tests.report.night_world import small_night
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_picks_and_approvals_are_read() -> None:

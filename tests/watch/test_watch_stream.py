@@ -5,35 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from batchgen.errors import StorageError
-from batchgen.report.night import night_of
+from batchgen.jobs import JsonValue
+from batchgen.report.night import Night, night_of
 from batchgen.state.database import open_for_writing
-from batchgen.state.watching import signatures
+from batchgen.state.report_queries import ShownAttempt, signatures
 from batchgen.watch import events as events_room
-from batchgen.watch import figures
+from batchgen.watch import reader
 from batchgen.watch import watching as looking
-from batchgen.watch.doors import Heard
-from batchgen.watch.page import rows_document
+from batchgen.watch.events import rows_document
+from batchgen.watch.ports import Heard
 from tests.report.night_world import attempt, done, not_done, picture, small_night
 from tests.watch.watch_world import Run, change, states, watching
-
-if TYPE_CHECKING:
-    import sqlite3
-    from array import array
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    import pytest
-
-    from batchgen.jobs import JsonValue
-    from batchgen.report.night import Night
-    from batchgen.state.looking import ShownAttempt
 
 
 async def test_what_another_process_changes_arrives(root: Path) -> None:
@@ -144,7 +138,7 @@ async def test_a_night_of_too_many_requests_is_left_to_the_report(
 ) -> None:
     async with watching(root) as page:
         assert "<svg" in await page.text("night")
-    monkeypatch.setattr(figures, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(reader, "MOST_REQUESTS", 3)
     async with watching(root) as page:
         assert await page.text("night") == (
             '<p class="empty">So many requests are drawn by'
@@ -214,7 +208,7 @@ async def test_a_long_night_does_not_make_the_rows_late(
         threading.Event().wait(0.5)
         return night_of(read)
 
-    monkeypatch.setattr(figures, "night_of", slow)
+    monkeypatch.setattr(reader, "night_of", slow)
     monkeypatch.setattr(looking, "NIGHT_EVERY", 0.0)
     monkeypatch.setattr(looking, "NIGHT_SHARE", 0)
     async with watching(root) as page, page.stream(await page.place()) as events:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
+import pytest
 
 from batchgen.errors import CopiedStateError
 from batchgen.watch import picking, server
 from batchgen.watch import watching as looking
-from batchgen.watch.doors import Heard, Said, Word
+from batchgen.watch.ports import Heard, Said, Word
 from batchgen.watch.server import serving
 from tests.watch.watch_world import PATIENCE, Page, Run, change, states, watched, watching
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import pytest
 
 HANDED = {"handed": True, "objections": [], "rows": None}
 

@@ -6,22 +6,20 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import pytest
 
 from batchgen.report.thumbnails import Wanted
-from batchgen.watch import workers
-from batchgen.watch.workers import DIED, Workers
-from tests.acceptance.shell import wait_until
+from batchgen.watch import thumbs
+from batchgen.watch.thumbs import DIED, Workers
+from tests.shell import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from typing import TypeAlias
+Work: TypeAlias = Callable[[Wanted], str | None]
+Having: TypeAlias = Callable[[Work], Workers]
 
-    Work: TypeAlias = Callable[[Wanted], str | None]
-    Having: TypeAlias = Callable[[Work], Workers]
 
 ENOUGH = 60.0
 
@@ -59,7 +57,7 @@ async def having(
     made = []
 
     def make(work: Work) -> Workers:
-        monkeypatch.setattr(workers, "make_thumbnail", work)
+        monkeypatch.setattr(thumbs, "make_thumbnail", work)
         made.append(Workers())
         return made[-1]
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import urllib.request
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tests.shell import Shell
 from tests.watch.watch_world import called, states
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable, Iterator
-
-    from tests.acceptance.shell import Shell
 
 
 class Watcher:

@@ -6,19 +6,17 @@ import asyncio
 import io
 import json
 import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from batchgen.state.database import open_for_writing
-from batchgen.watch.doors import Doors, Heard, Said, Watched
+from batchgen.watch.ports import Doors, Heard, Said, Watched
 from batchgen.watch.server import serving
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
 
 PATIENCE = 20.0
 

@@ -11,7 +11,7 @@ from batchgen.check.kinds import LOOK_BITS, MEANINGS, Kind
 from batchgen.check.kinds import Asked as CheckAsked
 from batchgen.commands.options.completing import complete_words
 from batchgen.errors import UsageError
-from batchgen.models.nearest import did_you_mean
+from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +59,16 @@ KINDS = "\b\nKIND is one of\n" + "\n".join(
 )
 """For --help. The backspace keeps click from filling the lines."""
 CHECK = (
-    _kinds("--only", "only", "Look for these kinds alone; may be given again."),
-    _kinds("--skip", "skip", "Do not look for these kinds."),
-    _kinds("--reject", "rejected", "Also reject results of these kinds, save those you keep."),
+    _kinds("--only", "only", "Look only for these kinds; may be given several times."),
+    _kinds("--skip", "skip", "Do not look for these kinds; may be given several times."),
+    _kinds("--reject", "rejected", "Also reject results of these kinds, except those you keep."),
     click.option(
         "--distance",
         type=click.IntRange(0, LOOK_BITS // 4),
         default=DEFAULTS.distance,
         metavar="N",
-        help="near_duplicate: at most N bits of 256 differ; 0 finds the closest copies only,"
-        f" more finds more, also what only resembles. Default {DEFAULTS.distance}.",
+        help="near_duplicate: at most N of 256 bits differ; 0 finds only the closest copies,"
+        f" more also finds what merely looks alike. Default {DEFAULTS.distance}.",
     ),
     click.option(
         "--blank",

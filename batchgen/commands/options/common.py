@@ -33,28 +33,32 @@ MANIFEST = click.argument(
     "manifest", type=click.Path(path_type=Path), shell_complete=complete_files(*MANIFESTS)
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, no closing words.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 EMULATOR = click.option(
     "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
 )
-OFFLINE = click.option("--offline", is_flag=True, help="Ask the vendor for no price and no schema.")
-STRICT = click.option("--strict", is_flag=True, help="Refuse the manifest for a warning, too.")
-ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Go on with a copied state file.")
+OFFLINE = click.option(
+    "--offline", is_flag=True, help="Do not ask the vendor for prices and schemas."
+)
+STRICT = click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Continue with a copied state file.")
 
 RECOVER = click.option(
     "--recover",
     is_flag=True,
-    help="The state is gone: follow the requests that run.log names; pays for none of them.",
+    help="If the state is missing: follow the requests that run.log names, and pay for"
+    " none of them.",
 )
 START_OVER = click.option(
     "--start-over",
     is_flag=True,
-    help="The state is gone: pay for all jobs again; keep what is in the folder in earlier-N.",
+    help="If the state is missing: pay for all jobs again, and move what is in the folder"
+    " to earlier-N.",
 )
 TAKE_OVER = click.option(
     "--take-over",
     is_flag=True,
-    help="Go on in a folder that another manifest was last run into.",
+    help="Take over a folder that another manifest was last run into.",
 )
 WHOSE = (ACCEPT_COPY, RECOVER, START_OVER, TAKE_OVER)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from click.shell_completion import CompletionItem
 
 from batchgen.errors import BatchgenError
-from batchgen.state.completions import ANY_JOB, job_ids, tags
+from batchgen.state.causes import ANY_JOB, job_ids, tags
 
 if TYPE_CHECKING:
     import sqlite3

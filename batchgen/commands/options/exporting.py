@@ -8,7 +8,7 @@ import click
 
 from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
-from batchgen.export.asking import Asked, Format, parse_shard_size
+from batchgen.export.options import Asked, Format, parse_shard_size
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.queries import Selection
 from batchgen.state.results import Picked
@@ -18,46 +18,48 @@ EXPORT = (
         "--to",
         type=click.Choice([format_.value for format_ in Format]),
         required=True,
-        help="hf: image and video folders; webdataset: tar shards; or tables of what is known.",
+        help="hf: image and video folders; webdataset: tar shards; parquet, jsonl: tables.",
     ),
     click.option(
         "--split",
         "splits",
         metavar="NAME=SHARE,…",
         callback=read_by(parse_splits),
-        help="E.g. train=0.9,validation=0.05,test=0.05, by a hash of the job's id.",
+        help="Split by a hash of the job's id, e.g. train=0.9,validation=0.05,test=0.05.",
     ),
     click.option(
         "--split-by",
         metavar="tag:NAME,…|COLUMN",
         callback=read_by(parse_split_by),
-        help="By tags (tag:train,test), model, sweep, pick, axes.NAME or input.NAME.",
+        help="Split by tags (tag:train,test), model, sweep, pick, axes.NAME or input.NAME.",
     ),
     click.option(
         "--group",
         type=click.Choice([group.value for group in Group]),
         callback=read_by(Group),
-        help="With --split: jobs of one prompt, row or sweep stay in one split.",
+        help="With --split: keep jobs of one prompt, row or sweep in one split.",
     ),
     click.option(
         "--shard-size",
         "shard_bytes",
         metavar="1GB",
         callback=read_by(parse_shard_size),
-        help="webdataset, parquet: bytes of a shard at most; default 1GB.",
+        help="webdataset, parquet: the largest size of a shard. Default 1GB.",
     ),
     click.option(
         "--shard-count",
         "shard_rows",
         type=click.IntRange(1),
         metavar="N",
-        help="webdataset, parquet: results in a shard at most; default 10,000.",
+        help="webdataset, parquet: the most results in a shard. Default 10,000.",
     ),
-    click.option("--bytes", "embed", is_flag=True, help="parquet: with the files themselves."),
-    click.option("--copy", is_flag=True, help="hf: copy the files, never hard-link them."),
-    click.option("--kept", is_flag=True, help="Only results that were kept."),
+    click.option("--bytes", "embed", is_flag=True, help="parquet: include the files themselves."),
+    click.option("--copy", is_flag=True, help="hf: copy the files instead of hard-linking them."),
+    click.option("--kept", is_flag=True, help="Only results that you kept."),
     click.option(
-        "--with-rejected", is_flag=True, help="Rejected results too, which are left out else."
+        "--with-rejected",
+        is_flag=True,
+        help="Include rejected results, which are otherwise left out.",
     ),
 )
 

@@ -10,48 +10,49 @@ from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
 from batchgen.manifest import parse_duration, parse_rate, parse_stop_at
 from batchgen.runs.options import RunOptions
-from batchgen.state.merge import OnChanged
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged
 
 RATE = click.option(
     "--rate",
     metavar="N/min",
     callback=read_by(parse_rate),
-    help="At most so many submits; wins over the manifest.",
+    help="Submit at most this often; overrides the manifest.",
 )
 BUDGET = click.option(
     "--budget",
     type=click.FloatRange(min=0, min_open=True),
     metavar="USD",
-    help="Submit nothing that would cost more, all runs together; wins over the manifest.",
+    help="Submit nothing that would exceed this total of all runs; overrides the manifest.",
 )
 STOPPING = (
     click.option(
         "--start-at",
         metavar="22:00",
         callback=read_by(parse_stop_at),
-        help="Submit nothing before this time of day, or date and time; wins over the manifest.",
+        help="Submit nothing before this time of day, or date and time; overrides the manifest.",
     ),
     click.option(
         "--max-duration",
         metavar="8h",
         callback=read_by(parse_duration),
-        help="Submit no more after so long, finish what is paid; wins over the manifest.",
+        help="Stop submitting after this long, and finish what is paid; overrides the manifest.",
     ),
     click.option(
         "--stop-at",
         metavar="07:00",
         callback=read_by(parse_stop_at),
-        help="Submit no more after this time of day, or date and time; wins over the manifest.",
+        help="Stop submitting at this time of day, or date and time, and finish what is paid;"
+        " overrides the manifest.",
     ),
 )
-LIMIT = click.option("--limit", type=click.IntRange(1), metavar="N", help="Begin at most N jobs.")
+LIMIT = click.option("--limit", type=click.IntRange(1), metavar="N", help="Start at most N jobs.")
 LIMITS = (
     click.option(
         "--concurrency",
         type=click.IntRange(1, 1000),
         metavar="N",
-        help="At most N requests in flight; wins over the manifest.",
+        help="Keep at most N requests in flight; overrides the manifest.",
     ),
     RATE,
     LIMIT,
@@ -60,7 +61,7 @@ LIMITS = (
     click.option(
         "--changed",
         type=click.Choice([OnChanged.RERUN.value, OnChanged.KEEP.value]),
-        help="Jobs whose input changed after they were paid: pay again, or keep the old input.",
+        help="For jobs whose input changed after they were paid: pay again, or keep the old input.",
     ),
     click.option(
         "--latency",
@@ -74,13 +75,14 @@ WORDS = (
         "--notify",
         multiple=True,
         metavar="URL",
-        help="Send a word at the end, a pause and the first failure: ntfy://TOPIC, mailto://…;"
-        " wins over the manifest.",
+        help="Send a message at the end, a pause and the first failure: ntfy://TOPIC,"
+        " mailto://…; overrides the manifest.",
     ),
     click.option(
         "--on-done",
         metavar="COMMAND",
-        help="Run this in the shell when the run has ended, however; see BATCHGEN_* there.",
+        help="Run this in the shell when the run ends, however it ends; it gets"
+        " BATCHGEN_* variables.",
     ),
 )
 

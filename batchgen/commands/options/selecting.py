@@ -16,9 +16,9 @@ from batchgen.commands.options.completing import (
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState, model_alias
 from batchgen.models.catalog import model_ids
-from batchgen.models.nearest import did_you_mean
 from batchgen.state.causes import KEY_DIGITS
 from batchgen.state.selection import JUDGED, NAMES
+from batchgen.text import did_you_mean
 
 CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
 
@@ -63,7 +63,7 @@ SELECTION = (
         multiple=True,
         metavar="GLOB",
         shell_complete=complete_jobs(),
-        help="Only jobs with such ids; !GLOB: not.",
+        help="Only jobs with these ids; !GLOB excludes.",
     ),
     click.option(
         "--model",
@@ -71,7 +71,7 @@ SELECTION = (
         multiple=True,
         metavar="GLOB",
         shell_complete=complete_words(models_and_short_names),
-        help="Only such models, by id or short name (t2i, edit, i2v); !GLOB: not.",
+        help="Only these models, by id or short name (t2i, edit, i2v); !GLOB excludes.",
     ),
     click.option(
         "--tag",
@@ -79,7 +79,7 @@ SELECTION = (
         multiple=True,
         metavar="GLOB",
         shell_complete=complete_tags(),
-        help="Only jobs with such tags; !GLOB: not.",
+        help="Only jobs with these tags; !GLOB excludes.",
     ),
     click.option(
         "--state",
@@ -88,7 +88,7 @@ SELECTION = (
         metavar="GLOB",
         callback=read_states,
         shell_complete=complete_words(lambda: NAMES),
-        help="Only jobs in such states, or kept or rejected ones; !GLOB: not.",
+        help="Only jobs in these states, or kept or rejected ones; !GLOB excludes.",
     ),
 )
 ONLY_JOBS = SELECTION[0]
@@ -101,7 +101,7 @@ JOBS = (
         metavar="KEY",
         callback=read_causes,
         shell_complete=complete_causes(),
-        help="Only jobs that failed with this cause, as `status` shows it; `!KEY` excludes it.",
+        help="Only jobs that failed with this cause, as `status` shows it; !KEY excludes.",
     ),
 )
 """What chooses among all jobs; SELECTION chooses among results, too."""

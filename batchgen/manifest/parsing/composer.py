@@ -2,6 +2,8 @@
 
 What is refused: tags of one's own, a key that stands twice, aliases that loop or blow up, and
 whatever is deeper or larger than any job has reason to be.
+
+What the anchors of a document name.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from batchgen.manifest.parsing.anchors import Anchors
-from batchgen.manifest.parsing.nodes import Comment, Node, Place
-from batchgen.manifest.parsing.scalars import (
+from batchgen.manifest.parsing.nodes import (
     SCALAR_TAGS,
+    Comment,
+    Node,
+    Place,
     ScalarError,
     resolve_plain,
     resolve_tagged,
@@ -25,6 +28,7 @@ from batchgen.manifest.parsing.source import UnreadableYamlError
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.events import YamlEvents
+
 
 DEEPEST = 50
 """Levels of nesting; the deepest published input has three."""
@@ -257,3 +261,36 @@ def place_at(event: Any) -> Place:
 def _unreadable(event: Any, message: str) -> UnreadableYamlError:
     place = place_at(event)
     return UnreadableYamlError(place.line, place.column, message, "make it smaller")
+
+
+MOST_ANCHORED = 200_000
+"""Nodes that are kept because an anchor names them: they stay in memory to the end."""
+
+
+class Anchors:
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node | None] = {}
+        self._size = 0
+
+    def begin(self, name: str) -> None:
+        """Forget what the name meant; until its node is whole, it means nothing."""
+        replaced = self._nodes.get(name)
+        self._size -= replaced.size if replaced is not None else 0
+        self._nodes[name] = None
+
+    def keep(self, name: str, node: Node) -> None:
+        """Raise UnreadableYamlError where too much is to be kept."""
+        self._nodes[name] = node
+        self._size += node.size
+        if self._size > MOST_ANCHORED:
+            what = f"anchors name more than {MOST_ANCHORED} values"
+            raise UnreadableYamlError(*node.place, what, "use fewer anchors")
+
+    def find(self, name: str) -> Node | str:
+        """Give the node, or say why there is none."""
+        node = self._nodes.get(name)
+        if node is not None:
+            return node
+        if name in self._nodes:
+            return f"*{name} stands inside of its own anchor &{name}"
+        return f"*{name} has no anchor &{name}"

@@ -17,16 +17,15 @@ from batchgen.errors import MissingFileError, StorageError
 from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, place_at
 from batchgen.manifest.parsing.events import YamlEvents
 from batchgen.manifest.parsing.nodes import Node, Place
-from batchgen.manifest.parsing.source import UnreadableYamlError
-from batchgen.manifest.stamps import stamp_of
+from batchgen.manifest.parsing.source import UnreadableYamlError, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.report import Reporter
-    from batchgen.manifest.stamps import Stamp
+    from batchgen.manifest.parsing.source import Stamp
+    from batchgen.manifest.problems import Reporter
 
 JOBS = "jobs"
 

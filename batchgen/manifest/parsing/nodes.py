@@ -1,13 +1,20 @@
-"""A value of the manifest together with where it stands."""
+"""A value of the manifest together with where it stands.
+
+Plain scalars → values, by the core schema of YAML 1.2.2 (section 10.3.2).
+
+So `no`, `on`, `12:30` and `2026-11-21` are text, and `1e-3` is a number.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchgen.jobs import JsonValue
+
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -68,3 +75,71 @@ def place_of(node: Node, path: Path, *, at_key: bool = False) -> Place:
         place = node.keys[str(step)] if wants_key and str(step) in node.keys else child.place
         node = child
     return place
+
+
+Scalar: TypeAlias = "bool | int | float | str | None"
+
+SCALAR_TAGS: dict[str, type] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "null": type(None),
+}
+LONGEST_NUMBER = 1000
+"""Characters. Python refuses to convert some thousand digits, and no field takes so many."""
+
+_WORDS: dict[str, Scalar] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True,
+    "false": False, "False": False, "FALSE": False,
+    ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
+}  # fmt: skip
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
+_NUMBER_STARTS = frozenset("-+.0123456789")
+
+
+class ScalarError(ValueError):
+    """A number that is too long, or a value that is not of the kind that its tag says."""
+
+
+def resolve_plain(text: str) -> Scalar:
+    """Give the value of an unquoted, untagged scalar. Raises ScalarError."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMBER_STARTS:
+        return text
+    return _resolve_number(text)
+
+
+def resolve_tagged(kind: str, text: str) -> Scalar:
+    """Give the value of a scalar with one of SCALAR_TAGS. Raises ScalarError."""
+    if kind == "str":
+        return text
+    value = resolve_plain(text)
+    if kind == "float" and type(value) is int:
+        return float(value)
+    if not isinstance(value, SCALAR_TAGS[kind]) or (kind == "int" and isinstance(value, bool)):
+        raise ScalarError(f"this is no {kind}, as its tag !!{kind} says")
+    return value
+
+
+def _resolve_number(text: str) -> Scalar:
+    for pattern, base in ((_INT, 10), (_OCTAL, 8), (_HEX, 16)):
+        if pattern.fullmatch(text):
+            return int(_bounded(text), base)
+    if _FLOAT.fullmatch(text):
+        return float(_bounded(text))
+    if _INFINITY.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
+def _bounded(text: str) -> str:
+    if len(text) > LONGEST_NUMBER:
+        raise ScalarError(f"this number has {len(text)} characters")
+    return text

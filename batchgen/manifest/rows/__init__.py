@@ -1,8 +1,8 @@
 """Data files → rows, as a stream."""
 
-from batchgen.manifest.rows.choice import Chosen, where_problems
+from batchgen.manifest.rows.base import BadRow, Row, Rows
+from batchgen.manifest.rows.filtering import Chosen, where_problems
 from batchgen.manifest.rows.opening import ENDINGS, fingerprint, open_rows
-from batchgen.manifest.rows.row import BadRow, Row, Rows
 
 __all__ = [
     "ENDINGS",

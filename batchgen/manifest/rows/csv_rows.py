@@ -14,14 +14,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.manifest.rows.row import BadRow, Row, Rows
-from batchgen.models.wording import counted, shown
+from batchgen.manifest.rows.base import BadRow, Row, Rows
+from batchgen.models.messages import counted, shown
 
 if TYPE_CHECKING:
     from _csv import Reader as _Reader
     from collections.abc import Iterator, Sequence
 
-    from batchgen.manifest.rows.text import Lines
+    from batchgen.manifest.rows.base import Lines
 
 _TAB = "\t"
 _SEPARATORS = {",": "a comma", _TAB: "a tab", ";": "';'"}

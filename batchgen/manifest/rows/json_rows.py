@@ -8,15 +8,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
-from batchgen.manifest.rows.row import BadRow, Row, Rows
-from batchgen.manifest.rows.text import LONGEST_LINE
-from batchgen.models.dialect import INTEGER_MAX, INTEGER_MIN
-from batchgen.models.wording import shown
+from batchgen.manifest.rows.base import LONGEST_LINE, BadRow, Row, Rows
+from batchgen.models.messages import shown
+from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.manifest.rows.text import Lines
+    from batchgen.manifest.rows.base import Lines
 
 _MOST_DIGITS = 20
 """Of a 64-bit integer with its sign: more are not even converted, which takes long."""

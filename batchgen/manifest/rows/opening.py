@@ -8,18 +8,18 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, MissingFileError
+from batchgen.manifest.rows.base import Lines, cannot_read, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
-from batchgen.manifest.rows.text import Lines, cannot_read, text_rows
-from batchgen.models.wording import shown
+from batchgen.models.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from io import BufferedReader
     from pathlib import Path
 
-    from batchgen.manifest.rows.row import Rows
+    from batchgen.manifest.rows.base import Rows
 
 # Untranslated line breaks: in CSV those inside of quotes belong to the value.
 _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {

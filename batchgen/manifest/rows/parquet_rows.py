@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from batchgen.errors import InputError
-from batchgen.manifest.rows.row import BadRow, Row, Rows
-from batchgen.manifest.rows.text import cannot_read
-from batchgen.models.wording import shown
+from batchgen.manifest.rows.base import BadRow, Row, Rows, cannot_read
+from batchgen.models.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

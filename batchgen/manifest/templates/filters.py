@@ -3,6 +3,10 @@
 `'%9999999d'|format(1)`, `text|join(text)|join(text)` and `1|round(9999999, 'ceil')` would take all
 memory of the machine, so these have bounds. `int` and `float` refuse what is no number, unless a
 default is given: Jinja's silent 0 would be paid for.
+
+The tests of templates, as in `{% if index is even %}`: Jinja's, on what they are made for.
+
+`text is even` is a format string to Python, and `%9999999d` would take all memory.
 """
 
 from __future__ import annotations
@@ -10,12 +14,13 @@ from __future__ import annotations
 import re
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import filters
 from jinja2.exceptions import FilterArgumentError
+from jinja2.tests import TESTS
 
-from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.manifest.templates.problems import NUMBER_HINT, TemplateProblem
 from batchgen.manifest.templates.values import (
     LONGEST_TEXT,
     as_text,
@@ -25,12 +30,13 @@ from batchgen.manifest.templates.values import (
     require_present,
     too_much,
 )
-from batchgen.models.wording import comma_hint, rounded_hint, shown
+from batchgen.models.messages import comma_hint, rounded_hint, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jinja2 import Environment
+
 
 TEXT_JOINER = "~"
 SLICER = "[:]"
@@ -203,3 +209,42 @@ _ON_VALUES: Mapping[str, Callable[..., Any]] = {
     SLICER: _sliced,
     TEXT_JOINER: _joined,
 }
+
+
+_ON_PRESENCE = ("defined", "undefined")
+_ON_NUMBERS = ("divisibleby", "even", "odd")
+_ON_VALUES_PREDICATES = (
+    "boolean", "false", "float", "in", "integer", "mapping", "none", "number", "string", "true",
+)  # fmt: skip
+
+
+def build_tests() -> dict[str, Callable[..., bool]]:
+    return {
+        name: _guarded_predicates(name)
+        for name in (*_ON_PRESENCE, *_ON_NUMBERS, *_ON_VALUES_PREDICATES)
+    }
+
+
+def _guarded_predicates(name: str) -> Callable[..., bool]:
+    test = cast("Callable[..., bool]", TESTS[name])
+
+    def use(value: Any, *args: Any, **kwargs: Any) -> bool:
+        try:
+            signature(test).bind(value, *args, **kwargs)
+        except TypeError as exc:
+            raise TemplateProblem(f"the test '{name}' cannot take these arguments") from exc
+        if name not in _ON_PRESENCE:
+            require_present(value)
+        if name in _ON_NUMBERS:
+            for one in (value, *args, *kwargs.values()):
+                _require_number(name, one)
+        return test(value, *args, **kwargs)
+
+    return use
+
+
+def _require_number(name: str, value: Any) -> None:
+    require_present(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        what = f"the test '{name}' works on numbers only, not on {shown(as_value(value))}"
+        raise TemplateProblem(what, NUMBER_HINT)

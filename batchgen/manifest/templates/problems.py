@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.models.nearest import did_you_mean, nearest
-from batchgen.models.wording import shown
+from batchgen.models.messages import shown
+from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

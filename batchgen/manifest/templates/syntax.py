@@ -13,8 +13,7 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from batchgen.manifest.templates.filters import SLICER, TEXT_JOINER, build_filters
-from batchgen.manifest.templates.predicates import build_tests
+from batchgen.manifest.templates.filters import SLICER, TEXT_JOINER, build_filters, build_tests
 from batchgen.manifest.templates.problems import (
     COMMENT_HINT,
     ForbiddenConstructError,
@@ -23,8 +22,8 @@ from batchgen.manifest.templates.problems import (
     with_braces_hint,
 )
 from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
-from batchgen.models.nearest import did_you_mean, nearest
-from batchgen.models.wording import shown
+from batchgen.models.messages import shown
+from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,8 @@
 
 Jinja2 is the judge of what a template means. Plain names between texts, as nearly all templates
 are, are put together without it, thirty times as fast.
+
+A name that is not there, in the words of the template that uses it.
 """
 
 from __future__ import annotations
@@ -14,23 +16,30 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
 
-from batchgen.manifest.templates.absent import absent_problem
-from batchgen.manifest.templates.problems import TemplateProblem, UnknownVariableError, misfit
+from batchgen.manifest.templates.problems import (
+    TemplateProblem,
+    UnknownVariableError,
+    misfit,
+    missing_key,
+)
 from batchgen.manifest.templates.syntax import (
     environment,
     guarded_names,
     key_of,
+    lookups,
     parse,
     used_jobs,
     used_names,
     whole_expression,
 )
 from batchgen.manifest.templates.values import AbsentError, as_text, as_value, bounded, part_of
+from batchgen.models.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from batchgen.jobs import JsonValue
+
 
 Variables: TypeAlias = Mapping[str, Any]
 """JSON values by their names, and JobReferences under `jobs`."""
@@ -169,3 +178,41 @@ def _getter(node: nodes.Node) -> Callable[[Variables], Any] | None:
                 return None
             return lambda variables: part_of(holder(variables), key)
     return None
+
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (str, "text"),
+    (bool, "true or false"),
+    ((int, float), "a number"),
+    (list, "a list"),
+    (type(None), "null"),
+)
+
+
+def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) -> TemplateProblem:
+    """Say what the template `text` looked for in vain, and what it may have meant."""
+    name, holder = error.name, error.holder
+    if error.is_variable:
+        return UnknownVariableError(str(name), variables.keys())
+    if isinstance(holder, Mapping):
+        return missing_key(_holder_words(text, name), name, holder.keys())
+    if isinstance(name, int) and isinstance(holder, list | str):
+        return TemplateProblem(str(error))
+    kind = next((word for kind, word in _KINDS if isinstance(holder, kind)), "no mapping")
+    return TemplateProblem(f"{_holder_words(text, name)} is {kind}, and has no {shown(name)}")
+
+
+def _holder_words(text: str, key: object) -> str:
+    """Find what the template writes before `.key`."""
+    held = [node for node in lookups(parse(text)) if key_of(node) == key]
+    return _written(held[0].node) if held else "it"
+
+
+def _written(node: nodes.Node) -> str:
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr):
+        return f"{_written(node.node)}.{node.attr}"
+    if isinstance(node, nodes.Getitem) and key_of(node) is not None:
+        return f"{_written(node.node)}[{key_of(node)!r}]"
+    return "it"

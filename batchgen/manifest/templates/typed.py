@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchgen.manifest.parsing.scalars import ScalarError, resolve_plain
-from batchgen.models.wording import rounded_hint
+from batchgen.manifest.parsing.nodes import ScalarError, resolve_plain
+from batchgen.models.messages import rounded_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

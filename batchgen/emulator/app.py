@@ -1,0 +1,274 @@
+"""`/emulator/faults`: arm, list and clear faults from outside.
+
+`GET /emulator/ledger`: every accepted submit, in order, as one JSON document.
+
+It is written page by page, so that fifty thousand lines need no more memory than five hundred.
+
+`GET /models`, `GET /models/categories` and `GET /models/{model_id}`.
+
+Puts the parts together: which part answers which path.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from batchgen.emulator import submits, validation
+from batchgen.emulator.catalogue import (
+    KINDS,
+    Catalogue,
+    Query,
+    categories,
+    model_document,
+    offer_of,
+)
+from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, whole
+from batchgen.emulator.fault_effects import fate_of, page_path, thumbnail_path
+from batchgen.emulator.faults import FAILED_ENDS, fault_document, parse_faults
+from batchgen.emulator.files import Files, MediaCache, Studio
+from batchgen.emulator.follow import API, FileLinks, Follow
+from batchgen.emulator.middleware import Calls, Work
+from batchgen.emulator.refusals import refusal, unknown_model, unknown_path
+from batchgen.emulator.submits import SubmitLimits, Submits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+
+    from aiohttp.typedefs import Handler
+
+    from batchgen.emulator.faults import Fault, FaultPlan, Place
+    from batchgen.emulator.settings import EmulatorSettings
+    from batchgen.emulator.store import Charge, Store
+    from batchgen.emulator.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class FaultControl:
+    plan: FaultPlan
+
+    async def arm(self, request: web.Request) -> web.Response:
+        try:
+            faults = parse_faults(json.loads(await request.read()))
+        except (ValueError, RecursionError) as exc:
+            return web.json_response(refusal(400, str(exc)).document, status=400)
+        self.plan.arm(faults)
+        return self._listed()
+
+    async def show(self, _request: web.Request) -> web.Response:
+        return self._listed()
+
+    async def clear(self, _request: web.Request) -> web.Response:
+        self.plan.clear()
+        return self._listed()
+
+    def _listed(self) -> web.Response:
+        """Tell in `times` and `after` what is left of them."""
+        faults = [
+            {**fault_document(armed.fault), "times": armed.left, "after": armed.to_pass}
+            for armed in self.plan.armed()
+        ]
+        return web.json_response({"faults": faults})
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    store: Store
+    workers: Workers
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
+        await response.prepare(request)
+        for piece in self._pieces():
+            # Each write lets other calls in: the pages are read as of their moment.
+            await response.write(piece.encode())
+        return response
+
+    def charges(self) -> Iterator[Charge]:
+        for page in self._pages():
+            yield from page
+
+    def _pieces(self) -> Iterator[str]:
+        opening = '{"charges": [\n'
+        for page in self._pages():
+            yield opening + ",\n".join(map(self._line, page))
+            opening = ",\n"
+        empty = opening if opening != ",\n" else ""
+        yield f'{empty}\n], "token_leaks": {self.store.token_leaks()}}}\n'
+
+    def _pages(self) -> Iterator[list[Charge]]:
+        seq = 0
+        while page := self.store.charges_after(seq):
+            seq = page[-1][0]
+            yield [charge for _seq, charge in page]
+
+    def _line(self, charge: Charge) -> str:
+        standing = self.workers.standing(charge.request_id)
+        status = charge.status if standing is None else standing.status
+        head = json.dumps({"request_id": charge.request_id, "model_id": charge.model_id})
+        tail = json.dumps({"status": status, "usd": charge.usd})
+        # The input is JSON already.
+        return f'{head[:-1]}, "input": {charge.input}, {tail[1:]}'
+
+
+DEFAULT_LIMIT = 100
+MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    catalogue: Catalogue
+
+    async def one(self, request: web.Request, _fault: Fault | None) -> Answer:
+        model_id = request.match_info["model_id"]
+        model = self.catalogue.models.get(model_id)
+        if model is None:
+            return unknown_model(model_id)
+        return Answer(model_document(model, self.catalogue.output_schema, with_schema=True))
+
+    async def categories(self, _request: web.Request, _fault: Fault | None) -> Answer:
+        return Answer({"categories": categories(self.catalogue.models.values())})
+
+    async def many(self, request: web.Request, _fault: Fault | None) -> Answer:
+        asked = request.query
+        try:
+            limit = _whole(asked.get("limit", DEFAULT_LIMIT), 1, MOST)
+            offset = _whole(asked.get("offset", 0), 0)
+        except ValueError:
+            return refusal(400, f"limit must be from 1 to {MOST}, and offset 0 or more.")
+        query = Query(asked.get("search", ""), asked.get("category", ""), asked.get("kind", ""))
+        if query.kind not in ("", *KINDS):
+            return refusal(400, f"kind must be one of {', '.join(KINDS)}.")
+        found = [model for model in self.catalogue.models.values() if query.matches(model)]
+        with_schema = asked.get("include_schema", "").lower() in ("true", "1")
+        documents = [
+            model_document(model, self.catalogue.output_schema, with_schema=with_schema)
+            for model in found[offset : offset + limit]
+        ]
+        return Answer({"models": documents, "total": len(found), "limit": limit, "offset": offset})
+
+
+def _whole(text: str | int, lowest: int, highest: int | None = None) -> int:
+    value = int(text)
+    if value < lowest or (highest is not None and value > highest):
+        raise ValueError(text)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all parts share. `random` and `now` are the doors to chance and to the wall clock."""
+
+    settings: EmulatorSettings
+    catalogue: Catalogue
+    store: Store
+    workers: Workers
+    faults: FaultPlan
+    random: Random
+    now: Callable[[], float]
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=self.settings.max_body_bytes)
+        key = self.random.randbytes(32)
+        links = FileLinks(self.store.signing_key(key), self.settings.url_ttl)
+        cache = MediaCache(self.settings.cache_bytes)
+        studio = Studio(self.catalogue, cache, self.settings.media_bytes)
+        self._add_api(app, links, studio)
+        self._add_files(app, links, studio)
+        self._add_control(app)
+        app.router.add_route("*", "/{path:.*}", _nowhere)
+        return app
+
+    def _add_api(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
+        calls = Calls(self.settings.token, self.faults, self._model_of)
+        follow = Follow(
+            store=self.store, workers=self.workers, links=links, studio=studio, now=self.now
+        )
+        listing = Listing(self.catalogue)
+        one = f"{API}/models/{{model_id:.+}}"
+        request = f"{API}/requests/{{request_id}}"
+        app.router.add_post(one, _endpoint(calls, "submit", self._submits().submit))
+        app.router.add_get(
+            f"{API}/models/categories", _endpoint(calls, "model", listing.categories)
+        )
+        app.router.add_get(one, _endpoint(calls, "model", listing.one))
+        app.router.add_get(f"{API}/models", _endpoint(calls, "model", listing.many))
+        app.router.add_get(f"{request}/status", _endpoint(calls, "status", follow.status))
+        app.router.add_get(f"{request}/result", _endpoint(calls, "result", follow.result))
+        app.router.add_post(f"{request}/cancel", _endpoint(calls, "cancel", follow.cancel))
+        app.router.add_get(submits.PATH, _endpoint(calls, "balance", self._wallet().serve))
+
+    def _add_files(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
+        files = Files(
+            store=self.store, studio=studio, links=links, faults=self.faults, now=self.now
+        )
+        app.router.add_get(thumbnail_path("{request_id}"), files.thumbnail)
+        app.router.add_get(validation.PATH, validation.Inputs(self.store).serve)
+        app.router.add_get(page_path("{request_id}"), _page)
+        app.router.add_get(r"/files/{request_id}/{number:\d{1,4}}.{extension}", files.serve)
+
+    def _add_control(self, app: web.Application) -> None:
+        control = FaultControl(self.faults)
+        app.router.add_get("/emulator/ledger", Ledger(self.store, self.workers).serve)
+        app.router.add_get("/emulator/faults", control.show)
+        app.router.add_post("/emulator/faults", control.arm)
+        app.router.add_delete("/emulator/faults", control.clear)
+
+    def _submits(self) -> Submits:
+        settings = self.settings
+        return Submits(
+            store=self.store,
+            catalogue=self.catalogue,
+            workers=self.workers,
+            limits=SubmitLimits(settings.rate, settings.rate_seconds, settings.max_parallel),
+            wallet=self._wallet(),
+            images_per_request=settings.images_per_request,
+            max_body_bytes=settings.max_body_bytes,
+            random=self.random,
+            now=self.now,
+        )
+
+    def _wallet(self) -> submits.Wallet:
+        return submits.Wallet(self.store, self.settings.balance)
+
+    def _model_of(self, request: web.Request) -> str:
+        if "model_id" in request.match_info:
+            return request.match_info["model_id"]
+        stored = self.store.find(request.match_info.get("request_id", ""))
+        return "" if stored is None else stored.model_id
+
+
+def _endpoint(calls: Calls, place: Place, work: Work) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await calls.answer(place, request, work)
+
+    return handle
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    """The website's page of a request: nothing to download."""
+    title = f"<!doctype html><title>{escape(request.match_info['request_id'])}</title>"
+    return web.Response(text=title, content_type="text/html")
+
+
+async def _nowhere(request: web.Request) -> web.StreamResponse:
+    return whole(encoded(unknown_path(request.path)))
+
+
+def latency_of(settings: EmulatorSettings, model_id: str) -> float:
+    return offer_of(model_id).latency if settings.latency is None else settings.latency
+
+
+def finish(store: Store, request_id: str, now: float) -> None:
+    """End a request as its fate says: well, where it has none."""
+    stored = store.find(request_id)
+    fate = fate_of(stored) if stored is not None else None
+    failed = fate is not None and fate.kind in FAILED_ENDS
+    # Where the balance did not suffice, nothing was taken from it.
+    free = fate is not None and fate.kind == "failed_for_balance"
+    store.finish(request_id, "failed" if failed else "succeeded", now, free=free)

@@ -1,0 +1,72 @@
+"""The ways in which the API says no, with the vendor's codes.
+
+One call of the API, with the fault it may meet: before, in or after the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiohttp import web
+
+from batchgen.emulator.deliveries import Answer, Payload, deliver, encoded
+from batchgen.emulator.fault_effects import SUBSTITUTES, edited
+from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan, Place
+from batchgen.emulator.refusals import bad_token
+
+Work: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """`token` None takes any that is not empty. `model_of` tells which model a call is about."""
+
+    token: str | None
+    faults: FaultPlan
+    model_of: Callable[[web.Request], str]
+
+    async def answer(self, place: Place, request: web.Request, work: Work) -> web.StreamResponse:
+        fault = self._fault(place, request)
+        if fault is None:
+            return await deliver(request, encoded(await self._work(request, work, None)), None)
+        payload = await self._faulty_payload(request, work, fault)
+        return await deliver(request, payload, fault)
+
+    def _fault(self, place: Place, request: web.Request) -> Fault | None:
+        # Which model it is may take a query, so it is asked only where a fault waits.
+        if not self.faults.armed():
+            return None
+        return self.faults.take(place, self.model_of(request))
+
+    async def _faulty_payload(self, request: web.Request, work: Work, fault: Fault) -> Payload:
+        if fault.kind in INSTEAD_OF_THE_WORK:
+            if fault.accepted:
+                await self._work(request, work, fault)
+            return await _substitute(fault)
+        return encoded(edited(await self._work(request, work, fault), fault))
+
+    async def _work(self, request: web.Request, work: Work, fault: Fault | None) -> Answer:
+        if not self._is_authorised(request):
+            return bad_token()
+        return await work(request, fault)
+
+    def _is_authorised(self, request: web.Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = token.strip()
+        if scheme.lower() != "bearer" or not given:
+            return False
+        if self.token is None:
+            return True
+        # Bytes: compare_digest takes no text beyond ASCII.
+        return hmac.compare_digest(
+            given.encode(errors="surrogateescape"), self.token.encode(errors="surrogateescape")
+        )
+
+
+async def _substitute(fault: Fault) -> Payload:
+    make = SUBSTITUTES.get(fault.kind)
+    return Payload(b"") if make is None else await asyncio.to_thread(make, fault)

@@ -1,0 +1,174 @@
+"""Pictures that are sent within an input, as data: URIs: kept, and shown by a URL of their own.
+
+RunComfy's dialect of JSON Schema, as far as a server can judge an input without fetching.
+
+`"type": "float"` is a JSON number; `"format": "image_uri"` is a URL that the vendor's servers can
+fetch. Unknown keys are not forbidden: the vendor's schemas do not forbid them either.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
+from jsonschema.validators import extend
+
+from batchgen.emulator.deliveries import Payload, encoded, whole
+from batchgen.emulator.refusals import unknown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aiohttp import web
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+    from batchgen.emulator.store import Store
+
+
+PATH = "/inputs/{request_id}/{number:\\d{1,4}}"
+DATA_URI = re.compile(r"data:(image/(?:png|jpeg));base64,")
+
+
+def is_picture(text: str) -> bool:
+    """Tell whether a text is a data: URI of a PNG or JPEG, by its head and alphabet."""
+    found = DATA_URI.match(text)
+    if found is None:
+        return False
+    try:
+        return bool(base64.b64decode(text[found.end() :], validate=True))
+    except binascii.Error:
+        return False
+
+
+def shown(text: str, origin: str, request_id: str) -> Any:
+    """Read an input back, with a URL in the place of each picture that came within it."""
+    numbers = count(1)
+
+    def show(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: show(one) for key, one in value.items()}
+            case list():
+                return [show(one) for one in value]
+            case str() if DATA_URI.match(value):
+                return f"{origin}/inputs/{request_id}/{next(numbers)}"
+        return value
+
+    return show(json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    store: Store
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        stored = self.store.find(request.match_info["request_id"])
+        pictures = [] if stored is None else list(_pictures(json.loads(stored.input)))
+        number = int(request.match_info["number"])
+        if not 1 <= number <= len(pictures):
+            return whole(encoded(unknown_path(request.path)))
+        media_type, text = pictures[number - 1]
+        return whole(Payload(base64.b64decode(text), media_type))
+
+
+def _pictures(value: Any) -> Iterator[tuple[str, str]]:
+    match value:
+        case dict():
+            for one in value.values():
+                yield from _pictures(one)
+        case list():
+            for one in value:
+                yield from _pictures(one)
+        case str() if found := DATA_URI.match(value):
+            yield found[1], value[found.end() :]
+
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
+LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing wrong with an input. `place` are the keys and indexes that lead to it."""
+
+    place: tuple[str | int, ...]
+    message: str
+    rule: str
+
+
+def _is_number(_checker: TypeChecker, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_DialectValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("float", _is_number),
+)
+
+
+def input_validator(schema: Mapping[str, Any]) -> Validator:
+    """Prepare a validator, once a model: compiling is most of a check's cost."""
+    formats = FormatChecker(formats=())
+    formats.checks("image_uri")(is_fetchable)
+    return _DialectValidator(schema, format_checker=formats)
+
+
+def is_fetchable(value: object) -> bool:
+    """Tell whether the vendor's servers could fetch the URL: HTTPS, a public host, no login.
+
+    A data: URI of a picture needs no fetch; the vendor's own clients send those.
+    Plain HTTP of this machine is fetchable too: chains are rehearsed with the emulator's own
+    results, of which an earlier emulator may have had another port, and with local test pictures.
+    """
+    if not isinstance(value, str):
+        return True  # "type" says what is wrong with it
+    if value.startswith("data:"):
+        return is_picture(value)
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        return False
+    if url.scheme == "http":
+        return url.hostname in LOOPBACK_NAMES and "@" not in url.netloc
+    return url.scheme == "https" and "@" not in url.netloc and _is_public(url)
+
+
+def _is_public(url: SplitResult) -> bool:
+    host = (url.hostname or "").rstrip(".")
+    if not host or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return True  # a name; only a fetch could tell more
+
+
+def input_problems(validator: Validator, value: Any) -> Iterator[InputProblem]:
+    for error in validator.iter_errors(value):
+        yield InputProblem(tuple(error.absolute_path), _sentence(error), str(error.validator))
+
+
+def _sentence(error: ValidationError) -> str:
+    instance: Any = error.instance
+    asked: Any = error.validator_value
+    match error.validator:
+        case "maxLength" | "minLength":
+            return f"{len(instance)} characters; {error.validator} is {asked}"
+        case "maxItems" | "minItems":
+            return f"{len(instance)} items; {error.validator} is {asked}"
+        case "format":
+            return "not a public HTTPS URL of an image"
+        case "enum":
+            return f"must be one of {', '.join(map(str, asked))}"
+    message = error.message
+    return message if len(message) <= LONGEST_MESSAGE else f"…{message[-LONGEST_MESSAGE:]}"

@@ -1,0 +1,326 @@
+"""Results come home: a pool of downloads of its own, so that a slow one never holds a submit back.
+
+The queue holds numbers of jobs, not jobs: however far the downloads lag behind, memory stays flat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.engine.decisions import (
+    ASKED_LATELY,
+    FETCH_PATIENCE,
+    MISSING_TWICE,
+    FetchAgain,
+    FetchFacts,
+    GiveUp,
+    Keep,
+    RenewUrl,
+    after_fetch,
+)
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason, Warned
+from batchgen.engine.policy import delay
+from batchgen.engine.result_hosts import FileHost, host_of
+from batchgen.errors import OutputError, StorageError
+from batchgen.jobs import JobState
+from batchgen.models.catalog import wrong_kind
+from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
+from batchgen.state.reviews import find_flaws
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from batchgen.downloads.outcomes import Fetched, FetchOutcome
+    from batchgen.engine.control import Control
+    from batchgen.engine.ports import Doors
+    from batchgen.state.records import FetchJob, ResultFile, Verified
+
+
+NOT_WRITABLE_IN_A_ROW = 3
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What one file has been through in this run, at times of the loop.
+
+    `since`: when its first try ended. `asked`: when the vendor was last asked for its URL.
+    """
+
+    tries: int = 0
+    since: float | None = None
+    asked: float | None = None
+    missing: int = 0
+
+
+class Fetcher:
+    """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
+
+    `on_done` is told the number of each job that is done, and what its last file has brought about.
+    """
+
+    def __init__(
+        self,
+        doors: Doors,
+        control: Control,
+        on_done: Callable[[int, Verified], Awaitable[None]] | None = None,
+    ) -> None:
+        self._doors = doors
+        self._control = control
+        self._on_done = on_done
+        self._queue: asyncio.Queue[int] = asyncio.Queue()
+        self._troubles: dict[int, _Trouble] = {}
+        self._hosts: dict[str, FileHost] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._given_up: set[int] = set()
+        self._at_hand: set[int] = set()
+        self._once_more: set[int] = set()
+        self._disk_failed = False
+        self._not_writable_in_a_row = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is left to download."""
+        return bool(self._at_hand)
+
+    def add(self, seq: int) -> None:
+        """A job has a result. Never two at one job: they would write the same files."""
+        if seq in self._at_hand:
+            self._once_more.add(seq)
+            return
+        self._at_hand.add(seq)
+        self._queue.put_nowait(seq)
+
+    async def work(self) -> None:
+        """One place of the pool. Ends when a stop is asked for, after the download at hand."""
+        while not self._control.drain.requested:
+            with self._control.drain.scope() as scope:
+                seq = await self._queue.get()
+            if scope.interrupted:
+                return
+            await self._fetch_job(seq)
+            for host in self._hosts.values():
+                self._try_in_time(host)
+
+    async def _fetch_job(self, seq: int) -> None:
+        job = await self._doors.store.files_to_fetch(seq)
+        if job is None:
+            self._done(seq, ())
+            return
+        waits = [
+            wait for file in job.files if (wait := await self._fetch_file(job, file)) is not None
+        ]
+        if not waits:
+            self._done(seq, job.files)
+        elif host := next((wait for wait in waits if isinstance(wait, FileHost)), None):
+            self._park(host, seq)
+        else:
+            # The place in the pool is for others meanwhile.
+            seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
+            asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, seq)
+
+    def _park(self, host: FileHost, seq: int) -> None:
+        if host.gave_up or not host.is_down:
+            self._queue.put_nowait(seq)
+        else:
+            host.parked.append(seq)
+
+    def _try_in_time(self, host: FileHost) -> None:
+        """See to it that one of those that wait for a host tries it when that is due."""
+        if not host.parked or host.trying or host.name in self._timers:
+            return
+        loop = asyncio.get_running_loop()
+        at = max(host.due, loop.time())
+        self._timers[host.name] = loop.call_at(at, self._let_one_try, host)
+
+    def _let_one_try(self, host: FileHost) -> None:
+        del self._timers[host.name]
+        if host.parked:
+            self._queue.put_nowait(host.parked.popleft())
+
+    def _done(self, seq: int, files: Iterable[ResultFile]) -> None:
+        for file in files:
+            self._troubles.pop(file.id, None)
+            if file.id in self._given_up and (host := self._host(file.url)).gave_up:
+                host.left.add(seq)
+            self._given_up.discard(file.id)
+        if seq in self._once_more:
+            self._once_more.discard(seq)
+            self._queue.put_nowait(seq)
+            return
+        self._at_hand.discard(seq)
+        if not self._at_hand:
+            self._control.wake.set()
+
+    async def _fetch_file(self, job: FetchJob, file: ResultFile) -> float | FileHost | None:
+        """Try one file once. Returns the seconds, or the host, to wait for; None: not again."""
+        if self._disk_failed or file.id in self._given_up:
+            return None
+        host = self._host(file.url)
+        if not host.may_try(_loop_time()):
+            return await self._wait_or_renew(job, file, host)
+        host.trying = host.is_down
+        try:
+            outcome = await self._fetch(job, file)
+        except StorageError as exc:
+            self._pause_for_disk(exc)
+            return None
+        except OutputError as exc:
+            await self._not_writable(job, file, exc)
+            return None
+        finally:
+            host.trying = False
+        return await self._act(job, file, host, outcome)
+
+    async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
+        if not file.url.startswith("data:"):
+            return await self._doors.files.fetch(file.url, file.name)
+        # Of a file that came inside an answer the state has no more than the hash.
+        answer = await self._doors.api.result(job.request_id)
+        if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
+            return Interrupted("the vendor does not give the answer again that it came in")
+        url = answer.urls[file.position - 1]
+        return await self._doors.files.fetch(answer.data.get(url, url), file.name)
+
+    async def _wait_or_renew(
+        self, job: FetchJob, file: ResultFile, host: FileHost
+    ) -> float | FileHost | None:
+        """Its host is down: another URL may lead elsewhere, and is asked for."""
+        asked = self._asked(file)
+        if asked >= ASKED_LATELY if host.gave_up else asked == inf and not host.asked_in_vain:
+            return await self._renew(job, file, host.reason)
+        if host.gave_up:
+            await self._give_up(job, file, "unreachable", host.reason)
+            return None
+        return host
+
+    async def _act(
+        self, job: FetchJob, file: ResultFile, host: FileHost, outcome: FetchOutcome
+    ) -> float | FileHost | None:
+        facts = self._count(file, host, outcome)
+        match after_fetch(outcome, facts):
+            case Keep(kept):
+                await self._keep(job, file, kept)
+                return None
+            case GiveUp(code, reason):
+                await self._give_up(job, file, code, reason)
+                return None
+            case RenewUrl(reason):
+                text = f"download of {file.name}: {reason}; asking for a new URL"
+                self._control.emit(Noted(text, job.id))
+                return await self._renew(job, file, reason, expired=not host.is_down)
+            case FetchAgain(reason, after):
+                self._control.emit(Noted(f"download of {file.name}: {reason}; again", job.id))
+                if host.is_down:
+                    return host
+                return max(after, delay(facts.tries, self._doors.dice))
+
+    def _count(self, file: ResultFile, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
+        now, trouble = _loop_time(), self._trouble(file)
+        trouble.tries += 1
+        trouble.since = now if trouble.since is None else trouble.since
+        if isinstance(outcome, Interrupted):
+            host.fails(file.id, outcome, now, FETCH_PATIENCE, self._doors.dice)
+            if host.gave_up:
+                self._let_all_go(host)
+            if host.is_news(now):
+                self._control.emit(
+                    Warned(
+                        f"results wait for {host.name} ({host.reason}); it is asked again for up to"
+                        f" {FETCH_PATIENCE / 60:.0f} min, Ctrl-C leaves them to the next run"
+                    )
+                )
+        elif not isinstance(outcome, HostNotAllowed):
+            trouble.asked = None
+            for seq in host.answers():
+                self.add(seq)
+            self._let_all_go(host)
+        lasted, down = now - trouble.since, host.lasted(now)
+        return FetchFacts(trouble.tries, lasted, down, self._asked(file))
+
+    def _let_all_go(self, host: FileHost) -> None:
+        while host.parked:
+            self._queue.put_nowait(host.parked.popleft())
+
+    def _asked(self, file: ResultFile) -> float:
+        """For how many seconds the vendor has not been asked for the URL of a file."""
+        asked = self._trouble(file).asked
+        return inf if asked is None else _loop_time() - asked
+
+    def _host(self, url: str) -> FileHost:
+        name = host_of(url)
+        return self._hosts.setdefault(name, FileHost(name))
+
+    def _trouble(self, file: ResultFile) -> _Trouble:
+        return self._troubles.setdefault(file.id, _Trouble())
+
+    async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
+        self._troubles.pop(file.id, None)
+        self._not_writable_in_a_row = 0
+        verified = await self._doors.store.verified(file.id, fetched.file)
+        self._control.emit(FileSaved(verified.saved))
+        if flaw := wrong_kind(job.model, fetched.file.media_type):
+            await self._doors.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
+            self._control.emit(
+                Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
+            )
+        if verified.done:
+            self._tell(job, JobState.DONE)
+            if self._on_done is not None:
+                await self._on_done(job.seq, verified)
+
+    async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
+        self._given_up.add(file.id)
+        await self._doors.store.trouble(job.seq, code, reason)
+        self._tell(job, JobState.FETCHING, code, reason)
+
+    async def _renew(
+        self, job: FetchJob, file: ResultFile, reason: str, *, expired: bool = False
+    ) -> float | FileHost | None:
+        """The request is asked for a URL of today, which costs nothing.
+
+        `expired`: the host answered, and no longer gives the file by the old one.
+        """
+        trouble, host = self._trouble(file), self._host(file.url)
+        answer = await self._doors.api.result(job.request_id)
+        if host.gave_up or not isinstance(answer, NoAnswer):
+            trouble.asked = _loop_time()
+        if isinstance(answer, Missing) and expired:
+            trouble.missing += 1
+            if trouble.missing >= MISSING_TWICE:
+                await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")
+                return None
+        if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
+            url = answer.urls[file.position - 1]
+            await self._doors.store.renew_url(file.id, url)
+            if self._host(url) is not host or (expired and url != file.url):
+                return 0.0
+            host.asked_in_vain = host.is_down
+        return host if host.is_down else delay(max(trouble.tries, 1), self._doors.dice)
+
+    async def _not_writable(self, job: FetchJob, file: ResultFile, error: OutputError) -> None:
+        """Something stands where one file should go; for several in a row, it is the folder."""
+        self._not_writable_in_a_row += 1
+        if self._not_writable_in_a_row >= NOT_WRITABLE_IN_A_ROW:
+            self._pause_for_disk(error)
+        await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
+
+    def _pause_for_disk(self, error: StorageError | OutputError) -> None:
+        """A bad disk is every job's trouble: nothing more is downloaded, the paid URLs are kept."""
+        self._disk_failed = True
+        next_step = error.next_step or "check the disk; the same command continues"
+        self._control.pause(Pause(PauseReason.DISK, error.what, next_step, where=error.where))
+
+    def _tell(
+        self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None
+    ) -> None:
+        self._control.emit(
+            JobMoved(job.id, job.model, JobState.FETCHING, state, job.request_id, code, reason)
+        )
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

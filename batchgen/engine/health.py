@@ -1,0 +1,345 @@
+"""When trouble is no longer one job's: counting that leads to a pause.
+
+Trouble that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Pause, PauseReason, Slowed
+from batchgen.engine.policy import delay
+from batchgen.jobs import JobState
+from batchgen.state.causes import cause_key
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from batchgen.engine.control import Control
+    from batchgen.engine.limits import Gate
+    from batchgen.manifest import Halt
+
+
+UNKNOWNS = 5
+UNKNOWN_WINDOW = 60.0
+GATEWAYS_IN_A_ROW = 8
+REFUSALS_IN_A_ROW = 10
+FEWEST_THROTTLES = 5
+FAILURES_BEFORE_CONTACT = 5
+SECONDS_BEFORE_CONTACT = 10.0
+LONGEST_OUTAGE = 900.0
+"""Seconds, for a vendor that does not answer as for one that asks to wait: a night survives it."""
+
+
+@dataclass(slots=True)
+class UnknownBreaker:
+    """Five unknown outcomes within a minute: the vendor or the line is not itself."""
+
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=UNKNOWNS))
+
+    def trips(self, now: float) -> bool:
+        """Count one more at the loop's time `now`."""
+        self._times.append(now)
+        return len(self._times) == UNKNOWNS and now - self._times[0] <= UNKNOWN_WINDOW
+
+
+@dataclass(slots=True)
+class ThrottleBreaker:
+    """429 upon 429 for a long time, and nothing accepted in between: waiting does not help.
+
+    The first ones may lie far apart, since each is waited for as told: so a few are needed.
+    """
+
+    in_a_row: int = 0
+    since: float | None = None
+
+    def trips(self, now: float) -> bool:
+        """Count one more at the loop's time `now`."""
+        self.in_a_row += 1
+        self.since = now if self.since is None else self.since
+        return self.in_a_row >= FEWEST_THROTTLES and now - self.since >= LONGEST_OUTAGE
+
+    def reset(self) -> None:
+        self.in_a_row = 0
+        self.since = None
+
+
+@dataclass(slots=True)
+class GatewayBreaker:
+    """Submits answered by somebody on the way, and none accepted in between.
+
+    With the waits in between that is about two minutes: a firewall that reloads is outlived.
+    """
+
+    in_a_row: int = 0
+
+    def trips(self) -> bool:
+        self.in_a_row += 1
+        return self.in_a_row >= GATEWAYS_IN_A_ROW
+
+    def reset(self) -> None:
+        self.in_a_row = 0
+
+
+@dataclass(slots=True)
+class RefusalBreaker:
+    """The ten submits sent last that have an answer were all refused in the same words.
+
+    Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
+    it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
+    The same words may name another id or balance each time. In the order of sending, not of the
+    answers: an acceptance that comes late says nothing of what was sent after it.
+    """
+
+    _answers: list[tuple[int, str | None]] = field(default_factory=list)
+
+    def accepted(self, sent: int) -> None:
+        """`sent` numbers the submits of a run in the order in which they went out."""
+        self._note(sent, None)
+
+    def trips(self, sent: int, code: str, reason: str) -> bool:
+        cause = cause_key("", JobState.FAILED, code, reason)
+        self._note(sent, cause)
+        is_enough = len(self._answers) == REFUSALS_IN_A_ROW
+        return is_enough and {known for _, known in self._answers} == {cause}
+
+    def _note(self, sent: int, cause: str | None) -> None:
+        insort(self._answers, (sent, cause))
+        del self._answers[:-REFUSALS_IN_A_ROW]
+
+
+@dataclass(slots=True)
+class FailureBreaker:
+    """So many jobs of this run failed that the next ones would be paid for in vain.
+
+    Counted are jobs that this run sent and that have ended: delivered by the vendor, or failed for
+    good. A delivery counts before its download: failures, which have none, would else seem to be
+    more. What an earlier run sent is left out: its lost requests would halt each run anew.
+    """
+
+    halt: Halt | None
+    ended: int = 0
+    failed: int = 0
+    _causes: Counter[str] = field(default_factory=Counter)
+    _reasons: dict[str, str] = field(default_factory=dict)
+
+    def delivered(self) -> bool:
+        """Count one more; True where the limit is reached now, since enough have ended."""
+        self.ended += 1
+        return self._is_reached()
+
+    def fails(self, code: str, reason: str) -> bool:
+        """Count one more; True where the limit is reached."""
+        self.ended += 1
+        self.failed += 1
+        self._causes[code] += 1
+        self._reasons.setdefault(code, reason)
+        return self._is_reached()
+
+    def sentence(self) -> str:
+        """The counts and the commonest cause, once something failed."""
+        ((code, times),) = self._causes.most_common(1)
+        return (
+            f"{self.failed} of the {self.ended} jobs that ended in this run failed,"
+            f" most often ({times}) for {code}: {self._reasons[code]}"
+        )
+
+    def _is_reached(self) -> bool:
+        return self.halt is not None and self.halt.is_reached(self.failed, self.ended)
+
+
+@dataclass(slots=True)
+class OutageBreaker:
+    """The API does not answer.
+
+    Before the first answer of a run a few tries are enough to say so; after it, a night must
+    survive a line that is down for some minutes.
+    """
+
+    reached: bool = False
+    in_a_row: int = 0
+    since: float | None = None
+
+    def contact(self) -> None:
+        self.reached = True
+        self.in_a_row = 0
+        self.since = None
+
+    def trips(self, now: float) -> bool:
+        """Count one more failure at the loop's time `now`."""
+        self.in_a_row += 1
+        self.since = now if self.since is None else self.since
+        lasted = now - self.since
+        if not self.reached:
+            return self.in_a_row >= FAILURES_BEFORE_CONTACT and lasted >= SECONDS_BEFORE_CONTACT
+        return lasted >= LONGEST_OUTAGE
+
+
+@dataclass(slots=True)
+class Lane:
+    """What the run knows of one model while it submits to it.
+
+    `in_hand` are the jobs that somebody works at though the state says pending: until the intent
+    to submit is recorded, and no longer, since a late answer must not hold a person's word back.
+    """
+
+    model: str
+    gate: Gate
+    throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
+    refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
+    refused: bool = False
+    in_hand: set[int] = field(default_factory=set)
+
+
+class Trouble:
+    """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
+
+    Requests that meet the same trouble at the same time count once: who is behind a shut gate
+    was on its way already. `halted` is set once too many jobs failed: a reason to pause as soon as
+    there is something left to submit.
+    """
+
+    def __init__(
+        self, control: Control, overall: Gate, dice: Random, halt: Halt | None = None
+    ) -> None:
+        self.halted: Pause | None = None
+        self._control = control
+        self._overall = overall
+        self._dice = dice
+        self._outage = OutageBreaker()
+        self._gateways = GatewayBreaker()
+        self._refusals = RefusalBreaker()
+        self._unknowns = UnknownBreaker()
+        self._failures = FailureBreaker(halt)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the API has answered in this run."""
+        return self._outage.reached
+
+    def contact(self) -> None:
+        """The API answered."""
+        self._outage.contact()
+
+    def accepted(self, lane: Lane, sent: int) -> None:
+        """A submit went through: whatever stood in the way of others was theirs."""
+        self.contact()
+        self._gateways.reset()
+        self._refusals.accepted(sent)
+        lane.refusals.accepted(sent)
+        lane.throttles.reset()
+
+    def gateway(self, status: int, reason: str) -> None:
+        """Somebody on the way to the API answered a submit in its stead."""
+        now = _loop_time()
+        if self._overall.is_shut(now):
+            return
+        tripped = self._gateways.trips()
+        self._overall.shut(now, delay(self._gateways.in_a_row, self._dice))
+        if tripped:
+            self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
+
+    def refused(self, lane: Lane, sent: int, code: str, reason: str) -> None:
+        """A job was refused for itself; the same for many in a row is no longer about them."""
+        # By model as well: what is accepted of another model says nothing about this one's trouble.
+        tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
+        if any(tripped):
+            self._control.pause(
+                Pause(
+                    PauseReason.REFUSALS,
+                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
+                    f" ({code}: {reason})",
+                    "see to the cause: the account, the model or the input; the same command goes"
+                    " on with the jobs that are left, `batchgen retry` with those refused as well",
+                )
+            )
+
+    def no_contact(self, reason: str, whose: str = "the API") -> None:
+        """The API, or who else is asked before a submit, did not answer."""
+        now = _loop_time()
+        if self._overall.is_shut(now):
+            return
+        tripped = self._outage.trips(now)
+        self._overall.shut(now, delay(self._outage.in_a_row, self._dice))
+        if tripped:
+            self._control.pause(
+                Pause(
+                    PauseReason.UNREACHABLE,
+                    f"{whose} cannot be reached ({reason})",
+                    "check the network, and behind a proxy HTTPS_PROXY; the same command continues",
+                    lets_go=True,
+                )
+            )
+
+    def throttled(self, lane: Lane, retry_after: float | None, reason: str) -> None:
+        """The vendor refused a submit for its rate: wait as told, then slower."""
+        self.contact()
+        now = _loop_time()
+        if lane.gate.is_shut(now):
+            lane.gate.shut(now, retry_after or 0.0)
+            return
+        tripped = lane.throttles.trips(now)
+        # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
+        seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
+        lane.gate.halve()
+        lane.gate.shut(now, seconds)
+        self._control.emit(Slowed(lane.model, seconds))
+        if tripped:
+            self._control.pause(
+                Pause(
+                    PauseReason.THROTTLED,
+                    f"the API keeps refusing {lane.model} for its rate ({reason})",
+                    "set run.rate or a lower run.concurrency; the same command continues",
+                )
+            )
+
+    def unknown(self) -> None:
+        if self._unknowns.trips(_loop_time()):
+            self._control.pause(
+                Pause(
+                    PauseReason.UNKNOWN_OUTCOMES,
+                    "five submits within a minute had an outcome that cannot be known",
+                    "see `batchgen status`, decide with `batchgen resolve`, then run again",
+                )
+            )
+
+    def delivered(self) -> None:
+        """A job has its result."""
+        if self._failures.delivered():
+            self._halt()
+
+    def failed(self, code: str, reason: str) -> None:
+        """A job failed for good; nothing will try it again in this run."""
+        if self._failures.fails(code, reason):
+            self._halt()
+
+    def _halt(self) -> None:
+        # The first time stays: deliveries that follow make the share smaller, not the harm.
+        if self.halted is None:
+            self.halted = Pause(
+                PauseReason.FAILURES,
+                self._failures.sentence(),
+                "see to the cause; the same command continues and counts anew",
+            )
+
+
+def _gateway_pause(status: int, reason: str, count: int) -> Pause:
+    cures = {
+        401: "check the token, and whether a proxy wants a login of its own",
+        407: "log in to the proxy, or go round it",
+    }
+    cure = cures.get(status, "check the network, a VPN and the proxy, and the vendor's status page")
+    return Pause(
+        PauseReason.GATEWAY,
+        f"a gateway or proxy on the way answers in place of the API: {count} submits in a row"
+        f" came back with no JSON ({reason})",
+        f"{cure}; the same command continues",
+    )
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,229 @@
+"""Which file of another job a reference means. Pure: references and files in, a file out.
+
+Before a submit: what its input names is looked at, and other jobs' results are put in.
+
+All of it is free and nothing is recorded yet, so a stop may interrupt it at any point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from batchgen.downloads import probe
+from batchgen.engine.decisions import Withheld, is_short_of_an_end, pause_for, together
+from batchgen.engine.events import JobMoved
+from batchgen.engine.ports import InputsBroken, InputsUnclear
+from batchgen.jobs import JobState
+from batchgen.references import references_in, resolved
+from batchgen.runcomfy.outcomes import (
+    Gateway,
+    Halted,
+    Missing,
+    NoAnswer,
+    NotReady,
+    Succeeded,
+    Throttled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batchgen.engine.control import Control
+    from batchgen.engine.decisions import Seen
+    from batchgen.engine.health import Trouble
+    from batchgen.engine.ports import Doors
+    from batchgen.references import Reference
+    from batchgen.state.records import NeededFile, PendingJob
+
+MORE_LOOKS = 2
+"""At another job's result that seems broken. It was sound when it came home: the URL may expire
+between two looks, and a server may give out something else for once."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchOutput:
+    """The job is done, and did not give what was asked of it."""
+
+    reason: str
+
+
+def file_for(reference: Reference, files: Iterable[NeededFile]) -> NeededFile | NoSuchOutput:
+    """The file at the reference's place among those of its kind, in the vendor's order."""
+    kind = reference.kind
+    found = sorted(
+        (
+            file
+            for file in files
+            if file.job_id == reference.job_id and file.media_type.startswith(f"{kind}/")
+        ),
+        key=lambda file: file.position,
+    )
+    if reference.position < len(found):
+        return found[reference.position]
+    gave = {0: f"no {kind}", 1: f"1 {kind}"}.get(len(found), f"{len(found)} {kind}s")
+    return NoSuchOutput(
+        f"{reference.job_id} gave {gave}; {kind}s[{reference.position}] was asked for"
+    )
+
+
+def expired(file: NeededFile, reason: str) -> str:
+    """Why a result cannot be handed on, and what a person can do about it."""
+    return (
+        f"the vendor no longer serves the result of {file.job_id} ({reason});"
+        " put its saved file where the vendor can fetch it, and write that URL in its place"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """`body` is what is to be sent: no reference to another job is left in it."""
+
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The job failed, and nothing was paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Nobody could tell, or the run stops: the job is as it was."""
+
+
+Readiness: TypeAlias = Ready | Rejected | NotNow
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unclear:
+    reason: str
+    whose: str = "an input image"
+
+
+class Readier:
+    """Turns a due job into what can be sent."""
+
+    def __init__(self, doors: Doors, control: Control, trouble: Trouble) -> None:
+        self._doors = doors
+        self._control = control
+        self._trouble = trouble
+
+    async def ready(self, job: PendingJob) -> Readiness:
+        finding: Ready | _Broken | _Unclear = _Unclear("")
+        with self._control.drain.scope() as scope:
+            finding = await self._inspect(job)
+        if scope.interrupted:
+            return NotNow()
+        match finding:
+            case Ready():
+                return finding
+            case _Broken(code, reason):
+                await self._reject(job, code, reason)
+                return Rejected()
+            case _Unclear(reason, whose):
+                self._trouble.no_contact(reason, whose)
+                return NotNow()
+
+    async def _reject(self, job: PendingJob, code: str, reason: str) -> None:
+        if await self._doors.store.reject(job.seq, code, reason):
+            self._control.emit(
+                JobMoved(
+                    job.id, job.model, JobState.PENDING, JobState.FAILED, code=code, reason=reason
+                )
+            )
+
+    async def _inspect(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        finding = await self._look_at(job)
+        for _ in range(MORE_LOOKS):
+            if not (isinstance(finding, _Broken) and references_in(job.body)):
+                break
+            finding = await self._look_at(job)
+        return finding
+
+    async def _look_at(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        filled = await self._fill_in(job)
+        if not isinstance(filled, Ready) or self._doors.inputs is None:
+            return filled
+        match await self._doors.inputs.check(job.model, filled.body):
+            case InputsBroken(reason):
+                return _Broken("bad_input", reason)
+            case InputsUnclear(reason):
+                return _Unclear(reason)
+            case _:
+                return filled
+
+    async def _fill_in(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        references = references_in(job.body)
+        if not references:
+            return Ready(job.body)
+        files = await self._doors.store.needed_files(job.seq)
+        urls: dict[str, str] = {}
+        for reference in references:
+            found = await self._served_url(reference, files)
+            if not isinstance(found, str):
+                return found
+            urls[reference.url] = found
+        return Ready(resolved(job.body, urls))
+
+    async def _served_url(
+        self, reference: Reference, files: tuple[NeededFile, ...]
+    ) -> str | _Broken | _Unclear:
+        file = file_for(reference, files)
+        if isinstance(file, NoSuchOutput):
+            return _Broken("no_such_output", file.reason)
+        if file.url.startswith("data:"):
+            reason = "its result came inside the vendor's answer: there is no URL to hand on"
+            return _Broken("no_url", f"it needs {file.job_id}, and {reason}")
+        found = await self._if_served(file.url)
+        if not isinstance(found, probe.Gone):
+            return found
+        url = await self._asked_again(file, found.reason)
+        if not isinstance(url, str):
+            return url
+        found = await self._if_served(url)
+        if isinstance(found, probe.Gone):
+            return _Broken("url_expired", expired(file, found.reason))
+        return found
+
+    async def _if_served(self, url: str) -> str | probe.Gone | _Unclear:
+        """The URL, where it still answers. What it answers is judged by the look at the input."""
+        if self._doors.inputs is None:
+            return url
+        match await self._doors.inputs.look(url):
+            case probe.Gone() as gone:
+                return gone
+            # The result came from there once, so a name that leads inside today is no fault of it.
+            case probe.NoAnswer(reason) | probe.NotUsable(reason, by_dns=True):
+                return _Unclear(reason)
+            case _:
+                return url
+
+    async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
+        """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
+        answer: Seen = await self._doors.api.result(file.request_id)
+        if isinstance(answer, Halted) and is_short_of_an_end(answer):
+            # One 401 is no proof that the token is refused.
+            answer = together(answer, await self._doors.api.status(file.request_id))
+        match answer:
+            case Succeeded(urls) if len(urls) >= file.position:
+                url = urls[file.position - 1]
+                await self._doors.store.refresh_url(file.file_id, url)
+                return url
+            case NoAnswer(why) | NotReady(why):
+                return _Unclear(why, "the API")
+            case Throttled(reason=why) | Gateway(reason=why) | Withheld(reason=why):
+                return _Unclear(why, "the API")
+            case Halted(cause, why):
+                self._control.pause(pause_for(cause, why, lets_go=True))
+                return _Unclear(why, "the API")
+            case Missing(why):
+                return _Broken("url_expired", expired(file, f"{reason}; {why}"))
+            case _:
+                return _Broken("url_expired", expired(file, reason))

@@ -1,0 +1,123 @@
+"""The doors of the engine: everything it does not decide itself comes in through these.
+
+The state's door is `batchgen.state.store.Store`; time is the event loop's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from batchgen.downloads.outcomes import FetchOutcome
+    from batchgen.downloads.probe import LookOutcome
+    from batchgen.runcomfy.outcomes import (
+        CancelOutcome,
+        ResultOutcome,
+        StatusOutcome,
+        SubmitOutcome,
+    )
+    from batchgen.state.store import Store
+
+
+class Api(Protocol):
+    """The vendor. No method raises for what the network or the vendor does."""
+
+    async def submit(self, model: str, body: str) -> SubmitOutcome: ...
+
+    async def result(self, request_id: str) -> ResultOutcome: ...
+
+    async def status(self, request_id: str) -> StatusOutcome: ...
+
+    async def cancel(self, request_id: str) -> CancelOutcome: ...
+
+
+class Files(Protocol):
+    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk."""
+
+    async def fetch(self, url: str, name: str) -> FetchOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of the disk that results are put on: what is free for us, and all it has."""
+
+    free: int
+    total: int
+    where: str
+
+
+class Disk(Protocol):
+    async def room(self) -> Room:
+        """Raises the tree's errors where the disk does not say."""
+        ...
+
+
+class Prices(Protocol):
+    """USD for one request, reserved before the submit; None where nobody knows."""
+
+    def price(self, model: str, body: str) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An accepted request that the state could not record: the last trace of a paid job."""
+
+    job_id: str
+    attempt: int
+    request_id: str
+
+
+class Receipts(Protocol):
+    """Where a receipt goes when the state file fails."""
+
+    def keep(self, receipt: Receipt) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InputsSound:
+    """The vendor will be able to use every file that the input names, as far as we can see."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputsBroken:
+    """The vendor would refuse the input, or fail it at our expense."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputsUnclear:
+    """Nobody could look at a file just now: our network's trouble, or its server's."""
+
+    reason: str
+
+
+InputVerdict: TypeAlias = InputsSound | InputsBroken | InputsUnclear
+
+
+class Inputs(Protocol):
+    """Files that an input names, looked at before the submit. Free; raises for no network."""
+
+    async def check(self, model: str, body: str) -> InputVerdict: ...
+
+    async def look(self, url: str) -> LookOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """`disk` is looked at before submits; None for those who submit nothing, or fill no disk.
+
+    Without `inputs` the files that inputs name are not looked at.
+    """
+
+    api: Api
+    store: Store
+    files: Files
+    prices: Prices
+    receipts: Receipts
+    dice: Random
+    disk: Disk | None = None
+    inputs: Inputs | None = None

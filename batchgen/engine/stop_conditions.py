@@ -1,0 +1,166 @@
+"""What holds or ends the submits though nobody is in trouble: failures, the hour, the disk.
+
+Asked only while a job waits to be submitted: a run whose last request is out has nothing to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from batchgen.engine.events import Pause, PauseReason
+from batchgen.errors import OutputError, StorageError
+from batchgen.manifest import next_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchgen.engine.health import Trouble
+    from batchgen.engine.policy import EnginePolicy
+    from batchgen.engine.ports import Disk, Doors, Room
+
+
+LOOK_EVERY = 10.0
+"""Seconds at least between two looks at the disk: a call that may be slow on some disks."""
+LOOK_AT_CLOCK = 30.0
+"""Seconds between two looks at the clock while the time to start is waited for."""
+USUAL_FLOOR = 512 * 1024**2
+USUAL_SHARE = 100
+"""A small disk need not keep 512 MiB free: a hundredth of it will do."""
+HOUR, MINUTE = 3600, 60
+
+
+class Brakes:
+    """Made when a run begins: its hours count from then."""
+
+    def __init__(self, doors: Doors, policy: EnginePolicy, trouble: Trouble) -> None:
+        self._trouble = trouble
+        self._hours = Hours(policy, doors.store.now)
+        self._disk = DiskWatch(doors.disk, policy.min_free)
+
+    def not_before(self) -> float | None:
+        """The loop's time before which no submit goes out; None once the time to start has come."""
+        return self._hours.not_before()
+
+    async def pause(self) -> Pause | None:
+        """Why the next submit must not go out, if there is a reason."""
+        return self._trouble.halted or self._hours.pause() or await self._disk.pause()
+
+    def ask_again(self, until: float | None) -> float | None:
+        """Until when (the loop's time) to wait for a change, who would wait until `until`."""
+        moments = [moment for moment in (until, self._hours.end()) if moment is not None]
+        return min(moments, default=None)
+
+
+class Hours:
+    """From when to when jobs are submitted: moments of the wall clock, and a time since the start.
+
+    The moments are fixed at the start, but compared with the clock each time: a timer alone would
+    be late by as long as the machine slept, and wrong by as much as the clock was set.
+    The time since the start is the loop's, which nobody sets.
+    """
+
+    def __init__(self, policy: EnginePolicy, now: Callable[[], float]) -> None:
+        self._policy = policy
+        self._now = now
+        self._started = _loop_time()
+        self._start_at = policy.start_at or 0.0
+        stop_at = policy.stop_at
+        first = max(now(), self._start_at)
+        self._stop_at = None if stop_at is None else next_moment(stop_at, first)
+
+    def not_before(self) -> float | None:
+        if not self._start_at:
+            return None
+        left = self._start_at - self._now()
+        if left > 0.0:
+            # No timer runs while the machine sleeps, so the clock is looked at now and then.
+            return _loop_time() + min(left, LOOK_AT_CLOCK)
+        self._start_at, self._started = 0.0, _loop_time()
+        return None
+
+    def pause(self) -> Pause | None:
+        if self._left_by_clock() == 0.0:
+            return self._pause_for_clock()
+        if self._left_by_duration() == 0.0:
+            return Pause(
+                PauseReason.MAX_DURATION,
+                f"the run has gone on for {_spoken(self._policy.max_duration or 0.0)},"
+                " as long as max_duration allows: nothing more is submitted",
+                "the same command continues",
+            )
+        return None
+
+    def end(self) -> float | None:
+        """The loop's time at which the submits end, as far as can be foreseen; None once past."""
+        left = [left for left in (self._left_by_clock(), self._left_by_duration()) if left]
+        return _loop_time() + min(left) if left else None
+
+    def _left_by_clock(self) -> float | None:
+        return None if self._stop_at is None else max(0.0, self._stop_at - self._now())
+
+    def _left_by_duration(self) -> float | None:
+        longest = self._policy.max_duration
+        return None if longest is None else max(0.0, self._started + longest - _loop_time())
+
+    def _pause_for_clock(self) -> Pause:
+        # A date stays past: the same command alone would submit nothing, now and for ever.
+        dated = isinstance(self._policy.stop_at, datetime)
+        then = "the same command continues"
+        return Pause(
+            PauseReason.STOP_AT,
+            f"the time to stop has come ({self._policy.stop_at}): nothing more is submitted",
+            f"set stop_at to a later date; {then}" if dated else then,
+        )
+
+
+class DiskWatch:
+    """Looks at the free space before a submit, not too often. `min_free` in bytes; 0: never."""
+
+    def __init__(self, disk: Disk | None, min_free: int | None) -> None:
+        self._disk = disk
+        self._min_free = min_free
+        self._next_look = float("-inf")
+
+    async def pause(self) -> Pause | None:
+        now = _loop_time()
+        if self._disk is None or self._min_free == 0 or now < self._next_look:
+            return None
+        self._next_look = now + LOOK_EVERY
+        try:
+            room = await self._disk.room()
+        except (StorageError, OutputError) as exc:
+            next_step = exc.next_step or "check the disk; the same command continues"
+            return Pause(PauseReason.DISK, exc.what, next_step, where=exc.where)
+        return pause_for_room(room, self._min_free)
+
+
+def pause_for_room(room: Room, min_free: int | None) -> Pause | None:
+    """A pause where less than `min_free` bytes are left; None stands for the usual floor."""
+    floor = min(USUAL_FLOOR, room.total // USUAL_SHARE) if min_free is None else min_free
+    if room.free >= floor:
+        return None
+    return Pause(
+        PauseReason.DISK_NEARLY_FULL,
+        f"the disk is nearly full: {_mebibytes(room.free)} are free,"
+        f" and {_mebibytes(floor)} must be: nothing more is submitted",
+        "make room, or set output.min_free; the same command continues",
+        where=room.where,
+    )
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 1024**2:,.1f} MiB"
+
+
+def _spoken(seconds: float) -> str:
+    """Say `8 h`, `1 h 30 min`, `1.5 s`."""
+    hours, rest = divmod(seconds, HOUR)
+    minutes, rest = divmod(rest, MINUTE)
+    parts = ((hours, "h"), (minutes, "min"), (round(rest, 3), "s"))
+    return " ".join(f"{count:g} {unit}" for count, unit in parts if count)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

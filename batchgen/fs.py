@@ -1,0 +1,325 @@
+"""Errors of the operating system → the tree of errors.
+
+Opening plain files, and only those: no link is followed, no pipe or device is read.
+
+Renames that end at the same time share one fsync of their folder.
+
+A rename is durable only after an fsync of the folder that began after it. So whoever comes while
+one is under way waits for the next, and the next serves all of them.
+
+Any text → a name that every file system takes, the same on every run.
+
+A text that is safe already stays as it is. Any other gets `-` and 8 hex digits of its SHA-256 at
+the end: replacing characters can make two texts alike, and two texts must stay two files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import stat
+import sys
+import unicodedata
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from batchgen.concurrency import in_thread
+from batchgen.errors import BatchgenError, DiskFullError, OpenFilesError, OutputError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from io import BufferedRandom, BufferedReader, BufferedWriter
+    from pathlib import Path
+
+
+TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOT_WRITABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENOTEMPTY,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+CONTINUE = "the same command continues"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise DiskFullError, OutputError or StorageError in place of an OSError on `path`.
+
+    OutputError as well for a name that the file system's encoding cannot hold.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise disk_error(exc, path) from exc
+    except UnicodeEncodeError as exc:
+        raise unwritable_name(str(path)) from exc
+
+
+def disk_error(exc: OSError, path: Path) -> BatchgenError:
+    where = str(path)
+    if exc.errno in TOO_MANY_OPEN:
+        return too_many_open(where)
+    if exc.errno in FULL:
+        return DiskFullError(
+            f"the disk is full: {exc.strerror}", where=where, next_step=f"make room; {CONTINUE}"
+        )
+    if exc.errno == errno.ELOOP:
+        return link_in_the_way(path)
+    if exc.errno in NOT_WRITABLE:
+        return OutputError(
+            f"the file cannot be written: {exc.strerror}",
+            where=where,
+            next_step=f"see to it that the folder is there and can be written to; {CONTINUE}",
+        )
+    return StorageError(
+        f"the disk failed: {exc.strerror or exc}",
+        where=where,
+        next_step=f"check the disk before anything else; then {CONTINUE}",
+    )
+
+
+def unwritable_name(name: str) -> OutputError:
+    return OutputError(
+        f"file names are written in {sys.getfilesystemencoding()} here, which cannot hold this one",
+        where=name,
+        next_step="set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale such as C.UTF-8, and run again",
+    )
+
+
+def too_many_open(where: str) -> OpenFilesError:
+    return OpenFilesError(
+        f"too many files are open at once{_limit()}; nothing is wrong with the disk",
+        where=where,
+        next_step=f"`ulimit -n 4096`, or a lower run.concurrency; {CONTINUE}",
+    )
+
+
+def may_open_no_more() -> bool:
+    """Whether this process has all the files open that it may: SQLite does not tell."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as exc:
+        return exc.errno in TOO_MANY_OPEN
+    return False
+
+
+def _limit() -> str:
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return ""
+    return f" (limit {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
+
+
+def link_in_the_way(path: Path) -> OutputError:
+    return OutputError(
+        "a symbolic link stands where the file should go; it was not followed",
+        where=str(path),
+        next_step=f"remove the link; {CONTINUE}",
+    )
+
+
+def not_a_file(path: Path | str) -> OutputError:
+    return OutputError(
+        "something that is not a file stands where the file should go",
+        where=str(path),
+        next_step=f"move it away; {CONTINUE}",
+    )
+
+
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""For os.open: a symbolic link is not followed, but refused with ELOOP."""
+
+
+def open_new(path: Path) -> BufferedWriter:
+    """Open a file of one's own for writing, which only its owner may read.
+
+    What stands there is removed, never written into: a link as well. Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def open_to_read(path: Path) -> BufferedReader:
+    """Raise OutputError for what is not a plain file; OSError, with ELOOP for a symbolic link."""
+    return open(path, "rb", opener=_open_plain)
+
+
+def open_to_write(path: Path, *, keep: bool) -> BufferedRandom:
+    """Open for writing and reading, emptied unless `keep`. Raises as `open_to_read` does."""
+    mode: Literal["r+b", "w+b"] = "r+b" if keep else "w+b"
+    return open(path, mode, opener=_open_plain)
+
+
+def _open_plain(path: str, flags: int) -> int:
+    # Without O_NONBLOCK a named pipe in the way would block for ever.
+    flags |= NO_LINK | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise not_a_file(path)
+
+
+@dataclass(slots=True)
+class _Folder:
+    """How many fsyncs of one folder were begun, and how many of those have ended well."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
+    ended: int = 0
+    failure: BatchgenError | None = None
+
+
+class FolderSync:
+    """`fsync` is the door to the disk, as in Part."""
+
+    def __init__(self, fsync: Callable[[int], None]) -> None:
+        self._fsync = fsync
+        self._folders: dict[Path, _Folder] = {}
+
+    async def sync(self, path: Path, root: Path) -> None:
+        """Return once everything renamed in the folder `path` so far is durable.
+
+        The first time that includes the entries of the folders from `root` down to it: the run
+        that made them may have died before its fsync. Raises StorageError or DiskFullError; from
+        then on for every caller, since a failed fsync must not be tried again.
+        """
+        folder = self._folders.setdefault(path, _Folder())
+        wanted = folder.begun + 1
+        async with folder.turn:
+            if folder.failure is not None:
+                raise folder.failure
+            if folder.ended >= wanted:
+                return
+            folder.begun += 1
+            try:
+                await in_thread(partial(self._sync, path, root if folder.begun == 1 else path))
+            except BatchgenError as exc:
+                folder.failure = exc
+                raise
+            folder.ended = folder.begun
+
+    def _sync(self, path: Path, root: Path) -> None:
+        with disk_errors(path):
+            while path != root:
+                sync_folder(path, self._fsync)
+                path = path.parent
+            sync_folder(root, self._fsync)
+
+
+PART_BYTES = 100
+NAME_BYTES = 240
+HASH_DIGITS = 8
+SUFFIX_BYTES = HASH_DIGITS + 1
+
+RESERVED = frozenset('<>:"\\|?*')
+# Control, format (bidi, zero width), surrogate, private use, line and paragraph separator.
+UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# Invisible, though Unicode calls them letters or marks.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# Windows opens a device for these, whatever the extension (learn.microsoft.com, "Naming Files").
+DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+
+# Safe as it stands, seen at one glance: most of a million names are like this.
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,98}(?<!\.)", re.ASCII)
+
+
+def safe_name(text: str) -> str:
+    """Make a relative path with `/` between folders, of at most 240 bytes, 100 a part.
+
+    Idempotent. A text of which nothing is left becomes `unnamed-` and its hash.
+    """
+    if PLAIN.fullmatch(text) and not DEVICE.match(text):
+        return text
+    return _made_safe(text)
+
+
+def _made_safe(text: str) -> str:
+    parts = [part for part in map(_safe_part, text.split("/")) if part]
+    name = "/".join(parts)
+    if name and name == text and len(name.encode()) <= NAME_BYTES:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:HASH_DIGITS]
+    return f"{_room_for_suffix(parts)}-{digest}"
+
+
+def name_key(name: str) -> str:
+    """Two names with one key would be one file on a disk that ignores case."""
+    if name.isascii():
+        return name.lower()
+    folded = unicodedata.normalize("NFD", name).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def file_names(stem: str, count: int) -> tuple[str, ...]:
+    """Name a job's files: `stem` alone, or `stem.1` … `stem.n`.
+
+    Not with a dash: `boat-2` is a job of its own, such as the second of `repeat: 2`.
+    """
+    if count == 1:
+        return (stem,)
+    return tuple(f"{stem}.{number}" for number in range(1, count + 1))
+
+
+def _safe_part(part: str) -> str:
+    composed = unicodedata.normalize("NFC", part)
+    visible = "".join("_" if _is_unsafe(character) else character for character in composed)
+    trimmed = _avoid_device(visible.lstrip(" .-").rstrip(" ."))
+    # Cutting may bare a device's name: "CON", many spaces, "x".
+    return _avoid_device(_cut(trimmed, PART_BYTES))
+
+
+def _is_unsafe(character: str) -> bool:
+    return (
+        character in RESERVED
+        or character in INVISIBLE
+        or unicodedata.category(character) in UNSAFE_CATEGORIES
+    )
+
+
+def _avoid_device(part: str) -> str:
+    return f"_{part}" if DEVICE.match(part) else part
+
+
+def _cut(text: str, limit: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= limit:
+        return text
+    return encoded[:limit].decode(errors="ignore").rstrip(" .")
+
+
+def _room_for_suffix(parts: list[str]) -> str:
+    name = _cut("/".join(parts) or "unnamed", NAME_BYTES - SUFFIX_BYTES).rstrip(" ./")
+    # The cut may have taken the last part: only now is it known which one bears the suffix.
+    *folders, last = name.split("/")
+    return "/".join([*folders, _cut(last, PART_BYTES - SUFFIX_BYTES)])
+
+
+def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
+    if os.name == "nt":  # Windows has no such call, and needs none
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fsync(descriptor)
+    except OSError as exc:
+        # Some network file systems know no fsync of a folder.
+        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)

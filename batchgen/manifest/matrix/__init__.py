@@ -1,1 +1,0 @@
-"""`matrix`: axes → combinations, and the words that tell them apart in ids."""

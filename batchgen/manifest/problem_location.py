@@ -1,0 +1,167 @@
+"""Where a cell's problem is told: in the job, in the defaults, or in the row that brought it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from batchgen.errors import Problem, Spot
+from batchgen.manifest.items import id_of
+from batchgen.manifest.parsing.nodes import Place, place_of
+from batchgen.manifest.problems import Tally, kind_of
+from batchgen.manifest.sweeps import data_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path as FilePath
+
+    from batchgen.manifest.header import Manifest
+    from batchgen.manifest.items import Item
+    from batchgen.manifest.problems import Reporter
+    from batchgen.manifest.scope import DefaultText
+    from batchgen.manifest.sweeps import Cell
+    from batchgen.models.messages import InputProblem
+
+
+ProblemPath: TypeAlias = tuple[str | int, ...]
+MOST_WRONG = 50_000
+"""Cells of an item that are looked at once they are wrong: more would take very long."""
+
+
+class CellError(Exception):
+    """Something is wrong with a cell: no error of the tree, since it never leaves this room.
+
+    The problems have paths in the item. `of_item`: no other cell would fare better. `rendered` are
+    the paths where templates stand.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[InputProblem],
+        from_defaults: Collection[str] = (),
+        rendered: Collection[ProblemPath] = (),
+        *,
+        of_item: bool = False,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.problems = problems
+        self.from_defaults = from_defaults
+        self.rendered = rendered
+        self.of_item = of_item
+        self.job_id = job_id
+
+    def is_of_row(self, cell: Cell) -> bool:
+        """Whether what is wrong came from the cell's row."""
+        return (
+            cell.row is not None
+            and not self.of_item
+            and all(_is_rendered(one.path, self.rendered) for one in self.problems)
+        )
+
+    def of_job(self, job_id: str | None) -> CellError:
+        self.job_id = job_id
+        return self
+
+
+class Blame:
+    """Reports the problems of one item's cells."""
+
+    def __init__(self, item: Item, reporter: Reporter, manifest: Manifest) -> None:
+        self._item = item
+        self._reporter = reporter
+        self._manifest = manifest
+        self._wrong_cells = 0
+        self._rows = Tally()
+        self._line = 0
+        self._data_file = str(data_file(item)) if item.has_rows else ""
+        self.item_is_wrong = False
+
+    def tell(self, error: CellError, cell: Cell) -> None:
+        self.item_is_wrong = self.item_is_wrong or error.of_item
+        for problem in error.problems:
+            # What no template brought is wrong with every cell alike: it is told once.
+            of_cell = not error.of_item and _is_rendered(problem.path, error.rendered)
+            if of_cell and self._item.is_sweep:
+                self._tell_cell(problem, cell, error)
+            else:
+                self._reporter.log.add(self._in_text(problem, error, of_cell=of_cell))
+        self._wrong_cells += 1
+        if self._wrong_cells == MOST_WRONG and not self.item_is_wrong:
+            self._give_up()
+
+    def warn(self, found: CellError, cell: Cell) -> None:
+        """Tell what is most likely not meant; written-out texts that have it alike are one."""
+        for problem in found.problems:
+            if self._item.is_sweep and _is_rendered(problem.path, found.rendered):
+                self._tell_cell(problem, cell, found, is_warning=True)
+                continue
+            told = replace(self._in_text(problem, found, of_cell=False), is_warning=True)
+            key = told.file, kind_of(told.message)
+            self._reporter.log.add_alike(told, Spot(told.file, told.line), noun="jobs", key=key)
+
+    def _tell_cell(
+        self, problem: InputProblem, cell: Cell, error: CellError, *, is_warning: bool = False
+    ) -> None:
+        """Cells that have it alike become one problem, of the template or of the rows."""
+        common = self._in_text(problem, error, of_cell=False)
+        common = replace(common, is_warning=is_warning) if is_warning else common
+        key = common.place, kind_of(problem.message)
+        log = self._reporter.log
+        if cell.row is None:
+            alone = replace(common, job_id=error.job_id or common.job_id)
+            spot = Spot(words=cell.label or "the first")
+            log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
+            return
+        file = self._data_file
+        alone = replace(common, file=file, line=cell.line, column=1, job_id=error.job_id)
+        within = f"in the job of {self._reporter.path.name}:{self._item.node.place.line}"
+        spot = Spot(file, cell.line)
+        log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)
+
+    def see_row(self, line: int) -> None:
+        """A cell of the row at this line is looked at."""
+        if line != self._line:
+            self._line = line
+            self._rows.looked_at += 1
+
+    def _in_text(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:
+        """The problem where the manifest has its cause: once, and not for each job that has it."""
+        item, job_id = self._item, None
+        above = self._above(problem, error.from_defaults)
+        if above is None:
+            job_id = (error.job_id if of_cell else None) or id_of(item.node)
+            place = place_of(item.node, problem.path, at_key=problem.at_key)
+            above = self._reporter.path, place
+        return Problem(str(above[0]), *above[1], problem.message, problem.hint, job_id)
+
+    def _above(
+        self, problem: InputProblem, from_defaults: Collection[str]
+    ) -> tuple[FilePath, Place] | None:
+        """The file and place of a text that the item has from above."""
+        item, path = self._item, problem.path
+        defaults = item.part.defaults
+        text: DefaultText | None = None
+        match path:
+            case ("input", str(key), *_) if key in from_defaults:
+                source = defaults.source_of(key)
+                assert source is not None, "a default stands somewhere"
+                return source.path, place_of(source.node, path[1:], at_key=problem.at_key)
+            case ("defaults", "tags", int(number)):
+                text = defaults.tags[number]
+            case ("model",) if item.node.child("model") is None:
+                text = defaults.model
+            case ("name",) if item.name is None and self._manifest.name_at is not None:
+                return self._manifest.path, self._manifest.name_at
+        return None if text is None else (text.path, text.place)
+
+    def _give_up(self) -> None:
+        self.item_is_wrong = True
+        message = f"{MOST_WRONG:,} of its jobs are wrong; the others are not looked at"
+        hint = "mend these first"
+        self._reporter.at(self._item.node.place, message, hint, id_of(self._item.node))
+
+
+def _is_rendered(path: ProblemPath, rendered: Collection[ProblemPath]) -> bool:
+    """Whether a template is at the path, above or below it."""
+    return any(path[: len(one)] == one or one[: len(path)] == path for one in rendered)

@@ -1,0 +1,203 @@
+"""Which rows of a data file a sweep takes: `where`, then `offset`, then `limit`.
+
+`where` names values, or what a value must keep to, in the words of JSON Schema.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from operator import ge, gt, le, lt
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batchgen.manifest.rows.base import BadRow
+from batchgen.models.messages import InputProblem, comma_hint, shown
+from batchgen.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest.rows.base import Row, Rows
+
+
+MOST_KEYS = 1000
+"""Keys of JSON Lines that are remembered, to name one that is near to a wrong one."""
+
+_NUMERAL = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "minimum": ge,
+    "maximum": le,
+    "exclusiveMinimum": gt,
+    "exclusiveMaximum": lt,
+}
+_LENGTHS: Mapping[str, Callable[[Any, Any], bool]] = {"minLength": ge, "maxLength": le}
+
+_SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
+
+
+def where_problems(
+    columns: Sequence[str] | None, where: Mapping[str, JsonValue]
+) -> list[InputProblem]:
+    """Find keys that are no column; in JSON Lines, without columns, `Chosen.problems` does.
+
+    Paths begin in `where`.
+    """
+    known = where if columns is None else columns
+    return [_no_column(key, known) for key in where if key not in known]
+
+
+_Test: TypeAlias = Callable[[Any], bool]
+"""Whether a value is one that is wanted. Raises _NoNumberError."""
+
+
+class _NoNumberError(Exception):
+    """A value that is compared with a number and is none."""
+
+
+class Chosen:
+    """Yields the chosen rows, and every bad row on the way: nobody knows what it would have been.
+
+    `count` rows were chosen so far; `matching` counts those that `offset` passed over as well,
+    `seen` all that were sound.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        where: Mapping[str, JsonValue] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        wanted = where or {}
+        self.matching = 0
+        self.seen = 0
+        self._rows = rows
+        self._tests = [(key, _test_of(value)) for key, value in wanted.items()]
+        self._offset, self._limit = offset, limit
+        self._unseen = set(wanted)
+        self._keys: dict[str, None] = {}
+
+    @property
+    def count(self) -> int:
+        return max(0, self.matching - self._offset)
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        if self._limit == 0:
+            return
+        last = None if self._limit is None else self._offset + self._limit
+        for row in self._rows:
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            self.seen += 1
+            try:
+                if self._tests and not self._takes(row.values):
+                    continue
+            except _NoNumberError as exc:
+                value = exc.args[1]
+                what = f"where compares {exc.args[0]} with a number; got {shown(value)}"
+                yield BadRow(row.line, what, comma_hint(value) if type(value) is str else None)
+                continue
+            self.matching += 1
+            if self.matching > self._offset:
+                yield row
+            if self.matching == last:
+                return
+
+    def problems(self) -> list[InputProblem]:
+        """Find keys of `where` that no row had; ask after the last row. Paths begin in `where`.
+
+        Where no row could be read, nothing is known about the keys.
+        """
+        return [_no_column(key, self._keys) for key in sorted(self._unseen) if self._keys]
+
+    def _takes(self, values: Mapping[str, JsonValue]) -> bool:
+        if self._unseen:
+            self._unseen.difference_update(values)
+            if len(self._keys) < MOST_KEYS:
+                self._keys.update(dict.fromkeys(values))
+        for key, is_wanted in self._tests:
+            try:
+                if not is_wanted(values.get(key)):
+                    return False
+            except _NoNumberError as exc:
+                raise _NoNumberError(key, values[key]) from exc
+        return True
+
+
+def _no_column(key: str, known: Iterable[str]) -> InputProblem:
+    message = f"where names {shown(key)}, which is no column of the data file"
+    return InputProblem((key,), message, did_you_mean(key, known), at_key=True)
+
+
+def _test_of(wanted: JsonValue) -> _Test:
+    if not isinstance(wanted, Mapping):
+        return _is_among(wanted)
+    tests = [_rule(word, limit) for word, limit in wanted.items()]
+    return lambda value: all(test(value) for test in tests)
+
+
+def _is_among(wanted: JsonValue) -> _Test:
+    accepted = _accepted(wanted)
+    return lambda value: (value if type(value) is str else _text(value)) in accepted
+
+
+def _rule(word: str, limit: JsonValue) -> _Test:
+    if word == "not":
+        is_unwanted = _is_among(limit)
+        return lambda value: not is_unwanted(value)
+    if word in _LENGTHS:
+        keeps_to = _LENGTHS[word]
+        return lambda value: keeps_to(_length(value), limit)
+    compares = _COMPARISONS[word]
+
+    def keeps(value: Any) -> bool:
+        number = _number(value)
+        return number is not None and compares(number, limit)
+
+    return keeps
+
+
+def _length(value: JsonValue) -> int:
+    """Count letters, or items of a list."""
+    return len(value if isinstance(value, str | list | Mapping) else _text(value) or "")
+
+
+def _number(value: JsonValue) -> int | float | None:
+    """None for nothing, which is neither more nor less. Raises _NoNumberError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, str) and _NUMERAL.fullmatch(value):
+        return float(value)
+    raise _NoNumberError
+
+
+def _accepted(wanted: JsonValue) -> frozenset[str]:
+    """List the texts of the values that `where` means; a list means one of its items."""
+    values = wanted if isinstance(wanted, list) else [wanted]
+    return frozenset(text for value in values for text in _spellings(value))
+
+
+def _spellings(value: JsonValue) -> Sequence[str]:
+    text = _text(value)
+    if text is None:
+        return ()
+    if isinstance(value, bool):
+        return _SPELLINGS[text]
+    if isinstance(value, int | float) and math.isfinite(value) and value == int(value):
+        return (text, str(int(value)), f"{int(value)}.0")
+    return (text,)
+
+
+def _text(value: JsonValue) -> str | None:
+    """Write a value as a CSV has it; nothing at all is an empty field there."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None

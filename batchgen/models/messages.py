@@ -1,0 +1,326 @@
+"""What the judge found, in plain words. Serves inputs and the manifest's own structure alike."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batchgen.models.urls import UnfitUrlError
+from batchgen.text import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from jsonschema.exceptions import ValidationError
+
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_ABOUT_KEYS = frozenset({"additionalProperties", "dependentRequired"})
+
+KEYS_SHOWN = 6
+SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+\s*")
+_DECIMAL_COMMA_HINT = "a decimal comma? write a point, or in the template: |replace(',', '.')"
+_SHORTENED = re.compile(r"\s*[-+]?[0-9.]+[eE]\+?[0-9]+\s*")
+_ENDS_IN_ZEROS = re.compile(r"\s*[-+]?[1-9][0-9]{14}0+(\.0*)?\s*")
+_ROUNDED_HINT = "a spreadsheet rounded it? format its column as text, then enter the number again"
+_NULL_ITEM_HINT = "leave the item out; an item that is a template may give none: '{{ b or none }}'"
+BEHIND_A_COMMA = "if it is text behind a comma, put all of the text in quotes"
+_NUMBERS = frozenset({"number", "float", "integer"})
+
+_TYPE_WORDS = {
+    "string": "text",
+    "float": "a number",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing wrong at `path`. `at_key`: the key itself is wrong, not what it holds."""
+
+    path: Path
+    message: str
+    hint: str | None = None
+    at_key: bool = False
+
+
+def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
+    """One problem a place: where the type is wrong, the other complaints only repeat it."""
+    by_path: dict[Path, ValidationError] = {}
+    for error in errors:
+        path = tuple(error.absolute_path)
+        if path not in by_path or error.validator == "type":
+            by_path[path] = error
+    return [describe(error) for error in by_path.values()]
+
+
+def describe(error: ValidationError) -> InputProblem:
+    path = tuple(error.absolute_path)
+    say = _SENTENCES.get(str(error.validator), _say_unforeseen)
+    message, hint = say(error, place_words(path))
+    at_key = error.validator in _ABOUT_KEYS or "propertyNames" in error.absolute_schema_path
+    return InputProblem(path, message, hint, at_key=at_key)
+
+
+def place_words(path: Path) -> str:
+    """`run.rate`, `item 3 of image_urls`; the whole is `this`."""
+    if not path:
+        return "this"
+    if isinstance(path[-1], int):
+        return f"item {path[-1] + 1} of {place_words(path[:-1])}"
+    return ".".join(map(str, path))
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: on one line, bounded, without control characters."""
+    if isinstance(value, int) and not -(10**SHOWN) < value < 10**SHOWN:
+        # Python itself refuses to print integers of some thousand digits.
+        return f"an integer of {_digits(abs(value))} digits"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, str):
+        text = f"'{value[: SHOWN + 1]}'"
+    else:
+        text = str(value) if isinstance(value, float) else json.dumps(value)
+    safe = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+    return safe if len(safe) <= SHOWN else f"{safe[: SHOWN - 1]}…"
+
+
+def _digits(number: int) -> int:
+    """Count the digits of a positive integer; a logarithm alone is one off just below a power."""
+    fewest = int((number.bit_length() - 1) * math.log10(2)) + 1
+    return fewest + 1 if number >= 10**fewest else fewest
+
+
+def counted(amount: int, noun: str) -> str:
+    return f"{amount} {noun if amount == 1 else f'{noun}s'}"
+
+
+def one_of(choices: Sequence[object]) -> str:
+    return ", ".join(choice if isinstance(choice, str) else shown(choice) for choice in choices)
+
+
+Sentence: TypeAlias = tuple[str, str | None]
+
+
+def _say_required(_: ValidationError, place: str) -> Sentence:
+    return f"{place} is required", None
+
+
+def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
+    *parents, key = error.absolute_path
+    within = f" in {place_words(tuple(parents))}" if parents else ""
+    known = error.schema.get("properties", ()) if isinstance(error.schema, dict) else ()
+    given: Any = error.instance
+    if " " in str(key) and given[key] is None:
+        # `{prompt: a fox, in the snow}`: to YAML, a comma in braces ends the text.
+        return f"unknown key {shown(key)}{within}", BEHIND_A_COMMA
+    return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
+
+
+def _say_dependent(error: ValidationError, place: str) -> Sentence:
+    others: Any = error.instance
+    named = " and ".join(f"'{other}'" for other in others)
+    return f"{place} has no meaning without {named}", f"add {named}, or remove '{place}'"
+
+
+def _say_no_keys(error: ValidationError, place: str) -> Sentence:
+    if not error.instance:
+        return f"{place} is empty", None
+    least: Any = error.validator_value
+    return f"{place} must have at least {counted(least, 'key')}", None
+
+
+def _say_type(error: ValidationError, place: str) -> Sentence:
+    wanted: Any = error.validator_value
+    kinds = [wanted] if isinstance(wanted, str) else list(wanted)
+    value: Any = error.instance
+    if _NUMBERS & set(kinds):
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{place} must be a finite number; got {shown(value)}", None
+        if type(value) is int:
+            return f"{place} must fit in 64 bits; got {shown(value)}", None
+    if not _is_right_in_quotes(error.schema, kinds, value):
+        return _say_pattern(error, place)
+    words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
+    hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
+    if kinds == ["string"] and isinstance(value, list | dict) and _takes_any_text(error):
+        # `[cinematic]` and `{red|blue}` are no texts to YAML.
+        hint = "put all of the text in quotes"
+    if value is None and isinstance(error.absolute_path[-1], int):
+        hint = _NULL_ITEM_HINT
+    return f"{place} must be {' or '.join(words)}; got {shown(value)}", hint
+
+
+def _takes_any_text(error: ValidationError) -> bool:
+    schema: Any = error.schema
+    return "maxLength" in schema and not {"enum", "pattern"} & schema.keys()
+
+
+def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> bool:
+    """Say False where quotes would only bring the next complaint: `rate: 60`."""
+    if kinds != ["string"] or not isinstance(value, int | float) or isinstance(value, bool):
+        return True
+    described = "pattern" in schema and "patternErrorMessage" in schema
+    return not described or re.search(schema["pattern"], shown(value)) is not None
+
+
+def _mapping_hint(schema: Any, value: object) -> str:
+    known = sorted(schema.get("properties", ()))
+    few = 0 < len(known) <= KEYS_SHOWN
+    keys = f"its keys are {', '.join(known)}" if few else "write 'key: value'"
+    return f"{keys}, without '- '" if isinstance(value, list) else f"{keys}, on lines below it"
+
+
+def _type_hint(kinds: Sequence[str], value: object) -> str | None:
+    if "string" in kinds and not isinstance(value, list | dict | None):
+        return "put it in quotes"
+    if "array" in kinds and isinstance(value, str):
+        return "a list of one is written [ … ]"
+    if "boolean" in kinds and value in ("yes", "no", "on", "off"):
+        return f"write {'true' if value in ('yes', 'on') else 'false'}"
+    if isinstance(value, str) and value.lower() in {"true", "false"} and "boolean" in kinds:
+        return "remove the quotes"
+    if isinstance(value, str) and _NUMBERS & set(kinds):
+        whole_hint = rounded_hint(value) if "integer" in kinds else None
+        return whole_hint or ("remove the quotes" if _is_numeral(value) else comma_hint(value))
+    return None
+
+
+def comma_hint(text: str) -> str | None:
+    """Name the decimal comma, which many spreadsheets write."""
+    return _DECIMAL_COMMA_HINT if _DECIMAL_COMMA.fullmatch(text) else None
+
+
+def rounded_hint(text: str) -> str | None:
+    """Say what became of a whole number that is too long for a spreadsheet.
+
+    It keeps 15 digits, and may show fewer: `1.23457E+15`, `1234567890123450000`.
+    """
+    if _SHORTENED.fullmatch(text):
+        return _ROUNDED_HINT
+    return f"{_ROUNDED_HINT}; if it is right: |int" if _ENDS_IN_ZEROS.fullmatch(text) else None
+
+
+def _is_numeral(text: str) -> bool:
+    return text.isascii() and text.strip("+-").replace(".", "", 1).isdecimal()
+
+
+def _say_enum(error: ValidationError, place: str) -> Sentence:
+    choices: Any = error.validator_value
+    message = f"{place} must be one of {one_of(choices)}; got {shown(error.instance)}"
+    texts = [choice for choice in choices if isinstance(choice, str)]
+    close = nearest(error.instance, texts) if isinstance(error.instance, str) else None
+    return message, close and f"did you mean '{close}'?"
+
+
+def _say_const(error: ValidationError, place: str) -> Sentence:
+    return f"{place} must be {shown(error.validator_value)}; got {shown(error.instance)}", None
+
+
+def _say_range(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and most is not None:
+        limits = f"between {least} and {most}"
+    else:
+        limits = f"at least {least}" if most is None else f"at most {most}"
+    return f"{place} must be {limits}; got {shown(error.instance)}", None
+
+
+def _say_exclusive(error: ValidationError, place: str) -> Sentence:
+    side = "more" if error.validator == "exclusiveMinimum" else "less"
+    return f"{place} must be {side} than {error.validator_value}; got {shown(error.instance)}", None
+
+
+def _say_multiple(error: ValidationError, place: str) -> Sentence:
+    return (
+        f"{place} must be a multiple of {error.validator_value}; got {shown(error.instance)}",
+        None,
+    )
+
+
+def _say_too_long(error: ValidationError, place: str) -> Sentence:
+    length = counted(len(_text(error)), "character")
+    return f"{place} is {length} long; at most {error.validator_value} are allowed", None
+
+
+def _say_too_short(error: ValidationError, place: str) -> Sentence:
+    if not error.instance:
+        return f"{place} is empty", None
+    length = counted(len(_text(error)), "character")
+    return f"{place} is {length} long; at least {error.validator_value} are needed", None
+
+
+def _say_items(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    items: Any = error.instance
+    noun = schema.get("items", {}).get("format", "item").removesuffix("_uri")
+    side = "most" if error.validator == "maxItems" else "least"
+    return f"{place}: {counted(len(items), noun)} given; at {side} {error.validator_value}", None
+
+
+def _say_unique(_: ValidationError, place: str) -> Sentence:
+    return f"{place} has an item twice", None
+
+
+def _say_pattern(error: ValidationError, place: str) -> Sentence:
+    schema: Any = error.schema
+    rule = schema.get("patternErrorMessage", f"must match {error.validator_value}")
+    return f"{place} {rule}; got {shown(error.instance)}", None
+
+
+def _say_format(error: ValidationError, place: str) -> Sentence:
+    if isinstance(error.cause, UnfitUrlError):
+        hint = "the vendor's servers fetch the file: HTTPS, public, without login"
+        return f"{place} {error.cause}; got {shown(error.instance)}", hint
+    return f"{place} must be a valid {error.validator_value}; got {shown(error.instance)}", None
+
+
+def _say_unforeseen(error: ValidationError, place: str) -> Sentence:
+    return (
+        f"{place} breaks the schema's rule '{error.validator}'; got {shown(error.instance)}",
+        None,
+    )
+
+
+def _text(error: ValidationError) -> str:
+    assert isinstance(error.instance, str)
+    return error.instance
+
+
+_SENTENCES: dict[str, Callable[[ValidationError, str], Sentence]] = {
+    "required": _say_required,
+    "additionalProperties": _say_unknown_key,
+    "dependentRequired": _say_dependent,
+    "minProperties": _say_no_keys,
+    "type": _say_type,
+    "enum": _say_enum,
+    "const": _say_const,
+    "minimum": _say_range,
+    "maximum": _say_range,
+    "exclusiveMinimum": _say_exclusive,
+    "exclusiveMaximum": _say_exclusive,
+    "multipleOf": _say_multiple,
+    "maxLength": _say_too_long,
+    "minLength": _say_too_short,
+    "maxItems": _say_items,
+    "minItems": _say_items,
+    "uniqueItems": _say_unique,
+    "pattern": _say_pattern,
+    "format": _say_format,
+}

@@ -1,0 +1,174 @@
+"""The judge of RunComfy's dialect of JSON Schema, built upon draft 2020-12.
+
+What differs from the draft: the type `float`; numbers that JSON or 64 bits cannot carry are no
+numbers; `*_uri` is a public URL; unknown keys are errors; `validations` (rules on the file behind
+the URL) is only an annotation here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+
+from batchgen.models.urls import UnfitUrlError, require_public_or_loopback_url, require_public_url
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+Schema = Mapping[str, Any]
+
+INTEGER_MIN = -(2**63)
+INTEGER_MAX = 2**63 - 1
+FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
+
+_KEYS_FROM_ELSEWHERE = frozenset(
+    {
+        "additionalProperties",
+        "patternProperties",
+        "unevaluatedProperties",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "if",
+        "$ref",
+    }
+)
+
+
+def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
+    """Make the judge of one schema; build it once, use it often.
+
+    With `rehearsal`, URLs of this machine pass as files. Raises ValueError for a type that the
+    dialect does not have.
+    """
+    for word in _types(schema):
+        if word not in _TYPES._type_checkers:  # noqa: SLF001 - has no public list of its types
+            raise ValueError(f"the type '{word}' is not known")
+    formats = _REHEARSAL_FORMATS if rehearsal else _FORMATS
+    judge: Validator = _Dialect(closed(schema), format_checker=formats)
+    return judge
+
+
+def closed(schema: Schema) -> dict[str, Any]:
+    """Forbid unknown keys wherever the schema lists the known ones."""
+    shut = dict(schema)
+    if "properties" in shut:
+        shut["properties"] = {name: closed(part) for name, part in shut["properties"].items()}
+        if not _KEYS_FROM_ELSEWHERE & shut.keys():
+            shut["additionalProperties"] = False
+    if isinstance(shut.get("items"), Mapping):
+        shut["items"] = closed(shut["items"])
+    return shut
+
+
+def _types(schema: Schema) -> Iterator[str]:
+    found = schema.get("type", [])
+    yield from [found] if isinstance(found, str) else found
+    for part in schema.get("properties", {}).values():
+        yield from _types(part)
+    if isinstance(schema.get("items"), Mapping):
+        yield from _types(schema["items"])
+
+
+def _is_integer(_: TypeChecker, value: object) -> bool:
+    return type(value) is int and INTEGER_MIN <= value <= INTEGER_MAX
+
+
+def _is_number(checker: TypeChecker, value: object) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else _is_integer(checker, value)
+
+
+def _required(
+    _: Validator, keys: list[str], instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    if isinstance(instance, Mapping):
+        for key in keys:
+            if key not in instance:
+                yield ValidationError("is required", path=[key])
+
+
+def _dependent_required(
+    _: Validator, rules: Mapping[str, list[str]], instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    if isinstance(instance, Mapping):
+        for key, others in rules.items():
+            missing = [other for other in others if other not in instance]
+            if key in instance and missing:
+                yield ValidationError(f"needs {missing}", path=[key], instance=missing)
+
+
+def _property_names(
+    validator: Any, rule: Schema, instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    """Do as the draft, and say at which key."""
+    if isinstance(instance, Mapping):
+        for key in instance:
+            for error in validator.descend(key, rule):
+                error.path.appendleft(key)
+                yield error
+
+
+def _additional_properties(
+    validator: Any, allowed: object, instance: object, schema: Schema
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, Mapping) or allowed is True:
+        return
+    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for key in instance:
+        if key in known or any(_ecma_regex(pattern).search(key) for pattern in patterns):
+            continue
+        if allowed is False:
+            yield ValidationError("unknown key", path=[key])
+        else:
+            yield from validator.descend(instance[key], allowed, path=key)
+
+
+def _pattern(_: Validator, pattern: str, instance: object, __: Schema) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _ecma_regex(pattern).search(instance):
+        yield ValidationError(f"does not match {pattern}")
+
+
+@lru_cache(maxsize=256)
+def _ecma_regex(pattern: str) -> re.Pattern[str]:
+    # In ECMA's expressions `$` is only the very end; in Python's also the place before "\n".
+    return re.compile(f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern)
+
+
+def _format_checker(*, rehearsal: bool) -> FormatChecker:
+    checker = FormatChecker(formats=())
+    require = require_public_or_loopback_url if rehearsal else require_public_url
+
+    def is_fetchable(value: object) -> bool:
+        if isinstance(value, str):
+            require(value)
+        return True
+
+    for name in FILE_FORMATS:
+        checker.checkers[name] = (is_fetchable, UnfitUrlError)
+    return checker
+
+
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {"integer": _is_integer, "number": _is_number, "float": _is_number}
+)
+_FORMATS = _format_checker(rehearsal=False)
+_REHEARSAL_FORMATS = _format_checker(rehearsal=True)
+_Dialect: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    validators={
+        "required": _required,
+        "dependentRequired": _dependent_required,
+        "propertyNames": _property_names,
+        "additionalProperties": _additional_properties,
+        "pattern": _pattern,
+    },
+    type_checker=_TYPES,
+)

@@ -1,0 +1,104 @@
+"""What a model costs, and what the account has, where the vendor says so. USD.
+
+What the vendor tells of a model: its price, and the schema of its input as it is today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
+from batchgen.runcomfy.response import Answer, json_object
+from batchgen.runcomfy.result import usd
+
+if TYPE_CHECKING:
+    from batchgen.jobs import JsonObject
+
+
+_UNIT_LIMIT = 40
+MOST_USD = 1e9
+"""No account holds more: such a number is a mistake, as infinity and NaN are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """`base_usd` dollars for each `unit`: "output", "second" or another word of the vendor's."""
+
+    base_usd: float
+    unit: str
+
+
+def read_price(answer: Answer) -> ModelPrice | None:
+    """Read the price, or None: the vendor does not list every model."""
+    fields = json_object(answer.body) if answer.is_success else None
+    if not fields:
+        return None
+    amount, unit = usd(fields.get("base_price_usd")), fields.get("price_unit")
+    if amount is None or not isinstance(unit, str) or not unit.strip():
+        return None
+    return ModelPrice(amount, answer.words(unit, _UNIT_LIMIT))
+
+
+def read_balance(answer: Answer) -> float | None:
+    """Read what is left in the wallet, which may be less than nothing; None where it is not said.
+
+    It is the dollars that count, and a millionth of the microdollars where they are missing.
+    """
+    fields = json_object(answer.body) if answer.is_success else None
+    if not fields or fields.get("currency", "USD") != "USD":
+        return None
+    for key, unit in (("balance_usd", 1.0), ("balance_microdollars", 1e-6)):
+        amount = _amount(fields.get(key))
+        if amount is not None:
+            return amount * unit
+    return None
+
+
+def _amount(value: object) -> float | None:
+    """As `usd`, of either sign."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return amount if abs(amount) < MOST_USD else None
+
+
+def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
+    """Tell a vendor that has no price to say, None, from one that could not be asked."""
+    if answer.is_gateways:
+        return NoAnswer(answer.trouble())
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return Halted(PauseCause.TOKEN_REFUSED, f"HTTP {answer.status}")
+    passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+    if answer.status in passing or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return NoAnswer(f"HTTP {answer.status}")
+    return None
+
+
+_SCHEMA_KEYS = ("input_schema", "schema")
+"""No document names the key; clients were seen to read the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """None stands for what the vendor does not tell: it does not list every model."""
+
+    price: ModelPrice | None = None
+    schema: JsonObject | None = None
+
+
+def read_model(answer: Answer) -> ModelFacts:
+    """Read price and schema. A server may repeat the token anywhere, so it is taken out first."""
+    text = answer.redact(answer.body.decode("utf-8", "replace"))
+    fields = json_object(text.encode()) if answer.is_success else None
+    candidates = [fields.get(key) for key in _SCHEMA_KEYS] if fields else []
+    schema = next((one for one in candidates if _is_input_schema(one)), None)
+    return ModelFacts(read_price(answer), schema)
+
+
+def _is_input_schema(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("properties"), dict)

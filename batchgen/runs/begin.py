@@ -1,0 +1,148 @@
+"""What a run does with the state before its first request: one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from batchgen.errors import UsageError
+from batchgen.jobs import JobState
+from batchgen.manifest import OnUnknown, start_moment
+from batchgen.runs.decision_log import apply_new
+from batchgen.runs.options import MOST_RESUBMITS
+from batchgen.runs.recovery_log import adopt_receipts, read_receipts
+from batchgen.state import manual_actions, queries
+from batchgen.state.selection import note_down, note_first
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from batchgen.manifest import Manifest
+    from batchgen.runs.folder import RunFolder
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import Counts, Money
+
+
+START = "start_at"
+"""What was asked for, and the moment that this meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
+
+    `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
+    requests a person wants cancelled. Submits begin at `start_at`, in epoch seconds.
+    """
+
+    selection: Selection
+    models: tuple[str, ...]
+    priced: tuple[str, ...]
+    in_flight: int
+    to_fetch: int
+    counts: Counts
+    money: Money
+    cancels: tuple[int, ...]
+    start_at: float | None = None
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether something is paid already, which no trouble with other jobs may hold up."""
+        return bool(self.in_flight or self.to_fetch)
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.models or self.is_collecting)
+
+
+def begin(
+    db: sqlite3.Connection,
+    folder: RunFolder,
+    manifest: Manifest,
+    options: RunOptions,
+    at: float,
+) -> Beginning:
+    """Settle what a dead run left, apply what people decided, and see what is to do.
+
+    Raises UsageError for a selection that names no job at all.
+    """
+    queries.set_meta(db, "name", manifest.name)
+    _settle(db, folder, at)
+    selection = note_down(db, options.selection)
+    if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
+        raise UsageError(
+            "no job of the manifest is selected",
+            next_step="check --job, --model, --tag, --state and --cause"
+            "; batchgen plan MANIFEST shows jobs",
+        )
+    if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
+        manual_actions.resubmit_all(db, MOST_RESUBMITS, at)
+    again = None
+    if options.retry_failed:
+        again = manual_actions.may_go_again(rejected=options.selection.asks_for_rejected)
+    if options.limit is not None:
+        # Before the retry: what is not begun today must not be paid by a plain run tomorrow.
+        selection = note_first(db, selection, options.limit, again)
+    if again is not None:
+        manual_actions.retry_selected(db, selection, again)
+    # Last: a selection by state, and a retry, are about jobs as people see them.
+    manual_actions.reopen(db)
+    return replace(_look(db, selection), start_at=_start_at(db, manifest, options, at))
+
+
+def _start_at(
+    db: sqlite3.Connection, manifest: Manifest, options: RunOptions, at: float
+) -> float | None:
+    """When submits begin. It is remembered: after a crash the same command goes on at once."""
+    start_at = options.start_at or manifest.policy.start_at
+    if start_at is None:
+        return None
+    stop_at = options.stop_at or manifest.policy.stop_at
+    words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
+    begun = float(moment) if words == str(start_at) else None
+    start = start_moment(start_at, stop_at, at, begun)
+    if start is not None:
+        queries.set_meta(db, START, f"{start_at} {start}")
+    return start
+
+
+def _goes_on(db: sqlite3.Connection, selection: Selection) -> bool:
+    """Whether it may be the same command once more: its jobs are on their way by now."""
+    found = queries.totals(queries.counts(db))
+    under_way = (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING)
+    return selection.is_fleeting and any(found.get(state) for state in under_way)
+
+
+def settle_before(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    """As `begin` does, in a transaction of its own, which ends with the connection if it fails."""
+    db.execute("BEGIN IMMEDIATE")
+    _settle(db, folder, at)
+    db.execute("COMMIT")
+
+
+def _settle(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    settle_dead_run(db, folder, at)
+    apply_new(db, folder.decisions)
+
+
+def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+    """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
+    manual_actions.settle_dead_run(db)
+    adopt_receipts(db, read_receipts(folder.receipts), at)
+
+
+def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:
+    models = tuple(queries.pending_models(db, selection))
+    counts = queries.counts(db)
+    totals = queries.totals(counts)
+    return Beginning(
+        selection,
+        models,
+        tuple(queries.shown_models(db)),
+        totals.get(JobState.QUEUED, 0) + totals.get(JobState.RUNNING, 0),
+        totals.get(JobState.FETCHING, 0),
+        counts,
+        queries.money(db),
+        tuple(queries.cancels_due(db)),
+    )

@@ -1,0 +1,116 @@
+"""Cancel jobs: those not sent at once, those with the vendor where it grants that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.engine.decisions import is_short_of_an_end, together
+from batchgen.errors import ApiUnreachableError, TokenError, UsageError
+from batchgen.jobs import JobState
+from batchgen.runcomfy.base import api_base
+from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
+from batchgen.runs.context import Workplace, claim_state, connected, provider_name, state_of
+from batchgen.runs.decide import deciding
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
+from batchgen.state.queries import live_request, select_any, select_jobs
+from batchgen.state.selection import note_causes
+from batchgen.state.transitions import Ending, ended
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.engine.decisions import Seen
+    from batchgen.runcomfy.client import RunComfy
+    from batchgen.runs.context import World
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.queries import Selection
+    from batchgen.state.records import LiveRequest
+
+
+CANCELLABLE = (
+    JobState.PENDING,
+    JobState.BLOCKED,
+    JobState.SUBMITTING,
+    JobState.QUEUED,
+    JobState.RUNNING,
+)
+
+_LATER = "the wish is noted: the next `batchgen run` asks the vendor before anything else"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """How many jobs were cancelled; `delivering` are at work with the vendor and will come.
+
+    `handed_over`: how many the runner at work was told of instead.
+    """
+
+    cancelled: int = 0
+    delivering: int = 0
+    handed_over: int = 0
+
+
+async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
+    """Cancel the selected jobs of a manifest. Raises the tree's errors.
+
+    A selection that names no job at all is a UsageError.
+    """
+    manifest = read_header(path)
+    base = "" if options.emulator else api_base(world.env)
+    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    jobs = _cancellable(place, options.selection)
+    decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
+    with deciding(place.folder, decisions) as decided:
+        if decided is None:
+            return Cancellation(handed_over=len(jobs))
+        asked = [one.seq for one in decided.applied if one.ask_vendor and one.seq is not None]
+        requests = [live for seq in asked if (live := live_request(decided.db, seq))]
+        granted = await _ask_vendor(place, decided.db, requests) if requests else 0
+        at_once = len(decided.applied) - len(asked)
+        return Cancellation(at_once + granted, len(requests) - granted)
+
+
+def _cancellable(place: Workplace, selection: Selection) -> list[str]:
+    with state_of(place.manifest, place.folder.state) as db:
+        selection = note_causes(db, selection)
+        if not select_any(db, selection):
+            raise UsageError(
+                "no job is selected",
+                next_step="check --job, --model, --tag, --state and --cause"
+                "; batchgen status lists the jobs",
+            )
+        return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
+
+
+async def _ask_vendor(place: Workplace, db: sqlite3.Connection, requests: list[LiveRequest]) -> int:
+    """How many the vendor cancelled; the others stay in flight for the next run."""
+    provider = provider_name(place.base, emulator=place.options.emulator)
+    claim_state(db, provider, place.folder)
+    async with connected(place) as api:
+        return sum([await _cancel_one(api, db, request, place) for request in requests])
+
+
+async def _cancel_one(
+    api: RunComfy, db: sqlite3.Connection, request: LiveRequest, place: Workplace
+) -> bool:
+    await api.cancel(request.request_id)
+    # The result tells, or else the status: the request may have ended in the same moment, and is
+    # kept then.
+    outcome: Seen = await api.result(request.request_id)
+    if is_short_of_an_end(outcome):
+        outcome = together(outcome, await api.status(request.request_id))
+    if isinstance(outcome, Halted):
+        raise TokenError(f"the API refused: {outcome.reason}", where=request.id, next_step=_LATER)
+    if isinstance(outcome, NoAnswer):
+        raise ApiUnreachableError(outcome.reason, where=request.id, next_step=_LATER)
+    if not isinstance(outcome, Cancelled):
+        return False
+    ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
+    db.execute("BEGIN IMMEDIATE")
+    done = ended(db, request.seq, request.attempt, ending, place.world.now())
+    db.execute("COMMIT")
+    return done

@@ -1,0 +1,119 @@
+"""What people decide about jobs, in decisions.jsonl: appended by commands, taken up by the writer.
+
+The state remembers how far the file was read, in the transaction that applied it: so a decision
+takes effect exactly once, however often a run dies.
+
+A person's decisions from a command: to the runner where one is at work, else done here.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.errors import LockedError
+from batchgen.runs.begin import settle_dead_run
+from batchgen.runs.decision_log import Applied, Decision, append_decisions, apply_page, has_new
+from batchgen.runs.folder import locked
+from batchgen.runs.last_run import refuse_copy
+from batchgen.state.database import open_for_reading, open_for_writing, translated
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from batchgen.runs.folder import RunFolder
+
+
+PATIENCE = 0.2
+"""Seconds that a decision outwaits another one, or somebody who looks whether a runner is at work:
+no runner would take it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of the decisions; the state may be written while the lock is held."""
+
+    db: sqlite3.Connection
+    applied: tuple[Applied, ...]
+
+
+@contextmanager
+def deciding(
+    folder: RunFolder, decisions: Sequence[Decision], at: float | None = None
+) -> Iterator[Decided | None]:
+    """Write the decisions down and apply them; None where the runner at work will do that.
+
+    Written first: whatever happens here, they take effect with the next run at the latest. Not
+    into a copy, which may know nothing of the request that is decided about: CopiedStateError.
+    Older decisions are taken up in the same breath; only the given ones are told of. `at`, epoch
+    seconds, is now: who has none of their own and only takes up older ones says it.
+    """
+    now = max((one.at for one in decisions), default=0.0) if at is None else at
+    with closing(open_for_reading(folder.state)) as known, translated(folder.state):
+        refuse_copy(known, folder)
+    append_decisions(folder.decisions, decisions)
+    with ExitStack() as held:
+        try:
+            held.enter_context(runner_lock(folder, PATIENCE))
+        except LockedError:
+            yield None
+            return
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        with translated(folder.state):
+            db.execute("BEGIN IMMEDIATE")
+            # Nobody runs, so what was being submitted when the last runner died is unknown.
+            settle_dead_run(db, folder, now)
+            db.execute("COMMIT")
+            applied = _apply_all(db, folder)
+            yield _told_of(db, decisions, applied)
+
+
+def _apply_all(db: sqlite3.Connection, folder: RunFolder) -> list[Applied]:
+    applied: list[Applied] = []
+    more = True
+    while more:
+        db.execute("BEGIN IMMEDIATE")
+        page = apply_page(db, folder.decisions)
+        db.execute("COMMIT")
+        applied += page.applied
+        more = page.more
+    return applied
+
+
+def _told_of(
+    db: sqlite3.Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
+) -> Decided | None:
+    """None where another command has just taken them up with its own."""
+    wanted = {_key(one) for one in decisions}
+    found = tuple(one for one in applied if _key(one.decision) in wanted)
+    return Decided(db, found) if found or not decisions else None
+
+
+def _key(one: Decision) -> tuple[float, str, str, int | None]:
+    return one.at, one.verb, one.job_id, one.position
+
+
+@contextmanager
+def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock: what is handed over meanwhile is taken up, also in the very last moment.
+
+    Who decides writes first and then looks for the lock. So whoever found it held has written
+    before it was let go, and is seen here. Raises LockedError, OutputError.
+    """
+    with locked(folder, patience):
+        yield
+    with translated(folder.state):
+        _take_up_rest(folder)
+
+
+def _take_up_rest(folder: RunFolder) -> None:
+    with closing(open_for_reading(folder.state)) as known:
+        if not has_new(known, folder.decisions):
+            return
+    with ExitStack() as held:
+        held.enter_context(suppress(LockedError))  # the next runner takes it up
+        held.enter_context(locked(folder, PATIENCE))
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        _apply_all(db, folder)

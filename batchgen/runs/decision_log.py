@@ -1,0 +1,252 @@
+"""What people decide about jobs, in decisions.jsonl: appended by commands, taken up by the writer.
+
+The state remembers how far the file was read, in the transaction that applied it: so a decision
+takes effect exactly once, however often a run dies.
+
+A person's decisions from a command: to the runner where one is at work, else done here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.fs import disk_errors, open_to_read
+from batchgen.jobs import JobState
+from batchgen.runs.append_log import APPEND, end_torn_line, write_all
+from batchgen.state import manual_actions, reviews
+from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.reviews import Pick
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from batchgen.jobs import JsonValue
+
+
+MOST_FILES = 10_000
+"""Positions above it are nobody's: no line may hold a number that SQLite does not take."""
+
+PAGE_BYTES = 128 * 1024
+"""About a thousand decisions: some hundredths of a second."""
+
+_OFFSET = "decisions_read"
+_JOB = "SELECT seq, model, state FROM job WHERE id = ?"
+
+
+class Verb(StrEnum):
+    ADOPT = "adopt"
+    RESUBMIT = "resubmit"
+    WRITE_OFF = "write_off"
+    CANCEL = "cancel"
+    APPROVE = "approve"
+    KEEP = "keep"
+    REJECT = "reject"
+    UNPICK = "unpick"
+    FIND = "find"
+
+
+MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
+"""About files, not about the life of a job: no engine needs to hear of them."""
+
+PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
+
+    `attempt` is the number of the one that the person saw: the word does not reach a later one.
+    MARKS are about the file at `position`, from 1, or about all files of the attempt; `flaws`,
+    kind to words, go with FIND.
+    """
+
+    verb: Verb
+    job_id: str
+    at: float
+    request_id: str | None = None
+    attempt: int | None = None
+    position: int | None = None
+    flaws: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decision and what it met: `objection` says why it could not be done; `model` is the job's.
+
+    `ask_vendor`: the job has a request, so a cancel is the vendor's to grant. `before` and `after`
+    are its states.
+    """
+
+    decision: Decision
+    seq: int | None
+    objection: str | None = None
+    ask_vendor: bool = False
+    model: str = ""
+    before: JobState = JobState.PENDING
+    after: JobState = JobState.PENDING
+
+    @property
+    def stays_done(self) -> bool:
+        """Whether a retry was taken back: jobs that need this one may go on."""
+        return self.after is JobState.DONE and self.before is not JobState.DONE
+
+
+def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
+    """Write the decisions to the disk. Raises OutputError, StorageError or DiskFullError."""
+    lines = "".join(json.dumps(_to_json(decision)) + "\n" for decision in decisions)
+    with disk_errors(path):
+        descriptor = os.open(path, APPEND, 0o600)
+        try:
+            end_torn_line(descriptor)
+            # One write, so that the runner never reads half a decision of two that come together.
+            write_all(descriptor, lines.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def has_new(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether something was appended since the last time. Raises OutputError or StorageError."""
+    with disk_errors(path):
+        return path.exists() and path.stat().st_size != int(get_meta(db, _OFFSET) or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Decisions that were applied; `more` may be waiting."""
+
+    applied: tuple[Applied, ...]
+    more: bool
+
+
+def apply_page(db: sqlite3.Connection, path: Path) -> Page:
+    """Apply some of what was appended since the last time; inside the caller's transaction.
+
+    Some: the picks of a whole night must not hold the one writer for seconds. Raises OutputError
+    or StorageError where the file cannot be read.
+    """
+    offset = int(get_meta(db, _OFFSET) or 0)
+    with disk_errors(path):
+        if path.exists() and path.stat().st_size < offset:
+            offset = 0  # moved away or emptied: what stands there now is new
+    data = _read_from(path, offset)
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        return Page((), more=False)
+    set_meta(db, _OFFSET, str(offset + len(whole)))
+    found = (_parse(line) for line in whole.splitlines())
+    applied = tuple(_apply(db, decision) for decision in found if decision)
+    return Page(applied, more=len(data) >= PAGE_BYTES)
+
+
+def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
+    """Apply all of it, in one transaction of the caller. Raises as `apply_page` does."""
+    applied: list[Applied] = []
+    while True:
+        page = apply_page(db, path)
+        applied += page.applied
+        if not page.more:
+            return applied
+
+
+def _read_from(path: Path, offset: int) -> bytes:
+    with disk_errors(path):
+        try:
+            file = open_to_read(path)
+        except FileNotFoundError:
+            return b""
+        with file:
+            file.seek(offset)
+            return file.read(PAGE_BYTES) + file.readline()
+
+
+def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
+    row = db.execute(_JOB, (decision.job_id,)).fetchone()
+    if row is None:
+        return Applied(decision, None, f"there is no job {decision.job_id}")
+    seq, model, before = row
+    if objection := _too_late(db, seq, decision):
+        return Applied(decision, seq, objection, False, model, JobState(before), JobState(before))
+    objection, ask_vendor = _act(db, seq, decision)
+    _, _, after = db.execute(_JOB, (decision.job_id,)).fetchone()
+    states = JobState(before), JobState(after)
+    return Applied(decision, seq, objection, ask_vendor, model, *states)
+
+
+def _too_late(db: sqlite3.Connection, seq: int, decision: Decision) -> str | None:
+    (attempts,) = db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()
+    if decision.attempt in {None, attempts}:
+        return None
+    return f"job {decision.job_id} was submitted again since that was decided"
+
+
+def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
+    """The objection, if there is one, and whether the vendor must be asked."""
+    match decision.verb:
+        case Verb.ADOPT:
+            assert decision.request_id is not None, "_parse lets no such line through"
+            return manual_actions.adopt(db, seq, decision.request_id, decision.at), False
+        case Verb.RESUBMIT:
+            return manual_actions.resubmit(db, seq, decision.at), False
+        case Verb.WRITE_OFF:
+            return manual_actions.write_off(db, seq, decision.at), False
+        case Verb.CANCEL:
+            return None, not manual_actions.cancel(db, seq)
+        case Verb.APPROVE:
+            return manual_actions.approve(db, seq, decision.at), False
+        case Verb.KEEP | Verb.REJECT | Verb.UNPICK:
+            return reviews.pick(db, seq, decision.position, PICKS[decision.verb]), False
+        case Verb.FIND:
+            return reviews.find_flaws(db, seq, decision.position, decision.flaws), False
+
+
+def _to_json(decision: Decision) -> dict[str, JsonValue]:
+    row: dict[str, JsonValue] = {
+        "at": decision.at,
+        "decide": decision.verb.value,
+        "job": decision.job_id,
+        "request_id": decision.request_id,
+        "attempt": decision.attempt,
+    }
+    if decision.verb in MARKS:
+        row["position"] = decision.position
+    if decision.verb is Verb.FIND:
+        row["flaws"] = dict(decision.flaws)
+    return row
+
+
+def _parse(line: bytes) -> Decision | None:
+    """Read one line; None for what no command of ours wrote.
+
+    Strict: a line that the state refuses would stop this run and every later one.
+    """
+    try:
+        row = json.loads(line)
+        verb, job_id, at, request_id = Verb(row["decide"]), row["job"], row["at"], row["request_id"]
+        sound = _is_text(job_id) and isinstance(at, int | float) and math.isfinite(at)
+        sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
+        attempt, position, flaws = row.get("attempt"), row.get("position"), row.get("flaws", {})
+        sound = sound and (attempt is None or type(attempt) is int)
+        sound = sound and (position is None or _is_position(position))
+        sound = sound and all(_is_text(kind) and _is_text(flaws[kind]) for kind in dict(flaws))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    if not sound:
+        return None
+    return Decision(verb, job_id, float(at), request_id, attempt, position, dict(flaws))
+
+
+def _is_position(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MOST_FILES
+
+
+def _is_text(value: object) -> bool:
+    """Text that SQLite takes. Raises UnicodeEncodeError, a ValueError, for lone surrogates."""
+    return isinstance(value, str) and bool(value.encode())

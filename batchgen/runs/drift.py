@@ -1,0 +1,351 @@
+"""Where the vendor's schema of a model differs from the bundled one, in what a body must obey.
+
+Titles, descriptions, defaults and the order of things bind nobody, so they are not compared. Pure.
+
+Which jobs the vendor no longer takes, though the bundled schema does.
+
+It is judged by plain rules alone: no night is stopped by what cannot be understood. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import model_alias
+from batchgen.models.catalog import find_model
+from batchgen.text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from batchgen.jobs import JsonObject, JsonValue
+    from batchgen.manifest import Policy
+    from batchgen.runs.live_models import LiveModels
+
+
+COMPARED = (
+    "type",
+    "format",
+    "const",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+)
+SAME_TYPE = {"float": "number"}
+"""The dialect's word and JSON Schema's own."""
+
+LONGEST_VALUE = 60
+SHOWN_CHOICES = 4
+
+
+def schema_differences(bundled: Mapping[str, JsonValue], live: JsonObject) -> list[str]:
+    """Give a sentence for each difference, such as `image_urls.maxItems is 6, bundled 10`."""
+    return list(_compare(bundled, live, ""))
+
+
+def _compare(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+    for key in COMPARED:
+        before, now = rule_value(bundled, key), rule_value(live, key)
+        if before != now:
+            yield f"{plain(join(path, key))} is {words(now)}, bundled {words(before)}"
+    yield from _choices(bundled, live, path)
+    yield from _file_rules(bundled, live, path)
+    yield from _fields(bundled, live, path)
+    # Only as deep as the bundled one: how deep the other one is, is for strangers to say.
+    if isinstance(items := bundled.get("items"), dict):
+        yield from _compare(items, mapping(live.get("items")), f"{path}[]")
+
+
+def _fields(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+    ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
+    needed, needed_now = as_list(bundled.get("required")), as_list(live.get("required"))
+    for name, wanted in ours.items():
+        here = join(path, name)
+        if name not in theirs:
+            yield f"{plain(here)} is gone"
+            continue
+        if (name in needed) != (name in needed_now):
+            yield f"{plain(here)} is {'required' if name in needed_now else 'optional'} now"
+        yield from _compare(mapping(wanted), mapping(theirs[name]), here)
+    for name in theirs:
+        if name not in ours:
+            kind = "a new required field" if name in needed_now else "a new field"
+            yield f"{plain(join(path, name))} is {kind}"
+
+
+def _choices(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+    before, now = as_list(bundled.get("enum")), as_list(live.get("enum"))
+    if bool(before) != bool(now):
+        yield f"{plain(join(path, 'enum'))} is {listed(now)}, bundled {listed(before)}"
+        return
+    if more := [one for one in now if one not in before]:
+        yield f"{plain(path)} takes {listed(more)} too"
+    if gone := [one for one in before if one not in now]:
+        yield f"{plain(path)} no longer takes {listed(gone)}"
+
+
+def _file_rules(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+    before, now = _rules(bundled), _rules(live)
+    for rule in sorted(before.keys() | now.keys()):
+        if before.get(rule) != now.get(rule):
+            here = plain(join(path, rule))
+            yield f"{here} is {words(now.get(rule))}, bundled {words(before.get(rule))}"
+
+
+def _rules(schema: JsonObject) -> dict[str, JsonValue]:
+    rules = [mapping(one) for one in as_list(schema.get("validations"))]
+    return {
+        str(rule.get("validation_rule")): _number(rule.get("validation_value")) for rule in rules
+    }
+
+
+def _number(value: JsonValue) -> JsonValue:
+    """The dialect writes a limit as a number or as a text: 50 and "50" are one limit."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+def rule_value(schema: JsonObject, key: str) -> JsonValue:
+    value = schema.get(key)
+    return SAME_TYPE.get(value, value) if key == "type" and isinstance(value, str) else value
+
+
+def words(value: JsonValue) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return plain(json.dumps(value, ensure_ascii=False))
+
+
+def listed(values: Sequence[JsonValue]) -> str:
+    shown = ", ".join(map(words, values[:SHOWN_CHOICES]))
+    more = f" and {len(values) - SHOWN_CHOICES} more" if len(values) > SHOWN_CHOICES else ""
+    return f"{shown}{more}" or "none"
+
+
+def plain(text: str) -> str:
+    return plain_text(text, LONGEST_VALUE)
+
+
+def join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def mapping(value: JsonValue) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A rule of the vendor's of today that a body breaks, as a sentence, and the value, if any.
+
+    Bodies that break the same rule have the same `rule`.
+    """
+
+    rule: str
+    got: str = ""
+
+
+def refusals(
+    bundled: Mapping[str, JsonValue], live: JsonObject, body: JsonObject, accepted: Collection[str]
+) -> Iterator[Refusal]:
+    """Find why the vendor would refuse a body, which obeys the bundled schema, or ignore a part.
+
+    What stands under the keys that are `accepted` is not judged.
+    """
+    ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
+    # A page without one known field describes something else than the input.
+    if ours.keys().isdisjoint(theirs):
+        return
+    judged = {key: value for key, value in body.items() if key not in accepted}
+    for key, value in judged.items():
+        if key in theirs:
+            yield from _broken(mapping(ours.get(key)), mapping(theirs[key]), value, key)
+        elif live.get("additionalProperties") in (None, False):
+            yield Refusal(f"{plain(key)} is gone")
+    required = [one for one in as_list(live.get("required")) if isinstance(one, str)]
+    for key in required:
+        if key in theirs and key not in body:
+            yield Refusal(f"{plain(key)} is required now")
+
+
+def _broken(
+    bundled: JsonObject, live: JsonObject, value: JsonValue, path: str
+) -> Iterator[Refusal]:
+    """A rule that is the bundled one as well is obeyed already."""
+    for key, breaks in _BREAKS.items():
+        before, now = rule_value(bundled, key), rule_value(live, key)
+        if now is not None and before != now and breaks(value, now):
+            rule = f"{plain(join(path, key))} is {words(now)}, bundled {words(before)}"
+            yield Refusal(rule, words(value))
+    choices = as_list(live.get("enum"))
+    if choices and choices != as_list(bundled.get("enum")) and value not in choices:
+        yield Refusal(f"{plain(path)} takes {listed(choices)}", words(value))
+    parts = bundled.get("items"), live.get("items")
+    if isinstance(value, list) and isinstance(parts[0], dict) and isinstance(parts[1], dict):
+        for item in value:
+            yield from _broken(parts[0], parts[1], item, f"{path}[]")
+
+
+def _number_or_none(value: JsonValue) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _compares(breaks: Callable[[float, float], bool]) -> Callable[[JsonValue, JsonValue], bool]:
+    def judge(value: JsonValue, limit: JsonValue) -> bool:
+        number, bound = _number_or_none(value), _number_or_none(limit)
+        return number is not None and bound is not None and breaks(number, bound)
+
+    return judge
+
+
+def _measures(
+    kind: type[str | list[JsonValue]], breaks: Callable[[float, float], bool]
+) -> Callable[[JsonValue, JsonValue], bool]:
+    def judge(value: JsonValue, limit: JsonValue) -> bool:
+        bound = _number_or_none(limit)
+        return isinstance(value, kind) and bound is not None and breaks(len(value), bound)
+
+    return judge
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "float": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+def _is_other_type(value: JsonValue, types: JsonValue) -> bool:
+    names = types if isinstance(types, list) else [types]
+    known = [_KINDS[name] for name in names if isinstance(name, str) and name in _KINDS]
+    if len(known) < len(names):
+        return False
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool):
+        return not any(bool in kinds for kinds in known)
+    return not any(isinstance(value, kinds) for kinds in known)
+
+
+_BREAKS: Mapping[str, Callable[[JsonValue, JsonValue], bool]] = {
+    "type": _is_other_type,
+    "const": lambda value, only: value != only,
+    "minimum": _compares(lambda value, limit: value < limit),
+    "maximum": _compares(lambda value, limit: value > limit),
+    "exclusiveMinimum": _compares(lambda value, limit: value <= limit),
+    "exclusiveMaximum": _compares(lambda value, limit: value >= limit),
+    "minLength": _measures(str, lambda length, limit: length < limit),
+    "maxLength": _measures(str, lambda length, limit: length > limit),
+    "minItems": _measures(list, lambda length, limit: length < limit),
+    "maxItems": _measures(list, lambda length, limit: length > limit),
+}
+
+
+SHOWN_JOBS = 3
+
+
+@dataclass(slots=True)
+class _Jobs:
+    """The first few of the jobs that break one rule, and their number; `got` is the first's."""
+
+    got: str
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def sentence(self) -> str:
+        got = f"; got {self.got}" if self.got else ""
+        more = self.count - len(self.first)
+        return f"{got} (job {', '.join(self.first)}{f' and {more:,} more' if more else ''})"
+
+
+@dataclass(slots=True)
+class Outdated:
+    """What the vendor no longer takes of many jobs, by model and rule."""
+
+    _found: dict[tuple[str, str], _Jobs] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, model: str, job_id: str, refusal: Refusal) -> None:
+        jobs = self._found.setdefault((model, refusal.rule), _Jobs(refusal.got))
+        jobs.count += 1
+        if len(jobs.first) < SHOWN_JOBS:
+            jobs.first.append(job_id)
+
+    @property
+    def models(self) -> list[str]:
+        return list(dict.fromkeys(model for model, _ in self._found))
+
+    def lines(self) -> list[str]:
+        """Say `t2i: scale.maximum is 0.5, bundled 1; got 0.7 (job a, b, c and 117 more)`."""
+        return [
+            f"{model_alias(model)}: {rule}{jobs.sentence()}"
+            for (model, rule), jobs in self._found.items()
+        ]
+
+
+WAYS_OUT = (
+    "change these inputs, leave the model out (--model '!{alias}'), or have keys sent as they are"
+    " (run.models: {{{model}: {{accept_fields: [KEY]}}}})"
+)
+
+
+def ways_out(model: str) -> str:
+    return WAYS_OUT.format(alias=model_alias(model), model=model)
+
+
+class LiveRules:
+    """What the vendor's schemas of today forbid, where they differ from the bundled ones.
+
+    A key that the manifest accepts by name is judged by nobody.
+    """
+
+    def __init__(self, live: LiveModels, policy: Policy) -> None:
+        limits = policy.models
+        self._accepted = {name: limits[name].accept_fields for name in limits}
+        self._live = {name: live.facts[name].schema or {} for name in live.differences()}
+
+    @property
+    def models(self) -> list[str]:
+        """Models whose jobs are worth a look."""
+        return list(self._live)
+
+    def refusals(self, model: str, body: str) -> list[Refusal]:
+        known, live = find_model(model), self._live.get(model)
+        if known is None or live is None:
+            return []
+        accepted = self._accepted.get(model, ())
+        return list(refusals(known.schema, live, json.loads(body), accepted))
+
+    def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> Outdated:
+        """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model worth a look."""
+        outdated = Outdated()
+        for model in self.models:
+            for job_id, body in jobs_of(model):
+                for refusal in self.refusals(model, body):
+                    outdated.add(model, job_id, refusal)
+        return outdated

@@ -1,0 +1,254 @@
+"""What a request costs, asked for only where a budget needs to know. USD.
+
+What the jobs still to be submitted will cost. USD. Pure.
+
+A price that the manifest names is known; what the vendor's list or earlier results say is an
+estimate; and a job of no known price is counted, never taken for zero.
+
+How long the work will take, from what requests took so far and the limits in force. Pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from batchgen.errors import ApiUnreachableError, InputError, TokenError
+from batchgen.runcomfy.outcomes import Halted, NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest import Policy
+    from batchgen.runcomfy.client import RunComfy
+    from batchgen.runcomfy.pricing import ModelFacts, ModelPrice
+    from batchgen.state.records import Money
+
+
+NOTHING_KNOWN: Mapping[str, ModelFacts] = MappingProxyType({})
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between the tries where the API does not answer."""
+
+FRAMES_PER_SECOND = 24
+DEFAULT_FRAMES = 121
+"""What the published page makes without `frames`; 121 frames are 5 s, 241 are 10 s."""
+
+
+class PriceList:
+    """The manifest's prices, a request each; else the vendor's, by its unit."""
+
+    def __init__(self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice]) -> None:
+        self._own = own
+        self._vendor = vendor
+
+    def price(self, model: str, body: str) -> float | None:
+        """USD for one request with this input; None where nobody knows."""
+        if model in self._own:
+            return self._own[model]
+        price = self._vendor.get(model)
+        return None if price is None else request_price(price, body)
+
+
+def request_price(price: ModelPrice, body: str) -> float | None:
+    """What the vendor's unit means for one input; None for a unit that nobody documented."""
+    match price.unit:
+        case "output" | "request" | "image" | "video":
+            return price.base_usd
+        case "second":
+            frames = int(json.loads(body).get("frames", DEFAULT_FRAMES))
+            return price.base_usd * (frames - 1) / FRAMES_PER_SECOND
+        case _:
+            return None
+
+
+async def price_list(
+    api: RunComfy,
+    policy: Policy,
+    models: Collection[str],
+    *,
+    may_come: Collection[str] = (),
+    collecting: bool = False,
+    known: Mapping[str, ModelFacts] = NOTHING_KNOWN,
+) -> PriceList:
+    """The prices of `models`, and those of `may_come`. Without a budget nobody is asked.
+
+    With one, a price that nobody knows raises InputError, TokenError or ApiUnreachableError: unless
+    the run is `collecting` what is paid already, which no missing price may hold up. Then nothing
+    of unknown price is submitted. Nor may it for models that only `may_come`, with later rows. What
+    is `known` of a model is not asked again.
+    """
+    limits = policy.models.items()
+    own = {model: limit.price for model, limit in limits if limit.price is not None}
+    vendor: dict[str, ModelPrice] = {}
+    if policy.budget is None:
+        return PriceList(own, vendor)
+    for model in dict.fromkeys((*models, *may_come)):
+        optional = collecting or model not in models
+        price = known[model].price if model in known else None
+        if price is None and model not in own and model not in known:
+            price = await _ask(api, model, optional=optional)
+        if price is not None:
+            vendor[model] = price
+    prices = PriceList(own, vendor)
+    unknown = [model for model in models if prices.price(model, "{}") is None]
+    if unknown and not collecting:
+        raise InputError(
+            f"run.budget needs a price for {', '.join(unknown)}, and the vendor told none",
+            next_step=f"add run.models.{unknown[0]}.price (USD for one request), or leave the"
+            " budget out",
+        )
+    return prices
+
+
+async def _ask(api: RunComfy, model: str, *, optional: bool) -> ModelPrice | None:
+    answer = await api.price(model)
+    for pause in PAUSES:
+        if not isinstance(answer, NoAnswer):
+            break
+        await asyncio.sleep(pause)
+        answer = await api.price(model)
+    if not isinstance(answer, NoAnswer | Halted):
+        return answer
+    if optional:
+        return None
+    where, next_step = f"the price of {model}", "the same command continues"
+    if isinstance(answer, Halted):
+        raise TokenError(f"the API refused: {answer.reason}", where=where, next_step=next_step)
+    raise ApiUnreachableError(answer.reason, where=where, next_step=next_step)
+
+
+SMALLEST = 0.005
+"""Below that, two decimals would say 0.00."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`unpriced` is a number of jobs."""
+
+    known: float = 0.0
+    estimated: float = 0.0
+    unpriced: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.known + other.known,
+            self.estimated + other.estimated,
+            self.unpriced + other.unpriced,
+        )
+
+    @property
+    def total(self) -> float:
+        return self.known + self.estimated
+
+    def words(self) -> str:
+        """Say `12.40 USD known + ~3.10 USD estimated + 40 jobs without a known price`."""
+        jobs = "job" if self.unpriced == 1 else "jobs"
+        parts = [
+            f"{usd(self.known)} known" if self.known else "",
+            f"~{usd(self.estimated)} estimated" if self.estimated else "",
+            f"{self.unpriced} {jobs} without a known price" if self.unpriced else "",
+        ]
+        return " + ".join(filter(None, parts)) or "0.00 USD"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "known_usd": round(self.known, 6),
+            "estimated_usd": round(self.estimated, 6),
+            "jobs_without_price": self.unpriced,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """`jobs` whose price is the same, since their `body` says the same of what is billed."""
+
+    body: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSources:
+    """For one model, USD a request: `own` is the manifest's, `typical` what earlier ones cost."""
+
+    own: float | None = None
+    vendor: ModelPrice | None = None
+    typical: float | None = None
+
+    @property
+    def by_second(self) -> bool:
+        """Whether the price of a job depends on its input."""
+        return self.own is None and self.vendor is not None and self.vendor.unit == "second"
+
+
+def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
+    """The best source that has an answer decides, for each kind of job."""
+    return sum((_cost(one, sources) for one in work), Cost())
+
+
+def _cost(work: Alike, sources: PriceSources) -> Cost:
+    if sources.own is not None:
+        return Cost(known=work.jobs * sources.own)
+    price = None if sources.vendor is None else request_price(sources.vendor, work.body)
+    price = sources.typical if price is None else price
+    return Cost(unpriced=work.jobs) if price is None else Cost(estimated=work.jobs * price)
+
+
+def suffices(budget: float, spent: Money, cost: Cost) -> bool | None:
+    """Whether the budget is enough for what is still to be submitted; None: nobody can tell."""
+    if spent.committed + cost.total > budget:
+        return False
+    return None if cost.unpriced or spent.unpriced else True
+
+
+def usd(amount: float) -> str:
+    decimals = 4 if 0 < abs(amount) < SMALLEST else 2
+    return f"{amount:,.{decimals}f} USD"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneWork:
+    """`jobs` of one model that take `seconds` each; None: none of them was ever timed.
+
+    `limit` is how many may be in flight at once, `interval` the seconds between two submits;
+    `throttled`: as the vendor took them when it throttled last.
+    """
+
+    model: str
+    jobs: int
+    seconds: float | None
+    limit: int
+    interval: float
+    throttled: bool = False
+
+
+def lane_seconds(lane: LaneWork) -> float | None:
+    """Seconds for one model by itself; None where no request of it was ever timed."""
+    if not lane.jobs:
+        return 0.0
+    if lane.seconds is None:
+        return None
+    by_room = math.ceil(lane.jobs / lane.limit) * lane.seconds
+    by_rate = (lane.jobs - 1) * lane.interval + lane.seconds
+    return max(by_room, by_rate)
+
+
+def run_seconds(lanes: Iterable[LaneWork], limit: int, interval: float) -> float | None:
+    """Seconds for all models together, those left out that were never timed; None where all are.
+
+    The narrowest place decides: one model, the run's room for `limit` requests, or its rate.
+    """
+    busy = [lane for lane in lanes if lane.jobs]
+    timed = [(lane, lane.seconds) for lane in busy if lane.seconds is not None]
+    if not timed:
+        return None if busy else 0.0
+    alone = max(lane_seconds(lane) or 0.0 for lane, _ in timed)
+    by_room = sum(lane.jobs * seconds for lane, seconds in timed) / limit
+    longest = max(seconds for _, seconds in timed)
+    by_rate = (sum(lane.jobs for lane, _ in timed) - 1) * interval + longest
+    return max(alone, by_room, by_rate)

@@ -1,0 +1,123 @@
+"""A first run of very many jobs begins before the last of them is read.
+
+Only a first one: it meets no state, so that nothing can have changed and nothing be paid already.
+Where a later row is wrong no more is submitted; a run that was cut off meanwhile checks everything
+before it goes on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from batchgen.concurrency import in_thread
+from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.errors import Problem
+from batchgen.runs.drift import ways_out
+from batchgen.runs.prepare import stands_below, stands_twice, wrong_kinds
+from batchgen.runs.summary import LateProblemsError
+from batchgen.state.queries import set_meta
+from batchgen.state.staging import append_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchgen.engine.events import Listener
+    from batchgen.engine.scheduler import Scheduler
+    from batchgen.jobs import Job
+    from batchgen.manifest import ProblemLog
+    from batchgen.runs.drift import LiveRules
+    from batchgen.runs.fingerprint import Fingerprint
+    from batchgen.runs.summary import Summary
+    from batchgen.state.staging import Unfit
+    from batchgen.state.store import Store
+
+
+CHECKED_AT_ONCE = 100_000
+"""Jobs up to which everything is checked before the first submit, unless run.full_check says so
+for any number: some seconds of reading."""
+PAGE = 2000
+"""Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
+INPUTS = "inputs"
+
+
+class Intake:
+    """The jobs that are still to be read, and where what is wrong with them is logged."""
+
+    def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
+        self._rest = rest
+        self._problems = problems
+        self._fingerprint = fingerprint
+        self._rules: LiveRules | None = None
+
+    def judge_by(self, rules: LiveRules) -> None:
+        """Hold what is read against the vendor's schemas of today as well."""
+        self._rules = rules
+
+    async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
+        """Feed the scheduler until the last job, or until something is wrong.
+
+        Then all the rest is still read, so that all problems are told at once; a cancellation ends
+        that after the page at hand.
+        """
+        while (page := await in_thread(self._next_page)) and not self._problems:
+            self._log_outdated(page)
+            if self._problems:
+                break
+            await self._take_up(page, store)
+            # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
+            tell(JobsAdded(dict(Counter(job.model for job in page))))
+            await scheduler.look_for_released()
+        if self._problems:
+            # At once: the reading may take long, and each job meanwhile would be paid.
+            scheduler.pause(_PAUSE)
+            while page := await in_thread(self._next_page):
+                self._log_outdated(page)
+        else:
+            await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
+        scheduler.all_is_there()
+
+    def raise_if_wrong(self, summary: Summary) -> None:
+        """Raise LateProblemsError with every problem; `summary` is how far the run came."""
+        if self._problems:
+            raise LateProblemsError(self._problems.problems, self._problems.total, summary)
+
+    def _log_outdated(self, page: list[Job]) -> None:
+        if self._rules is None or not self._rules.models:
+            return
+        for job in page:
+            for one in self._rules.refusals(job.model, job.body):
+                got = f"; got {one.got}" if one.got else ""
+                words = f"{one.rule} in the vendor's schema of today{got}"
+                hint = ways_out(job.model)
+                self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
+
+    async def _take_up(self, page: list[Job], store: Store) -> None:
+        for unfit in await store.run(append_jobs, page, wrong_kinds):
+            for problem in _problems_of(unfit):
+                self._problems.add(problem)
+
+    def _next_page(self) -> list[Job]:
+        """Give a page; less where the first wrong row comes, so that it is heard of at once."""
+        sound = not self._problems
+        page: list[Job] = []
+        for job in self._rest:
+            page.append(job)
+            if len(page) == PAGE or (sound and self._problems):
+                break
+        return page
+
+
+_PAUSE = Pause(
+    PauseReason.MANIFEST,
+    "something is wrong in the rows that were read while the run went on",
+    "mend it; the same command continues, and pays nothing twice",
+)
+
+
+def _problems_of(unfit: Unfit) -> list[Problem]:
+    if unfit.missing is not None:
+        return [stands_below(unfit.job, unfit.missing)]
+    if unfit.unlike is not None:
+        return wrong_kinds(unfit.unlike)
+    return [stands_twice(unfit.job)]

@@ -1,0 +1,294 @@
+"""What a look at an input image means for the jobs that use it. Pure.
+
+The engine's door to input images: what is behind their URLs, looked at once and remembered.
+
+A sound picture is trusted for a day, across runs; trouble only until this run ends: people mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from batchgen import references
+from batchgen.downloads.probe import Gone, Looked, NoAnswer, NotUsable, open_looker
+from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
+from batchgen.models.catalog import find_model
+from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
+from batchgen.runcomfy.base import is_loopback
+from batchgen.state.due import pending_models
+from batchgen.state.files import known_images, remember_image
+from batchgen.state.records import KnownImage
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from batchgen.downloads.probe import LookOutcome, LookSettings
+    from batchgen.engine.ports import InputVerdict
+    from batchgen.models.catalog import Model
+    from batchgen.state.selection import Selection
+    from batchgen.state.store import Store
+
+
+MOST_SILENCES = 5
+MOST_COUNTED = 10_000
+
+
+class Silences:
+    """How often a URL gave no answer while others did.
+
+    A silence counts only where something was heard since the last one: were it this machine's
+    network that is down, a night of waiting would refuse every job.
+    """
+
+    def __init__(self) -> None:
+        self._heard = 0
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def note(self, url: str) -> None:
+        count, heard = self._counted.pop(url, (0, -1))
+        if len(self._counted) >= MOST_COUNTED:
+            self._counted.pop(next(iter(self._counted)))
+        self._counted[url] = (count + (heard != self._heard), self._heard)
+
+    def end(self, url: str) -> None:
+        self._heard += 1
+        self._counted.pop(url, None)
+
+    def are_too_many(self, url: str) -> bool:
+        return self._counted.get(url, (0, 0))[0] >= MOST_SILENCES
+
+
+def trouble_with(model: Model, key: str, outcome: LookOutcome) -> str | None:
+    """Say what is wrong with an image under a key of a model, in the page's words where it can."""
+    match outcome:
+        case Looked(media_type, width, height, size):
+            broken = broken_rules(model, key, FileFacts(media_type, width, height, size))
+            return " ".join(map(str, broken)) or None
+        case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
+            return reason
+
+
+def tells_nothing(outcome: LookOutcome) -> bool:
+    """Whether the network, or its DNS, is to blame, and not the picture.
+
+    A name that leads inside from the start is refused before the run.
+    """
+    match outcome:
+        case NoAnswer() | NotUsable(by_dns=True):
+            return True
+        case _:
+            return False
+
+
+def shown(url: str) -> str:
+    """The URL without what may sign it: a signed URL is a key to the file."""
+    parts = urlsplit(url)
+    return parts._replace(query="…" if parts.query else "", fragment="").geturl()
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+TRUSTED_SECONDS = 24 * 3600.0
+MOST_LOOKS = 8
+MOST_LOOKS_A_HOST = 4
+
+
+class Eye(Protocol):
+    """A look over the network; batchgen.downloads.look has the real one."""
+
+    async def look(self, url: str) -> LookOutcome: ...
+
+
+class InputImages:
+    """Made by `open_input_images`. Raises the tree's errors where the state is the trouble."""
+
+    def __init__(self, eye: Eye, store: Store, *, checking: bool, only_here: bool) -> None:
+        self._eye = eye
+        self._store = store
+        self._checking = checking
+        self._only_here = only_here
+        self._started = store.now()
+        self._all = asyncio.Semaphore(MOST_LOOKS)
+        # Weak: an entry lives as long as somebody waits at it, of a million hosts and URLs.
+        self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._urls = WeakValueDictionary[str, asyncio.Lock]()
+        self._silences = Silences()
+        self._seen_bad: set[str] = set()
+
+    def is_looked_at(self, url: str) -> bool:
+        """A rehearsal leaves the world alone; a reference stands for what is not made yet."""
+        if not self._checking or is_reference(url):
+            return False
+        return not self._only_here or is_loopback(url)
+
+    async def check(self, model: str, body: str) -> InputVerdict:
+        known_model = find_model(model)
+        if known_model is None:
+            return InputsSound()
+        unclear: list[str] = []
+        for key, url in image_urls(known_model, body):
+            if not self.is_looked_at(url):
+                continue
+            outcome, trouble = await self.judge(known_model, key, url)
+            if trouble is None:
+                continue
+            if not tells_nothing(outcome) or self._silences.are_too_many(url):
+                return InputsBroken(f"{shown(url)}: {trouble}")
+            unclear.append(f"{shown(url)}: {trouble}")
+        return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
+
+    async def look(self, url: str) -> LookOutcome:
+        """Look now; those who ask at once share one look."""
+        asked = self._store.now()
+        return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
+
+    async def judge(self, model: Model, key: str, url: str) -> tuple[LookOutcome, str | None]:
+        """Say what is there, and what of it this key of the model would not take."""
+        oldest = self._store.now() - TRUSTED_SECONDS
+
+        def is_trusted(known: KnownImage) -> bool:
+            # What would be refused may have been replaced since an earlier run.
+            is_bad = trouble_with(model, key, _remembered(known)) is not None
+            return known.looked_at >= (self._started if is_bad else oldest)
+
+        outcome = await self._once(url, is_trusted)
+        trouble = trouble_with(model, key, outcome)
+        if trouble is not None and not tells_nothing(outcome) and self._doubts(url, outcome):
+            outcome = await self._once(url, lambda _: False)
+            trouble = trouble_with(model, key, outcome)
+        return outcome, trouble
+
+    def _doubts(self, url: str, outcome: LookOutcome) -> bool:
+        """Whether to look once more: one spoilt transfer must not fail a job for good."""
+        if url in self._seen_bad or len(self._seen_bad) >= MOST_COUNTED:
+            return False
+        self._seen_bad.add(url)
+        return not isinstance(outcome, Gone)
+
+    async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> LookOutcome:
+        async with self._urls.setdefault(url, asyncio.Lock()):
+            known = (await self._store.run(known_images, [url])).get(url)
+            if known is not None and is_trusted(known):
+                return _remembered(known)
+            return await self._look_now(url)
+
+    async def _look_now(self, url: str) -> LookOutcome:
+        host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
+        # The host first: those who wait for a slow one must not hold up the others.
+        async with host, self._all:
+            outcome = await self._eye.look(url)
+        if tells_nothing(outcome):
+            self._silences.note(url)
+        else:
+            self._silences.end(url)
+            await self._store.run(remember_image, _to_remember(url, self._store.now(), outcome))
+        return outcome
+
+
+def _remembered(known: KnownImage) -> LookOutcome:
+    if known.media_type is None or known.width is None or known.height is None:
+        return NotUsable(known.trouble or "it was no picture")
+    return Looked(known.media_type, known.width, known.height, known.bytes)
+
+
+def _to_remember(url: str, at: float, outcome: LookOutcome) -> KnownImage:
+    match outcome:
+        case Looked(media_type, width, height, size):
+            return KnownImage(url, at, media_type, width, height, size, None)
+        case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
+            return KnownImage(url, at, None, None, None, None, reason)
+
+
+@asynccontextmanager
+async def open_input_images(
+    settings: LookSettings, store: Store, *, checking: bool, only_here: bool
+) -> AsyncIterator[InputImages]:
+    """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
+
+    `only_here`: check only what is on this machine, as a rehearsal does.
+    """
+    async with open_looker(settings) as looker:
+        yield InputImages(looker, store, checking=checking, only_here=only_here)
+
+
+MOST_URLS = 5_000
+
+
+MOST_JOBS = 100_000
+"""What is looked through before the first submit, a model; later ones have their look just before
+their own. So a million jobs begin as soon as ten."""
+
+
+NAMED_JOBS = 3
+
+
+@dataclass(slots=True)
+class ImageUse:
+    """An image under one key of one model: the rules are theirs.
+
+    Filled while rows are read; `jobs` are the first few ids of `count`.
+    """
+
+    url: str
+    model: str
+    key: str
+    count: int = 0
+    jobs: list[str] = field(default_factory=list)
+
+    def note(self, job_id: str) -> None:
+        self.count += 1
+        if len(self.jobs) < NAMED_JOBS:
+            self.jobs.append(job_id)
+
+
+def images_in_use(
+    db: sqlite3.Connection,
+    selection: Selection,
+    is_looked_at: Callable[[str], bool],
+) -> list[ImageUse]:
+    """Each image once a model and key, in the manifest's order, of at most MOST_URLS URLs.
+
+    References are none: what they stand for is looked at when it is there.
+    """
+    uses: dict[tuple[str, str, str], ImageUse] = {}
+    urls: set[str] = set()
+    for model in pending_models(db, selection):
+        for key in _keys(model):
+            for job_id, url in _rows(db, model, key, selection):
+                if url not in urls and (len(urls) == MOST_URLS or not is_looked_at(url)):
+                    continue
+                urls.add(url)
+                uses.setdefault((model, key, url), ImageUse(url, model, key)).note(job_id)
+    return list(uses.values())
+
+
+def is_reference(url: str) -> bool:
+    return url.startswith(f"https://{references.HOST}/")
+
+
+def _keys(model_id: str) -> tuple[str, ...]:
+    model = find_model(model_id)
+    return () if model is None else image_keys(model)
+
+
+def _rows(
+    db: sqlite3.Connection, model: str, key: str, selection: Selection
+) -> Iterator[tuple[str, str]]:
+    condition, values = selection.where()
+    # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
+    return db.execute(
+        # The condition is the state's own text; whatever a person wrote is a parameter.
+        "SELECT one.id, url.value FROM (SELECT seq, id, body FROM job"  # noqa: S608 - see above
+        f" WHERE state = 'pending' AND model = ? AND listed = 1 AND {condition}"
+        " ORDER BY seq LIMIT ?) AS one, json_each(one.body, ?) AS url"
+        " WHERE url.type = 'text' ORDER BY one.seq, url.key",
+        (model, *values, MOST_JOBS, f'$."{key}"'),
+    )

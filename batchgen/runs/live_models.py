@@ -1,0 +1,235 @@
+"""Whether the account's balance covers what is still to be submitted.
+
+It decides nothing: until the vendor refuses a submit for it, the run goes on.
+
+What the vendor says today of its models and of the account, before anything is submitted.
+
+A plan is of use without it, and so is a run: what could not be asked is said, and raises nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from batchgen.errors import TokenError, UsageError
+from batchgen.models.catalog import find_model
+from batchgen.net import Proxies
+from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
+from batchgen.runcomfy.client import Limits, connect
+from batchgen.runcomfy.outcomes import NoAnswer
+from batchgen.runcomfy.pricing import ModelFacts
+from batchgen.runcomfy.token import Token, find_token
+from batchgen.runs.drift import schema_differences
+from batchgen.runs.estimates import Alike, Cost, PriceSources, cost_of, usd
+from batchgen.state.costs import typical_cost
+from batchgen.state.due import pending_work
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest import Policy
+    from batchgen.runcomfy.client import RunComfy
+    from batchgen.runcomfy.outcomes import Halted
+    from batchgen.runs.context import World
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.selection import Selection
+
+
+WHAT_HAPPENS = "the run pauses when the vendor refuses a submit for it"
+WAYS_OUT = "top the account up, or begin fewer jobs with --limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs.
+
+    `most` is what the budget leaves for them; None: there is no budget.
+    """
+
+    balance: float | None = None
+    cost: Cost = field(default_factory=Cost)
+    most: float | None = None
+
+    @property
+    def suffice(self) -> bool | None:
+        """None: nobody can tell, since the balance or a price is not known."""
+        if self.balance is None:
+            return None
+        if self.missing > 0:
+            return False
+        within_budget = self.most is not None and self.most <= self.balance
+        return None if self.cost.unpriced and not within_budget else True
+
+    @property
+    def missing(self) -> float:
+        """What the jobs of known price cost beyond the balance; also where that is below zero."""
+        needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
+        # A thousandth of a cent forgives the rounding of many small prices.
+        over = needed - (self.balance or 0.0)
+        return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
+
+    def warning(self) -> str | None:
+        """A line for people, where the balance does not suffice."""
+        if self.suffice is not False:
+            return None
+        return (
+            f"warning: the balance of {usd(self.balance or 0.0)} does not cover the jobs to be"
+            f" submitted ({self.cost.words()}), {usd(self.missing)} are missing; {WHAT_HAPPENS}\n"
+            f"  → {WAYS_OUT}"
+        )
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "balance_usd": None if self.balance is None else round(self.balance, 6),
+            "balance_suffices": self.suffice,
+        }
+
+
+UNASKED = Funds()
+
+
+def estimated(
+    db: sqlite3.Connection,
+    models: Iterable[str],
+    selection: Selection,
+    policy: Policy,
+    live: LiveModels,
+) -> Cost:
+    """What the selected pending jobs of these models will cost."""
+    return sum((_of_model(db, model, selection, policy, live) for model in models), Cost())
+
+
+def _of_model(
+    db: sqlite3.Connection, model: str, selection: Selection, policy: Policy, live: LiveModels
+) -> Cost:
+    sources = price_sources(db, model, policy, live)
+    work = pending_work(db, model, selection, by_frames=sources.by_second)
+    return cost_of([Alike(*one) for one in work], sources)
+
+
+def price_sources(
+    db: sqlite3.Connection, model: str, policy: Policy, live: LiveModels
+) -> PriceSources:
+    limits, facts = policy.models.get(model), live.facts.get(model)
+    return PriceSources(
+        own=limits.price if limits else None,
+        vendor=facts.price if facts else None,
+        typical=typical_cost(db, model),
+    )
+
+
+LIMITS = Limits(connect=5.0, read=10.0)
+BEFORE_A_RUN = 4.0
+"""Seconds that the start of a night may wait for what it can do without."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModels:
+    """`trouble` says why some of it was not asked; empty where all was.
+
+    `balance` is what the account has, in USD; None: not known, and `no_balance` says why.
+    """
+
+    facts: Mapping[str, ModelFacts] = field(default_factory=dict)
+    trouble: str = ""
+    balance: float | None = None
+    no_balance: str = ""
+
+    def differences(self) -> dict[str, list[str]]:
+        """By model, where its schema of today differs from the bundled one."""
+        found = {model: _differences(model, facts) for model, facts in self.facts.items()}
+        return {model: sentences for model, sentences in found.items() if sentences}
+
+    @property
+    def compared(self) -> list[str]:
+        """Models whose schema was seen."""
+        return [model for model, facts in self.facts.items() if facts.schema is not None]
+
+
+def _differences(model: str, facts: ModelFacts) -> list[str]:
+    known = find_model(model)
+    if known is None or facts.schema is None:
+        return []
+    return schema_differences(known.schema, facts.schema)
+
+
+async def ask_about(models: Iterable[str], options: RunOptions, world: World) -> LiveModels:
+    """Ask for a plan. Raises UsageError for an unusable base of the API."""
+    base = "" if options.emulator else api_base(world.env)
+    try:
+        token = None if options.emulator else find_token(world.env, world.home)
+    except TokenError as exc:
+        # The places where it was looked for are for a run to name: a plan needs none.
+        why = exc.what.partition(":")[0]
+        return LiveModels(trouble=why, no_balance=why)
+    async with _connected(base, token, Proxies.of(world.env)) as api:
+        return await ask_all(api, models, {} if options.emulator else world.env, LIMITS.read)
+
+
+@asynccontextmanager
+async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncIterator[RunComfy]:
+    if token is not None:
+        async with connect(base, token, limits=LIMITS, proxies=proxies) as api:
+            yield api
+        return
+    # Loaded here: a plan for the vendor needs no web server.
+    from batchgen.emulator import EmulatorSettings, running_emulator  # noqa: PLC0415 - see above
+
+    async with (
+        running_emulator(EmulatorSettings()) as emulator,
+        connect(emulator.base_url, Token("rehearsal", "the emulator"), limits=LIMITS) as api,
+    ):
+        yield api
+
+
+async def ask_all(
+    api: RunComfy, models: Iterable[str], env: Mapping[str, str], seconds: float
+) -> LiveModels:
+    """Ask for each model and for the balance once, all at the same time, and no longer than that.
+
+    A rehearsal is given no `env`: the balance of an account is not its business.
+    """
+
+    async def soon(answer: Awaitable[T]) -> T | NoAnswer:
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            return NoAnswer(f"no answer within {seconds:g} s")
+
+    async with asyncio.TaskGroup() as group:
+        asked = {
+            model: group.create_task(soon(api.describe(model)), name=f"ask about {model}")
+            for model in models
+        }
+        balance = group.create_task(soon(_balance(api, env)), name="ask for the balance")
+    answers: dict[str, ModelFacts | NoAnswer | Halted] = {
+        model: task.result() for model, task in asked.items()
+    }
+    facts = {model: one for model, one in answers.items() if isinstance(one, ModelFacts)}
+    troubles = [one.reason for one in answers.values() if not isinstance(one, ModelFacts)]
+    left = balance.result()
+    return LiveModels(
+        facts,
+        troubles[0] if troubles else "",
+        left if isinstance(left, float) else None,
+        "" if isinstance(left, float) else left.reason,
+    )
+
+
+async def _balance(api: RunComfy, env: Mapping[str, str]) -> float | NoAnswer | Halted:
+    try:
+        base = wallet_base(env, api.base)
+    except UsageError as exc:
+        # It serves to ask, and to nothing else: no run is stopped by it.
+        return NoAnswer(f"{exc.where}: {exc.what}")
+    if base is None:
+        return NoAnswer(f"the API is not at its usual address, and {WALLET_VARIABLE} is not set")
+    return await api.balance(base)

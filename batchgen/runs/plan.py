@@ -1,0 +1,282 @@
+"""What changed in a job's input, key by key. Pure.
+
+What a run would do, as numbers: the document that `batchgen plan` shows. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from batchgen.runs.drift import Outdated
+from batchgen.runs.estimates import Cost, suffices
+from batchgen.runs.live_models import Funds, LiveModels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from batchgen.errors import Problem
+    from batchgen.jobs import JsonValue
+    from batchgen.state.reconcile import OnChanged
+    from batchgen.state.records import Money
+
+
+ABSENT = "nothing"
+CUT = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """`before` and `now` are JSON texts; None: the input has no such key."""
+
+    key: str
+    before: str | None
+    now: str | None
+
+    def words(self, width: int) -> str:
+        """Say `prompt: "a" → "b"`; each side of at most `width` characters, cut around the change.
+
+        Escaped where it would not print: a prompt must not steer the terminal.
+        """
+        before, now = cut_pair(_shown(self.before), _shown(self.now), width)
+        return f"{_printable(self.key)}: {before} → {now}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """A key that is not there has no value, which is not the same as null."""
+        sides = {"before": self.before, "now": self.now}
+        values = {name: json.loads(text) for name, text in sides.items() if text is not None}
+        return {"key": self.key, **values}
+
+
+def input_changes(before: str, now: str) -> tuple[FieldChange, ...]:
+    """Compare two inputs, JSON objects, key by key, in the order of the keys."""
+    old, new = json.loads(before), json.loads(now)
+    changes = (FieldChange(key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
+    return tuple(change for change in changes if change.before != change.now)
+
+
+def cut_pair(before: str, now: str, width: int) -> tuple[str, str]:
+    """Leave of two long texts the part around their first difference; quotes stay around it."""
+    if not (_is_quoted(before) or _is_quoted(now)):
+        return _cut(before, now, width)
+    first, second = _cut(_inside(before), _inside(now), width - 2)
+    return _as(before, first), _as(now, second)
+
+
+def _inside(text: str) -> str:
+    return text[1:-1] if _is_quoted(text) else text
+
+
+def _as(text: str, cut: str) -> str:
+    return f'"{cut}"' if _is_quoted(text) else cut
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] == '"'
+
+
+def _cut(before: str, now: str, width: int) -> tuple[str, str]:
+    shortest, longest = sorted((len(before), len(now)))
+    if longest <= width:
+        return before, now
+    pairs = enumerate(zip(before, now, strict=False))
+    first = next((place for place, (one, other) in pairs if one != other), shortest)
+    start = max(0, first - width // 3)
+    return _window(before, start, width), _window(now, start, width)
+
+
+def _window(text: str, start: int, width: int) -> str:
+    room = width - (1 if start else 0)
+    end = start + room
+    if end < len(text):
+        end -= 1
+    head = CUT if start else ""
+    return f"{head}{text[start:end]}{CUT if end < len(text) else ''}"
+
+
+def _text(fields: dict[str, JsonValue], key: str) -> str | None:
+    return json.dumps(fields[key], ensure_ascii=False) if key in fields else None
+
+
+def _shown(text: str | None) -> str:
+    return ABSENT if text is None else _printable(text)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Jobs of a model. They overlap: a new job is to do, and may be waiting.
+
+    `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
+    were never attempted. `changed` may have been paid, with another input than today's; `renamed`
+    too, and only their ids are others today. `asked_again` are failed or lost, and every run asks
+    for their results once more, without paying. `orphaned` are in the state and no longer in the
+    manifest; all others are the manifest's.
+    """
+
+    jobs: int = 0
+    new: int = 0
+    changed: int = 0
+    renamed: int = 0
+    to_do: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+    blocked: int = 0
+    cancelled: int = 0
+    lost: int = 0
+    asked_again: int = 0
+    orphaned: int = 0
+
+    def __add__(self, other: Figures) -> Figures:
+        mine, others = self.to_json(), other.to_json()
+        return Figures(**{name: mine[name] + others[name] for name in mine})
+
+    def to_json(self) -> dict[str, int]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """`seconds` is how long its jobs take by themselves; None: none was ever timed."""
+
+    figures: Figures
+    cost: Cost
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedInput:
+    """A job that may have been paid and has another input today."""
+
+    id: str
+    state: str
+    changes: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A job that may have been paid and has another id today, with the same input."""
+
+    before: str
+    now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    id: str
+    model: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`changed`, `renamed` and `orphans` are the first ones; the figures count all.
+
+    `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
+    `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
+    the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
+    the vendor allowed when it throttled last, where that is slower than the limits.
+    """
+
+    name: str
+    folder: Path
+    models: Mapping[str, ModelPlan]
+    money: Money
+    budget: float | None
+    seconds: float | None
+    on_changed: OnChanged
+    changed: tuple[ChangedInput, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
+    live: LiveModels = field(default_factory=LiveModels)
+    outdated: Outdated = field(default_factory=Outdated)
+    throttled: Mapping[str, float] = field(default_factory=dict)
+    offline: bool = False
+    rehearsal: bool = False
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def total(self) -> Figures:
+        return sum((model.figures for model in self.models.values()), Figures())
+
+    @property
+    def cost(self) -> Cost:
+        return sum((model.cost for model in self.models.values()), Cost())
+
+    @property
+    def untimed(self) -> list[str]:
+        return [name for name, model in self.models.items() if model.seconds is None]
+
+    @property
+    def funds(self) -> Funds:
+        most = None if self.budget is None else max(0.0, self.budget - self.money.committed)
+        return Funds(self.live.balance, self.cost, most)
+
+    @property
+    def budget_suffices(self) -> bool | None:
+        """None: there is no budget, or nobody can tell."""
+        return None if self.budget is None else suffices(self.budget, self.money, self.cost)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "total": {**self.total.to_json()},
+            "models": {
+                name: {
+                    **model.figures.to_json(),
+                    "cost": model.cost.to_json(),
+                    "seconds": _rounded(model.seconds),
+                }
+                for name, model in self.models.items()
+            },
+            "cost": self.cost.to_json(),
+            "spent_usd": round(self.money.committed, 6),
+            "spent_without_price": self.money.unpriced,
+            "budget_usd": self.budget,
+            "budget_suffices": self.budget_suffices,
+            **self.funds.to_json(),
+            "seconds": _rounded(self.seconds),
+            "throttled_to_per_minute": {
+                model: round(60.0 / interval, 2) for model, interval in self.throttled.items()
+            },
+            "models_never_timed": [*self.untimed],
+            "changed": [
+                {"id": one.id, "state": one.state, "input": [c.to_json() for c in one.changes]}
+                for one in self.changed
+            ],
+            "renamed": [
+                {"before": one.before, "id": one.now, "state": one.state} for one in self.renamed
+            ],
+            "on_changed": self.on_changed.value,
+            "orphaned": [
+                {"id": one.id, "model": one.model, "state": one.state} for one in self.orphans
+            ],
+            "vendor": self._vendor_json(),
+            "warnings": [one.to_json() for one in self.warnings],
+        }
+
+    def _vendor_json(self) -> dict[str, JsonValue]:
+        return {
+            "asked": not self.offline,
+            "trouble": self.live.trouble or None,
+            "balance_trouble": self.live.no_balance or None,
+            "schemas_compared": [*self.live.compared],
+            "schema_differences": {
+                model: [*sentences] for model, sentences in self.live.differences().items()
+            },
+            "no_longer_taken": [*self.outdated.lines()],
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

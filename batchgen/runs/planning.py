@@ -1,0 +1,314 @@
+"""What a run would do, without sending or writing anything: manifest, state and vendor together.
+
+The jobs of a manifest one by one: what each would send; with a state, what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen.errors import UsageError
+from batchgen.manifest import ProblemLog
+from batchgen.runcomfy.base import api_base, is_loopback
+from batchgen.runs.context import Workplace, is_rehearsal, refuse_other_manifest
+from batchgen.runs.drift import LiveRules
+from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
+from batchgen.runs.fingerprint import fingerprint_of
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.ingest import INPUTS
+from batchgen.runs.live_models import LiveModels, ask_about, price_sources
+from batchgen.runs.options import RunOptions, engine_policy
+from batchgen.runs.plan import (
+    ChangedInput,
+    FieldChange,
+    Figures,
+    ModelPlan,
+    Orphan,
+    Plan,
+    Renamed,
+    input_changes,
+)
+from batchgen.runs.prepare import checked, read_for_jobs
+from batchgen.runs.startup import find_lost
+from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.planned import PlanCounts, Wishes, foreseen
+from batchgen.state.queries import Selection, expected_seconds, get_meta, money, throttled_pace
+from batchgen.state.results import (
+    any_selected,
+    foreseen_jobs,
+    gone_jobs,
+    known_jobs,
+    remembered_jobs,
+    some_ids,
+)
+from batchgen.state.selection import names_only
+from batchgen.text import nearest
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from batchgen.errors import Problem
+    from batchgen.manifest import Manifest
+    from batchgen.runs.context import World
+    from batchgen.state.planned import ChangedInput as ChangedRow
+    from batchgen.state.planned import Outlook
+    from batchgen.state.results import KnownJob, ListedJob
+
+
+MOST_CHANGES = 1000
+MOST_RENAMED = 1000
+MOST_ORPHANS = 1000
+
+
+def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False) -> Plan:
+    """Check the manifest, hold it against the state, and ask the vendor for prices and schemas.
+
+    Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
+    """
+    rehearsing = options.emulator or is_loopback(api_base(world.env))
+    log = ProblemLog(strict=options.strict)
+    with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
+        folder = RunFolder(manifest.output.dir)
+        if not (options.start_over or options.recover):
+            # As the run would, before it says that all jobs are new.
+            find_lost(Workplace(manifest, folder, options, world, "")).refuse(folder)
+        with (
+            state_beside(manifest, take_over=options.take_over) as (state, db),
+            translated(state),
+            foreseen(db, staging, state, wishes_of(options)) as outlook,
+        ):
+            counts = outlook.counts()
+            used = [model for model, found in counts.items() if _figures(found).jobs]
+            if not used:
+                raise nothing_selected()
+            live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
+            desk = _Desk(manifest, outlook, db, options, live, log.warnings)
+            return desk.plan(counts, folder, offline=offline)
+
+
+def wishes_of(options: RunOptions) -> Wishes:
+    return Wishes(options.selection, options.on_changed, options.retry_failed, options.limit)
+
+
+@contextmanager
+def state_beside(
+    manifest: Manifest, *, take_over: bool = False
+) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
+    folder = RunFolder(manifest.output.dir)
+    if folder.state.exists():
+        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+            if not take_over:
+                refuse_other_manifest(db, manifest)
+            yield folder.state, db
+        return
+    with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
+        path = Path(elsewhere) / "state.db"
+        with closing(open_for_writing(path)) as db:
+            yield path, db
+
+
+def nothing_selected() -> UsageError:
+    return UsageError(
+        "no job of the manifest is selected",
+        next_step="check --job, --model, --tag, --state and --cause",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Everything that a plan is made from."""
+
+    manifest: Manifest
+    outlook: Outlook
+    db: sqlite3.Connection
+    options: RunOptions
+    live: LiveModels
+    warnings: tuple[Problem, ...]
+
+    def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
+        lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
+        models = {
+            model: ModelPlan(
+                _figures(found), self._cost(model, found.to_do), lane_seconds(lanes[model])
+            )
+            for model, found in counts.items()
+        }
+        policy = engine_policy(self.manifest.policy, self.options)
+        return Plan(
+            name=self.manifest.name,
+            folder=folder.root,
+            models=models,
+            money=money(self.db),
+            budget=policy.budget,
+            throttled={
+                model: lane.interval
+                for model, lane in lanes.items()
+                if lane.throttled and lane.interval > policy.lane(model).interval
+            },
+            seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
+            on_changed=self.options.on_changed,
+            # Each is another walk through all jobs: not where the figures say that it is in vain.
+            changed=self._changed() if any(one.changed for one in counts.values()) else (),
+            renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
+            orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
+            live=self.live,
+            outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
+            warnings=self.warnings,
+            offline=offline,
+            rehearsal=self.options.emulator or is_rehearsal(self.db),
+        )
+
+    def _lane(self, model: str, jobs: int) -> LaneWork:
+        limits = engine_policy(self.manifest.policy, self.options).lane(model)
+        seconds = expected_seconds(self.db, model)
+        pace = throttled_pace(self.db, model) if jobs else None
+        interval = max(limits.interval, pace or 0.0)
+        return LaneWork(model, jobs, seconds, limits.limit, interval, throttled=pace is not None)
+
+    def _cost(self, model: str, jobs: int) -> Cost:
+        if not jobs:
+            return Cost()
+        sources = price_sources(self.db, model, self.manifest.policy, self.live)
+        if not sources.by_second:
+            return cost_of([Alike("{}", jobs)], sources)
+        return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
+
+    def _changed(self) -> tuple[ChangedInput, ...]:
+        rows = self.outlook.changed(MOST_CHANGES)
+        return tuple(ChangedInput(row.id, row.state, _changes(row)) for row in rows)
+
+    def _renamed(self) -> tuple[Renamed, ...]:
+        rows = self.outlook.renamed(MOST_RENAMED)
+        return tuple(Renamed(row.before, row.now, row.state) for row in rows)
+
+    def _orphans(self) -> tuple[Orphan, ...]:
+        return tuple(Orphan(*row) for row in self.outlook.orphans(MOST_ORPHANS))
+
+
+def _figures(found: PlanCounts) -> Figures:
+    selected = (
+        found.pending,
+        found.in_flight,
+        found.done,
+        found.failed,
+        found.unknown,
+        found.blocked,
+        found.cancelled,
+        found.lost,
+    )
+    return Figures(
+        jobs=sum(selected),
+        new=found.new,
+        changed=found.changed,
+        renamed=found.renamed,
+        to_do=found.to_do,
+        waiting=found.waiting,
+        in_flight=found.in_flight,
+        done=found.done,
+        failed=found.failed,
+        unknown=found.unknown,
+        blocked=found.blocked,
+        cancelled=found.cancelled,
+        lost=found.lost,
+        asked_again=found.asked_again,
+        orphaned=found.orphaned,
+    )
+
+
+def _changes(row: ChangedRow) -> tuple[FieldChange, ...]:
+    changes = input_changes(row.body_before, row.body_now)
+    if row.model_before == row.model_now:
+        return changes
+    return (FieldChange("model", f'"{row.model_before}"', f'"{row.model_now}"'), *changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`jobs` are read while they are asked for: a million need no more memory than ten.
+
+    `warnings` are about the manifest, where it had to be read.
+    """
+
+    name: str
+    folder: RunFolder
+    jobs: Iterator[tuple[ListedJob, KnownJob | None]]
+    warnings: tuple[Problem, ...] = ()
+
+
+@contextmanager
+def planned_jobs(path: Path, options: RunOptions, world: World) -> Iterator[Listing]:
+    """What a run would find: every selected job, or with a limit those that it would begin.
+
+    Nobody is asked, and nothing is written. Raises as `planning.plan` does.
+    """
+    with _held_against_state(path, options, world) as (listing, outlook):
+        if next(foreseen_jobs(outlook), None) is None:
+            raise nothing_selected()
+        with closing(foreseen_jobs(outlook, only_due=options.limit is not None)) as jobs:
+            yield replace(listing, jobs=((job, None) for job in jobs))
+
+
+@contextmanager
+def named_jobs(
+    path: Path, names: Sequence[str], world: World, *, emulator: bool = False
+) -> Iterator[Listing]:
+    """Jobs by their ids, or globs, with their attempts. Raises UsageError for one that is nobody's.
+
+    Where the state was made from just this manifest, the manifest's jobs are not read again.
+    """
+    rehearsal = emulator or is_loopback(api_base(world.env))
+    manifest = read_for_jobs(path, world.env, rehearsal=rehearsal)
+    folder = RunFolder(manifest.output.dir)
+    with state_beside(manifest) as (state, db), translated(state):
+        selection = Selection(jobs=names_only(db, names))
+        if fingerprint_of(manifest).is_of(get_meta(db, INPUTS)):
+            _look_up(db, names, "main.job")
+            with closing(remembered_jobs(db, selection.where())) as jobs:
+                yield Listing(manifest.name, folder, _with_history(db, jobs))
+            return
+    options = RunOptions(emulator=emulator, selection=selection)
+    with _held_against_state(path, options, world) as (listing, outlook):
+        _look_up(outlook.db, names, "incoming.job", "main.job")
+        with closing(foreseen_jobs(outlook)) as here, closing(gone_jobs(outlook)) as gone:
+            yield replace(listing, jobs=_with_history(outlook.db, chain(here, gone)))
+
+
+@contextmanager
+def _held_against_state(
+    path: Path, options: RunOptions, world: World
+) -> Iterator[tuple[Listing, Outlook]]:
+    rehearsal = options.emulator or is_loopback(api_base(world.env))
+    log = ProblemLog(strict=options.strict)
+    with checked(path, rehearsal=rehearsal, env=world.env, problems=log) as (manifest, staging):
+        folder = RunFolder(manifest.output.dir)
+        with (
+            state_beside(manifest, take_over=options.take_over) as (state, db),
+            translated(state),
+            foreseen(db, staging, state, wishes_of(options)) as outlook,
+        ):
+            yield Listing(manifest.name, folder, iter(()), log.warnings), outlook
+
+
+def _look_up(db: sqlite3.Connection, names: Sequence[str], *tables: str) -> None:
+    for name in names:
+        selection = Selection(jobs=names_only(db, (name,)))
+        if not any_selected(db, selection, tables):
+            close = nearest(name, some_ids(db, tables[0]))
+            hint = f"did you mean '{close}'?" if close else "batchgen plan MANIFEST --jobs has all"
+            raise UsageError(f"no job is called '{name}'", next_step=hint)
+
+
+def _with_history(
+    db: sqlite3.Connection, jobs: Iterable[ListedJob]
+) -> Iterator[tuple[ListedJob, KnownJob | None]]:
+    for job in jobs:
+        known = None if job.seq is None else known_jobs(db, ("seq = ?", (job.seq,)))
+        yield job, next(known, None) if known else None

@@ -1,0 +1,117 @@
+"""The last trace of a paid request when the state file fails in the moment it is accepted.
+
+The spare file has its blocks from the start of the run, so a full disk does not stop the writing.
+The next run reads it and follows the requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from batchgen.engine.ports import Receipt
+from batchgen.fs import disk_errors, open_to_read, sync_folder
+from batchgen.runcomfy.base import usable_request_id
+from batchgen.runs.append_log import json_line, write_all
+from batchgen.runs.folder import open_private
+from batchgen.state.transitions import accepted
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+
+SPARE_BYTES = 64 * 1024
+MOST_BYTES = 16 * 1024 * 1024
+MOST_ATTEMPTS = 1_000_000
+"""Above these it is no file of ours: SQLite takes no number of any length."""
+
+
+class SpareReceipts:
+    """Writes receipts into blocks that are there already, and to stderr for a person."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def reserve(self) -> None:
+        """Claim the space. Raises DiskFullError where there is none: then nothing is submitted."""
+        with disk_errors(self._path):
+            descriptor = open_private(self._path, os.O_RDWR | os.O_TRUNC)
+            try:
+                write_all(descriptor, b" " * SPARE_BYTES)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_folder(self._path.parent, os.fsync)
+
+    def keep(self, receipt: Receipt) -> None:
+        """Raises OutputError or StorageError where not even this can be written."""
+        line = json.dumps(
+            {
+                "job": receipt.job_id,
+                "attempt": receipt.attempt,
+                "request_id": receipt.request_id,
+            }
+        )
+        try:
+            self._write(f"{line}\n".encode())
+        finally:
+            # Also where the disk took it: a person may never start the next run. The screen may be
+            # gone, and must not come between the receipt and the disk.
+            with suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(f"receipt of a paid request: {line}\n")
+
+    def _write(self, data: bytes) -> None:
+        with disk_errors(self._path):
+            descriptor = open_private(self._path, os.O_RDWR)
+            try:
+                os.pwrite(descriptor, data, self._offset)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self._offset += len(data)
+
+
+def read_receipts(path: Path) -> list[Receipt]:
+    """What an earlier run could only write here. Raises OutputError or StorageError."""
+    with disk_errors(path):
+        try:
+            with open_to_read(path) as file:
+                lines = file.read(MOST_BYTES).split(b"\n")
+        except FileNotFoundError:
+            return []
+    return [receipt for line in lines if (receipt := _parse(line))]
+
+
+def _parse(line: bytes) -> Receipt | None:
+    """Read one line; None for the blanks, and for one that a crash tore or somebody forged."""
+    row = json_line(line)
+    if row is None:
+        return None
+    job, attempt, request_id = row.get("job"), row.get("attempt"), row.get("request_id")
+    if not isinstance(job, str) or type(attempt) is not int or not 0 < attempt <= MOST_ATTEMPTS:
+        return None
+    usable = usable_request_id(request_id)
+    return None if usable is None else Receipt(job, attempt, usable)
+
+
+def adopt_receipts(db: sqlite3.Connection, receipts: list[Receipt], at: float) -> int:
+    """Give the requests to their jobs; how many were new to the state."""
+    adopted = 0
+    for receipt in receipts:
+        with closing(
+            db.execute(
+                "SELECT seq FROM job JOIN attempt ON attempt.job = seq"
+                " WHERE id = ? AND number = ? AND request_id IS NULL",
+                (receipt.job_id, receipt.attempt),
+            )
+        ) as rows:
+            row = rows.fetchone()
+        if row:
+            accepted(db, row[0], receipt.attempt, receipt.request_id, "from the spare receipt", at)
+            adopted += 1
+    return adopted

@@ -1,0 +1,330 @@
+"""Downloads by saved request ids, and nothing else.
+
+There is no scheduler here and no submitter: whatever stands in the state, nothing can be paid.
+
+Repair: what is gone from the disk, or damaged there, is fetched again; nothing is paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, ExitStack, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batchgen.concurrency import StopSignals
+from batchgen.engine.control import Control
+from batchgen.engine.downloads_pool import Fetcher
+from batchgen.engine.events import Noted
+from batchgen.engine.ports import Doors
+from batchgen.engine.result_hosts import SiftedApi
+from batchgen.errors import ExitCode, MissingFileError, TokenError
+from batchgen.fs import disk_errors
+from batchgen.jobs import JobState
+from batchgen.runcomfy.base import api_base
+from batchgen.runcomfy.outcomes import (
+    Gateway,
+    Halted,
+    Missing,
+    NoAnswer,
+    NotReady,
+    PauseCause,
+    Succeeded,
+    Throttled,
+)
+from batchgen.runcomfy.token import find_token
+from batchgen.runs.context import (
+    Workplace,
+    claim_state,
+    connected,
+    provider_name,
+    refuse_other_manifest,
+)
+from batchgen.runs.decide import runner_lock
+from batchgen.runs.estimates import PriceList
+from batchgen.runs.execute import Ended, files_of, one_error
+from batchgen.runs.folder import RunFolder, myself
+from batchgen.runs.journal import Journal, MetadataFile, catch_up
+from batchgen.runs.last_run import claim_file
+from batchgen.runs.prepare import read_header
+from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.verify import Damage, check_files
+from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.files import fetch_again, known_file
+from batchgen.state.queries import not_home, select_jobs, set_meta
+from batchgen.state.store import open_store
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from batchgen.engine.events import Event, Listener
+    from batchgen.runs.context import World
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.verify import Checked
+    from batchgen.state.records import KnownFile
+
+
+DOWNLOADS = 8
+RENEWALS = 4
+
+
+async def bring_home(
+    place: Workplace, db: sqlite3.Connection, jobs: Iterable[int], listener: Listener
+) -> Ended:
+    """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
+    folder = place.folder
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal(folder.log, place.world.now))
+        metadata = stack.enter_context(MetadataFile(folder.metadata))
+
+        def tell(event: Event) -> None:
+            for hear in (journal.hear, metadata.hear, listener):
+                hear(event)
+
+        doors = await _doors(place, db, stack)
+        homecoming = _Homecoming(doors, Control(tell))
+        with one_error():
+            return await homecoming.run(jobs, signals=place.world.signals)
+
+
+async def _doors(place: Workplace, db: sqlite3.Connection, stack: AsyncExitStack) -> Doors:
+    store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
+    api = await stack.enter_async_context(connected(place))
+    files = await stack.enter_async_context(files_of(place))
+    return Doors(
+        api=SiftedApi(api, files.downloader.peek),
+        store=store,
+        files=files,
+        prices=PriceList({}, {}),
+        receipts=SpareReceipts(place.folder.receipts),
+        dice=place.world.dice,
+    )
+
+
+class _Homecoming:
+    """First the fresh URLs of a job, then its downloads; both for several jobs at once."""
+
+    def __init__(self, doors: Doors, control: Control) -> None:
+        self._doors = doors
+        self._control = control
+        self._fetcher = Fetcher(doors, control)
+
+    async def run(self, jobs: Iterable[int], *, signals: bool) -> Ended:
+        waiting = iter(jobs)
+        try:
+            async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._control.keep_telling(), name="events")
+                pool = [
+                    group.create_task(self._fetcher.work(), name=f"download {number}")
+                    for number in range(DOWNLOADS)
+                ]
+                renewals = [
+                    group.create_task(self._renew_each(waiting), name=f"renewal {number}")
+                    for number in range(RENEWALS)
+                ]
+                tasks = (*pool, *renewals)
+                with StopSignals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
+                    await asyncio.wait(renewals)
+                    await self._until_home()
+                    if not self._control.drain.requested:
+                        _cancel(pool)
+                    await asyncio.wait(pool)
+                teller.cancel()
+        finally:
+            self._control.tell()
+        return Ended(self._control.paused, stop.received)
+
+    def _drain(self) -> None:
+        self._control.drain.request()
+        self._control.wake.set()
+
+    async def _until_home(self) -> None:
+        while self._fetcher.busy and not self._control.drain.requested:
+            await self._control.wake.wait()
+            self._control.wake.clear()
+
+    async def _renew_each(self, waiting: Iterator[int]) -> None:
+        for seq in waiting:
+            if self._control.drain.requested:
+                return
+            await self._renew(seq)
+            self._fetcher.add(seq)
+
+    async def _renew(self, seq: int) -> None:
+        """Old URLs have mostly expired; where there are no new ones, the saved ones are tried."""
+        job = await self._doors.store.files_to_fetch(seq)
+        if job is None:
+            return
+        answer = await self._doors.api.result(job.request_id)
+        if isinstance(answer, Succeeded):
+            for file in job.files:
+                if file.position <= len(answer.urls):
+                    await self._doors.store.renew_url(file.id, answer.urls[file.position - 1])
+        elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
+            raise TokenError(
+                f"the API refused: {answer.reason}",
+                where=job.id,
+                next_step="set a valid RUNCOMFY_TOKEN; the same command continues",
+            )
+        else:
+            why = "the request is not what it was"
+            if isinstance(answer, Missing | NotReady | Gateway | NoAnswer | Throttled | Halted):
+                why = answer.reason
+            self._control.emit(Noted(f"no fresh URL ({why}): the saved one is tried", job.id))
+
+
+def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A file that is back. `differs`: the vendor now serves another content than it did."""
+
+    before: KnownFile
+    after: KnownFile
+
+    @property
+    def differs(self) -> bool:
+        return self.before.sha256 != self.after.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What became of everything that was wrong.
+
+    `not_home`: `(job id, why)` of results that could not be fetched; their jobs stay fetching.
+    `out_of_reach`: damaged files of earlier attempts, which no request of today stands for.
+    `aside`: names, below the run's folder, that damaged files have now.
+    """
+
+    mended: tuple[Mended, ...] = ()
+    not_home: tuple[tuple[str, str], ...] = ()
+    out_of_reach: tuple[Checked, ...] = ()
+    aside: tuple[str, ...] = ()
+    fetched_jobs: int = 0
+    ended: Ended = field(default_factory=Ended)
+
+    @property
+    def exit_code(self) -> int:
+        if self.ended.stopped_by is not None:
+            return 128 + self.ended.stopped_by
+        if self.ended.pause is not None:
+            return ExitCode.IO_ERROR
+        return ExitCode.SOME_FAILED if self.not_home or self.out_of_reach else ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who hears of each file looked at, and of what happens then."""
+
+    checked: Callable[[Checked], None]
+    event: Listener
+
+
+def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) -> Repair:
+    """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
+    manifest = read_header(path)
+    base = "" if options.emulator else api_base(world.env)
+    folder = RunFolder(manifest.output.dir)
+    place = Workplace(manifest, folder, options, world, base)
+    # Says what to do where nothing was ever run; opening for writing would make an empty state.
+    open_for_reading(folder.state).close()
+    with ExitStack() as held:
+        held.enter_context(runner_lock(folder))
+        db = held.enter_context(closing(open_for_writing(folder.state)))
+        held.enter_context(translated(folder.state))
+        set_meta(db, "runner", myself())
+        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_state(db, provider_name(base, emulator=options.emulator), folder)
+        refuse_other_manifest(db, manifest)
+        _refuse_without_files(folder)
+        return _repair(place, db, listeners)
+
+
+def _refuse_without_files(folder: RunFolder) -> None:
+    """A folder that is away as a whole is a disk that is not mounted, or moved: not lost files.
+
+    To fetch them again would forget those that come back with it.
+    """
+    if not folder.files.is_dir():
+        raise MissingFileError(
+            "the folder of the results is not there",
+            where=str(folder.files),
+            next_step="mount it or put it back; if it is really gone, make an empty one"
+            " (mkdir) and repair again",
+        )
+
+
+def _repair(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> Repair:
+    selection = place.options.selection
+    wrong = _wrong_files(place, db, listeners)
+    again = [one for one in wrong if one.file.is_latest]
+    if again and not place.options.emulator:
+        # Before anything is moved: without a token nothing could be fetched in its place.
+        find_token(place.world.env, place.world.home)
+    aside = _set_again(place.folder, db, again)
+    catch_up(place.folder.metadata, db)
+    jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
+    ended = asyncio.run(bring_home(place, db, jobs, listeners.event)) if jobs else Ended()
+    return Repair(
+        mended=_mended(db, again),
+        not_home=tuple(not_home(db, selection)),
+        out_of_reach=tuple(one for one in wrong if not one.file.is_latest),
+        aside=aside,
+        fetched_jobs=len(jobs),
+        ended=ended,
+    )
+
+
+def _wrong_files(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> list[Checked]:
+    wrong = []
+    for checked in check_files(db, place.folder, place.options.selection):
+        listeners.checked(checked)
+        if checked.damage:
+            wrong.append(checked)
+    return wrong
+
+
+def _set_again(
+    folder: RunFolder, db: sqlite3.Connection, again: Sequence[Checked]
+) -> tuple[str, ...]:
+    """Move what stands in the way aside, then tell the state: in one transaction.
+
+    In this order: after a crash in between, the file is missing, and the next repair sees that.
+    """
+    aside = [
+        name
+        for one in again
+        if one.damage not in {Damage.MISSING, Damage.FOLDER_LINK}
+        and (name := move_aside(folder.root, one.file.path))
+    ]
+    db.execute("BEGIN IMMEDIATE")
+    for one in again:
+        fetch_again(db, one.file)
+    db.execute("COMMIT")
+    return tuple(aside)
+
+
+def move_aside(root: Path, name: str) -> str | None:
+    """Rename to the first free NAME.damaged-N; None where nothing stands there any more.
+
+    Raises OutputError or StorageError. Nothing is overwritten: the lock is held.
+    """
+    number = 1
+    with disk_errors(root / name):
+        while os.path.lexists(root / f"{name}.damaged-{number}"):
+            number += 1
+        try:
+            (root / name).rename(root / f"{name}.damaged-{number}")
+        except FileNotFoundError:
+            return None
+    return f"{name}.damaged-{number}"
+
+
+def _mended(db: sqlite3.Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
+    return tuple(Mended(one.file, after) for one in again if (after := known_file(db, one.file.id)))

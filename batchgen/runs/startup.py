@@ -1,0 +1,296 @@
+"""Before a run: the manifest checked, the lock taken, the state brought up to the manifest."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from contextlib import ExitStack, closing
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from batchgen.errors import InputError, MissingFileError, SchemaVersionError
+from batchgen.fs import unwritable_name
+from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
+from batchgen.runcomfy.base import api_base, is_loopback
+from batchgen.runcomfy.token import find_token
+from batchgen.runs.begin import settle_before
+from batchgen.runs.context import Workplace, claim_for_manifest, claim_state, provider_name
+from batchgen.runs.decide import runner_lock
+from batchgen.runs.fingerprint import fingerprint_of
+from batchgen.runs.folder import PATIENCE, RunFolder, myself
+from batchgen.runs.ingest import CHECKED_AT_ONCE, INPUTS, Intake
+from batchgen.runs.journal import catch_up
+from batchgen.runs.last_run import Memory, claim_file, is_lost, is_of, refuse_lost, run_id
+from batchgen.runs.lost_state import (
+    Traces,
+    find_traces,
+    keep_old_log,
+    known_state,
+    recover,
+    refuse_traces,
+    set_aside,
+)
+from batchgen.runs.prepare import finish, read_for_jobs, take_up
+from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
+from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.selection import note_attempted
+from batchgen.state.staging import open_staging
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.manifest import Manifest
+    from batchgen.runs.context import World
+    from batchgen.runs.fingerprint import Fingerprint
+    from batchgen.runs.last_run import LastRun
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.staging import Staging
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run.
+
+    `problems` has the warnings, where the jobs had to be read.
+    """
+
+    place: Workplace
+    db: sqlite3.Connection
+    intake: Intake | None
+    problems: ProblemLog
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A manifest whose jobs may have to be read. `fingerprint` says what they are made from.
+
+    `found` is what its header has.
+    """
+
+    manifest: Manifest
+    options: RunOptions
+    folder: RunFolder
+    fingerprint: Fingerprint
+    found: ProblemLog
+
+    def is_known_to(self, db: sqlite3.Connection) -> bool:
+        with translated(self.folder.state):
+            return self.fingerprint.is_of(get_meta(db, INPUTS))
+
+    def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
+        """Read and check the jobs: all of them, save in a huge `first` run.
+
+        The staging area lasts as long as `briefly`. Raises ManifestError with every problem.
+        """
+        staging = briefly.enter_context(open_staging())
+        problems = deepcopy(self.found)
+        jobs = checked_jobs(self.manifest, problems, staging.refuse)
+        at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
+        for job in islice(jobs, at_once):
+            staging.add(job)
+        early = at_once is not None and len(staging) == at_once
+        if early and (problems or not staging.is_self_contained()):
+            # All problems are told at once; and a need may stand further down.
+            early = False
+            for job in jobs:
+                staging.add(job)
+        finish(staging, problems)
+        intake = Intake(jobs, problems, self.fingerprint) if early else None
+        return _Staged(staging, intake, problems)
+
+    def _may_begin_early(self) -> bool:
+        """A selection must see all jobs, and so must a limit, and who wants no warning.
+
+        Jobs that are read later would be paid for before anything is recovered.
+        """
+        options = self.options
+        picks = options.selection != Selection() or options.limit is not None
+        picks = picks or options.strict or options.recover
+        return self.manifest.policy.full_check is FullCheck.AUTO and not picks
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    jobs: Staging
+    intake: Intake | None
+    problems: ProblemLog
+
+
+def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
+    """Check everything, then take the lock and open the state, which `held` closes at the end.
+
+    Raises the tree's errors; nothing was made or changed where the manifest is wrong.
+    """
+    base = "" if options.emulator else api_base(world.env)
+    rehearsing = options.emulator or is_loopback(base)
+    problems = ProblemLog(strict=options.strict)
+    manifest = read_for_jobs(path, world.env, rehearsal=rehearsing, problems=problems)
+    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest), problems)
+    with ExitStack() as briefly:
+        staged = None
+        if options.strict or not _is_unchanged(reading):
+            staged = reading.stage(briefly, first=_is_first(place.folder))
+        db, traces = _open_state(place, held)
+        intake = None
+        told = ProblemLog() if staged is None else staged.problems
+        # Another run may have been here between the look and the lock.
+        if not reading.is_known_to(db):
+            if staged is None or (staged.intake is not None and _has_jobs(db, place.folder)):
+                staged = reading.stage(briefly, first=False)
+            told = staged.problems
+            with translated(place.folder.state):
+                note_attempted(db, options.selection)
+            intake = _take_up(db, reading, staged)
+        _refuse_unwritable_names(place, db)
+        if traces:
+            _recover(place, db, traces)
+    with translated(place.folder.state):
+        catch_up(place.folder.metadata, db)
+    return Opened(place, db, intake, told)
+
+
+def _open_state(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
+    folder, options, world = place.folder, place.options, place.world
+    if not options.emulator and _is_first(folder):
+        # Nothing can be done yet without a token: say so before a folder is made.
+        find_token(world.env, world.home)
+    if not folder.root.exists():
+        # Nor is one made where a disk is to be mounted.
+        _refuse_lost_state(place)
+    folder.create()
+    held.enter_context(runner_lock(folder, PATIENCE))
+    traces = _refuse_lost_state(place)
+    db = held.enter_context(closing(open_for_writing(folder.state)))
+    with translated(folder.state):
+        set_meta(db, "runner", myself())
+        run_id(db, world.dice)
+        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        claim_for_manifest(db, place.manifest, take_over=options.take_over)
+        # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
+        settle_before(db, folder, world.now())
+        checkpoint(db)
+    return db, traces
+
+
+def _refuse_lost_state(place: Workplace) -> Traces:
+    """Raise LostStateError where requests may be paid that the state does not know of.
+
+    Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
+    the traces.
+    """
+    folder, options = place.folder, place.options
+    lost = find_lost(place)
+    if options.start_over and lost:
+        if lost.traces or lost.has_state:
+            set_aside(folder)
+            folder.create()
+        return Traces()
+    if options.recover and lost.traces.has_requests and not options.emulator:
+        keep_old_log(folder)
+        return lost.traces
+    lost.refuse(folder)
+    return lost.traces
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the state in the folder, if it `has_state`, does not know of; `last` is another run.
+
+    `older`: it is a state of that very run, from before its last submits.
+    """
+
+    traces: Traces
+    last: LastRun | None
+    has_state: bool
+    older: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.traces) or self.last is not None
+
+    def refuse(self, folder: RunFolder) -> None:
+        """Raise LostStateError where there is something."""
+        if self.traces:
+            refuse_traces(self.traces, folder)
+        if self.last is not None:
+            refuse_lost(self.last, folder, older=self.older)
+
+
+def find_lost(place: Workplace) -> Lost:
+    """Look, and change nothing. Raises as `open_for_reading` does."""
+    world = place.world
+    with known_state(place.folder) as db:
+        traces = find_traces(place.folder, db)
+        # A rehearsal pays for nothing again.
+        asked = not place.options.emulator
+        last = Memory(world.memory, place.manifest.path).last() if asked else None
+        older = last is not None and db is not None and is_of(last, db)
+        accepted = older and place.options.accept_copy
+        lost = None if accepted or not is_lost(last, db) else last
+        return Lost(traces, lost, db is not None, older)
+
+
+def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:
+    """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
+    if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
+        return
+    with translated(place.folder.state):
+        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+            try:
+                os.fsencode(name)
+            except UnicodeEncodeError as exc:
+                error = unwritable_name(name)
+                raise InputError(
+                    f"job {job}: {error.what}; nothing was sent",
+                    where=str(place.folder.files / name),
+                    next_step=error.next_step,
+                ) from exc
+
+
+def _recover(place: Workplace, db: sqlite3.Connection, traces: Traces) -> None:
+    with translated(place.folder.state):
+        left = recover(db, place.folder, traces, place.world.now())
+    for request_id, job in left.items():
+        sys.stderr.write(
+            f"not recovered: request {request_id}, since job {job} is not to be done\n"
+        )
+
+
+def _is_first(folder: RunFolder) -> bool:
+    return not folder.state.exists()
+
+
+def _has_jobs(db: sqlite3.Connection, folder: RunFolder) -> bool:
+    """Whether a part of the manifest cannot be held against the state: the rest would be gone."""
+    with translated(folder.state):
+        return select_any(db, Selection())
+
+
+def _is_unchanged(reading: _Reading) -> bool:
+    """Whether the state was brought up to the very same inputs: its jobs were checked then."""
+    if _is_first(reading.folder):
+        return False
+    try:
+        with closing(open_for_reading(reading.folder.state)) as db:
+            return reading.is_known_to(db)
+    except (MissingFileError, SchemaVersionError):
+        # A run that died before its first commit; a file that opening for writing refuses.
+        return False
+
+
+def _take_up(db: sqlite3.Connection, reading: _Reading, staged: _Staged) -> Intake | None:
+    state = reading.folder.state
+    with translated(state):
+        # First: a death in the middle must not leave new jobs under an old fingerprint.
+        set_meta(db, INPUTS, "")
+    difference = take_up(db, staged.jobs, state, reading.options)
+    if staged.intake is None and not difference.changed:
+        # What a person must still decide is asked again each time.
+        with translated(state):
+            set_meta(db, INPUTS, reading.fingerprint.text())
+    return staged.intake

@@ -1,0 +1,370 @@
+"""What a person may decide about a job: resolve, retry, cancel. Takes the writing connection.
+
+Which jobs wait for a person's word, and what that word sets going.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.jobs import JobState
+from batchgen.state.reviews import REJECTED_JOBS, stay_done
+from batchgen.state.transitions import move
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+    from batchgen.state.selection import Selection
+
+
+_ENDED_UNDONE = "listed = 1 AND state IN ('failed', 'cancelled', 'lost')"
+_REJECTED = f"listed = 1 AND state = 'done' AND seq IN ({REJECTED_JOBS})"
+
+BY_HAND = "adopted by hand"
+"""The answer of an attempt whose request a person named."""
+
+
+def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
+    """The person found the request in the vendor's list: follow it. Returns why not, if not."""
+    taken = db.execute(
+        "SELECT job.id FROM attempt JOIN job ON job.seq = attempt.job WHERE request_id = ?"
+        # A held job may have its own request back.
+        " AND NOT (job.seq = ? AND outcome IS NULL)",
+        (request_id, seq),
+    ).fetchone()
+    if taken:
+        return f"request {request_id} belongs to job {taken[0]} already"
+    # Only where an attempt is open, to adopt it into.
+    if not _may_decide(db, seq):
+        return _nothing_to_decide(db, seq)
+    _keep_own_request(db, seq, request_id, at)
+    move(db, seq, JobState.QUEUED)
+    db.execute(
+        f"UPDATE attempt SET request_id = ?, accepted_at = ?, answer = '{BY_HAND}',"
+        " cost = NULL, result = NULL WHERE job = ? AND outcome IS NULL",
+        (request_id, at, seq),
+    )
+    return None
+
+
+def _keep_own_request(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> None:
+    """A request that the vendor gave to the job, and that is lost or set aside, may be paid.
+
+    Where another is adopted in its stead, that is an attempt of its own; this one stays recorded,
+    and its price counts as spent. A held job's request may be another job's, and a person may have
+    mistyped one: those are overwritten.
+    """
+    given_up = db.execute(
+        "UPDATE attempt SET outcome = 'written_off', ended_at = ? WHERE job = ? AND outcome IS NULL"
+        f" AND request_id != ? AND answer IS NOT '{BY_HAND}'"
+        " AND (SELECT state FROM job WHERE seq = attempt.job) IN ('failed', 'lost')",
+        (at, seq, request_id),
+    ).rowcount
+    if given_up:
+        db.execute(
+            "INSERT INTO attempt (job, number, body_sha256, model, body, price, submitted_at)"
+            " SELECT job, number + 1, body_sha256, attempt.model, attempt.body, price, submitted_at"
+            " FROM attempt JOIN job ON seq = job AND number = attempts WHERE seq = ?",
+            (seq,),
+        )
+        db.execute("UPDATE job SET attempts = attempts + 1 WHERE seq = ?", (seq,))
+
+
+def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
+    """The person allows another submit, though the first one may have been charged.
+
+    Where its request is known, that is asked first, and paid again only if it has ended without
+    files: what the vendor did not find, or had no files for, it may have today.
+    """
+    if _state(db, seq) in {JobState.FAILED, JobState.LOST} and has_open_request(db, seq):
+        _ask_first(db, seq)
+        return None
+    return _give_up(db, seq, "resubmitted", JobState.PENDING, at)
+
+
+def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> str | None:
+    """The manifest allows it, `on_unknown: resubmit`, but not without end: `most` times a job."""
+    (used,) = db.execute(
+        "SELECT count(*) FROM attempt WHERE job = ? AND outcome = 'resubmitted'", (seq,)
+    ).fetchone()
+    if used >= most:
+        return f"submitted {used} times again already, each without an answer"
+    return resubmit(db, seq, at)
+
+
+def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
+    """Do so for every job that got no answer. How many.
+
+    Not where requests were mixed up: those exist and are paid, so only a person can tell whose.
+    """
+    unanswered = db.execute(
+        "SELECT seq FROM job WHERE state = 'unknown'"
+        " AND error_code NOT IN ('duplicate_request', 'two_requests')"
+    ).fetchall()
+    return sum(resubmit_within(db, seq, most, at) is None for (seq,) in unanswered)
+
+
+def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
+    """The person gives the request up: the job failed, its price stays counted as spent.
+
+    Also a result that is paid and never comes home whole: its URLs and its cost are kept.
+    """
+    if _state(db, seq) is JobState.FETCHING:
+        move(db, seq, JobState.FAILED, "written_off", "written off by hand")
+        return None
+    if _state(db, seq) is JobState.FAILED and has_open_request(db, seq):
+        # Failed it is already; from here on no run asks for its request any more.
+        db.execute(
+            "UPDATE job SET error_code = 'written_off', error = 'written off by hand'"
+            " WHERE seq = ?",
+            (seq,),
+        )
+    return _give_up(db, seq, "written_off", JobState.FAILED, at)
+
+
+def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: float) -> str | None:
+    if not _may_decide(db, seq):
+        return _nothing_to_decide(db, seq)
+    code, reason = (None, None) if to is JobState.PENDING else (outcome, "written off by hand")
+    move(db, seq, to, code, reason)
+    # The last word counts: who resubmits takes an earlier wish to cancel back.
+    db.execute("UPDATE job SET cancel_asked = 0 WHERE seq = ?", (seq,))
+    db.execute(
+        "UPDATE attempt SET outcome = ?, ended_at = ? WHERE job = ? AND outcome IS NULL",
+        (outcome, at, seq),
+    )
+    return None
+
+
+def _state(db: sqlite3.Connection, seq: int) -> JobState:
+    return JobState(db.execute("SELECT state FROM job WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
+    """Unknown, lost, or set aside: nobody but a person can say what became of the request."""
+    state = _state(db, seq)
+    if state is JobState.FAILED:
+        return has_open_request(db, seq)
+    return state in {JobState.UNKNOWN, JobState.LOST}
+
+
+def has_open_request(db: sqlite3.Connection, seq: int) -> bool:
+    return bool(
+        db.execute(
+            "SELECT 1 FROM attempt WHERE job = ? AND outcome IS NULL AND request_id IS NOT NULL",
+            (seq,),
+        ).fetchone()
+    )
+
+
+def _ask_first(db: sqlite3.Connection, seq: int) -> None:
+    """Follow the open request once more; what it must have come to, the job goes again for."""
+    move(db, seq, JobState.QUEUED)
+    db.execute(
+        "UPDATE job SET failures = 0, cancel_asked = 0, again_asked = 1 WHERE seq = ?", (seq,)
+    )
+
+
+def _nothing_to_decide(db: sqlite3.Connection, seq: int) -> str:
+    job_id, state = db.execute("SELECT id, state FROM job WHERE seq = ?", (seq,)).fetchone()
+    return f"job {job_id} is {state}, not unknown: there is nothing to resolve"
+
+
+def cancel(db: sqlite3.Connection, seq: int) -> bool:
+    """Cancel a job that is not sent, without asking the vendor; False where only the vendor can.
+
+    The wish is remembered with the job: it outlives a runner that dies before it has asked, and
+    no retry comes after it. A job that was to be made again has its paid result still.
+    """
+    if _state(db, seq) in {JobState.PENDING, JobState.BLOCKED}:
+        if stay_done(db, seq):
+            return True
+        reason = "cancelled by hand before it was submitted"
+        return move(db, seq, JobState.CANCELLED, "cancelled", reason)
+    db.execute(
+        "UPDATE job SET cancel_asked = 1 WHERE seq = ?"
+        " AND state IN ('submitting', 'queued', 'running')",
+        (seq,),
+    )
+    return False
+
+
+def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
+    """Set an ended job going again; the state it has now, None where there is nothing to retry.
+
+    A request that was too slow, or had no files, is asked first: the job is paid again only if it
+    has really ended without any. One that is lost is asked, and no more: to give that up is for
+    `resolve`.
+    """
+    state = _state(db, seq)
+    if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
+        return None
+    if has_open_request(db, seq):
+        _ask_first(db, seq)
+        if state is JobState.LOST:
+            db.execute("UPDATE job SET again_asked = 0 WHERE seq = ?", (seq,))
+    else:
+        db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
+        move(db, seq, JobState.PENDING)
+    # Not what was asked for where a job that it needs has failed: then it is blocked.
+    return _state(db, seq)
+
+
+def may_go_again(*, rejected: bool = False) -> str:
+    """A condition for jobs of the manifest that ended without being done.
+
+    `rejected`: for those too whose result a person rejected; it stays where it is.
+    """
+    return f"({_ENDED_UNDONE} OR {_REJECTED})" if rejected else _ENDED_UNDONE
+
+
+def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
+    """Set those selected jobs going again for which `again` holds: `may_go_again`. How many."""
+    condition, values = selection.where()
+    # Numbered first: while one goes again, others change that the condition asks about.
+    db.execute(
+        "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"
+        " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked,"
+        " state = 'lost' AS is_lost FROM job"
+        f" WHERE {again} AND {condition}",
+        values,
+    )
+    count = db.execute(
+        "UPDATE job SET state = iif(again.asked, 'queued', 'pending'), failures = 0,"
+        " cancel_asked = 0, error_code = NULL, error = NULL,"
+        " again_asked = (again.asked AND NOT again.is_lost)"
+        " FROM temp.again AS again WHERE job.seq = again.seq"
+    ).rowcount
+    db.execute("DROP TABLE temp.again")
+    return count
+
+
+def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa: ARG001 - as its kin
+    """Open the gate of a done job: what needs it may go on. Returns why not, if not."""
+    job_id, state, gate, approved = db.execute(
+        "SELECT id, state, gate, approved FROM job WHERE seq = ?", (seq,)
+    ).fetchone()
+    if not gate:
+        return f"job {job_id} has no gate: nothing waits for a word about it"
+    if state != JobState.DONE:
+        return f"job {job_id} is {state}, not done: there is nothing to approve yet"
+    if approved:
+        return f"job {job_id} is approved already"
+    db.execute("UPDATE job SET approved = 1 WHERE seq = ?", (seq,))
+    return None
+
+
+def settle_dead_run(db: sqlite3.Connection) -> int:
+    """At start, under the lock: a submit of a run that died may have been sent. How many."""
+    return db.execute(
+        "UPDATE job SET state = 'unknown', error_code = 'interrupted',"
+        " error = 'the run ended while the submit was under way; it may have been charged'"
+        " WHERE state = 'submitting'"
+    ).rowcount
+
+
+def reopen(db: sqlite3.Connection) -> int:
+    """At start: a request that was set aside, or not found, may have delivered since. How many."""
+    return db.execute(
+        "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
+        # From the few attempts that are open, not from all the jobs that failed.
+        " WHERE seq IN (SELECT job FROM attempt WHERE outcome IS NULL AND request_id IS NOT NULL)"
+        " AND state IN ('failed', 'lost')"
+    ).rowcount
+
+
+# Not an approval that nobody can give: a job that left the manifest is not asked about.
+_ASKS = "state = 'done' AND gate = 1 AND approved = 0 AND listed = 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
+
+    `rejected`: a person's word about the result is no already; what needs it would be paid.
+    """
+
+    seq: int
+    id: str
+    attempts: int
+    rejected: bool
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why selected jobs stay pending: `to_approve` jobs wait for a person, and hold others back.
+
+    `waiting` is how many are held back, by them or by a job that is not done yet.
+    """
+
+    to_approve: int = 0
+    waiting: int = 0
+
+
+NOTHING_HELD = Held()
+
+
+def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
+    """Every job that waits for approval, in the manifest's order."""
+    rows = db.execute(
+        f"SELECT seq, id, attempts, seq IN ({REJECTED_JOBS}),"
+        " (SELECT json_group_array(path) FROM (SELECT path FROM file"
+        " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
+        f" FROM job WHERE {_ASKS} ORDER BY seq"
+    )
+    for seq, job_id, attempts, rejected, paths in rows:
+        yield Awaiting(seq, job_id, attempts, bool(rejected), tuple(json.loads(paths)))
+
+
+def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
+    """How many jobs could go on if these were approved: nothing else holds them back."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM (SELECT need.job FROM need JOIN job ON job.seq = need.job"
+        " WHERE need.needs IN (SELECT value FROM json_each(?))"
+        " AND job.state = 'pending' AND job.listed = 1"
+        " GROUP BY need.job HAVING count(*) = job.waiting)",
+        (json.dumps(list(approved)),),
+    ).fetchone()
+    return int(count)
+
+
+def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
+    """What of the selection waits, and for how many approvals."""
+    condition, values = selection.where()
+    pending = f"job.state = 'pending' AND job.listed = 1 AND job.waiting > 0 AND {condition}"
+    (waiting,) = db.execute(f"SELECT count(*) FROM job WHERE {pending}", values).fetchone()
+    if not waiting:
+        return NOTHING_HELD
+    (to_approve,) = db.execute(
+        f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("
+        "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+        f" WHERE need.needs = gated.seq AND {pending})",
+        values,
+    ).fetchone()
+    return Held(int(to_approve), int(waiting))
+
+
+def approved_ids(db: sqlite3.Connection) -> Iterator[str]:
+    rows = db.execute("SELECT id FROM job WHERE gate = 1 AND approved = 1 AND listed = 1")
+    return (job_id for (job_id,) in rows)
+
+
+def why_not(db: sqlite3.Connection, job_id: str) -> str | None:
+    """Why a job does not wait for approval; None where there is no such job."""
+    row = db.execute(
+        "SELECT gate, approved, state, listed FROM job WHERE id = ?", (job_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    gate, approved, state, listed = row
+    if not listed:
+        return f"{job_id} is no longer in the manifest"
+    if not gate:
+        return f"{job_id} has no gate: nothing waits for its approval"
+    if approved:
+        return f"{job_id} is approved already"
+    return f"{job_id} is {state}, not done yet: there is nothing to approve"

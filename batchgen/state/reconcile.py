@@ -1,0 +1,296 @@
+"""Each job of today's manifest beside the one that the state remembers, found out once.
+
+The temporary table `meeting` has a row for each staged job: `today` is its number there, `seq` that
+of the known job, NULL where it is new; `renamed` is about the name of its files; `moved` numbers
+the known job that has another id today (renames.py). `gone` numbers the known jobs that are not
+staged. Every later step asks these few small numbers, not the texts.
+
+Which job needs which: the edges of the state, brought up to those of the manifest.
+
+Triggers of the schema do the rest: they count what a job waits for, block it and set it going.
+
+The manifest of today meets the memory of the run: what is new, changed, gone.
+
+Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
+been paid is never touched unasked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.state.meeting import LIVE, MAY_RERUN, NEVER_ATTEMPTED, UNPAID, attached
+from batchgen.state.names import make_names_distinct, rename
+from batchgen.state.renames import meet_all, part_renamed, take_up_renamed
+from batchgen.state.selection import Selection
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batchgen.state.staging import Staging
+
+
+_UNWANTED = """
+    SELECT need.job, need.needs FROM main.need
+    JOIN main.job AS dependant ON dependant.seq = need.job
+    JOIN main.job AS needed ON needed.seq = need.needs
+    WHERE need.job IN ({leaving}) OR need.needs IN ({leaving}) OR NOT EXISTS (
+        SELECT 1 FROM incoming.job AS today
+        JOIN incoming.need AS wanted ON wanted.job = today.seq AND wanted.needs = needed.id
+        WHERE today.id = dependant.id)
+"""
+
+_WANTED = """
+    INSERT INTO main.need (job, needs)
+    SELECT dependant.seq, needed.seq FROM incoming.need AS wanted
+    JOIN incoming.job AS today ON today.seq = wanted.job
+    JOIN main.job AS dependant ON dependant.id = today.id
+    JOIN main.job AS needed ON needed.id = wanted.needs
+    WHERE NOT EXISTS (
+        SELECT 1 FROM main.need WHERE need.job = dependant.seq AND need.needs = needed.seq)
+"""
+
+
+def drop_edges(db: sqlite3.Connection, leaving: str) -> None:
+    """Those that the manifest has no more, and all of the jobs that the query `leaving` numbers."""
+    if db.execute("SELECT 1 FROM main.need LIMIT 1").fetchone() is None:
+        return
+    db.execute(f"CREATE TEMP TABLE unwanted AS {_UNWANTED.format(leaving=leaving)}")
+    db.execute("DELETE FROM main.need WHERE (job, needs) IN (SELECT job, needs FROM temp.unwanted)")
+    db.execute("DROP TABLE temp.unwanted")
+
+
+def add_edges(db: sqlite3.Connection) -> None:
+    """Those that are missing, between jobs that are in the state by now."""
+    if db.execute("SELECT 1 FROM incoming.need LIMIT 1").fetchone() is not None:
+        db.execute(_WANTED)
+
+
+class OnChanged(StrEnum):
+    """What to do with a job whose input changed after it may have been paid."""
+
+    REFUSE = "refuse"
+    RERUN = "rerun"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedJob:
+    """A job with a new input. `live`: it is under way or unknown, so it cannot be rerun now."""
+
+    id: str
+    state: str
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedJob:
+    """A job that may have been paid and has another id today, with the same input."""
+
+    before: str
+    now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How the manifest differs from the state. `new` jobs were never attempted before."""
+
+    new: int
+    known: int
+    orphaned: int
+    changed: tuple[ChangedJob, ...]
+    renamed: tuple[RenamedJob, ...] = ()
+
+    @property
+    def asks_a_person(self) -> bool:
+        return bool(self.changed or self.renamed)
+
+
+def merge(
+    db: sqlite3.Connection,
+    staging: Staging,
+    path: Path,
+    on_changed: OnChanged,
+    selection: Selection | None = None,
+) -> Difference:
+    """Bring the state up to the manifest, in one transaction.
+
+    With OnChanged.REFUSE nothing is written where a paid job has a new input, or a new id: the
+    caller finds those in the difference. OnChanged.RERUN is about the jobs of the selection.
+    """
+    selected = selection or Selection()
+    with attached(db, staging, path):
+        db.execute("BEGIN IMMEDIATE")
+        difference = _difference(db)
+        if difference.asks_a_person and on_changed is OnChanged.REFUSE:
+            return difference
+        if on_changed is OnChanged.RERUN:
+            part_renamed(db, selected)
+        take_up_renamed(db)
+        # First, since no job can go that an edge names.
+        drop_edges(db, _LEAVING)
+        _forget_never_attempted(db)
+        _take_up_unpaid(db)
+        _forget_todays_inputs(db)
+        if on_changed is OnChanged.RERUN:
+            _rerun_changed(db, selected)
+            _note_todays_inputs(db)
+        _update_listing(db)
+        _insert_new(db)
+        add_edges(db)
+        db.execute("COMMIT")
+        return difference
+
+
+def _difference(db: sqlite3.Connection) -> Difference:
+    meet_all(db)
+    changed = db.execute(
+        f"SELECT job.id, job.state, job.state IN {LIVE}"
+        " FROM temp.meeting JOIN job ON job.seq = meeting.seq"
+        f" WHERE meeting.changed AND meeting.attempted AND NOT {UNPAID} ORDER BY job.seq"
+    )
+    jobs = tuple(ChangedJob(job_id, state, bool(live)) for job_id, state, live in changed)
+    staged, known = db.execute(
+        "SELECT count(*), count(CASE WHEN attempted THEN 1 END) FROM temp.meeting"
+    ).fetchone()
+    (orphaned,) = db.execute(
+        f"SELECT count(*) FROM temp.gone JOIN job USING (seq) WHERE NOT {NEVER_ATTEMPTED}"
+    ).fetchone()
+    return Difference(staged - known, known, orphaned, jobs, _renamed(db))
+
+
+def _renamed(db: sqlite3.Connection) -> tuple[RenamedJob, ...]:
+    rows = db.execute(
+        "SELECT job.id, today.id, job.state FROM temp.meeting AS met"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        " JOIN main.job AS job ON job.seq = met.moved ORDER BY today.seq"
+    )
+    return tuple(RenamedJob(*row) for row in rows)
+
+
+# Jobs without memory that are not in the manifest, or are there under another name.
+_LEAVING = (
+    f"SELECT seq FROM temp.gone JOIN job USING (seq) WHERE {NEVER_ATTEMPTED}"
+    " UNION ALL SELECT seq FROM temp.meeting WHERE renamed AND NOT attempted"
+)
+
+
+def _forget_never_attempted(db: sqlite3.Connection) -> None:
+    db.execute(f"DELETE FROM job WHERE seq IN ({_LEAVING})")
+    db.execute("UPDATE temp.meeting SET seq = NULL WHERE renamed AND NOT attempted")
+
+
+# The known jobs beside those of today; for `UPDATE job … FROM`.
+_MET = (
+    "FROM temp.meeting AS met JOIN incoming.job AS today ON today.seq = met.today"
+    " WHERE job.seq = met.seq"
+)
+
+
+def _take_up_unpaid(db: sqlite3.Connection) -> None:
+    db.execute(
+        "UPDATE job SET model = today.model, body = today.body,"
+        # What a person cancelled stays cancelled; a retry then sends the new input. What another
+        # job blocks is set going by that one.
+        " state = iif(job.state = 'failed', 'pending', job.state),"
+        " error_code = iif(job.state = 'blocked', job.error_code, NULL),"
+        f" error = iif(job.state = 'blocked', job.error, NULL) {_MET} AND met.changed"
+        f" AND job.state IN ('pending', 'failed', 'blocked', 'cancelled') AND {UNPAID}"
+    )
+
+
+# What was not paid has the new input by now.
+_STILL_CHANGED = "met.changed AND (job.body != today.body OR job.model != today.model)"
+
+
+def _rerun_changed(db: sqlite3.Connection, selection: Selection) -> None:
+    """Old attempts keep the input they were made with; the files they left stay where they are."""
+    condition, values = selection.where("main.job")
+    db.execute(
+        "CREATE TEMP TABLE rerun AS SELECT job.seq AS seq, today.seq AS today FROM main.job AS job"
+        " JOIN temp.meeting AS met ON met.seq = job.seq"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        f" WHERE met.attempted AND {_STILL_CHANGED} AND {MAY_RERUN} AND {condition}",
+        values,
+    )
+    db.execute(
+        "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
+        " body = coalesce(attempt.body, job.body) FROM job"
+        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.rerun)"
+    )
+    db.execute(
+        "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
+        " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
+        " FROM temp.rerun AS rerun JOIN incoming.job AS today ON today.seq = rerun.today"
+        " WHERE job.seq = rerun.seq"
+    )
+    db.execute("DROP TABLE temp.rerun")
+
+
+# Whoever sets such a job going while this connection is open: a person, `on_unknown`, `retries`.
+# The old input would be paid for, and today's as well by the next run.
+_SENDS_TODAYS_INPUT = """
+    CREATE TEMP TRIGGER sends_todays_input AFTER UPDATE OF state ON main.job
+    WHEN NEW.state = 'pending' AND EXISTS (SELECT 1 FROM todays_input WHERE seq = NEW.seq)
+    BEGIN
+        UPDATE attempt SET model = coalesce(model, NEW.model), body = coalesce(body, NEW.body)
+        WHERE job = NEW.seq;
+        UPDATE job SET model = today.model, body = today.body, failures = 0
+        FROM todays_input AS today WHERE job.seq = NEW.seq AND today.seq = NEW.seq;
+        DELETE FROM todays_input WHERE seq = NEW.seq;
+    END
+"""
+
+
+def _note_todays_inputs(db: sqlite3.Connection) -> None:
+    """Of jobs that may not be rerun now: should they go again in this run, they go with these."""
+    db.execute(
+        "CREATE TEMP TABLE todays_input"
+        " (seq INTEGER PRIMARY KEY, model TEXT NOT NULL, body TEXT NOT NULL)"
+    )
+    noted = db.execute(
+        "INSERT INTO temp.todays_input SELECT job.seq, today.model, today.body"
+        " FROM main.job AS job JOIN temp.meeting AS met ON met.seq = job.seq"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        f" WHERE met.attempted AND {_STILL_CHANGED}"
+    ).rowcount
+    if noted:
+        db.execute(_SENDS_TODAYS_INPUT)
+
+
+def _forget_todays_inputs(db: sqlite3.Connection) -> None:
+    db.execute("DROP TRIGGER IF EXISTS temp.sends_todays_input")
+    db.execute("DROP TABLE IF EXISTS temp.todays_input")
+
+
+def _update_listing(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
+    db.execute(
+        "UPDATE job SET listed = 1, tags = today.tags, priority = today.priority,"
+        f" sweep = today.sweep, gate = today.gate, axes = today.axes {_MET} AND met.relisted"
+    )
+
+
+_NEW = "SELECT today FROM temp.meeting WHERE seq IS NULL"
+
+_NAME_TAKEN = (
+    f"SELECT seq FROM incoming.job WHERE seq IN ({_NEW})"
+    " AND (name_key IN (SELECT name_key FROM main.job)"
+    " OR name_key IN (SELECT name_key FROM main.file))"
+)
+
+
+def _insert_new(db: sqlite3.Connection) -> int:
+    """New jobs in the manifest's order; a name that an older job or file has is made distinct."""
+    while rename(db, "incoming.job", _NAME_TAKEN):
+        # The new name may be that of another staged job.
+        make_names_distinct(db, "incoming")
+    return db.execute(
+        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
+        " SELECT id, model, body, name, name_key, tags, priority, sweep, gate, axes"
+        f" FROM incoming.job WHERE seq IN ({_NEW}) ORDER BY seq"
+    ).rowcount

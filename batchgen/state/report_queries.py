@@ -1,0 +1,308 @@
+"""What a report looks at: jobs with their results, what is not done and why, how the night went.
+
+What tells a watcher that something moved, read from indexes alone. Takes a reading connection.
+
+Nothing announces a change of SQLite to another process. What can be had cheaply is that there was
+one (`version`), and a short word about each job, by which two looks are compared (`signatures`).
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from batchgen.jobs import JobState
+from batchgen.state.causes import SHOWN, TROUBLED
+from batchgen.state.queries import get_meta
+from batchgen.state.reviews import Pick
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A verified file; `path` is relative to the run's folder, `seconds` is a video's length.
+
+    `position` is the vendor's, from 1; `flaws` are (kind, words).
+    """
+
+    id: int
+    position: int
+    path: str
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    seconds: float | None
+    pick: Pick | None
+    flaws: tuple[tuple[str, str], ...]
+
+
+class Gate(StrEnum):
+    """Whether other jobs wait for a person's word about this one."""
+
+    NONE = ""
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob:
+    """A job with the verified files of its latest attempt. `seconds`: from accept to end.
+
+    `axes` is JSON, axis to value.
+    """
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    state: JobState
+    tags: str
+    sweep: str
+    axes: str
+    gate: Gate
+    error_code: str
+    error: str
+    attempts: int
+    request_id: str | None
+    cost: float | None
+    seconds: float | None
+    files: tuple[ShownFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A job that is not done, for a reason."""
+
+    id: str
+    state: JobState
+    error_code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAttempt:
+    """One submit. Times are epoch seconds; `done_at`: when the last of its files was verified."""
+
+    model: str
+    submitted_at: float
+    accepted_at: float | None
+    ended_at: float | None
+    outcome: str | None
+    cost: float | None
+    done_at: float | None
+
+
+def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]:
+    """The next jobs in the manifest's order, after the one numbered `after`.
+
+    By pages: 100,000 jobs are written down without being held in memory together.
+    """
+    return _jobs(db, f"{SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
+
+
+def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ShownJob]:
+    """Those of the shown jobs that are numbered from `first` to `last`."""
+    return _jobs(db, f"{SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
+
+
+def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ShownJob]:
+    """Those of the jobs that are shown, in the manifest's order."""
+    among = "job.seq IN (SELECT value FROM json_each(?))"
+    return _jobs(db, f"{SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
+
+
+def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]) -> list[ShownJob]:
+    rows = db.execute(
+        "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
+        " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep, job.axes,"
+        " iif(job.gate, iif(job.approved, 'open', 'closed'), ''),"
+        " coalesce(job.error_code, ''), coalesce(job.error, ''), job.attempts,"
+        " attempt.request_id, attempt.cost, attempt.ended_at - attempt.accepted_at"
+        " FROM job LEFT JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
+        f" WHERE {condition}",
+        values,
+    ).fetchall()
+    files = _files(db, [row[0] for row in rows])
+    return [_shown(row, files.get(row[0], ())) for row in rows]
+
+
+def _shown(row: tuple[Any, ...], files: tuple[ShownFile, ...]) -> ShownJob:
+    values = (*row[:4], JobState(row[4]), *row[5:8], Gate(row[8]), *row[9:], files)
+    return ShownJob(*values)
+
+
+def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[ShownFile, ...]]:
+    rows = db.execute(
+        "SELECT file.job, file.id, file.position, file.path, sha256, media_type, width, height,"
+        " bytes, seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
+        " WHERE flaw.file = file.id)"
+        " FROM json_each(?) AS wanted CROSS JOIN job ON job.seq = wanted.value"
+        " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
+        " WHERE verified_at IS NOT NULL ORDER BY wanted.key, file.position",
+        (json.dumps(list(seqs)),),
+    )
+    return {
+        seq: tuple(_shown_file(row[1:]) for row in group)
+        for seq, group in groupby(rows, key=lambda row: row[0])
+    }
+
+
+def _shown_file(row: tuple[Any, ...]) -> ShownFile:
+    *known, pick, flaws = row
+    found = tuple((kind, words) for kind, words in json.loads(flaws)) if flaws != "[]" else ()
+    values = (*known, pick and Pick(pick), found)
+    return ShownFile(*values)
+
+
+def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
+    """Every shown job that is not done and will not be without a word, in the manifest's order."""
+    rows = db.execute(
+        "SELECT id, state, coalesce(error_code, ''), coalesce(error, '') FROM job"
+        f" WHERE {TROUBLED} AND {SHOWN} ORDER BY seq"
+    )
+    return (Trouble(job_id, JobState(state), code, error) for job_id, state, code, error in rows)
+
+
+def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
+    """Shown jobs by state."""
+    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {SHOWN} GROUP BY state")
+    return {JobState(state): count for state, count in rows}
+
+
+def shown_attempts(db: sqlite3.Connection) -> Iterator[ShownAttempt]:
+    """Every attempt of the run, in the order of the submits."""
+    rows = db.execute(
+        "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
+        " cost, (SELECT max(verified_at) FROM file WHERE file.job = attempt.job"
+        " AND file.attempt = attempt.number)"
+        " FROM attempt JOIN job ON job.seq = attempt.job ORDER BY submitted_at"
+    )
+    return (ShownAttempt(*row) for row in rows)
+
+
+_STATES = tuple(JobState)
+_STATE_BITS = 4
+_FLAG_BITS = 2
+_MARKS_AT = 32
+_MOST_ATTEMPTS = (1 << (_MARKS_AT - _STATE_BITS - _FLAG_BITS)) - 1
+_MARKS = (1 << (64 - _MARKS_AT)) - 1
+
+
+def version(db: sqlite3.Connection) -> int:
+    """Another number once another connection has changed anything (sqlite.org, data_version)."""
+    (found,) = db.execute("PRAGMA data_version").fetchone()
+    return int(found)
+
+
+def signatures(db: sqlite3.Connection) -> array[int]:
+    """A number for each job, at the place of its seq: another one once anything shown changed.
+
+    0 where there is no job. 8 bytes a job: a million jobs are looked at within 8 MB.
+    """
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM job").fetchone()
+    found = array("Q", bytes(8 * (last + 1)))
+    for code, state in enumerate(_STATES, 1):
+        rows = db.execute(
+            f"SELECT seq, ((min(attempts, {_MOST_ATTEMPTS}) << {_FLAG_BITS}) | (listed << 1)"
+            f" | approved) << {_STATE_BITS} | {code} FROM job INDEXED BY job_by_state"
+            " WHERE state = ?",
+            (state,),
+        )
+        for seq, value in rows:
+            found[seq] = value
+    _add_marks(db, found)
+    return found
+
+
+def _add_marks(db: sqlite3.Connection, found: array[int]) -> None:
+    """Picks and flaws fold into the upper half, in whatever order they come."""
+    picks = db.execute(
+        "SELECT job, attempt, position, pick FROM file INDEXED BY file_by_pick"
+        " WHERE pick IS NOT NULL"
+    )
+    for seq, *mark in picks:
+        found[seq] ^= (hash(tuple(mark)) & _MARKS) << _MARKS_AT
+    flaws = db.execute(
+        "SELECT file.job, flaw.file, kind, words FROM flaw CROSS JOIN file ON file.id = flaw.file"
+    )
+    for seq, *mark in flaws:
+        found[seq] ^= (hash(tuple(mark)) & _MARKS) << _MARKS_AT
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedFile:
+    """A verified file; `path` is below the run's folder, `attempt` and `position` count from 1."""
+
+    job_id: str
+    attempt: int
+    position: int
+    path: str
+    sha256: str
+    media_type: str
+    pick: Pick | None
+
+
+def watched_file(db: sqlite3.Connection, key: int) -> WatchedFile | None:
+    """The file of that id, if it is there and verified."""
+    row = db.execute(
+        "SELECT job.id, file.attempt, position, path, sha256, media_type, pick"
+        " FROM file JOIN job ON job.seq = file.job WHERE file.id = ? AND verified_at IS NOT NULL",
+        (key,),
+    ).fetchone()
+    return WatchedFile(*row) if row else None
+
+
+def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
+    """The numbers of those jobs, ascending; what is nobody's id has none."""
+    rows = db.execute(
+        "SELECT seq FROM job WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",
+        (json.dumps(list(job_ids)),),
+    )
+    return [seq for (seq,) in rows]
+
+
+def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the jobs about whose latest result a person's word is no."""
+    rows = db.execute(
+        "SELECT id FROM judged WHERE judgement = 'rejected'"
+        " AND id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(job_ids)),),
+    )
+    return frozenset(job_id for (job_id,) in rows)
+
+
+def is_a_copy(db: sqlite3.Connection) -> bool:
+    """Whether this is an older state that was renewed aside: what happens does not reach it."""
+    names = {name: file for _, name, file in db.execute("PRAGMA database_list")}
+    return not names["main"]
+
+
+def manifest_read(db: sqlite3.Connection) -> str:
+    """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
+    return get_meta(db, "inputs") or ""
+
+
+def has_due(db: sqlite3.Connection) -> bool:
+    """Whether a run would submit anything: a job that waits for nothing."""
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due"
+        " WHERE state = 'pending' AND listed = 1 AND waiting = 0)"
+    ).fetchone()
+    return bool(found)
+
+
+def has_more_attempts(db: sqlite3.Connection, count: int) -> bool:
+    """Whether there are more than so many, without counting all of them."""
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM attempt LIMIT 1 OFFSET ?)", (count,)
+    ).fetchone()
+    return bool(found)

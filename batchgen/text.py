@@ -1,0 +1,116 @@
+"""Foreign text, made safe to show: on a terminal, in a log, in a report.
+
+A run in words, for terminals and messages.
+
+The known name that a misspelt one probably meant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TextIO
+
+from batchgen.jobs import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+WORDS_LIMIT = 500
+RAW_LIMIT = 4096
+_CUT = "…"
+
+_ESCAPE_SEQUENCE = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC: titles and links, up to BEL or ST
+    r"|\x1b[PX^_][^\x1b]*\x1b\\"  # DCS, SOS, PM, APC
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[ -/]*[0-~]"  # the short ones
+)
+
+
+def plain_text(text: str, limit: int = WORDS_LIMIT) -> str:
+    """One line of printable characters, at most `limit` of them.
+
+    Escape sequences go whole. Control characters, line breaks, direction marks and lone surrogates
+    become spaces, and runs of spaces become one.
+    """
+    if not text.isprintable():
+        # Only a bounded stretch is looked at: cleaning may shorten it, never lengthen it.
+        text = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
+        text = "".join(char if char.isprintable() else " " for char in text)
+    text = " ".join(text[: limit * 4].split())
+    return text if len(text) <= limit else text[: limit - 1] + _CUT
+
+
+USUAL_COLUMNS = 80
+
+
+def counts_line(counts: Mapping[JobState, int]) -> str:
+    """Say `6 done, 1 failed, 1 unknown`; states without jobs are left out."""
+    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
+    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
+    return ", ".join(parts) or "no jobs"
+
+
+def duration(seconds: float) -> str:
+    """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
+    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 - an hour
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def terminal_columns(stream: TextIO) -> int | None:
+    """How wide the terminal is that the stream writes to; None where it is none."""
+    if not stream.isatty():
+        return None
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    # A terminal that does not know its width says 0.
+    return columns or USUAL_COLUMNS
+
+
+def wrapped(text: str, stream: TextIO, indent: str = "", below: str | None = None) -> list[str]:
+    """Break a text between words to the width of a terminal; elsewhere it is one line.
+
+    `below` indents all lines but the first; without it, blanks as wide as `indent`.
+    """
+    columns = terminal_columns(stream)
+    if columns is None:
+        return [f"{indent}{text}"]
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent) if below is None else below,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+LONGEST_NAME = 100
+"""Longer names are no typing errors, and comparing them takes long."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    if len(name) > LONGEST_NAME:
+        return None
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Give the nearest name as a hint; without one, all names that would do."""
+    names = sorted(known)
+    close = nearest(name, names)
+    if close is not None:
+        return f"did you mean '{close}'?"
+    return f"known: {', '.join(names)}" if names else None
