@@ -24,13 +24,13 @@ from batchgen.state.files import METADATA_IS_STALE
 from batchgen.state.queries import get_meta, saved_files
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.engine.events import Event
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
     from batchgen.state.records import SavedFile
 
 
@@ -204,7 +204,7 @@ class MetadataFile(LineFile):
             self.append(metadata_line(event.file))
 
 
-def catch_up(path: Path, db: sqlite3.Connection) -> None:
+def catch_up(path: Path, db: Connection) -> None:
     """Write the file anew where a crash left it with fewer or broken lines, or jobs were renamed.
 
     Flat in memory.
@@ -222,7 +222,7 @@ def catch_up(path: Path, db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 
-def renew_if_stale(db: sqlite3.Connection, path: Path) -> None:
+def renew_if_stale(db: Connection, path: Path) -> None:
     """At the end of a run: costs may have come after the files that they are written beside."""
     if get_meta(db, METADATA_IS_STALE) is not None:
         catch_up(path, db)
