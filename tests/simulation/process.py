@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 # A night has one thread: whoever holds a lock lets go of it only when the wait is over.
-startup.PATIENCE = decide.PATIENCE = 0.0
+for module in (startup, decide):
+    vars(module)["PATIENCE"] = 0.0
 
 
 class End(Enum):
