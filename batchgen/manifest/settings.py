@@ -25,7 +25,6 @@ from batchgen.manifest.policy import (
 )
 from batchgen.manifest.stop_policy import parse_bytes, parse_stop_at, read_halt
 from batchgen.manifest.templates.problems import TemplateProblem
-from batchgen.manifest.templates.texts import compile_text
 from batchgen.models.catalog import named_model
 from batchgen.models.messages import place_words
 from batchgen.notify import Notify, Occasion, read_address
@@ -183,6 +182,9 @@ def _texts(path: tuple[str | int, ...], node: Node) -> Iterator[tuple[tuple[str 
 
 
 def _address(text: str, variables: Mapping[str, Any]) -> Address:
+    # Completion reads settings too, and Jinja takes long to load.
+    from batchgen.manifest.templates.texts import compile_text  # noqa: PLC0415 - see above
+
     try:
         return read_address(str(compile_text(text).render(variables)))
     except TemplateProblem as exc:

@@ -345,4 +345,4 @@ def test_help_says_each_kind_on_a_line_of_its_own(capsys: CaptureFixture[str]) -
     assert "    blank           nothing but one colour" in lines
     assert main(["--help"]) == 0
     (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("  check "))
-    assert line.endswith("there twice.")
+    assert line.endswith("duplicate results.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved
@@ -93,7 +94,8 @@ class Process:
         night, life = self._night, self._life
         life.began = night.now
         life.first_submit = len(night.vendor.submits)
-        night.vendor.refused_alike = 0
+        night.vendor.refused_alike.clear()
+        night.vendor.accepted_last = -inf
         night.disk.on_point = self._point
         with night.disk.watch(night.watched):
             self._main = self._loop.create_task(self._carry_out(), name="main")
