@@ -42,12 +42,12 @@ from batchgen.state.reviews import count_marks
 from batchgen.state.selection import note_causes
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
+    from batchgen.state.database import Connection
     from batchgen.state.records import FileMarks, JobStatus, SavedFile
     from batchgen.state.reviews import Marks
 
@@ -118,7 +118,7 @@ def _nobody_runs(folder: RunFolder) -> bool:
 
 
 def _lines(
-    db: sqlite3.Connection,
+    db: Connection,
     manifest: Manifest,
     selection: Selection,
     path: Path,
@@ -150,7 +150,7 @@ def _mark_lines(marks: Marks) -> list[str]:
     return lines
 
 
-def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> list[str]:
+def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
     if not unknown:
         return []
@@ -181,7 +181,7 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
         say(f"  → start it with: {command_for('run', path)}")
 
 
-def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection: Selection) -> None:
+def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selection) -> None:
     """One document, written job by job: a million jobs do not fit into a screen's memory."""
     write = sys.stdout.write
     standing = totals(counts(db, selection))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError, TokenError
-from batchgen.net import NONE, Proxies
+from batchgen.proxies import NONE, Proxies
 from batchgen.runcomfy.base import is_loopback
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import (
@@ -31,7 +31,6 @@ from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import get_meta, set_meta
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from random import Random
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def provider_name(base: str, *, emulator: bool) -> str:
     return LOOPBACK if is_loopback(base) else base
 
 
-def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> None:
+def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
     """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
@@ -110,11 +110,11 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
         )
 
 
-def provider_of(db: sqlite3.Connection) -> str:
+def provider_of(db: Connection) -> str:
     return get_meta(db, _KEY) or ""
 
 
-def is_rehearsal(db: sqlite3.Connection) -> bool:
+def is_rehearsal(db: Connection) -> bool:
     """Whether the next command needs --emulator."""
     return get_meta(db, _KEY) == EMULATOR
 
@@ -132,7 +132,7 @@ def _anew(known: str, provider: str) -> str:
     return "" if EMULATOR in {known, provider} else ", and say --start-over"
 
 
-def claim_for_manifest(db: sqlite3.Connection, manifest: Manifest, *, take_over: bool) -> None:
+def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -> None:
     """Make the state this manifest's. Raises OtherManifestError unless it is, or is taken over."""
     if not take_over:
         refuse_other_manifest(db, manifest)
@@ -140,7 +140,7 @@ def claim_for_manifest(db: sqlite3.Connection, manifest: Manifest, *, take_over:
     set_meta(db, _MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
-def refuse_other_manifest(db: sqlite3.Connection, manifest: Manifest) -> None:
+def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
     """Raise OtherManifestError where the state was last brought up to another manifest's jobs.
 
     One that is no longer there was renamed or moved: then this is it.
@@ -162,7 +162,7 @@ def _place_of(path: Path) -> str:
 
 
 @contextmanager
-def state_of(manifest: Manifest, state: Path) -> Iterator[sqlite3.Connection]:
+def state_of(manifest: Manifest, state: Path) -> Iterator[Connection]:
     """The state of just this manifest, to read.
 
     Raises as `open_for_reading` does, and OtherManifestError.

@@ -25,12 +25,12 @@ from batchgen.state.files import known_images, remember_image
 from batchgen.state.records import KnownImage
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from batchgen.downloads.probe import LookOutcome, LookSettings
     from batchgen.engine.ports import InputVerdict
     from batchgen.models.catalog import Model
+    from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
 
@@ -250,7 +250,7 @@ class ImageUse:
 
 
 def images_in_use(
-    db: sqlite3.Connection,
+    db: Connection,
     selection: Selection,
     is_looked_at: Callable[[str], bool],
 ) -> list[ImageUse]:
@@ -279,9 +279,7 @@ def _keys(model_id: str) -> tuple[str, ...]:
     return () if model is None else image_keys(model)
 
 
-def _rows(
-    db: sqlite3.Connection, model: str, key: str, selection: Selection
-) -> Iterator[tuple[str, str]]:
+def _rows(db: Connection, model: str, key: str, selection: Selection) -> Iterator[tuple[str, str]]:
     condition, values = selection.where()
     # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
     return db.execute(

@@ -20,7 +20,6 @@ from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from batchgen.manifest import Manifest
     from batchgen.runs.context import Offered
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.reconcile import Difference
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle, Origin
     from batchgen.state.staged_checks import NeededModel
@@ -225,9 +225,7 @@ def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) 
     return manifest
 
 
-def take_up(
-    db: sqlite3.Connection, staging: Staging, state: Path, options: RunOptions
-) -> Difference:
+def take_up(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
     """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
     difference = merge(db, staging, state, options.on_changed, options.selection)
     if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:

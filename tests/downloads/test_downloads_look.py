@@ -181,7 +181,7 @@ async def test_a_header_without_end_is_not_read_for_ever(gallery: Gallery) -> No
         (picture("WEBP"), "it is a WebP picture; the vendor takes JPEG and PNG"),
         (picture("GIF"), "it is a GIF picture; the vendor takes JPEG and PNG"),
         (b"<!doctype html><title>Sign in</title>", "an HTML page"),
-        (picture("JPEG")[:100], "breaks off in its header"),
+        (picture("JPEG")[:100], "damaged or cut off"),
         (b"", "empty"),
     ],
 )
