@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, ImageOps
 
 from batchgen.check.measures import Measure, look_of, measured, plain
-from batchgen.downloads.decoders import READERS, damage_told
+from batchgen.downloads.decoders import READERS, damage_translated
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -51,7 +51,7 @@ def sample(file: BinaryIO, frames: int) -> tuple[list[Image.Image], bool]:
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    with damage_told(found):
+    with damage_translated(found):
         if found.kind is MediaKind.VIDEO:
             return _filled_up(_video(file, found, frames)), True
         if frames > 1:

@@ -37,7 +37,7 @@ class Recipe:
     """`from_defaults` are the keys that the item does not have itself.
 
     `never_blank` are texts that the model asks for and a template makes. Of those that may say
-    anything, `written_texts` stand in the manifest, and templates make `filled_texts`.
+    anything, `written_texts` are literal, `filled_texts` come from templates.
     """
 
     model: Model
@@ -123,7 +123,7 @@ def _never_blank(model: Model, tree: CompiledTree) -> Iterator[str]:
 
 
 def _name_problems(template: str, variables: Collection[str]) -> list[InputProblem]:
-    """Of an item's name or the output's: told at once, and not again for each cell."""
+    """A problem of an item's or the output's name: reported once, not for each cell."""
     try:
         check_template(template, variables)
     except NameTemplateError as exc:

@@ -54,7 +54,7 @@ class Needs:
         return f"{wanted}-{suffix}" if suffix else wanted
 
     def _require_same_axes(self, head: SweepHead, cell: Cell) -> None:
-        """Else nobody could tell which of its jobs is meant."""
+        """Otherwise it is unclear which of its jobs is meant."""
         hint = f"sweep over the same here, or name one job: needs: {{{head.id}: '{head.id}-…'}}"
         missing = [axis for axis in head.axes if axis not in cell.variables]
         if missing:
@@ -116,7 +116,7 @@ _OUTPUTS: dict[str, Kind] = {
 class JobReferences(Openable):
     """All jobs that this one may use. `lookup` gives the id of the one that a name means.
 
-    Whether that one makes an image or a video only all jobs together can tell.
+    Whether that one makes an image or a video is known only once all jobs are.
     """
 
     __slots__ = ("_lookup",)

@@ -1,7 +1,7 @@
 """The schema file for editors: the part written by hand, with the models' inputs put in.
 
-    python -m batchgen.manifest.editor            print it
-    python -m batchgen.manifest.editor --write    renew schema.json after a change of either part
+    python -m batchgen.manifest.editor_schema          print it
+    python -m batchgen.manifest.editor_schema --write  renew schema.json after a change
 
 Editors complete and check a manifest with it while it is being written. So every field also takes a
 template, and nothing is required of an input, since the defaults may have it.
@@ -137,7 +137,7 @@ def _fields(model: Model) -> dict[str, Schema]:
 
 
 def _field(part: Mapping[str, Any]) -> Schema:
-    """What a person may write for one field, with the page's words about it."""
+    """What may be written for one field, with the published description."""
     words = {"title": part["title"]} if "title" in part else {}
     about = " ".join(filter(None, (part.get("description"), *_file_sentences(part))))
     words |= {"description": about} if about else {}

@@ -52,7 +52,7 @@ class Manifest:
 
     `parts` are its files, those that it includes first; `sweeps` are found by their items' ids.
     `env` holds the environment variables that templates may read, `patterns` what `include` says;
-    rows come from `data_files`. `name_at` is where `output.name` stands. `notify` is empty where
+    rows come from `data_files`. `name_at` is the place of `output.name`. `notify` is empty where
     the manifest was read without `env`.
     """
 
@@ -139,7 +139,7 @@ class _Reading:
         if header is None:
             return None
         sound = self._sound(header, reporter)
-        # Those that are refused too, so that the jobs that use them are not blamed.
+        # Those that are refused too, so that the jobs that use them are not refused as well.
         written = _mapping(header.node.value, "vars")
         inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
         inner["env"] = {**_mapping(constants, "env"), **self._environment(header, sound, reporter)}
@@ -173,10 +173,10 @@ class _Reading:
     def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
         found = [discreet(one) for one in header_problems(value, complete=header.complete)]
-        told = {problem.path for problem in found}
+        reported = {problem.path for problem in found}
         extra = None if header.sweeps or "include" in header.keys else _mapping(value, "vars")
         meant = [*_meaning_problems(value), *_template_problems(_mapping(value, "output"), extra)]
-        found += [one for one in meant if one.path not in told]
+        found += [one for one in meant if one.path not in reported]
         reporter.below(header.node, found)
         if header.complete and "jobs" not in header.keys and "include" not in header.keys:
             reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
@@ -191,7 +191,7 @@ class _Reading:
         reporter: Reporter,
     ) -> Notify:
         node = header.children.get("notify")
-        # Who only asks how a run stands needs no apprise, and no secret of the environment.
+        # Reading a run's status needs no apprise, and no secret of the environment.
         if node is None or self._env is None:
             return NOBODY
         return read_notify(node, sound.get("notify"), variables, reporter)

@@ -80,7 +80,7 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
 
 
 def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
-    """Find a model that stands under its id and under its short name."""
+    """Find a model that is given by its id and by its short name."""
     first: dict[str, str] = {}
     found = []
     for name in models:
@@ -137,7 +137,7 @@ ValuePath = tuple[str | int, ...]
 
 
 def without(value: Any, wrong: Collection[ValuePath], path: ValuePath = ()) -> Any:
-    """Leave out what stands at the wrong paths, so that the rest can be used."""
+    """Leave out the values at the wrong paths, so that the rest can be used."""
     if isinstance(value, dict):
         return {
             key: without(part, wrong, (*path, key))
@@ -195,13 +195,13 @@ def discreet(problem: InputProblem) -> InputProblem:
     if problem.path[:1] != (KEY,):
         return problem
     if "://" in problem.message:
-        hint = "its keys are on and to; addresses stand in a list, each after '- '"
+        hint = "its keys are on and to; put addresses in a list, each after '- '"
         return replace(problem, message=f"unknown key in {KEY}", hint=hint)
     return replace(problem, message=problem.message.partition("; got ")[0])
 
 
 def _texts(path: tuple[str | int, ...], node: Node) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-    """The addresses: one text, a list of them, or what stands under `to`."""
+    """The addresses: one text, a list of them, or what is under `to`."""
     if isinstance(node.value, str):
         if node.value:
             yield path, node

@@ -119,7 +119,7 @@ def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
 
 
 def warn_of_cut_prompts(given: Node | None, reporter: Reporter) -> None:
-    """Of an input, only what any text may stand in: other values have honest comments."""
+    """Of an input, only values that may be any text: others have genuine comments."""
     for key in free_texts():
         child = None if given is None else given.child(key)
         warn_of_cut_texts(child, reporter, surely_text=True)
@@ -137,7 +137,7 @@ def refused(node: Node, path: FilePath) -> Refused:
     """What is known of an item that gives no jobs, or not all of them."""
     own = node.child("id")
     if own is None or isinstance(own.value, list | dict | None):
-        # Its jobs are called after their content: nobody needs one by its id.
+        # Its jobs are named after their content: none is needed by its id.
         is_mapping = isinstance(node.value, Mapping)
         return Refused("\0" if is_mapping else "", is_stem=True)
     text = text_of(own)

@@ -13,7 +13,7 @@ from batchgen.manifest.header_checks import unknown_model
 from batchgen.manifest.naming import NameValues, render_name
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
-from batchgen.manifest.problem_location import Blame, CellError
+from batchgen.manifest.problem_location import CellError, ProblemLocator
 from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.schema_validation import with_homes
 from batchgen.manifest.stray_templates import foreign_marks, may_be_odd, odd_text
@@ -73,7 +73,7 @@ class JobMaker:
         self._manifest = manifest
         self._reporter = reporter
         self._made = self._skipped = 0
-        self._blame = Blame(item, reporter, manifest)
+        self._locator = ProblemLocator(item, reporter, manifest)
         self._recipes: dict[str, Recipe] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
@@ -88,14 +88,14 @@ class JobMaker:
         self._is_repeated = item.is_repeated
 
     def make(self, cell: Cell) -> Job | None:
-        self._blame.see_row(cell.line)
+        self._locator.see_row(cell.line)
         try:
             job = self._make(cell)
         except CellError as exc:
             if self._item.skips_bad_rows and exc.is_of_row(cell):
                 self._skip(exc.problems[0], cell)
             else:
-                self._blame.tell(exc.of_job(exc.job_id or self._id_of(cell)), cell)
+                self._locator.report(exc.of_job(exc.job_id or self._id_of(cell)), cell)
                 if not self.is_hopeless:
                     self._note_refused(cell)
             return None
@@ -108,7 +108,7 @@ class JobMaker:
         rows.row(cell.line, f"{SKIPPED}{problem.message}", problem.hint, warn=True)
 
     def tell_if_none_is_left(self) -> None:
-        """Refuse an item of which every job was skipped: nobody means that."""
+        """Refuse an item of which every job was skipped: that is a mistake."""
         if self._skipped and not self._made and not self.is_hopeless:
             place = place_of(self._item.node, ("bad_rows",))
             self._reporter.at(place, "every job of this item was skipped", "mend some of its rows")
@@ -137,9 +137,9 @@ class JobMaker:
     def is_hopeless(self) -> bool:
         """Whether the item itself is wrong, so that no cell can be made.
 
-        Of two sweeps with one id the second is told already, when the header was read.
+        A second sweep with the same id has been reported with the header.
         """
-        return self._is_second or self._blame.item_is_wrong
+        return self._is_second or self._locator.item_is_wrong
 
     def _make(self, cell: Cell) -> Job:
         item = self._item
@@ -216,20 +216,20 @@ class JobMaker:
         for key, text in recipe.written_texts:
             for message, hint in foreign_marks(text):
                 problem = InputProblem(("input", key), f"{key}: {message}", hint)
-                self._blame.warn(CellError([problem], recipe.from_defaults), cell)
+                self._locator.warn(CellError([problem], recipe.from_defaults), cell)
         return recipe
 
     def _warn_of_texts(
         self, recipe: Recipe, values: JsonObject, variables: Variables, cell: Cell
     ) -> None:
-        """Tell what templates made that nobody means to pay for: it is sent all the same."""
+        """Warn about text from templates that looks like a mistake; it is sent all the same."""
         for key, template in recipe.filled_texts:
             text = values.get(key)
             if isinstance(text, str) and may_be_odd(text, template, variables):
                 path = ("input", key)
                 odd = odd_text(text, template, variables)
                 problems = [InputProblem(path, f"{key}: {what}", hint) for what, hint in odd]
-                self._blame.warn(CellError(problems, recipe.from_defaults, [path]), cell)
+                self._locator.warn(CellError(problems, recipe.from_defaults, [path]), cell)
 
     def _checked(self, recipe: Recipe, variables: Variables, where: str) -> CheckedInput:
         rendered = self._rendered(recipe, variables, where)

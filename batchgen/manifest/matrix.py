@@ -7,7 +7,7 @@ nowhere; one that fits no combination becomes a cell of its own.
 
 What can be wrong with a matrix, found without going through its combinations.
 
-What tells the jobs of a sweep apart in their ids.
+What distinguishes the jobs of a sweep in their ids.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def _exclude_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]
             if axis not in axes:
                 message = f"exclude names {shown(axis)}, which is no axis of this matrix"
                 yield InputProblem(path, message, did_you_mean(axis, axes), at_key=True)
-            # An axis that is no list, or empty, is told already.
+            # An axis that is empty or not a list has been reported.
             elif keys.get(axis) and same_key(value) not in keys[axis]:
                 yield _excludes_nothing(path, value, axes[axis])
 
@@ -302,7 +302,7 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
 def suffix(axes: Sequence[str], values: Mapping[str, JsonValue], repeat: int = 1) -> str:
-    """Tell a cell from the others: `dawn`, `a-red-fox-3f9a1c`, `dusk-2`.
+    """Distinguish a cell from the others: `dawn`, `a-red-fox-3f9a1c`, `dusk-2`.
 
     Made from the cell's own values alone, so that no edit of the matrix renames another cell. Empty
     for the first of a cell without any of the axes.

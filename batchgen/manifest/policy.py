@@ -183,7 +183,7 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
 
 
 def build_output(output: Mapping[str, Any], name: str) -> Output:
-    # `~` would otherwise become a folder of that name, which nobody dares to delete.
+    # `~` would otherwise become a folder of that name, which is dangerous to delete.
     folder = Path(output.get("dir", f"output/{name}"))
     return Output(
         dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,

@@ -1,4 +1,4 @@
-"""Where a cell's problem is told: in the job, in the defaults, or in the row that brought it."""
+"""Where a problem of a cell is reported: in the job, in the defaults, or in its data row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CellError(Exception):
     """Something is wrong with a cell: no error of the tree, since it never leaves this room.
 
     The problems have paths in the item. `of_item`: no other cell would fare better. `rendered` are
-    the paths where templates stand.
+    the paths of templates.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CellError(Exception):
         return self
 
 
-class Blame:
+class ProblemLocator:
     """Reports the problems of one item's cells."""
 
     def __init__(self, item: Item, reporter: Reporter, manifest: Manifest) -> None:
@@ -77,10 +77,10 @@ class Blame:
         self._data_file = str(data_file(item)) if item.has_rows else ""
         self.item_is_wrong = False
 
-    def tell(self, error: CellError, cell: Cell) -> None:
+    def report(self, error: CellError, cell: Cell) -> None:
         self.item_is_wrong = self.item_is_wrong or error.of_item
         for problem in error.problems:
-            # What no template brought is wrong with every cell alike: it is told once.
+            # What no template made is wrong in every cell: report it once.
             of_cell = not error.of_item and _is_rendered(problem.path, error.rendered)
             if of_cell and self._item.is_sweep:
                 self._tell_cell(problem, cell, error)
@@ -91,14 +91,16 @@ class Blame:
             self._give_up()
 
     def warn(self, found: CellError, cell: Cell) -> None:
-        """Tell what is most likely not meant; written-out texts that have it alike are one."""
+        """Warn about what is most likely a mistake; the same text in several jobs counts as one."""
         for problem in found.problems:
             if self._item.is_sweep and _is_rendered(problem.path, found.rendered):
                 self._tell_cell(problem, cell, found, is_warning=True)
                 continue
-            told = replace(self._in_text(problem, found, of_cell=False), is_warning=True)
-            key = told.file, kind_of(told.message)
-            self._reporter.log.add_alike(told, Spot(told.file, told.line), noun="jobs", key=key)
+            warning = replace(self._in_text(problem, found, of_cell=False), is_warning=True)
+            key = warning.file, kind_of(warning.message)
+            self._reporter.log.add_alike(
+                warning, Spot(warning.file, warning.line), noun="jobs", key=key
+            )
 
     def _tell_cell(
         self, problem: InputProblem, cell: Cell, error: CellError, *, is_warning: bool = False
@@ -145,7 +147,7 @@ class Blame:
         match path:
             case ("input", str(key), *_) if key in from_defaults:
                 source = defaults.source_of(key)
-                assert source is not None, "a default stands somewhere"
+                assert source is not None, "every default has a source"
                 return source.path, place_of(source.node, path[1:], at_key=problem.at_key)
             case ("defaults", "tags", int(number)):
                 text = defaults.tags[number]

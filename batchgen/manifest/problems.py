@@ -34,7 +34,7 @@ _VALUES = re.compile(r"(?:; got|cannot use|not on|its values:) .*|\d+(?:[.,]\d+)
 
 
 def kind_of(message: str) -> str:
-    """Tell whether two messages differ only in their values."""
+    """Whether two messages differ only in their values."""
     return _VALUES.sub("#", message)
 
 
@@ -132,7 +132,7 @@ class ProblemLog:
         self._problems = _Findings()
         self._warnings = _Findings()
         self.has_unread = False
-        """Whether jobs may stand where nothing could be read."""
+        """Whether there may be jobs where nothing could be read."""
 
     def add(self, problem: Problem) -> None:
         self._of(problem).add(problem)
@@ -204,7 +204,7 @@ class Reporter:
     def warn(
         self, place: Place, message: str, hint: str | None = None, job_id: str | None = None
     ) -> None:
-        """Tell something that is most likely not meant, but may be: it stops nothing."""
+        """Report a likely mistake; it stops nothing."""
         self.log.add(Problem(str(self.path), *place, message, hint, job_id, is_warning=True))
 
     def row(self, line: int, message: str, hint: str | None = None, *, warn: bool = False) -> None:

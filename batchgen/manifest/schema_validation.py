@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.models.catalog import catalog
-from batchgen.models.compiled_validator import quick_yes
+from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.messages import InputProblem, describe_all, shown
 from batchgen.models.validator import build_validator
 
@@ -39,7 +39,7 @@ MADE = (
     ("$defs", "job", "allOf"),
     ("$defs", "job", "properties", "model", "anyOf"),
 )
-"""Where the editor's part stands, besides the models' inputs; all else is written by hand."""
+"""The generated parts, besides the models' inputs; everything else is written by hand."""
 
 
 def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
@@ -134,7 +134,7 @@ def _without(schema: Schema, path: tuple[str, ...]) -> Schema:
 def _header_validator() -> Validator:
     """Make the judge of a header: jobs are judged one by one, as they stream by.
 
-    Whether there are jobs at all is asked by the reader, who knows where they would stand.
+    Whether there are jobs at all is checked by the reader, which knows where they belong.
     """
     schema = _without(written_by_hand(read_schema()), ("anyOf",))
     return build_validator(schema | {"properties": {**schema["properties"], "jobs": {}}})
@@ -147,7 +147,7 @@ def _job_validator() -> Validator:
 
 @cache
 def _job_is_sound() -> Callable[[Mapping[str, Any]], bool]:
-    return quick_yes(_job_schema())
+    return compile_schema(_job_schema())
 
 
 def _job_schema() -> Schema:

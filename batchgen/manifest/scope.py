@@ -46,7 +46,7 @@ class DefaultText:
 class Defaults:
     """What is merged under every job; of several files' inputs the nearest comes first.
 
-    `model_is_wrong`: the default model was refused already; jobs without a model are not blamed.
+    `model_is_wrong`: the default model has been refused; jobs without a model are not reported.
     """
 
     model: DefaultText | None = None
@@ -55,7 +55,7 @@ class Defaults:
     tags: tuple[DefaultText, ...] = ()
 
     def source_of(self, key: str) -> DefaultInput | None:
-        """Where the default of an input's key stands."""
+        """Where the default of an input's key is written."""
         return next((one for one in self.inputs if one.node.child(key) is not None), None)
 
     @property
@@ -79,9 +79,9 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class SweepHead:
-    """As much of a sweep as tells the ids of its jobs: the item `id`, and what it sweeps over.
+    """As much of a sweep as determines the ids of its jobs: the item `id`, and what it sweeps over.
 
-    `rows` is the data file, `repeats` how often each cell stands. The item is at `place` in `path`.
+    `rows` is the data file, `repeats` how often a cell repeats. The item is at `place` in `path`.
     """
 
     id: str
@@ -112,7 +112,7 @@ class Part:
 def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
     """Those that have a name: an id that is no template, which names each job by itself.
 
-    What is wrong with one is told when it is read.
+    What is wrong with one is reported when it is read.
     """
     for place, parts in glanced:
         item = parts.get("id")
@@ -168,7 +168,7 @@ class IncludeTree:
             pattern = str(one.value)
             files = matching(pattern, reporter.path.parent)
             if not files:
-                hint = "a pattern is relative to the manifest that it stands in"
+                hint = "a pattern is relative to the manifest that contains it"
                 reporter.log.has_unread = True
                 reporter.at(one.place, f"no file matches '{pattern}'", hint)
             for file in files:

@@ -40,7 +40,7 @@ _FOREIGN = (
         ":",
         re.compile(r"[(\[][^()\[\]:]*[^\W\d]:[0-2]?(?:\.\d+|(?<=\d))[)\]]"),
         "weight",
-        "write the words alone",
+        "write the text alone",
     ),
     (
         "--",
@@ -80,7 +80,7 @@ def warn_of_cut_texts(node: Node | None, reporter: Reporter, *, surely_text: boo
     """Warn of each unquoted text at or below the node that a ` #` cuts off.
 
     A comment behind a single word is most likely one; behind `surely_text`, such as a prompt, even
-    an honest one is told, since what it would cost to be wrong is a picture of half a prompt.
+    a genuine one is reported, since being wrong would cost a picture of half a prompt.
     """
     if node is None:
         return
@@ -123,7 +123,7 @@ def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
 def odd_text(
     text: str, template: CompiledText, variables: Variables
 ) -> list[tuple[str, str | None]]:
-    """Find what nobody means in a text that the template made of the variables."""
+    """Find likely mistakes in a text that a template made."""
     found: list[tuple[str, str | None]] = [*foreign_marks(text)]
     empty = [name for name in template.names if variables.get(name, True) in _EMPTY]
     if empty and (hole := _new_hole(text, template, {**variables, **dict.fromkeys(empty, "x")})):
@@ -131,7 +131,7 @@ def odd_text(
         verb = "is" if len(empty) == 1 else "are"
         what = f"a hole is left where {names} {verb} empty; got {shown(hole)}"
         first = min(empty)
-        hint = f"fill it in, or leave words out with it: {{% if {first} %}}…{{% endif %}}"
+        hint = f"fill it in, or leave text out with it: {{% if {first} %}}…{{% endif %}}"
         found.append((what, hint))
     return found
 
@@ -155,7 +155,7 @@ def _new_hole(text: str, template: CompiledText, filled: Variables) -> str | Non
 def half_template(
     texts: Iterable[tuple[Path, str]], variables: Collection[str]
 ) -> InputProblem | None:
-    """Find the first variable that stands in single braces, as Python's own templates have it."""
+    """Find the first variable in single braces, as in Python's format strings."""
     for path, text in texts:
         for found in _SINGLE_BRACES.finditer(_TEMPLATE.sub(" ", text)):
             name = found[1]

@@ -36,8 +36,8 @@ def checked_jobs(
 ) -> Iterator[Job]:
     """Yield the sound jobs and log what is wrong with the others; few jobs are in memory at a time.
 
-    What only all of them together show, an id that stands twice or a need that is not there, is
-    left to whoever collects them: `refuse` is given what is known of those that are not sound.
+    What only all of them together show, a duplicate id or a missing dependency, is
+    left to the caller: `refuse` gets what is known of the jobs that are not valid.
     Nothing may be sent before the stream has ended and the log is empty.
 
     Raises MissingFileError, StorageError.

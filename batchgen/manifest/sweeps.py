@@ -117,7 +117,7 @@ class Sweep:
             self._reporter.at(at, f"{exc.where or file}: {exc.what}", exc.next_step)
 
     def _chosen(self, rows: Rows, file: Path, at: Place) -> Iterator[Row]:
-        """Yield the chosen rows; a bad one is reported where it stands, in its own file."""
+        """Yield the chosen rows; a bad one is reported at its place in its own file."""
         where = self._value.get("where", {})
         wrong, clashes = where_problems(rows.columns, where), self._clashes(rows, file)
         self._reporter.below(self._item.node, wrong, ("where",))
@@ -214,10 +214,10 @@ def data_file(item: Item) -> Path:
 
 
 def cell_suffix(head: SweepHead, cell: Cell) -> str:
-    """What tells the jobs of a sweep apart.
+    """What distinguishes the jobs of a sweep.
 
-    A row is told by its number, not by what it holds: a column more renames nothing, and a row put
-    in between shows as changed inputs, which a run refuses, and not as jobs to be paid anew.
+    A row is identified by its number, not by its content: another column renames nothing, and a row
+    put in between shows as changed inputs, which a run refuses, and not as jobs to be paid anew.
     """
     repeat = cell.repeat if head.repeats > 1 else 1
     words = suffix(head.axes, cell.variables, repeat)

@@ -136,7 +136,7 @@ def parse_bytes(text: str | int) -> int:
 
 
 LONGEST_DURATION = 31 * 86400.0
-"""Seconds. Nobody waits a month for a request; timers of some systems overflow soon after."""
+"""Seconds. No request takes a month; timers of some systems overflow soon after."""
 
 
 _RATE = re.compile(

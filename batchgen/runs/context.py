@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError, TokenError
-from batchgen.net import NONE, Proxies
+from batchgen.proxies import NONE, Proxies
 from batchgen.runcomfy.base import is_loopback
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import (

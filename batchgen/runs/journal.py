@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import FileSaved, JobMoved, Noted
-from batchgen.fs import disk_errors, open_new, open_to_read
+from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import LineFile, json_line
@@ -215,10 +215,8 @@ def catch_up(path: Path, db: Connection) -> None:
     with disk_errors(path):
         if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
             return
-        temporary = path.with_suffix(".jsonl.part")
-        with open_new(temporary) as file:
+        with publishing(path) as file:
             file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
-        os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
     db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 

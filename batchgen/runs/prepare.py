@@ -63,7 +63,7 @@ def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> No
 
 def stands_twice(job: Job) -> Problem:
     """For a job that comes when the others are in the state already."""
-    message = f"the id '{job.id}' stands twice: a job above has it"
+    message = f"duplicate id '{job.id}': a job above has it"
     return Problem(job.file, job.line, 1, message, "every job needs an id of its own", job.id)
 
 
@@ -77,7 +77,7 @@ def stands_below(job: Job, needed: str) -> Problem:
 def _duplicate(found: Duplicate) -> Problem:
     places = _places(found.first, found.again)
     if found.has_own_id:
-        message = f"the id '{found.id}' stands twice: {places}"
+        message = f"duplicate id '{found.id}': {places}"
         hint = (
             "every job needs an id of its own; in a sweep, put a variable into it that differs,"
             " such as an axis or a column: id: 'x-{{ hour }}'"
@@ -90,7 +90,7 @@ def _duplicate(found: Duplicate) -> Problem:
 
 def _places(first: Origin, again: Origin) -> str:
     if first == again:
-        return f"line {again.line} makes both"
+        return f"line {again.line} creates it twice"
     if first.file == again.file:
         return f"lines {first.line} and {again.line}"
     return f"{first.file}:{first.line} and {again.file}:{again.line}"

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals
+from batchgen.concurrency import stop_signals
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import Fetcher
 from batchgen.engine.events import Noted
@@ -126,7 +126,7 @@ class _Homecoming:
                     for number in range(RENEWALS)
                 ]
                 tasks = (*pool, *renewals)
-                with StopSignals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
+                with stop_signals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
                     await asyncio.wait(renewals)
                     await self._until_home()
                     if not self._control.drain.requested:

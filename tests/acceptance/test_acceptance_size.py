@@ -89,6 +89,6 @@ def test_a_wrong_row_is_named_by_file_and_line_before_anything_is_sent(
     said = user.expect(65, "run", "m.yaml").said
     assert "rows.jsonl:251:1: job boat-250.5: " in said
     assert "'prompt'" in said
-    assert "rows.jsonl:301:1: job boat-7: the id 'boat-7' stands twice: lines 7 and 301" in said
+    assert "rows.jsonl:301:1: job boat-7: duplicate id 'boat-7': lines 7 and 301" in said
     assert emulator.charges() == []
     assert not (user.folder / "out").exists()

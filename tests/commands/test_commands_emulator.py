@@ -119,7 +119,7 @@ def test_a_list_of_faults_is_yaml_or_json(tmp_path: Path, text: str) -> None:
         ("- on: file\n  kind: no_funds\n", "2:9: 'no_funds' means nothing on 'file'"),
         ("- on: submit\n  kind: html\n  tims: 2\n", "1:3: Additional properties"),
         ("- {on: submit\n", "2:1"),
-        ("- on: submit\n  on: submit\n  kind: html\n", "stands twice"),
+        ("- on: submit\n  on: submit\n  kind: html\n", "duplicate key"),
         ("", "the file is empty"),
         ("just text", "1:1"),
         ("- {on: submit, kind: html}\n---\n- 1\n", "second document"),

@@ -205,7 +205,11 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             "2:12 unknown key 'id' in defaults",
             "it belongs in a job, below jobs",
         ),
-        ("<<: {name: x}", "2:1 '<<' cannot stand at the top", "merge below defaults or in a job"),
+        (
+            "<<: {name: x}",
+            "2:1 '<<' is not allowed at the top level",
+            "merge below defaults or in a job",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_header_is_said_at_its_place(
@@ -234,8 +238,8 @@ def test_what_is_wrong_in_the_header_is_said_at_its_place(
         (JOBS, "1:1 version is required"),
         (f"version: 2\n{JOBS}", "1:10 version must be 1; got 2"),
         (f"version: '1'\n{JOBS}", "1:10 version must be a whole number; got '1'"),
-        (f"version: 1\nversion: 1\n{JOBS}", "2:1 the key 'version' stands twice: lines 1 and 2"),
-        (f"version: 1\n{JOBS}{JOBS}", "4:1 the key 'jobs' stands twice: lines 2 and 4"),
+        (f"version: 1\nversion: 1\n{JOBS}", "2:1 duplicate key 'version': lines 1 and 2"),
+        (f"version: 1\n{JOBS}{JOBS}", "4:1 duplicate key 'jobs': lines 2 and 4"),
         (f"version: 1\n{JOBS}---\nversion: 1\n", "4:1 a second document begins here"),
     ],
 )

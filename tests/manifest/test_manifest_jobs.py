@@ -203,7 +203,7 @@ def test_an_id_that_stands_twice_names_both_lines() -> None:
     """Row 1."""
     line = "{id: boat, input: {prompt: x}}"
     reading = read(with_jobs(line, "{id: b, input: {prompt: x}}", line))
-    assert reading.problems == ["6:1 the id 'boat' stands twice: lines 4 and 6"]
+    assert reading.problems == ["6:1 duplicate id 'boat': lines 4 and 6"]
 
 
 def test_equal_jobs_without_ids_are_told_to_take_one() -> None:

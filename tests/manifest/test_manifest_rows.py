@@ -198,7 +198,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
     [
         ("a", "the row has 1 field; the header has 2", "keep its separator"),
         ("a,b,c", "the row has 3 fields; the header has 2", "in quotes"),
-        ('"a"b,c', "text stands between the quote that closes a field", "twice"),
+        ('"a"b,c', "there is text between the quote that closes a field", "twice"),
         ("a,\0", "there is a NUL character here", "remove it"),
         (b"a,\xff", "this is not UTF-8", "CSV UTF-8"),
         (f"a,{'x' * 200_000}", "a field is longer than 131072 characters", "quote"),
@@ -232,8 +232,8 @@ def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> 
         ("", "the file is empty: it has no header"),
         ("\n\n", "the file is empty: it has no header"),
         (",,\n\n", "the file is empty: it has no header"),
-        ("id,x, id\n1,2,3\n", "the column 'id' stands twice: columns 1 and 3"),
-        ("id\tprompt\n1\t2\n", "a comma must stand between columns; the header has a tab"),
+        ("id,x, id\n1,2,3\n", "duplicate column 'id': columns 1 and 3"),
+        ("id\tprompt\n1\t2\n", "a comma must separate columns; the header has a tab"),
         ('id, "prompt"\n1,2\n', "a space before a quote"),
         (f"id,{'x' * 200_000}\n1,2\n", "the header: a field is longer"),
         ('id,"x\n1,2\n', "the header: a quote is opened here"),
@@ -334,7 +334,7 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
         ('{"a": 1} {"a": 2}', "there is more text after the value; got '{\"a\": 2}'"),
         ('{"a": }', "the line is no JSON: expecting value (column 7)"),
         ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
-        ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),
+        ('{"a": 1, "a": 2}', "duplicate key 'a' in one object"),
         ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         ('{"a": 1e999}', "a number must be finite"),
@@ -388,7 +388,7 @@ def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
         ("[1]", "an item must be an object or a text; got a list"),
         ("null", "an item must be an object or a text; got null"),
         ("12", "an item must be an object or a text; got 12"),
-        ('{"a": 1, "a": 2}', "the key 'a' stands twice in one object"),
+        ('{"a": 1, "a": 2}', "duplicate key 'a' in one object"),
         ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         (f'{{"a": {"9" * 100_000}}}', "must fit in 64 bits"),
@@ -579,7 +579,7 @@ def test_parquet_with_two_columns_of_a_name_is_refused(tmp_path: Path) -> None:
     parquet.write_table(
         pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path
     )
-    with pytest.raises(InputError, match="the column 'a' stands twice"):
+    with pytest.raises(InputError, match="duplicate column 'a'"):
         read(path)
 
 

@@ -335,7 +335,7 @@ def test_an_id_that_names_no_column_gets_the_number_of_the_row(tmp_path: Path) -
 def test_a_column_that_has_a_value_twice_is_told_as_before(tmp_path: Path) -> None:
     text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
     found = read_with(tmp_path, text, "sku,prompt\na,A fox\na,A hen\n")
-    assert found.problems == ["3:1 the id 'a' stands twice: lines 2 and 3"]
+    assert found.problems == ["3:1 duplicate id 'a': lines 2 and 3"]
 
 
 def test_a_hole_from_an_empty_cell_is_told_with_row_and_column(tmp_path: Path) -> None:

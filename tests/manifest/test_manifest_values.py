@@ -153,8 +153,8 @@ def test_an_anchor_may_be_defined_again() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: 1\nb: 2\na: 3", "3:1 the key 'a' stands twice: lines 1 and 3"),
-        ("{a: {<<: {}, <<: {}}}", "1:14 the key '<<' stands twice: lines 1 and 1"),
+        ("a: 1\nb: 2\na: 3", "3:1 duplicate key 'a': lines 1 and 3"),
+        ("{a: {<<: {}, <<: {}}}", "1:14 duplicate key '<<': lines 1 and 1"),
         ("a: !foo x", "1:4 the tag !foo is not supported"),
         (
             "a: !!python/object/apply:os.system ['x']",
@@ -164,7 +164,7 @@ def test_an_anchor_may_be_defined_again() -> None:
         ("a: !!set {x}", "1:4 the tag !!set is not supported"),
         ("a: !!int x", "1:4 this is no int, as its tag !!int says"),
         ("a: !!int true", "1:4 this is no int, as its tag !!int says"),
-        ("a: &x [*x]", "1:8 *x stands inside of its own anchor &x"),
+        ("a: &x [*x]", "1:8 *x is inside its own anchor &x"),
         ("a: *x", "1:4 *x has no anchor &x"),
         ("? [a]\n: b", "1:3 a key must be plain text"),
         ("a: {<<: 3}", "1:9 '<<' merges only mappings"),

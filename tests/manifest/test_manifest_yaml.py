@@ -22,7 +22,7 @@ SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"
     ("bad", "problem"),
     [
         ('a: "x', "3:4 a quotation mark is opened here and never closed"),
-        ("a: b: c", "3:5 a ':' cannot stand here"),
+        ("a: b: c", "3:5 a ':' is not allowed here"),
         ("\ta: 1", "3:1 a value cannot begin with this character"),
         ("a: @x", "3:4 a value cannot begin with this character"),
         ("a: [1, 2", "4:1 a ',' or a closing bracket is missing"),
@@ -61,7 +61,7 @@ def test_a_version_that_may_yet_have_come_is_not_missed() -> None:
 def test_the_plain_parser_serves_where_libyaml_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LOADER", yaml.SafeLoader)
     assert [job.id for job in read(SMALL).jobs] == ["a"]
-    assert problems(HEAD + "x-a: b: c") == ["3:7 a ':' cannot stand here"]
+    assert problems(HEAD + "x-a: b: c") == ["3:7 a ':' is not allowed here"]
     assert problems('a: "\\ud800"')[0] == "1:1 version is required"
     assert "1:4 half a character (a lone surrogate) is escaped in this text" in problems(
         'a: "\\ud800"'
@@ -159,7 +159,7 @@ def test_a_job_that_is_broken_as_yaml_is_left_out_and_the_others_go_on() -> None
     text = HEAD + "jobs:\n- {id: a, id: b}\n- {id: c, input: {prompt: x}}\n"
     reading = read(text)
     assert [job.id for job in reading.jobs] == ["c"]
-    assert reading.problems == ["4:11 the key 'id' stands twice: lines 4 and 4"]
+    assert reading.problems == ["4:11 duplicate key 'id': lines 4 and 4"]
 
 
 @settings(deadline=None)

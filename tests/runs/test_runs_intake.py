@@ -133,7 +133,7 @@ def test_the_first_jobs_are_done_before_the_last_row_is_read(
     ("wrong", "said"),
     [
         ({**row(55), "prompt": None}, "prompt is required"),
-        ({**row(55), "id": "j03"}, "the id 'j03' stands twice: a job above has it"),
+        ({**row(55), "id": "j03"}, "duplicate id 'j03': a job above has it"),
     ],
 )
 def test_a_late_wrong_row_stops_the_submits_and_once_mended_nothing_is_paid_twice(

@@ -20,7 +20,7 @@ def test_duplicates_missing_needs_and_circles_are_told_beside_other_problems() -
     )
     assert found == [
         "4:41 scale must be between 0 and 1; got 9",
-        "6:1 the id 'a' stands twice: lines 5 and 6",
+        "6:1 duplicate id 'a': lines 5 and 6",
         "7:1 it needs 'nobody', and no job has this id",
         "8:1 these jobs need each other in a circle: c → d → c",
     ]
@@ -40,7 +40,7 @@ def test_a_refused_job_is_not_missing_and_its_id_and_needs_are_judged() -> None:
         "4:1 these jobs need each other in a circle: bad → b → bad",
         "4:41 scale must be between 0 and 1; got 9",
         "6:26 input must be a mapping; got 7",
-        "8:1 the id 'unsound' stands twice: lines 6 and 8",
+        "8:1 duplicate id 'unsound': lines 6 and 8",
     ]
 
 

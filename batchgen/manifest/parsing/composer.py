@@ -1,6 +1,6 @@
 """Events of the parser → nodes. No constructor of PyYAML ever runs.
 
-What is refused: tags of one's own, a key that stands twice, aliases that loop or blow up, and
+What is refused: tags of one's own, duplicate keys, aliases that loop or blow up, and
 whatever is deeper or larger than any job has reason to be.
 
 What the anchors of a document name.
@@ -109,7 +109,7 @@ class Composer:
             if key in seen:
                 self.complain(
                     place,
-                    f"the key '{key}' stands twice: lines {seen[key].line} and {place.line}",
+                    f"duplicate key '{key}': lines {seen[key].line} and {place.line}",
                     "keep one of them",
                 )
                 self.skip()
@@ -292,5 +292,5 @@ class Anchors:
         if node is not None:
             return node
         if name in self._nodes:
-            return f"*{name} stands inside of its own anchor &{name}"
+            return f"*{name} is inside its own anchor &{name}"
         return f"*{name} has no anchor &{name}"

@@ -1,6 +1,6 @@
 """The two walks through the file: the header without the jobs, and the jobs without the header.
 
-The header may stand before and after the jobs (YAML writers that sort keys put `run` and `version`
+The header may come before and after the jobs (YAML writers that sort keys put `run` and `version`
 last), and no job can be judged before the header is known.
 """
 
@@ -34,7 +34,7 @@ SWEEPING_KEYS = GLANCED_KEYS - {"id", MERGE_KEY}
 
 
 class Glance(NamedTuple):
-    """Of an item of `jobs`, where it stands, and the parts that tell the ids of a sweep's jobs."""
+    """Of an item of `jobs`, its place, and the parts that determine the ids of a sweep's jobs."""
 
     place: Place
     parts: Mapping[str, Node]
@@ -44,7 +44,7 @@ class Glance(NamedTuple):
 class Header:
     """What was read besides the jobs. `complete` is False when the file broke off.
 
-    `sweeps` are the items that become several jobs: an item may need one that stands below it.
+    `sweeps` are the items that become several jobs: an item may need one below it.
     Written-out jobs are not kept. `stamp` is of the file as
     it was opened.
     """
@@ -85,7 +85,7 @@ def read_header(reporter: Reporter) -> Header | None:
 
 
 def read_beginning(path: Path) -> tuple[dict[str, JsonValue], bool]:
-    """Values of the keys that stand before `jobs`, unchecked, and whether a list of jobs follows.
+    """Values of the keys before `jobs`, unchecked, and whether a list of jobs follows.
 
     For who must be quick. Raises UnreadableYamlError, MissingFileError, StorageError.
     """
@@ -151,7 +151,9 @@ def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> Non
         if composer.broken:
             continue
         if key == MERGE_KEY:
-            reporter.at(place, "'<<' cannot stand at the top", "merge below defaults or in a job")
+            reporter.at(
+                place, "'<<' is not allowed at the top level", "merge below defaults or in a job"
+            )
             continue
         header.children[key], header.keys[key] = node, place
 
@@ -178,7 +180,7 @@ def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
 
 
 def _glance(composer: Composer, item: Any) -> Glance:
-    """Pass over an item, keeping what makes it a sweep. What is wrong is told when it is read."""
+    """Pass over an item, keeping what makes it a sweep. Problems are reported when it is read."""
     if not isinstance(item, yaml.MappingStartEvent) or item.anchor:
         node = composer.compose_silently(item)
         return Glance(node.place, _parts_of(node))

@@ -1,4 +1,4 @@
-"""YAML text → events of the parser, with its complaints in plain words."""
+"""YAML text → events of the parser, with its errors in plain English."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUOTE = "a quotation mark is opened here and never closed"
 _COMPLAINTS = (
     (
         r"mapping values are not allowed",
-        "a ':' cannot stand here",
+        "a ':' is not allowed here",
         "put text with ': ' in quotes, and check the indentation",
     ),
     (
@@ -76,7 +76,7 @@ _COMPLAINTS = (
     ),
     (
         r"unexpected document (indicator|separator)",
-        "'---' or '...' stands inside a quoted text",
+        "'---' or '...' is inside a quoted text",
         None,
     ),
     (

@@ -1,4 +1,4 @@
-"""A value of the manifest together with where it stands.
+"""A value of the manifest together with its place in the file.
 
 Plain scalars → values, by the core schema of YAML 1.2.2 (section 10.3.2).
 
@@ -36,8 +36,8 @@ class Comment(NamedTuple):
 class Node(NamedTuple):
     """A value, where it begins, and the nodes that it is made of.
 
-    `keys` says where a mapping's keys stand. `text` is a scalar as it is written. `size` counts the
-    node and everything below it, aliases expanded. A `comment` is kept behind a plain text only.
+    `keys` has the places of a mapping's keys. `text` is a scalar as it is written. `size` counts
+    the node and everything below it, aliases expanded. Only a plain text has a `comment`.
     """
 
     value: JsonValue

@@ -52,8 +52,8 @@ class UnreadableYamlError(InputError):
 class TextSource:
     """What the YAML parser reads from.
 
-    A failure does not raise here but ends the text, so that the parser still tells everything that
-    stands before it; `failure` says what ended it.
+    A failure does not raise here but ends the text, so that the parser still reports everything
+    before it; `failure` says what ended it.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -157,7 +157,7 @@ def _after(text: str, line: int, column: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Times in nanoseconds. `changed_ns` too: unlike `modified_ns` nobody can set it back."""
+    """Times in nanoseconds. `changed_ns` too: unlike `modified_ns` it cannot be set back."""
 
     device: int
     inode: int
@@ -171,7 +171,7 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def stamp_at(path: Path) -> Stamp | None:
-    """None where there is no file to look at: who reads it tells that."""
+    """None where there is no file to look at; reading it reports that."""
     try:
         return stamp_of(path.stat())
     except (OSError, ValueError):

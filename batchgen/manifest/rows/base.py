@@ -2,7 +2,7 @@
 
 Lines of a text file, bounded in length, with what is wrong with them; and a prompt a line.
 
-A wrong byte does not end the reading: its row is told, and the next one is read.
+A wrong byte does not end the reading: its row is reported, and the next one is read.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ LONGEST_LINE = 1024 * 1024
 """Characters. A file without line breaks must not fill the memory."""
 
 _MARK = "\udcff"
-"""Stands where bytes could not be decoded: no sound text has a lone surrogate."""
+"""Replaces bytes that could not be decoded: no valid text has a lone surrogate."""
 _MARKING = "batchgen.mark"
 # The order matters: UTF-32's mark begins with UTF-16's.
 _ENCODINGS = (

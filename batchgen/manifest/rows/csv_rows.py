@@ -75,7 +75,7 @@ def _separator_in(header: str) -> str:
     try:
         fields, others = (next(csv.reader([header], delimiter=one), ()) for one in ",;")
     except csv.Error:
-        return ","  # whoever reads the header says what is wrong with it
+        return ","  # reading the header reports what is wrong with it
     return ";" if len(fields) == 1 and len(others) > 1 else ","
 
 
@@ -118,7 +118,7 @@ def _header_fault(
     if len(columns) == 1:
         other = next((one for one in _SEPARATORS if one != separator and one in columns[0]), None)
         if other is not None:
-            wanted = f"{_SEPARATORS.get(separator, shown(separator))} must stand between columns"
+            wanted = f"{_SEPARATORS.get(separator, shown(separator))} must separate columns"
             hint = f"rename the file: its name must end in {'.tsv' if other == _TAB else '.csv'}"
             return f"{wanted}; the header has {_SEPARATORS[other]}", hint
     if separator != _TAB and any(map(_is_quoted_after_space, written)):
@@ -127,7 +127,7 @@ def _header_fault(
         if name and columns.count(name) > 1:
             first = columns.index(name)
             numbers = f"columns {first + 1} and {columns.index(name, first + 1) + 1}"
-            return f"the column {shown(name)} stands twice: {numbers}", "rename one of them"
+            return f"duplicate column {shown(name)}: {numbers}", "rename one of them"
     return None
 
 
@@ -229,5 +229,5 @@ def _explain(error: csv.Error) -> tuple[str, str]:
         return f"a field is longer than {csv.field_size_limit()} characters", hint
     if "expected after" in text:
         hint = 'a quote inside of a field in quotes is written twice: ""'
-        return "text stands between the quote that closes a field and the separator", hint
+        return "there is text between the quote that closes a field and the separator", hint
     return f"the row is not understood: {text}", "write fields as RFC 4180 says"

@@ -1,6 +1,6 @@
 """Which rows of a data file a sweep takes: `where`, then `offset`, then `limit`.
 
-`where` names values, or what a value must keep to, in the words of JSON Schema.
+`where` names values, or what a value must keep to, in the keywords of JSON Schema.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _NoNumberError(Exception):
 
 
 class Chosen:
-    """Yields the chosen rows, and every bad row on the way: nobody knows what it would have been.
+    """Yields the chosen rows, and every bad row on the way: it may have been one of them.
 
     `count` rows were chosen so far; `matching` counts those that `offset` passed over as well,
     `seen` all that were sound.

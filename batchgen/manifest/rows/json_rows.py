@@ -24,7 +24,7 @@ _MOST_DIGITS = 20
 PIECE = 65_536
 """Characters of a list that are read at a time."""
 _LONGEST_WORD = 16
-"""Of JSON: a number's part or an escape that is cut is told where it begins."""
+"""Of JSON: a number's part or an escape that is cut is reported where it begins."""
 _SPACES = re.compile(r"[ \t\r\n]+")
 _LIST_HINT = 'the file is one list: [{"prompt": "…"}, …] or ["…", …]'
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -79,7 +79,7 @@ def json_list_rows(lines: Lines) -> Rows:
 
 
 class _BrokenError(ValueError):
-    """What is no JSON: where the next item begins nobody knows."""
+    """Invalid JSON: where the next item begins is unknown."""
 
     def __init__(self, line: int, what: str) -> None:
         super().__init__(what)
@@ -242,7 +242,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _UnfitError(f"the key {shown(twice)} stands twice in one object")
+        raise _UnfitError(f"duplicate key {shown(twice)} in one object")
     return values
 
 

@@ -68,7 +68,7 @@ def fingerprint(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Only the opening is translated: an error of whoever uses the file is not the file's."""
+    """Translates errors of opening only: an error of the caller is not the file's."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):

@@ -82,7 +82,7 @@ def _batches(opened: Any, schema: Any, path: Path) -> Iterator[Sequence[Sequence
 
 
 def _unreadable(error: Exception, path: Path) -> InputError | StorageError:
-    """Tell a broken disk, which has an errno, from a broken file."""
+    """Distinguish a broken disk, which has an errno, from a broken file."""
     if isinstance(error, OSError) and error.errno is not None:
         return cannot_read(path, error)
     first_line = str(error).partition("\n")[0]
@@ -99,7 +99,7 @@ def _refuse(fields: Sequence[Any], path: Path) -> None:
         if not one.name:
             fault = f"column {number} has no name", "name it, or write the file without it"
         elif names.count(one.name) > 1:
-            fault = f"the column {shown(one.name)} stands twice", "rename one of them"
+            fault = f"duplicate column {shown(one.name)}", "rename one of them"
         elif _has_bytes(one.type):
             hint = "write the file without it: an input is text, numbers and URLs"
             fault = f"the column {shown(one.name)} holds bytes", hint

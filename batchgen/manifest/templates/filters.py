@@ -72,7 +72,7 @@ def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
 def _guarded(
     name: str, function: Callable[..., Any], *, to_text: bool = False, absent: bool = False
 ) -> Callable[..., Any]:
-    """Say in plain words what the filter cannot use. With `absent`, its value need not be there."""
+    """Explain what the filter cannot use. With `absent`, its value may be missing."""
 
     def use(value: Any, *args: Any, **kwargs: Any) -> Any:
         for one in (*args, *kwargs.values()) if absent else (value, *args, *kwargs.values()):

@@ -1,4 +1,4 @@
-"""What is wrong with a template, in words for those who wrote it."""
+"""What is wrong with a template, explained to its author."""
 
 from __future__ import annotations
 

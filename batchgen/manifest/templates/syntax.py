@@ -201,7 +201,7 @@ def _check_comments(text: str) -> None:
     if "{#" not in text:
         return
     if any(kind == "comment_begin" for _, kind, _ in environment().lex(text)):
-        what = "'{#' begins a comment of the template: what stands in it would be lost"
+        what = "'{#' begins a comment of the template: its content would be lost"
         raise TemplateProblem(what, COMMENT_HINT)
 
 

@@ -94,15 +94,15 @@ def _compile_template(text: str) -> CompiledText:
     return CompiledText(
         text,
         is_literal=False,
-        render=told(evaluate, text),
+        render=explained(evaluate, text),
         names=names,
         optional=optional,
         job_names=jobs,
     )
 
 
-def told(evaluate: Render, text: str) -> Render:
-    """Let what goes wrong be a TemplateProblem in plain words."""
+def explained(evaluate: Render, text: str) -> Render:
+    """Turn what goes wrong into a TemplateProblem in plain English."""
 
     def render(variables: Variables) -> JsonValue:
         try:

@@ -38,7 +38,7 @@ LARGEST_EXACT = 2**53
 def coerce(
     schema: Schema, values: dict[str, JsonValue], paths: Collection[Path]
 ) -> dict[str, JsonValue]:
-    """Convert what stands at `paths`. What needs nothing is shared; `values` stays as it is."""
+    """Convert the values at `paths`. Unchanged parts are shared; `values` is not modified."""
     changed: Any = values
     fields = schema["properties"]
     for path in paths:
@@ -65,7 +65,7 @@ def typed(schema: Schema, value: JsonValue) -> JsonValue:
 
 
 def _converted(schema: Schema, value: Any, path: Path) -> Any:
-    """Convert what stands at `path` below `value`; copy only what changes."""
+    """Convert the value at `path` below `value`; copy only what changes."""
     if not path:
         return typed(schema, value)
     step, rest = path[0], path[1:]
