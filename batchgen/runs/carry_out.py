@@ -17,7 +17,7 @@ from batchgen.runs.execute import Ended, work
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import Memory
 from batchgen.runs.notifications import notifying, recipients
-from batchgen.runs.startup import open_run
+from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
 from batchgen.runs.supervision import HeldRequests, told_if_gone
 from batchgen.state import manual_actions
@@ -66,7 +66,7 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     """
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
-        opened = open_run(path, options, world, held)
+        opened = start_up(path, options, world, held)
         folder = opened.place.folder
         tally, held_requests = _Tally(), HeldRequests()
         held.enter_context(told_if_gone(folder, opened.db, held_requests))

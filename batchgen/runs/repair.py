@@ -22,7 +22,6 @@ from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
@@ -38,16 +37,14 @@ from batchgen.runs.context import (
     Workplace,
     claim_state,
     connected,
-    provider_name,
     refuse_other_manifest,
 )
 from batchgen.runs.decide import runner_lock
 from batchgen.runs.estimates import PriceList
 from batchgen.runs.execute import Ended, files_of, one_error
-from batchgen.runs.folder import RunFolder, myself
+from batchgen.runs.folder import myself
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.runs.last_run import claim_file
-from batchgen.runs.prepare import read_header
 from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, translated
@@ -62,6 +59,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event, Listener
     from batchgen.runs.context import World
+    from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
     from batchgen.state.records import KnownFile
@@ -228,10 +226,8 @@ class Listeners:
 
 def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) -> Repair:
     """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
-    manifest = read_header(path)
-    base = "" if options.emulator else api_base(world.env)
-    folder = RunFolder(manifest.output.dir)
-    place = Workplace(manifest, folder, options, world, base)
+    place = Workplace.of(path, options, world)
+    folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
     open_for_reading(folder.state).close()
     with ExitStack() as held:
@@ -240,8 +236,8 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         held.enter_context(translated(folder.state))
         set_meta(db, "runner", myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, provider_name(base, emulator=options.emulator), folder)
-        refuse_other_manifest(db, manifest)
+        claim_state(db, place.provider, folder)
+        refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
         return _repair(place, db, listeners)
 

@@ -185,7 +185,7 @@ def test_a_crash_in_the_beginning_leaves_everything_to_the_next_one(
 
 WAIT_FOR_SIGNALS = """
 import asyncio, sys
-from batchgen.runs.signals import StopSignals
+from batchgen.concurrency import StopSignals
 async def main():
     drained = asyncio.Event()
     never = asyncio.Event()

@@ -199,15 +199,15 @@ import sys, threading
 from batchgen.engine.events import JobMoved
 from batchgen.jobs import JobState
 from batchgen.manifest import checked_jobs
-from batchgen.runs import api, intake, opening
+from batchgen.runs import api, ingest, startup
 from batchgen.runs.options import RunOptions
-opening.CHECKED_AT_ONCE, intake.PAGE = 10, 5
+startup.CHECKED_AT_ONCE, ingest.PAGE = 10, 5
 def held(*given):
     for number, job in enumerate(checked_jobs(*given), start=1):
         yield job
         if number == 40:
             threading.Event().wait()
-opening.checked_jobs = held
+startup.checked_jobs = held
 done = 0
 def hear(event):
     global done
