@@ -58,13 +58,13 @@ def _length(sent: Mapping[str, object], result: Result) -> str:
 
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from batchgen.check.examining import Examined
     from batchgen.check.kinds import Asked
     from batchgen.check.memory import Memory
+    from batchgen.state.database import Connection
     from batchgen.state.results import MarkedResult
     from batchgen.state.selection import Selection
 
@@ -87,11 +87,11 @@ class Report:
 
 
 def in_the_pool(sources: Sequence[Source]) -> Iterator[Examined]:
-    return in_processes(examine, sources, "looks at results", given_up)
+    return in_processes(examine, sources, given_up)
 
 
 def check(
-    db: sqlite3.Connection,
+    db: Connection,
     root: Path,
     measures: Path,
     selection: Selection,
@@ -114,7 +114,7 @@ def check(
     return Report(tuple(file for file in judged if file.is_chosen), looked_at)
 
 
-def read(db: sqlite3.Connection, selection: Selection) -> list[Checked]:
+def read(db: Connection, selection: Selection) -> list[Checked]:
     """Everything at once: no snapshot is held while files are looked at."""
     return [_checked(one) for one in marked_results(db, selection)]
 

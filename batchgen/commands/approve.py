@@ -15,12 +15,15 @@ from batchgen.state.manual_actions import approved_ids, awaiting, released_by, w
 from batchgen.text import command_line, nearest
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
+<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
+=======
+    from batchgen.state.database import Connection
+>>>>>>> main
     from batchgen.state.manual_actions import Awaiting
 
 SHOWN = 10
@@ -61,7 +64,7 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
     return code
 
 
-def _list(db: sqlite3.Connection, folder: RunFolder, path: Path) -> None:
+def _list(db: Connection, folder: RunFolder, path: Path) -> None:
     waiting = list(awaiting(db))
     for one in waiting:
         say(f"{one.id}{' · rejected' * one.rejected}")
@@ -92,7 +95,7 @@ def _say_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
 
 
 def _chosen(
-    db: sqlite3.Connection, waiting: Mapping[str, Awaiting], named: Sequence[str]
+    db: Connection, waiting: Mapping[str, Awaiting], named: Sequence[str]
 ) -> list[Awaiting]:
     """Each job once, however often it is named; without names, all."""
     if not waiting and not named:
@@ -103,7 +106,7 @@ def _chosen(
     return [waiting[job_id] for job_id in found]
 
 
-def _meant(db: sqlite3.Connection, waiting: Mapping[str, Awaiting], name: str) -> list[str]:
+def _meant(db: Connection, waiting: Mapping[str, Awaiting], name: str) -> list[str]:
     """An exact id wins: `img[1]` is a glob too, but one that means another job."""
     if name in waiting:
         return [name]

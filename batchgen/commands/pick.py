@@ -18,12 +18,12 @@ from batchgen.state.selection import names_only
 from batchgen.text import nearest
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
     from batchgen.runs.decide import Decided
+    from batchgen.state.database import Connection
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
 
@@ -108,7 +108,7 @@ def _outcome(verb: Verb, count: int, decided: Decided | None) -> _Outcome:
     return _Outcome(verb, len(found) - len(objections), 0, objections)
 
 
-def _nothing(db: sqlite3.Connection, selection: Selection, position: int | None) -> UsageError:
+def _nothing(db: Connection, selection: Selection, position: int | None) -> UsageError:
     if select_any(db, selection):
         file = "" if position is None else f" number {position}"
         return UsageError(

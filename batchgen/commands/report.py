@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from batchgen.commands.console import duration, plural, say
 from batchgen.commands.opening import open_in_browser
-from batchgen.concurrency import ends_in_order
+from batchgen.concurrency import unwinding
 from batchgen.manifest import refuse_address
 from batchgen.report.making import Subject, make_report
 from batchgen.report.page import Shell
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
 
 
-@ends_in_order
+@unwinding()
 def report(
     path: Path,
     out: Path | None,

@@ -19,12 +19,15 @@ from batchgen.state.selection import exactly, names_only
 from batchgen.text import command_line, did_you_mean
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
+<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
+=======
+    from batchgen.state.database import Connection
+>>>>>>> main
 
 EVERY_JOB = "*"
 
@@ -115,13 +118,13 @@ def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
 
 
 def _jobs_to_resolve(
-    db: sqlite3.Connection, named: Sequence[str], states: tuple[JobState, ...]
+    db: Connection, named: Sequence[str], states: tuple[JobState, ...]
 ) -> dict[int, str]:
     """Job ids by number, each once however often it is named; a name that means none is refused."""
     return {seq: job_id for name in named for seq, job_id in _jobs_named(db, name, states)}
 
 
-def _only(db: sqlite3.Connection, jobs: dict[int, str], selection: Selection) -> dict[int, str]:
+def _only(db: Connection, jobs: dict[int, str], selection: Selection) -> dict[int, str]:
     selected = {seq for seq, _, _ in select_jobs(db, selection, UNDECIDED)}
     kept = {seq: job_id for seq, job_id in jobs.items() if seq in selected}
     if not kept:
@@ -132,9 +135,7 @@ def _only(db: sqlite3.Connection, jobs: dict[int, str], selection: Selection) ->
     return kept
 
 
-def _jobs_named(
-    db: sqlite3.Connection, name: str, states: tuple[JobState, ...]
-) -> list[tuple[int, str]]:
+def _jobs_named(db: Connection, name: str, states: tuple[JobState, ...]) -> list[tuple[int, str]]:
     found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
     # A request that is lost or set aside, or a result that was never downloaded, only by its exact
     # id: a glob must not give up what is paid and may still be fetched.
@@ -156,7 +157,7 @@ def _jobs_named(
     )
 
 
-def _cost_again(db: sqlite3.Connection, jobs: Iterable[int]) -> str:
+def _cost_again(db: Connection, jobs: Iterable[int]) -> str:
     """What the next run pays for them; a price that nobody knows is never a zero."""
     prices = [open_price(db, seq) for seq in jobs]
     known = [price for price in prices if price is not None]

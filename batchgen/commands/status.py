@@ -41,13 +41,16 @@ from batchgen.state.selection import note_causes
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
+<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
+=======
+    from batchgen.state.database import Connection
+>>>>>>> main
     from batchgen.state.records import FileMarks, JobStatus, SavedFile
     from batchgen.state.reviews import Marks
 
@@ -120,7 +123,7 @@ def _nobody_runs(folder: RunFolder) -> bool:
 
 
 def _lines(
-    db: sqlite3.Connection,
+    db: Connection,
     manifest: Manifest,
     selection: Selection,
     path: Path,
@@ -152,7 +155,7 @@ def _mark_lines(marks: Marks) -> list[str]:
     return lines
 
 
-def _unknown_lines(db: sqlite3.Connection, selection: Selection, path: Path) -> list[str]:
+def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
     if not unknown:
         return []
@@ -183,7 +186,7 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
         say(f"  → start it with: {command_line('run', path)}")
 
 
-def _write_json(db: sqlite3.Connection, name: str, folder: RunFolder, selection: Selection) -> None:
+def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selection) -> None:
     """One document, written job by job: a million jobs do not fit into a screen's memory."""
     write = sys.stdout.write
     standing = totals(counts(db, selection))

@@ -17,12 +17,12 @@ from batchgen.state.queries import not_home
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.runs.verify import Checked
+    from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
 
 SHOWN_STRAYS = 20
@@ -60,9 +60,7 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
     return ExitCode.SOME_FAILED if problems else ExitCode.DONE
 
 
-def _shown(
-    files: Iterator[Checked], db: sqlite3.Connection, selection: Selection
-) -> Iterator[Checked]:
+def _shown(files: Iterator[Checked], db: Connection, selection: Selection) -> Iterator[Checked]:
     with progress_bar(count_known(db, selection), "verified") as bar:
         for one in files:
             bar.update()

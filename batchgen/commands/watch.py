@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
+from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
 from batchgen.runs.context import find_run, is_rehearsal
 from batchgen.runs.decide import deciding
@@ -70,7 +70,17 @@ async def _serve(
     watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
 ) -> None:
     stop = asyncio.Event()
-    heed_signals(stop)
+    with stop_signals(stop.set, stop.set):
+        await _serve_until(stop, watched, doors, port, open_page)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    watched: Watched,
+    doors: Doors,
+    port: int,
+    open_page: Callable[[str], bool] | None,
+) -> None:
     async with serving(watched, doors, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
@@ -81,24 +91,6 @@ async def _serve(
             opening.cancel()
             with suppress(asyncio.CancelledError):
                 await opening
-
-
-def heed_signals(stop: asyncio.Event) -> None:
-    """The first ends it in order, the second at once."""
-    loop = asyncio.get_running_loop()
-    heard = [signal.SIGINT, signal.SIGTERM]
-    # What nohup ignores stays ignored.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-
-    def end() -> None:
-        stop.set()
-        for number in heard:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in heard:
-        loop.add_signal_handler(number, end)
 
 
 async def _open(open_page: Callable[[str], bool] | None, address: str, root: Path) -> None:

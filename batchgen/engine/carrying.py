@@ -22,7 +22,7 @@ from batchgen.state.costs import cost_owed, settle_cost
 from batchgen.state.due import blocked_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from random import Random
 
     from batchgen.engine.budget import Budget
@@ -99,7 +99,10 @@ class BlockedJobs:
 
 
 class Carrier:
-    """Carries jobs, each in a task and with a permit of the caller's."""
+    """Carries jobs, each in a task and with a permit of the caller's.
+
+    `queue` takes a job that is pending again: its model may be another one by now.
+    """
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Carrier:
         budget: Budget,
         fetcher: Fetcher,
         canary: Canary,
+        queue: Callable[[PendingJob], Awaitable[None]],
     ) -> None:
         self._doors = doors
         self._policy = policy
@@ -118,6 +122,7 @@ class Carrier:
         self._budget = budget
         self._fetcher = fetcher
         self._canary = canary
+        self._queue = queue
         self._readier = Readier(doors, control, trouble)
         self._follower = Follower(doors, policy, control, trouble, budget)
         self._cancels: set[int] = set()
@@ -167,9 +172,9 @@ class Carrier:
         still_due = await self._doors.store.pending_job(job.seq) is not None
         return still_due and self._control.submitting
 
-    async def carry_on(self, track: Track, request: LiveRequest) -> None:
+    async def carry_on(self, request: LiveRequest) -> None:
         """From where an earlier run, or a person's word, left it."""
-        await self._follow(track, request, sent_now=False)
+        await self._follow(request, sent_now=False)
 
     def put_back(self, track: Track, job: PendingJob) -> None:
         """A job in hand that could not go."""
@@ -231,26 +236,26 @@ class Carrier:
             case Submitted(request):
                 if job.seq in self._cancels:
                     await self._ask_to_cancel(request)
-                await self._follow(track, request, sent_now=True)
+                await self._follow(request, sent_now=True)
             case Again():
-                await self._requeue(track, job.seq)
+                await self._requeue(job.seq)
             case Over():
                 await self._over(job.seq)
 
-    async def _follow(self, track: Track, request: LiveRequest, *, sent_now: bool) -> None:
+    async def _follow(self, request: LiveRequest, *, sent_now: bool) -> None:
         match await self._follower.follow(request, sent_now=sent_now):
             case FollowEnd.DELIVERED:
                 self._fetcher.add(request.seq)
             case FollowEnd.PENDING_AGAIN:
-                await self._requeue(track, request.seq)
+                await self._requeue(request.seq)
             case FollowEnd.OVER:
                 await self._over(request.seq)
             case FollowEnd.LET_GO:
                 pass
 
-    async def _requeue(self, track: Track, seq: int) -> None:
+    async def _requeue(self, seq: int) -> None:
         if job := await self._doors.store.pending_job(seq):
-            track.jobs.put_back(job)
+            await self._queue(job)
 
     async def _over(self, seq: int) -> None:
         """No result came of it: those that need it, or come after it, may have to wait."""

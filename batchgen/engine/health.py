@@ -6,6 +6,7 @@ Trouble that is not one job's: a silent line, an impatient vendor, too many unkn
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -86,25 +87,29 @@ class GatewayBreaker:
 
 @dataclass(slots=True)
 class RefusalBreaker:
-    """Jobs refused one after another in the same words, and none accepted in between.
+    """The ten submits sent last that have an answer were all refused in the same words.
 
     Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
     it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
-    The same words may name another id or balance each time.
+    The same words may name another id or balance each time. In the order of sending, not of the
+    answers: an acceptance that comes late says nothing of what was sent after it.
     """
 
-    in_a_row: int = 0
-    _cause: str | None = None
+    _answers: list[tuple[int, str | None]] = field(default_factory=list)
 
-    def trips(self, code: str, reason: str) -> bool:
+    def accepted(self, sent: int) -> None:
+        """`sent` numbers the submits of a run in the order in which they went out."""
+        self._note(sent, None)
+
+    def trips(self, sent: int, code: str, reason: str) -> bool:
         cause = cause_key("", JobState.FAILED, code, reason)
-        self.in_a_row = self.in_a_row + 1 if self._cause == cause else 1
-        self._cause = cause
-        return self.in_a_row >= REFUSALS_IN_A_ROW
+        self._note(sent, cause)
+        is_enough = len(self._answers) == REFUSALS_IN_A_ROW
+        return is_enough and {known for _, known in self._answers} == {cause}
 
-    def reset(self) -> None:
-        self.in_a_row = 0
-        self._cause = None
+    def _note(self, sent: int, cause: str | None) -> None:
+        insort(self._answers, (sent, cause))
+        del self._answers[:-REFUSALS_IN_A_ROW]
 
 
 @dataclass(slots=True)
@@ -220,12 +225,12 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: Lane) -> None:
+    def accepted(self, lane: Lane, sent: int) -> None:
         """A submit went through: whatever stood in the way of others was theirs."""
         self.contact()
         self._gateways.reset()
-        self._refusals.reset()
-        lane.refusals.reset()
+        self._refusals.accepted(sent)
+        lane.refusals.accepted(sent)
         lane.throttles.reset()
 
     def gateway(self, status: int, reason: str) -> None:
@@ -238,16 +243,16 @@ class Trouble:
         if tripped:
             self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
 
-    def refused(self, lane: Lane, code: str, reason: str) -> None:
+    def refused(self, lane: Lane, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
         # By model as well: what is accepted of another model says nothing about this one's trouble.
-        tripped = [one.trips(code, reason) for one in (self._refusals, lane.refusals)]
+        tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
         if any(tripped):
-            count = max(self._refusals.in_a_row, lane.refusals.in_a_row)
             self._control.pause(
                 Pause(
                     PauseReason.REFUSALS,
-                    f"the API refused {count} jobs in a row for the same reason ({code}: {reason})",
+                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
+                    f" ({code}: {reason})",
                     "see to the cause: the account, the model or the input; the same command goes"
                     " on with the jobs that are left, `batchgen retry` with those refused as well",
                 )

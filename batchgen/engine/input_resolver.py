@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from batchgen.references import Reference
     from batchgen.state.records import NeededFile, PendingJob
 
+MORE_LOOKS = 2
+"""At another job's result that seems broken. It was sound when it came home: the URL may expire
+between two looks, and a server may give out something else for once."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoSuchOutput:
@@ -136,6 +140,14 @@ class Readier:
             )
 
     async def _inspect(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+        finding = await self._look_at(job)
+        for _ in range(MORE_LOOKS):
+            if not (isinstance(finding, _Broken) and references_in(job.body)):
+                break
+            finding = await self._look_at(job)
+        return finding
+
+    async def _look_at(self, job: PendingJob) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
         if not isinstance(filled, Ready) or self._doors.inputs is None:
             return filled

@@ -62,6 +62,7 @@ class Scheduler:
             self._budget,
             self._fetcher,
             self._canary,
+            self._queue,
         )
         self._tracks = Tracks(
             doors.store, policy, selection, self._canary, self._carrier.expectations
@@ -108,9 +109,8 @@ class Scheduler:
         if not self._at_work:
             return
         if job := await self._doors.store.pending_job(seq):
-            track = await self._tracks.open(job.model)
             if not self._canary.holds_back(job):
-                track.jobs.put_back(job)
+                await self._queue(job)
         elif request := await self._doors.store.live_request(seq):
             await self._start_following(request)
         # With it the jobs that need it are blocked no more, or may be submitted.
@@ -229,6 +229,10 @@ class Scheduler:
         permit = self._enter(track.lane, now)
         self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
 
+    async def _queue(self, job: PendingJob) -> None:
+        track = await self._tracks.open(job.model)
+        track.jobs.put_back(job)
+
     def _pause_for_money(self) -> None:
         spent, limit = self._budget.committed, self._budget.limit
         self._control.pause(
@@ -246,7 +250,7 @@ class Scheduler:
         self._budget.take_over(request.seq, request.price)
         permit = self._enter(track.lane, asyncio.get_running_loop().time())
         self._jobs.create_task(
-            self._carry_on(track, request, permit), name=f"request {request.request_id}"
+            self._carry_on(request, permit), name=f"request {request.request_id}"
         )
 
     def _enter(self, lane: Lane, now: float) -> Permit:
@@ -259,9 +263,9 @@ class Scheduler:
         async with self._place(permit):
             await self._carrier.carry(track, job, price)
 
-    async def _carry_on(self, track: Track, request: LiveRequest, permit: Permit) -> None:
+    async def _carry_on(self, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            await self._carrier.carry_on(track, request)
+            await self._carrier.carry_on(request)
 
     async def _done(self, seq: int, verified: Verified) -> None:
         """A job is done, and others may have become due by that."""

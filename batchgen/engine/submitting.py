@@ -6,6 +6,7 @@ One submit: intent, POST, answer. Each is durable before the next; nothing here 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -130,7 +131,8 @@ Submission = Submitted | Again | Over
 class _Attempt:
     """One submit under way. `state` is where its job stands: an answer may come late.
 
-    `body` is what is sent: the job's own, with the URLs of what other jobs made.
+    `body` is what is sent: the job's own, with the URLs of what other jobs made. `sent` numbers the
+    submits of a run in the order in which they went out.
     """
 
     job: PendingJob
@@ -139,6 +141,7 @@ class _Attempt:
     lane: Lane
     price: float | None
     state: JobState = JobState.PENDING
+    sent: int = 0
 
 
 class Submitter:
@@ -161,6 +164,7 @@ class Submitter:
         self._wire = wire
         self._overall = overall
         self._trouble = trouble
+        self._sent = itertools.count(1)
 
     async def submit(
         self, job: PendingJob, body: str, lane: Lane, price: float | None
@@ -187,6 +191,7 @@ class Submitter:
         await self._keep_distance(lane)
         if self._wire.closing or not self._control.submitting:
             return await self._turn_back(attempt, "halted", "the run stopped before the POST")
+        attempt.sent = next(self._sent)
         post = self._wire.send(self._doors.api.submit(job.model, body), f"POST {job.id}")
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
@@ -225,7 +230,7 @@ class Submitter:
             await asyncio.wait({post}, timeout=LAST_ANSWERS)
 
     async def _record(self, attempt: _Attempt, outcome: SubmitOutcome) -> Submission:
-        self._note_contact(outcome, attempt.lane)
+        self._note_contact(outcome, attempt)
         match outcome:
             case Accepted(request_id, raw):
                 return await self._accepted(attempt, request_id, raw)
@@ -296,7 +301,7 @@ class Submitter:
             self._tell(attempt, JobState.FAILED, refusal.code, refusal.reason)
             self._trouble.failed(refusal.code, refusal.reason)
             if refusal.scope is Scope.JOB:
-                self._trouble.refused(lane, refusal.code, refusal.reason)
+                self._trouble.refused(lane, attempt.sent, refusal.code, refusal.reason)
         if refusal.scope is Scope.MODEL and not lane.refused:
             lane.refused = True
             count = await store.refuse_model(job.model, refusal.code, refusal.reason)
@@ -320,8 +325,9 @@ class Submitter:
         self._tell(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
         return Again()
 
-    def _note_contact(self, outcome: SubmitOutcome, lane: Lane) -> None:
+    def _note_contact(self, outcome: SubmitOutcome, attempt: _Attempt) -> None:
         """What this answer says about the line and the vendor's patience."""
+        lane = attempt.lane
         match outcome:
             case NotSent(reason):
                 self._trouble.no_contact(reason)
@@ -330,7 +336,7 @@ class Submitter:
             case Gateway(status, reason):
                 self._trouble.gateway(status, reason)
             case Accepted():
-                self._trouble.accepted(lane)
+                self._trouble.accepted(lane, attempt.sent)
                 lane.gate.relax()
             case Refused() | Halted():
                 self._trouble.contact()

@@ -24,12 +24,12 @@ from batchgen.fs import disk_errors, open_to_read
 from batchgen.state.results import Picked, results
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from batchgen.export.card import Origin
     from batchgen.export.folder import Count
+    from batchgen.state.database import Connection
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Exported:
 
 
 def export(
-    db: sqlite3.Connection,
+    db: Connection,
     run_folder: Path,
     origin: Origin,
     asked: Asked,
@@ -169,7 +169,7 @@ def _refuse_pattern(target: Path) -> None:
         )
 
 
-def _rows(db: sqlite3.Connection, asked: Asked) -> Iterator[Row]:
+def _rows(db: Connection, asked: Asked) -> Iterator[Row]:
     """One statement: all rows are of one moment, also while a run goes on."""
     splitter = Splitter(asked.splits, asked.split_by, asked.group)
     for result in results(db, asked.selection, asked.only):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.errors import OutputError
-from batchgen.fs import disk_errors, link_in_the_way, open_new
+from batchgen.fs import disk_errors, link_in_the_way, of_this_process, publishing
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
@@ -23,13 +23,13 @@ from batchgen.state.costs import money
 from batchgen.state.report_queries import count_shown, shown_attempts, shown_jobs, troubled_jobs
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.report.night import Night
     from batchgen.report.page import Shell
+    from batchgen.state.database import Connection
     from batchgen.state.report_queries import ShownJob
 
 
@@ -101,10 +101,8 @@ class ReportFolder:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open_new(part) as file:
+    with publishing(path, of_this_process(path)) as file:
         file.write(data)
-    part.replace(path)
 
 
 SHOWN_CAUSES = 200
@@ -132,7 +130,7 @@ class Made:
 
 
 def make_report(
-    db: sqlite3.Connection,
+    db: Connection,
     subject: Subject,
     out: Path,
     heard: Callable[[int, int], None] = lambda _made, _total: None,
@@ -164,7 +162,7 @@ class _Thumbs:
 
 
 @contextmanager
-def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
+def _one_moment(db: Connection) -> Iterator[None]:
     """All that is read inside is of one moment: the figures of a page agree."""
     db.execute("BEGIN")
     try:
@@ -174,7 +172,7 @@ def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _make_thumbs(
-    db: sqlite3.Connection, root: Path, folder: ReportFolder, heard: Callable[[int, int], None]
+    db: Connection, root: Path, folder: ReportFolder, heard: Callable[[int, int], None]
 ) -> _Thumbs:
     files, wanted = _missing_thumbs(db, root, folder)
     without = 0
@@ -184,7 +182,7 @@ def _make_thumbs(
     return _Thumbs(files, len(wanted) - without, without)
 
 
-def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) -> int:
+def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
     chunks, jobs = _write_chunks(db, folder)
     way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
     files = quote(way.replace(os.sep, "/")) + "/"
@@ -199,21 +197,19 @@ def _write_page(db: sqlite3.Connection, subject: Subject, folder: ReportFolder) 
     return jobs
 
 
-def page_facts(db: sqlite3.Connection, name: str, at: float, night: Night | None) -> Facts:
+def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Facts:
     """`at`: epoch seconds."""
     return Facts(name, count_shown(db), money(db), night, at)
 
 
-def _pages(db: sqlite3.Connection) -> Iterator[list[ShownJob]]:
+def _pages(db: Connection) -> Iterator[list[ShownJob]]:
     after = 0
     while page := shown_jobs(db, after, JOBS_IN_CHUNK):
         yield page
         after = page[-1].seq
 
 
-def _missing_thumbs(
-    db: sqlite3.Connection, root: Path, folder: ReportFolder
-) -> tuple[int, list[Wanted]]:
+def _missing_thumbs(db: Connection, root: Path, folder: ReportFolder) -> tuple[int, list[Wanted]]:
     """How many files there are, and the thumbnails that no report made before."""
     files, wanted = 0, {}
     for page in _pages(db):
@@ -226,7 +222,7 @@ def _missing_thumbs(
     return files, list(wanted.values())
 
 
-def _write_chunks(db: sqlite3.Connection, folder: ReportFolder) -> tuple[list[str], int]:
+def _write_chunks(db: Connection, folder: ReportFolder) -> tuple[list[str], int]:
     names, jobs = [], 0
     for number, page in enumerate(_pages(db)):
         jobs += len(page)
@@ -235,7 +231,7 @@ def _write_chunks(db: sqlite3.Connection, folder: ReportFolder) -> tuple[list[st
     return names, jobs
 
 
-def head_document(db: sqlite3.Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
+def head_document(db: Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
     """What the page is told of the whole run, besides where its parts are."""
     return {
         "jobs": jobs,
@@ -252,7 +248,7 @@ def head_script(document: JsonValue) -> str:
     return f"batchgen.begin({json.dumps(document, indent=1)});\n"
 
 
-def _causes(db: sqlite3.Connection, shell: Shell) -> list[JsonValue]:
+def _causes(db: Connection, shell: Shell) -> list[JsonValue]:
     found = causes(troubled_jobs(db))
     return [
         {

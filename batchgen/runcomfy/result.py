@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.net import retry_after
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -309,7 +308,7 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     match meaning_of(answer.status, error.code):
         case Meaning.THROTTLED:
-            return Throttled(retry_after(answer.headers, answer.received_at), reason)
+            return Throttled(answer.retry_after(), reason)
         case Meaning.SERVER_TROUBLE | Meaning.REDIRECTED:
             return NoAnswer(_why_nothing(answer, error))
         case _ if fields is None:

@@ -15,11 +15,10 @@ from batchgen.state import manual_actions, queries
 from batchgen.state.selection import note_down, note_first
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from batchgen.manifest import Manifest
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import Counts, Money
 
@@ -57,7 +56,7 @@ class Beginning:
 
 
 def begin(
-    db: sqlite3.Connection,
+    db: Connection,
     folder: RunFolder,
     manifest: Manifest,
     options: RunOptions,
@@ -91,9 +90,7 @@ def begin(
     return replace(_look(db, selection), start_at=_start_at(db, manifest, options, at))
 
 
-def _start_at(
-    db: sqlite3.Connection, manifest: Manifest, options: RunOptions, at: float
-) -> float | None:
+def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
     """When submits begin. It is remembered: after a crash the same command goes on at once."""
     start_at = options.start_at or manifest.policy.start_at
     if start_at is None:
@@ -107,32 +104,32 @@ def _start_at(
     return start
 
 
-def _goes_on(db: sqlite3.Connection, selection: Selection) -> bool:
+def _goes_on(db: Connection, selection: Selection) -> bool:
     """Whether it may be the same command once more: its jobs are on their way by now."""
     found = queries.totals(queries.counts(db))
     under_way = (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING)
     return selection.is_fleeting and any(found.get(state) for state in under_way)
 
 
-def settle_before(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+def settle_before(db: Connection, folder: RunFolder, at: float) -> None:
     """As `begin` does, in a transaction of its own, which ends with the connection if it fails."""
     db.execute("BEGIN IMMEDIATE")
     _settle(db, folder, at)
     db.execute("COMMIT")
 
 
-def _settle(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+def _settle(db: Connection, folder: RunFolder, at: float) -> None:
     settle_dead_run(db, folder, at)
     apply_new(db, folder.decisions)
 
 
-def settle_dead_run(db: sqlite3.Connection, folder: RunFolder, at: float) -> None:
+def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
     """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
     manual_actions.settle_dead_run(db)
     adopt_receipts(db, read_receipts(folder.receipts), at)
 
 
-def _look(db: sqlite3.Connection, selection: Selection) -> Beginning:
+def _look(db: Connection, selection: Selection) -> Beginning:
     models = tuple(queries.pending_models(db, selection))
     counts = queries.counts(db)
     totals = queries.totals(counts)

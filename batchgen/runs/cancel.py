@@ -17,13 +17,13 @@ from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
     from batchgen.engine.decisions import Seen
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import World
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest
 
@@ -81,7 +81,7 @@ def _cancellable(place: Workplace, selection: Selection) -> list[str]:
         return [job_id for _, job_id, _ in select_jobs(run.db, selection, CANCELLABLE)]
 
 
-async def _ask_vendor(place: Workplace, db: sqlite3.Connection, requests: list[LiveRequest]) -> int:
+async def _ask_vendor(place: Workplace, db: Connection, requests: list[LiveRequest]) -> int:
     """How many the vendor cancelled; the others stay in flight for the next run."""
     claim_state(db, place.provider, place.folder)
     async with connected(place) as api:
@@ -89,7 +89,7 @@ async def _ask_vendor(place: Workplace, db: sqlite3.Connection, requests: list[L
 
 
 async def _cancel_one(
-    api: RunComfy, db: sqlite3.Connection, request: LiveRequest, place: Workplace
+    api: RunComfy, db: Connection, request: LiveRequest, place: Workplace
 ) -> bool:
     await api.cancel(request.request_id)
     # The result tells, or else the status: the request may have ended in the same moment, and is

@@ -26,7 +26,6 @@ from batchgen.state.queries import totals
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from batchgen.runs.context import Workplace, World
     from batchgen.runs.options import RunOptions
     from batchgen.runs.startup import Opened
+    from batchgen.state.database import Connection
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ async def _work_through(
         )
 
 
-def _remember(place: Workplace, db: sqlite3.Connection, *, is_over: bool) -> None:
+def _remember(place: Workplace, db: Connection, *, is_over: bool) -> None:
     """In the user's own folder, which outlives the run's. A rehearsal is free to vanish."""
     if not place.options.emulator:
         memory = Memory(place.world.memory, place.manifest.path)

@@ -11,9 +11,15 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+<<<<<<< HEAD
 from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError
 from batchgen.net import NONE, Proxies
 from batchgen.runcomfy.base import api_base, is_loopback
+=======
+from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError, TokenError
+from batchgen.proxies import NONE, Proxies
+from batchgen.runcomfy.base import is_loopback
+>>>>>>> main
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.folder import RunFolder
@@ -23,7 +29,6 @@ from batchgen.state.queries import get_meta, set_meta
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
     from random import Random
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from batchgen.manifest import Manifest
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
 
 
 EMULATOR = "the emulator"
@@ -47,7 +53,7 @@ def provider_name(base: str, *, emulator: bool) -> str:
     return LOOPBACK if is_loopback(base) else base
 
 
-def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> None:
+def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
     """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
@@ -66,11 +72,11 @@ def claim_state(db: sqlite3.Connection, provider: str, folder: RunFolder) -> Non
         )
 
 
-def provider_of(db: sqlite3.Connection) -> str:
+def provider_of(db: Connection) -> str:
     return get_meta(db, _KEY) or ""
 
 
-def is_rehearsal(db: sqlite3.Connection) -> bool:
+def is_rehearsal(db: Connection) -> bool:
     """Whether the next command needs --emulator."""
     return get_meta(db, _KEY) == EMULATOR
 
@@ -88,7 +94,7 @@ def _anew(known: str, provider: str) -> str:
     return "" if EMULATOR in {known, provider} else ", and say --start-over"
 
 
-def claim_for_manifest(db: sqlite3.Connection, manifest: Manifest, *, take_over: bool) -> None:
+def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -> None:
     """Make the state this manifest's. Raises OtherManifestError unless it is, or is taken over."""
     if not take_over:
         refuse_other_manifest(db, manifest)
@@ -96,7 +102,7 @@ def claim_for_manifest(db: sqlite3.Connection, manifest: Manifest, *, take_over:
     set_meta(db, _MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
-def refuse_other_manifest(db: sqlite3.Connection, manifest: Manifest) -> None:
+def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
     """Raise OtherManifestError where the state was last brought up to another manifest's jobs.
 
     One that is no longer there was renamed or moved: then this is it.
@@ -117,9 +123,15 @@ def _place_of(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True, slots=True)
 class FoundRun:
     """The run of a manifest: the manifest's header, and the run's folder."""
+=======
+@contextmanager
+def state_of(manifest: Manifest, state: Path) -> Iterator[Connection]:
+    """The state of just this manifest, to read.
+>>>>>>> main
 
     manifest: Manifest
     folder: RunFolder

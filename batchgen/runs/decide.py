@@ -20,10 +20,10 @@ from batchgen.runs.last_run import refuse_copy
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Sequence
 
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
 
 
 PATIENCE = 0.2
@@ -35,7 +35,7 @@ no runner would take it up."""
 class Decided:
     """What became of the decisions; the state may be written while the lock is held."""
 
-    db: sqlite3.Connection
+    db: Connection
     applied: tuple[Applied, ...]
 
 
@@ -70,7 +70,7 @@ def deciding(
             yield _told_of(db, decisions, applied)
 
 
-def _apply_all(db: sqlite3.Connection, folder: RunFolder) -> list[Applied]:
+def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:
     applied: list[Applied] = []
     more = True
     while more:
@@ -83,7 +83,7 @@ def _apply_all(db: sqlite3.Connection, folder: RunFolder) -> list[Applied]:
 
 
 def _told_of(
-    db: sqlite3.Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
+    db: Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
 ) -> Decided | None:
     """None where another command has just taken them up with its own."""
     wanted = {_key(one) for one in decisions}

@@ -23,11 +23,11 @@ from batchgen.state.queries import get_meta, set_meta
 from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
+    from batchgen.state.database import Connection
 
 
 MOST_FILES = 10_000
@@ -112,7 +112,7 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
             os.close(descriptor)
 
 
-def has_new(db: sqlite3.Connection, path: Path) -> bool:
+def has_new(db: Connection, path: Path) -> bool:
     """Whether something was appended since the last time. Raises OutputError or StorageError."""
     with disk_errors(path):
         return path.exists() and path.stat().st_size != int(get_meta(db, _OFFSET) or 0)
@@ -126,7 +126,7 @@ class Page:
     more: bool
 
 
-def apply_page(db: sqlite3.Connection, path: Path) -> Page:
+def apply_page(db: Connection, path: Path) -> Page:
     """Apply some of what was appended since the last time; inside the caller's transaction.
 
     Some: the picks of a whole night must not hold the one writer for seconds. Raises OutputError
@@ -146,7 +146,7 @@ def apply_page(db: sqlite3.Connection, path: Path) -> Page:
     return Page(applied, more=len(data) >= PAGE_BYTES)
 
 
-def apply_new(db: sqlite3.Connection, path: Path) -> list[Applied]:
+def apply_new(db: Connection, path: Path) -> list[Applied]:
     """Apply all of it, in one transaction of the caller. Raises as `apply_page` does."""
     applied: list[Applied] = []
     while True:
@@ -167,7 +167,7 @@ def _read_from(path: Path, offset: int) -> bytes:
             return file.read(PAGE_BYTES) + file.readline()
 
 
-def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
+def _apply(db: Connection, decision: Decision) -> Applied:
     row = db.execute(_JOB, (decision.job_id,)).fetchone()
     if row is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
@@ -180,14 +180,14 @@ def _apply(db: sqlite3.Connection, decision: Decision) -> Applied:
     return Applied(decision, seq, objection, ask_vendor, model, *states)
 
 
-def _too_late(db: sqlite3.Connection, seq: int, decision: Decision) -> str | None:
+def _too_late(db: Connection, seq: int, decision: Decision) -> str | None:
     (attempts,) = db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()
     if decision.attempt in {None, attempts}:
         return None
     return f"job {decision.job_id} was submitted again since that was decided"
 
 
-def _act(db: sqlite3.Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
+def _act(db: Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
     """The objection, if there is one, and whether the vendor must be asked."""
     match decision.verb:
         case Verb.ADOPT:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals, in_thread
+from batchgen.concurrency import in_thread, stop_signals
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
-from batchgen.downloads.probe import LookSettings
+from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.events import Pause, PauseReason, Warned
 from batchgen.engine.ports import Doors, Room
 from batchgen.engine.result_hosts import SiftedApi
@@ -43,7 +43,6 @@ SHOWN_RULES = 20
 
 if TYPE_CHECKING:
     import signal
-    import sqlite3
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from batchgen.downloads.fetch import Downloader
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from batchgen.runs.context import Workplace
     from batchgen.runs.ingest import Intake
     from batchgen.runs.input_images import InputImages
+    from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
 
@@ -189,7 +189,7 @@ async def _outdated(store: Store, rules: LiveRules, beginning: Beginning) -> Pau
     raise InputError(words, next_step=next_step)
 
 
-def _judged(db: sqlite3.Connection, rules: LiveRules, selection: Selection) -> Outdated:
+def _judged(db: Connection, rules: LiveRules, selection: Selection) -> Outdated:
     return rules.judged(lambda model: pending_bodies(db, model, selection))
 
 
@@ -219,7 +219,7 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts, proxies=place.proxies),
+        ProbeSettings(hosts, proxies=place.proxies),
         store,
         checking=checking,
         only_here=place.on_this_machine,
@@ -258,7 +258,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
             if reading is not None:
                 reading.cancel()
 
-        with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
+        with stop_signals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
             watching_folder.cancel()

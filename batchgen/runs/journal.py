@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import FileSaved, JobMoved, Noted
-from batchgen.fs import disk_errors, open_new, open_to_read
+from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import LineFile, json_line
@@ -24,13 +24,13 @@ from batchgen.state.files import METADATA_IS_STALE
 from batchgen.state.queries import get_meta, saved_files
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.engine.events import Event
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
     from batchgen.state.records import SavedFile
 
 
@@ -204,7 +204,7 @@ class MetadataFile(LineFile):
             self.append(metadata_line(event.file))
 
 
-def catch_up(path: Path, db: sqlite3.Connection) -> None:
+def catch_up(path: Path, db: Connection) -> None:
     """Write the file anew where a crash left it with fewer or broken lines, or jobs were renamed.
 
     Flat in memory.
@@ -215,14 +215,12 @@ def catch_up(path: Path, db: sqlite3.Connection) -> None:
     with disk_errors(path):
         if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
             return
-        temporary = path.with_suffix(".jsonl.part")
-        with open_new(temporary) as file:
+        with publishing(path) as file:
             file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
-        os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
     db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
 
 
-def renew_if_stale(db: sqlite3.Connection, path: Path) -> None:
+def renew_if_stale(db: Connection, path: Path) -> None:
     """At the end of a run: costs may have come after the files that they are written beside."""
     if get_meta(db, METADATA_IS_STALE) is not None:
         catch_up(path, db)

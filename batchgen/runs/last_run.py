@@ -22,18 +22,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from batchgen.errors import BatchgenError, CopiedStateError, LostStateError
-from batchgen.fs import disk_errors, open_to_read
+from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
 from batchgen.state.costs import attempts_made
 from batchgen.state.queries import get_meta, set_meta
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
     from random import Random
 
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
 
 
 MOST_BYTES = 64 * 1024
@@ -56,7 +56,7 @@ class LastRun:
     is_over: bool
 
 
-def run_id(db: sqlite3.Connection, dice: Random) -> str:
+def run_id(db: Connection, dice: Random) -> str:
     """What tells this state from every other one; it keeps it for ever."""
     known = get_meta(db, _RUN_ID)
     if known is None:
@@ -92,7 +92,7 @@ class Memory:
                 return LastRun(**row)  # type: ignore[arg-type]
         return None
 
-    def write(self, db: sqlite3.Connection, folder: RunFolder, at: float, *, is_over: bool) -> None:
+    def write(self, db: Connection, folder: RunFolder, at: float, *, is_over: bool) -> None:
         if (path := self._file) is None:
             return
         # Text of any encoding, as JSON.
@@ -110,19 +110,12 @@ def _text(path: Path) -> str:
 
 def _publish(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+    with publishing(path, durable=True) as file:
+        file.write(data)
     make_durable(path.parent)
 
 
-def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:
+def is_lost(last: LastRun | None, db: Connection | None) -> bool:
     """Whether requests may have been paid for that no state knows: `db` is today's, if any."""
     if last is None or (last.is_over and not last.paid):
         return False
@@ -136,7 +129,7 @@ def is_lost(last: LastRun | None, db: sqlite3.Connection | None) -> bool:
     return attempts == 0
 
 
-def is_of(last: LastRun, db: sqlite3.Connection) -> bool:
+def is_of(last: LastRun, db: Connection) -> bool:
     """Whether the state is that run's own, of today or older."""
     return get_meta(db, _RUN_ID) == last.run_id
 
@@ -173,7 +166,7 @@ _INODE = "inode"
 _HOST = "host"
 
 
-def refuse_copy(db: sqlite3.Connection, folder: RunFolder) -> None:
+def refuse_copy(db: Connection, folder: RunFolder) -> None:
     """Raise CopiedStateError where requests may have been made that this file does not know.
 
     A state without an attempt has nothing to lose, and one of before has no inode to compare.
@@ -192,7 +185,7 @@ def refuse_copy(db: sqlite3.Connection, folder: RunFolder) -> None:
     )
 
 
-def claim_file(db: sqlite3.Connection, folder: RunFolder, *, accept_copy: bool) -> None:
+def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
         refuse_copy(db, folder)

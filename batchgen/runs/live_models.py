@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.errors import TokenError, UsageError
 from batchgen.models.catalog import find_model
-from batchgen.net import Proxies
+from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
 from batchgen.runcomfy.client import Limits, connect
 from batchgen.runcomfy.outcomes import NoAnswer
@@ -28,7 +28,6 @@ from batchgen.state.costs import typical_cost
 from batchgen.state.due import pending_work
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
     from batchgen.jobs import JsonValue
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.outcomes import Halted
     from batchgen.runs.context import World
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
 
 
@@ -94,7 +94,7 @@ UNASKED = Funds()
 
 
 def estimated(
-    db: sqlite3.Connection,
+    db: Connection,
     models: Iterable[str],
     selection: Selection,
     policy: Policy,
@@ -105,16 +105,14 @@ def estimated(
 
 
 def _of_model(
-    db: sqlite3.Connection, model: str, selection: Selection, policy: Policy, live: LiveModels
+    db: Connection, model: str, selection: Selection, policy: Policy, live: LiveModels
 ) -> Cost:
     sources = price_sources(db, model, policy, live)
     work = pending_work(db, model, selection, by_frames=sources.by_second)
     return cost_of([Alike(*one) for one in work], sources)
 
 
-def price_sources(
-    db: sqlite3.Connection, model: str, policy: Policy, live: LiveModels
-) -> PriceSources:
+def price_sources(db: Connection, model: str, policy: Policy, live: LiveModels) -> PriceSources:
     limits, facts = policy.models.get(model), live.facts.get(model)
     return PriceSources(
         own=limits.price if limits else None,

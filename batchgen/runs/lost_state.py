@@ -23,11 +23,11 @@ from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import get_meta, set_meta
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
 
 
 SHOWN = 5
@@ -58,7 +58,7 @@ class Traces:
         return bool(self.requests or self.unanswered)
 
 
-def find_traces(folder: RunFolder, db: sqlite3.Connection | None) -> Traces:
+def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
     """Look for what the state in `db`, None where there is none, should know and does not.
 
     A state that knows the latest request of the log knows all of them. Raises OutputError or
@@ -90,7 +90,7 @@ def find_traces(folder: RunFolder, db: sqlite3.Connection | None) -> Traces:
 
 
 @contextmanager
-def known_state(folder: RunFolder) -> Iterator[sqlite3.Connection | None]:
+def known_state(folder: RunFolder) -> Iterator[Connection | None]:
     """The state, to read; None where there is none. Raises as `open_for_reading` does.
 
     An empty file is none, and is left alone: SQLite would delete the log that belongs to it.
@@ -182,7 +182,7 @@ def keep_old_log(folder: RunFolder) -> None:
             path.rename(path.with_name(f"{path.name}.lost"))
 
 
-def recover(db: sqlite3.Connection, folder: RunFolder, traces: Traces, at: float) -> dict[str, str]:
+def recover(db: Connection, folder: RunFolder, traces: Traces, at: float) -> dict[str, str]:
     """Give the requests back to their jobs, in one transaction; returns those that no job takes.
 
     A job whose answer nobody knows becomes unknown. Nothing of it is asked about again.
@@ -196,7 +196,7 @@ def recover(db: sqlite3.Connection, folder: RunFolder, traces: Traces, at: float
     return left
 
 
-def _knows_the_latest(db: sqlite3.Connection, log: Path, start: int) -> bool:
+def _knows_the_latest(db: Connection, log: Path, start: int) -> bool:
     accept = latest_line(log, start, ACCEPTED)
     submit = latest_line(log, start, SUBMITTED)
     if accept and not recovery.is_known(db, str(accept["request_id"]), str(accept["job_id"])):

@@ -51,12 +51,12 @@ from batchgen.state.selection import names_only
 from batchgen.text import nearest
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batchgen.errors import Problem
     from batchgen.manifest import Manifest
     from batchgen.runs.context import World
+    from batchgen.state.database import Connection
     from batchgen.state.planned import ChangedInput as ChangedRow
     from batchgen.state.planned import Outlook
     from batchgen.state.results import KnownJob, ListedJob
@@ -100,7 +100,7 @@ def wishes_of(options: RunOptions) -> Wishes:
 @contextmanager
 def state_beside(
     manifest: Manifest, *, take_over: bool = False
-) -> Iterator[tuple[Path, sqlite3.Connection]]:
+) -> Iterator[tuple[Path, Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
@@ -128,7 +128,7 @@ class _Desk:
 
     manifest: Manifest
     outlook: Outlook
-    db: sqlite3.Connection
+    db: Connection
     options: RunOptions
     live: LiveModels
     warnings: tuple[Problem, ...]
@@ -297,7 +297,7 @@ def _held_against_state(
             yield Listing(manifest.name, folder, iter(()), log.warnings), outlook
 
 
-def _look_up(db: sqlite3.Connection, names: Sequence[str], *tables: str) -> None:
+def _look_up(db: Connection, names: Sequence[str], *tables: str) -> None:
     for name in names:
         selection = Selection(jobs=names_only(db, (name,)))
         if not any_selected(db, selection, tables):
@@ -307,7 +307,7 @@ def _look_up(db: sqlite3.Connection, names: Sequence[str], *tables: str) -> None
 
 
 def _with_history(
-    db: sqlite3.Connection, jobs: Iterable[ListedJob]
+    db: Connection, jobs: Iterable[ListedJob]
 ) -> Iterator[tuple[ListedJob, KnownJob | None]]:
     for job in jobs:
         known = None if job.seq is None else known_jobs(db, ("seq = ?", (job.seq,)))

@@ -22,12 +22,12 @@ from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
 
     from batchgen.jobs import Job
     from batchgen.manifest import Manifest
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.reconcile import Difference
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle, Origin
     from batchgen.state.staged_checks import NeededModel
@@ -266,9 +266,7 @@ def _read(
     return manifest
 
 
-def take_up(
-    db: sqlite3.Connection, staging: Staging, state: Path, options: RunOptions
-) -> Difference:
+def take_up(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
     """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
     difference = merge(db, staging, state, options.on_changed, options.selection)
     if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:

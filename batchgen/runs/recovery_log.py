@@ -20,8 +20,9 @@ from batchgen.runs.folder import open_private
 from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
+
+    from batchgen.state.database import Connection
 
 
 SPARE_BYTES = 64 * 1024
@@ -99,7 +100,7 @@ def _parse(line: bytes) -> Receipt | None:
     return None if usable is None else Receipt(job, attempt, usable)
 
 
-def adopt_receipts(db: sqlite3.Connection, receipts: list[Receipt], at: float) -> int:
+def adopt_receipts(db: Connection, receipts: list[Receipt], at: float) -> int:
     """Give the requests to their jobs; how many were new to the state."""
     adopted = 0
     for receipt in receipts:

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals
+from batchgen.concurrency import stop_signals
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import Fetcher
 from batchgen.engine.events import Noted
@@ -53,7 +53,6 @@ from batchgen.state.queries import not_home, select_jobs, set_meta
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
+    from batchgen.state.database import Connection
     from batchgen.state.records import KnownFile
 
 
@@ -70,7 +70,7 @@ RENEWALS = 4
 
 
 async def bring_home(
-    place: Workplace, db: sqlite3.Connection, jobs: Iterable[int], listener: Listener
+    place: Workplace, db: Connection, jobs: Iterable[int], listener: Listener
 ) -> Ended:
     """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
     folder = place.folder
@@ -88,7 +88,7 @@ async def bring_home(
             return await homecoming.run(jobs, signals=place.world.signals)
 
 
-async def _doors(place: Workplace, db: sqlite3.Connection, stack: AsyncExitStack) -> Doors:
+async def _doors(place: Workplace, db: Connection, stack: AsyncExitStack) -> Doors:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
     files = await stack.enter_async_context(files_of(place))
@@ -124,7 +124,7 @@ class _Homecoming:
                     for number in range(RENEWALS)
                 ]
                 tasks = (*pool, *renewals)
-                with StopSignals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
+                with stop_signals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
                     await asyncio.wait(renewals)
                     await self._until_home()
                     if not self._control.drain.requested:
@@ -256,7 +256,7 @@ def _refuse_without_files(folder: RunFolder) -> None:
         )
 
 
-def _repair(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> Repair:
+def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
     selection = place.options.selection
     wrong = _wrong_files(place, db, listeners)
     again = [one for one in wrong if one.file.is_latest]
@@ -277,7 +277,7 @@ def _repair(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> R
     )
 
 
-def _wrong_files(place: Workplace, db: sqlite3.Connection, listeners: Listeners) -> list[Checked]:
+def _wrong_files(place: Workplace, db: Connection, listeners: Listeners) -> list[Checked]:
     wrong = []
     for checked in check_files(db, place.folder, place.options.selection):
         listeners.checked(checked)
@@ -286,9 +286,7 @@ def _wrong_files(place: Workplace, db: sqlite3.Connection, listeners: Listeners)
     return wrong
 
 
-def _set_again(
-    folder: RunFolder, db: sqlite3.Connection, again: Sequence[Checked]
-) -> tuple[str, ...]:
+def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> tuple[str, ...]:
     """Move what stands in the way aside, then tell the state: in one transaction.
 
     In this order: after a crash in between, the file is missing, and the next repair sees that.
@@ -322,5 +320,5 @@ def move_aside(root: Path, name: str) -> str | None:
     return f"{name}.damaged-{number}"
 
 
-def _mended(db: sqlite3.Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
+def _mended(db: Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
     return tuple(Mended(one.file, after) for one in again if (after := known_file(db, one.file.id)))

@@ -40,7 +40,6 @@ from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
     from batchgen.manifest import Manifest
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.last_run import LastRun
     from batchgen.runs.options import RunOptions
+    from batchgen.state.database import Connection
     from batchgen.state.staging import Staging
 
 
@@ -59,7 +59,7 @@ class Opened:
     """
 
     place: Workplace
-    db: sqlite3.Connection
+    db: Connection
     intake: Intake | None
     problems: ProblemLog
 
@@ -77,7 +77,7 @@ class _Reading:
     fingerprint: Fingerprint
     found: ProblemLog
 
-    def is_known_to(self, db: sqlite3.Connection) -> bool:
+    def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
             return self.fingerprint.is_of(get_meta(db, INPUTS))
 
@@ -154,7 +154,7 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     return Opened(place, db, intake, told)
 
 
-def _open_state(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
+def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
     folder, options, world = place.folder, place.options, place.world
     if not options.emulator and _is_first(folder):
         # Nothing can be done yet without a token: say so before a folder is made.
@@ -235,7 +235,7 @@ def find_lost(place: Workplace) -> Lost:
         return Lost(traces, lost, db is not None, older)
 
 
-def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:
+def _refuse_unwritable_names(place: Workplace, db: Connection) -> None:
     """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
@@ -252,7 +252,7 @@ def _refuse_unwritable_names(place: Workplace, db: sqlite3.Connection) -> None:
                 ) from exc
 
 
-def _recover(place: Workplace, db: sqlite3.Connection, traces: Traces) -> None:
+def _recover(place: Workplace, db: Connection, traces: Traces) -> None:
     with translated(place.folder.state):
         left = recover(db, place.folder, traces, place.world.now())
     for request_id, job in left.items():
@@ -265,7 +265,7 @@ def _is_first(folder: RunFolder) -> bool:
     return not folder.state.exists()
 
 
-def _has_jobs(db: sqlite3.Connection, folder: RunFolder) -> bool:
+def _has_jobs(db: Connection, folder: RunFolder) -> bool:
     """Whether a part of the manifest cannot be held against the state: the rest would be gone."""
     with translated(folder.state):
         return select_any(db, Selection())
@@ -283,7 +283,7 @@ def _is_unchanged(reading: _Reading) -> bool:
         return False
 
 
-def _take_up(db: sqlite3.Connection, reading: _Reading, staged: _Staged) -> Intake | None:
+def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> Intake | None:
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.

@@ -21,11 +21,11 @@ from batchgen.state.files import claimed_path, known_file, known_files
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import KnownFile
 
@@ -56,7 +56,7 @@ class Checked:
 
 
 def check_files(
-    db: sqlite3.Connection, folder: RunFolder, selection: Selection, *, quick: bool = False
+    db: Connection, folder: RunFolder, selection: Selection, *, quick: bool = False
 ) -> Iterator[Checked]:
     """Look at every verified file, in the order of their coming; `quick` compares sizes only.
 
@@ -75,7 +75,7 @@ def check_files(
                 yield confirmed(db, checked, look(checked.file)) if checked.damage else checked
 
 
-def confirmed(db: sqlite3.Connection, first: Checked, second: Checked) -> Checked:
+def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
     """A second look, and at the state too: a repair may have been at work on just this file."""
     is_same = known_file(db, first.file.id) == first.file
     return second if is_same else Checked(first.file)
@@ -137,7 +137,7 @@ def walk(folder: Path) -> Iterator[Path]:
 _PARTS = (".part.json", ".part")
 
 
-def stray_files(db: sqlite3.Connection, folder: RunFolder) -> Iterator[str]:
+def stray_files(db: Connection, folder: RunFolder) -> Iterator[str]:
     """Paths relative to the run's folder: foreign files, and `.part` files that nobody awaits."""
     if not folder.files.is_dir():
         return
@@ -147,7 +147,7 @@ def stray_files(db: sqlite3.Connection, folder: RunFolder) -> Iterator[str]:
             yield f"{folder.files.name}/{name}"
 
 
-def _is_ours(db: sqlite3.Connection, folder: RunFolder, name: str) -> bool:
+def _is_ours(db: Connection, folder: RunFolder, name: str) -> bool:
     """Known, or awaited: a download in its moment between the rename and the record is no stray."""
     for ending in _PARTS:
         if name.endswith(ending):

@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.errors import (
     BatchgenError,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+
+Connection: TypeAlias = sqlite3.Connection
+"""What the functions of this room take; no other room knows what stands behind it."""
 
 SCHEMA_VERSION = 4
 APPLICATION_ID = 0x62676E31

@@ -19,10 +19,10 @@ from batchgen.report.page import ICON, LIVE_SCRIPTS, SCRIPTS, STYLE, page_html
 from batchgen.state.report_queries import shown_among, shown_between
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Awaitable, Callable, Sequence
 
     from batchgen.jobs import JsonValue
+    from batchgen.state.database import Connection
     from batchgen.watch.watching import View, Watching
 
 
@@ -44,14 +44,14 @@ def head(view: View, last: int) -> str:
     return head_script({**view.figures.head, "files": "", "chunks": chunks, "live": live})
 
 
-def chunk(db: sqlite3.Connection, number: int, moment: int) -> str:
+def chunk(db: Connection, number: int, moment: int) -> str:
     """`moment`: of a look before this reading, so that what changes from now on is told again."""
     first = number * JOBS_IN_CHUNK + 1
     jobs = shown_between(db, first, first + JOBS_IN_CHUNK - 1)
     return take_script({**chunk_document(jobs, _has_thumb), "moment": moment})
 
 
-def rows_document(db: sqlite3.Connection, seqs: Sequence[int], moment: int) -> dict[str, JsonValue]:
+def rows_document(db: Connection, seqs: Sequence[int], moment: int) -> dict[str, JsonValue]:
     """These jobs as they are; `gone` are those that are shown no more."""
     jobs = shown_among(db, seqs)
     shown = {job.seq for job in jobs}

@@ -12,10 +12,10 @@ from batchgen.watch.events import rows_document
 from batchgen.watch.ports import Said, Word
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from batchgen.jobs import JsonValue
+    from batchgen.state.database import Connection
     from batchgen.watch.ports import Doors, Heard
     from batchgen.watch.watching import Watching
 
@@ -66,9 +66,7 @@ def _parse(one: Any) -> Pick | Approval:
     return Approval(one[key], one[number])
 
 
-def resolve(
-    db: sqlite3.Connection, words: Sequence[Pick | Approval]
-) -> tuple[list[Said], list[str]]:
+def resolve(db: Connection, words: Sequence[Pick | Approval]) -> tuple[list[Said], list[str]]:
     """Name each by job, attempt and position; and say which files are no more.
 
     An approval sets going what is paid for, and a key asks nothing: not of a rejected result.

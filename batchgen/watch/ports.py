@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from batchgen.state.database import Connection
 
 
 class Word(StrEnum):
@@ -51,7 +52,7 @@ class Doors:
 
     decide: Callable[[Sequence[Said]], Heard]
     at_work: Callable[[], bool | None]
-    is_rehearsal: Callable[[sqlite3.Connection], bool]
+    is_rehearsal: Callable[[Connection], bool]
     now: Callable[[], float]
 
 

@@ -22,12 +22,12 @@ from batchgen.state.records import Money
 from batchgen.state.report_queries import has_due, has_more_attempts, is_a_copy, shown_attempts
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.report.night import Night
+    from batchgen.state.database import Connection
     from batchgen.watch.ports import Doors, Watched
 
 
@@ -69,7 +69,7 @@ class Counting:
         facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._doors.now())
         return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
 
-    def count(self, db: sqlite3.Connection) -> Figures:
+    def count(self, db: Connection) -> Figures:
         shell = self._shell(db)
         facts = page_facts(db, self._watched.name, self._doors.now(), self._night)
         head = head_document(db, shell, sum(facts.counts.values()))
@@ -88,7 +88,7 @@ class Counting:
         """One that sends nothing, and so has no rehearsal."""
         return Shell(self._watched.manifest, rehearsal=False).command(verb, *words)
 
-    def renewal(self, db: sqlite3.Connection) -> str:
+    def renewal(self, db: Connection) -> str:
         """The command that brings an older state up to date."""
         return self._shell(db).command("run")
 
@@ -97,13 +97,13 @@ class Counting:
         """How often the attempts were read."""
         return self._nights
 
-    def read_night(self, db: sqlite3.Connection) -> None:
+    def read_night(self, db: Connection) -> None:
         """Read all attempts; the next count has what they tell."""
         self._crowded = has_more_attempts(db, MOST_REQUESTS)
         self._night = None if self._crowded else night_of(lambda: shown_attempts(db))
         self._nights += 1
 
-    def _shell(self, db: sqlite3.Connection) -> Shell:
+    def _shell(self, db: Connection) -> Shell:
         return Shell(self._watched.manifest, rehearsal=self._doors.is_rehearsal(db))
 
 
@@ -124,19 +124,19 @@ class Reader:
     that brings an older one up to date.
     """
 
-    def __init__(self, path: Path, renewal: Callable[[sqlite3.Connection], str]) -> None:
+    def __init__(self, path: Path, renewal: Callable[[Connection], str]) -> None:
         self._path = path
         self._log = path.with_name(path.name + LOG)
         self._renewal = renewal
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch-reader")
-        self._db: sqlite3.Connection | None = None
+        self._db: Connection | None = None
         self._of: FileId | None = None
         self._log_of: FileId | None = None
         self.opened_times = 0
 
     async def ask(
         self,
-        question: Callable[Concatenate[sqlite3.Connection, P], T],
+        question: Callable[Concatenate[Connection, P], T],
         *args: P.args,
         **more: P.kwargs,
     ) -> T:
@@ -147,7 +147,7 @@ class Reader:
         """Run something else in the thread, so that it never meets a question half-way."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, action)
 
-    def opened(self) -> tuple[sqlite3.Connection, FileId]:
+    def opened(self) -> tuple[Connection, FileId]:
         """Give the connection and whose it is. In the thread. Raises as `ask`."""
         stands = self._stands()
         if self._db is None or self._of != stands or self._log_of != self._log_stands():
@@ -170,7 +170,7 @@ class Reader:
 
     def _ask(
         self,
-        question: Callable[Concatenate[sqlite3.Connection, P], T],
+        question: Callable[Concatenate[Connection, P], T],
         *args: P.args,
         **more: P.kwargs,
     ) -> T:
@@ -198,7 +198,7 @@ class Reader:
                 return None
         return found.st_dev, found.st_ino
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         db = open_for_reading(self._path)
         # It begins and ends its transactions itself.
         db.isolation_level = None

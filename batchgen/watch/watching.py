@@ -25,9 +25,8 @@ from batchgen.state.report_queries import manifest_read, signatures, version
 from batchgen.watch.reader import Counting, Reader
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from batchgen.jobs import JsonValue
+    from batchgen.state.database import Connection
     from batchgen.watch.ports import Doors, Watched
     from batchgen.watch.reader import Figures, FileId
 
@@ -219,7 +218,7 @@ class Watching:
         finally:
             self._took = time.monotonic() - began
 
-    def _read_night(self, db: sqlite3.Connection) -> None:
+    def _read_night(self, db: Connection) -> None:
         began = time.monotonic()
         self._counting.read_night(db)
         self._night_took = time.monotonic() - began
@@ -244,7 +243,7 @@ class Watching:
                 self._version = found
         return False
 
-    def _read(self, db: sqlite3.Connection, *, changed: bool) -> None:
+    def _read(self, db: Connection, *, changed: bool) -> None:
         db.execute("BEGIN")
         try:
             if changed:
@@ -257,7 +256,7 @@ class Watching:
         finally:
             db.execute("ROLLBACK")
 
-    def _compare(self, db: sqlite3.Connection) -> None:
+    def _compare(self, db: Connection) -> None:
         inputs = manifest_read(db)
         # "" stands while it is being read; the jobs that come meanwhile are told one by one.
         if inputs and self._inputs and inputs != self._inputs:

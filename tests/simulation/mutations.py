@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from batchgen import fs, net
+from batchgen import connections, fs
 from batchgen.downloads import allowed_hosts, part, session
 from batchgen.downloads.media import Media, MediaKind
 from batchgen.engine import (
@@ -188,7 +188,7 @@ def redirects_of_files_go_anywhere() -> None:
 
 
 def no_look_at_the_resolved_address() -> None:
-    put(net.PublicResolver, "_may_connect", lambda *_: True)
+    put(connections.PublicResolver, "_may_connect", lambda *_: True)
 
 
 def token_sent_to_the_file_hosts() -> None:

@@ -19,14 +19,14 @@ from batchgen.errors import BatchgenError
 from batchgen.state.causes import ANY_JOB, job_ids, tags
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import click
 
     from batchgen.jobs import JsonValue
+    from batchgen.state.database import Connection
 
-    Asks = Callable[[sqlite3.Connection, str], Iterable[tuple[str, str | None]]]
+    Asks = Callable[[Connection, str], Iterable[tuple[str, str | None]]]
     Reads = Callable[[dict[str, Any]], Iterable[object]]
     Completes = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -109,7 +109,7 @@ def complete_tags() -> Completes:
 def complete_causes() -> Completes:
     """Keys, each with the vendor's sentence for shells that show it."""
 
-    def ask(db: sqlite3.Connection, begin: str) -> Iterator[tuple[str, str | None]]:
+    def ask(db: Connection, begin: str) -> Iterator[tuple[str, str | None]]:
         from batchgen.state.queries import failures  # noqa: PLC0415 - see above
 
         for cause in failures(db, MOST, most_read=MOST_ENTRIES).causes:
