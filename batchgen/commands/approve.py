@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
-<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
-=======
     from batchgen.state.database import Connection
->>>>>>> main
     from batchgen.state.manual_actions import Awaiting
 
 SHOWN = 10

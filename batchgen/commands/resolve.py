@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
-<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
-=======
     from batchgen.state.database import Connection
->>>>>>> main
 
 EVERY_JOB = "*"
 

@@ -46,11 +46,8 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
-<<<<<<< HEAD
     from batchgen.runs.folder import RunFolder
-=======
     from batchgen.state.database import Connection
->>>>>>> main
     from batchgen.state.records import FileMarks, JobStatus, SavedFile
     from batchgen.state.reviews import Marks
 

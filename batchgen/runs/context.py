@@ -11,15 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-<<<<<<< HEAD
 from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError
-from batchgen.net import NONE, Proxies
-from batchgen.runcomfy.base import api_base, is_loopback
-=======
-from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError, TokenError
 from batchgen.proxies import NONE, Proxies
-from batchgen.runcomfy.base import is_loopback
->>>>>>> main
+from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.folder import RunFolder
@@ -123,15 +117,9 @@ def _place_of(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
-<<<<<<< HEAD
 @dataclass(frozen=True, slots=True)
 class FoundRun:
     """The run of a manifest: the manifest's header, and the run's folder."""
-=======
-@contextmanager
-def state_of(manifest: Manifest, state: Path) -> Iterator[Connection]:
-    """The state of just this manifest, to read.
->>>>>>> main
 
     manifest: Manifest
     folder: RunFolder
@@ -155,7 +143,7 @@ def state_of(manifest: Manifest, state: Path) -> Iterator[Connection]:
 class OpenRun(FoundRun):
     """A run whose state can be read."""
 
-    db: sqlite3.Connection
+    db: Connection
 
     @property
     def is_rehearsal(self) -> bool:
