@@ -24,7 +24,7 @@ def repair(path: Path, options: RunOptions) -> int:
     """Verify, fetch again what is wrong, and say what came of it. Raises the tree's errors."""
     with progress_bar(None, "verified") as bar:
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, FileSaved):
                 bar.write(f"{event.file.job_id}: {event.file.path} is fetched")
 
@@ -33,7 +33,7 @@ def repair(path: Path, options: RunOptions) -> int:
             if one.damage:
                 bar.write(f"{one.file.job_id}: {one.file.path}: {one.damage.value}")
 
-        found = repair_files(path, options, on_checked=looked_at, on_event=hear, signals=True)
+        found = repair_files(path, options, on_checked=looked_at, on_event=on_event, signals=True)
     for line in _lines(found, path, emulator=options.emulator):
         say(line)
     return found.exit_code

@@ -72,14 +72,14 @@ def _end(
 
 def _run(path: Path, options: RunOptions, witness: Witness, *, quiet: bool) -> Summary:
     if quiet:
-        return run(path, options, on_event=witness.hear, signals=True)
+        return run(path, options, on_event=witness.on_event, signals=True)
     with Progress(sys.stderr) as progress:
 
-        def hear(event: Event) -> None:
-            witness.hear(event)
-            progress.hear(event)
+        def on_event(event: Event) -> None:
+            witness.on_event(event)
+            progress.on_event(event)
 
-        return run(path, options, on_event=hear, signals=True)
+        return run(path, options, on_event=on_event, signals=True)
 
 
 def _say_end(

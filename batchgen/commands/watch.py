@@ -17,7 +17,7 @@ from batchgen.runs.context import find_run, is_rehearsal
 from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder, is_held
-from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
+from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def watch(
     watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
     _refuse_other_manifest(run)
     controls = _Run(folder)
-    doors = Doors(controls.decide, controls.at_work, is_rehearsal, time.time)
-    asyncio.run(_serve(watched, doors, port, open_page if show else None))
+    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time)
+    asyncio.run(_serve(watched, ports, port, open_page if show else None))
     return 0
 
 
@@ -67,21 +67,21 @@ def _refuse_other_manifest(run: FoundRun) -> None:
 
 
 async def _serve(
-    watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
+    watched: Watched, ports: Ports, port: int, open_page: Callable[[str], bool] | None
 ) -> None:
     stop = asyncio.Event()
     with stop_signals(stop.set, stop.set):
-        await _serve_until(stop, watched, doors, port, open_page)
+        await _serve_until(stop, watched, ports, port, open_page)
 
 
 async def _serve_until(
     stop: asyncio.Event,
     watched: Watched,
-    doors: Doors,
+    ports: Ports,
     port: int,
     open_page: Callable[[str], bool] | None,
 ) -> None:
-    async with serving(watched, doors, port, stop) as address:
+    async with serving(watched, ports, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
         opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
