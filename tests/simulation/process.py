@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
+from batchgen.runs import decide, startup
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
 from tests.simulation.findings import Finding
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from tests.simulation.image import Image
     from tests.simulation.night import Night
     from tests.simulation.picking import Habits
+
+
+# A night has one thread: whoever holds a lock lets go of it only when the wait is over.
+for module in (startup, decide):
+    vars(module)["PATIENCE"] = 0.0
 
 
 class End(Enum):
