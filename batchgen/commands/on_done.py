@@ -43,7 +43,7 @@ class Witness:
     asked_to_stop: float | None = None
     unsent: list[Notified] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self.started = event

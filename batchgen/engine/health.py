@@ -1,6 +1,6 @@
 """When trouble is no longer one job's: counting that leads to a pause.
 
-Trouble that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
+Health that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.engine.control import Control
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.limits import RateLimiter
     from batchgen.manifest import Halt
 
 
@@ -180,7 +180,7 @@ class OutageBreaker:
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelLimits:
     """What the run knows of one model while it submits to it.
 
     `in_hand` are the jobs that somebody works at though the state says pending: until the intent
@@ -188,14 +188,14 @@ class Lane:
     """
 
     model: str
-    gate: Gate
+    limiter: RateLimiter
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
     refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
     refused: bool = False
     in_hand: set[int] = field(default_factory=set)
 
 
-class Trouble:
+class Health:
     """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
 
     Requests that meet the same trouble at the same time count once: who is behind a shut gate
@@ -204,7 +204,7 @@ class Trouble:
     """
 
     def __init__(
-        self, control: Control, overall: Gate, dice: Random, halt: Halt | None = None
+        self, control: Control, overall: RateLimiter, dice: Random, halt: Halt | None = None
     ) -> None:
         self.halted: Pause | None = None
         self._control = control
@@ -225,7 +225,7 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: Lane, sent: int) -> None:
+    def accepted(self, lane: ModelLimits, sent: int) -> None:
         """A submit went through: whatever stood in the way of others was theirs."""
         self.contact()
         self._gateways.reset()
@@ -243,7 +243,7 @@ class Trouble:
         if tripped:
             self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
 
-    def refused(self, lane: Lane, sent: int, code: str, reason: str) -> None:
+    def refused(self, lane: ModelLimits, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
         # By model as well: what is accepted of another model says nothing about this one's trouble.
         tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
@@ -275,18 +275,18 @@ class Trouble:
                 )
             )
 
-    def throttled(self, lane: Lane, retry_after: float | None, reason: str) -> None:
+    def throttled(self, lane: ModelLimits, retry_after: float | None, reason: str) -> None:
         """The vendor refused a submit for its rate: wait as told, then slower."""
         self.contact()
         now = _loop_time()
-        if lane.gate.is_shut(now):
-            lane.gate.shut(now, retry_after or 0.0)
+        if lane.limiter.is_shut(now):
+            lane.limiter.shut(now, retry_after or 0.0)
             return
         tripped = lane.throttles.trips(now)
         # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
         seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
-        lane.gate.halve()
-        lane.gate.shut(now, seconds)
+        lane.limiter.halve()
+        lane.limiter.shut(now, seconds)
         self._control.emit(Slowed(lane.model, seconds))
         if tripped:
             self._control.pause(

@@ -277,15 +277,17 @@ def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Canc
     return Succeeded((), cost, answer.raw())
 
 
-def _succeeded(output: Output, cost: float | None, answer: Answer, odd_word: str = "") -> Succeeded:
+def _succeeded(
+    output: Output, cost: float | None, answer: Answer, unknown_state: str = ""
+) -> Succeeded:
     raw, data, guessed = answer.raw(), output.data, output.guessed
-    return Succeeded(output.urls, cost, raw, odd_word, data=data, guessed=guessed)
+    return Succeeded(output.urls, cost, raw, unknown_state, data=data, guessed=guessed)
 
 
-def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = "") -> Failed:
+def _failed(answer: Answer, fields: Fields, cost: float | None, unknown_state: str = "") -> Failed:
     error = vendor_error(answer, fields)
     reason = error.reason("the vendor gave no reason")
-    return Failed(error.code, reason, cost, answer.raw(), odd_word, is_no_balance(error.code))
+    return Failed(error.code, reason, cost, answer.raw(), unknown_state, is_no_balance(error.code))
 
 
 def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:

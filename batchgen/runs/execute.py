@@ -21,7 +21,7 @@ from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.events import Pause, PauseReason, Warned
-from batchgen.engine.ports import Doors, Room
+from batchgen.engine.ports import Ports, Room
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
@@ -71,7 +71,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class _FilesBelow:
-    """The engine's doors to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder."""
 
     downloader: Downloader
     folder: Path
@@ -123,7 +123,7 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
-        doors = Doors(
+        ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
@@ -141,7 +141,7 @@ async def work(
             inputs=images,
         )
         policy = _within(room, policy, place, beginning)
-        scheduler = Scheduler(doors, policy, beginning.selection, tell)
+        scheduler = Scheduler(ports, policy, beginning.selection, tell)
         if outdated is not None:
             scheduler.pause(outdated)
         if intake is not None:

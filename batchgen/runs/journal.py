@@ -50,7 +50,7 @@ class Journal(LineFile):
         super().__init__(path)
         self._now = now
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.note(type(event).__name__, **_fields(event))
 
     def note(self, event: str, **fields: JsonValue) -> None:
@@ -199,7 +199,7 @@ class MetadataFile(LineFile):
         # It has every prompt in it: for its owner alone, until that one says otherwise.
         super().__init__(path, mode=0o600)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, FileSaved):
             self.append(metadata_line(event.file))
 

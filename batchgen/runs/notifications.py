@@ -163,7 +163,7 @@ class Notifier:
         self._pauses: set[PauseReason] = set()
         self._latest_end = float("inf")
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if not self._notify.to:
             return
         match event:

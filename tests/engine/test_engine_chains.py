@@ -155,11 +155,11 @@ def test_an_approval_at_the_very_end_is_taken_up_or_left_to_the_next_run(
     heard: list[bool] = []
     done = asyncio.Event()
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.DONE:
             done.set()
 
-    world.hear = hear
+    world.on_event = on_event
 
     async def approve(process: Process) -> None:
         await done.wait()

@@ -12,7 +12,7 @@ from math import inf
 import pytest
 
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
-from batchgen.engine.policy import LanePolicy
+from batchgen.engine.policy import ModelPolicy
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -69,7 +69,7 @@ def until(seconds: float, reply: Reply) -> Callable[[str, str], Reply]:
 
 
 def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
-    with_policy(world, concurrency=4, lanes={I2V: LanePolicy(2), T2I: LanePolicy(4)})
+    with_policy(world, concurrency=4, lanes={I2V: ModelPolicy(2), T2I: ModelPolicy(4)})
     world.add_jobs([*((I2V, f"v{n}") for n in range(10)), *((T2I, f"p{n}") for n in range(10))])
     slow = Course(runs=600.0)
     with_habits(world, course=lambda model, _job: slow if model == I2V else Course(runs=5.0))
