@@ -25,7 +25,7 @@ from batchgen.downloads.media import (
     decode,
     sniff,
 )
-from batchgen.downloads.pictures import READERS, damage_told
+from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.errors import OutputError
 from batchgen.fs import open_to_read
 
@@ -51,7 +51,7 @@ def sample(file: BinaryIO, frames: int) -> tuple[list[Image.Image], bool]:
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    with damage_told(found):
+    with damage_translated(found):
         if found.kind is MediaKind.VIDEO:
             return _filled_up(_video(file, found, frames)), True
         if frames > 1:

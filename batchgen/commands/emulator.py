@@ -95,7 +95,7 @@ def read_faults(path: Path) -> tuple[Fault, ...]:
         for found in fault_problems(document):
             report(place_of(node, found.path[above:]), found.message, None)
     if problems:
-        hint = "the kinds, and what each reads: batchgen/emulator/faults.py"
+        hint = "`batchgen guide emulator` lists the kinds, and what each reads"
         raise InputError("\n".join(map(str, problems)), next_step=hint)
     return parse_faults(document)
 

@@ -33,8 +33,8 @@ from batchgen.downloads.responses import (
     StartOver,
     TooSlowError,
     from_error,
+    interpret,
     is_passing,
-    judge,
 )
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
@@ -143,7 +143,7 @@ class Downloader:
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
-            answer = judge(response.status, response.headers, resume, self._settings.max_bytes)
+            answer = interpret(response.status, response.headers, resume, self._settings.max_bytes)
             if isinstance(answer, Body):
                 return await self._receive(response.content, part, answer)
         if isinstance(answer, TooLarge):

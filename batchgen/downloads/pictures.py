@@ -56,12 +56,12 @@ TAIL_BYTES = 64 * 1024
 
 def decode_picture(file: BinaryIO, found: Format, most: int = MAX_PIXELS) -> Media:
     """Raise CorruptFileError, NotLightError over `most` pixels, OSError where the disk fails."""
-    with damage_told(found):
+    with damage_translated(found):
         return _decode(file, found, most)
 
 
 @contextmanager
-def damage_told(found: Format) -> Iterator[None]:
+def damage_translated(found: Format) -> Iterator[None]:
     """Raise CorruptFileError in place of whatever damaged bytes make a decoder raise."""
     try:
         yield

@@ -105,7 +105,7 @@ _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True, slots=True)
-class LookSettings:
+class ProbeSettings:
     """Times in seconds; `deadline` is for one look, so that a trickle is no answer either."""
 
     hosts: AllowedHosts
@@ -116,7 +116,7 @@ class LookSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Picture:
     """A JPEG or PNG. `bytes` is None where the server did not say."""
 
     media_type: str
@@ -151,7 +151,7 @@ class NoAnswer:
     reason: str
 
 
-LookOutcome: TypeAlias = Looked | NotUsable | Gone | NoAnswer
+Probed: TypeAlias = Picture | NotUsable | Gone | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +162,14 @@ class _Head:
     total: int | None
 
 
-class Looker:
-    """Made by `open_looker`. As many looks at once as its callers start."""
+class Prober:
+    """Made by `open_prober`. As many probes at once as its callers start."""
 
-    def __init__(self, session: GuardedSession, settings: LookSettings) -> None:
+    def __init__(self, session: GuardedSession, settings: ProbeSettings) -> None:
         self._session = session
         self._settings = settings
 
-    async def look(self, url: str) -> LookOutcome:
+    async def look(self, url: str) -> Probed:
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return NotUsable(checked.reason)
@@ -182,7 +182,7 @@ class Looker:
                 return Gone("nothing on this machine serves it any more")
             return _not_read(from_error(exc))
 
-    async def _look(self, url: URL) -> LookOutcome:
+    async def _look(self, url: URL) -> Probed:
         for most in (FIRST_BYTES, MOST_BYTES):
             # From the first byte again: two parts could be of two files.
             head = await self._read(url, most)
@@ -192,7 +192,7 @@ class Looker:
             found = await in_thread(partial(read_header, head.content, is_whole=whole))
             match found:
                 case Size(media_type, width, height):
-                    return Looked(media_type, width, height, head.total)
+                    return Picture(media_type, width, height, head.total)
                 case NoPicture(reason):
                     return NotUsable(reason)
         return NotUsable(f"no size of the picture in its first {MOST_BYTES} bytes")
@@ -246,9 +246,9 @@ def _not_read(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
 
 
 @asynccontextmanager
-async def open_looker(
-    settings: LookSettings, *, resolver: AbstractResolver | None = None
-) -> AsyncIterator[Looker]:
+async def open_prober(
+    settings: ProbeSettings, *, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Prober]:
     async with open_session(
         settings.hosts,
         resolver,
@@ -256,4 +256,4 @@ async def open_looker(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        yield Looker(session, settings)
+        yield Prober(session, settings)

@@ -50,7 +50,9 @@ class StartOver:
 Answer: TypeAlias = Body | StartOver | UrlExpired | TooLarge | Corrupt | Interrupted
 
 
-def judge(status: int, headers: Mapping[str, str], resume: Resume | None, max_bytes: int) -> Answer:
+def interpret(
+    status: int, headers: Mapping[str, str], resume: Resume | None, max_bytes: int
+) -> Answer:
     encoding = headers.get("Content-Encoding", "identity").lower()
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} and encoding != "identity":
         # Never unpacked: a small body can hide a terabyte.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.downloads.probe import LookOutcome
+    from batchgen.downloads.probe import Probed
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
         ResultOutcome,
@@ -103,7 +103,7 @@ class Inputs(Protocol):
 
     async def check(self, model: str, body: str) -> InputVerdict: ...
 
-    async def look(self, url: str) -> LookOutcome: ...
+    async def look(self, url: str) -> Probed: ...
 
 
 @dataclass(frozen=True, slots=True)

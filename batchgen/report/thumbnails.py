@@ -19,7 +19,7 @@ from batchgen.downloads.media import (
     check_pixels,
     sniff,
 )
-from batchgen.downloads.pictures import READERS, damage_told
+from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.fs import of_this_process, publishing
 from batchgen.processes import in_processes
 
@@ -62,7 +62,7 @@ def _picture(file: BinaryIO) -> Image.Image:
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
     still = _still if found.kind is MediaKind.IMAGE else _first_frame
-    with damage_told(found):
+    with damage_translated(found):
         return _small(still(file, found))
 
 

@@ -19,7 +19,7 @@ from batchgen.concurrency import in_thread, stop_signals
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
-from batchgen.downloads.probe import LookSettings
+from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.events import Pause, PauseReason, Warned
 from batchgen.engine.ports import Doors, Room
 from batchgen.engine.result_hosts import SiftedApi
@@ -219,7 +219,7 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts, proxies=place.proxies),
+        ProbeSettings(hosts, proxies=place.proxies),
         store,
         checking=checking,
         only_here=place.on_this_machine,

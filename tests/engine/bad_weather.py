@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer
+from batchgen.downloads.probe import Gone, NoAnswer, Probed
 from batchgen.engine.policy import EnginePolicy, LanePolicy
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
@@ -116,7 +116,7 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
-    def look_at(self, url: str) -> LookOutcome:
+    def look_at(self, url: str) -> Probed:
         kind = self.dice.random()
         if kind < 0.1:
             self.vendor.renewed[url.split("/")[4]] += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer, NotUsable
+from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Probed
 from batchgen.engine.events import Event, JobMoved, JobsBlocked, PauseReason
 from batchgen.engine.input_resolver import NoSuchOutput, file_for
 from batchgen.engine.ports import InputsBroken, InputsSound, InputVerdict
@@ -207,7 +207,7 @@ def test_a_job_whose_need_failed_is_blocked_and_goes_when_that_is_retried(world:
 def test_an_expired_url_is_asked_again_before_it_is_handed_on(world: World) -> None:
     world.add(still_and_clip())
 
-    def serve(url: str) -> LookOutcome:
+    def serve(url: str) -> Probed:
         if url.endswith("turn=0"):
             world.vendor.renewed["r00000"] = 1
             return Gone("HTTP 403")
@@ -232,7 +232,7 @@ def test_a_result_that_is_served_badly_for_once_fails_nothing(world: World) -> N
         world.vendor.renewed["r00000"] = 1
         return InputsBroken("the server answered 410: it does not give this file out")
 
-    def serve(url: str) -> LookOutcome:
+    def serve(url: str) -> Probed:
         served = f"turn={world.vendor.renewed['r00000']}"
         return PICTURE if url.endswith(served) else Gone("HTTP 410")
 
@@ -279,11 +279,11 @@ def test_a_result_that_is_gone_for_good_fails_what_needs_it(world: World, forgot
     [NoAnswer("timeout"), NotUsable("cdn leads to 192.168.1.1, a private address", by_dns=True)],
 )
 def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
-    world: World, nothing_told: LookOutcome
+    world: World, nothing_told: Probed
 ) -> None:
     world.add(still_and_clip())
 
-    def serve(_url: str) -> LookOutcome:
+    def serve(_url: str) -> Probed:
         return nothing_told if asyncio.get_running_loop().time() < 300.0 else PICTURE
 
     world.inputs = SimulatedInputs(outcome=serve)

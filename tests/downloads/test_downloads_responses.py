@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, TooLarge, UrlExpired
-from batchgen.downloads.responses import Answer, Body, StartOver, judge
+from batchgen.downloads.responses import Answer, Body, StartOver, interpret
 from batchgen.downloads.resume import Resume, Sidecar
 
 KNOWN = Sidecar('"v1"', 1000)
@@ -14,7 +14,7 @@ AT_400 = Resume(400, KNOWN)
 
 
 def answer(status: int, headers: dict[str, str], resume: Resume | None = None) -> Answer:
-    return judge(status, CIMultiDict(headers), resume, 5000)
+    return interpret(status, CIMultiDict(headers), resume, 5000)
 
 
 def test_a_whole_body_can_be_continued_only_with_a_strong_etag() -> None:
