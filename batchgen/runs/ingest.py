@@ -11,10 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
-from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.engine.events import JobsAdded
 from batchgen.errors import Problem
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runs.drift import ways_out
-from batchgen.runs.prepare import stands_below, stands_twice, wrong_kinds
+from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
 from batchgen.state.queries import set_meta
 from batchgen.state.staging import append_jobs
@@ -41,7 +42,7 @@ PAGE = 2000
 INPUTS = "inputs"
 
 
-class Intake:
+class StreamingIngest:
     """The jobs that are still to be read, and where what is wrong with them is logged."""
 
     def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
@@ -93,7 +94,7 @@ class Intake:
                 self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 
     async def _take_up(self, page: list[Job], store: Store) -> None:
-        for unfit in await store.run(append_jobs, page, wrong_kinds):
+        for unfit in await store.run(append_jobs, page, wrong_media_kinds):
             for problem in _problems_of(unfit):
                 self._problems.add(problem)
 
@@ -108,16 +109,12 @@ class Intake:
         return page
 
 
-_PAUSE = Pause(
-    PauseReason.MANIFEST,
-    "something is wrong in the rows that were read while the run went on",
-    "mend it; the same command continues, and pays nothing twice",
-)
+_PAUSE = pause_for(PauseReason.MANIFEST)
 
 
 def _problems_of(unfit: Unfit) -> list[Problem]:
     if unfit.missing is not None:
-        return [stands_below(unfit.job, unfit.missing)]
+        return [missing_above(unfit.job, unfit.missing)]
     if unfit.unlike is not None:
-        return wrong_kinds(unfit.unlike)
-    return [stands_twice(unfit.job)]
+        return wrong_media_kinds(unfit.unlike)
+    return [duplicate_id(unfit.job)]

@@ -102,7 +102,7 @@ MOST_LOOKS_A_HOST = 4
 
 
 class Eye(Protocol):
-    """A look over the network; batchgen.downloads.look has the real one."""
+    """A look over the network; batchgen.downloads.probe has the real one."""
 
     async def look(self, url: str) -> Probed: ...
 

@@ -18,7 +18,7 @@ from batchgen.engine.events import FileSaved, JobMoved, Noted
 from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
-from batchgen.runs.append_log import LineFile, json_line
+from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.context import EMULATOR
 from batchgen.state.files import METADATA_IS_STALE
 from batchgen.state.queries import get_meta, saved_files
@@ -43,14 +43,14 @@ LONGEST = 16 * 1024
 """No line about a request is longer."""
 
 
-class Journal(LineFile):
+class Journal(AppendLog):
     """Appends events to run.log; use with `with`. `now` is the wall clock, epoch seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         super().__init__(path)
         self._now = now
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.note(type(event).__name__, **_fields(event))
 
     def note(self, event: str, **fields: JsonValue) -> None:
@@ -192,14 +192,14 @@ def metadata_line(file: SavedFile) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-class MetadataFile(LineFile):
+class MetadataFile(AppendLog):
     """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:
         # It has every prompt in it: for its owner alone, until that one says otherwise.
         super().__init__(path, mode=0o600)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, FileSaved):
             self.append(metadata_line(event.file))
 

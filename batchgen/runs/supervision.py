@@ -91,13 +91,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-class HeldRequests:
+class RequestsInFlight:
     """The requests in flight, for a state that can no longer be read."""
 
     def __init__(self) -> None:
         self._requests: dict[str, str] = {}
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if not isinstance(event, JobMoved):
             return
         if event.request_id and event.state in {*IN_FLIGHT, JobState.FETCHING}:
@@ -117,7 +117,9 @@ class HeldRequests:
 
 
 @contextmanager
-def told_if_gone(folder: RunFolder, db: sqlite3.Connection, held: HeldRequests) -> Iterator[None]:
+def print_requests_if_gone(
+    folder: RunFolder, db: sqlite3.Connection, held: RequestsInFlight
+) -> Iterator[None]:
     """Print the requests to stderr where the folder vanished while the run went on.
 
     Raises StorageError then, unless something else was raised.

@@ -73,10 +73,10 @@ def an_expired_result_is_made_again() -> None:
         db.execute("UPDATE job SET state = 'pending' WHERE id = ?", (job,))
 
     async def made_again(self: Any, file: NeededFile, reason: str) -> Any:
-        await self._doors.store.run(set_going, file.job_id)
+        await self._ports.store.run(set_going, file.job_id)
         return input_resolver._Unclear(reason)
 
-    put(input_resolver.Readier, "_asked_again", made_again)
+    put(input_resolver.InputResolver, "_asked_again", made_again)
 
 
 def no_canary() -> None:
