@@ -27,6 +27,7 @@ from batchgen.runs.context import is_rehearsal, state_of
 from batchgen.runs.folder import RunFolder, is_held
 from batchgen.runs.lost_state import refuse_where_lost
 from batchgen.runs.prepare import read_header
+from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import (
     Selection,
@@ -67,9 +68,7 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     manifest = read_header(path)
     folder = RunFolder(manifest.output.dir)
     try:
-        with state_of(manifest, folder.state) as db:
-            # One read transaction: all figures are of the same moment.
-            db.execute("BEGIN")
+        with state_of(manifest, folder.state) as db, snapshot(db):
             selection = note_causes(db, selection)
             if as_json:
                 _write_json(db, manifest.name, folder, selection)
@@ -90,8 +89,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
         _say_not_started(manifest, path, as_json=False)
         return 0
     while True:
-        with state_of(manifest, folder.state) as db:
-            db.execute("BEGIN")
+        with state_of(manifest, folder.state) as db, snapshot(db):
             chosen = note_causes(db, selection)
             lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
             found = totals(counts(db, chosen))

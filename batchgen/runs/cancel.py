@@ -15,6 +15,7 @@ from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
+from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
@@ -110,7 +111,5 @@ async def _cancel_one(
     if not isinstance(outcome, Cancelled):
         return False
     ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
-    db.execute("BEGIN IMMEDIATE")
-    done = ended(db, request.seq, request.attempt, ending, place.world.now())
-    db.execute("COMMIT")
-    return done
+    with transaction(db):
+        return ended(db, request.seq, request.attempt, ending, place.world.now())

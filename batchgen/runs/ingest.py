@@ -16,7 +16,7 @@ from batchgen.errors import Problem
 from batchgen.runs.drift import ways_out
 from batchgen.runs.prepare import stands_below, stands_twice, wrong_kinds
 from batchgen.runs.summary import LateProblemsError
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.staging import append_jobs
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ CHECKED_AT_ONCE = 100_000
 for any number: some seconds of reading."""
 PAGE = 2000
 """Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
-INPUTS = "inputs"
 
 
 class Intake:
@@ -74,7 +73,7 @@ class Intake:
             while page := await in_thread(self._next_page):
                 self._log_outdated(page)
         else:
-            await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
+            await store.run(set_meta, Meta.INPUTS, await in_thread(self._fingerprint.text))
         scheduler.all_is_there()
 
     def raise_if_wrong(self, summary: Summary) -> None:

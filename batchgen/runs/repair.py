@@ -50,9 +50,10 @@ from batchgen.runs.last_run import claim_file
 from batchgen.runs.prepare import read_header
 from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.runs.verify import Damage, check_files
-from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, known_file
-from batchgen.state.queries import not_home, select_jobs, set_meta
+from batchgen.state.meta import Meta, set_meta
+from batchgen.state.queries import not_home, select_jobs
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
-        set_meta(db, "runner", myself())
+        set_meta(db, Meta.RUNNER, myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(base, emulator=options.emulator), folder)
         refuse_other_manifest(db, manifest)
@@ -301,10 +302,9 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
         if one.damage not in {Damage.MISSING, Damage.FOLDER_LINK}
         and (name := move_aside(folder.root, one.file.path))
     ]
-    db.execute("BEGIN IMMEDIATE")
-    for one in again:
-        fetch_again(db, one.file)
-    db.execute("COMMIT")
+    with transaction(db):
+        for one in again:
+            fetch_again(db, one.file)
     return tuple(aside)
 
 

@@ -21,7 +21,7 @@ from batchgen.runs.context import Workplace, claim_for_manifest, claim_state, pr
 from batchgen.runs.decide import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import PATIENCE, RunFolder, myself
-from batchgen.runs.ingest import CHECKED_AT_ONCE, INPUTS, Intake
+from batchgen.runs.ingest import CHECKED_AT_ONCE, Intake
 from batchgen.runs.journal import catch_up
 from batchgen.runs.last_run import Memory, claim_file, is_lost, is_of, refuse_lost, run_id
 from batchgen.runs.lost_state import (
@@ -35,7 +35,9 @@ from batchgen.runs.lost_state import (
 )
 from batchgen.runs.prepare import finish, read_for_jobs, take_up
 from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
-from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.names import names_to_come
+from batchgen.state.queries import Selection, select_any
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
@@ -79,7 +81,7 @@ class _Reading:
 
     def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
-            return self.fingerprint.is_of(get_meta(db, INPUTS))
+            return self.fingerprint.is_of(get_meta(db, Meta.INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
         """Read and check the jobs: all of them, save in a huge `first` run.
@@ -167,7 +169,7 @@ def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
     traces = _refuse_lost_state(place)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
-        set_meta(db, "runner", myself())
+        set_meta(db, Meta.RUNNER, myself())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
@@ -240,7 +242,7 @@ def _refuse_unwritable_names(place: Workplace, db: Connection) -> None:
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(place.folder.state):
-        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+        for job, name in names_to_come(db):
             try:
                 os.fsencode(name)
             except UnicodeEncodeError as exc:
@@ -287,10 +289,10 @@ def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> Intake | Non
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
-        set_meta(db, INPUTS, "")
+        set_meta(db, Meta.INPUTS, "")
     difference = take_up(db, staged.jobs, state, reading.options)
     if staged.intake is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, INPUTS, reading.fingerprint.text())
+            set_meta(db, Meta.INPUTS, reading.fingerprint.text())
     return staged.intake

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 Connection: TypeAlias = sqlite3.Connection
 """What the functions of this room take; no other room knows what stands behind it."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+"""Goes up with every change of schema.sql: a file of any other version is refused."""
+
 APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
@@ -59,8 +61,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         if version == 0:
             _create_schema(connection)
             checkpoint(connection)
-        else:
-            migrate(connection, version)
         on_refusal.pop_all()
     return connection
 
@@ -68,35 +68,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A read-only connection: it sees a snapshot and never disturbs a running runner.
 
-    Of an older version, it is a copy that was brought up to date: whoever only reads must not
-    change the file, since an older runner may be at work on it. Raises MissingFileError where
-    nothing was run yet.
+    Raises MissingFileError where nothing was run yet, SchemaVersionError, DamagedStateError.
     """
     if not path.exists():
         raise _nothing_yet(path)
     with translated(path), ExitStack() as on_refusal:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
         on_refusal.callback(connection.close)
         add_functions(connection)
         version = _version(connection, path)
         if version == 0:
             raise _nothing_yet(path)
-        if version < SCHEMA_VERSION:
-            return _renewed_copy(connection, version)
         on_refusal.pop_all()
     return connection
-
-
-def _renewed_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
-    with ExitStack() as on_refusal:
-        # Without a name SQLite keeps it in a file of its own, where it is large, and removes that.
-        copy = sqlite3.connect("", isolation_level=None)
-        on_refusal.callback(copy.close)
-        connection.backup(copy)
-        add_functions(copy)
-        migrate(copy, version)
-        on_refusal.pop_all()
-    return copy
 
 
 def _nothing_yet(path: Path) -> MissingFileError:
@@ -260,6 +246,28 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
         raise _damaged(str(found), path)
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All changes inside become durable together, or none where something is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything that is read inside is of one moment, so figures agree with each other."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def checkpoint(connection: sqlite3.Connection) -> None:
     """Bring what is in the log into the file itself: without it a young state would be empty.
 
@@ -271,23 +279,13 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 def _create_schema(connection: sqlite3.Connection) -> None:
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(
-        f"BEGIN IMMEDIATE; {_sql('schema.sql')} PRAGMA application_id = {APPLICATION_ID};"
+        f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
         f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )
 
 
-def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring an older file here; all steps or none."""
-    if version == SCHEMA_VERSION:
-        return
-    steps = (_sql(f"migrations/{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {' '.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-    )
-
-
-def _sql(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
+def _schema() -> str:
+    return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
 
 
 def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -299,11 +297,13 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             where=str(path),
             next_step="move it away, or set another output.dir",
         )
-    if not 1 <= version <= SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise SchemaVersionError(
-            f"the state file has version {version}; this batchgen reads version {SCHEMA_VERSION}",
+            f"the state file has version {version}; this batchgen reads only version"
+            f" {SCHEMA_VERSION}",
             where=str(path),
-            next_step="use the batchgen that wrote it, or set another output.dir",
+            next_step="continue this run with the batchgen that wrote it, or set another"
+            " output.dir to start a new one",
         )
     return int(version)
 

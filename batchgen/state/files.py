@@ -15,7 +15,7 @@ from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from batchgen.downloads.outcomes import VerifiedFile
     from batchgen.state.selection import Selection
@@ -38,8 +38,14 @@ SAVED_FILES = (
 )
 """Every verified file, in the order of metadata.jsonl when it is written anew."""
 
-METADATA_IS_STALE = "metadata_is_stale"
-"""Key in `meta`: metadata.jsonl says what is true no more, and is to be written anew."""
+
+def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
+    return (SavedFile(*row) for row in db.execute(SAVED_FILES))
+
+
+def count_saved(db: sqlite3.Connection) -> int:
+    (count,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
+    return int(count)
 
 
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:

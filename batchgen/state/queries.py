@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import JobState
 from batchgen.state.causes import KEY, SHOWN, UNDER_WAY
 from batchgen.state.costs import money, open_price
-from batchgen.state.database import storable
 from batchgen.state.due import (
     DueKey,
     due_page,
@@ -26,13 +25,16 @@ from batchgen.state.due import (
 )
 from batchgen.state.files import SAVED_FILES
 from batchgen.state.records import (
+    JOB_COLUMNS,
     Counts,
     FailureCause,
     Failures,
     FileMarks,
+    JobRow,
     JobStatus,
     LiveRequest,
     SavedFile,
+    job_row,
 )
 from batchgen.state.selection import Selection
 
@@ -51,7 +53,6 @@ __all__ = [
     "failures",
     "fetching",
     "first_due",
-    "get_meta",
     "job_statuses",
     "live_request",
     "live_requests",
@@ -61,10 +62,8 @@ __all__ = [
     "open_price",
     "pending_job",
     "pending_models",
-    "saved_files",
     "select_any",
     "select_jobs",
-    "set_meta",
     "shown_models",
     "totals",
     "unproven_sweeps",
@@ -110,6 +109,15 @@ def totals(table: Counts) -> dict[JobState, int]:
     """Jobs by state, over all models, in the order in which people are shown them."""
     found = {state: sum(row.get(state, 0) for row in table.values()) for state in JobState}
     return {state: count for state, count in found.items() if count}
+
+
+def job_numbered(db: sqlite3.Connection, seq: int) -> JobRow:
+    return job_row(db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE seq = ?", (seq,)).fetchone())
+
+
+def job_named(db: sqlite3.Connection, job_id: str) -> JobRow | None:
+    row = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE id = ?", (job_id,)).fetchone()
+    return job_row(row) if row else None
 
 
 def cancels_due(db: sqlite3.Connection) -> list[int]:
@@ -231,10 +239,6 @@ def not_home(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, st
     ).fetchall()
 
 
-def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
-    return (SavedFile(*row) for row in db.execute(SAVED_FILES))
-
-
 _MARKED_FILES = SAVED_FILES.replace(
     "SELECT ",
     "SELECT file.job, file.pick,"
@@ -303,12 +307,3 @@ def failures(
         return Failures((), 0, 0)
     shown = sum(cause.jobs for cause in causes)
     return Failures(causes, rows[0][6] - len(causes), rows[0][7] - shown)
-
-
-def get_meta(db: sqlite3.Connection, key: str) -> str | None:
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
-def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
-    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, storable(value)))

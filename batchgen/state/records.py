@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from batchgen.jobs import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as the table `job` has it: see schema.sql. `tags` and `axes` are JSON."""
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    name: str
+    tags: str
+    state: JobState
+    attempts: int
+    failures: int
+    cancel_asked: bool
+    listed: bool
+    error_code: str | None
+    error: str | None
+    priority: int
+    sweep: str
+    gate: bool
+    approved: bool
+    waiting: int
+    axes: str
+    again_asked: bool
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the job is not done, as a sentence where there is one."""
+        return self.error or self.error_code
+
+
+JOB_COLUMNS = ", ".join(f"job.{field.name}" for field in fields(JobRow))
+
+
+def job_row(row: Sequence[Any]) -> JobRow:
+    """Of a query for JOB_COLUMNS."""
+    values = dict(zip(JobRow.__slots__, row, strict=True))
+    flags = {name: bool(values[name]) for name in _JOB_FLAGS}
+    return JobRow(**(values | flags | {"state": JobState(values["state"])}))
+
+
+_JOB_FLAGS = tuple(field.name for field in fields(JobRow) if field.type == "bool")
 
 
 @dataclass(frozen=True, slots=True)

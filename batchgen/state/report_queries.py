@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import SHOWN, TROUBLED
-from batchgen.state.queries import get_meta
+from batchgen.state.meta import Meta, get_meta
 from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
@@ -280,15 +280,9 @@ def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[
     return frozenset(job_id for (job_id,) in rows)
 
 
-def is_a_copy(db: sqlite3.Connection) -> bool:
-    """Whether this is an older state that was renewed aside: what happens does not reach it."""
-    names = {name: file for _, name, file in db.execute("PRAGMA database_list")}
-    return not names["main"]
-
-
 def manifest_read(db: sqlite3.Connection) -> str:
     """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
-    return get_meta(db, "inputs") or ""
+    return get_meta(db, Meta.INPUTS) or ""
 
 
 def has_due(db: sqlite3.Connection) -> bool:

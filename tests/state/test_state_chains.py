@@ -9,6 +9,7 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import files, manual_actions, queries, transitions
+from batchgen.state.files import saved_files
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import T2I, State, job, open_state, picture
@@ -191,7 +192,7 @@ def test_what_was_sent_is_kept_with_its_attempt_where_it_is_not_the_jobs_own(cha
     (saved,) = chain.save_all("music")
     assert saved.body == sent
     chain.merge([*CHAIN[:3], job("music", "louder", model="another/model")], OnChanged.RERUN)
-    (kept,) = queries.saved_files(chain.db)
+    (kept,) = saved_files(chain.db)
     assert (kept.body, kept.model) == (sent, T2I)
 
 
