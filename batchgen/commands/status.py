@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest import Manifest
     from batchgen.state.database import Connection
-    from batchgen.state.records import FileMarks, JobStatus, SavedFile
+    from batchgen.state.records import JobStatus, Result
     from batchgen.state.reviews import Marks
 
 SHOWN = 10
@@ -211,18 +211,16 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "state": job.state.value,
         "attempts": job.attempts,
         "request_id": job.request_id,
-        "files": [
-            _file_json(root, file, marks) for file, marks in zip(job.files, job.marks, strict=True)
-        ],
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
 
 
-def _file_json(root: Path, file: SavedFile, marks: FileMarks) -> JsonObject:
+def _file_json(root: Path, file: Result) -> JsonObject:
     return {
         "path": str(root / file.path),
         "bytes": file.bytes,
         "sha256": file.sha256,
-        "pick": marks.pick,
-        "flaws": marks.flaws,
+        "pick": file.pick,
+        "flaws": file.flaws,
     }

@@ -14,7 +14,7 @@ from batchgen.runs.context import state_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.runs.verify import check_files, stray_files
-from batchgen.state.files import count_known
+from batchgen.state.files import count_results
 from batchgen.state.queries import not_home
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
 
 
 def _shown(files: Iterator[Checked], db: Connection, selection: Selection) -> Iterator[Checked]:
-    with progress_bar(count_known(db, selection), "verified") as bar:
+    with progress_bar(count_results(db, selection), "verified") as bar:
         for one in files:
             bar.update()
             yield one

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JobState
-    from batchgen.state.records import Counts, Money, SavedFile
+    from batchgen.state.records import Counts, Money, Result
 
 
 class PauseReason(StrEnum):
@@ -123,7 +123,7 @@ class JobsBlocked:
 
 @dataclass(frozen=True, slots=True)
 class FileSaved:
-    file: SavedFile
+    file: Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from batchgen.errors import (
 from batchgen.export.rows import Row
 from batchgen.fs import disk_errors, link_in_the_way, sync_folder
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
-from batchgen.state.results import Result
+from batchgen.state.records import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

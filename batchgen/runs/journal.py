@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
-    from batchgen.state.records import SavedFile
+    from batchgen.state.records import Result
 
 
 SUBMITTED = b'"state": "submitting"'
@@ -173,7 +173,7 @@ def rows_of(path: Path, start: int = 0) -> Iterator[JsonObject]:
 CHUNK_METADATA = 1024 * 1024
 
 
-def metadata_line(file: SavedFile) -> str:
+def metadata_line(file: Result) -> str:
     """The line of one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
     sent = json.loads(file.body)
     fields = {

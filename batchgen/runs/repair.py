@@ -51,7 +51,7 @@ from batchgen.runs.prepare import read_header
 from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
-from batchgen.state.files import fetch_again, known_file
+from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import not_home, select_jobs
 from batchgen.state.store import open_store
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
-    from batchgen.state.records import KnownFile
+    from batchgen.state.records import Result
 
 
 DOWNLOADS = 8
@@ -186,8 +186,8 @@ def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 class Mended:
     """A file that is back. `differs`: the vendor now serves another content than it did."""
 
-    before: KnownFile
-    after: KnownFile
+    before: Result
+    after: Result
 
     @property
     def differs(self) -> bool:
@@ -325,4 +325,6 @@ def move_aside(root: Path, name: str) -> str | None:
 
 
 def _mended(db: Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
-    return tuple(Mended(one.file, after) for one in again if (after := known_file(db, one.file.id)))
+    return tuple(
+        Mended(one.file, after) for one in again if (after := result_numbered(db, one.file.id))
+    )

@@ -5,7 +5,6 @@ What may be submitted is asked in due.py, what it costs in costs.py.
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,17 +22,15 @@ from batchgen.state.due import (
     shown_models,
     unproven_sweeps,
 )
-from batchgen.state.files import SAVED_FILES
+from batchgen.state.files import saved_files
 from batchgen.state.records import (
     JOB_COLUMNS,
     Counts,
     FailureCause,
     Failures,
-    FileMarks,
     JobRow,
     JobStatus,
     LiveRequest,
-    SavedFile,
     job_row,
 )
 from batchgen.state.selection import Selection
@@ -239,14 +236,6 @@ def not_home(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, st
     ).fetchall()
 
 
-_MARKED_FILES = SAVED_FILES.replace(
-    "SELECT ",
-    "SELECT file.job, file.pick,"
-    " (SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id), ",
-    1,
-)
-
-
 def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Iterator[JobStatus]:
     """Every selected job in the manifest's order, as a stream: two cursors, side by side."""
     condition, values = selection.where()
@@ -257,20 +246,14 @@ def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> I
         f" job.error_code, job.error FROM job WHERE {SHOWN} AND {condition} ORDER BY seq",
         values,
     )
-    files = groupby(db.execute(_MARKED_FILES), key=lambda row: row[0])
-    next_files = next(files, None)
+    files = groupby(saved_files(db), key=lambda file: file.seq)
+    next_seq, group = next(files, (None, iter(())))
     for seq, job_id, model, state, attempts, request_id, code, error in jobs:
-        saved: tuple[SavedFile, ...] = ()
-        marks: tuple[FileMarks, ...] = ()
-        while next_files is not None and next_files[0] < seq:
-            next_files = next(files, None)  # of a job that is not shown
-        if next_files is not None and next_files[0] == seq:
-            rows = list(next_files[1])
-            saved = tuple(SavedFile(*row[3:]) for row in rows)
-            marks = tuple(FileMarks(pick, json.loads(flaws)) for _, pick, flaws, *_ in rows)
-            next_files = next(files, None)
+        while next_seq is not None and next_seq < seq:  # a job that is not shown
+            next_seq, group = next(files, (None, iter(())))
+        results = tuple(group) if next_seq == seq else ()
         known = (job_id, model, JobState(state), attempts, request_id)
-        yield JobStatus(*known, saved, code, error, marks)
+        yield JobStatus(*known, code, error, results)
 
 
 def failures(

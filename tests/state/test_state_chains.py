@@ -260,7 +260,7 @@ def test_a_file_that_comes_back_with_another_content_is_approved_anew(
 ) -> None:
     chain.finish("still", "r1")
     approve(chain, "still")
-    (known,) = files.known_files(chain.db, Selection(("still",)), 0, 9)
+    (known,) = files.results_after(chain.db, Selection(("still",)), 0, 9)
     assert files.fetch_again(chain.db, known)
     assert "edit" not in due(chain)
     files.verified(chain.db, known.id, picture("still", sha256), 2.0)
