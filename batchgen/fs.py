@@ -1,16 +1,7 @@
-"""Errors of the operating system → the tree of errors.
+"""Files and folders: safe names, opening, publishing, what is durable, and what went wrong.
 
-Opening plain files, and only those: no link is followed, no pipe or device is read.
-
-Renames that end at the same time share one fsync of their folder.
-
-A rename is durable only after an fsync of the folder that began after it. So whoever comes while
-one is under way waits for the next, and the next serves all of them.
-
-Any text → a name that every file system takes, the same on every run.
-
-A text that is safe already stays as it is. Any other gets `-` and 8 hex digits of its SHA-256 at
-the end: replacing characters can make two texts alike, and two texts must stay two files.
+By hand: pathvalidate knows neither invisible characters nor how two texts stay two names, and the
+atomic writers leave out the fsync of the folder, or write through a link.
 """
 
 from __future__ import annotations
@@ -26,7 +17,7 @@ import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from batchgen.concurrency import in_thread
 from batchgen.errors import BatchgenError, DiskFullError, OpenFilesError, OutputError, StorageError
@@ -155,6 +146,30 @@ def open_new(path: Path) -> BufferedWriter:
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
+@contextmanager
+def publishing(
+    path: Path, part: Path | None = None, *, durable: bool = False
+) -> Iterator[BinaryIO]:
+    """Write a file that only its owner may read, and that has its name once it is whole.
+
+    `part` is its name until then. Durable: its content and its name survive a loss of power.
+    """
+    part = part or path.with_name(f"{path.name}.part")
+    with open_new(part) as file:
+        yield file
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    part.replace(path)
+    if durable:
+        sync_folder(path.parent, os.fsync)
+
+
+def of_this_process(path: Path) -> Path:
+    """A name for `publishing` where another process may publish the same file."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
 def open_to_read(path: Path) -> BufferedReader:
     """Raise OutputError for what is not a plain file; OSError, with ELOOP for a symbolic link."""
     return open(path, "rb", opener=_open_plain)
@@ -174,6 +189,20 @@ def _open_plain(path: str, flags: int) -> int:
         return descriptor
     os.close(descriptor)
     raise not_a_file(path)
+
+
+def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
+    if os.name == "nt":  # Windows has no such call, and needs none
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fsync(descriptor)
+    except OSError as exc:
+        # Some network file systems know no fsync of a folder.
+        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(slots=True)
@@ -309,17 +338,3 @@ def _room_for_suffix(parts: list[str]) -> str:
     # The cut may have taken the last part: only now is it known which one bears the suffix.
     *folders, last = name.split("/")
     return "/".join([*folders, _cut(last, PART_BYTES - SUFFIX_BYTES)])
-
-
-def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
-    if os.name == "nt":  # Windows has no such call, and needs none
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fsync(descriptor)
-    except OSError as exc:
-        # Some network file systems know no fsync of a folder.
-        if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)

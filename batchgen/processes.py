@@ -1,189 +1,214 @@
-"""Work on many files, in as many processes as there are cores: decoders hold Python's lock."""
+"""Work on files in other processes: what a file does to a decoder, it does not do to the run.
+
+By hand, on plain subprocesses: loky and concurrent.futures fail every file in the queue when one
+process dies, Pebble and concurrent.futures need a `__main__` guard in a caller's script, and loky
+and Pebble leave processes behind when their owner is killed.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import pickle
+import subprocess
+import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from batchgen.errors import OutputError, StorageError
+from batchgen.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
+    from types import TracebackType
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 2
-"""Files handed to a process at once: enough to hide the way there, and no more, since what is begun
-at a Ctrl-C is waited for."""
 PAGE = 1024
-"""Files that stand in the queue at once: of hundreds of thousands each would take its room."""
+"""Items in the queue at once: hundreds of thousands would each take room in it."""
+READY = b"ready\n"
 
 
-def in_processes(
-    work: Callable[[T], R], files: Sequence[T], what: str, lost: Callable[[T], R]
-) -> Iterator[R]:
-    """Yield what `work` gives for each, in their order. `what` the processes do, for people.
+class ProcessDiedError(Exception):
+    """Two processes died of the same work, or it was not finished when all of them were ended."""
 
-    Of a file at which a process dies even alone, such as one that memory is too small for, what
-    `lost` gives: the same command would die there for ever. Raises what `work` raises,
-    StorageError where processes die without a file.
+
+class Processes:
+    """At most `count` processes, started when they are needed. Use with `with`.
+
+    They end with their owner, however that ends. Ctrl-C in a terminal does not reach them.
     """
-    done = 0
-    count = min(cores(), len(files))
-    while done < len(files):
+
+    def __init__(self, count: int) -> None:
+        self._slots = threading.Semaphore(count)
+        self._second_try = threading.Lock()
+        self._starting = threading.Lock()
+        self._idle: list[_Process] = []
+        self._started: set[_Process] = set()
+        self._is_closed = False
+
+    def call(self, work: Callable[[T], R], item: T) -> R:
+        """Return what `work`, a function of a module, returns for the item. Blocks.
+
+        Raises what `work` raises, ProcessDiedError where the item kills its process, and
+        StorageError where processes die before they get one.
+        """
         try:
-            for result in _together(work, files[done:], count):
-                done += 1
-                yield result
-        except BrokenProcessPool:
-            # Whose file it was, nobody says: those at hand go one by one.
-            suspects = files[done : done + count * CHUNK]
-            for result in _one_by_one(work, suspects, what, lost):
-                done += 1
-                yield result
+            return self._call(work, item)
+        except ProcessDiedError:
+            # Memory may have been short for a moment: once more, and no two such at a time.
+            with self._second_try:
+                return self._call(work, item)
+
+    def close(self) -> None:
+        """Kill them, in the middle of their work too."""
+        with self._starting:
+            self._is_closed = True
+        for process in list(self._started):
+            self._end(process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, work: Callable[[T], R], item: T) -> R:
+        with self._slots:
+            process = self._idle.pop() if self._idle else self._start()
+            try:
+                result, error = process.ask(work, item)
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError) as exc:
+                self._end(process)
+                raise ProcessDiedError from exc
+            self._idle.append(process)
+        if error is not None:
+            raise error
+        return result
+
+    def _start(self) -> _Process:
+        with self._starting:
+            if self._is_closed:
+                raise ProcessDiedError
+            process = _Process()
+            self._started.add(process)
+        if process.is_ready():
+            return process
+        self._end(process)
+        if self._is_closed:
+            raise ProcessDiedError
+        raise StorageError(
+            "the processes that work on files are killed as soon as they start",
+            next_step="check whether memory ran out; then run the same command again to continue",
+        )
+
+    def _end(self, process: _Process) -> None:
+        process.close()
+        self._started.discard(process)
+
+
+class _Process:
+    def __init__(self) -> None:
+        paths = [path for path in sys.path if path]
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
+            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._questions, self._answers = self._process.stdin, self._process.stdout
+
+    def is_ready(self) -> bool:
+        try:
+            return self._answers.readline() == READY
+        except ValueError:  # closed by another thread
+            return False
+
+    def ask(self, work: Callable[[T], R], item: T) -> tuple[R, Exception | None]:
+        pickle.dump((work, item), self._questions)
+        self._questions.flush()
+        answer: tuple[R, Exception | None] = pickle.load(self._answers)  # noqa: S301 - our own
+        return answer
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        with suppress(BrokenPipeError):  # a question that it did not read
+            self._questions.close()
+
+
+def in_processes(work: Callable[[T], R], items: Sequence[T], lost: Callable[[T], R]) -> Iterator[R]:
+    """Yield what `work` returns for each, in their order, from as many processes as cores.
+
+    For an item that kills its process, what `lost` returns. Raises as `Processes.call` does.
+    """
+    count = max(1, min(cores(), len(items)))
+    # The processes end before the threads that wait for them: after a Ctrl-C nobody wants the rest.
+    with ThreadPoolExecutor(count, "in_processes") as threads, Processes(count) as processes:
+        result = partial(_result, processes, work, lost)
+        for start in range(0, len(items), PAGE):
+            yield from threads.map(result, items[start : start + PAGE])
+
+
+def _result(processes: Processes, work: Callable[[T], R], lost: Callable[[T], R], item: T) -> R:
+    try:
+        return processes.call(work, item)
+    except ProcessDiedError:
+        return lost(item)
 
 
 def cores() -> int:
-    """Those that this process may use: a container or taskset leaves it fewer."""
+    """How many this process may use: a container or taskset leaves it fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _together(work: Callable[[T], R], files: Sequence[T], count: int) -> Iterator[R]:
-    with _pool(count) as pool:
-        for at in range(0, len(files), PAGE):
-            with unheard():
-                results = pool.map(work, files[at : at + PAGE], chunksize=CHUNK)
-            yield from results
+def serve() -> None:
+    """In the process: answer what comes by standard input, and end with it at once."""
+    _offer_to_be_killed_first()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what `work` prints must not meet the answers
+    questions: SimpleQueue[tuple[Callable[[Any], Any], Any]] = SimpleQueue()
+    listening = threading.Thread(target=_listen, args=(sys.stdin.buffer, questions), daemon=True)
+    listening.start()
+    answers.write(READY)
+    while True:
+        answers.flush()
+        pickle.dump(_answer(*questions.get()), answers)
 
 
-def _one_by_one(
-    work: Callable[[T], R], files: Sequence[T], what: str, lost: Callable[[T], R]
-) -> Iterator[R]:
-    at = 0
-    while at < len(files):
-        with _pool(1) as pool:
-            _see_it_live(pool, what)
-            try:
-                while at < len(files):
-                    result = pool.submit(work, files[at]).result()
-                    at += 1
-                    yield result
-            except BrokenProcessPool:
-                at += 1
-                yield lost(files[at - 1])
+def _listen(stream: BinaryIO, questions: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
+    with suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            questions.put(pickle.load(stream))  # noqa: S301 - from our owner
+    os._exit(0)
 
 
-def _see_it_live(pool: ProcessPoolExecutor, what: str) -> None:
-    """Before it is given a file: else each file would be blamed for what kills every process."""
+def _answer(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
     try:
-        with unheard():
-            living = pool.submit(os.getpid)
-        living.result()
-    except BrokenProcessPool as exc:
-        raise StorageError(
-            f"a process that {what} was killed, and so is every other one",
-            next_step="see whether memory ran out; the same command goes on where it stopped",
-        ) from exc
+        return work(item), None
+    except Exception as exc:  # noqa: BLE001 - raised again where the question came from
+        exc.add_note(traceback.format_exc())
+        return None, exc
 
 
-@contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    pool = new_pool(count)
-    try:
-        yield pool
-    finally:
-        # After Ctrl-C nobody waits for thousands that were not begun.
-        pool.shutdown(cancel_futures=True)
-
-
-def new_pool(count: int) -> ProcessPoolExecutor:
-    """One whose processes end with this one; give it work inside `unheard`.
-
-    Raises OutputError where the system has no semaphores for them.
-    """
-    # Not forked: a fork copies the locks of threads that it does not copy.
-    context = multiprocessing.get_context("spawn")
-    try:
-        return ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_owner)
-    except (OSError, ImportError, NotImplementedError) as exc:
-        raise OutputError(
-            f"no processes can be started to work on files: the system gives no semaphores ({exc})",
-            where="/dev/shm",  # noqa: S108 - where Linux keeps them
-            next_step="make it a folder that you can write to, with mode 1777; a container may need"
-            " a tmpfs there",
-        ) from exc
-
-
-@contextmanager
-def unheard() -> Iterator[None]:
-    """A Ctrl-C waits while children are started: they inherit that until they know what to do.
-
-    The tracker of their resources is started before, since its start unblocks signals.
-    """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with _interrupt_waits():
-            yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _interrupt_waits() -> Iterator[None]:
-    """No KeyboardInterrupt between the start of a child and the words that it waits for.
-
-    The mask does not prevent it: another thread hears the signal, and Python raises in this one.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    heard: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if heard:
-            signal.raise_signal(signal.SIGINT)
-
-
-def _belong_to_owner() -> None:
-    """End with the owner, however it ends: a SIGKILL tells nobody.
-
-    Ctrl-C reaches every process of the terminal, and the owner ends these. Not so SIGTERM: by that
-    the pool itself ends those that are left when one was killed.
-    """
-    be_the_first_to_go()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_end_with_owner, name="end with owner", daemon=True).start()
-
-
-def _end_with_owner() -> None:
-    owner = multiprocessing.parent_process()
-    if owner is not None:
-        wait([owner.sentinel])
-        os._exit(1)
-
-
-def be_the_first_to_go() -> None:
-    """Where memory runs out, the kernel shall end this process and not the run."""
-    try:
+def _offer_to_be_killed_first() -> None:
+    """When memory runs out, the kernel should kill this process and not the run."""
+    with suppress(OSError):  # not Linux, or not allowed
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    except OSError:
-        return  # No Linux, or not allowed: the kernel chooses.

@@ -2,7 +2,7 @@
 
 A start of Python costs more than most tests themselves, so commands and the emulator run in this
 process, with real HTTP between them. `Shell.start` gives a process of its own to a test that sends
-signals, kills, or needs real streams.
+signals, kills, or needs real streams: a fork of one that has imported the program.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from batchgen.emulator import EmulatorSettings, running_emulator
 from batchgen.errors import MissingFileError, SchemaVersionError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import job_statuses
+from tests.forks import ForkedProcess
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
@@ -63,7 +63,7 @@ class Done:
         return f"{self.out}\n{self.err}"
 
 
-class Started(subprocess.Popen[str]):
+class Started(ForkedProcess):
     """A command; the end of its block is the end of it, also where a test fails inside."""
 
     def __exit__(
@@ -92,10 +92,16 @@ class Started(subprocess.Popen[str]):
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs `batchgen` in `folder`, in an environment with nothing but what a test puts there."""
+    """Runs `batchgen` in `folder`, in an environment with nothing but what a test puts there.
+
+    `apart`: each command in a process of its own. `fresh`: in a new interpreter, for what only that
+    shows.
+    """
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
+    fresh: bool = False
 
     def having(self, **env: str) -> Self:
         return replace(self, env={**self.env, **env})
@@ -116,7 +122,9 @@ class Shell:
             yield
 
     def run(self, *words: str) -> Done:
-        """In this process."""
+        if self.apart or self.fresh:
+            with self.start(*words) as process:
+                return ended(process)
         streams = [io.BytesIO(), io.BytesIO()]
         out, err = (io.TextIOWrapper(stream, "utf-8", newline="") for stream in streams)
         with self.at_home(), redirect_stdout(out), redirect_stderr(err):
@@ -133,11 +141,11 @@ class Shell:
         """In a process of its own."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return Started(
-            [sys.executable, "-m", "batchgen", *words],
+            words,
+            fresh=self.fresh,
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            text=True,
             **{**streams, **options},
         )
 
@@ -182,14 +190,6 @@ class Shell:
         }
         # JSON is YAML.
         return self.write(json.dumps(document, indent=1))
-
-
-class ProcessShell(Shell):
-    """One whose `run` starts a process too, for what only a fresh interpreter shows."""
-
-    def run(self, *words: str) -> Done:
-        with self.start(*words) as process:
-            return ended(process)
 
 
 def boat(number: int, **more: Any) -> dict[str, Any]:

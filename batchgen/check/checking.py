@@ -87,7 +87,7 @@ class Report:
 
 
 def in_the_pool(sources: Sequence[Source]) -> Iterator[Examined]:
-    return in_processes(examine, sources, "looks at results", given_up)
+    return in_processes(examine, sources, given_up)
 
 
 def check(

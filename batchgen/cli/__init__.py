@@ -96,10 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"batchgen: cannot write what is to be said: {exc.strerror}", to_stderr=True)
         sys.stdout = None  # else Python tries once more at its exit, and changes the exit code
         return ExitCode.IO_ERROR
-    except SystemExit:
+    except SystemExit as exc:
         # click leaves by itself after a completion, and where the reader of a pipe left, as
-        # `| head` does: with 1, which would mean failed jobs.
-        if COMPLETION in os.environ:
+        # `| head` does: with 1, which would mean failed jobs. A signal leaves with its own code.
+        if COMPLETION in os.environ or exc.code != 1:
             raise
         return ExitCode.IO_ERROR
     except Exception:  # noqa: BLE001 - the one at the very top

@@ -11,14 +11,12 @@ from batchgen.check.checking import check as look_at_all
 from batchgen.check.checking import news
 from batchgen.commands.check_words import Fate, Outcome, Question, say_document, say_words
 from batchgen.commands.verify import progress_bar
-from batchgen.concurrency import ends_in_order
+from batchgen.concurrency import unwinding
 from batchgen.errors import BatchgenError, ExitCode, UsageError
-from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.context import open_run
 from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder
 from batchgen.runs.last_run import refuse_copy
-from batchgen.runs.prepare import read_header
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:
@@ -27,32 +25,32 @@ if TYPE_CHECKING:
 
     from batchgen.check.checking import News
     from batchgen.check.kinds import Asked
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.selection import Selection
 
 
-@ends_in_order
+@unwinding()
 def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_json: bool) -> int:
     """Look, write down what is news, and say it; exit 1 where a file has a flaw.
 
     Raises MissingFileError where nothing was run, UsageError, CopiedStateError, OutputError,
     StorageError.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
     began = time.monotonic()
-    with state_of(manifest, folder.state) as db:
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
         if not dry_run:
             # Nothing could be written into it: said before minutes of looking, not after.
             refuse_copy(db, folder)
         if not select_any(db, selection):
             raise _nothing_selected()
-        question = Question(path, selection, asked, is_rehearsal(db))
+        question = Question(path, selection, asked, run.is_rehearsal)
         with ExitStack() as stack:
             begin = partial(_begin, stack)
             report = look_at_all(db, folder.root, folder.measures, selection, asked, begin)
     seconds = time.monotonic() - began
     found = news(report.files, asked)
-    show = partial(say_document, manifest.name) if as_json else partial(say_words, question)
+    show = partial(say_document, run.manifest.name) if as_json else partial(say_words, question)
     try:
         fate, objections = (Fate.DRY, ()) if dry_run else _write(folder, found)
     except BatchgenError:

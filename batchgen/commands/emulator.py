@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from batchgen.commands.console import say
+from batchgen.concurrency import on_signals
 from batchgen.emulator import (
     EmulatorError,
     EmulatorSettings,
@@ -54,13 +55,11 @@ def emulate(asked: Mapping[str, Any], rate: Rate | None, faults: Path | None) ->
 
 async def _serve(settings: EmulatorSettings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with running_emulator(settings) as emulator:
-        say(f"listening on {emulator.base_url}")
-        say(f"  → in another terminal: {_command(emulator, settings)}", to_stderr=True)
-        await stop.wait()
+    with on_signals(lambda _: stop.set(), signal.SIGINT, signal.SIGTERM):
+        async with running_emulator(settings) as emulator:
+            say(f"listening on {emulator.base_url}")
+            say(f"  → in another terminal: {_command(emulator, settings)}", to_stderr=True)
+            await stop.wait()
 
 
 def _command(emulator: Emulator, settings: EmulatorSettings) -> str:
@@ -96,7 +95,7 @@ def read_faults(path: Path) -> tuple[Fault, ...]:
         for found in fault_problems(document):
             report(place_of(node, found.path[above:]), found.message, None)
     if problems:
-        hint = "the kinds, and what each reads: batchgen/emulator/faults.py"
+        hint = "`batchgen guide emulator` lists the kinds, and what each reads"
         raise InputError("\n".join(map(str, problems)), next_step=hint)
     return parse_faults(document)
 

@@ -10,11 +10,10 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
-from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_own_thread
+from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_own_thread, on_signals
 from batchgen.engine.events import Draining, Notified, Paused, RunStarted
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
@@ -44,7 +43,7 @@ class Witness:
     asked_to_stop: float | None = None
     unsent: list[Notified] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self.started = event
@@ -173,11 +172,5 @@ def _forwarding(process: subprocess.Popen[bytes], waiting: asyncio.Task[int]) ->
         if number in LEAVE_SOON:
             loop.call_later(GRACE_SECONDS, waiting.cancel)
 
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    for number in heard:
-        loop.add_signal_handler(number, partial(forward, number))
-    try:
+    with on_signals(forward, *SIGNALS):
         yield
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,20 +11,21 @@ from typing import TYPE_CHECKING
 
 from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
+from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.runs.context import is_rehearsal, state_of
+from batchgen.runs.context import find_run, is_rehearsal
 from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.folder import RunFolder, is_held
-from batchgen.runs.prepare import read_header
-from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
+from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from batchgen.manifest import Manifest
+    from batchgen.runs.context import FoundRun
+    from batchgen.runs.folder import RunFolder
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,
@@ -44,21 +44,21 @@ def watch(
 
     Raises ManifestError, OutputError where the port is taken, and the state's errors.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
+    run = find_run(path)
+    manifest, folder = run.manifest, run.folder
     root = folder.root
     watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
-    _refuse_other_manifest(manifest, folder)
-    run = _Run(folder)
-    doors = Doors(run.decide, run.at_work, is_rehearsal, time.time)
-    asyncio.run(_serve(watched, doors, port, open_page if show else None))
+    _refuse_other_manifest(run)
+    controls = _Run(folder)
+    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time)
+    asyncio.run(_serve(watched, ports, port, open_page if show else None))
     return 0
 
 
-def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
+def _refuse_other_manifest(run: FoundRun) -> None:
     """All else that may be wrong with the state is shown by the page, which waits for it."""
     try:
-        with state_of(manifest, folder.state):
+        with run.open():
             return
     except OtherManifestError:
         raise
@@ -67,11 +67,21 @@ def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
 
 
 async def _serve(
-    watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
+    watched: Watched, ports: Ports, port: int, open_page: Callable[[str], bool] | None
 ) -> None:
     stop = asyncio.Event()
-    heed_signals(stop)
-    async with serving(watched, doors, port, stop) as address:
+    with stop_signals(stop.set, stop.set):
+        await _serve_until(stop, watched, ports, port, open_page)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    watched: Watched,
+    ports: Ports,
+    port: int,
+    open_page: Callable[[str], bool] | None,
+) -> None:
+    async with serving(watched, ports, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
         opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
@@ -81,24 +91,6 @@ async def _serve(
             opening.cancel()
             with suppress(asyncio.CancelledError):
                 await opening
-
-
-def heed_signals(stop: asyncio.Event) -> None:
-    """The first ends it in order, the second at once."""
-    loop = asyncio.get_running_loop()
-    heard = [signal.SIGINT, signal.SIGTERM]
-    # What nohup ignores stays ignored.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-
-    def end() -> None:
-        stop.set()
-        for number in heard:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in heard:
-        loop.add_signal_handler(number, end)
 
 
 async def _open(open_page: Callable[[str], bool] | None, address: str, root: Path) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from batchgen.concurrency import in_thread
-from batchgen.downloads.decoding import Decoders
+from batchgen.downloads.decoding import decode_apart
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
 from batchgen.downloads.outcomes import (
     Corrupt,
@@ -33,13 +33,13 @@ from batchgen.downloads.responses import (
     StartOver,
     TooSlowError,
     from_error,
+    interpret,
     is_passing,
-    judge,
 )
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
 from batchgen.fs import FolderSync
-from batchgen.processes import cores
+from batchgen.processes import Processes, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -65,10 +65,10 @@ class Downloader:
         session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
-        decoders: Decoders | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._session = session
-        self._apart = decoders.decode if decoders else None
+        self._apart = partial(decode_apart, processes) if processes else None
         self._settings = settings
         self._fsync = fsync
         self._folders = FolderSync(fsync)
@@ -143,7 +143,7 @@ class Downloader:
         if not isinstance(response, aiohttp.ClientResponse):
             return response
         async with response:
-            answer = judge(response.status, response.headers, resume, self._settings.max_bytes)
+            answer = interpret(response.status, response.headers, resume, self._settings.max_bytes)
             if isinstance(answer, Body):
                 return await self._receive(response.content, part, answer)
         if isinstance(answer, TooLarge):
@@ -260,6 +260,5 @@ async def open_downloader(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        # With more processes than cores none of them is any quicker.
-        with Decoders(min(cores(), MOST_DECODERS)) as decoders:
-            yield Downloader(session, settings, fsync, decoders)
+        with Processes(min(cores(), MOST_DECODERS)) as processes:
+            yield Downloader(session, settings, fsync, processes)

@@ -117,10 +117,10 @@ def decode(file: BinaryIO) -> Media:
     file.seek(0)
     # A library is loaded when the first file needs it: a run of pictures never loads PyAV.
     if found.kind is MediaKind.IMAGE:
-        from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - see above
+        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
 
         return decode_picture(file, found)
-    from batchgen.downloads.decoders import decode_video  # noqa: PLC0415 - see above
+    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
 
@@ -132,7 +132,7 @@ def decode_light(file: BinaryIO) -> Media:
     file.seek(0)
     if found.kind is MediaKind.VIDEO:
         raise NotLightError
-    from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - as in `decode`
+    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
 
     return decode_picture(file, found, LIGHT_PIXELS)
 

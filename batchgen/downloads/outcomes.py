@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.net import NONE, Proxies
+from batchgen.proxies import NONE, Proxies
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,15 @@ The same guard as for results: no private address, no token, no way down from ht
 from __future__ import annotations
 
 import asyncio
-import re
-import struct
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
+import imagesize  # type: ignore[import-untyped]  # it has types, but does not say so
 
 from batchgen.concurrency import in_thread
 from batchgen.downloads.fetch import read_block
@@ -42,7 +42,8 @@ from batchgen.downloads.responses import (
     is_passing,
 )
 from batchgen.downloads.session import open_session
-from batchgen.net import LOOPBACK_HOSTS, NONE, Proxies, host_of
+from batchgen.net import LOOPBACK_HOSTS, host_of
+from batchgen.proxies import NONE, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -51,17 +52,11 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from batchgen.downloads.allowed_hosts import AllowedHosts
-    from batchgen.downloads.media import Format
     from batchgen.downloads.session import GuardedSession
 
 
 TAKEN: Final = "the vendor takes JPEG and PNG"
 _NAMES = {WEBP: "a WebP picture", GIF: "a GIF picture"}
-# Markers with a segment behind them (ITU-T T.81, table B.1); other bytes between segments are
-# skipped, as decoders do.
-_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_END, _SCAN = 0xD9, 0xDA
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +81,12 @@ def read_header(head: bytes, *, is_whole: bool) -> Size | NoPicture | None:
         found = sniff(head[:HEAD_BYTES])
     except CorruptFileError as exc:
         return NoPicture(_other(head) or str(exc))
-    match found.codec:
-        case PNG.codec:
-            size = _png_size(head)
-        case JPEG.codec:
-            size = _jpeg_size(head)
-        case _:
-            return NoPicture(f"it is {_NAMES.get(found, 'a video')}; {TAKEN}")
-    if size is None:
-        return NoPicture(f"the {found.codec} breaks off in its header") if is_whole else None
-    return _sound(found, *size)
-
-
-def _sound(found: Format, width: int, height: int) -> Size | NoPicture:
-    if width <= 0 or height <= 0:
-        return NoPicture(f"the header of the {found.codec} is damaged")
-    return Size(found.media_type, width, height)
+    if found not in {PNG, JPEG}:
+        return NoPicture(f"it is {_NAMES.get(found, 'a video')}; {TAKEN}")
+    width, height = imagesize.get(BytesIO(head))
+    if width > 0 and height > 0:
+        return Size(found.media_type, width, height)
+    return NoPicture(f"the header of the {found.codec} is damaged or cut off") if is_whole else None
 
 
 def _other(head: bytes) -> str | None:
@@ -109,32 +94,6 @@ def _other(head: bytes) -> str | None:
         return f"it is an AVIF or HEIC picture; {TAKEN}"
     if head.startswith(b"\x1f\x8b"):
         return "the server sent it compressed, although it was asked not to"
-    return None
-
-
-def _png_size(head: bytes) -> tuple[int, int] | None:
-    """IHDR is the first chunk (PNG specification, 5.6); no size where another one stands there."""
-    if len(head) < 24:  # noqa: PLR2004 - signature 8, length 4, type 4, width 4, height 4
-        return None
-    if head[12:16] != b"IHDR":
-        return 0, 0
-    width, height = struct.unpack_from(">II", head, 16)
-    return width, height
-
-
-def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """The frame header's numbers; (0, 0) where the picture begins without one."""
-    at = 2
-    while marker := _MARKER.search(head, at):
-        start, code = marker.end(), marker[1][0]
-        if code in {_END, _SCAN}:
-            return 0, 0
-        if len(head) < start + 7:
-            return None
-        length, _, height, width = struct.unpack_from(">HBHH", head, start)
-        if code in _FRAMES:
-            return width, height
-        at = start + max(length, 2)
     return None
 
 
@@ -146,7 +105,7 @@ _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True, slots=True)
-class LookSettings:
+class ProbeSettings:
     """Times in seconds; `deadline` is for one look, so that a trickle is no answer either."""
 
     hosts: AllowedHosts
@@ -157,7 +116,7 @@ class LookSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Picture:
     """A JPEG or PNG. `bytes` is None where the server did not say."""
 
     media_type: str
@@ -192,7 +151,7 @@ class NoAnswer:
     reason: str
 
 
-LookOutcome: TypeAlias = Looked | NotUsable | Gone | NoAnswer
+Probed: TypeAlias = Picture | NotUsable | Gone | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +162,14 @@ class _Head:
     total: int | None
 
 
-class Looker:
-    """Made by `open_looker`. As many looks at once as its callers start."""
+class Prober:
+    """Made by `open_prober`. As many probes at once as its callers start."""
 
-    def __init__(self, session: GuardedSession, settings: LookSettings) -> None:
+    def __init__(self, session: GuardedSession, settings: ProbeSettings) -> None:
         self._session = session
         self._settings = settings
 
-    async def look(self, url: str) -> LookOutcome:
+    async def look(self, url: str) -> Probed:
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return NotUsable(checked.reason)
@@ -223,7 +182,7 @@ class Looker:
                 return Gone("nothing on this machine serves it any more")
             return _not_read(from_error(exc))
 
-    async def _look(self, url: URL) -> LookOutcome:
+    async def _look(self, url: URL) -> Probed:
         for most in (FIRST_BYTES, MOST_BYTES):
             # From the first byte again: two parts could be of two files.
             head = await self._read(url, most)
@@ -233,7 +192,7 @@ class Looker:
             found = await in_thread(partial(read_header, head.content, is_whole=whole))
             match found:
                 case Size(media_type, width, height):
-                    return Looked(media_type, width, height, head.total)
+                    return Picture(media_type, width, height, head.total)
                 case NoPicture(reason):
                     return NotUsable(reason)
         return NotUsable(f"no size of the picture in its first {MOST_BYTES} bytes")
@@ -287,9 +246,9 @@ def _not_read(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
 
 
 @asynccontextmanager
-async def open_looker(
-    settings: LookSettings, *, resolver: AbstractResolver | None = None
-) -> AsyncIterator[Looker]:
+async def open_prober(
+    settings: ProbeSettings, *, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Prober]:
     async with open_session(
         settings.hosts,
         resolver,
@@ -297,4 +256,4 @@ async def open_looker(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        yield Looker(session, settings)
+        yield Prober(session, settings)

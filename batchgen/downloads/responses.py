@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 
+from batchgen.connections import PrivateAddressError
 from batchgen.downloads.outcomes import Corrupt, HostNotAllowed, Interrupted, TooLarge, UrlExpired
 from batchgen.downloads.resume import Resume, Sidecar, strong_etag
 from batchgen.fs import TOO_MANY_OPEN
-from batchgen.net import PrivateAddressError
+from batchgen.net import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 
 MAX_RETRY_AFTER = 3600.0
@@ -51,7 +50,9 @@ class StartOver:
 Answer: TypeAlias = Body | StartOver | UrlExpired | TooLarge | Corrupt | Interrupted
 
 
-def judge(status: int, headers: Mapping[str, str], resume: Resume | None, max_bytes: int) -> Answer:
+def interpret(
+    status: int, headers: Mapping[str, str], resume: Resume | None, max_bytes: int
+) -> Answer:
     encoding = headers.get("Content-Encoding", "identity").lower()
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} and encoding != "identity":
         # Never unpacked: a small body can hide a terabyte.
@@ -64,23 +65,10 @@ def judge(status: int, headers: Mapping[str, str], resume: Resume | None, max_by
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and resume is not None:
         return StartOver()
     if is_passing(status):
-        return Interrupted(f"the file server answered {status}", retry_after(headers))
+        return Interrupted(
+            f"the file server answered {status}", retry_after(headers, longest=MAX_RETRY_AFTER)
+        )
     return UrlExpired(status, f"the file server answered {status}: the URL is no longer good")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from 0 to an hour; None for what is neither a number nor a date.
-
-    A date is measured against the server's own Date: its clock need not be ours.
-    """
-    value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"-?\d+", value):
-        # A float of too many digits would overflow.
-        return 0.0 if value.startswith("-") else min(float(value[:18]), MAX_RETRY_AFTER)
-    until, now = _date(value), _date(headers.get("Date", ""))
-    if until is None or now is None:
-        return None
-    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _whole(headers: Mapping[str, str]) -> Body:
@@ -112,14 +100,6 @@ def is_passing(status: int) -> bool:
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return status in passing or not is_client_error
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else None
 
 
 NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)

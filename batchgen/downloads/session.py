@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from batchgen.connections import OneAnswerConnector, PrivateAddressError, PublicResolver
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.responses import REDIRECTS
-from batchgen.net import (
-    LOOPBACK_HOSTS,
-    NONE,
-    OneAnswerConnector,
-    PrivateAddressError,
-    Proxies,
-    PublicResolver,
-    host_of,
-)
+from batchgen.net import LOOPBACK_HOSTS, host_of
+from batchgen.proxies import NONE, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

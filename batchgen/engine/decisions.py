@@ -56,7 +56,7 @@ class Look(Enum):
 
     WAITING = auto()
     RUNNING = auto()
-    ODD_WORD = auto()
+    UNKNOWN_STATE = auto()
     NO_CONTACT = auto()
     SLOW_DOWN = auto()
     NOT_THERE = auto()
@@ -88,7 +88,7 @@ class Deliver:
     urls: tuple[str, ...]
     cost: float | None
     raw: str
-    odd_word: str = ""
+    unknown_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class End:
 
     ending: Ending
     pause: Pause | None = None
-    odd_word: str = ""
+    unknown_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def after_result(outcome: Seen, facts: RequestFacts) -> ResultVerdict:
         case Running():
             return KeepAsking(Look.RUNNING)
         case UnrecognizedState(word):
-            return KeepAsking(Look.ODD_WORD, word)
+            return KeepAsking(Look.UNKNOWN_STATE, word)
         case NoAnswer(reason) | Gateway(reason=reason):
             return KeepAsking(Look.NO_CONTACT, reason)
         case NotReady(reason):
@@ -198,8 +198,8 @@ def after_result(outcome: Seen, facts: RequestFacts) -> ResultVerdict:
             return End(_ending(facts, JobState.CANCELLED, "cancelled", reason, cost, raw))
         case Failed():
             return _failed(outcome, facts)
-        case Succeeded(urls, cost, raw, odd_word):
-            return Deliver(urls, cost, raw, odd_word) if urls else _no_files(outcome, facts)
+        case Succeeded(urls, cost, raw, unknown_state):
+            return Deliver(urls, cost, raw, unknown_state) if urls else _no_files(outcome, facts)
 
 
 def _ending(
@@ -230,7 +230,7 @@ def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:
 
 def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultVerdict:
     if not facts.was_empty and (facts.empty_for or 0.0) < FILES_PATIENCE:
-        return KeepAsking(Look.NO_FILES, outcome.odd_word)
+        return KeepAsking(Look.NO_FILES, outcome.unknown_state)
     reason = "the vendor reports success, and names no file"
     if facts.again_asked:
         cost, raw = outcome.cost, outcome.raw
@@ -252,8 +252,8 @@ def _failed(outcome: Failed, facts: RequestFacts) -> End:
         if outcome.cost:
             return End(ending, pause)
         return End(replace(ending, cost=0.0, again=True, blameless=True), pause)
-    allowed = facts.failures < facts.retries and not outcome.odd_word
-    return End(replace(ending, again=ending.again or allowed), odd_word=outcome.odd_word)
+    allowed = facts.failures < facts.retries and not outcome.unknown_state
+    return End(replace(ending, again=ending.again or allowed), unknown_state=outcome.unknown_state)
 
 
 _PAUSES = {

@@ -1,11 +1,12 @@
 """When trouble is no longer one job's: counting that leads to a pause.
 
-Trouble that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
+Health that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.engine.control import Control
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.limits import RateLimiter
     from batchgen.manifest import Halt
 
 
@@ -86,25 +87,29 @@ class GatewayBreaker:
 
 @dataclass(slots=True)
 class RefusalBreaker:
-    """Jobs refused one after another in the same words, and none accepted in between.
+    """The ten submits sent last that have an answer were all refused in the same words.
 
     Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
     it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
-    The same words may name another id or balance each time.
+    The same words may name another id or balance each time. In the order of sending, not of the
+    answers: an acceptance that comes late says nothing of what was sent after it.
     """
 
-    in_a_row: int = 0
-    _cause: str | None = None
+    _answers: list[tuple[int, str | None]] = field(default_factory=list)
 
-    def trips(self, code: str, reason: str) -> bool:
+    def accepted(self, sent: int) -> None:
+        """`sent` numbers the submits of a run in the order in which they went out."""
+        self._note(sent, None)
+
+    def trips(self, sent: int, code: str, reason: str) -> bool:
         cause = cause_key("", JobState.FAILED, code, reason)
-        self.in_a_row = self.in_a_row + 1 if self._cause == cause else 1
-        self._cause = cause
-        return self.in_a_row >= REFUSALS_IN_A_ROW
+        self._note(sent, cause)
+        is_enough = len(self._answers) == REFUSALS_IN_A_ROW
+        return is_enough and {known for _, known in self._answers} == {cause}
 
-    def reset(self) -> None:
-        self.in_a_row = 0
-        self._cause = None
+    def _note(self, sent: int, cause: str | None) -> None:
+        insort(self._answers, (sent, cause))
+        del self._answers[:-REFUSALS_IN_A_ROW]
 
 
 @dataclass(slots=True)
@@ -175,7 +180,7 @@ class OutageBreaker:
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelLimits:
     """What the run knows of one model while it submits to it.
 
     `in_hand` are the jobs that somebody works at though the state says pending: until the intent
@@ -183,14 +188,14 @@ class Lane:
     """
 
     model: str
-    gate: Gate
+    limiter: RateLimiter
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
     refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
     refused: bool = False
     in_hand: set[int] = field(default_factory=set)
 
 
-class Trouble:
+class Health:
     """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
 
     Requests that meet the same trouble at the same time count once: who is behind a shut gate
@@ -199,7 +204,7 @@ class Trouble:
     """
 
     def __init__(
-        self, control: Control, overall: Gate, dice: Random, halt: Halt | None = None
+        self, control: Control, overall: RateLimiter, dice: Random, halt: Halt | None = None
     ) -> None:
         self.halted: Pause | None = None
         self._control = control
@@ -220,12 +225,12 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: Lane) -> None:
+    def accepted(self, lane: ModelLimits, sent: int) -> None:
         """A submit went through: whatever stood in the way of others was theirs."""
         self.contact()
         self._gateways.reset()
-        self._refusals.reset()
-        lane.refusals.reset()
+        self._refusals.accepted(sent)
+        lane.refusals.accepted(sent)
         lane.throttles.reset()
 
     def gateway(self, status: int, reason: str) -> None:
@@ -238,16 +243,16 @@ class Trouble:
         if tripped:
             self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
 
-    def refused(self, lane: Lane, code: str, reason: str) -> None:
+    def refused(self, lane: ModelLimits, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
         # By model as well: what is accepted of another model says nothing about this one's trouble.
-        tripped = [one.trips(code, reason) for one in (self._refusals, lane.refusals)]
+        tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
         if any(tripped):
-            count = max(self._refusals.in_a_row, lane.refusals.in_a_row)
             self._control.pause(
                 Pause(
                     PauseReason.REFUSALS,
-                    f"the API refused {count} jobs in a row for the same reason ({code}: {reason})",
+                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
+                    f" ({code}: {reason})",
                     "see to the cause: the account, the model or the input; the same command goes"
                     " on with the jobs that are left, `batchgen retry` with those refused as well",
                 )
@@ -270,18 +275,18 @@ class Trouble:
                 )
             )
 
-    def throttled(self, lane: Lane, retry_after: float | None, reason: str) -> None:
+    def throttled(self, lane: ModelLimits, retry_after: float | None, reason: str) -> None:
         """The vendor refused a submit for its rate: wait as told, then slower."""
         self.contact()
         now = _loop_time()
-        if lane.gate.is_shut(now):
-            lane.gate.shut(now, retry_after or 0.0)
+        if lane.limiter.is_shut(now):
+            lane.limiter.shut(now, retry_after or 0.0)
             return
         tripped = lane.throttles.trips(now)
         # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
         seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
-        lane.gate.halve()
-        lane.gate.shut(now, seconds)
+        lane.limiter.halve()
+        lane.limiter.shut(now, seconds)
         self._control.emit(Slowed(lane.model, seconds))
         if tripped:
             self._control.pause(

@@ -1,4 +1,4 @@
-"""The doors of the engine: everything it does not decide itself comes in through these.
+"""The ports of the engine: everything it does not decide itself comes in through these.
 
 The state's door is `batchgen.state.store.Store`; time is the event loop's.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.downloads.probe import LookOutcome
+    from batchgen.downloads.probe import Probed
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
         ResultOutcome,
@@ -103,11 +103,11 @@ class Inputs(Protocol):
 
     async def check(self, model: str, body: str) -> InputVerdict: ...
 
-    async def look(self, url: str) -> LookOutcome: ...
+    async def look(self, url: str) -> Probed: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Ports:
     """`disk` is looked at before submits; None for those who submit nothing, or fill no disk.
 
     Without `inputs` the files that inputs name are not looked at.

@@ -16,9 +16,9 @@ from batchgen.manifest import next_moment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchgen.engine.health import Trouble
+    from batchgen.engine.health import Health
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.ports import Disk, Doors, Room
+    from batchgen.engine.ports import Disk, Ports, Room
 
 
 LOOK_EVERY = 10.0
@@ -31,29 +31,29 @@ USUAL_SHARE = 100
 HOUR, MINUTE = 3600, 60
 
 
-class Brakes:
+class StopConditions:
     """Made when a run begins: its hours count from then."""
 
-    def __init__(self, doors: Doors, policy: EnginePolicy, trouble: Trouble) -> None:
-        self._trouble = trouble
-        self._hours = Hours(policy, doors.store.now)
-        self._disk = DiskWatch(doors.disk, policy.min_free)
+    def __init__(self, ports: Ports, policy: EnginePolicy, health: Health) -> None:
+        self._health = health
+        self._schedule = Schedule(policy, ports.store.now)
+        self._disk = DiskSpace(ports.disk, policy.min_free)
 
     def not_before(self) -> float | None:
         """The loop's time before which no submit goes out; None once the time to start has come."""
-        return self._hours.not_before()
+        return self._schedule.not_before()
 
     async def pause(self) -> Pause | None:
         """Why the next submit must not go out, if there is a reason."""
-        return self._trouble.halted or self._hours.pause() or await self._disk.pause()
+        return self._health.halted or self._schedule.pause() or await self._disk.pause()
 
     def ask_again(self, until: float | None) -> float | None:
         """Until when (the loop's time) to wait for a change, who would wait until `until`."""
-        moments = [moment for moment in (until, self._hours.end()) if moment is not None]
+        moments = [moment for moment in (until, self._schedule.end()) if moment is not None]
         return min(moments, default=None)
 
 
-class Hours:
+class Schedule:
     """From when to when jobs are submitted: moments of the wall clock, and a time since the start.
 
     The moments are fixed at the start, but compared with the clock each time: a timer alone would
@@ -115,7 +115,7 @@ class Hours:
         )
 
 
-class DiskWatch:
+class DiskSpace:
     """Looks at the free space before a submit, not too often. `min_free` in bytes; 0: never."""
 
     def __init__(self, disk: Disk | None, min_free: int | None) -> None:

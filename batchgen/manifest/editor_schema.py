@@ -1,7 +1,7 @@
 """The schema file for editors: the part written by hand, with the models' inputs put in.
 
-    python -m batchgen.manifest.editor            print it
-    python -m batchgen.manifest.editor --write    renew schema.json after a change of either part
+    python -m batchgen.manifest.editor_schema          print it
+    python -m batchgen.manifest.editor_schema --write  renew schema.json after a change
 
 Editors complete and check a manifest with it while it is being written. So every field also takes a
 template, and nothing is required of an input, since the defaults may have it.

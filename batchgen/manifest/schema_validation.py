@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.models.catalog import catalog
-from batchgen.models.compiled_validator import quick_yes
+from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.messages import InputProblem, describe_all, shown
 from batchgen.models.validator import build_validator
 
@@ -147,7 +147,7 @@ def _job_validator() -> Validator:
 
 @cache
 def _job_is_sound() -> Callable[[Mapping[str, Any]], bool]:
-    return quick_yes(_job_schema())
+    return compile_schema(_job_schema())
 
 
 def _job_schema() -> Schema:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.jobs import JsonObject, JsonValue, canonical_json
-from batchgen.models.compiled_validator import QuickYes, quick_yes
+from batchgen.models.compiled_validator import Accepts, compile_schema
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, with_full_size
 from batchgen.models.messages import (
     BEHIND_A_COMMA,
@@ -51,21 +51,20 @@ def check_input(
         body = _sound_body(values)
         if body is not None:
             return CheckedInput(values, body)
-    return _problems(model, given, values, _judge(model, rehearsal))
+    return _problems(model, given, values, _validator(model, rehearsal))
 
 
 def _is_valid(model: Model, values: JsonObject, *, rehearsal: bool) -> bool:
-    """Ask the quick one; the judge only about what that one refuses."""
-    return _quick(model, rehearsal)(values) or _judge(model, rehearsal).is_valid(values)
+    return _accepts(model, rehearsal)(values) or _validator(model, rehearsal).is_valid(values)
 
 
 @lru_cache(maxsize=64)
-def _quick(model: Model, rehearsal: bool) -> QuickYes:
-    return quick_yes(model.schema, rehearsal=rehearsal)
+def _accepts(model: Model, rehearsal: bool) -> Accepts:
+    return compile_schema(model.schema, rehearsal=rehearsal)
 
 
 @lru_cache(maxsize=64)
-def _judge(model: Model, rehearsal: bool) -> Validator:
+def _validator(model: Model, rehearsal: bool) -> Validator:
     return build_validator(model.schema, rehearsal=rehearsal)
 
 

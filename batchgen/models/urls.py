@@ -6,8 +6,9 @@ Only what the URL itself says is looked at: no name is resolved, nothing is fetc
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
+
+from batchgen.net import is_address, is_loopback, is_public
 
 LONGEST_URL = 8192
 """Characters. Pre-signed URLs are long, but servers refuse longer request lines than this."""
@@ -67,7 +68,8 @@ def require_public_or_loopback_url(url: str) -> None:
     if _is_plain(url):
         return
     parts = _split(url)
-    if parts.scheme in {"http", "https"} and _is_loopback(_host(parts)):
+    host = _host(parts)
+    if parts.scheme in {"http", "https"} and (host == "localhost" or is_loopback(host)):
         return
     _require_public_url(url)
 
@@ -98,9 +100,8 @@ def _host(parts: SplitResult) -> str:
 
 
 def _require_public_host(host: str) -> None:
-    address = _literal_address(host)
-    if address is not None:
-        if not _is_public(address):
+    if is_address(host):
+        if not is_public(host):
             raise UnfitUrlError(f"must be on a public host; {host} is a private or local address")
         return
     if not _HOST_NAME.fullmatch(host) or ".." in host:
@@ -111,24 +112,6 @@ def _require_public_host(host: str) -> None:
         raise UnfitUrlError("has a host that is neither a name nor an IP address")
     if len(labels) == 1 or _in_private_zone(host):
         raise UnfitUrlError(f"must be on a public host; '{host}' is known only locally")
-
-
-def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    plain = mapped or address
-    return plain.is_global and not plain.is_multicast
-
-
-def _is_loopback(host: str) -> bool:
-    address = _literal_address(host)
-    return address.is_loopback if address is not None else host == "localhost"
 
 
 def _in_private_zone(host: str) -> bool:

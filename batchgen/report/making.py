@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.errors import OutputError
-from batchgen.fs import disk_errors, link_in_the_way, open_new
+from batchgen.fs import disk_errors, link_in_the_way, of_this_process, publishing
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
@@ -102,10 +102,8 @@ class ReportFolder:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open_new(part) as file:
+    with publishing(path, of_this_process(path)) as file:
         file.write(data)
-    part.replace(path)
 
 
 SHOWN_CAUSES = 200

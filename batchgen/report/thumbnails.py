@@ -5,14 +5,12 @@ Many thumbnails, in as many processes as there are cores.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
 
-from batchgen.downloads.decoders import READERS, damage_told
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -21,7 +19,8 @@ from batchgen.downloads.media import (
     check_pixels,
     sniff,
 )
-from batchgen.fs import open_new
+from batchgen.downloads.pictures import READERS, damage_translated
+from batchgen.fs import of_this_process, publishing
 from batchgen.processes import in_processes
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def _picture(file: BinaryIO) -> Image.Image:
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
     still = _still if found.kind is MediaKind.IMAGE else _first_frame
-    with damage_told(found):
+    with damage_translated(found):
         return _small(still(file, found))
 
 
@@ -89,7 +88,7 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
 
 
 def _decoded(container: InputContainer) -> Image.Image:
-    from batchgen.downloads.decoders import picture_track  # noqa: PLC0415 - it loads PyAV
+    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
 
     stream = picture_track(container)
     check_pixels(stream.width, stream.height)
@@ -109,11 +108,9 @@ def _small(picture: Image.Image) -> Image.Image:
 
 def _publish(picture: Image.Image, target: Path) -> None:
     """Under its name only when it is whole: the next report takes what it finds."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_new(part) as file:
+    with publishing(target, of_this_process(target)) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
-    part.replace(target)
 
 
 def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
@@ -121,7 +118,7 @@ def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
 
     Raises OSError where one cannot be written, StorageError where processes die without a file.
     """
-    return in_processes(make_thumbnail, wanted, "makes thumbnails", _lost)
+    return in_processes(make_thumbnail, wanted, _lost)
 
 
 def _lost(_wanted: Wanted) -> str:

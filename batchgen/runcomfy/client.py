@@ -17,7 +17,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from batchgen.net import NONE, OneAnswerConnector, Proxies
+from batchgen.connections import OneAnswerConnector
+from batchgen.proxies import NONE, Proxies
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     Halted,

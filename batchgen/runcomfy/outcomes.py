@@ -112,32 +112,32 @@ class UnrecognizedState:
 class Succeeded:
     """`urls` in the vendor's order, without repeats; `cost` in USD.
 
-    Without `urls` the files may still come: they were seen to follow the state. `odd_word` is a
-    state that nobody documented, which what stood beside it shows to be an end.
-
-    `data` and `guessed` are as in outputs.Output.
+    Without `urls` the files may still come: they have been seen to follow the state.
+    `unknown_state` is a state that nobody documented; the rest of the answer shows that it is an
+    end. `data` and `guessed` are as in `result.Output`.
     """
 
     urls: tuple[str, ...]
     cost: float | None
     raw: str
-    odd_word: str = ""
+    unknown_state: str = ""
     data: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     guessed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The vendor ended the request with an error, in its own words; `odd_word` as in Succeeded.
+    """The vendor ended the request with an error, in its own words.
 
-    `no_balance`: for lack of money, so nothing is wrong with the job.
+    `unknown_state` is as in Succeeded. `no_balance`: for lack of money, so nothing is wrong with
+    the job.
     """
 
     code: str
     reason: str
     cost: float | None
     raw: str
-    odd_word: str = ""
+    unknown_state: str = ""
     no_balance: bool = False
 
 

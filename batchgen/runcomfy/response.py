@@ -12,6 +12,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+from batchgen.net import retry_after
 from batchgen.text import RAW_LIMIT, WORDS_LIMIT, plain_text
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -22,6 +23,9 @@ BODY_LIMIT = 4 * 1024 * 1024
 
 RESULT_LIMIT = 64 * 1024 * 1024
 """Of a result, which may hold its files as `data:` URIs."""
+
+LONGEST_WAIT = 300.0
+"""Seconds. A server that asks for a week is not believed."""
 
 CODE_LIMIT = 64
 _WORD_KEYS = (
@@ -73,6 +77,9 @@ class Answer:
         """Whether a 4xx is not the API's own, which speaks in JSON objects."""
         refused = 400 <= self.status < 500  # noqa: PLR2004 - RFC 9110, section 15.5
         return refused and json_object(self.body) is None
+
+    def retry_after(self) -> float | None:
+        return retry_after(self.headers, longest=LONGEST_WAIT, now=self.received_at)
 
     def is_html(self) -> bool:
         return "html" in self.headers.get("Content-Type", "").lower() or (

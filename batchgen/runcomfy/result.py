@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.net import retry_after
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -278,15 +277,17 @@ def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Canc
     return Succeeded((), cost, answer.raw())
 
 
-def _succeeded(output: Output, cost: float | None, answer: Answer, odd_word: str = "") -> Succeeded:
+def _succeeded(
+    output: Output, cost: float | None, answer: Answer, unknown_state: str = ""
+) -> Succeeded:
     raw, data, guessed = answer.raw(), output.data, output.guessed
-    return Succeeded(output.urls, cost, raw, odd_word, data=data, guessed=guessed)
+    return Succeeded(output.urls, cost, raw, unknown_state, data=data, guessed=guessed)
 
 
-def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = "") -> Failed:
+def _failed(answer: Answer, fields: Fields, cost: float | None, unknown_state: str = "") -> Failed:
     error = vendor_error(answer, fields)
     reason = error.reason("the vendor gave no reason")
-    return Failed(error.code, reason, cost, answer.raw(), odd_word, is_no_balance(error.code))
+    return Failed(error.code, reason, cost, answer.raw(), unknown_state, is_no_balance(error.code))
 
 
 def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
@@ -309,7 +310,7 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     match meaning_of(answer.status, error.code):
         case Meaning.THROTTLED:
-            return Throttled(retry_after(answer.headers, answer.received_at), reason)
+            return Throttled(answer.retry_after(), reason)
         case Meaning.SERVER_TROUBLE | Meaning.REDIRECTED:
             return NoAnswer(_why_nothing(answer, error))
         case _ if fields is None:

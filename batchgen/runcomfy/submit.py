@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from batchgen.net import retry_after
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -75,7 +74,7 @@ def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutc
         return Gateway(answer.status, answer.trouble())
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     if meaning is Meaning.THROTTLED:
-        return Throttled(retry_after(answer.headers, answer.received_at), reason)
+        return Throttled(answer.retry_after(), reason)
     if meaning is Meaning.REDIRECTED:
         return Halted(PauseCause.REDIRECTED, _redirection(answer))
     if meaning in _CAUSES:

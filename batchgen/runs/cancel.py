@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 from batchgen.engine.decisions import is_short_of_an_end, together
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
-from batchgen.runs.context import Workplace, claim_state, connected, provider_name, state_of
+from batchgen.runs.context import Workplace, claim_state, connected
 from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
 from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
@@ -60,9 +57,7 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
     A selection that names no job at all is a UsageError.
     """
-    manifest = read_header(path)
-    base = "" if options.emulator else api_base(world.env)
-    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    place = Workplace.of(path, options, world)
     jobs = _cancellable(place, options.selection)
     decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
     with deciding(place.folder, decisions) as decided:
@@ -76,21 +71,20 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
 
 def _cancellable(place: Workplace, selection: Selection) -> list[str]:
-    with state_of(place.manifest, place.folder.state) as db:
-        selection = note_causes(db, selection)
-        if not select_any(db, selection):
+    with place.open() as run:
+        selection = note_causes(run.db, selection)
+        if not select_any(run.db, selection):
             raise UsageError(
                 "no job is selected",
                 next_step="check --job, --model, --tag, --state and --cause"
                 "; batchgen status lists the jobs",
             )
-        return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
+        return [job_id for _, job_id, _ in select_jobs(run.db, selection, CANCELLABLE)]
 
 
 async def _ask_vendor(place: Workplace, db: Connection, requests: list[LiveRequest]) -> int:
     """How many the vendor cancelled; the others stay in flight for the next run."""
-    provider = provider_name(place.base, emulator=place.options.emulator)
-    claim_state(db, provider, place.folder)
+    claim_state(db, place.provider, place.folder)
     async with connected(place) as api:
         return sum([await _cancel_one(api, db, request, place) for request in requests])
 

@@ -17,7 +17,7 @@ from batchgen.runs.execute import Ended, work
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import Memory
 from batchgen.runs.notifications import notifying, recipients
-from batchgen.runs.startup import open_run
+from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
 from batchgen.runs.supervision import HeldRequests, told_if_gone
 from batchgen.state import manual_actions
@@ -42,7 +42,7 @@ class _Tally:
 
     submitted: int = 0
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.SUBMITTING:
             self.submitted += 1
 
@@ -54,8 +54,8 @@ class _Audience:
     listeners: Sequence[Listener] = field(default_factory=tuple)
 
     def tell(self, event: Event) -> None:
-        for hear in self.listeners:
-            hear(event)
+        for on_event in self.listeners:
+            on_event(event)
 
 
 async def carry_out(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
@@ -66,15 +66,21 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     """
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
-        opened = open_run(path, options, world, held)
+        opened = start_up(path, options, world, held)
         folder = opened.place.folder
         tally, held_requests = _Tally(), HeldRequests()
         held.enter_context(told_if_gone(folder, opened.db, held_requests))
         journal = held.enter_context(Journal(folder.log, world.now))
         metadata = held.enter_context(MetadataFile(folder.metadata))
-        outside = _Audience((journal.hear, listener))
+        outside = _Audience((journal.on_event, listener))
         async with notifying(opened.place, recipients(opened.place), outside.tell) as notifier:
-            hearing = (journal.hear, metadata.hear, tally.hear, held_requests.hear, notifier.hear)
+            hearing = (
+                journal.on_event,
+                metadata.on_event,
+                tally.on_event,
+                held_requests.on_event,
+                notifier.on_event,
+            )
             audience = _Audience((*hearing, listener))
             summary = await _work_through(opened, audience, tally, started)
             journal.note("RunEnded", **summary.to_json())

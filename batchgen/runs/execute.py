@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals, in_thread
+from batchgen.concurrency import in_thread, stop_signals
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
-from batchgen.downloads.probe import LookSettings
+from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.events import Pause, PauseReason, Warned
-from batchgen.engine.ports import Doors, Room
+from batchgen.engine.ports import Ports, Room
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
@@ -71,7 +71,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class _FilesBelow:
-    """The engine's doors to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder."""
 
     downloader: Downloader
     folder: Path
@@ -123,7 +123,7 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
-        doors = Doors(
+        ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
@@ -141,7 +141,7 @@ async def work(
             inputs=images,
         )
         policy = _within(room, policy, place, beginning)
-        scheduler = Scheduler(doors, policy, beginning.selection, tell)
+        scheduler = Scheduler(ports, policy, beginning.selection, tell)
         if outdated is not None:
             scheduler.pause(outdated)
         if intake is not None:
@@ -219,7 +219,7 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
         hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
     checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
     async with open_input_images(
-        LookSettings(hosts, proxies=place.proxies),
+        ProbeSettings(hosts, proxies=place.proxies),
         store,
         checking=checking,
         only_here=place.on_this_machine,
@@ -258,7 +258,7 @@ async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None
             if reading is not None:
                 reading.cancel()
 
-        with StopSignals(drain, running.cancel, on=place.world.signals) as stop:
+        with stop_signals(drain, running.cancel, on=place.world.signals) as stop:
             await asyncio.wait({running})
             watching.cancel()
             watching_folder.cancel()

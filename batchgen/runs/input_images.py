@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from batchgen import references
-from batchgen.downloads.probe import Gone, Looked, NoAnswer, NotUsable, open_looker
+from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, open_prober
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
@@ -27,7 +27,7 @@ from batchgen.state.records import KnownImage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from batchgen.downloads.probe import LookOutcome, LookSettings
+    from batchgen.downloads.probe import Probed, ProbeSettings
     from batchgen.engine.ports import InputVerdict
     from batchgen.models.catalog import Model
     from batchgen.state.database import Connection
@@ -64,17 +64,17 @@ class Silences:
         return self._counted.get(url, (0, 0))[0] >= MOST_SILENCES
 
 
-def trouble_with(model: Model, key: str, outcome: LookOutcome) -> str | None:
+def trouble_with(model: Model, key: str, outcome: Probed) -> str | None:
     """Say what is wrong with an image under a key of a model, in the page's words where it can."""
     match outcome:
-        case Looked(media_type, width, height, size):
+        case Picture(media_type, width, height, size):
             broken = broken_rules(model, key, FileFacts(media_type, width, height, size))
             return " ".join(map(str, broken)) or None
         case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
             return reason
 
 
-def tells_nothing(outcome: LookOutcome) -> bool:
+def tells_nothing(outcome: Probed) -> bool:
     """Whether the network, or its DNS, is to blame, and not the picture.
 
     A name that leads inside from the start is refused before the run.
@@ -102,9 +102,9 @@ MOST_LOOKS_A_HOST = 4
 
 
 class Eye(Protocol):
-    """A look over the network; batchgen.downloads.look has the real one."""
+    """A look over the network; batchgen.downloads.probe has the real one."""
 
-    async def look(self, url: str) -> LookOutcome: ...
+    async def look(self, url: str) -> Probed: ...
 
 
 class InputImages:
@@ -145,12 +145,12 @@ class InputImages:
             unclear.append(f"{shown(url)}: {trouble}")
         return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
 
-    async def look(self, url: str) -> LookOutcome:
+    async def look(self, url: str) -> Probed:
         """Look now; those who ask at once share one look."""
         asked = self._store.now()
         return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
 
-    async def judge(self, model: Model, key: str, url: str) -> tuple[LookOutcome, str | None]:
+    async def judge(self, model: Model, key: str, url: str) -> tuple[Probed, str | None]:
         """Say what is there, and what of it this key of the model would not take."""
         oldest = self._store.now() - TRUSTED_SECONDS
 
@@ -166,21 +166,21 @@ class InputImages:
             trouble = trouble_with(model, key, outcome)
         return outcome, trouble
 
-    def _doubts(self, url: str, outcome: LookOutcome) -> bool:
+    def _doubts(self, url: str, outcome: Probed) -> bool:
         """Whether to look once more: one spoilt transfer must not fail a job for good."""
         if url in self._seen_bad or len(self._seen_bad) >= MOST_COUNTED:
             return False
         self._seen_bad.add(url)
         return not isinstance(outcome, Gone)
 
-    async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> LookOutcome:
+    async def _once(self, url: str, is_trusted: Callable[[KnownImage], bool]) -> Probed:
         async with self._urls.setdefault(url, asyncio.Lock()):
             known = (await self._store.run(known_images, [url])).get(url)
             if known is not None and is_trusted(known):
                 return _remembered(known)
             return await self._look_now(url)
 
-    async def _look_now(self, url: str) -> LookOutcome:
+    async def _look_now(self, url: str) -> Probed:
         host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
         # The host first: those who wait for a slow one must not hold up the others.
         async with host, self._all:
@@ -193,15 +193,15 @@ class InputImages:
         return outcome
 
 
-def _remembered(known: KnownImage) -> LookOutcome:
+def _remembered(known: KnownImage) -> Probed:
     if known.media_type is None or known.width is None or known.height is None:
         return NotUsable(known.trouble or "it was no picture")
-    return Looked(known.media_type, known.width, known.height, known.bytes)
+    return Picture(known.media_type, known.width, known.height, known.bytes)
 
 
-def _to_remember(url: str, at: float, outcome: LookOutcome) -> KnownImage:
+def _to_remember(url: str, at: float, outcome: Probed) -> KnownImage:
     match outcome:
-        case Looked(media_type, width, height, size):
+        case Picture(media_type, width, height, size):
             return KnownImage(url, at, media_type, width, height, size, None)
         case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
             return KnownImage(url, at, None, None, None, None, reason)
@@ -209,13 +209,13 @@ def _to_remember(url: str, at: float, outcome: LookOutcome) -> KnownImage:
 
 @asynccontextmanager
 async def open_input_images(
-    settings: LookSettings, store: Store, *, checking: bool, only_here: bool
+    settings: ProbeSettings, store: Store, *, checking: bool, only_here: bool
 ) -> AsyncIterator[InputImages]:
     """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
 
     `only_here`: check only what is on this machine, as a rehearsal does.
     """
-    async with open_looker(settings) as looker:
+    async with open_prober(settings) as looker:
         yield InputImages(looker, store, checking=checking, only_here=only_here)
 
 

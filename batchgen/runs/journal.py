@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import FileSaved, JobMoved, Noted
-from batchgen.fs import disk_errors, open_new, open_to_read
+from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import LineFile, json_line
@@ -50,7 +50,7 @@ class Journal(LineFile):
         super().__init__(path)
         self._now = now
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.note(type(event).__name__, **_fields(event))
 
     def note(self, event: str, **fields: JsonValue) -> None:
@@ -199,7 +199,7 @@ class MetadataFile(LineFile):
         # It has every prompt in it: for its owner alone, until that one says otherwise.
         super().__init__(path, mode=0o600)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, FileSaved):
             self.append(metadata_line(event.file))
 
@@ -214,10 +214,8 @@ def catch_up(path: Path, db: Connection) -> None:
     with disk_errors(path):
         if _whole_lines(path) == count_saved(db) and get_meta(db, Meta.METADATA_IS_STALE) is None:
             return
-        temporary = path.with_suffix(".jsonl.part")
-        with open_new(temporary) as file:
+        with publishing(path) as file:
             file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
-        os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
     drop_meta(db, Meta.METADATA_IS_STALE)
 
 

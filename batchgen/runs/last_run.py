@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from batchgen.errors import BatchgenError, CopiedStateError, LostStateError
-from batchgen.fs import disk_errors, open_to_read
+from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
 from batchgen.state.costs import attempts_made
@@ -110,15 +110,8 @@ def _text(path: Path) -> str:
 
 def _publish(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)  # noqa: PTH105 - the same call as for every other publication
+    with publishing(path, durable=True) as file:
+        file.write(data)
     make_durable(path.parent)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.errors import TokenError, UsageError
 from batchgen.models.catalog import find_model
-from batchgen.net import Proxies
+from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
 from batchgen.runcomfy.client import Limits, connect
 from batchgen.runcomfy.outcomes import NoAnswer

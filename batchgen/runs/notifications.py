@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, StopSignals, in_thread
+from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_thread, stop_signals
 from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, Paused
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.jobs import JobState
@@ -163,7 +163,7 @@ class Notifier:
         self._pauses: set[PauseReason] = set()
         self._latest_end = float("inf")
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if not self._notify.to:
             return
         match event:
@@ -199,7 +199,7 @@ class Notifier:
             return
         left = max(0.0, min(END_SECONDS, self._latest_end - self._loop.time()))
         try:
-            with StopSignals(self.leave, self.leave, on=self._place.world.signals):
+            with stop_signals(self.leave, self.leave, on=self._place.world.signals):
                 await asyncio.wait(self._words, timeout=left)
         finally:
             self.leave()

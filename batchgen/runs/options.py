@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from batchgen.engine.policy import EnginePolicy, LanePolicy
+from batchgen.engine.policy import EnginePolicy, ModelPolicy
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest import OnUnknown, Rate, StopAt
 from batchgen.notify import read_address
@@ -97,7 +97,7 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
         concurrency=concurrency,
         interval=_interval(options.rate or policy.rate),
         lanes={
-            model: LanePolicy(limits.concurrency or concurrency, _interval(limits.rate))
+            model: ModelPolicy(limits.concurrency or concurrency, _interval(limits.rate))
             for model, limits in policy.models.items()
         },
         retries=policy.retries,

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ChangedJobsError, InputError, Problem, Spot
+from batchgen.errors import ChangedJobsError, InputError, Problem, Spot, TokenError
 from batchgen.manifest import ProblemLog, checked_jobs, read_manifest
 from batchgen.manifest.problems import KEPT, SKIPPED
 from batchgen.models.catalog import find_model
 from batchgen.references import references_in
-from batchgen.runs.context import NOTHING_OFFERED, offered
+from batchgen.runcomfy.token import SHORTEST_SECRET, TOKEN_VARIABLES, read_login, token_file
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from batchgen.jobs import Job
     from batchgen.manifest import Manifest
-    from batchgen.runs.context import Offered
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
     from batchgen.state.reconcile import Difference
@@ -143,9 +143,48 @@ def _problem(origin: Origin, message: str, hint: str, job_id: str) -> Problem:
 SHOWN_CHANGES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedEnvironment:
+    """`env` is what templates may read; `withheld` says of the other variables why not.
+
+    Without an `env`, templates that read it are not checked.
+    """
+
+    env: Mapping[str, str] | None
+    withheld: Mapping[str, str]
+
+
+UNREAD_ENVIRONMENT = AllowedEnvironment(None, {})
+
+
+def allowed_environment(env: Mapping[str, str]) -> AllowedEnvironment:
+    """Keep the token from templates: it goes to the API and nowhere else."""
+    secrets = tuple(_secrets(env))
+    withheld = {
+        name: "holds the token"
+        for name, value in env.items()
+        if any(secret in value for secret in secrets)
+    }
+    # Also those that are not set: the answer must not be to set them.
+    withheld |= dict.fromkeys(TOKEN_VARIABLES, "is the token")
+    return AllowedEnvironment(
+        {name: value for name, value in env.items() if name not in withheld}, withheld
+    )
+
+
+def _secrets(env: Mapping[str, str]) -> Iterator[str]:
+    """Every token in reach; one too short to be a secret would withhold everything."""
+    found = [env.get(name, "").strip() for name in TOKEN_VARIABLES]
+    if home := env.get("HOME"):
+        # A broken login is reported where the token is needed.
+        with suppress(TokenError):
+            found.append(read_login(token_file(env, Path(home))) or "")
+    return (one for one in found if len(one) >= SHORTEST_SECRET)
+
+
 def read_header(path: Path) -> Manifest:
     """The manifest without its jobs. Raises ManifestError, MissingFileError."""
-    return _read(path, ProblemLog(), rehearsal=False, offer=NOTHING_OFFERED)
+    return _read(path, ProblemLog(), rehearsal=False, offer=UNREAD_ENVIRONMENT)
 
 
 def read_for_jobs(
@@ -160,7 +199,7 @@ def read_for_jobs(
         path,
         ProblemLog() if problems is None else problems,
         rehearsal=rehearsal,
-        offer=offered(env),
+        offer=allowed_environment(env),
     )
 
 
@@ -195,7 +234,7 @@ def checked(
     """
     problems = ProblemLog() if problems is None else problems
     refuse_pipe(path)
-    offer = offered(env)
+    offer = allowed_environment(env)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
     )
@@ -215,7 +254,9 @@ def finish(staging: Staging, problems: ProblemLog) -> None:
     problems.raise_if_any()
 
 
-def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) -> Manifest:
+def _read(
+    path: Path, problems: ProblemLog, *, rehearsal: bool, offer: AllowedEnvironment
+) -> Manifest:
     refuse_pipe(path)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld

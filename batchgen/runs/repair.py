@@ -13,16 +13,15 @@ from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import StopSignals
+from batchgen.concurrency import stop_signals
 from batchgen.engine.control import Control
-from batchgen.engine.downloads_pool import Fetcher
+from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Noted
-from batchgen.engine.ports import Doors
+from batchgen.engine.ports import Ports
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
@@ -38,16 +37,14 @@ from batchgen.runs.context import (
     Workplace,
     claim_state,
     connected,
-    provider_name,
     refuse_other_manifest,
 )
 from batchgen.runs.decide import runner_lock
 from batchgen.runs.estimates import PriceList
 from batchgen.runs.execute import Ended, files_of, one_error
-from batchgen.runs.folder import RunFolder, myself
+from batchgen.runs.folder import myself
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.runs.last_run import claim_file
-from batchgen.runs.prepare import read_header
 from batchgen.runs.recovery_log import SpareReceipts
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
@@ -62,6 +59,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event, Listener
     from batchgen.runs.context import World
+    from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
@@ -82,20 +80,20 @@ async def bring_home(
         metadata = stack.enter_context(MetadataFile(folder.metadata))
 
         def tell(event: Event) -> None:
-            for hear in (journal.hear, metadata.hear, listener):
-                hear(event)
+            for on_event in (journal.on_event, metadata.on_event, listener):
+                on_event(event)
 
-        doors = await _doors(place, db, stack)
-        homecoming = _Homecoming(doors, Control(tell))
+        ports = await _ports(place, db, stack)
+        homecoming = _Homecoming(ports, Control(tell))
         with one_error():
             return await homecoming.run(jobs, signals=place.world.signals)
 
 
-async def _doors(place: Workplace, db: Connection, stack: AsyncExitStack) -> Doors:
+async def _ports(place: Workplace, db: Connection, stack: AsyncExitStack) -> Ports:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
     files = await stack.enter_async_context(files_of(place))
-    return Doors(
+    return Ports(
         api=SiftedApi(api, files.downloader.peek),
         store=store,
         files=files,
@@ -108,18 +106,18 @@ async def _doors(place: Workplace, db: Connection, stack: AsyncExitStack) -> Doo
 class _Homecoming:
     """First the fresh URLs of a job, then its downloads; both for several jobs at once."""
 
-    def __init__(self, doors: Doors, control: Control) -> None:
-        self._doors = doors
+    def __init__(self, ports: Ports, control: Control) -> None:
+        self._ports = ports
         self._control = control
-        self._fetcher = Fetcher(doors, control)
+        self._downloads = DownloadPool(ports, control)
 
     async def run(self, jobs: Iterable[int], *, signals: bool) -> Ended:
         waiting = iter(jobs)
         try:
             async with asyncio.TaskGroup() as group:
-                teller = group.create_task(self._control.keep_telling(), name="events")
+                teller = group.create_task(self._control.deliver_events(), name="events")
                 pool = [
-                    group.create_task(self._fetcher.work(), name=f"download {number}")
+                    group.create_task(self._downloads.work(), name=f"download {number}")
                     for number in range(DOWNLOADS)
                 ]
                 renewals = [
@@ -127,7 +125,7 @@ class _Homecoming:
                     for number in range(RENEWALS)
                 ]
                 tasks = (*pool, *renewals)
-                with StopSignals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
+                with stop_signals(self._drain, lambda: _cancel(tasks), on=signals) as stop:
                     await asyncio.wait(renewals)
                     await self._until_home()
                     if not self._control.drain.requested:
@@ -143,7 +141,7 @@ class _Homecoming:
         self._control.wake.set()
 
     async def _until_home(self) -> None:
-        while self._fetcher.busy and not self._control.drain.requested:
+        while self._downloads.busy and not self._control.drain.requested:
             await self._control.wake.wait()
             self._control.wake.clear()
 
@@ -152,18 +150,18 @@ class _Homecoming:
             if self._control.drain.requested:
                 return
             await self._renew(seq)
-            self._fetcher.add(seq)
+            self._downloads.add(seq)
 
     async def _renew(self, seq: int) -> None:
         """Old URLs have mostly expired; where there are no new ones, the saved ones are tried."""
-        job = await self._doors.store.files_to_fetch(seq)
+        job = await self._ports.store.files_to_fetch(seq)
         if job is None:
             return
-        answer = await self._doors.api.result(job.request_id)
+        answer = await self._ports.api.result(job.request_id)
         if isinstance(answer, Succeeded):
             for file in job.files:
                 if file.position <= len(answer.urls):
-                    await self._doors.store.renew_url(file.id, answer.urls[file.position - 1])
+                    await self._ports.store.renew_url(file.id, answer.urls[file.position - 1])
         elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
             raise TokenError(
                 f"the API refused: {answer.reason}",
@@ -229,10 +227,8 @@ class Listeners:
 
 def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) -> Repair:
     """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
-    manifest = read_header(path)
-    base = "" if options.emulator else api_base(world.env)
-    folder = RunFolder(manifest.output.dir)
-    place = Workplace(manifest, folder, options, world, base)
+    place = Workplace.of(path, options, world)
+    folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
     open_for_reading(folder.state).close()
     with ExitStack() as held:
@@ -241,8 +237,8 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         held.enter_context(translated(folder.state))
         set_meta(db, Meta.RUNNER, myself())
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, provider_name(base, emulator=options.emulator), folder)
-        refuse_other_manifest(db, manifest)
+        claim_state(db, place.provider, folder)
+        refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
         return _repair(place, db, listeners)
 

@@ -17,7 +17,7 @@ from batchgen.manifest import FullCheck, ProblemLog, checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.begin import settle_before
-from batchgen.runs.context import Workplace, claim_for_manifest, claim_state, provider_name
+from batchgen.runs.context import Workplace, claim_for_manifest, claim_state
 from batchgen.runs.decide import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import PATIENCE, RunFolder, myself
@@ -122,7 +122,7 @@ class _Staged:
     problems: ProblemLog
 
 
-def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
+def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
     """Check everything, then take the lock and open the state, which `held` closes at the end.
 
     Raises the tree's errors; nothing was made or changed where the manifest is wrong.
@@ -172,7 +172,7 @@ def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
         set_meta(db, Meta.RUNNER, myself())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        claim_state(db, place.provider, folder)
         claim_for_manifest(db, place.manifest, take_over=options.take_over)
         # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
         settle_before(db, folder, world.now())

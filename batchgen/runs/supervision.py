@@ -98,7 +98,7 @@ class HeldRequests:
     def __init__(self) -> None:
         self._requests: dict[str, str] = {}
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if not isinstance(event, JobMoved):
             return
         if event.request_id and event.state in {*IN_FLIGHT, JobState.FETCHING}:

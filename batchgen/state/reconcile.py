@@ -135,8 +135,10 @@ def merge(
         drop_edges(db, _LEAVING)
         _forget_never_attempted(db)
         _take_up_unpaid(db)
+        _forget_todays_inputs(db)
         if on_changed is OnChanged.RERUN:
             _rerun_changed(db, selected)
+            _note_todays_inputs(db)
         _update_listing(db)
         _insert_new(db)
         add_edges(db)
@@ -227,6 +229,42 @@ def _rerun_changed(db: sqlite3.Connection, selection: Selection) -> None:
         " WHERE job.seq = rerun.seq"
     )
     db.execute("DROP TABLE temp.rerun")
+
+
+# Whoever sets such a job going while this connection is open: a person, `on_unknown`, `retries`.
+# The old input would be paid for, and today's as well by the next run.
+_SENDS_TODAYS_INPUT = """
+    CREATE TEMP TRIGGER sends_todays_input AFTER UPDATE OF state ON main.job
+    WHEN NEW.state = 'pending' AND EXISTS (SELECT 1 FROM todays_input WHERE seq = NEW.seq)
+    BEGIN
+        UPDATE attempt SET model = coalesce(model, NEW.model), body = coalesce(body, NEW.body)
+        WHERE job = NEW.seq;
+        UPDATE job SET model = today.model, body = today.body, failures = 0
+        FROM todays_input AS today WHERE job.seq = NEW.seq AND today.seq = NEW.seq;
+        DELETE FROM todays_input WHERE seq = NEW.seq;
+    END
+"""
+
+
+def _note_todays_inputs(db: sqlite3.Connection) -> None:
+    """Of jobs that may not be rerun now: should they go again in this run, they go with these."""
+    db.execute(
+        "CREATE TEMP TABLE todays_input"
+        " (seq INTEGER PRIMARY KEY, model TEXT NOT NULL, body TEXT NOT NULL)"
+    )
+    noted = db.execute(
+        "INSERT INTO temp.todays_input SELECT job.seq, today.model, today.body"
+        " FROM main.job AS job JOIN temp.meeting AS met ON met.seq = job.seq"
+        " JOIN incoming.job AS today ON today.seq = met.today"
+        f" WHERE met.attempted AND {_STILL_CHANGED}"
+    ).rowcount
+    if noted:
+        db.execute(_SENDS_TODAYS_INPUT)
+
+
+def _forget_todays_inputs(db: sqlite3.Connection) -> None:
+    db.execute("DROP TRIGGER IF EXISTS temp.sends_todays_input")
+    db.execute("DROP TABLE IF EXISTS temp.todays_input")
 
 
 def _update_listing(db: sqlite3.Connection) -> None:

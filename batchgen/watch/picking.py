@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.state.database import Connection
-    from batchgen.watch.ports import Doors, Heard
+    from batchgen.watch.ports import Heard, Ports
     from batchgen.watch.watching import Watching
 
 MOST_WORDS = 10_000
@@ -100,9 +100,9 @@ class Answer:
 class Picking:
     """Takes words from all pages, and decides them together, in the order in which they came."""
 
-    def __init__(self, watching: Watching, doors: Doors) -> None:
+    def __init__(self, watching: Watching, ports: Ports) -> None:
         self._watching = watching
-        self._doors = doors
+        self._ports = ports
         self._waiting: list[tuple[Sequence[Said], asyncio.Future[Heard]]] = []
         self._bell = asyncio.Event()
         self._handed = asyncio.Event()
@@ -151,7 +151,7 @@ class Picking:
         # What is said here is on the disk first: where it is not done, the next run does it.
         try:
             async with self._watching.doors_lock:
-                heard = await asyncio.to_thread(self._doors.decide, said)
+                heard = await asyncio.to_thread(self._ports.decide, said)
         except BatchgenError as exc:
             for _, future in batch:
                 future.set_exception(exc)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.report.night import Night
     from batchgen.state.database import Connection
-    from batchgen.watch.ports import Doors, Watched
+    from batchgen.watch.ports import Ports, Watched
 
 
 MOST_REQUESTS = 100_000
@@ -55,9 +55,9 @@ class Figures:
 class Counting:
     """Counts at each look; the attempts are read through when it is asked to."""
 
-    def __init__(self, watched: Watched, doors: Doors) -> None:
+    def __init__(self, watched: Watched, ports: Ports) -> None:
         self._watched = watched
-        self._doors = doors
+        self._ports = ports
         self._night: Night | None = None
         self._nights = 0
         self._crowded = False
@@ -65,12 +65,12 @@ class Counting:
     def nothing(self) -> Figures:
         """Where nothing was run yet."""
         shell = Shell(self._watched.manifest, rehearsal=False)
-        facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._doors.now())
+        facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._ports.now())
         return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
 
     def count(self, db: Connection) -> Figures:
         shell = self._shell(db)
-        facts = page_facts(db, self._watched.name, self._doors.now(), self._night)
+        facts = page_facts(db, self._watched.name, self._ports.now(), self._night)
         head = head_document(db, shell, sum(facts.counts.values()))
         goes = any(facts.counts.get(state) for state in GOING) or has_due(db)
         held = not goes and bool(facts.counts.get(JobState.PENDING))
@@ -99,7 +99,7 @@ class Counting:
         self._nights += 1
 
     def _shell(self, db: Connection) -> Shell:
-        return Shell(self._watched.manifest, rehearsal=self._doors.is_rehearsal(db))
+        return Shell(self._watched.manifest, rehearsal=self._ports.is_rehearsal(db))
 
 
 P = ParamSpec("P")

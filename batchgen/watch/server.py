@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from batchgen.state.records import Result
     from batchgen.watch.picking import Answer
-    from batchgen.watch.ports import Doors, Watched
+    from batchgen.watch.ports import Ports, Watched
 
 
 NAMES = ("127.0.0.1", "localhost")
@@ -135,7 +135,7 @@ KINDS = {"js": SCRIPT, "css": "text/css", "svg": "image/svg+xml"}
 
 @asynccontextmanager
 async def serving(
-    watched: Watched, doors: Doors, port: int, stop: asyncio.Event
+    watched: Watched, ports: Ports, port: int, stop: asyncio.Event
 ) -> AsyncIterator[str]:
     """Serve until the block is left; gives the address. Port 0 takes a free one.
 
@@ -143,9 +143,9 @@ async def serving(
     where the port cannot be had, and the state's errors.
     """
     with _listening(port) as listener:
-        watching = Watching(watched, doors)
+        watching = Watching(watched, ports)
         thumbs = Thumbs(watched.report)
-        picking = Picking(watching, doors)
+        picking = Picking(watching, ports)
         try:
             await watching.begin()
             tasks = [

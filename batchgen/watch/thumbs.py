@@ -1,110 +1,15 @@
-"""The processes that make previews. Of a file at which one dies, no other file has to suffer.
-
-Previews, made when a page asks for them, where the report looks for them later.
-"""
+"""Previews, made when a page asks for them, where the report looks for them later."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
-from typing import TYPE_CHECKING
 
 from batchgen.errors import OutputError, StorageError
-from batchgen.processes import cores, new_pool, unheard
+from batchgen.processes import ProcessDiedError, Processes, cores
 from batchgen.report.making import ReportFolder
 from batchgen.report.thumbnails import Wanted, make_thumbnail
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing.process import BaseProcess
-
-
-GRACE = 1.0
-"""Seconds in which what is at hand may be finished at the end: nobody waits for it any more."""
-DIED = "a process died of it"
-
-
-class Workers:
-    """One pool for all, and for each file at which that broke one of its own."""
-
-    def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-        self._alone = asyncio.Lock()
-        self._deadly: set[str] = set()
-        self._all: set[ProcessPoolExecutor] = set()
-        self._strangers = set(multiprocessing.active_children())
-
-    async def make(self, wanted: Wanted) -> str | None:
-        """Give None, or else why there is no preview. Raises OSError where it cannot be written."""
-        if wanted.source not in self._deadly:
-            try:
-                return await self._together(wanted)
-            except BrokenProcessPool:
-                # Whose file it was, nobody says: each goes once more, where it harms no other.
-                pass
-        async with self._alone:
-            return await self._by_itself(wanted)
-
-    async def aclose(self) -> None:
-        """End them all, also one that hangs."""
-        for pool in self._all:
-            pool.shutdown(wait=False, cancel_futures=True)
-        ours = set(multiprocessing.active_children()) - self._strangers
-        await asyncio.to_thread(_end, ours)
-        for pool in self._all:
-            await asyncio.to_thread(pool.shutdown)
-
-    async def _together(self, wanted: Wanted) -> str | None:
-        mine = self._pool = self._pool or self._begun(cores())
-        try:
-            return await self._given(mine, wanted)
-        except BrokenProcessPool:
-            # Another one may have met it before, and begun a new one.
-            if self._pool is mine:
-                self._pool = None
-            self._leave(mine)
-            raise
-
-    async def _by_itself(self, wanted: Wanted) -> str | None:
-        mine = self._begun(1)
-        try:
-            return await self._given(mine, wanted)
-        except BrokenProcessPool:
-            self._deadly.add(wanted.source)
-            return DIED
-        finally:
-            self._leave(mine)
-
-    def _begun(self, count: int) -> ProcessPoolExecutor:
-        pool = new_pool(count)
-        self._all.add(pool)
-        return pool
-
-    def _leave(self, pool: ProcessPoolExecutor) -> None:
-        pool.shutdown(wait=False, cancel_futures=True)
-        self._all.discard(pool)
-
-    async def _given(self, pool: ProcessPoolExecutor, wanted: Wanted) -> str | None:
-        with unheard():
-            future = pool.submit(make_thumbnail, wanted)
-        return await asyncio.wrap_future(future)
-
-
-def _end(children: Collection[BaseProcess]) -> None:
-    """Blocks. Looks at what the system says of them: their pools wait for them at the same time."""
-    until = monotonic() + GRACE
-    left = list(children)
-    while left and (patience := until - monotonic()) > 0:
-        ended = wait([child.sentinel for child in left], patience)
-        left = [child for child in left if child.sentinel not in ended]
-    for child in left:
-        child.kill()
 
 
 class Thumbs:
@@ -115,7 +20,7 @@ class Thumbs:
         self._is_there = asyncio.Lock()
         self._created = False
         self._aside: TemporaryDirectory[str] | None = None
-        self._workers = Workers()
+        self._processes = Processes(cores())
         self._hands = asyncio.Semaphore(cores())
         self._making: dict[str, asyncio.Task[bool]] = {}
         self._asking: dict[str, int] = {}
@@ -153,7 +58,8 @@ class Thumbs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._workers.aclose()
+        # Also one that hangs: its thread waits for it.
+        await asyncio.to_thread(self._processes.close)
         if self._aside is not None:
             self._aside.cleanup()
 
@@ -177,8 +83,11 @@ class Thumbs:
         async with self._hands:
             if name not in self._asking:
                 return False
+            wanted = Wanted(str(source), str(target))
             try:
-                return await self._workers.make(Wanted(str(source), str(target))) is None
+                return await asyncio.to_thread(self._processes.call, make_thumbnail, wanted) is None
+            except ProcessDiedError:
+                return False
             except OSError as exc:
                 # A report that is made meanwhile tidies up unfinished ones; or the disk is full.
                 if await asyncio.to_thread(target.exists):

@@ -27,7 +27,7 @@ from batchgen.watch.reader import Counting, Reader
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.state.database import Connection
-    from batchgen.watch.ports import Doors, Watched
+    from batchgen.watch.ports import Ports, Watched
     from batchgen.watch.reader import Figures, FileId
 
 
@@ -118,13 +118,13 @@ class View:
 class Watching:
     """One for a server, however many pages are open."""
 
-    def __init__(self, watched: Watched, doors: Doors) -> None:
+    def __init__(self, watched: Watched, ports: Ports) -> None:
         self.watched = watched
-        self._counting = Counting(watched, doors)
+        self._counting = Counting(watched, ports)
         self.reader = Reader(watched.state)
         self.moments = Moments()
         self.stopped = False
-        self._doors = doors
+        self._ports = ports
         self._instance = _new_instance()
         self._of: FileId | None = None
         self._version: Version | None = None
@@ -271,7 +271,7 @@ class Watching:
 
     async def _show(self, *, waiting: bool, trouble: str | None) -> None:
         async with self.doors_lock:
-            at_work = None if waiting else await asyncio.to_thread(self._doors.at_work)
+            at_work = None if waiting else await asyncio.to_thread(self._ports.at_work)
         seen = self._viewed(at_work, trouble, waiting=waiting)
         known, self.view = self.view, seen
         if _differs(known, seen):

@@ -141,7 +141,7 @@ def test_ctrl_c_while_the_processes_start_shows_no_traceback(shell: Shell) -> No
     """Children that had just begun told of it in their own words."""
     path = large(shell, 4)
     cache = shell.folder / "out/measures.db"
-    for patience in (0.0, 0.05, 0.1, 0.2, 0.4):
+    for patience in (0.0, 0.2):
         cache.unlink(missing_ok=True)
         with shell.start("check", path, start_new_session=True) as process:
             wait_until(cache.exists, "the cache, which is opened just before")
@@ -155,7 +155,7 @@ def test_two_first_checks_at_once_both_tell_all(shell: Shell) -> None:
     twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
     path = shell.manifest([*twins, *map(boat, range(6))])
     shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
-    checks = [shell.start("check", path, "--json", "--dry-run") for _ in range(3)]
+    checks = [shell.start("check", path, "--json", "--dry-run") for _ in range(2)]
     for process in checks:
         with process:
             done = ended(process)

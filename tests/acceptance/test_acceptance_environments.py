@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from tests.shell import ProcessShell, Shell, boat
+from tests.shell import Shell, boat
 
 REHEARSED = ("--emulator", "--latency", "0", "-q")
-WITHOUT_A_HOME = """
-import os, pwd, sys
-def nobody(uid): raise KeyError(uid)
-pwd.getpwuid = nobody
-os.environ.pop("HOME", None)
-from batchgen.cli import main
-sys.exit(main())
-"""
 RUN_AS_A_PROGRAM = """
 import batchgen
 try:
@@ -31,7 +26,7 @@ except batchgen.errors.BatchgenError as error:
 
 
 @pytest.fixture
-def latin(shell: Shell) -> ProcessShell:
+def latin(shell: Shell) -> Shell:
     """A shell whose locale has no UTF-8."""
     if not (localedef := shutil.which("localedef")):
         pytest.skip("needs localedef")
@@ -40,10 +35,10 @@ def latin(shell: Shell) -> ProcessShell:
     words = [localedef, "-f", "ISO-8859-1", "-i", "en_US", str(place / "en_US.ISO-8859-1")]
     if subprocess.run(words, capture_output=True, check=False).returncode > 1:
         pytest.skip("this system has no sources of locales")
-    return ProcessShell(shell.folder).having(LOCPATH=str(place), LC_ALL="en_US.ISO-8859-1")
+    return replace(shell, fresh=True).having(LOCPATH=str(place), LC_ALL="en_US.ISO-8859-1")
 
 
-def test_every_name_is_written_whatever_the_locale(latin: ProcessShell) -> None:
+def test_every_name_is_written_whatever_the_locale(latin: Shell) -> None:
     names = ["été-日本", "plain"]
     latin.manifest([boat(1) | {"id": name} for name in names])
     latin.expect(0, "run", "m.yaml", *REHEARSED)
@@ -54,7 +49,7 @@ def test_every_name_is_written_whatever_the_locale(latin: ProcessShell) -> None:
 
 
 def test_a_program_is_told_of_a_name_that_it_cannot_write_before_anything_is_paid(
-    latin: ProcessShell,
+    latin: Shell,
 ) -> None:
     latin.manifest([boat(1) | {"id": "日本"}])
     done = subprocess.run(
@@ -78,21 +73,19 @@ def test_a_program_is_told_of_a_name_that_it_cannot_write_before_anything_is_pai
     ],
 )
 def test_a_user_without_a_home_and_a_name(
-    shell: Shell, words: tuple[str, ...], code: int, said: str
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, said: str
 ) -> None:
     shell.manifest(1, output={"dir": "~/out"})
     (shell.folder / "m.yaml").rename(shell.folder / "home.yaml")
     shell.manifest(1)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_A_HOME, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=shell.folder,
-        env={"PATH": os.environ["PATH"]},
-    )
-    assert done.returncode == code, done.stderr
-    assert said in done.stderr
+
+    def nobody(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(Shell, "environment", {"PATH": os.environ["PATH"]})
+    done = shell.expect(code, *words)
+    assert said in done.err
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan", "run", "status"])

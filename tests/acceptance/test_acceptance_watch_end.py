@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -62,29 +60,3 @@ def test_a_browser_that_stays_holds_up_neither_the_page_nor_its_end(shell: Shell
         assert (done.code, "Traceback" in done.said) == (0, False)
     finally:
         os.kill(int(pid.read_text()), signal.SIGTERM)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_second_signal_leaves_at_once(number: signal.Signals) -> None:
-    """Here nothing ends by the first."""
-    script = (
-        "import asyncio\n"
-        "from batchgen.commands.watch import heed_signals\n"
-        "async def main():\n"
-        "    stop = asyncio.Event()\n"
-        "    heed_signals(stop)\n"
-        "    print('at work', flush=True)\n"
-        "    await stop.wait()\n"
-        "    print('asked to end', flush=True)\n"
-        "    await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        assert process.stdout is not None
-        for said in ("at work", "asked to end"):
-            assert process.stdout.readline() == f"{said}\n"
-            process.send_signal(number)
-        process.communicate(timeout=20)
-    assert process.returncode == -number

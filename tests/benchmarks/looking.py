@@ -63,7 +63,7 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
         for number, content in enumerate(contents):
             world.put(f"j{number}", content, **more)
         paths = [str(one) for one in (world.root / "files").iterdir()]
-        plainly, _ = timed(lambda: list(in_processes(decode_all, paths, "decodes", len)))
+        plainly, _ = timed(lambda: list(in_processes(decode_all, paths, len)))
         first, found = timed(lambda: world.check(work=in_the_pool))
         again = checked_again(world)
         rate = len(contents) / first

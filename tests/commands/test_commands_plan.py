@@ -256,6 +256,6 @@ def test_the_command_under_the_plan_does_just_what_was_planned() -> None:
         retry_failed=True,
     )
     assert run_command(Path("m y.yaml"), options, rehearsal=True) == (
-        "batchgen retry 'm y.yaml' --emulator '--job=b*' '--tag=!old one' --state=failed"
-        " --cause=8fcf --limit=3 --changed=keep"
+        "batchgen retry 'm y.yaml' '--job=b*' '--tag=!old one' --state=failed"
+        " --cause=8fcf --limit=3 --changed=keep --emulator"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 
 from batchgen.downloads import decoding
-from batchgen.downloads.decoding import DIED, Decoders
-from batchgen.downloads.media import CorruptFileError, MediaKind, TooHeavyError, decode_light
+from batchgen.downloads.decoding import DIED, bound_memory, decode_apart, decode_bounded
+from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode_light
+from batchgen.processes import Processes
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    with Decoders(1) as one:
+def processes() -> Iterator[Processes]:
+    with Processes(1) as one:
         yield one
 
 
@@ -49,78 +50,55 @@ def grey_png(side: int) -> bytes:
 
 
 def test_a_video_and_a_large_picture_are_decoded_apart(
-    decoders: Decoders, tmp_path: Path, media: dict[str, bytes]
+    processes: Processes, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
-    clip = decoders.decode(write(tmp_path, "a.mp4", media["mp4"]))
+    clip = decode_apart(processes, write(tmp_path, "a.mp4", media["mp4"]))
     assert (clip.kind, clip.width, clip.frames) == (MediaKind.VIDEO, 96, 12)
-    large = decoders.decode(write(tmp_path, "a.png", grey_png(4200)))
+    large = decode_apart(processes, write(tmp_path, "a.png", grey_png(4200)))
     assert (large.kind, large.width, large.extension) == (MediaKind.IMAGE, 4200, ".png")
 
 
-def test_what_is_damaged_is_told_in_the_decoders_words(decoders: Decoders, tmp_path: Path) -> None:
+def test_what_is_damaged_is_told_in_the_decoders_words(
+    processes: Processes, tmp_path: Path
+) -> None:
     with pytest.raises(CorruptFileError, match="HTML page"):
-        decoders.decode(write(tmp_path, "a.png", b"<html>"))
+        decode_apart(processes, write(tmp_path, "a.png", b"<html>"))
     with pytest.raises(FileNotFoundError):
-        decoders.decode(tmp_path / "gone.png")
+        decode_apart(processes, tmp_path / "gone.png")
+
+
+def decode_with_little_memory(path: Path) -> Media:
+    bound_memory(96 * 1024**2)
+    return decode_bounded(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds this memory")
 def test_a_picture_over_the_bound_of_memory_is_given_up_and_the_next_one_is_not(
-    tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    processes: Processes, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
-    monkeypatch.setattr(decoding, "__name__", "tests.downloads.little_memory")  # serves with 96 MiB
-    with Decoders(1) as decoders:
-        with pytest.raises(TooHeavyError, match="more memory than there is"):
-            decoders.decode(write(tmp_path, "large.png", grey_png(9000)))
-        assert decoders.decode(write(tmp_path, "small.png", media["png"])).width == 96
+    large, small = write(tmp_path, "a.png", grey_png(9000)), write(tmp_path, "b.png", media["png"])
+    with pytest.raises(TooHeavyError, match="more memory than there is"):
+        processes.call(decode_with_little_memory, large)
+    assert processes.call(decode_with_little_memory, small).width == 96
 
 
-def test_a_decoder_that_dies_is_replaced(
-    decoders: Decoders, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+def die(_: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_file_that_kills_its_decoder_is_given_up(
+    processes: Processes, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "a.png", media["png"])
-    monkeypatch.setattr(decoding, "__name__", "tests.downloads.deadly")
+    monkeypatch.setattr(decoding, "decode_bounded", die)
     with pytest.raises(TooHeavyError, match=DIED):
-        decoders.decode(path)
+        decode_apart(processes, path)
     monkeypatch.undo()
-    assert decoders.decode(path).width == 96
+    assert decode_apart(processes, path).width == 96
 
 
 def test_a_picture_of_a_usual_size_stays_in_the_run(media: dict[str, bytes]) -> None:
     assert decode_light(io.BytesIO(media["jpg"])).width == 96
-
-
-def test_a_script_needs_no_guard_for_decoders(tmp_path: Path, media: dict[str, bytes]) -> None:
-    """Whoever calls batchgen from a script of their own must not have it run again."""
-    clip = write(tmp_path, "a.mp4", media["mp4"])
-    script = write(
-        tmp_path,
-        "script.py",
-        b"import sys\nfrom pathlib import Path\n"
-        b"from batchgen.downloads.decoding import Decoders\n"
-        b"print('once')\n"
-        b"with Decoders(1) as decoders:\n    print(decoders.decode(Path(sys.argv[1])).frames)\n",
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        [sys.executable, str(script), str(clip)],
-        capture_output=True,
-        text=True,
-        env=env,
-        check=True,
-    )
-    assert done.stdout.split() == ["once", "12"]
-
-
-def test_a_decoder_ends_with_the_run_however_that_ends(tmp_path: Path) -> None:
-    """As after kill -9: nobody closes it, but its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from batchgen.downloads.decoding import serve; serve()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.communicate(timeout=60)[0] == b""
-    assert process.returncode == 0
 
 
 def test_large_pictures_are_those_that_no_model_makes() -> None:

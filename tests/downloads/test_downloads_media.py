@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchgen.downloads import media
+from batchgen.downloads import media as formats
 from batchgen.downloads.media import CorruptFileError, MediaKind, check_frames, decode
 
 EVERY = ["png", "jpg", "webp", "gif", "mp4", "fast.mp4", "mov", "webm", "mkv"]
@@ -153,7 +153,7 @@ def test_days_of_frames_are_refused(
     monkeypatch: pytest.MonkeyPatch, media: dict[str, bytes]
 ) -> None:
     """Row 72."""
-    monkeypatch.setattr(media, "MAX_DECODED_PIXELS", 96 * 64 * 5)
+    monkeypatch.setattr(formats, "MAX_DECODED_PIXELS", 96 * 64 * 5)
     assert "too many" in why_refused(media["mp4"])
     check_frames(96, 64, 5)
 
@@ -177,10 +177,10 @@ def test_no_damage_makes_the_decoder_fail_in_another_way(
 
 class FailingDisk(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell() >= media.HEAD_BYTES:
+        if self.tell() >= formats.HEAD_BYTES:
             raise OSError(errno.EIO, "Input/output error")
         # Never past the sound sector, whatever is asked for.
-        sound = media.HEAD_BYTES - self.tell()
+        sound = formats.HEAD_BYTES - self.tell()
         return super().read(sound if size is None or size < 0 else min(size, sound))
 
 

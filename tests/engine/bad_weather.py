@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer
-from batchgen.engine.policy import EnginePolicy, LanePolicy
+from batchgen.downloads.probe import Gone, NoAnswer, Probed
+from batchgen.engine.policy import EnginePolicy, ModelPolicy
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
 from batchgen.references import reference_url
@@ -116,7 +116,7 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
-    def look_at(self, url: str) -> LookOutcome:
+    def look_at(self, url: str) -> Probed:
         kind = self.dice.random()
         if kind < 0.1:
             self.vendor.renewed[url.split("/")[4]] += 1
@@ -171,7 +171,7 @@ def _weathered(folder: Path, seed: int) -> World:
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
         interval=dice.choice((0.0, 0.2)),
-        lanes={T2I: LanePolicy(4, 0.5), EDIT: LanePolicy(24), I2V: LanePolicy(2)},
+        lanes={T2I: ModelPolicy(4, 0.5), EDIT: ModelPolicy(24), I2V: ModelPolicy(2)},
         retries=dice.choice((0, 2)),
         resubmits=dice.choice((0, 0, 3)),
         timeout=dice.choice((120.0, 3600.0)),

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.downloads.probe import Looked, LookOutcome
+from batchgen.downloads.probe import Picture, Probed
 from batchgen.engine.ports import InputsSound, InputVerdict
 
-PICTURE = Looked("image/png", 64, 64, 1000)
+PICTURE = Picture("image/png", 64, 64, 1000)
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class SimulatedInputs:
     """
 
     verdict: Callable[[str], InputVerdict] = lambda _body: InputsSound()
-    outcome: Callable[[str], LookOutcome] = lambda _url: PICTURE
+    outcome: Callable[[str], Probed] = lambda _url: PICTURE
     takes: float = 0.05
     checked: list[tuple[float, str]] = field(default_factory=list)
     looked: list[tuple[float, str]] = field(default_factory=list)
@@ -30,7 +30,7 @@ class SimulatedInputs:
         await asyncio.sleep(self.takes)
         return self.verdict(body)
 
-    async def look(self, url: str) -> LookOutcome:
+    async def look(self, url: str) -> Probed:
         self.looked.append((asyncio.get_running_loop().time(), url))
         await asyncio.sleep(self.takes)
         return self.outcome(url)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from batchgen.downloads.probe import Gone, LookOutcome, NoAnswer, NotUsable
+from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Probed
 from batchgen.engine.events import Event, JobMoved, JobsBlocked, PauseReason
 from batchgen.engine.input_resolver import NoSuchOutput, file_for
+from batchgen.engine.ports import InputsBroken, InputsSound, InputVerdict
 from batchgen.jobs import Job, JobState
 from batchgen.references import Reference, reference_url
 from batchgen.runcomfy.outcomes import Halted, Missing, PauseCause, Refused, Scope
@@ -154,11 +155,11 @@ def test_an_approval_at_the_very_end_is_taken_up_or_left_to_the_next_run(
     heard: list[bool] = []
     done = asyncio.Event()
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.DONE:
             done.set()
 
-    world.hear = hear
+    world.on_event = on_event
 
     async def approve(process: Process) -> None:
         await done.wait()
@@ -206,7 +207,7 @@ def test_a_job_whose_need_failed_is_blocked_and_goes_when_that_is_retried(world:
 def test_an_expired_url_is_asked_again_before_it_is_handed_on(world: World) -> None:
     world.add(still_and_clip())
 
-    def serve(url: str) -> LookOutcome:
+    def serve(url: str) -> Probed:
         if url.endswith("turn=0"):
             world.vendor.renewed["r00000"] = 1
             return Gone("HTTP 403")
@@ -219,6 +220,38 @@ def test_an_expired_url_is_asked_again_before_it_is_handed_on(world: World) -> N
     ((url,),) = world.query("SELECT url FROM file JOIN job ON seq = job WHERE job.id = 'still'")
     assert url.endswith("turn=1")
     assert len(world.vendor.ledger) == 2
+
+
+def test_a_result_that_is_served_badly_for_once_fails_nothing(world: World) -> None:
+    """A spoilt answer, and then the URL expires between two looks at it."""
+    world.add(still_and_clip())
+
+    def check(body: str) -> InputVerdict:
+        if "turn=0" not in body:
+            return InputsSound()
+        world.vendor.renewed["r00000"] = 1
+        return InputsBroken("the server answered 410: it does not give this file out")
+
+    def serve(url: str) -> Probed:
+        served = f"turn={world.vendor.renewed['r00000']}"
+        return PICTURE if url.endswith(served) else Gone("HTTP 410")
+
+    world.inputs = SimulatedInputs(verdict=check, outcome=serve)
+    assert world.live().pause is None
+    judge(world)
+    assert world.states() == {"clip": "done", "still": "done"}
+    assert sent_images(world, "clip") == ["https://cdn.test/still/r00000/0?turn=1"]
+
+
+def test_a_result_that_its_model_does_not_take_fails_what_needs_it(world: World) -> None:
+    world.add(still_and_clip())
+    world.inputs = SimulatedInputs(
+        verdict=lambda body: InputsBroken("too small") if "cdn" in body else InputsSound()
+    )
+    world.live()
+    assert posted(world) == ["still"]
+    assert world.error("clip") == "bad_input"
+    assert len(world.inputs.checked) < 6
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -246,11 +279,11 @@ def test_a_result_that_is_gone_for_good_fails_what_needs_it(world: World, forgot
     [NoAnswer("timeout"), NotUsable("cdn leads to 192.168.1.1, a private address", by_dns=True)],
 )
 def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
-    world: World, nothing_told: LookOutcome
+    world: World, nothing_told: Probed
 ) -> None:
     world.add(still_and_clip())
 
-    def serve(_url: str) -> LookOutcome:
+    def serve(_url: str) -> Probed:
         return nothing_told if asyncio.get_running_loop().time() < 300.0 else PICTURE
 
     world.inputs = SimulatedInputs(outcome=serve)

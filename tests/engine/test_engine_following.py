@@ -564,7 +564,7 @@ def test_an_end_in_an_unknown_word_is_told_on_the_screen_once(world: World) -> N
         found = world.vendor.state(request, asyncio.get_running_loop().time())
         if not isinstance(found, Succeeded):
             return found
-        return Succeeded(found.urls, PRICE, "{}", odd_word="finalized")
+        return Succeeded(found.urls, PRICE, "{}", unknown_state="finalized")
 
     with_habits(world, look=look)
     world.live()

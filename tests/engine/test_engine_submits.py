@@ -12,8 +12,8 @@ from math import inf
 import pytest
 
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
-from batchgen.engine.policy import LanePolicy
-from batchgen.jobs import JobState
+from batchgen.engine.policy import ModelPolicy
+from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Gateway,
@@ -28,6 +28,8 @@ from batchgen.runcomfy.outcomes import (
 from batchgen.state import manual_actions, queries
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
+from batchgen.state.reconcile import OnChanged, merge
+from batchgen.state.staging import open_staging
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import PRICE, Course, Delivery, Reply
 from tests.engine.simulation import (
@@ -37,6 +39,7 @@ from tests.engine.simulation import (
     T2I,
     Process,
     World,
+    job,
     one_model,
     with_habits,
     with_policy,
@@ -66,7 +69,7 @@ def until(seconds: float, reply: Reply) -> Callable[[str, str], Reply]:
 
 
 def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
-    with_policy(world, concurrency=4, lanes={I2V: LanePolicy(2), T2I: LanePolicy(4)})
+    with_policy(world, concurrency=4, lanes={I2V: ModelPolicy(2), T2I: ModelPolicy(4)})
     world.add_jobs([*((I2V, f"v{n}") for n in range(10)), *((T2I, f"p{n}") for n in range(10))])
     slow = Course(runs=600.0)
     with_habits(world, course=lambda model, _job: slow if model == I2V else Course(runs=5.0))
@@ -347,6 +350,19 @@ def test_refusals_of_several_kinds_concern_their_jobs_alone(world: World) -> Non
     assert Counter(world.states().values()) == {"failed": 54, "done": 6}
 
 
+def test_an_acceptance_that_comes_late_hides_no_refusals_sent_after_it(world: World) -> None:
+    """Each would begin the count anew, while job after job fails."""
+    with_policy(world, concurrency=8)
+    one_model(world, 100)
+    no = Reply(Refused(Scope.JOB, "7001", "your plan has ended"), charged=False)
+    first = {f"a{number:03}": Reply(takes=0.25 * (number + 1)) for number in range(6)}
+    with_habits(world, reply=lambda _model, job: first.get(job, no))
+    end = world.live()
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.REFUSALS
+    assert Counter(world.states().values())["failed"] <= 10 + 2
+
+
 def test_a_refused_input_fails_its_job_alone(world: World) -> None:
     one_model(world, 3)
     no = Reply(Refused(Scope.JOB, "422", "prompt is odd"), charged=False)
@@ -442,6 +458,31 @@ def test_a_resubmit_decided_during_the_run_is_carried_out_by_it(world: World) ->
     world.live(decide)
     assert set(world.states().values()) == {"done"}
     assert [job for _, _, job in world.vendor.posts].count("a003") == 2
+
+
+def test_a_job_that_goes_again_goes_with_the_input_and_the_model_of_today(world: World) -> None:
+    """The manifest was edited while a request of an earlier run was on its way."""
+    with_policy(world, retries=1)
+    one_model(world, 2)
+    ends = {T2I: Course(runs=50.0, end=JobState.FAILED)}
+    with_habits(world, course=lambda model, _job: ends.get(model, Course()))
+    today = Job("a000", EDIT, canonical_json({"job": "a000", "take": 2}), "a000")
+
+    async def edit(process: Process) -> None:
+        await asyncio.sleep(10.0)
+        with open_staging() as staging:
+            staging.add(today)
+            staging.add(job(T2I, "a001"))
+            staging.finish()
+            merge(process.db, staging, world.folder, OnChanged.RERUN)
+
+    world.live(edit)
+    assert world.states() == {"a000": "done", "a001": "failed"}
+    assert [name for _, model, name in world.vendor.posts if model == EDIT] == ["a000"]
+    assert [body for _, name, body in world.vendor.bodies if name == "a000"] == [
+        job(T2I, "a000").body,
+        today.body,
+    ]
 
 
 def test_a_resubmit_decided_while_only_downloads_are_left_is_carried_out(world: World) -> None:

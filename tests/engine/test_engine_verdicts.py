@@ -77,7 +77,7 @@ FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
         (Queued(None), Look.WAITING),
         (Queued(-1), Look.WAITING),
         (Running(), Look.RUNNING),
-        (UnrecognizedState("dreaming"), Look.ODD_WORD),
+        (UnrecognizedState("dreaming"), Look.UNKNOWN_STATE),
         (NoAnswer("502"), Look.NO_CONTACT),
         (Gateway(403, "HTML"), Look.NO_CONTACT),
         (NotReady("400005"), Look.NOT_READY),
@@ -191,10 +191,10 @@ def test_what_fails_for_lack_of_money_goes_again_and_pauses_the_run() -> None:
 
 
 def test_a_failure_that_only_an_unknown_word_tells_is_not_paid_again_unasked() -> None:
-    odd = Failed("", "worker gone", None, "{}", odd_word="aborted")
+    odd = Failed("", "worker gone", None, "{}", unknown_state="aborted")
     end = after_result(odd, replace(FACTS, retries=5))
     assert isinstance(end, End)
-    assert (end.ending.again, end.odd_word) == (False, "aborted")
+    assert (end.ending.again, end.unknown_state) == (False, "aborted")
 
 
 def test_a_cancelled_request_ends_its_job() -> None:

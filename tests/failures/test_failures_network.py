@@ -60,7 +60,7 @@ class LateEmulator:
     refused: threading.Event
     turned_back: list[str | None]
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, JobMoved) and event.code == "not_sent":
             self.turned_back.append(event.reason)
             self.refused.set()
@@ -90,7 +90,7 @@ def test_row_19_a_refused_connection_is_tried_again_until_the_api_is_back(shell:
     server.start()
     try:
         with user.at_home():
-            summary = batchgen.run("m.yaml", on_event=late.hear)
+            summary = batchgen.run("m.yaml", on_event=late.on_event)
     finally:
         over.set()
         late.refused.set()

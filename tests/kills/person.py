@@ -15,7 +15,7 @@ from tests.kills.judge import Rule, Violation, after_a_kill, after_a_run
 from tests.kills.memory import Memory, read_memory
 from tests.kills.picks import Picks
 from tests.kills.plan import Beside, Kill, Plan
-from tests.shell import Done, Emulator, ProcessShell, ended
+from tests.shell import Done, Emulator, Shell, ended
 
 RUN = ("run", "m.yaml", "--quiet")
 RETRY = ("retry", "m.yaml", "--state", "rejected", "--quiet")
@@ -34,7 +34,7 @@ class Person:
     `said` has how many charges there were when a result was approved, by its request.
     """
 
-    shell: ProcessShell
+    shell: Shell
     scene: Scene
     plan: Plan
     dice: Random

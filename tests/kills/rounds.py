@@ -15,7 +15,7 @@ from tests.kills.evidence import SECONDS_TO_ANSWER, Scene, gather
 from tests.kills.judge import Evidence, Violation, judge
 from tests.kills.person import Person
 from tests.kills.plan import Plan
-from tests.shell import Emulator, ProcessShell, emulating
+from tests.shell import Emulator, Shell, emulating
 
 TOKEN = "s3cr3t-0f-th3-m4n-wh0-c0m3s-b4ck"
 
@@ -40,7 +40,7 @@ class Verdict:
 
 def play(plan: Plan, folder: Path) -> Verdict:
     """Carry a round out in `folder`, which must not exist yet."""
-    shell = ProcessShell(folder / "user")
+    shell = Shell(folder / "user", apart=True)
     shell.folder.mkdir(parents=True)
     manifest = shell.manifest(plan.items, run={"concurrency": plan.concurrency})
     with emulating(latency=plan.latency) as emulator:

@@ -370,7 +370,7 @@ def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
 def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "Finalized"} | body))
     assert isinstance(outcome, Succeeded)
-    assert outcome.odd_word == "finalized"
+    assert outcome.unknown_state == "finalized"
     assert bool(outcome.urls) == (URL in str(body))
 
 
@@ -386,7 +386,7 @@ def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[
 def test_an_unknown_word_beside_an_error_is_a_failure(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "aborted"} | body))
     assert isinstance(outcome, Failed)
-    assert (outcome.odd_word, outcome.reason) == ("aborted", "worker gone")
+    assert (outcome.unknown_state, outcome.reason) == ("aborted", "worker gone")
 
 
 def test_a_mere_message_beside_an_unknown_word_is_no_end() -> None:

@@ -185,11 +185,11 @@ def test_a_crash_in_the_beginning_leaves_everything_to_the_next_one(
 
 WAIT_FOR_SIGNALS = """
 import asyncio, sys
-from batchgen.runs.signals import StopSignals
+from batchgen.concurrency import stop_signals
 async def main():
     drained = asyncio.Event()
     never = asyncio.Event()
-    with StopSignals(drained.set, never.set) as stop:
+    with stop_signals(drained.set, never.set) as stop:
         print("ready", flush=True)
         await drained.wait()
         print(f"draining after {stop.received.name}", flush=True)

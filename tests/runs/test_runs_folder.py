@@ -23,7 +23,7 @@ HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import locked
+from batchgen.runs.folder import locked
 with locked(RunFolder(Path(sys.argv[1]))):
     print("locked", flush=True)
     sys.stdin.readline()

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from batchgen.downloads.probe import Gone, Looked, LookOutcome, NoAnswer, NotUsable
+from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, Probed
 from batchgen.engine.events import Event, LookingAtImages, Noted
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.errors import InputImagesError
 from batchgen.jobs import Job, canonical_json
 from batchgen.references import reference_url
-from batchgen.runs import input_survey as input_urls
+from batchgen.runs import input_images
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.input_images import (
     MOST_LOOKS_A_HOST,
@@ -36,8 +36,8 @@ from batchgen.state.store import Store, open_store
 from tests.shell import EDIT, T2I, VIDEO
 
 SITE = "https://pictures.example.com"
-SOUND = Looked("image/jpeg", 1024, 768, 1_000_000)
-HUGE = Looked("image/png", 1024, 768, 6_100_000)
+SOUND = Picture("image/jpeg", 1024, 768, 1_000_000)
+HUGE = Picture("image/png", 1024, 768, 6_100_000)
 TOO_LARGE = "File size must be less than 4.7 MB. (it has 6.1 MB)"
 DAY = 24 * 3600.0
 ALL = Selection()
@@ -50,7 +50,7 @@ class Eyes:
     With `stutters`, no URL answers the first time; with `spoils`, what comes then is noise.
     """
 
-    shows: dict[str, LookOutcome] = field(default_factory=dict)
+    shows: dict[str, Probed] = field(default_factory=dict)
     stutters: bool = False
     spoils: bool = False
     looks: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Eyes:
     most_at_once: int = 0
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, url: str) -> LookOutcome:
+    async def look(self, url: str) -> Probed:
         self.looks.append(url)
         is_first = self.looks.count(url) == 1
         self.began.set()
@@ -147,9 +147,7 @@ async def test_a_broken_rule_is_told_with_the_image_and_the_published_sentence(d
 
 
 @pytest.mark.parametrize("outcome", [Gone("it is gone"), NotUsable("it is gone")])
-async def test_an_image_that_nobody_can_use_breaks_its_input(
-    desk: Desk, outcome: LookOutcome
-) -> None:
+async def test_an_image_that_nobody_can_use_breaks_its_input(desk: Desk, outcome: Probed) -> None:
     desk.eyes.shows[f"{SITE}/b.jpg"] = outcome
     async with desk.run() as (images, _):
         verdict = await images.check(EDIT, body(f"{SITE}/a.jpg", f"{SITE}/b.jpg"))
@@ -362,7 +360,7 @@ async def test_a_survey_leaves_out_references_and_jobs_that_are_not_selected(des
 async def test_a_survey_is_bounded_and_the_rest_is_looked_at_later(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_urls, "MOST_URLS", 3)
+    monkeypatch.setattr(input_images, "MOST_URLS", 3)
     desk.has(*(desk.job(f"job-{n}", f"{SITE}/{n % 5}.jpg") for n in range(10)))
     uses = images_in_use(desk.db, ALL, lambda _: True)
     assert [(use.url, use.count) for use in uses] == [(f"{SITE}/{n}.jpg", 2) for n in range(3)]

@@ -83,13 +83,13 @@ def test_no_more_is_submitted_from_the_first_wrong_row_on_while_the_others_are_s
     done, paused = threading.Event(), threading.Event()
     steps = Steps(monkeypatch, j14=done, j30=paused)
 
-    def hear(_self: object, event: Event) -> None:
+    def on_event(_self: object, event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.DONE:
             done.set()
         if isinstance(event, Paused):
             paused.set()
 
-    monkeypatch.setattr("batchgen.commands.run.Progress.hear", hear)
+    monkeypatch.setattr("batchgen.commands.run.Progress.on_event", on_event)
     assert main(["run", str(path), "--emulator"]) == 65
     # The last wrong row is told too, though the run had nothing to do any more by then.
     assert steps.read[-1] == "j40"

@@ -173,9 +173,9 @@ async def test_the_latest_line_of_a_kind_is_found_however_long_the_log(
     accepted = replace(MOVED, before=JobState.SUBMITTING, state=JobState.QUEUED, request_id="r7")
     with Journal(place.folder.log, lambda: 0.0) as journal:
         for _ in range(3):
-            journal.hear(replace(accepted, request_id="r6"))
+            journal.on_event(replace(accepted, request_id="r6"))
             journal.note("Noise", text="x" * 900)
-        journal.hear(accepted)
+        journal.on_event(accepted)
         for _ in range(0, noise, 1000):
             journal.note("Noise", text="x" * 900)
     mark = b'"state": "queued", "request_id": "'

@@ -85,14 +85,14 @@ def test_without_figures_a_word_still_says_what_happened(tmp_path: Path) -> None
 def test_a_program_that_runs_a_manifest_hears_what_became_of_its_words(tmp_path: Path) -> None:
     heard: list[str] = []
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         heard.append(type(event).__name__)
 
     with receiving() as receiver:
         manifest = write_manifest(tmp_path, 1)
         addresses = (receiver.url, dead_url())
         options = RunOptions(emulator=True, emulator_latency=0.01, notify=addresses)
-        assert run(manifest, options, on_event=hear).exit_code == 0
+        assert run(manifest, options, on_event=on_event).exit_code == 0
         assert receiver.next()["message"].startswith("boats (rehearsal): all done · 1 done")
     assert heard[-2:] == ["Notified", "Notified"]
     words = [line for line in lines(tmp_path / "out/run.log") if line["event"] == "Notified"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.engine import input_resolver, model_queues
 from batchgen.runs import execute, options, startup
-from batchgen.state import due
+from batchgen.state import due, reconcile
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
@@ -74,10 +74,10 @@ def an_expired_result_is_made_again() -> None:
         db.execute("UPDATE job SET state = 'pending' WHERE id = ?", (job,))
 
     async def made_again(self: Any, file: NeededFile, reason: str) -> Any:
-        await self._doors.store.run(set_going, file.job_id)
+        await self._ports.store.run(set_going, file.job_id)
         return input_resolver._Unclear(reason)
 
-    put(input_resolver.Readier, "_asked_again", made_again)
+    put(input_resolver.InputResolver, "_asked_again", made_again)
 
 
 def no_canary() -> None:
@@ -95,6 +95,11 @@ def an_old_fingerprint_outlives_the_merge() -> None:
     put(startup, "set_meta", without)
 
 
+def what_goes_again_goes_as_it_was() -> None:
+    """Though the manifest asks for another input by now, and will pay for that one too."""
+    put(reconcile, "_note_todays_inputs", lambda _db: None)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_rewound_queue_takes_what_is_in_hand,
     needs_are_not_waited_for,
@@ -106,4 +111,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     an_expired_result_is_made_again,
     no_canary,
     an_old_fingerprint_outlives_the_merge,
+    what_goes_again_goes_as_it_was,
 )

@@ -85,7 +85,7 @@ def no_balance_at_the_end_is_a_failure() -> None:
 
 
 def equal_refusals_go_on_for_ever() -> None:
-    put(health.RefusalBreaker, "trips", lambda _self, _code, _reason: False)
+    put(health.RefusalBreaker, "trips", lambda *_: False)
 
 
 def success_without_files_fails_at_once() -> None:

@@ -35,9 +35,8 @@ class Approval:
 class Gatekeeper:
     """`take` is what the manifest says of the stills now.
 
-    `pinned` are jobs that had an open attempt when the present life began: their input is the one
-    of that attempt, and a canary counts them as sent earlier. `kept` are jobs whose latest result
-    a person keeps.
+    `pinned` are jobs that had an open attempt when the present life began: a canary counts them as
+    sent earlier. `kept` are jobs whose latest result a person keeps.
     """
 
     vendor: Vendor
@@ -69,7 +68,7 @@ class Gatekeeper:
         if needed is not None:
             self.findings += self._need(self.chain, job, needed, body)
         self.findings += self._canary(self.chain, job)
-        if needed is None and job not in self.pinned and body["scale"] != self.take:
+        if needed is None and body["scale"] != self.take:
             words = f"{job} was sent with take {body['scale']}; the manifest says {self.take}"
             self.findings.append(Finding("stale input", words))
 

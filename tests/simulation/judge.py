@@ -37,9 +37,10 @@ def after_life(night: Night, life: Life, told: dict[str, str]) -> Iterator[Findi
         if state in RANK and RANK.get(found, 9 if found in states.values() else 0) < RANK[state]:
             yield Finding("went back", f"{job} was told to be {state}, and is {found}")
     yield from _rate(night, life)
-    alike = night.vendor.refused_alike
+    # An acceptance says that the vendor took what was sent before it, and no more.
+    alike = sum(begun > night.vendor.accepted_last for begun in night.vendor.refused_alike)
     if alike > MOST_ALIKE + night.scenario.concurrency:
-        yield Finding("burnt", f"{alike} submits of one life were refused in the same words")
+        yield Finding("burnt", f"{alike} submits in a row were refused in the same words")
 
 
 def at_the_end(night: Night) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from batchgen import fs, net
+from batchgen import connections, fs
 from batchgen.downloads import allowed_hosts, part, session
 from batchgen.downloads.media import Media, MediaKind
 from batchgen.engine import (
@@ -131,7 +131,7 @@ def no_shield_of_the_post() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return []
 
-    put(submitting.Wire, "_last_answers", cut_off)
+    put(submitting.ShieldedTasks, "_last_answers", cut_off)
 
 
 def late_answers_are_dropped() -> None:
@@ -188,7 +188,7 @@ def redirects_of_files_go_anywhere() -> None:
 
 
 def no_look_at_the_resolved_address() -> None:
-    put(net.PublicResolver, "_may_connect", lambda *_: True)
+    put(connections.PublicResolver, "_may_connect", lambda *_: True)
 
 
 def token_sent_to_the_file_hosts() -> None:
@@ -196,11 +196,15 @@ def token_sent_to_the_file_hosts() -> None:
 
 
 def no_limit_of_concurrency() -> None:
-    put(limits.Gate, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
+    put(limits.RateLimiter, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
 
 
 def no_limit_of_the_rate() -> None:
-    put(limits.Gate, "enter", lambda self, _now: setattr(self, "in_flight", self.in_flight + 1))
+    put(
+        limits.RateLimiter,
+        "enter",
+        lambda self, _now: setattr(self, "in_flight", self.in_flight + 1),
+    )
     put(submitting, "claim_sending", lambda _gates, now: now)
 
 

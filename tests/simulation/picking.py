@@ -95,7 +95,7 @@ class Opinion:
     def __init__(self, files: int) -> None:
         self._files: list[set[Verb]] = [{Verb.UNPICK} for _ in range(files)]
 
-    def hear(self, word: Word) -> None:
+    def on_event(self, word: Word) -> None:
         """A cancel is about what is to be made, not about what there is."""
         if word.verb is Verb.CANCEL:
             return
@@ -163,7 +163,7 @@ class Picker:
             pass
         for word in words:
             self._handed_over.append(replace(word, sure=sure))
-            self._opinion(word.result).hear(replace(word, sure=False))
+            self._opinion(word.result).on_event(replace(word, sure=False))
 
     def life_ended(self) -> None:
         attempts = dict(self._night.query("SELECT id, attempts FROM job"))
@@ -232,7 +232,7 @@ class Picker:
 
     def _hear(self, word: Word) -> None:
         result = word.result
-        self._opinion(result).hear(word)
+        self._opinion(result).on_event(word)
         takes_back = word.sure and word.verb is not Verb.REJECT
         if takes_back and self._granted.get(result.job) == result.request_id:
             # Nothing was submitted since that retry: what is rejected no more is not made again.

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
+from batchgen.runs import decide, startup
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
 from tests.simulation.findings import Finding
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from tests.simulation.image import Image
     from tests.simulation.night import Night
     from tests.simulation.picking import Habits
+
+
+# A night has one thread: whoever holds a lock lets go of it only when the wait is over.
+for module in (startup, decide):
+    vars(module)["PATIENCE"] = 0.0
 
 
 class End(Enum):
@@ -87,7 +94,8 @@ class Process:
         night, life = self._night, self._life
         life.began = night.now
         life.first_submit = len(night.vendor.submits)
-        night.vendor.refused_alike = 0
+        night.vendor.refused_alike.clear()
+        night.vendor.accepted_last = -inf
         night.disk.on_point = self._point
         with night.disk.watch(night.watched):
             self._main = self._loop.create_task(self._carry_out(), name="main")

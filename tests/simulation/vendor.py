@@ -137,8 +137,9 @@ class Vendor:
 
     `patience` is the manifest's timeout, `urls_last` how long a result's URL serves, in seconds.
     `sees` hears of the input of each submit.
-    `blamed` are the jobs that were refused for themselves, `refused_alike` counts the submits of a
-    life that were refused like all others.
+    `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
+    submit began that was refused like all others, `accepted_last` when the last one did that the
+    client knows to be accepted.
     `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
     """
 
@@ -153,7 +154,8 @@ class Vendor:
     peak: Counter[str] = field(default_factory=Counter)
     waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
     blamed: set[str] = field(default_factory=set)
-    refused_alike: int = 0
+    refused_alike: list[float] = field(default_factory=list)
+    accepted_last: float = -inf
     served: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
@@ -194,7 +196,7 @@ class Vendor:
     def answered(self, request: HttpRequest, answer: HttpAnswer) -> None:
         """The client has the whole answer."""
         if _is_submit(request):
-            self._told(json.loads(request.body)["prompt"], answer)
+            self._told(request, answer)
         elif request.host == FILE_HOST and answer.status == 200 and not is_look(request.raw):
             name = urlsplit(request.path).path.removeprefix("/")
             if answer.body == picture(name):
@@ -205,13 +207,15 @@ class Vendor:
         if _is_submit(request):
             self.answer(request)
 
-    def _told(self, job: str, answer: HttpAnswer) -> None:
+    def _told(self, request: HttpRequest, answer: HttpAnswer) -> None:
+        job = json.loads(request.body)["prompt"]
         try:
             charge = self.ledger.get(json.loads(answer.body).get("request_id", ""))
         except (ValueError, AttributeError):
             return
         if charge is None or answer.status not in {200, 202} or b"error_code" in answer.body:
             return
+        self.accepted_last = max(self.accepted_last, request.begun)
         if charge.job == job:
             charge.known = True
         else:

@@ -115,7 +115,7 @@ class Weather:
         if request.host == FILE_HOST and self.vendor.now() < self.host_down_until:
             return self._named("file host down", _cut(0), takes, works=True)
         if kind == "submit" and len(self.vendor.submits) > self.closed_after:
-            self.vendor.refused_alike += 1
+            self.vendor.refused_alike.append(request.begun)
             return self._named("closed to everybody", CLOSED, takes, works=False)
         if self.throttles and kind == "submit":
             self.throttles -= 1

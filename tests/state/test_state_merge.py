@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -185,6 +185,71 @@ def test_rerun_does_not_touch_what_is_under_way(state: State, was: JobState) -> 
     found = state.merge([job("boat", "new"), job("clip")], OnChanged.RERUN)
     assert found.changed[0].live
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"a boat"}', was)
+
+
+def resubmit_by_hand(state: State) -> None:
+    state.hold("boat")
+    assert manual_actions.resubmit(state.db, state.seq("boat"), 1.0) is None
+
+
+def resubmit_by_the_manifest(state: State) -> None:
+    state.hold("boat")
+    assert manual_actions.resubmit_all(state.db, 1, 1.0) == 1
+
+
+def fail_and_go_again(state: State) -> None:
+    state.accept("boat", "r1")
+    ending = transitions.Ending(S.FAILED, "model_error", "the model failed", again=True)
+    assert transitions.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+
+
+def be_set_aside_asked_again_and_end(state: State) -> None:
+    state.accept("boat", "r1")
+    transitions.set_aside(state.db, state.seq("boat"), 1, "timeout", "late")
+    assert manual_actions.resubmit(state.db, state.seq("boat"), 1.0) is None
+    ending = transitions.Ending(S.FAILED, "no_files", "no files", again=True)
+    assert transitions.ended(state.db, state.seq("boat"), 1, ending, 1.0)
+
+
+def fail_and_be_retried_by_hand(state: State) -> None:
+    state.accept("boat", "r1")
+    state.fail("boat")
+    assert manual_actions.retry(state.db, state.seq("boat")) is S.PENDING
+
+
+@pytest.mark.parametrize(
+    "goes_again",
+    [
+        resubmit_by_hand,
+        resubmit_by_the_manifest,
+        fail_and_go_again,
+        be_set_aside_asked_again_and_end,
+        fail_and_be_retried_by_hand,
+    ],
+)
+def test_what_was_under_way_at_a_rerun_goes_again_with_the_input_of_today(
+    state: State, goes_again: Callable[[State], None]
+) -> None:
+    """Else the old input is paid for once more, and then the new one as well."""
+    state.begin("boat")
+    today = [job("boat", "new", model=EDIT), job("clip")]
+    assert state.merge(today, OnChanged.RERUN).changed[0].live
+    goes_again(state)
+    assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"new"}', S.PENDING)
+    state.submit("boat", "r2")
+    assert state.db.execute("SELECT number, model, body FROM attempt").fetchall() == [
+        (1, job("boat").model, '{"prompt":"a boat"}'),
+        (2, None, None),
+    ]
+    assert state.merge(today).changed == ()
+
+
+def test_what_was_under_way_goes_again_as_it_was_where_changes_are_kept(state: State) -> None:
+    state.begin("boat")
+    for on_changed in (OnChanged.RERUN, OnChanged.KEEP):
+        state.merge([job("boat", "new"), job("clip")], on_changed)
+    resubmit_by_hand(state)
+    assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"a boat"}', S.PENDING)
 
 
 def test_a_timed_out_request_is_not_rerun_while_it_may_still_deliver(state: State) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from batchgen.processes import Processes
 from batchgen.report.thumbnails import Wanted
-from batchgen.watch import thumbs
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
 
@@ -71,13 +72,13 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted = []
-    make_one = thumbs.Workers.make
+    call = Processes.call
 
-    async def counted(self: thumbs.Workers, wanted: Wanted) -> str | None:
-        submitted.append(wanted.target)
-        return await make_one(self, wanted)
+    def counted(self: Processes, work: Callable[[Wanted], str | None], item: Wanted) -> str | None:
+        submitted.append(item.target)
+        return call(self, work, item)
 
-    monkeypatch.setattr(thumbs.Workers, "make", counted)
+    monkeypatch.setattr(Processes, "call", counted)
     async with watching(root) as page:
         chunk = await page.text("data/jobs-0.js")
         rows = json.loads(chunk.removeprefix("batchgen.take(").removesuffix(");\n"))["rows"]

@@ -37,11 +37,11 @@ _OTHER_NAMES = {
     SIZE_KEY: (SHORT_KEY,),
 }
 _HEAD = """\
-# A manifest: what batchgen shall make, and how.
+# A manifest: what to generate, and how. `batchgen guide manifest` explains every key.
 #
-#   batchgen validate FILE          every problem at once, nothing is sent
+#   batchgen validate FILE          every problem at once; nothing is sent
 #   batchgen run FILE --emulator    a rehearsal on this machine: no token, no money
-#   batchgen run FILE               the real thing; the same command continues a stopped run
+#   batchgen run FILE               the real run; run it again to continue after a stop
 
 version: 1
 name: {name}

@@ -19,19 +19,19 @@ from batchgen.downloads.probe import (
     FIRST_BYTES,
     MOST_BYTES,
     Gone,
-    Looked,
-    Looker,
-    LookOutcome,
-    LookSettings,
     NoAnswer,
     NotUsable,
+    Picture,
+    Probed,
+    Prober,
+    ProbeSettings,
     announced_bytes,
     judge,
-    open_looker,
+    open_prober,
 )
 from tests.downloads.conftest import picture
 
-HERE = LookSettings(AllowedHosts.of(loopback=True))
+HERE = ProbeSettings(AllowedHosts.of(loopback=True))
 PLENTY = 50_000_000
 """Bytes that no buffer of the way holds: a server that sends them all would hang in the test."""
 
@@ -68,8 +68,8 @@ async def gallery() -> AsyncIterator[Gallery]:
     await runner.cleanup()
 
 
-async def look(url: str, settings: LookSettings = HERE) -> LookOutcome:
-    async with open_looker(settings) as looker:
+async def look(url: str, settings: ProbeSettings = HERE) -> Probed:
+    async with open_prober(settings) as looker:
         return await looker.look(url)
 
 
@@ -128,24 +128,24 @@ async def test_a_picture_is_known_by_its_first_bytes(
     """Neither by its name nor by what the server calls it."""
     gallery.content = picture(codec, (900, 760))
     assert len(gallery.content) > FIRST_BYTES
-    assert await look(gallery.url) == Looked(media_type, 900, 760, len(gallery.content))
+    assert await look(gallery.url) == Picture(media_type, 900, 760, len(gallery.content))
     assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}"]
 
 
 async def test_a_server_without_ranges_tells_the_size_by_the_length(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), whole
-    assert await look(gallery.url) == Looked("image/png", 96, 64, len(gallery.content))
+    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
 
 
 async def test_of_a_large_file_no_more_is_taken_than_the_header_needs(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), endless(PLENTY)
-    assert await look(gallery.url) == Looked("image/png", 96, 64, PLENTY)
+    assert await look(gallery.url) == Picture("image/png", 96, 64, PLENTY)
     await asyncio.wait_for(gallery.over.wait(), 10)
 
 
 async def test_a_server_that_tells_no_length_leaves_the_size_open(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), endless(None)
-    assert await look(gallery.url) == Looked("image/png", 96, 64, None)
+    assert await look(gallery.url) == Picture("image/png", 96, 64, None)
 
 
 async def test_a_small_file_without_a_length_is_counted(gallery: Gallery) -> None:
@@ -156,7 +156,7 @@ async def test_a_small_file_without_a_length_is_counted(gallery: Gallery) -> Non
         return response
 
     gallery.content, gallery.serve = picture("PNG"), chunked
-    assert await look(gallery.url) == Looked("image/png", 96, 64, len(gallery.content))
+    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
 
 
 @pytest.mark.parametrize("serve", [in_ranges, whole])
@@ -164,7 +164,7 @@ async def test_a_jpeg_whose_exif_is_long_is_read_on(
     gallery: Gallery, serve: Callable[..., Awaitable[web.StreamResponse]]
 ) -> None:
     gallery.content, gallery.serve = with_long_exif(900_000), serve
-    assert await look(gallery.url) == Looked("image/jpeg", 96, 64, len(gallery.content))
+    assert await look(gallery.url) == Picture("image/jpeg", 96, 64, len(gallery.content))
     assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}", f"bytes=0-{MOST_BYTES - 1}"]
 
 
@@ -181,7 +181,7 @@ async def test_a_header_without_end_is_not_read_for_ever(gallery: Gallery) -> No
         (picture("WEBP"), "it is a WebP picture; the vendor takes JPEG and PNG"),
         (picture("GIF"), "it is a GIF picture; the vendor takes JPEG and PNG"),
         (b"<!doctype html><title>Sign in</title>", "an HTML page"),
-        (picture("JPEG")[:100], "breaks off in its header"),
+        (picture("JPEG")[:100], "damaged or cut off"),
         (b"", "empty"),
     ],
 )
@@ -241,7 +241,7 @@ async def test_an_answer_that_is_cut_says_nothing(gallery: Gallery) -> None:
     "settings", [replace(HERE, deadline=0.05), replace(HERE, stall_timeout=0.05)]
 )
 async def test_a_server_that_takes_its_time_says_nothing(
-    gallery: Gallery, settings: LookSettings
+    gallery: Gallery, settings: ProbeSettings
 ) -> None:
     async def slow(gallery: Gallery, _: web.BaseRequest) -> web.StreamResponse:
         await gallery.over.wait()
@@ -282,7 +282,7 @@ async def test_redirects_are_followed_to_the_picture(gallery: Gallery) -> None:
         return await in_ranges(gallery, request)
 
     gallery.content, gallery.serve = picture("PNG"), moved
-    assert await look(gallery.url) == Looked("image/png", 96, 64, len(gallery.content))
+    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
     assert [request.path for request in gallery.requests] == ["/boat.jpg", "/there"]
 
 
@@ -341,8 +341,8 @@ class Names(AbstractResolver):
 
 
 @asynccontextmanager
-async def in_public(names: Names) -> AsyncIterator[Looker]:
-    async with open_looker(LookSettings(AllowedHosts.in_public()), resolver=names) as looker:
+async def in_public(names: Names) -> AsyncIterator[Prober]:
+    async with open_prober(ProbeSettings(AllowedHosts.in_public()), resolver=names) as looker:
         yield looker
 
 

@@ -28,7 +28,7 @@ from batchgen.downloads.outcomes import (
     Target,
 )
 from batchgen.errors import UsageError
-from batchgen.net import Proxies
+from batchgen.proxies import Proxies
 from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.outcomes import Halted, NoAnswer, NotSent
 from batchgen.runcomfy.token import Token

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ManifestError
-from batchgen.runs.context import offered
-from batchgen.runs.prepare import checked, read_header
+from batchgen.runs.prepare import allowed_environment, checked, read_header
 from tests.runs.run_world import T2I
 
 TOKEN = "a-token-that-must-stay-secret"
@@ -63,7 +62,9 @@ def test_the_token_of_the_vendors_login_is_withheld_too(tmp_path: Path) -> None:
 
 
 def test_a_token_too_short_to_be_a_secret_withholds_nothing_else() -> None:
-    assert offered({"RUNCOMFY_TOKEN": "x", "MOOD": "relaxed"}).env == {"MOOD": "relaxed"}
+    assert allowed_environment({"RUNCOMFY_TOKEN": "x", "MOOD": "relaxed"}).env == {
+        "MOOD": "relaxed"
+    }
 
 
 def test_who_reads_no_jobs_is_told_nothing_of_the_environment(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
+"""Connections go to public addresses alone, and bring one answer to a question."""
+
 from __future__ import annotations
 
 import socket
+from math import inf
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.net import PrivateAddressError, PublicResolver, is_public
+from batchgen.connections import HEAD_LIMIT, PrivateAddressError, PublicResolver, answer_size
 
 
 class FixedResolver(AbstractResolver):
@@ -22,45 +25,6 @@ class FixedResolver(AbstractResolver):
 
     async def close(self) -> None:
         pass
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
-def test_a_public_address_is_public(address: str) -> None:
-    assert is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1",
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "224.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::7f00:1",
-        "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1",
-        "2002:7f00:1::",
-        "fc00::1",
-        "fe80::1",
-        "fe80::1%eth0",
-        "fec0::1",
-        "ff02::1",
-        "2001:db8::1",
-        "localhost",
-        "127.1",
-        "",
-    ],
-)
-def test_an_address_of_a_private_network_is_not_public(address: str) -> None:
-    """Row 69."""
-    assert not is_public(address)
 
 
 async def test_a_public_name_is_resolved() -> None:
@@ -81,3 +45,26 @@ async def test_localhost_is_this_machine_and_nothing_else() -> None:
     assert await PublicResolver(FixedResolver("127.0.0.1"), loopback).resolve("localhost")
     with pytest.raises(PrivateAddressError):
         await PublicResolver(FixedResolver("10.0.0.1"), loopback).resolve("localhost")
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("received", "size"),
+    [
+        (b"", None),
+        (OK + b"Content-Length: 2\r\n", None),
+        (OK + b"Content-Length: 2\r\n\r\n", 40),
+        (OK + b"content-length:2 \r\nX: y\r\n\r\n{}HTTP", 46),
+        (b"HTTP/1.0 404 No\r\nContent-Length: 0\r\n\r\n", 38),
+        (OK + b"X: y\r\n\r\n", inf),
+        (OK + b"Content-Length: two\r\n\r\n", inf),
+        (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", inf),
+        (b"HTTP/1.1 100 Continue\r\nContent-Length: 2\r\n\r\n", inf),
+        (b"SSH-2.0-hello\r\n\r\n", inf),
+        (b"x" * (HEAD_LIMIT + 1), inf),
+    ],
+)
+def test_an_answer_ends_where_its_head_says(received: bytes, size: float | None) -> None:
+    assert answer_size(received) == size

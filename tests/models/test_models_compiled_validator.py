@@ -1,4 +1,4 @@
-"""The quick yes and the judge: they always agree, and the judge has the last word."""
+"""The compiled schema and the validator: they agree, and the validator has the last word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchgen.jobs import JsonValue, canonical_json
 from batchgen.models.catalog import Model, catalog
-from batchgen.models.compiled_validator import quick_yes
+from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.urls import (
@@ -27,12 +27,12 @@ from batchgen.models.urls import (
 from batchgen.models.validator import build_validator
 
 MODELS = list(catalog().values())
-QUICK = {
-    (model.id, rehearsal): quick_yes(model.schema, rehearsal=rehearsal)
+COMPILED = {
+    (model.id, rehearsal): compile_schema(model.schema, rehearsal=rehearsal)
     for model in MODELS
     for rehearsal in (False, True)
 }
-JUDGES = {
+VALIDATORS = {
     (model.id, rehearsal): build_validator(model.schema, rehearsal=rehearsal)
     for model in MODELS
     for rehearsal in (False, True)
@@ -109,46 +109,44 @@ def inputs(draw: st.DrawFn, model: Model) -> dict[str, Any]:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.alias)
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_quick_and_judge_agree_on_inputs_near_the_schema(
+def test_both_agree_on_inputs_near_the_schema(
     model: Model, data: st.DataObject, *, rehearsal: bool
 ) -> None:
     values = data.draw(inputs(model))
-    judge = JUDGES[model.id, rehearsal]
-    assert QUICK[model.id, rehearsal](values) is judge.is_valid(values)
+    validator = VALIDATORS[model.id, rehearsal]
+    assert COMPILED[model.id, rehearsal](values) is validator.is_valid(values)
 
 
 @pytest.mark.parametrize("rehearsal", [False, True])
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.alias)
-def test_quick_and_judge_agree_on_every_odd_value_of_every_field(
-    model: Model, *, rehearsal: bool
-) -> None:
+def test_both_agree_on_every_odd_value_of_every_field(model: Model, *, rehearsal: bool) -> None:
     sound: dict[str, Any] = {"prompt": "x"}
     if "image_urls" in model.schema["properties"]:
         sound["image_urls"] = [URLS[0]]
-    quick, judge = QUICK[model.id, rehearsal], JUDGES[model.id, rehearsal]
+    accepts, validator = COMPILED[model.id, rehearsal], VALIDATORS[model.id, rehearsal]
     for key in [*model.schema["properties"], "promt"]:
         for value in ODD_VALUES:
             spoilt = {**sound, key: value}
-            assert quick(spoilt) is judge.is_valid(spoilt), (key, value)
+            assert accepts(spoilt) is validator.is_valid(spoilt), (key, value)
     for whole in [*ODD_VALUES, *({k: v for k, v in sound.items() if k != key} for key in sound)]:
-        assert quick(whole) is judge.is_valid(whole), whole
+        assert accepts(whole) is validator.is_valid(whole), whole
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.alias)
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_an_input_passes_exactly_where_the_judge_says_yes(
+def test_an_input_passes_exactly_where_the_validator_says_yes(
     model: Model, data: st.DataObject
 ) -> None:
     values = data.draw(inputs(model))
     assume("size" not in values)
     answer = check_input(model, values)
     if isinstance(answer, CheckedInput):
-        assert JUDGES[model.id, False].is_valid(answer.values)
+        assert VALIDATORS[model.id, False].is_valid(answer.values)
         assert json.loads(answer.body) == answer.values
     else:
         assert answer
-        assert not JUDGES[model.id, False].is_valid(with_full_size(values, model.sizes)) or any(
+        assert not VALIDATORS[model.id, False].is_valid(with_full_size(values, model.sizes)) or any(
             word in problem.message for problem in answer for word in ("NUL", "surrogate")
         )
 
@@ -162,7 +160,7 @@ keywords: dict[str, st.SearchStrategy[Any]] = {
     "enum": st.lists(st.sampled_from([1, 1.0, True, 0, False, None, "a", "1"]), min_size=1),
     "const": st.sampled_from([1, 2.0, True, False, None, "a"]),
     "multipleOf": st.just(2),
-    "pattern": st.sampled_from(["^a+$", "a", "^$", "(a$|b)", r"[\u00e4]"]),
+    "pattern": st.sampled_from(["^a+$", "a", "^$", "(a$|b)", r"[\u00e4]", r"^\S+$", r"^\D$"]),
     "format": st.sampled_from(["image_uri", "email"]),
     "items": st.sampled_from([{"type": "integer"}, {"type": "float", "maximum": 1}]),
     "description": st.just("words"),
@@ -172,7 +170,9 @@ schemas = st.fixed_dictionaries({}, optional=keywords).map(
 )
 values_of_a_key = (
     st.sampled_from(ODD_VALUES)
-    | st.sampled_from(["a", "aa", "a\n", "b\n", "ä", "1", 2, 3.0, [1, 2.0], [math.nan], [True]])
+    | st.sampled_from(
+        ["a", "aa", "a\n", "b\n", "ä", "1", "\x85", "\u0660", 2, 3.0, [1, 2.0], [math.nan], [True]]
+    )
     | numbers
 )
 
@@ -182,28 +182,35 @@ values_of_a_key = (
 @example({"properties": {"key": {"minimum": 0}}}, math.nan)
 @example({"properties": {"key": {"type": "number", "minimum": 2**70}}}, 2**71)
 @example({"properties": {"key": {"type": "integer", "exclusiveMinimum": 1, "minimum": 1}}}, 1)
-def test_a_quick_yes_is_never_more_lenient_for_any_schema(
+def test_a_compile_schema_is_never_more_lenient_for_any_schema(
     schema: dict[str, Any], value: JsonValue
 ) -> None:
     whole = {"key": value}
-    assert not quick_yes(schema)(whole) or build_validator(schema).is_valid(whole)
+    assert not compile_schema(schema)(whole) or build_validator(schema).is_valid(whole)
 
 
 @pytest.mark.parametrize(
-    "part",
+    ("part", "value"),
     [
-        {"type": "integer", "multipleOf": 2},
-        {"minimum": 0},
-        {"pattern": "(a$|b)"},
-        {"anyOf": [{"type": "string"}]},
-        {"items": [{"type": "string"}]},
+        ({"type": "integer", "multipleOf": 2}, 2),
+        ({"type": "integer", "exclusiveMinimum": 0}, 2),
+        ({"pattern": r"\S"}, "x"),
+        ({"anyOf": [{"type": "string"}]}, "x"),
+        ({"uniqueItems": True}, ["x"]),
+        ({"required": []}, {}),
     ],
 )
-def test_what_has_no_translation_is_left_to_the_judge(part: dict[str, Any]) -> None:
+def test_what_has_no_translation_is_left_to_the_validator(
+    part: dict[str, Any], value: JsonValue
+) -> None:
     schema = {"type": "object", "properties": {"key": part}}
-    assert quick_yes(schema)({}) is True
-    assert quick_yes(schema)({"key": 2}) is False
-    assert quick_yes({**schema, "required": ["key"]})({"key": 2}) is False
+    assert build_validator(schema).is_valid({"key": value})
+    assert not compile_schema(schema)({"key": value})
+
+
+def test_one_field_without_translation_spoils_no_other() -> None:
+    parts = {"odd": {"multipleOf": 2}, "plain": {"type": "string"}}
+    assert compile_schema({"type": "object", "properties": parts})({"plain": "x"})
 
 
 plain_urls = st.from_regex(

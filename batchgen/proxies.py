@@ -1,0 +1,99 @@
+"""The proxy and the certificates that the environment asks for, and words about both.
+
+By hand: aiohttp's own `trust_env` reads .netrc as well, and would send what it finds there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it out
+    proxy_bypass_environment,
+)
+
+from yarl import URL
+
+from batchgen.errors import UsageError
+from batchgen.net import LOOPBACK_HOSTS, host_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+UNREAD: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""What other programs take certificates from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """`url` is for https, the only scheme that leaves this machine; `variable` named it.
+
+    `certificates` says where certificates are trusted from, in words.
+    """
+
+    url: URL | None = None
+    variable: str = ""
+    no_proxy: str = ""
+    certificates: str = ""
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Proxies:
+        """Read the environment. Raises UsageError for a proxy of a kind that is not spoken here."""
+        variable = next((name for name in VARIABLES if env.get(name, "").strip()), "")
+        return cls(
+            _proxy(env[variable].strip(), variable) if variable else None,
+            variable,
+            env.get("no_proxy") or env.get("NO_PROXY", ""),
+            _certificates(env),
+        )
+
+    def for_url(self, url: URL) -> URL | None:
+        """The proxy by which to go there; None for straight. This machine needs none."""
+        host = host_of(url)
+        if self.url is None or url.scheme != "https" or host in LOOPBACK_HOSTS:
+            return None
+        if proxy_bypass_environment(f"{host}:{url.port}", {"no": self.no_proxy}):
+            return None
+        return self.url
+
+    def is_proxy(self, host: str) -> bool:
+        return self.url is not None and host_of(self.url) == host
+
+    def about(self, url: URL) -> str:
+        """How a connection to a URL is made, for the sentence on why there is none; may be ""."""
+        proxy = self.for_url(url)
+        if proxy is None:
+            return ""
+        return f"by way of the proxy {proxy.host}:{proxy.port} of {self.variable}"
+
+
+NONE = Proxies()
+
+
+def _proxy(text: str, variable: str) -> URL:
+    # None of these sentences repeats the value: it may hold a password.
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        url = URL()
+    if url.scheme in {"http", "https"} and url.host:
+        return url
+    kind = f"{url.scheme} is" if url.scheme and url.host else "it is"
+    raise UsageError(
+        f"not a proxy that can be used: {kind} not http or https",
+        where=variable,
+        next_step="name an HTTP proxy, such as http://proxy.example.com:3128, or unset it",
+    )
+
+
+def _certificates(env: Mapping[str, str]) -> str:
+    words = []
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if value := env.get(name):
+            missing = "" if Path(value).exists() else ", which is not there"
+            words.append(f"{name} is {value}{missing}")
+    if not words:
+        words.append("SSL_CERT_FILE is not set")
+        words += [f"{name} is set, and not read here" for name in UNREAD if env.get(name)]
+    return "; ".join(words)
