@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.context import open_run
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.decisions import decide
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
 from batchgen.text import command_line, nearest
 
@@ -50,7 +50,7 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
         released = released_by(db, [one.seq for one in chosen])
     at = time.time()
     decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(chosen), 'approval')} handed to the runner at work: {_on(released)}")
             _say_rejected(chosen, left_out)

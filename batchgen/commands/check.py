@@ -14,8 +14,8 @@ from batchgen.commands.verify import progress_bar
 from batchgen.concurrency import unwinding
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.context import open_run
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.decisions import decide
 from batchgen.runs.last_run import refuse_copy
 from batchgen.state.queries import select_any
 
@@ -78,7 +78,7 @@ def _write(folder: RunFolder, found: News) -> tuple[Fate, tuple[str, ...]]:
     decisions = list(_decisions(found, time.time()))
     if not decisions:
         return Fate.WRITTEN, ()
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             return Fate.HANDED, ()
         return Fate.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)

@@ -10,8 +10,8 @@ from batchgen.commands.console import plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.context import open_run
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
+from batchgen.runs.decisions import decide
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
-    from batchgen.runs.decide import Decided
+    from batchgen.runs.decisions import Decided
     from batchgen.state.database import Connection
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
@@ -78,7 +78,7 @@ def pick(
     words = [
         Decision(verb, job_id, at, attempt=attempt, position=position) for job_id, attempt in found
     ]
-    with deciding(run.folder, words) as decided:
+    with decide(run.folder, words) as decided:
         outcome = _outcome(verb, len(words), decided)
     if as_json:
         print_json(_to_json(outcome))

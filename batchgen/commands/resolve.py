@@ -10,9 +10,9 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.context import open_run
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import is_held
+from batchgen.runs.decisions import decide
+from batchgen.runs.folder import is_locked
 from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
@@ -100,7 +100,7 @@ def resolve(
     decisions = [
         Decision(verb, job_id, time.time(), request_id, seen[seq]) for seq, job_id in jobs.items()
     ]
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(jobs), 'decision')} handed to the runner at work{cost}")
             return ExitCode.DONE
@@ -109,7 +109,7 @@ def resolve(
 
 def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
     """A submit of a dead runner is unknown too; one of a live runner is on its way, and well."""
-    if is_held(folder):
+    if is_locked(folder):
         return (JobState.UNKNOWN,)
     return (JobState.UNKNOWN, JobState.SUBMITTING)
 

@@ -23,7 +23,7 @@ from batchgen.commands.console import (
 from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.context import find_run
-from batchgen.runs.folder import is_held
+from batchgen.runs.folder import is_locked
 from batchgen.runs.lost_state import refuse_where_lost
 from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
@@ -112,7 +112,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
 
 def _nobody_runs(folder: RunFolder) -> bool:
     try:
-        return not is_held(folder)
+        return not is_locked(folder)
     except OutputError:
         return False  # who may only read cannot try the lock
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode
 from batchgen.runs.context import open_run
-from batchgen.runs.verify import check_files, stray_files
+from batchgen.runs.verify import check_files, orphaned_files
 from batchgen.state.files import count_results
 from batchgen.state.queries import not_home
 from batchgen.text import command_line
@@ -54,7 +54,7 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
             report.problem(job_id, None, f"its result did not come home: {why}")
         # Of other jobs' files nobody asked.
         if not selection.jobs:
-            for name in stray_files(db, folder):
+            for name in orphaned_files(db, folder):
                 report.stray(name)
     report.end(checked, problems)
     return ExitCode.SOME_FAILED if problems else ExitCode.DONE

@@ -14,9 +14,9 @@ from batchgen.commands.opening import open_in_browser, opened, private_page, rea
 from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
 from batchgen.runs.context import find_run, is_rehearsal
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder, is_held
+from batchgen.runs.decisions import decide
+from batchgen.runs.folder import RunFolder, is_locked
 from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
 from batchgen.watch.server import serving
 
@@ -122,7 +122,7 @@ class _Run:
             Decision(_VERBS[one.word], one.job_id, at, attempt=one.attempt, position=one.position)
             for one in said
         ]
-        with deciding(self.folder, decisions, at) as decided:
+        with decide(self.folder, decisions, at) as decided:
             if decided is None:
                 return Heard(handed=True)
             found = [(_said(one.decision), one.objection) for one in decided.applied]
@@ -130,7 +130,7 @@ class _Run:
 
     def at_work(self) -> bool | None:
         try:
-            return is_held(self.folder)
+            return is_locked(self.folder)
         except BatchgenError:
             return None  # who may only read cannot try the lock
 

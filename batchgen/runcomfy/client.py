@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from batchgen.connections import OneAnswerConnector
+from batchgen.connections import SingleResponseConnector
 from batchgen.proxies import NONE, Proxies
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
@@ -245,10 +245,10 @@ async def connect(
     No cookies, no .netrc of the environment, no redirects: the token goes to `base` and nowhere
     else. A proxy leads there and reads nothing, since `base` is https unless it is on this machine.
     """
-    kept = OneAnswerConnector(
+    kept = SingleResponseConnector(
         limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
     )
-    fresh = OneAnswerConnector(limit=limits.connections, force_close=True, resolver=resolver)
+    fresh = SingleResponseConnector(limit=limits.connections, force_close=True, resolver=resolver)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(_session(kept, token))
         alone = await stack.enter_async_context(_session(fresh, token))

@@ -10,7 +10,7 @@ from batchgen.jobs import JobState
 from batchgen.manifest import OnUnknown, start_moment
 from batchgen.runs.decision_log import apply_new
 from batchgen.runs.options import MOST_RESUBMITS
-from batchgen.runs.recovery_log import adopt_receipts, read_receipts
+from batchgen.runs.recovery_log import adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, queries
 from batchgen.state.database import transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class Workload:
     """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
 
     `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
@@ -53,13 +53,13 @@ class Beginning:
         return not (self.models or self.is_collecting)
 
 
-def begin(
+def take_stock(
     db: Connection,
     folder: RunFolder,
     manifest: Manifest,
     options: RunOptions,
     at: float,
-) -> Beginning:
+) -> Workload:
     """Settle what a dead run left, apply what people decided, and see what is to do.
 
     Raises UsageError for a selection that names no job at all.
@@ -123,14 +123,14 @@ def _settle(db: Connection, folder: RunFolder, at: float) -> None:
 def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
     """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
     manual_actions.settle_dead_run(db)
-    adopt_receipts(db, read_receipts(folder.receipts), at)
+    adopt_requests(db, read_recovery_log(folder.receipts), at)
 
 
-def _look(db: Connection, selection: Selection) -> Beginning:
+def _look(db: Connection, selection: Selection) -> Workload:
     models = tuple(queries.pending_models(db, selection))
     counts = queries.counts(db)
     totals = queries.totals(counts)
-    return Beginning(
+    return Workload(
         selection,
         models,
         tuple(queries.shown_models(db)),

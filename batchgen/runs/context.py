@@ -45,7 +45,7 @@ def provider_name(base: str, *, emulator: bool) -> str:
     return LOOPBACK if is_loopback(base) else base
 
 
-def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
+def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None:
     """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
@@ -63,7 +63,7 @@ def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
         )
 
 
-def provider_of(db: Connection) -> str:
+def recorded_provider(db: Connection) -> str:
     return get_meta(db, Meta.PROVIDER) or ""
 
 
@@ -201,7 +201,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace(FoundRun):
+class RunContext(FoundRun):
     """A run, and all that it stands on. `base` is the API's; empty for a rehearsal."""
 
     options: RunOptions
@@ -230,7 +230,7 @@ class Workplace(FoundRun):
 
 
 @asynccontextmanager
-async def connected(place: Workplace, asks: int = 0) -> AsyncIterator[RunComfy]:
+async def connected(place: RunContext, asks: int = 0) -> AsyncIterator[RunComfy]:
     """The API, or the emulator in its stead, with `asks` questions open at once (0: any number).
 
     Raises TokenError.

@@ -146,7 +146,7 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
         if why := _why_no_locks(folder):
             raise _no_locks(folder, why) from exc
         raise LockedError(
-            f"another runner is at work on this state ({holder(folder)}); nothing was sent",
+            f"another runner is at work on this state ({lock_holder(folder)}); nothing was sent",
             where=str(folder.root),
             next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
         ) from exc
@@ -183,7 +183,7 @@ def _why_no_locks(folder: RunFolder) -> str | None:
     return None
 
 
-def is_held(folder: RunFolder) -> bool:
+def is_locked(folder: RunFolder) -> bool:
     """Whether a runner is at work at this moment. Raises OutputError."""
     try:
         with locked(folder):
@@ -192,7 +192,7 @@ def is_held(folder: RunFolder) -> bool:
         return True
 
 
-def holder(folder: RunFolder) -> str:
+def lock_holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
@@ -204,5 +204,5 @@ def holder(folder: RunFolder) -> str:
         return "unknown process"
 
 
-def myself() -> str:
+def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"

@@ -14,7 +14,7 @@ from batchgen.concurrency import in_thread
 from batchgen.engine.events import JobsAdded, Pause, PauseReason
 from batchgen.errors import Problem
 from batchgen.runs.drift import ways_out
-from batchgen.runs.prepare import stands_below, stands_twice, wrong_kinds
+from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.staging import append_jobs
@@ -40,7 +40,7 @@ PAGE = 2000
 """Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
 
 
-class Intake:
+class StreamingIngest:
     """The jobs that are still to be read, and where what is wrong with them is logged."""
 
     def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
@@ -92,7 +92,7 @@ class Intake:
                 self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 
     async def _take_up(self, page: list[Job], store: Store) -> None:
-        for unfit in await store.run(append_jobs, page, wrong_kinds):
+        for unfit in await store.run(append_jobs, page, wrong_media_kinds):
             for problem in _problems_of(unfit):
                 self._problems.add(problem)
 
@@ -116,7 +116,7 @@ _PAUSE = Pause(
 
 def _problems_of(unfit: Unfit) -> list[Problem]:
     if unfit.missing is not None:
-        return [stands_below(unfit.job, unfit.missing)]
+        return [missing_above(unfit.job, unfit.missing)]
     if unfit.unlike is not None:
-        return wrong_kinds(unfit.unlike)
-    return [stands_twice(unfit.job)]
+        return wrong_media_kinds(unfit.unlike)
+    return [duplicate_id(unfit.job)]

@@ -18,7 +18,7 @@ from batchgen.engine.events import FileSaved, JobMoved, Noted
 from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
-from batchgen.runs.append_log import LineFile, json_line
+from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.context import EMULATOR
 from batchgen.state.files import count_saved, saved_files
 from batchgen.state.meta import Meta, drop_meta, get_meta
@@ -43,7 +43,7 @@ LONGEST = 16 * 1024
 """No line about a request is longer."""
 
 
-class Journal(LineFile):
+class Journal(AppendLog):
     """Appends events to run.log; use with `with`. `now` is the wall clock, epoch seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -192,7 +192,7 @@ def metadata_line(file: Result) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-class MetadataFile(LineFile):
+class MetadataFile(AppendLog):
     """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:

@@ -66,7 +66,7 @@ def run_id(db: Connection, dice: Random) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class LastRunFile:
     """One small file a manifest, below `home`; None where there is no such folder."""
 
     home: Path | None

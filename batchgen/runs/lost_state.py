@@ -16,7 +16,7 @@ from batchgen.errors import LostStateError, MissingFileError
 from batchgen.fs import disk_errors
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
-from batchgen.runs.recovery_log import read_receipts
+from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.runs.verify import walk
 from batchgen.state import recovery
 from batchgen.state.database import open_for_reading, transaction, translated
@@ -67,7 +67,9 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
     if db is not None and attempted and _knows_the_latest(db, folder.log, start):
         return Traces()
     log = read_requests(folder, start)
-    requests = log.requests | {one.request_id: one.job_id for one in read_receipts(folder.receipts)}
+    requests = log.requests | {
+        one.request_id: one.job_id for one in read_recovery_log(folder.receipts)
+    }
     if not attempted and log.is_real:
         # Those of the log are in their order, so the others go before them.
         came = _delivered(folder.metadata)

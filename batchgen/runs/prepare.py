@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SHOWN_OF_CIRCLE = 6
 
 
-def report_together(staging: Staging, problems: ProblemLog) -> None:
+def report_cross_job_problems(staging: Staging, problems: ProblemLog) -> None:
     """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
     for twice in staging.duplicates(KEPT):
         _report(problems, _duplicate(twice), twice.sweep, "twice")
@@ -47,7 +47,7 @@ def report_together(staging: Staging, problems: ProblemLog) -> None:
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
-        for problem in wrong_kinds(needed):
+        for problem in wrong_media_kinds(needed):
             _report(problems, problem, needed.sweep, "kind")
 
 
@@ -60,13 +60,13 @@ def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> No
     problems.add_alike(problem, spot, common=problem, noun="jobs", key=key)
 
 
-def stands_twice(job: Job) -> Problem:
+def duplicate_id(job: Job) -> Problem:
     """For a job that comes when the others are in the state already."""
     message = f"the id '{job.id}' stands twice: a job above has it"
     return Problem(job.file, job.line, 1, message, "every job needs an id of its own", job.id)
 
 
-def stands_below(job: Job, needed: str) -> Problem:
+def missing_above(job: Job, needed: str) -> Problem:
     """As above: a huge first run reads its jobs while it goes on, so it cannot look ahead."""
     message = f"it needs '{needed}', which does not stand above it"
     hint = "put that one first, or set run.full_check: always, to have everything read first"
@@ -119,7 +119,7 @@ _OTHER_KIND = {
 }
 
 
-def wrong_kinds(found: NeededModel) -> list[Problem]:
+def wrong_media_kinds(found: NeededModel) -> list[Problem]:
     """References to a video of what makes pictures, or the reverse."""
     model = find_model(found.needed_model)
     makes = model.makes.value if model is not None else None
@@ -187,7 +187,7 @@ def read_header(path: Path) -> Manifest:
     return _read(path, ProblemLog(), rehearsal=False, offer=UNREAD_ENVIRONMENT)
 
 
-def read_for_jobs(
+def read_with_environment(
     path: Path,
     env: Mapping[str, str],
     *,
@@ -218,7 +218,7 @@ def refuse_pipe(path: Path) -> None:
 
 
 @contextmanager
-def checked(
+def checked_manifest(
     path: Path,
     *,
     rehearsal: bool = False,
@@ -242,15 +242,15 @@ def checked(
         if manifest is not None:
             for job in checked_jobs(manifest, problems, staging.refuse):
                 staging.add(job)
-        finish(staging, problems)
+        check_together(staging, problems)
         assert manifest is not None, "a manifest that cannot be read has a problem"
         yield manifest, staging
 
 
-def finish(staging: Staging, problems: ProblemLog) -> None:
+def check_together(staging: Staging, problems: ProblemLog) -> None:
     """Look at the staged jobs together. Raises ManifestError with every problem."""
     staging.finish()
-    report_together(staging, problems)
+    report_cross_job_problems(staging, problems)
     problems.raise_if_any()
 
 
@@ -266,7 +266,7 @@ def _read(
     return manifest
 
 
-def take_up(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
+def reconcile(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
     """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
     difference = merge(db, staging, state, options.on_changed, options.selection)
     if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:

@@ -32,7 +32,7 @@ MOST_ATTEMPTS = 1_000_000
 """Above these it is no file of ours: SQLite takes no number of any length."""
 
 
-class SpareReceipts:
+class RecoveryLog:
     """Writes receipts into blocks that are there already, and to stderr for a person."""
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +78,7 @@ class SpareReceipts:
         self._offset += len(data)
 
 
-def read_receipts(path: Path) -> list[Receipt]:
+def read_recovery_log(path: Path) -> list[Receipt]:
     """What an earlier run could only write here. Raises OutputError or StorageError."""
     with disk_errors(path):
         try:
@@ -101,7 +101,7 @@ def _parse(line: bytes) -> Receipt | None:
     return None if usable is None else Receipt(job, attempt, usable)
 
 
-def adopt_receipts(db: Connection, receipts: list[Receipt], at: float) -> int:
+def adopt_requests(db: Connection, receipts: list[Receipt], at: float) -> int:
     """Give the requests to their jobs; how many were new to the state."""
     adopted = 0
     for receipt in receipts:

@@ -34,18 +34,18 @@ from batchgen.runcomfy.outcomes import (
 )
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.context import (
-    Workplace,
-    claim_state,
+    RunContext,
+    claim_for_provider,
     connected,
     refuse_other_manifest,
 )
-from batchgen.runs.decide import runner_lock
+from batchgen.runs.decisions import runner_lock
 from batchgen.runs.estimates import PriceList
-from batchgen.runs.execute import Ended, files_of, one_error
-from batchgen.runs.folder import myself
+from batchgen.runs.execute import Ended, files_of, first_error_only
+from batchgen.runs.folder import this_process
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.runs.last_run import claim_file
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
@@ -70,8 +70,8 @@ DOWNLOADS = 8
 RENEWALS = 4
 
 
-async def bring_home(
-    place: Workplace, db: Connection, jobs: Iterable[int], listener: Listener
+async def redownload(
+    place: RunContext, db: Connection, jobs: Iterable[int], listener: Listener
 ) -> Ended:
     """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
     folder = place.folder
@@ -84,12 +84,12 @@ async def bring_home(
                 on_event(event)
 
         ports = await _ports(place, db, stack)
-        homecoming = _Homecoming(ports, Control(tell))
-        with one_error():
+        homecoming = _Redownload(ports, Control(tell))
+        with first_error_only():
             return await homecoming.run(jobs, signals=place.world.signals)
 
 
-async def _ports(place: Workplace, db: Connection, stack: AsyncExitStack) -> Ports:
+async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
     files = await stack.enter_async_context(files_of(place))
@@ -98,12 +98,12 @@ async def _ports(place: Workplace, db: Connection, stack: AsyncExitStack) -> Por
         store=store,
         files=files,
         prices=PriceList({}, {}),
-        receipts=SpareReceipts(place.folder.receipts),
+        receipts=RecoveryLog(place.folder.receipts),
         dice=place.world.dice,
     )
 
 
-class _Homecoming:
+class _Redownload:
     """First the fresh URLs of a job, then its downloads; both for several jobs at once."""
 
     def __init__(self, ports: Ports, control: Control) -> None:
@@ -181,7 +181,7 @@ def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairedFile:
     """A file that is back. `differs`: the vendor now serves another content than it did."""
 
     before: Result
@@ -201,7 +201,7 @@ class Repair:
     `aside`: names, below the run's folder, that damaged files have now.
     """
 
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[RepairedFile, ...] = ()
     not_home: tuple[tuple[str, str], ...] = ()
     out_of_reach: tuple[Checked, ...] = ()
     aside: tuple[str, ...] = ()
@@ -227,7 +227,7 @@ class Listeners:
 
 def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) -> Repair:
     """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
-    place = Workplace.of(path, options, world)
+    place = RunContext.of(path, options, world)
     folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
     open_for_reading(folder.state).close()
@@ -235,9 +235,9 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
-        set_meta(db, Meta.RUNNER, myself())
+        set_meta(db, Meta.RUNNER, this_process())
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, place.provider, folder)
+        claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
         return _repair(place, db, listeners)
@@ -257,7 +257,7 @@ def _refuse_without_files(folder: RunFolder) -> None:
         )
 
 
-def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
+def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     selection = place.options.selection
     wrong = _wrong_files(place, db, listeners)
     again = [one for one in wrong if one.file.is_latest]
@@ -267,7 +267,7 @@ def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
     aside = _set_again(place.folder, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
-    ended = asyncio.run(bring_home(place, db, jobs, listeners.event)) if jobs else Ended()
+    ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
     return Repair(
         mended=_mended(db, again),
         not_home=tuple(not_home(db, selection)),
@@ -278,7 +278,7 @@ def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
     )
 
 
-def _wrong_files(place: Workplace, db: Connection, listeners: Listeners) -> list[Checked]:
+def _wrong_files(place: RunContext, db: Connection, listeners: Listeners) -> list[Checked]:
     wrong = []
     for checked in check_files(db, place.folder, place.options.selection):
         listeners.checked(checked)
@@ -320,7 +320,6 @@ def move_aside(root: Path, name: str) -> str | None:
     return f"{name}.damaged-{number}"
 
 
-def _mended(db: Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
-    return tuple(
-        Mended(one.file, after) for one in again if (after := result_numbered(db, one.file.id))
-    )
+def _mended(db: Connection, again: Sequence[Checked]) -> tuple[RepairedFile, ...]:
+    found = ((one.file, result_numbered(db, one.file.id)) for one in again)
+    return tuple(RepairedFile(before, after) for before, after in found if after is not None)

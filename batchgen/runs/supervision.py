@@ -92,7 +92,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-class HeldRequests:
+class RequestsInFlight:
     """The requests in flight, for a state that can no longer be read."""
 
     def __init__(self) -> None:
@@ -113,7 +113,9 @@ class HeldRequests:
 
 
 @contextmanager
-def told_if_gone(folder: RunFolder, db: Connection, held: HeldRequests) -> Iterator[None]:
+def print_requests_if_gone(
+    folder: RunFolder, db: Connection, held: RequestsInFlight
+) -> Iterator[None]:
     """Print the requests to stderr where the folder vanished while the run went on.
 
     Raises StorageError then, unless something else was raised.

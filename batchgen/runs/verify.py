@@ -137,7 +137,7 @@ def walk(folder: Path) -> Iterator[Path]:
 _PARTS = (".part.json", ".part")
 
 
-def stray_files(db: Connection, folder: RunFolder) -> Iterator[str]:
+def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:
     """Paths relative to the run's folder: foreign files, and `.part` files that nobody awaits."""
     if not folder.files.is_dir():
         return

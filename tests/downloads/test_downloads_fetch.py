@@ -415,8 +415,8 @@ def trickle(content: bytes, etag: str) -> Callable[[web.BaseRequest], Awaitable[
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is no progress"),
-        ({"try_limit": 0.1}, "had not come whole after"),
+        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is too slow"),
+        ({"try_limit": 0.1}, "was not complete after"),
     ],
 )
 async def test_a_body_that_trickles_gives_its_place_back_and_is_continued(

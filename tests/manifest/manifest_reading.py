@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from batchgen.jobs import Job
 from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
-from batchgen.runs.prepare import report_together
+from batchgen.runs.prepare import report_cross_job_problems
 from batchgen.state.staging import open_staging
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -39,7 +39,7 @@ def read_file(
         for job in jobs:
             staging.add(job)
         staging.finish()
-        report_together(staging, log)
+        report_cross_job_problems(staging, log)
     # The folder is another one in each test.
     jobs = [replace(job, file=Path(job.file).name) for job in jobs]
     lines, warnings = (

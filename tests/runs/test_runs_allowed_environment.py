@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ManifestError
-from batchgen.runs.prepare import allowed_environment, checked, read_header
+from batchgen.runs.prepare import allowed_environment, checked_manifest, read_header
 from tests.runs.run_world import T2I
 
 TOKEN = "a-token-that-must-stay-secret"
@@ -25,7 +25,7 @@ def write_reader(folder: Path, name: str) -> Path:
 
 
 def refusal(path: Path, env: dict[str, str]) -> str:
-    with pytest.raises(ManifestError) as caught, checked(path, env=env):
+    with pytest.raises(ManifestError) as caught, checked_manifest(path, env=env):
         pass
     assert TOKEN not in str(caught.value.problems)
     return str(caught.value.problems[0])
@@ -57,7 +57,7 @@ def test_the_token_of_the_vendors_login_is_withheld_too(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "MY_KEY": TOKEN}
     assert "MY_KEY holds the token" in refusal(write_reader(tmp_path, "MY_KEY"), env)
     login.write_text("broken", encoding="utf-8")
-    with checked(write_reader(tmp_path, "MY_KEY"), env=env) as (manifest, _):
+    with checked_manifest(write_reader(tmp_path, "MY_KEY"), env=env) as (manifest, _):
         assert manifest.env == {"MY_KEY": TOKEN}
 
 

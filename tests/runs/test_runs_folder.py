@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatchError
-from batchgen.runs.context import claim_state, provider_name
-from batchgen.runs.folder import RunFolder, holder, locked
+from batchgen.runs.context import claim_for_provider, provider_name
+from batchgen.runs.folder import RunFolder, lock_holder, locked
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process
@@ -88,7 +88,7 @@ def test_a_state_that_cannot_be_read_does_not_hide_that_it_is_held(
     if content is not None:
         folder.state.write_bytes(content)
     expected = "unknown process" if content else "it has just begun"
-    assert holder(folder) == expected
+    assert lock_holder(folder) == expected
     with locked(folder), pytest.raises(LockedError, match=expected), locked(folder):
         pass
 
@@ -131,11 +131,11 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
 ) -> None:
     """Row 65's cousin: rehearsed pictures are never taken for paid ones."""
     # Nothing was sent yet: it may still go elsewhere.
-    claim_state(place.db, then, place.folder)
-    claim_state(place.db, first, place.folder)
+    claim_for_provider(place.db, then, place.folder)
+    claim_for_provider(place.db, first, place.folder)
     begin_attempt(place.db, 1, "hash", None, 1.0)
     with pytest.raises(ProviderMismatchError, match=f"begun with {first}") as caught:
-        claim_state(place.db, then, place.folder)
+        claim_for_provider(place.db, then, place.folder)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert way_back in str(caught.value)
     assert str(caught.value).endswith(f"move the folder away or set another {anew}")
@@ -143,7 +143,7 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
 
 def test_the_holder_is_unknown_where_the_state_is_held_exclusively(place: Place) -> None:
     place.db.execute("DROP TABLE meta")
-    assert holder(place.folder) == "unknown process"
+    assert lock_holder(place.folder) == "unknown process"
     assert isinstance(place.db, sqlite3.Connection)
 
 

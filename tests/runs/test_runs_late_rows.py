@@ -17,7 +17,7 @@ from batchgen.errors import ManifestError
 from batchgen.jobs import Job, JobState
 from batchgen.manifest import ProblemLog, checked_jobs
 from batchgen.runs import api, ingest, startup
-from batchgen.runs.context import Workplace
+from batchgen.runs.context import RunContext
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
@@ -111,7 +111,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
     path = write_jobs(tmp_path, *pictures(1, 40))
     open_state = startup._open_state
 
-    def after_another(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
+    def after_another(place: RunContext, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
         """The other run took up all, and the last one is paid already."""
         db, traces = open_state(place, held)
         append_jobs(db, list(checked_jobs(place.manifest, ProblemLog())))
@@ -128,7 +128,7 @@ def test_a_need_that_stands_further_down_has_all_read_before_the_first_submit(
     early = video_of("clip", "still")
     path = write_jobs(tmp_path, early, *pictures(1, 40), picture("still"))
     begun: list[object] = []
-    monkeypatch.setattr(startup, "Intake", lambda *given: begun.append(given))
+    monkeypatch.setattr(startup, "StreamingIngest", lambda *given: begun.append(given))
     assert main(["validate", str(path)]) == 0
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 42}
     assert begun == []

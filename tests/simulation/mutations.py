@@ -241,7 +241,7 @@ def decisions_taken_up_twice() -> None:
 
 
 def no_spare_receipts() -> None:
-    put(recovery_log.SpareReceipts, "keep", lambda _self, _receipt: None)
+    put(recovery_log.RecoveryLog, "keep", lambda _self, _receipt: None)
 
 
 def urls_are_never_asked_for_again() -> None:

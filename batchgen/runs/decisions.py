@@ -40,7 +40,7 @@ class Decided:
 
 
 @contextmanager
-def deciding(
+def decide(
     folder: RunFolder, decisions: Sequence[Decision], at: float | None = None
 ) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None where the runner at work will do that.
