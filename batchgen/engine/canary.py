@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.events import Warned
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.state.due import under_way
 from batchgen.state.queries import job_numbered
 
@@ -33,11 +34,6 @@ SAID = {
 
 SHOWN = 5
 """Sweeps that a pause names."""
-
-NEXT_STEP = (
-    "see `batchgen status`; mend the manifest, or retry the job, and the same command continues;"
-    " without run.canary the other jobs go on whatever becomes of the first"
-)
 
 
 @dataclass(slots=True)
@@ -157,7 +153,7 @@ class Canary:
             return
         why = [words for one in held for words in self._reasons(one)]
         more = [f"and {len(why) - SHOWN} more"] if len(why) > SHOWN else []
-        self._control.pause(Pause(PauseReason.CANARY, "; ".join([*why[:SHOWN], *more]), NEXT_STEP))
+        self._control.pause(pause_for(PauseReason.CANARY, why="; ".join([*why[:SHOWN], *more])))
 
     async def _waiting(self, trial: Trial) -> bool:
         """Whether another job of the sweep is due and held."""

@@ -11,8 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
-from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.engine.events import JobsAdded
 from batchgen.errors import Problem
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runs.drift import ways_out
 from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
@@ -107,11 +108,7 @@ class StreamingIngest:
         return page
 
 
-_PAUSE = Pause(
-    PauseReason.MANIFEST,
-    "something is wrong in the rows that were read while the run went on",
-    "mend it; the same command continues, and pays nothing twice",
-)
+_PAUSE = pause_for(PauseReason.MANIFEST)
 
 
 def _problems_of(unfit: Unfit) -> list[Problem]:

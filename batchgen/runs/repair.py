@@ -22,13 +22,13 @@ from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Succeeded,
     Throttled,
 )
@@ -162,7 +162,7 @@ class _Redownload:
             for file in job.files:
                 if file.position <= len(answer.urls):
                     await self._ports.store.renew_url(file.id, answer.urls[file.position - 1])
-        elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
+        elif isinstance(answer, Halted) and answer.cause is PauseReason.TOKEN_REFUSED:
             raise TokenError(
                 f"the API refused: {answer.reason}",
                 where=job.id,
