@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import Warned
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason, pause_for
-from batchgen.state.due import standing, under_way
+from batchgen.state.due import under_way
+from batchgen.state.queries import job_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchgen.engine.control import Control
-    from batchgen.state.due import Standing
     from batchgen.state.queries import Selection
-    from batchgen.state.records import PendingJob
+    from batchgen.state.records import JobRow, PendingJob
     from batchgen.state.store import Store
 
 SAID = {
@@ -125,7 +125,7 @@ class Canary:
         trial = next((one for one in self._closed.values() if seq in one.members), None)
         if trial is None:
             return
-        now = await self._store.run(standing, seq)
+        now = await self._store.run(job_numbered, seq)
         trial.failed.pop(seq, None)
         if now.state is JobState.DONE:
             trial.done.add(seq)
@@ -164,8 +164,8 @@ class Canary:
         undone = f"{self._name(trial)} is not done yet, and the others wait for it"
         return list(trial.failed.values()) or [undone]
 
-    def _words(self, trial: Trial, now: Standing) -> str:
-        why = f": {now.error}" if now.error else ""
+    def _words(self, trial: Trial, now: JobRow) -> str:
+        why = f": {now.trouble}" if now.trouble else ""
         return f"{self._name(trial)} {SAID[now.state]}{why}"
 
     def _name(self, trial: Trial) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JobState
-    from batchgen.state.records import Counts, Money, SavedFile
+    from batchgen.state.records import Counts, Money, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class JobsBlocked:
 
 @dataclass(frozen=True, slots=True)
 class FileSaved:
-    file: SavedFile
+    file: Result
 
 
 @dataclass(frozen=True, slots=True)
