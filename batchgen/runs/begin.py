@@ -12,6 +12,8 @@ from batchgen.runs.decision_log import apply_new
 from batchgen.runs.options import MOST_RESUBMITS
 from batchgen.runs.recovery_log import adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, queries
+from batchgen.state.database import transaction
+from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
 
 if TYPE_CHECKING:
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import Counts, Money
-
-
-START = "start_at"
-"""What was asked for, and the moment that this meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def take_stock(
 
     Raises UsageError for a selection that names no job at all.
     """
-    queries.set_meta(db, "name", manifest.name)
+    set_meta(db, Meta.NAME, manifest.name)
     _settle(db, folder, at)
     selection = note_down(db, options.selection)
     if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
@@ -96,11 +94,11 @@ def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float
     if start_at is None:
         return None
     stop_at = options.stop_at or manifest.policy.stop_at
-    words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
+    words, _, moment = (get_meta(db, Meta.START_AT) or "").rpartition(" ")
     begun = float(moment) if words == str(start_at) else None
     start = start_moment(start_at, stop_at, at, begun)
     if start is not None:
-        queries.set_meta(db, START, f"{start_at} {start}")
+        set_meta(db, Meta.START_AT, f"{start_at} {start}")
     return start
 
 
@@ -112,10 +110,9 @@ def _goes_on(db: Connection, selection: Selection) -> bool:
 
 
 def settle_before(db: Connection, folder: RunFolder, at: float) -> None:
-    """As `begin` does, in a transaction of its own, which ends with the connection if it fails."""
-    db.execute("BEGIN IMMEDIATE")
-    _settle(db, folder, at)
-    db.execute("COMMIT")
+    """As `begin` does, in a transaction of its own."""
+    with transaction(db):
+        _settle(db, folder, at)
 
 
 def _settle(db: Connection, folder: RunFolder, at: float) -> None:

@@ -12,6 +12,7 @@ from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
 from batchgen.runs.context import RunContext, claim_for_provider, connected
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
+from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
@@ -104,7 +105,5 @@ async def _cancel_one(
     if not isinstance(outcome, Cancelled):
         return False
     ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
-    db.execute("BEGIN IMMEDIATE")
-    done = ended(db, request.seq, request.attempt, ending, place.world.now())
-    db.execute("COMMIT")
-    return done
+    with transaction(db):
+        return ended(db, request.seq, request.attempt, ending, place.world.now())

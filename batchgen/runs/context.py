@@ -19,7 +19,8 @@ from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.recovery import has_attempts
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 EMULATOR = "the emulator"
 LOOPBACK = "a server on this machine"
-_KEY = "provider"
-_MANIFEST = "manifest"
-_NAME = "name"
 
 
 def provider_name(base: str, *, emulator: bool) -> str:
@@ -53,10 +51,9 @@ def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
     would lose requests that are paid.
     """
-    known = get_meta(db, _KEY)
-    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
-    if known is None or not attempts:
-        set_meta(db, _KEY, provider)
+    known = get_meta(db, Meta.PROVIDER)
+    if known is None or not has_attempts(db):
+        set_meta(db, Meta.PROVIDER, provider)
     elif known != provider:
         raise ProviderMismatchError(
             f"this run was begun with {known}, and would now go to {provider}",
@@ -67,12 +64,12 @@ def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None
 
 
 def recorded_provider(db: Connection) -> str:
-    return get_meta(db, _KEY) or ""
+    return get_meta(db, Meta.PROVIDER) or ""
 
 
 def is_rehearsal(db: Connection) -> bool:
     """Whether the next command needs --emulator."""
-    return get_meta(db, _KEY) == EMULATOR
+    return get_meta(db, Meta.PROVIDER) == EMULATOR
 
 
 def _way_back(known: str, provider: str) -> str:
@@ -93,7 +90,7 @@ def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -
     if not take_over:
         refuse_other_manifest(db, manifest)
     # What comes from a pipe has no place of its own.
-    set_meta(db, _MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
+    set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
 def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
@@ -101,12 +98,12 @@ def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
 
     One that is no longer there was renamed or moved: then this is it.
     """
-    known, here = get_meta(db, _MANIFEST), manifest.path
+    known, here = get_meta(db, Meta.MANIFEST), manifest.path
     if not known or known == _place_of(here) or not os.path.exists(known):  # noqa: PTH110 - bytes of any kind
         return
     raise OtherManifestError(
-        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, _NAME)}): its jobs"
-        f" stand there, not those of {here}; nothing was sent",
+        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
+        f" its jobs stand there, not those of {here}; nothing was sent",
         where=str(here),
         next_step="give each manifest an output.dir of its own; or go on with this one there, and"
         f" leave the other's jobs as they are: batchgen run {here} --take-over",

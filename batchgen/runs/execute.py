@@ -20,7 +20,7 @@ from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.events import Warned
 from batchgen.engine.ports import Ports, Room
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
@@ -28,6 +28,7 @@ from batchgen.errors import BatchgenError, InputError
 from batchgen.fs import disk_errors
 from batchgen.manifest import CheckInputs
 from batchgen.models.catalog import catalog
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.runs.context import connected
 from batchgen.runs.drift import LiveRules, RefusedJobs, ways_out
 from batchgen.runs.estimates import price_list
@@ -192,7 +193,7 @@ async def _outdated(store: Store, rules: LiveRules, beginning: Workload) -> Paus
         return None
     words, next_step = _words(outdated), ways_out(outdated.models[0])
     if beginning.is_collecting:
-        return Pause(PauseReason.SCHEMA, words, next_step)
+        return pause_for(PauseReason.SCHEMA, problems=words, ways_out=next_step)
     raise InputError(words, next_step=next_step)
 
 

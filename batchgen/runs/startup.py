@@ -21,7 +21,7 @@ from batchgen.runs.context import RunContext, claim_for_manifest, claim_for_prov
 from batchgen.runs.decisions import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import PATIENCE, RunFolder, this_process
-from batchgen.runs.ingest import CHECKED_AT_ONCE, INPUTS, StreamingIngest
+from batchgen.runs.ingest import CHECKED_AT_ONCE, StreamingIngest
 from batchgen.runs.journal import catch_up
 from batchgen.runs.last_run import (
     LastRunFile,
@@ -42,7 +42,9 @@ from batchgen.runs.lost_state import (
 )
 from batchgen.runs.prepare import check_together, read_with_environment, reconcile
 from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
-from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.names import names_to_come
+from batchgen.state.queries import Selection, select_any
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
@@ -86,7 +88,7 @@ class _Reading:
 
     def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
-            return self.fingerprint.is_of(get_meta(db, INPUTS))
+            return self.fingerprint.is_of(get_meta(db, Meta.INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
         """Read and check the jobs: all of them, save in a huge `first` run.
@@ -174,7 +176,7 @@ def _open_state(place: RunContext, held: ExitStack) -> tuple[Connection, Traces]
     traces = _refuse_lost_state(place)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
-        set_meta(db, "runner", this_process())
+        set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_for_provider(db, place.provider, folder)
@@ -247,7 +249,7 @@ def _refuse_unwritable_names(place: RunContext, db: Connection) -> None:
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(place.folder.state):
-        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+        for job, name in names_to_come(db):
             try:
                 os.fsencode(name)
             except UnicodeEncodeError as exc:
@@ -294,10 +296,10 @@ def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> StreamingIng
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
-        set_meta(db, INPUTS, "")
+        set_meta(db, Meta.INPUTS, "")
     difference = reconcile(db, staged.jobs, state, reading.options)
     if staged.intake is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, INPUTS, reading.fingerprint.text())
+            set_meta(db, Meta.INPUTS, reading.fingerprint.text())
     return staged.intake
