@@ -1,4 +1,8 @@
-"""How aiohttp connects: to public addresses, and with one answer to a question."""
+"""How aiohttp connects: to public addresses only, and with one response to a request.
+
+By hand: no library guards aiohttp against private addresses where it connects, and aiohttp itself
+takes what follows a response for the response to the next request.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,14 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 class PrivateAddressError(OSError):
     """A name that resolves to an address which is not on the public internet.
 
-    An OSError, since that is what aiohttp expects of a resolver that fails.
+    An OSError, because aiohttp expects that of a resolver that fails.
     """
 
 
 class PublicResolver(AbstractResolver):
-    """Refuses names that lead to a private address, where aiohttp is about to connect to it.
+    """Refuses names that lead to a private address, just before aiohttp connects to it.
 
-    An earlier look-up would not do: the name's owner can change the answer in between. `loopback`
+    An earlier lookup is not enough: the name's owner can change the answer in between. `loopback`
     names the hosts that may be on this machine, `inside` those that the user named as proxies.
     """
 
@@ -65,34 +69,34 @@ class PublicResolver(AbstractResolver):
         return is_public(address)
 
 
-class OneAnswerConnector(aiohttp.TCPConnector):
-    """Takes one answer to a question, and closes a connection that brings more.
+class SingleResponseConnector(aiohttp.TCPConnector):
+    """Takes one response to a request, and closes a connection that brings more.
 
-    What follows an answer may be a copy of it, or the answer to another question: a proxy that
-    doubles answers was seen. aiohttp would keep what arrives while the connection is idle, and hand
-    it out as the answer to the next question; and beside `Connection: close` it refuses the whole.
+    What follows a response may be a copy of it, or the response to another request: a proxy that
+    doubles responses was seen. aiohttp would keep what arrives while the connection is idle, and
+    return it as the response to the next request; with `Connection: close` it refuses all of it.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = cast("partial[ResponseHandler]", partial(_OneAnswer, loop=self._loop))
+        self._factory = cast("partial[ResponseHandler]", partial(_SingleResponse, loop=self._loop))
 
 
-class _OneAnswer(ResponseHandler):
-    """`_left`: bytes of the answer that are still to come, once its head has said how many."""
+class _SingleResponse(ResponseHandler):
+    """`_left`: bytes of the response that are still to come, once its head has said how many."""
 
-    _answered = False
+    _is_complete = False
     _head = b""
     _left: float | None = None
 
     def set_response_params(self, **params: Any) -> None:
         """Aiohttp calls this as a request is about to be written."""
-        self._answered = False
+        self._is_complete = False
         self._head, self._left = b"", None
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        if self._answered and data:
+        if self._is_complete and data:
             self.close()
             return
         own = self._own_part(data)
@@ -100,13 +104,13 @@ class _OneAnswer(ResponseHandler):
             self.force_close()
         super().data_received(own)
         if self._payload is not None and self._payload.is_eof():
-            self._answered = True
+            self._is_complete = True
 
     def _own_part(self, data: bytes) -> bytes:
         if self._left is None:
             before = len(self._head)
             self._head += data
-            size = answer_size(self._head)
+            size = response_size(self._head)
             if size is None:
                 return data
             self._head, self._left = b"", size - before
@@ -115,8 +119,8 @@ class _OneAnswer(ResponseHandler):
         return own
 
 
-def answer_size(received: bytes) -> float | None:
-    """How many bytes an answer has, its head included; infinite where only its end will tell.
+def response_size(received: bytes) -> float | None:
+    """How many bytes a response has, with its head; infinite where only its end will tell.
 
     None as long as the head is not complete.
     """

@@ -43,14 +43,14 @@ NOT_WRITABLE = frozenset(
         errno.EROFS,
     }
 )
-CONTINUE = "the same command continues"
+CONTINUE = "run the same command again to continue"
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise DiskFullError, OutputError or StorageError in place of an OSError on `path`.
 
-    OutputError as well for a name that the file system's encoding cannot hold.
+    Also OutputError for a name that the file system's encoding cannot hold.
     """
     try:
         yield
@@ -74,18 +74,18 @@ def disk_error(exc: OSError, path: Path) -> BatchgenError:
         return OutputError(
             f"the file cannot be written: {exc.strerror}",
             where=where,
-            next_step=f"see to it that the folder is there and can be written to; {CONTINUE}",
+            next_step=f"make sure the folder exists and can be written to; {CONTINUE}",
         )
     return StorageError(
         f"the disk failed: {exc.strerror or exc}",
         where=where,
-        next_step=f"check the disk before anything else; then {CONTINUE}",
+        next_step=f"check the disk first; then {CONTINUE}",
     )
 
 
 def unwritable_name(name: str) -> OutputError:
     return OutputError(
-        f"file names are written in {sys.getfilesystemencoding()} here, which cannot hold this one",
+        f"this name cannot be written: file names are in {sys.getfilesystemencoding()} here",
         where=name,
         next_step="set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale such as C.UTF-8, and run again",
     )
@@ -95,12 +95,12 @@ def too_many_open(where: str) -> OpenFilesError:
     return OpenFilesError(
         f"too many files are open at once{_limit()}; nothing is wrong with the disk",
         where=where,
-        next_step=f"`ulimit -n 4096`, or a lower run.concurrency; {CONTINUE}",
+        next_step=f"`ulimit -n 4096`, or lower run.concurrency; {CONTINUE}",
     )
 
 
 def may_open_no_more() -> bool:
-    """Whether this process has all the files open that it may: SQLite does not tell."""
+    """Whether this process has as many files open as it may: SQLite does not say so."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as exc:
@@ -118,7 +118,7 @@ def _limit() -> str:
 
 def link_in_the_way(path: Path) -> OutputError:
     return OutputError(
-        "a symbolic link stands where the file should go; it was not followed",
+        "there is a symbolic link where the file should go; it was not followed",
         where=str(path),
         next_step=f"remove the link; {CONTINUE}",
     )
@@ -126,7 +126,7 @@ def link_in_the_way(path: Path) -> OutputError:
 
 def not_a_file(path: Path | str) -> OutputError:
     return OutputError(
-        "something that is not a file stands where the file should go",
+        "there is something where the file should go that is not a file",
         where=str(path),
         next_step=f"move it away; {CONTINUE}",
     )
@@ -137,9 +137,9 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def open_new(path: Path) -> BufferedWriter:
-    """Open a file of one's own for writing, which only its owner may read.
+    """Open a new file for writing, which only its owner may read.
 
-    What stands there is removed, never written into: a link as well. Raises OSError.
+    What is there is removed, never written into, nor is a link followed. Raises OSError.
     """
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -171,7 +171,7 @@ def of_this_process(path: Path) -> Path:
 
 
 def open_to_read(path: Path) -> BufferedReader:
-    """Raise OutputError for what is not a plain file; OSError, with ELOOP for a symbolic link."""
+    """Raises OutputError for anything but a plain file; OSError, with ELOOP for a symbolic link."""
     return open(path, "rb", opener=_open_plain)
 
 
@@ -182,7 +182,7 @@ def open_to_write(path: Path, *, keep: bool) -> BufferedRandom:
 
 
 def _open_plain(path: str, flags: int) -> int:
-    # Without O_NONBLOCK a named pipe in the way would block for ever.
+    # Without O_NONBLOCK a named pipe would block for ever.
     flags |= NO_LINK | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, 0o666)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -207,7 +207,7 @@ def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
 
 @dataclass(slots=True)
 class _Folder:
-    """How many fsyncs of one folder were begun, and how many of those have ended well."""
+    """How many fsyncs of one folder were started, and how many of those succeeded."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     begun: int = 0
@@ -216,7 +216,12 @@ class _Folder:
 
 
 class FolderSync:
-    """`fsync` is the door to the disk, as in Part."""
+    """Renames that end at the same time share one fsync of their folder.
+
+    A rename is durable only after an fsync of the folder that started after it. So a caller that
+    comes while one is in progress waits for the next, and the next serves all of them. `fsync` is
+    the port to the disk, as in Part.
+    """
 
     def __init__(self, fsync: Callable[[int], None]) -> None:
         self._fsync = fsync
@@ -226,8 +231,8 @@ class FolderSync:
         """Return once everything renamed in the folder `path` so far is durable.
 
         The first time that includes the entries of the folders from `root` down to it: the run
-        that made them may have died before its fsync. Raises StorageError or DiskFullError; from
-        then on for every caller, since a failed fsync must not be tried again.
+        that made them may have died before its fsync. Raises StorageError or DiskFullError, and
+        from then on for every caller, since a failed fsync must not be tried again.
         """
         folder = self._folders.setdefault(path, _Folder())
         wanted = folder.begun + 1
@@ -265,14 +270,17 @@ INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 # Windows opens a device for these, whatever the extension (learn.microsoft.com, "Naming Files").
 DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 
-# Safe as it stands, seen at one glance: most of a million names are like this.
+# Safe as it is, and quick to see: most names are like this.
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,98}(?<!\.)", re.ASCII)
 
 
 def safe_name(text: str) -> str:
-    """Make a relative path with `/` between folders, of at most 240 bytes, 100 a part.
+    """Turn any text into a name that every file system takes, the same on every run.
 
-    Idempotent. A text of which nothing is left becomes `unnamed-` and its hash.
+    A relative path with `/` between folders, of at most 240 bytes, 100 a part. Idempotent. A text
+    that is safe stays as it is. Any other gets `-` and 8 hex digits of its SHA-256 at the end:
+    replacing characters can make two texts alike, and two texts must stay two files. A text of
+    which nothing is left becomes `unnamed-` and its hash.
     """
     if PLAIN.fullmatch(text) and not DEVICE.match(text):
         return text
@@ -289,7 +297,7 @@ def _made_safe(text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """Two names with one key would be one file on a disk that ignores case."""
+    """Two names with the same key are one file on a disk that ignores case."""
     if name.isascii():
         return name.lower()
     folded = unicodedata.normalize("NFD", name).casefold()

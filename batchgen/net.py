@@ -19,14 +19,14 @@ V4_COMPATIBLE = IPv6Network("::/96")
 
 
 def host_of(url: URL) -> str:
-    """Give the host as it is compared and connected to: lower case, IDNA-encoded, no final dot."""
+    """The host as it is compared and connected to: lower case, IDNA-encoded, no final dot."""
     return (url.raw_host or "").lower().removesuffix(".")
 
 
 def is_public(address: str) -> bool:
-    """Whether a literal IP address is on the public internet.
+    """Whether a literal IP address is on the public internet. False for anything else.
 
-    An IPv6 address that stands for an IPv4 one is judged by that. False for what is no address.
+    An IPv6 address that stands for an IPv4 address is as public as that is.
     """
     try:
         ip = ip_address(address)

@@ -147,7 +147,7 @@ def _literal(text: str) -> str:
 
 
 class Progress:
-    """Shows a run on `stream`; use with `with`, and hand `hear` to the run."""
+    """Shows a run on `stream`; use with `with`, and hand `on_event` to the run."""
 
     def __init__(self, stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -166,7 +166,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._show(lambda screen: screen.close())
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take an event in and show it; a screen that is gone is not asked again."""
         match event:
             case RunStarted():

@@ -1,4 +1,4 @@
-"""The proxy and the certificates that the environment asks for, and words about both.
+"""The proxy and the certificates that the environment asks for, and how to say so.
 
 By hand: aiohttp's own `trust_env` reads .netrc as well, and would send what it finds there.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 UNREAD: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""What other programs take certificates from."""
+"""Where other programs take certificates from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
     """`url` is for https, the only scheme that leaves this machine; `variable` named it.
 
-    `certificates` says where certificates are trusted from, in words.
+    `certificates` says, for people, where trusted certificates come from.
     """
 
     url: URL | None = None
@@ -39,7 +39,7 @@ class Proxies:
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Proxies:
-        """Read the environment. Raises UsageError for a proxy of a kind that is not spoken here."""
+        """Read the environment. Raises UsageError for a kind of proxy that is not supported."""
         variable = next((name for name in VARIABLES if env.get(name, "").strip()), "")
         return cls(
             _proxy(env[variable].strip(), variable) if variable else None,
@@ -49,7 +49,7 @@ class Proxies:
         )
 
     def for_url(self, url: URL) -> URL | None:
-        """The proxy by which to go there; None for straight. This machine needs none."""
+        """The proxy to use; None for a direct connection, as to this machine."""
         host = host_of(url)
         if self.url is None or url.scheme != "https" or host in LOOPBACK_HOSTS:
             return None
@@ -61,18 +61,18 @@ class Proxies:
         return self.url is not None and host_of(self.url) == host
 
     def about(self, url: URL) -> str:
-        """How a connection to a URL is made, for the sentence on why there is none; may be ""."""
+        """How a connection to a URL is made, for the message that says why it failed; may be ""."""
         proxy = self.for_url(url)
         if proxy is None:
             return ""
-        return f"by way of the proxy {proxy.host}:{proxy.port} of {self.variable}"
+        return f"through the proxy {proxy.host}:{proxy.port} of {self.variable}"
 
 
 NONE = Proxies()
 
 
 def _proxy(text: str, variable: str) -> URL:
-    # None of these sentences repeats the value: it may hold a password.
+    # These messages never repeat the value: it may hold a password.
     try:
         url = URL(text if "://" in text else f"http://{text}")
     except ValueError:
@@ -81,9 +81,9 @@ def _proxy(text: str, variable: str) -> URL:
         return url
     kind = f"{url.scheme} is" if url.scheme and url.host else "it is"
     raise UsageError(
-        f"not a proxy that can be used: {kind} not http or https",
+        f"this proxy is not supported: {kind} not http or https",
         where=variable,
-        next_step="name an HTTP proxy, such as http://proxy.example.com:3128, or unset it",
+        next_step="set it to an HTTP proxy, such as http://proxy.example.com:3128, or unset it",
     )
 
 
@@ -91,9 +91,9 @@ def _certificates(env: Mapping[str, str]) -> str:
     words = []
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if value := env.get(name):
-            missing = "" if Path(value).exists() else ", which is not there"
+            missing = "" if Path(value).exists() else ", which does not exist"
             words.append(f"{name} is {value}{missing}")
     if not words:
         words.append("SSL_CERT_FILE is not set")
-        words += [f"{name} is set, and not read here" for name in UNREAD if env.get(name)]
+        words += [f"{name} is set, but not used here" for name in UNREAD if env.get(name)]
     return "; ".join(words)

@@ -1,14 +1,10 @@
-"""Foreign text, made safe to show: on a terminal, in a log, in a report.
-
-A run in words, for terminals and messages.
-
-The known name that a misspelt one probably meant.
-"""
+"""Text for people: foreign text made safe to show, formats, and what a misspelt name may mean."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import textwrap
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TextIO
@@ -17,6 +13,7 @@ from batchgen.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 
 WORDS_LIMIT = 500
@@ -63,6 +60,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004 - an hour
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def command_line(verb: str, manifest: Path | str, *words: str, emulator: bool = False) -> str:
+    """Build a command that can be copied into a shell as it is."""
+    return shlex.join(["batchgen", verb, str(manifest), *words, *["--emulator"] * emulator])
 
 
 def terminal_columns(stream: TextIO) -> int | None:

@@ -1,4 +1,4 @@
-"""Connections go to public addresses alone, and bring one answer to a question."""
+"""Connections go to public addresses only, and bring one response to a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.connections import HEAD_LIMIT, PrivateAddressError, PublicResolver, answer_size
+from batchgen.connections import HEAD_LIMIT, PrivateAddressError, PublicResolver, response_size
 
 
 class FixedResolver(AbstractResolver):
@@ -66,5 +66,5 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (b"x" * (HEAD_LIMIT + 1), inf),
     ],
 )
-def test_an_answer_ends_where_its_head_says(received: bytes, size: float | None) -> None:
-    assert answer_size(received) == size
+def test_a_response_ends_where_its_head_says(received: bytes, size: float | None) -> None:
+    assert response_size(received) == size

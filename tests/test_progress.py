@@ -63,24 +63,24 @@ def moved(before: JobState, state: JobState, cost: float | None = None) -> JobMo
 def test_a_log_gets_a_line_only_when_one_is_due() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
-        progress.hear(started(pending=100))
+        progress.on_event(started(pending=100))
         for _ in range(50):
-            progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
+            progress.on_event(moved(JobState.PENDING, JobState.SUBMITTING))
         assert stream.getvalue() == ""
         clock.now += LINE_EVERY
-        progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
-        progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
+        progress.on_event(moved(JobState.PENDING, JobState.SUBMITTING))
+        progress.on_event(moved(JobState.PENDING, JobState.SUBMITTING))
     assert stream.getvalue() == "0/100 · 1.00 USD · 51 in flight · 49 waiting\n"
 
 
 def test_a_line_tells_rate_time_left_and_money() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
-        progress.hear(started(done=10, fetching=20))
+        progress.on_event(started(done=10, fetching=20))
         clock.now += LINE_EVERY - 1
-        progress.hear(moved(JobState.FETCHING, JobState.DONE, cost=0.5))
+        progress.on_event(moved(JobState.FETCHING, JobState.DONE, cost=0.5))
         clock.now += 1
-        progress.hear(moved(JobState.FETCHING, JobState.DONE))
+        progress.on_event(moved(JobState.FETCHING, JobState.DONE))
     # Two in ten seconds; what an earlier run did does not count for the rate.
     assert stream.getvalue() == "12/30 · 01:30 left · 1.50 USD · 12/min · 18 to download\n"
 
@@ -88,10 +88,10 @@ def test_a_line_tells_rate_time_left_and_money() -> None:
 def test_unknown_and_failed_are_told_at_once_but_not_for_ever() -> None:
     stream = io.StringIO()
     with Progress(stream, Clock()) as progress:
-        progress.hear(started(submitting=20))
-        progress.hear(moved(JobState.SUBMITTING, JobState.UNKNOWN))
+        progress.on_event(started(submitting=20))
+        progress.on_event(moved(JobState.SUBMITTING, JobState.UNKNOWN))
         for _ in range(10):
-            progress.hear(moved(JobState.SUBMITTING, JobState.FAILED))
+            progress.on_event(moved(JobState.SUBMITTING, JobState.FAILED))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "a: unknown: the reason"
     assert lines[1:] == ["a: failed: the reason"] * 4
@@ -100,12 +100,12 @@ def test_unknown_and_failed_are_told_at_once_but_not_for_ever() -> None:
 def test_what_concerns_the_whole_run_is_told_at_once() -> None:
     stream = io.StringIO()
     with Progress(stream, Clock()) as progress:
-        progress.hear(started(pending=3))
-        progress.hear(Slowed(T2I, 12.4))
-        progress.hear(Paused(Pause(PauseReason.NO_BALANCE, "no money", "top up")))
-        progress.hear(Draining(2))
-        progress.hear(ModelRefused(T2I, 3, "403", "not open"))
-        progress.hear(Noted("a detail for the log", "a"))
+        progress.on_event(started(pending=3))
+        progress.on_event(Slowed(T2I, 12.4))
+        progress.on_event(Paused(Pause(PauseReason.NO_BALANCE, "no money", "top up")))
+        progress.on_event(Draining(2))
+        progress.on_event(ModelRefused(T2I, 3, "403", "not open"))
+        progress.on_event(Noted("a detail for the log", "a"))
     slowed, paused, draining, refused = stream.getvalue().splitlines()
     assert slowed == f"{T2I}: too many requests; waiting 12 s"
     assert paused == "paused: no money; ending what is under way"
@@ -124,17 +124,17 @@ def test_what_concerns_the_whole_run_is_told_at_once() -> None:
 def test_a_stop_says_what_stays_with_the_vendor(count: int, words: str) -> None:
     stream = io.StringIO()
     with Progress(stream, Clock()) as progress:
-        progress.hear(Draining(count))
+        progress.on_event(Draining(count))
     assert stream.getvalue().startswith(f"stopping: {words}")
 
 
 def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
-        progress.hear(started(pending=9, failed=1))
+        progress.on_event(started(pending=9, failed=1))
         for blocked in (4, 7, 7, 0):
             clock.now += LINE_EVERY
-            progress.hear(JobsBlocked({T2I: blocked}))
+            progress.on_event(JobsBlocked({T2I: blocked}))
     shown = [line.split(" · ") for line in stream.getvalue().splitlines()]
     assert [(parts[:2], parts[parts.index("1.00 USD") + 1 :][-2:]) for parts in shown] == [
         (["5/10", "1 failed"], ["5 waiting", "4 blocked"]),
@@ -147,7 +147,7 @@ def test_blocked_jobs_count_as_settled_until_they_are_freed() -> None:
 def test_a_terminal_gets_a_bar_for_all_and_one_a_model() -> None:
     terminal, clock = Terminal(), Clock()
     with Progress(terminal, clock) as progress:
-        progress.hear(
+        progress.on_event(
             RunStarted(
                 "boats",
                 Path("out"),
@@ -165,7 +165,7 @@ def test_a_terminal_gets_a_bar_for_all_and_one_a_model() -> None:
 def test_one_model_needs_no_bar_of_its_own() -> None:
     terminal = Terminal()
     with Progress(terminal, Clock()) as progress:
-        progress.hear(started(pending=2))
+        progress.on_event(started(pending=2))
     assert "all" in terminal.getvalue()
     assert "t2i" not in terminal.getvalue()
 
@@ -173,10 +173,10 @@ def test_one_model_needs_no_bar_of_its_own() -> None:
 def test_bars_are_not_redrawn_with_every_event() -> None:
     terminal, clock = Terminal(), Clock()
     with Progress(terminal, clock) as progress:
-        progress.hear(started(pending=1000))
+        progress.on_event(started(pending=1000))
         before = len(terminal.getvalue())
         for _ in range(500):
-            progress.hear(moved(JobState.PENDING, JobState.SUBMITTING))
+            progress.on_event(moved(JobState.PENDING, JobState.SUBMITTING))
         assert len(terminal.getvalue()) == before
 
 
@@ -185,24 +185,24 @@ def test_a_job_of_a_model_that_was_not_there_at_the_start_is_counted() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
         clock.now += LINE_EVERY
-        progress.hear(JobMoved("a", EDIT, JobState.PENDING, JobState.SUBMITTING))
+        progress.on_event(JobMoved("a", EDIT, JobState.PENDING, JobState.SUBMITTING))
     assert "1 in flight" in stream.getvalue()
 
 
 def test_jobs_that_come_while_the_run_goes_on_are_waiting_too() -> None:
     stream, clock = io.StringIO(), Clock()
     with Progress(stream, clock) as progress:
-        progress.hear(started(pending=3))
+        progress.on_event(started(pending=3))
         clock.now += LINE_EVERY
-        progress.hear(JobsAdded({T2I: 2, EDIT: 5}))
+        progress.on_event(JobsAdded({T2I: 2, EDIT: 5}))
     assert stream.getvalue().startswith("0/10 · 1.00 USD · 10 waiting")
 
 
 def test_a_look_at_input_images_is_announced_since_it_may_take_a_while() -> None:
     stream = io.StringIO()
     with Progress(stream, Clock()) as progress:
-        progress.hear(LookingAtImages(1))
-        progress.hear(LookingAtImages(1200))
+        progress.on_event(LookingAtImages(1))
+        progress.on_event(LookingAtImages(1200))
     assert stream.getvalue().splitlines() == [
         "looking at 1 input image",
         "looking at 1200 input images",
@@ -214,8 +214,8 @@ def test_a_screen_that_is_gone_does_not_end_the_run(event: RunStarted | Slowed |
     clock = Clock()
     with Progress(Gone(), clock) as progress:
         clock.now += LINE_EVERY
-        progress.hear(event)
-        progress.hear(event)
+        progress.on_event(event)
+        progress.on_event(event)
 
 
 BUSY = Standing({JobState.DONE: 12, JobState.FAILED: 2, JobState.QUEUED: 2, JobState.PENDING: 8})
@@ -283,11 +283,11 @@ def test_a_resized_terminal_gets_lines_of_its_new_width(monkeypatch: pytest.Monk
     columns = 120
     monkeypatch.setattr("batchgen.progress.terminal_columns", lambda _stream: columns)
     with Progress(terminal, clock) as progress:
-        progress.hear(started(done=12, failed=2, queued=2, pending=8))
+        progress.on_event(started(done=12, failed=2, queued=2, pending=8))
         begin = len(terminal.getvalue())
         columns = 40
         clock.now += 1
-        progress.hear(moved(JobState.QUEUED, JobState.RUNNING))
+        progress.on_event(moved(JobState.QUEUED, JobState.RUNNING))
         after = terminal.getvalue()[begin:]
     assert "all    58% 14/24 · 2 failed · 1.00 USD" in after
     # Nothing is blanked out as far as the old line went.
@@ -298,7 +298,7 @@ def test_a_notice_is_wrapped_at_words() -> None:
     stream, terminal = io.StringIO(), Terminal()
     for one in (stream, terminal):
         with Progress(one, Clock()) as progress:
-            progress.hear(Paused(Pause(PauseReason.NO_BALANCE, "no money " * 20, "top up")))
+            progress.on_event(Paused(Pause(PauseReason.NO_BALANCE, "no money " * 20, "top up")))
     assert len(stream.getvalue().splitlines()) == 1
     lines = [line.strip("\r") for line in terminal.getvalue().splitlines() if "money" in line]
     assert len(lines) == 3

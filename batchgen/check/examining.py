@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, ImageOps
 
 from batchgen.check.measures import Measure, look_of, measured, plain
-from batchgen.downloads.decoders import READERS, damage_translated
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -26,6 +25,7 @@ from batchgen.downloads.media import (
     decode,
     sniff,
 )
+from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.errors import OutputError
 from batchgen.fs import open_to_read
 
@@ -106,7 +106,7 @@ def wanted_frames(frames: int) -> list[int]:
 
 def _sampled(container: InputContainer, wanted: list[int]) -> Iterator[Image.Image]:
     """In one pass: a clip has few key frames, often one, so a seek decodes all before it anew."""
-    from batchgen.downloads.decoders import picture_track  # noqa: PLC0415 - it loads PyAV
+    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
 
     stream = picture_track(container)
     check_pixels(stream.width, stream.height)

@@ -6,21 +6,20 @@ import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode, UsageError
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
+from batchgen.runs.decisions import decide
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
-from batchgen.text import nearest
+from batchgen.text import command_line, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.manual_actions import Awaiting
 
@@ -36,10 +35,9 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
     """
     if named and every:
         raise UsageError("name the jobs, or give --all for every one that waits")
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
-    with state_of(manifest, folder.state) as db:
-        rehearsing = is_rehearsal(db)
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
+        run_again = run.command("run")
         if not named and not every:
             _list(db, folder, path)
             return ExitCode.DONE
@@ -52,14 +50,13 @@ def approve(path: Path, named: Sequence[str], *, every: bool) -> int:
         released = released_by(db, [one.seq for one in chosen])
     at = time.time()
     decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(chosen), 'approval')} handed to the runner at work: {_on(released)}")
             _say_rejected(chosen, left_out)
             return ExitCode.DONE
         applied = decided.applied
-    run = command_for("run", path, emulator=rehearsing)
-    code = _report(applied, len(waiting), released, run)
+    code = _report(applied, len(waiting), released, run_again)
     _say_rejected(chosen, left_out)
     return code
 
@@ -74,7 +71,7 @@ def _list(db: Connection, folder: RunFolder, path: Path) -> None:
         say(NOTHING_WAITS)
         return
     wait = "job waits" if len(waiting) == 1 else "jobs wait"
-    say(f"{len(waiting)} {wait} for approval\n  → {command_for('approve', path)} JOB… | --all")
+    say(f"{len(waiting)} {wait} for approval\n  → {command_line('approve', path)} JOB… | --all")
 
 
 def _all_rejected(count: int) -> UsageError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.runs.api import cancel_jobs
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def cancel_selected(path: Path, options: RunOptions) -> int:
         return 0
     say(f"{plural(found.cancelled, 'job')} cancelled")
     if found.delivering:
-        command = command_for("run", path, emulator=options.emulator)
+        command = command_line("run", path, emulator=options.emulator)
         say(
             f"{plural(found.delivering, 'request')} could not be cancelled: the vendor is at work"
             f" on it, and it costs\n  → fetch what comes of it with: {command}"

@@ -13,12 +13,10 @@ from batchgen.commands.check_words import Fate, Outcome, Question, say_document,
 from batchgen.commands.verify import progress_bar
 from batchgen.concurrency import unwinding
 from batchgen.errors import BatchgenError, ExitCode, UsageError
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder
+from batchgen.runs.decisions import decide
 from batchgen.runs.last_run import refuse_copy
-from batchgen.runs.prepare import read_header
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from batchgen.check.checking import News
     from batchgen.check.kinds import Asked
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.selection import Selection
 
 
@@ -37,22 +36,21 @@ def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_j
     Raises MissingFileError where nothing was run, UsageError, CopiedStateError, OutputError,
     StorageError.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
     began = time.monotonic()
-    with state_of(manifest, folder.state) as db:
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
         if not dry_run:
             # Nothing could be written into it: said before minutes of looking, not after.
             refuse_copy(db, folder)
         if not select_any(db, selection):
             raise _nothing_selected()
-        question = Question(path, selection, asked, is_rehearsal(db))
+        question = Question(path, selection, asked, run.is_rehearsal)
         with ExitStack() as stack:
             begin = partial(_begin, stack)
             report = look_at_all(db, folder.root, folder.measures, selection, asked, begin)
     seconds = time.monotonic() - began
     found = news(report.files, asked)
-    show = partial(say_document, manifest.name) if as_json else partial(say_words, question)
+    show = partial(say_document, run.manifest.name) if as_json else partial(say_words, question)
     try:
         fate, objections = (Fate.DRY, ()) if dry_run else _write(folder, found)
     except BatchgenError:
@@ -80,7 +78,7 @@ def _write(folder: RunFolder, found: News) -> tuple[Fate, tuple[str, ...]]:
     decisions = list(_decisions(found, time.time()))
     if not decisions:
         return Fate.WRITTEN, ()
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             return Fate.HANDED, ()
         return Fate.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)

@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.check.kinds import FOR_A_PERSON, Asked, Kind
-from batchgen.commands.console import command_for, duration, plural, print_json, say
+from batchgen.commands.console import duration, plural, print_json, say
 from batchgen.state.reviews import Pick
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -144,11 +145,11 @@ def next_steps(question: Question, outcome: Outcome) -> list[str]:
     }
     steps = [_look(path, open_kinds & FOR_A_PERSON)]
     if any(Kind.UNREADABLE in file.flaws for file in flawed):
-        repair = command_for("repair", path, emulator=rehearsing)
+        repair = command_line("repair", path, emulator=rehearsing)
         words = _joined(repair, _named("--job", selection.jobs))
         steps.append(f"  → fetch unreadable ones again without paying: {words}")
     if rejected or any(file.pick is Pick.REJECT for file in flawed):
-        words = _retry(command_for("retry", path, emulator=rehearsing), selection)
+        words = _retry(command_line("retry", path, emulator=rehearsing), selection)
         steps.append(f"  → make rejected ones again, which costs: {words}")
     if kinds := open_kinds & (REJECTABLE | question.asked.rejected):
         steps.append(f"  → reject them: {_reject(question, kinds)}")
@@ -156,10 +157,10 @@ def next_steps(question: Question, outcome: Outcome) -> list[str]:
 
 
 def _look(path: Path, kinds: Iterable[Kind]) -> str:
-    watch = command_for("watch", path)
+    watch = command_line("watch", path)
     if names := _listed(kinds):
         return f"  → look at them, and keep or reject what is {names} yourself: {watch}"
-    return f"  → look at them: {watch}, or {command_for('report', path)}"
+    return f"  → look at them: {watch}, or {command_line('report', path)}"
 
 
 def _retry(command: str, selection: Selection) -> str:
@@ -189,7 +190,7 @@ def _reject(question: Question, kinds: Iterable[Kind]) -> str:
         words.append(f"--distance {asked.distance}")
     if asked.blank != default.blank:
         words.append(f"--blank {asked.blank}")
-    return _joined(command_for("check", question.path), [*words, f"--reject {_listed(kinds)}"])
+    return _joined(command_line("check", question.path), [*words, f"--reject {_listed(kinds)}"])
 
 
 def _named(option: str, names: Iterable[str]) -> list[str]:

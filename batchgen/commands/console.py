@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
 from batchgen.state.records import money_line
-from batchgen.text import counts_line, duration, wrapped
+from batchgen.text import command_line, counts_line, duration, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "cause_lines",
     "causes_json",
-    "command_for",
     "counts_line",
     "duration",
     "held_lines",
@@ -73,7 +71,7 @@ def money_json(money: Money) -> dict[str, JsonValue]:
 
 def cause_lines(found: Failures, path: Path) -> list[str]:
     """A line for each cause: how many jobs, the vendor's sentence, and what chooses just these."""
-    report = command_for("report", path)
+    report = command_line("report", path)
     lines = [_cause_line(cause, report) for cause in found.causes]
     if found.more:
         jobs = plural(found.more_jobs, "job")
@@ -106,17 +104,12 @@ def held_lines(held: Held, path: Path) -> list[str]:
     """Say what waits for a person, or else for other jobs."""
     if held.to_approve:
         wait = "job waits" if held.to_approve == 1 else "jobs wait"
-        command = f"  → {command_for('approve', path)} JOB… | --all"
+        command = f"  → {command_line('approve', path)} JOB… | --all"
         return [f"{held.to_approve} {wait} for approval, {held.waiting} behind", command]
     if held.waiting:
         wait = "job waits" if held.waiting == 1 else "jobs wait"
         return [f"{held.waiting} {wait} for jobs that are not done yet"]
     return []
-
-
-def command_for(verb: str, path: Path, *, emulator: bool = False) -> str:
-    """A command that can be copied into a shell as it stands."""
-    return f"batchgen {verb} {shlex.quote(str(path))}" + (" --emulator" if emulator else "")
 
 
 def plural(count: int, noun: str) -> str:

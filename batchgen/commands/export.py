@@ -11,9 +11,7 @@ from batchgen.errors import ExitCode
 from batchgen.export.card import Origin
 from batchgen.export.exporting import export as carry_out
 from batchgen.manifest.header_checks import refuse_address
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
+from batchgen.runs.context import open_run
 from batchgen.state.results import Picked, count_rejected
 
 if TYPE_CHECKING:
@@ -30,17 +28,16 @@ if TYPE_CHECKING:
 def export(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
     refuse_address(str(target))
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
     with ExitStack() as stack:
-        db = stack.enter_context(state_of(manifest, folder.state))
+        run = stack.enter_context(open_run(path))
+        db = run.db
 
         def begin(total: int) -> Callable[[int], object]:
             bar = stack.enter_context(progress_bar(total, "exported"))
             return bar.update
 
-        origin = _origin(manifest, rehearsal=is_rehearsal(db))
-        exported = carry_out(db, folder.root, origin, asked, target, begin)
+        origin = _origin(run.manifest, rehearsal=run.is_rehearsal)
+        exported = carry_out(db, run.folder.root, origin, asked, target, begin)
         left_out = 0
         if asked.only is Picked.NOT_REJECTED:
             left_out = count_rejected(db, asked.selection)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.errors import OutputError, UsageError
 from batchgen.manifest.starters.manifests import model_manifest, rows_manifest, starter_manifest
 from batchgen.manifest.starters.preview import DataFile, look_at
 from batchgen.models.catalog import Model, catalog, named_model, nearest_model
+from batchgen.text import command_line
 
 
 def init(path: Path, model: str | None = None, rows: Path | None = None) -> int:
@@ -28,8 +29,8 @@ def init(path: Path, model: str | None = None, rows: Path | None = None) -> int:
     say(f"{path} is written.")
     if data is not None and data.bad:
         bad = plural(data.bad, "bad row")
-        say(f"  → {bad} in {rows}: {command_for('validate', path)} shows what is wrong")
-    say(f"  → try it without token and money: {command_for('run', path, emulator=True)}")
+        say(f"  → {bad} in {rows}: {command_line('validate', path)} shows what is wrong")
+    say(f"  → try it without token and money: {command_line('run', path, emulator=True)}")
     return 0
 
 

@@ -19,7 +19,7 @@ from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.token import TOKEN_VARIABLES
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.notifications import read_figures, report_of
+from batchgen.runs.notifications import read_standing, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Witness:
     asked_to_stop: float | None = None
     unsent: list[Notified] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self.started = event
@@ -114,7 +114,7 @@ def _is_secret(name: str) -> bool:
 def _figures(folder: RunFolder) -> dict[str, str]:
     """`DONE`, `FAILED` and so on, and `SPENT_USD`; nothing where the state cannot be read."""
     try:
-        figures = read_figures(folder)
+        figures = read_standing(folder)
     except BatchgenError:
         # That was told already: it is what ended the run.
         return {}

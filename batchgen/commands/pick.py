@@ -6,14 +6,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, print_json, say
+from batchgen.commands.console import plural, print_json, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
+from batchgen.runs.decisions import decide
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonObject
-    from batchgen.runs.decide import Decided
+    from batchgen.runs.decisions import Decided
     from batchgen.state.database import Connection
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "not picked any more"}
@@ -69,24 +67,22 @@ def pick(
     `names` are ids and globs besides those of the selection, all of them positive. Raises
     UsageError where nothing that is selected has a result, MissingFileError.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
-    with state_of(manifest, folder.state) as db:
+    with open_run(path) as run:
+        db = run.db
         selection = replace(selection, jobs=(*names_only(db, names), *selection.jobs))
         found = results_to_pick(db, selection, position)
         if not found:
             raise _nothing(db, selection, position)
-        rehearsal = is_rehearsal(db)
+        again = run.command("retry")
     at = time.time()
     words = [
         Decision(verb, job_id, at, attempt=attempt, position=position) for job_id, attempt in found
     ]
-    with deciding(folder, words) as decided:
+    with decide(run.folder, words) as decided:
         outcome = _outcome(verb, len(words), decided)
     if as_json:
         print_json(_to_json(outcome))
     else:
-        again = command_for("retry", path, emulator=rehearsal)
         say("\n".join(_lines(outcome, again)))
     return ExitCode.USAGE if outcome.objections else ExitCode.DONE
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, duration, plural, print_json, say
+from batchgen.commands.console import duration, plural, print_json, say
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
@@ -16,6 +15,7 @@ from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import usd
 from batchgen.runs.live_models import WAYS_OUT, WHAT_HAPPENS
 from batchgen.state.reconcile import OnChanged
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def run_command(path: Path, options: RunOptions, rehearsal: bool) -> str:
     if options.on_changed is not OnChanged.REFUSE:
         words.append(f"--changed={options.on_changed}")
     verb = "retry" if options.retry_failed else "run"
-    return " ".join([command_for(verb, path, emulator=rehearsal), *map(shlex.quote, words)])
+    return command_line(verb, path, *words, emulator=rehearsal)
 
 
 def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.commands.verify import progress_bar
 from batchgen.engine.events import FileSaved
 from batchgen.runs.api import repair_files
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def repair(path: Path, options: RunOptions) -> int:
     """Verify, fetch again what is wrong, and say what came of it. Raises the tree's errors."""
     with progress_bar(None, "verified") as bar:
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, FileSaved):
                 bar.write(f"{event.file.job_id}: {event.file.path} is fetched")
 
@@ -32,7 +33,7 @@ def repair(path: Path, options: RunOptions) -> int:
             if one.damage:
                 bar.write(f"{one.file.job_id}: {one.file.path}: {one.damage.value}")
 
-        found = repair_files(path, options, on_checked=looked_at, on_event=hear, signals=True)
+        found = repair_files(path, options, on_checked=looked_at, on_event=on_event, signals=True)
     for line in _lines(found, path, emulator=options.emulator):
         say(line)
     return found.exit_code
@@ -57,12 +58,12 @@ def _lines(found: Repair, path: Path, *, emulator: bool) -> Iterator[str]:
     if found.not_home:
         yield (
             "  their jobs stay fetching: every run and repair tries again without paying; to give"
-            f" one up:\n  → {command_for('resolve', path)} JOB --write-off"
+            f" one up:\n  → {command_line('resolve', path)} JOB --write-off"
         )
     if found.ended.pause:
         yield f"paused: {found.ended.pause.sentence}\n  → {found.ended.pause.next_step}"
     if found.ended.stopped_by:
-        again = command_for("repair", path, emulator=emulator)
+        again = command_line("repair", path, emulator=emulator)
         yield f"stopped by {found.ended.stopped_by.name}\n  → {again}"
     yield _last_line(found)
 

@@ -14,15 +14,14 @@ from batchgen.concurrency import unwinding
 from batchgen.manifest.header_checks import refuse_address
 from batchgen.report.making import Subject, make_report
 from batchgen.report.page import Shell
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
+from batchgen.runs.context import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from batchgen.report.making import Made
+    from batchgen.runs.folder import RunFolder
 
 
 @unwinding()
@@ -37,12 +36,11 @@ def report(
 
     Raises ManifestError, MissingFileError where nothing was run, OutputError, StorageError.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
     began = time.monotonic()
-    with state_of(manifest, folder.state) as db:
-        shell = Shell(str(path), rehearsal=is_rehearsal(db))
-        subject = Subject(manifest.name, folder.root, shell, time.time())
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
+        shell = Shell(str(path), rehearsal=run.is_rehearsal)
+        subject = Subject(run.manifest.name, folder.root, shell, time.time())
         made = _with_progress(lambda heard: make_report(db, subject, _place(folder, out), heard))
     say(_line(made, time.monotonic() - began))
     if show and not open_page(made.page.absolute().as_uri()):

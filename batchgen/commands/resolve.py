@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
-from batchgen.runs.context import state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder, is_held
-from batchgen.runs.prepare import read_header
+from batchgen.runs.decisions import decide
+from batchgen.runs.folder import is_locked
 from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
-from batchgen.text import did_you_mean
+from batchgen.text import command_line, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from batchgen.runs.decision_log import Applied
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
 
 EVERY_JOB = "*"
@@ -84,11 +84,10 @@ def resolve(
 
     `selection` leaves some of them out.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
     if verb is Verb.ADOPT and usable_request_id(request_id) is None:
         raise UsageError(f"'{request_id}' is not a request id", next_step=WHERE_TO_LOOK)
-    with state_of(manifest, folder.state) as db:
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
         jobs = _jobs_to_resolve(db, names_only(db, named), _undecided(folder))
         jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}
@@ -101,7 +100,7 @@ def resolve(
     decisions = [
         Decision(verb, job_id, time.time(), request_id, seen[seq]) for seq, job_id in jobs.items()
     ]
-    with deciding(folder, decisions) as decided:
+    with decide(folder, decisions) as decided:
         if decided is None:
             say(f"{plural(len(jobs), 'decision')} handed to the runner at work{cost}")
             return ExitCode.DONE
@@ -110,7 +109,7 @@ def resolve(
 
 def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
     """A submit of a dead runner is unknown too; one of a live runner is on its way, and well."""
-    if is_held(folder):
+    if is_locked(folder):
         return (JobState.UNKNOWN,)
     return (JobState.UNKNOWN, JobState.SUBMITTING)
 
@@ -175,5 +174,5 @@ def _report(applied: Sequence[Applied], path: Path, cost: str) -> int:
     if decided:
         verb = applied[0].decision.verb.value.replace("_", " ")
         say(f"{plural(decided, 'job')}: {verb}{cost}")
-        say(f"  → {command_for('run', path)}")
+        say(f"  → {command_line('run', path)}")
     return ExitCode.USAGE if objections else ExitCode.DONE

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import (
     cause_lines,
     causes_json,
-    command_for,
     counts_line,
     duration,
     held_lines,
@@ -27,6 +26,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.summary import LateProblemsError
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import failures
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,14 +72,14 @@ def _end(
 
 def _run(path: Path, options: RunOptions, witness: Witness, *, quiet: bool) -> Summary:
     if quiet:
-        return run(path, options, on_event=witness.hear, signals=True)
+        return run(path, options, on_event=witness.on_event, signals=True)
     with Progress(sys.stderr) as progress:
 
-        def hear(event: Event) -> None:
-            witness.hear(event)
-            progress.hear(event)
+        def on_event(event: Event) -> None:
+            witness.on_event(event)
+            progress.on_event(event)
 
-        return run(path, options, on_event=hear, signals=True)
+        return run(path, options, on_event=on_event, signals=True)
 
 
 def _say_end(
@@ -132,26 +132,26 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
         steps.append(
             f"{plural(unknown, 'submit')} may or may not have been charged; look {them} up on"
             " runcomfy.com, page Generations, then:\n"
-            f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"
+            f"  → {command_line('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"
         )
     steps += held_lines(summary.held, path)
     # What only waits for a person does not go on by giving the same command again.
     waiting = summary.held.waiting if summary.held.to_approve else 0
     going = counts.get(JobState.PENDING, 0) > waiting
     if going or any(counts.get(state) for state in (JobState.FETCHING, *IN_FLIGHT)):
-        steps.append(f"  → continue with: {command_for('run', path, emulator=emulator)}")
+        steps.append(f"  → continue with: {command_line('run', path, emulator=emulator)}")
     if left := counts.get(JobState.FETCHING):
         steps.append(
             f"{plural(left, 'paid result')} not downloaded yet; to try them alone, with new URLs"
-            f" and for free:\n  → {command_for('repair', path, emulator=emulator)}"
+            f" and for free:\n  → {command_line('repair', path, emulator=emulator)}"
         )
     if lost := counts.get(JobState.LOST):
         steps.append(
             f"{plural(lost, 'request')} lost: each run asks again, for free; only your word"
-            f" pays again:\n  → {command_for('resolve', path)} JOB --resubmit"
+            f" pays again:\n  → {command_line('resolve', path)} JOB --resubmit"
         )
     if not summary.stopped_by:
-        steps += _retry_lines(counts, command_for("retry", path, emulator=emulator))
+        steps += _retry_lines(counts, command_line("retry", path, emulator=emulator))
     return steps
 
 

@@ -12,7 +12,6 @@ import click
 from batchgen.commands.console import (
     cause_lines,
     causes_json,
-    command_for,
     counts_line,
     held_lines,
     money_json,
@@ -23,10 +22,10 @@ from batchgen.commands.console import (
 )
 from batchgen.errors import MissingFileError, OutputError
 from batchgen.jobs import IN_FLIGHT, JobState
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.folder import RunFolder, is_held
+from batchgen.runs.context import find_run
+from batchgen.runs.folder import is_locked
 from batchgen.runs.lost_state import refuse_where_lost
-from batchgen.runs.prepare import read_header
+from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import (
     Selection,
@@ -40,6 +39,7 @@ from batchgen.state.queries import (
 from batchgen.state.records import Money
 from batchgen.state.reviews import count_marks
 from batchgen.state.selection import note_causes
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.header import Manifest
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
-    from batchgen.state.records import FileMarks, JobStatus, SavedFile
+    from batchgen.state.records import JobStatus, Result
     from batchgen.state.reviews import Marks
 
 SHOWN = 10
@@ -64,12 +65,11 @@ GOING = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
 
 def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     """Show the state once. Raises ManifestError, DamagedStateError, LostStateError."""
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
+    found = find_run(path)
+    manifest, folder = found.manifest, found.folder
     try:
-        with state_of(manifest, folder.state) as db:
-            # One read transaction: all figures are of the same moment.
-            db.execute("BEGIN")
+        with found.open() as run, snapshot(run.db):
+            db = run.db
             selection = note_causes(db, selection)
             if as_json:
                 _write_json(db, manifest.name, folder, selection)
@@ -83,20 +83,20 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
 
 def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time.sleep) -> int:
     """Show the state again and again, until nothing is under way or Ctrl-C."""
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
+    watched = find_run(path)
+    manifest, folder = watched.manifest, watched.folder
     if not folder.state.exists():
         refuse_where_lost(folder)
         _say_not_started(manifest, path, as_json=False)
         return 0
     while True:
-        with state_of(manifest, folder.state) as db:
-            db.execute("BEGIN")
+        with watched.open() as run, snapshot(run.db):
+            db = run.db
             chosen = note_causes(db, selection)
             lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
             found = totals(counts(db, chosen))
             held = held_back(db, chosen)
-            goes_on = command_for("run", path, emulator=is_rehearsal(db))
+            goes_on = run.command("run")
         under_way = sum(found.get(state, 0) for state in GOING)
         # A job that waits for approval would be watched for ever.
         ended = under_way <= (held.waiting if held.to_approve else 0)
@@ -112,7 +112,7 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
 
 def _nobody_runs(folder: RunFolder) -> bool:
     try:
-        return not is_held(folder)
+        return not is_locked(folder)
     except OutputError:
         return False  # who may only read cannot try the lock
 
@@ -158,7 +158,7 @@ def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     return [
         f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
-        f"  → {command_for('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off",
+        f"  → {command_line('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off",
     ]
 
 
@@ -178,7 +178,7 @@ def _say_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
     else:
         # A folder that vanished looks alike; `run` knows, and says so.
         say(f"{manifest.name} · no run in {manifest.output.dir}")
-        say(f"  → start it with: {command_for('run', path)}")
+        say(f"  → start it with: {command_line('run', path)}")
 
 
 def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selection) -> None:
@@ -213,18 +213,16 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "state": job.state.value,
         "attempts": job.attempts,
         "request_id": job.request_id,
-        "files": [
-            _file_json(root, file, marks) for file, marks in zip(job.files, job.marks, strict=True)
-        ],
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
 
 
-def _file_json(root: Path, file: SavedFile, marks: FileMarks) -> JsonObject:
+def _file_json(root: Path, file: Result) -> JsonObject:
     return {
         "path": str(root / file.path),
         "bytes": file.bytes,
         "sha256": file.sha256,
-        "pick": marks.pick,
-        "flaws": marks.flaws,
+        "pick": file.pick,
+        "flaws": file.flaws,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from batchgen.commands.console import plural, print_json, say
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.manifest.problems import ProblemLog
-from batchgen.runs.prepare import checked
+from batchgen.runs.prepare import checked_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def validate(paths: Sequence[Path], *, as_json: bool, strict: bool = False) -> i
 
 def _check(path: Path, log: ProblemLog, *, quiet: bool) -> dict[str, JsonValue]:
     try:
-        with checked(path, to_judge=True, problems=log) as (_, staging):
+        with checked_manifest(path, to_judge=True, problems=log) as (_, staging):
             counts = staging.counts()
     except ManifestError as exc:
         if not quiet:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Never, Protocol
 
 from tqdm import tqdm
 
-from batchgen.commands.console import command_for, plural, say
+from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode
-from batchgen.runs.context import state_of
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
-from batchgen.runs.verify import check_files, stray_files
-from batchgen.state.files import count_known
+from batchgen.runs.context import open_run
+from batchgen.runs.verify import check_files, orphaned_files
+from batchgen.state.files import count_results
 from batchgen.state.queries import not_home
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +40,10 @@ class _Report(Protocol):
 
 def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> int:
     """Compare; exit 1 where something is wrong. Raises MissingFileError where nothing was run."""
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
-    report: _Report = _Document(manifest.name) if as_json else _Words(path)
     checked = problems = 0
-    with state_of(manifest, folder.state) as db:
+    with open_run(path) as run:
+        db, folder = run.db, run.folder
+        report: _Report = _Document(run.manifest.name) if as_json else _Words(path)
         for one in _shown(check_files(db, folder, selection, quick=quick), db, selection):
             checked += 1
             if one.damage:
@@ -56,14 +54,14 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
             report.problem(job_id, None, f"its result did not come home: {why}")
         # Of other jobs' files nobody asked.
         if not selection.jobs:
-            for name in stray_files(db, folder):
+            for name in orphaned_files(db, folder):
                 report.stray(name)
     report.end(checked, problems)
     return ExitCode.SOME_FAILED if problems else ExitCode.DONE
 
 
 def _shown(files: Iterator[Checked], db: Connection, selection: Selection) -> Iterator[Checked]:
-    with progress_bar(count_known(db, selection), "verified") as bar:
+    with progress_bar(count_results(db, selection), "verified") as bar:
         for one in files:
             bar.update()
             yield one
@@ -95,7 +93,7 @@ class _Words:
         verdict = plural(problems, "problem") if problems else "all sound"
         say(f"{plural(checked, 'file')} verified: {verdict}")
         if problems:
-            say(f"  → fetch them again without paying: {command_for('repair', self._path)}")
+            say(f"  → fetch them again without paying: {command_line('repair', self._path)}")
 
 
 class _Document:

@@ -13,19 +13,19 @@ from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.runs.context import is_rehearsal, state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import find_run, is_rehearsal
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder, is_held
-from batchgen.runs.prepare import read_header
-from batchgen.watch.ports import Doors, Heard, Said, Watched, Word
+from batchgen.runs.decisions import decide
+from batchgen.runs.folder import RunFolder, is_locked
+from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
 from batchgen.watch.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from batchgen.manifest.header import Manifest
+    from batchgen.runs.context import FoundRun
+    from batchgen.runs.folder import RunFolder
 
 _VERBS = {
     Word.KEEP: Verb.KEEP,
@@ -44,21 +44,21 @@ def watch(
 
     Raises ManifestError, OutputError where the port is taken, and the state's errors.
     """
-    manifest = read_header(path)
-    folder = RunFolder(manifest.output.dir)
+    run = find_run(path)
+    manifest, folder = run.manifest, run.folder
     root = folder.root
     watched = Watched(manifest.name, str(path), root, folder.state, root / "report")
-    _refuse_other_manifest(manifest, folder)
-    run = _Run(folder)
-    doors = Doors(run.decide, run.at_work, is_rehearsal, time.time)
-    asyncio.run(_serve(watched, doors, port, open_page if show else None))
+    _refuse_other_manifest(run)
+    controls = _Run(folder)
+    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time)
+    asyncio.run(_serve(watched, ports, port, open_page if show else None))
     return 0
 
 
-def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
+def _refuse_other_manifest(run: FoundRun) -> None:
     """All else that may be wrong with the state is shown by the page, which waits for it."""
     try:
-        with state_of(manifest, folder.state):
+        with run.open():
             return
     except OtherManifestError:
         raise
@@ -67,21 +67,21 @@ def _refuse_other_manifest(manifest: Manifest, folder: RunFolder) -> None:
 
 
 async def _serve(
-    watched: Watched, doors: Doors, port: int, open_page: Callable[[str], bool] | None
+    watched: Watched, ports: Ports, port: int, open_page: Callable[[str], bool] | None
 ) -> None:
     stop = asyncio.Event()
     with stop_signals(stop.set, stop.set):
-        await _serve_until(stop, watched, doors, port, open_page)
+        await _serve_until(stop, watched, ports, port, open_page)
 
 
 async def _serve_until(
     stop: asyncio.Event,
     watched: Watched,
-    doors: Doors,
+    ports: Ports,
     port: int,
     open_page: Callable[[str], bool] | None,
 ) -> None:
-    async with serving(watched, doors, port, stop) as address:
+    async with serving(watched, ports, port, stop) as address:
         say(f"watching {watched.name} on {address}")
         say("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
         opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
@@ -122,7 +122,7 @@ class _Run:
             Decision(_VERBS[one.word], one.job_id, at, attempt=one.attempt, position=one.position)
             for one in said
         ]
-        with deciding(self.folder, decisions, at) as decided:
+        with decide(self.folder, decisions, at) as decided:
             if decided is None:
                 return Heard(handed=True)
             found = [(_said(one.decision), one.objection) for one in decided.applied]
@@ -130,7 +130,7 @@ class _Run:
 
     def at_work(self) -> bool | None:
         try:
-            return is_held(self.folder)
+            return is_locked(self.folder)
         except BatchgenError:
             return None  # who may only read cannot try the lock
 

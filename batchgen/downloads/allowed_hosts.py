@@ -1,4 +1,4 @@
-"""Which URLs may be fetched: the vendor's hosts, those the manifest adds, the emulator's.
+"""Which URLs may be fetched: from the vendor's hosts, those that the manifest adds, the emulator.
 
 Input images may be on any public host: the manifest names each of them itself.
 """
@@ -32,8 +32,8 @@ DOTTED_NAME = re.compile(rf"{LABEL}(\.{LABEL})+")
 class AllowedHosts:
     """`exact` are whole hosts; `domains` stand for every host below them, not for themselves.
 
-    `loopback` opens this machine, any port, http too: for the emulator. `everywhere` stands for
-    all public hosts.
+    `loopback` allows this machine, any port, http too: for the emulator. `everywhere` allows all
+    public hosts.
     """
 
     exact: frozenset[str]
@@ -59,15 +59,15 @@ class AllowedHosts:
         return cls(exact=frozenset(), domains=(), everywhere=True)
 
     def check(self, text: str) -> URL | HostNotAllowed:
-        """Give the URL to fetch, or why not.
+        """Return the URL to fetch, or why not.
 
-        The very URL that was checked must be fetched: another parser may read another host. A
-        result's http URL becomes https: nothing is fetched in the clear, and nothing paid is lost.
+        Fetch the very URL that was checked: another parser may read another host. A result's http
+        URL becomes https: nothing is fetched in the clear, and no paid result is lost.
         """
         try:
-            # Sent as it came where that is possible: some signatures cover the very bytes.
+            # Sent as it came where possible: some signatures cover the exact bytes.
             url = URL(text, encoded=AS_IT_CAME.fullmatch(text) is not None)
-            # An encoded URL is taken on trust; the careful parser is asked as well.
+            # `encoded` is taken on trust, so the careful parser has to agree.
             URL(text)
         except ValueError:
             return HostNotAllowed("", "the answer has no valid URL")

@@ -58,7 +58,7 @@ DATA = "data:"
 
 
 class Downloader:
-    """Made by `open_downloader`. As many downloads at once as its callers start."""
+    """Made by `open_downloader`. Runs as many downloads at once as its callers start."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Downloader:
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
         """Continue what an earlier attempt left as `.part`, where that is still the same file.
 
-        `url` may be a `data:` URI: then nothing is fetched, and what it holds is stored alike.
-        Raises OutputError, StorageError or DiskFullError where the disk is the trouble. A
-        cancellation leaves the `.part` for the next attempt.
+        `url` may be a `data:` URI: then nothing is fetched, and what it holds is stored likewise.
+        Raises OutputError, StorageError or DiskFullError where the disk fails. A cancellation
+        leaves the `.part` for the next attempt.
         """
         if url.startswith(DATA):
             return await self._keep_data(url, target)
@@ -94,7 +94,7 @@ class Downloader:
         except NETWORK_ERRORS as exc:
             return from_error(exc)
         except OpenFilesError as exc:
-            return Interrupted(exc.what)  # Others end, and leave room for it.
+            return Interrupted(exc.what)  # others end, and make room for it
         assert not isinstance(outcome, StartOver)
         return await self._durable(outcome, part, target)
 
@@ -116,7 +116,7 @@ class Downloader:
         return await self._durable(outcome, part, target)
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
-        """Look at a file's first bytes: picture, video, or (None) neither."""
+        """What the first bytes of a file say it is: picture, video, or (None) neither."""
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
@@ -151,28 +151,28 @@ class Downloader:
         return answer
 
     async def _receive(self, content: aiohttp.StreamReader, part: Part, body: Body) -> FetchOutcome:
-        coming = _Coming(content, self._settings)
+        blocks = _Blocks(content, self._settings)
         try:
-            return await self._store(coming, part, body)
+            return await self._store(blocks, part, body)
         except NETWORK_ERRORS:
-            if coming.rest and body.sidecar is not None:
+            if blocks.rest and body.sidecar is not None:
                 if not part.is_open:
                     await in_thread(partial(part.open, body))
-                await part.write(coming.rest)
+                await part.write(blocks.rest)
             raise
         finally:
             if part.is_open:
                 await in_thread(part.close)
 
-    async def _store(self, coming: _Coming, part: Part, body: Body) -> FetchOutcome:
-        first = await coming.block()
+    async def _store(self, blocks: _Blocks, part: Part, body: Body) -> FetchOutcome:
+        first = await blocks.next()
         is_whole = body.offset == 0 and len(first) < self._settings.block_bytes
         if is_whole and len(first) <= self._settings.max_bytes:
             return await in_thread(partial(part.store_whole, first, body))
         await in_thread(partial(part.open, body))
-        return await self._stream(coming, first, part, body)
+        return await self._stream(blocks, first, part, body)
 
-    async def _stream(self, coming: _Coming, block: bytes, part: Part, body: Body) -> FetchOutcome:
+    async def _stream(self, blocks: _Blocks, block: bytes, part: Part, body: Body) -> FetchOutcome:
         size = body.offset
         while block:
             size += len(block)
@@ -180,12 +180,12 @@ class Downloader:
                 await in_thread(part.discard)
                 return TooLarge(size)
             await part.write(block)
-            block = await coming.block()
+            block = await blocks.next()
         return await in_thread(partial(part.publish, body.total))
 
 
-class _Coming:
-    """A body on its way, in blocks, and not too slowly.
+class _Blocks:
+    """Reads a body in blocks, and refuses one that comes too slowly.
 
     `rest` is what came of the last block, where the body broke off before that was full.
     """
@@ -197,8 +197,8 @@ class _Coming:
         self._began = self._window = asyncio.get_running_loop().time()
         self._in_window = 0
 
-    async def block(self) -> bytes:
-        """Give `block_bytes`, fewer only at the end: few large writes, few thread hops.
+    async def next(self) -> bytes:
+        """Return `block_bytes`, fewer only at the end: few large writes, few thread hops.
 
         Raises TooSlowError, and NETWORK_ERRORS.
         """
@@ -216,18 +216,18 @@ class _Coming:
         now, settings = asyncio.get_running_loop().time(), self._settings
         self._in_window += more
         if now - self._began > settings.try_limit:
-            raise TooSlowError(f"the file had not come whole after {settings.try_limit:.0f} s")
+            raise TooSlowError(f"the file was not complete after {settings.try_limit:.0f} s")
         seconds = now - self._window
         if seconds < settings.rate_window:
             return
         if self._in_window < settings.least_rate * seconds:
             rate = self._in_window / seconds
-            raise TooSlowError(f"the file came at {rate:.0f} bytes a second, which is no progress")
+            raise TooSlowError(f"the file came at {rate:.0f} bytes a second, which is too slow")
         self._window, self._in_window = now, 0
 
 
 def bytes_of(uri: str) -> bytes | None:
-    """Give what a `data:` URI holds; None where it cannot be read."""
+    """What a `data:` URI holds; None where it cannot be read."""
     head, _, text = uri.partition(",")
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(text)
@@ -252,7 +252,7 @@ async def open_downloader(
     resolver: AbstractResolver | None = None,
     fsync: Callable[[int], None] = os.fsync,
 ) -> AsyncIterator[Downloader]:
-    """`resolver` and `fsync` are the doors to DNS and to the disk."""
+    """`resolver` and `fsync` are the ports to DNS and to the disk."""
     async with open_session(
         settings.hosts,
         resolver,

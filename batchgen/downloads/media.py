@@ -1,7 +1,4 @@
-"""Formats of results, and the bounds of what is unpacked of them.
-
-What bytes are, told by the bytes and not by a name or a header, and whether they all decode.
-"""
+"""What a file is, by its bytes and not by a name or a header, and whether all of it decodes."""
 
 from __future__ import annotations
 
@@ -11,27 +8,27 @@ from typing import BinaryIO
 
 HEAD_BYTES = 512
 MAX_PIXELS = 100_000_000
-"""Of one frame: five times what the models make, and less than half a gigabyte once unpacked."""
+"""In one frame: five times what the models make, and less than half a gigabyte once decoded."""
 LIGHT_PIXELS = 4096 * 4096
-"""Of a picture that is decoded within the run itself: the largest that the models make."""
+"""In a picture that is decoded within the run itself: the largest that the models make."""
 MAX_DECODED_PIXELS = 100_000_000_000
-"""Of all frames: half an hour of 1080p. A small file can unfold to days of frames."""
+"""In all frames: half an hour of 1080p. A small file can hold days of frames."""
 
 
 class CorruptFileError(ValueError):
-    """The bytes are no sound picture or video; the text says why, in plain words."""
+    """The bytes are not a sound picture or video; the text says why, in plain words."""
 
 
 class TooHeavyError(CorruptFileError):
-    """The bytes may be sound, but unpacking them would take more memory than they may have."""
+    """The bytes may be sound, but decoding them would take more memory than allowed."""
 
 
 class OutOfMemoryError(TooHeavyError):
-    """The machine had no more memory just now."""
+    """The machine has no more memory at the moment."""
 
 
 class NotLightError(Exception):
-    """A file that is to be decoded in a process of its own (decoding.py)."""
+    """A file that must be decoded in another process (decoding.py)."""
 
 
 class MediaKind(StrEnum):
@@ -41,7 +38,7 @@ class MediaKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`codec` is what Pillow, or PyAV, calls the container."""
+    """`codec` is what Pillow or PyAV calls the container."""
 
     kind: MediaKind
     media_type: str
@@ -77,15 +74,15 @@ EBML = b"\x1a\x45\xdf\xa3"
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Raise CorruptFileError before a bomb is unpacked."""
+    """Raise CorruptFileError before a decompression bomb is decoded."""
     if width <= 0 or height <= 0:
         raise CorruptFileError(f"the picture has no size: {width}x{height}")
     if width * height > MAX_PIXELS:
-        raise TooHeavyError(f"{width}x{height} pixels are too many to unpack")
+        raise TooHeavyError(f"{width}x{height} pixels are too many to decode")
 
 
 def check_frames(width: int, height: int, frames: int) -> None:
-    """Raise CorruptFileError for a file whose frames would be unpacked for hours."""
+    """Raise CorruptFileError for a file whose frames would take hours to decode."""
     if width * height * frames > MAX_DECODED_PIXELS:
         raise CorruptFileError(f"more than {frames - 1} frames of {width}x{height} are too many")
 
@@ -94,7 +91,7 @@ STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
 
 def sniff(head: bytes) -> Format:
-    """Tell the format by the first bytes. Raises CorruptFileError where they announce none."""
+    """The format that the first bytes announce. Raises CorruptFileError where there is none."""
     for magic, found in ((b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"GIF8", GIF)):
         if head.startswith(magic):
             return found
@@ -115,24 +112,24 @@ def decode(file: BinaryIO) -> Media:
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    # A library is loaded when the first file needs it: a run of pictures never loads PyAV.
+    # Loaded when the first file needs it: a run of pictures never loads PyAV.
     if found.kind is MediaKind.IMAGE:
-        from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - see above
+        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
 
         return decode_picture(file, found)
-    from batchgen.downloads.decoders import decode_video  # noqa: PLC0415 - see above
+    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
 
 
 def decode_light(file: BinaryIO) -> Media:
-    """Do as `decode` for a picture of a usual size; raises NotLightError for all else."""
+    """Like `decode`, for pictures of a usual size; raises NotLightError for anything else."""
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
     if found.kind is MediaKind.VIDEO:
         raise NotLightError
-    from batchgen.downloads.decoders import decode_picture  # noqa: PLC0415 - as in `decode`
+    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
 
     return decode_picture(file, found, LIGHT_PIXELS)
 
@@ -147,4 +144,4 @@ def _what_else(head: bytes) -> str:
         return "the file is XML, not a picture or video"
     if text.startswith((b"{", b"[")):
         return "the file is JSON, not a picture or video"
-    return f"the file is no picture or video that is known here; it begins with {head[:8].hex(' ')}"
+    return f"the file is not a known kind of picture or video; it begins with {head[:8].hex(' ')}"

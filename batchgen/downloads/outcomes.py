@@ -1,7 +1,4 @@
-"""What became of a download: one small class an outcome.
-
-How downloads are made.
-"""
+"""What became of a download, one small class for each outcome, and how downloads are made."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ if TYPE_CHECKING:
 class Target:
     """Where a file goes: `folder/name` and the extension that its bytes ask for.
 
-    `name` is what naming.safe_name made: relative, `/` between folders, no extension. The caller
-    sees to it that no two downloads share a target. Raises ValueError for a name that would leave
-    the folder.
+    `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
+    sure that no two downloads share a target. Raises ValueError for a name that would leave the
+    folder.
     """
 
     folder: Path
@@ -60,7 +57,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class UrlExpired:
-    """The store will not give this URL again: only a new URL helps."""
+    """The store no longer serves this URL: only a new URL helps."""
 
     status: int
     reason: str
@@ -70,7 +67,7 @@ class UrlExpired:
 class HostNotAllowed:
     """Nothing was sent there. `host` is empty where the URL has none.
 
-    `by_dns`: not the URL is to blame, but where its host's name leads at the moment.
+    `by_dns`: the URL is not to blame, but where its host's name leads at the moment.
     """
 
     host: str
@@ -80,31 +77,31 @@ class HostNotAllowed:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """Over the cap; nothing of it is kept. `bytes` is the size announced, or seen so far."""
+    """Over the limit; nothing of it is kept. `bytes` is the size announced, or seen so far."""
 
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """All bytes came, but they are no sound picture or video; nothing of them is kept."""
+    """All bytes came, but they are not a sound picture or video; nothing of them is kept."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TooHeavy:
-    """All bytes came, and unpacking them would take more memory than a result may have."""
+    """All bytes came, but decoding them would take more memory than a result may have."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The network's trouble: trying again is free, and continues where a `.part` was kept.
+    """A problem of the network: trying again is free, and continues where a `.part` was kept.
 
-    `retry_after` is in seconds, clamped; None where the server did not say. `unreached`: the host
-    did not answer at all, which is no trouble of this file alone.
+    `retry_after` is in seconds, limited; None where the server did not say. `unreached`: the host
+    did not respond at all, which is not a problem of this file alone.
     """
 
     reason: str
@@ -125,8 +122,8 @@ MAX_BYTES = 2 * 1024 * MIB
 class DownloadSettings:
     """Sizes in bytes, times in seconds.
 
-    `max_bytes` is the vendor's own cap. `block_bytes` is written at once: a body that fits into
-    one block is written, verified and renamed by one thread call. A block a download is held in
+    `max_bytes` is the vendor's own limit. `block_bytes` are written at once: a body that fits into
+    one block is written, verified and renamed by one thread call. Each download holds one block in
     memory. A body that stalls, or comes at less than `least_rate` (bytes a second) over a whole
     `rate_window`, gives its place to another file, as does one that takes `try_limit`: what came of
     it is kept where the server lets it be continued.

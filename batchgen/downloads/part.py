@@ -1,12 +1,7 @@
-"""What a `.part` and its sidecar allow to be continued. Pure.
+"""The `.part` file, its sidecar, and the one way they become a finished file.
 
-Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
-within one second, would be glued together without anybody noticing.
-
-The `.part` file, its sidecar, and the one way they become a finished file.
-
-What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
-does for many at once. Whoever sees the final name sees a whole, verified file.
+The order of what is durable: bytes → decoded → fsync → rename → fsync of the folder, which
+FolderSync does for many at once. A final name always stands for a whole, verified file.
 """
 
 from __future__ import annotations
@@ -54,8 +49,8 @@ Stored: TypeAlias = "Fetched | Corrupt | TooHeavy | Interrupted"
 class Part:
     """Blocks, except `write`: call it in a thread. Raises OutputError, StorageError, DiskFullError.
 
-    `fsync` is the door to the disk: tests let it fail. `apart` decodes what is not light in a
-    process of its own.
+    `fsync` is the port to the disk: tests let it fail. `apart` decodes what is not light in another
+    process.
     """
 
     def __init__(
@@ -73,7 +68,7 @@ class Part:
         return self._file is not None
 
     def prepare(self) -> Resume | None:
-        """Make the folders; say from where an earlier attempt can be continued."""
+        """Make the folders; return where an earlier attempt can be continued."""
         with disk_errors(self.path):
             make_folders(self._target, self._fsync)
             try:
@@ -92,7 +87,7 @@ class Part:
                 self._file.truncate(body.offset)
                 self._file.seek(body.offset)
                 return
-            # First the old sidecar goes: it must never describe the new bytes.
+            # The old sidecar goes first: it must never describe the new bytes.
             self._sidecar.unlink(missing_ok=True)
             self._file = open_to_write(self.path, keep=False)
             if body.sidecar is not None:
@@ -127,9 +122,9 @@ class Part:
             self.close()
 
     def publish(self, total: int | None, content: BytesIO | None = None) -> Stored:
-        """Verify what was written and give it its final name; the folder's fsync is still due.
+        """Verify what was written and give it its final name; the folder still needs its fsync.
 
-        `content` are the same bytes where they are in memory: reading them back costs time.
+        `content` is the same bytes where they are in memory: reading them back costs time.
         """
         assert self._file is not None
         with disk_errors(self.path):
@@ -140,7 +135,7 @@ class Part:
             try:
                 digest, media = self._examine(content or self._file)
             except TooHeavyError as exc:
-                # Nothing says that these bytes are bad: they stay for the person who paid them.
+                # Nothing says that these bytes are bad: they stay, because they were paid for.
                 return TooHeavy(f"{exc}; its bytes stay as {self.path.name}")
             except CorruptFileError as exc:
                 self.discard()
@@ -152,11 +147,11 @@ class Part:
         return Fetched(_verified(f"{self._target.folder.name}/{name}", size, digest, media))
 
     def _examine(self, file: BufferedRandom | BytesIO) -> tuple[str, Media]:
-        """Give the SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
+        """The SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
         try:
             media = decode_light(file)
         except (NotLightError, OutOfMemoryError):
-            # Too heavy beside its neighbours, a picture may yet do alone.
+            # Too large beside others, a picture may still fit alone.
             media = decode(file) if self._apart is None else self._apart(self.path)
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest(), media
@@ -166,7 +161,7 @@ class Part:
             self._fsync(file.fileno())
         except OSError:
             # What the disk refused may be gone although it still reads well, and a second fsync
-            # would call it safe: nothing may be continued from this.
+            # would report it as safe: nothing may be continued from this.
             self._sidecar.unlink(missing_ok=True)
             raise
 
@@ -181,7 +176,7 @@ class Part:
 def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
     """Make the files folder and those inside it that the name asks for.
 
-    Not the one above: were its disk not mounted, the files would go somewhere else.
+    Not the one above: if its disk were not mounted, the files would go somewhere else.
     """
     folder = target.folder
     _make_folder(folder, fsync)

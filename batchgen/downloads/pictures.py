@@ -28,7 +28,7 @@ from batchgen.downloads.media import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Opened by class, not by Image.open: that one warns at a size which only a global can change.
+# By class, not by Image.open, which warns at a size that only a global can change.
 READERS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -49,7 +49,7 @@ DAMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow raises at damaged bytes."""
+"""What Pillow raises for damaged bytes."""
 PNG_END = b"IEND"
 TAIL_BYTES = 64 * 1024
 
@@ -62,7 +62,7 @@ def decode_picture(file: BinaryIO, found: Format, most: int = MAX_PIXELS) -> Med
 
 @contextmanager
 def damage_translated(found: Format) -> Iterator[None]:
-    """Raise CorruptFileError in place of whatever damaged bytes make a decoder raise."""
+    """Raise CorruptFileError in place of anything that damaged bytes make a decoder raise."""
     try:
         yield
     except CorruptFileError:
@@ -70,7 +70,7 @@ def damage_translated(found: Format) -> Iterator[None]:
     except MemoryError as exc:
         raise OutOfMemoryError(f"the {found.codec} needs more memory than there is") from exc
     except DAMAGE as exc:
-        # Pillow's own OSErrors have no number; one that has comes from the disk.
+        # Pillow's own OSErrors have no number; one that has a number comes from the disk.
         if isinstance(exc, OSError) and exc.errno is not None:
             raise
         raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
@@ -101,7 +101,7 @@ def _load_all(picture: ImageFile.ImageFile) -> int:
 
 
 def _check_end(file: BinaryIO) -> None:
-    """Pillow takes a PNG that breaks off after the last pixel."""
+    """Pillow accepts a PNG that breaks off after the last pixel."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL_BYTES))
     if PNG_END not in file.read():

@@ -1,18 +1,14 @@
-"""What the first bytes of a picture say of it. Pure; never raises for damaged bytes.
+"""Probes an input image: what its first bytes and its server say of it.
 
-Read by hand: Pillow unpacks text and EXIF blocks of a header, and warns or fails over them, where
-the two numbers are all that is asked; and it cannot tell a short header from a damaged one.
-
-One look at an input image: what its first bytes and its server say of it.
-
-The same guard as for results: no private address, no token, no way down from https.
+With the same guard as for results: no private address, no token, no way down from https. imagesize
+reads the header; Pillow unpacks its text and EXIF blocks, and warns or fails over them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
@@ -59,54 +55,16 @@ TAKEN: Final = "the vendor takes JPEG and PNG"
 _NAMES = {WEBP: "a WebP picture", GIF: "a GIF picture"}
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Pixels, as stored: EXIF may ask viewers to turn the picture."""
-
-    media_type: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoPicture:
-    """Nothing that the vendor takes; `reason` in plain words."""
-
-    reason: str
-
-
-def read_header(head: bytes, *, is_whole: bool) -> Size | NoPicture | None:
-    """None where more bytes are needed, which `is_whole` says there are not."""
-    try:
-        found = sniff(head[:HEAD_BYTES])
-    except CorruptFileError as exc:
-        return NoPicture(_other(head) or str(exc))
-    if found not in {PNG, JPEG}:
-        return NoPicture(f"it is {_NAMES.get(found, 'a video')}; {TAKEN}")
-    width, height = imagesize.get(BytesIO(head))
-    if width > 0 and height > 0:
-        return Size(found.media_type, width, height)
-    return NoPicture(f"the header of the {found.codec} is damaged or cut off") if is_whole else None
-
-
-def _other(head: bytes) -> str | None:
-    if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
-        return f"it is an AVIF or HEIC picture; {TAKEN}"
-    if head.startswith(b"\x1f\x8b"):
-        return "the server sent it compressed, although it was asked not to"
-    return None
-
-
 FIRST_BYTES = 64 * 1024
 MOST_BYTES = 2 * 1024 * 1024
-"""The size of a JPEG stands behind its EXIF and colour blocks, which can be long."""
+"""The size of a JPEG comes after its EXIF and colour blocks, which can be long."""
 
 _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """Times in seconds; `deadline` is for one look, so that a trickle is no answer either."""
+    """Times in seconds; `deadline` is for a whole probe, so that a trickle ends as well."""
 
     hosts: AllowedHosts
     connect_timeout: float = 10.0
@@ -154,6 +112,31 @@ class NoAnswer:
 Probed: TypeAlias = Picture | NotUsable | Gone | NoAnswer
 
 
+def read_header(head: bytes, *, is_whole: bool) -> Picture | NotUsable | None:
+    """None where more bytes are needed, which `is_whole` says there are not.
+
+    Its size is as stored: EXIF may ask viewers to turn the picture.
+    """
+    try:
+        found = sniff(head[:HEAD_BYTES])
+    except CorruptFileError as exc:
+        return NotUsable(_other(head) or str(exc))
+    if found not in {PNG, JPEG}:
+        return NotUsable(f"it is {_NAMES.get(found, 'a video')}; {TAKEN}")
+    width, height = imagesize.get(BytesIO(head))
+    if width > 0 and height > 0:
+        return Picture(found.media_type, width, height, None)
+    return NotUsable(f"the header of the {found.codec} is damaged or cut off") if is_whole else None
+
+
+def _other(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
+        return f"it is an AVIF or HEIC picture; {TAKEN}"
+    if head.startswith(b"\x1f\x8b"):
+        return "the server sent it compressed, although it was asked not to"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Head:
     """`total` bytes in all; None where the server did not say."""
@@ -175,14 +158,14 @@ class Prober:
             return NotUsable(checked.reason)
         try:
             async with asyncio.timeout(self._settings.deadline):
-                return await self._look(checked)
+                return await self._probe(checked)
         except NETWORK_ERRORS as exc:
             if isinstance(exc, aiohttp.ClientConnectorError) and host_of(checked) in LOOPBACK_HOSTS:
                 # No network lies between: an emulator that ended, and may be back on another port.
                 return Gone("nothing on this machine serves it any more")
             return _not_read(from_error(exc))
 
-    async def _look(self, url: URL) -> Probed:
+    async def _probe(self, url: URL) -> Probed:
         for most in (FIRST_BYTES, MOST_BYTES):
             # From the first byte again: two parts could be of two files.
             head = await self._read(url, most)
@@ -190,11 +173,8 @@ class Prober:
                 return head
             whole = len(head.content) == head.total
             found = await in_thread(partial(read_header, head.content, is_whole=whole))
-            match found:
-                case Size(media_type, width, height):
-                    return Picture(media_type, width, height, head.total)
-                case NoPicture(reason):
-                    return NotUsable(reason)
+            if found is not None:
+                return replace(found, bytes=head.total) if isinstance(found, Picture) else found
         return NotUsable(f"no size of the picture in its first {MOST_BYTES} bytes")
 
     async def _read(self, url: URL, most: int) -> _Head | NotUsable | Gone | NoAnswer:
@@ -204,7 +184,7 @@ class Prober:
             return _not_read(response)
         # Leaving a body unread closes its connection: of a whole file no more is taken than this.
         async with response:
-            refusal = judge(response.status, response.headers)
+            refusal = refusal_of(response.status, response.headers)
             if refusal is not None:
                 return refusal
             content = await read_block(response.content, most)
@@ -212,8 +192,8 @@ class Prober:
         return _Head(content, len(content) if total is None and len(content) < most else total)
 
 
-def judge(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | NoAnswer | None:
-    """None for an answer that begins with the file's first byte."""
+def refusal_of(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | NoAnswer | None:
+    """None for a response that begins with the file's first byte."""
     if status == HTTPStatus.OK:
         return None
     if status == HTTPStatus.PARTIAL_CONTENT:

@@ -1,8 +1,6 @@
-"""What an HTTP answer means for a download. Pure: status and headers in, a decision out.
+"""What a response, or an error of the network, means for a download. Pure.
 
-Errors of the network → why a download was interrupted.
-
-Never the error's own text: it can carry the URL, and a signed URL is a key to the file.
+An error's own text is never used: it can carry the URL, and a signed URL is a key to the file.
 """
 
 from __future__ import annotations

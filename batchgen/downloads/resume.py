@@ -1,12 +1,7 @@
 """What a `.part` and its sidecar allow to be continued. Pure.
 
 Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
-within one second, would be glued together without anybody noticing.
-
-The `.part` file, its sidecar, and the one way they become a finished file.
-
-What is durable when: bytes → decoded → fsync → rename → fsync of the folder, which folder_sync.py
-does for many at once. Whoever sees the final name sees a whole, verified file.
+within one second, would be glued together unnoticed.
 """
 
 from __future__ import annotations
@@ -38,7 +33,7 @@ class Resume:
 
 
 def strong_etag(value: str | None) -> str | None:
-    """Give the ETag where it names these very bytes; None for a weak or malformed one."""
+    """The ETag where it stands for exactly these bytes; None for a weak or malformed one."""
     if value is None or len(value) < len('""') or len(value) > MAX_ETAG:
         return None
     return value if value.startswith('"') and value.endswith('"') else None
@@ -47,7 +42,7 @@ def strong_etag(value: str | None) -> str | None:
 def plan_resume(sidecar: Sidecar | None, part_bytes: int) -> Resume | None:
     """None: start over.
 
-    Of a complete part the last byte is asked for again: one byte proves that it is still the same
+    For a complete part the last byte is fetched again: one byte proves that it is still the same
     file, where a range past the end would only be refused.
     """
     if sidecar is None or part_bytes <= 0:

@@ -1,4 +1,4 @@
-"""The room's own HTTP session: no token, no cookie and no .netrc can get into it."""
+"""The HTTP session of downloads: no token, no cookie and no .netrc can get into it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from batchgen.connections import OneAnswerConnector, PrivateAddressError, PublicResolver
+from batchgen.connections import PrivateAddressError, PublicResolver, SingleResponseConnector
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.responses import REDIRECTS
 from batchgen.net import LOOPBACK_HOSTS, host_of
@@ -29,8 +29,8 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "batchgen",
 }
-LOCAL_LOOK = 3.0
-"""Seconds that this machine's own DNS has before a proxied request goes out without its word."""
+LOCAL_LOOKUP = 3.0
+"""How long this machine's own DNS may take before a request goes to the proxy without it."""
 
 
 class GuardedSession:
@@ -47,7 +47,7 @@ class GuardedSession:
         self._hosts = hosts
         self._public = public
         self._proxies = proxies
-        self._looked_up: dict[str, HostNotAllowed | None] = {}
+        self._lookups: dict[str, HostNotAllowed | None] = {}
 
     async def get(
         self, url: URL, headers: Mapping[str, str]
@@ -70,24 +70,24 @@ class GuardedSession:
         return Interrupted(f"more than {MAX_REDIRECTS} redirects")
 
     async def _refusal(self, host: str, proxy: URL | None) -> HostNotAllowed | None:
-        """The proxy resolves names by itself, so the guard has to look before."""
+        """The proxy resolves names by itself, so they are looked up here first."""
         if self._proxies.is_proxy(host):
             return HostNotAllowed(host, f"{host} is the proxy itself")
         if proxy is None:
             return None
-        if host not in self._looked_up:
-            self._looked_up[host] = await self._private(host)
-        return self._looked_up[host]
+        if host not in self._lookups:
+            self._lookups[host] = await self._private(host)
+        return self._lookups[host]
 
     async def _private(self, host: str) -> HostNotAllowed | None:
-        """Where this machine knows a name and it leads inside, no proxy is asked for it."""
+        """Whether this machine's own DNS knows that a name leads to a private network."""
         try:
-            async with asyncio.timeout(LOCAL_LOOK):
+            async with asyncio.timeout(LOCAL_LOOKUP):
                 await self._public.resolve(host)
         except PrivateAddressError as exc:
             return HostNotAllowed(host, str(exc), by_dns=True)
         except OSError:
-            return None  # Behind a proxy a machine often knows no names of the world outside.
+            return None  # behind a proxy, a machine often knows no public names
         return None
 
 
@@ -100,13 +100,13 @@ async def open_session(
     stall_timeout: float,
     proxies: Proxies = NONE,
 ) -> AsyncIterator[GuardedSession]:
-    """Times in seconds; `resolver` is the door to DNS."""
+    """Times in seconds; `resolver` is the port to DNS."""
     loopback = LOOPBACK_HOSTS if hosts.loopback else frozenset[str]()
     inside = frozenset[str]() if proxies.url is None else frozenset({host_of(proxies.url)})
     public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback, inside)
     session = aiohttp.ClientSession(
-        # How many at once is the callers' decision, not the pool's.
-        connector=OneAnswerConnector(limit=0, resolver=public),
+        # The callers decide how many at once, not the pool.
+        connector=SingleResponseConnector(limit=0, resolver=public),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,
         auto_decompress=False,

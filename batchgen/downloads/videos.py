@@ -46,8 +46,8 @@ def decode_video(file: BinaryIO, found: Format) -> Media:
 def _check_segment(file: BinaryIO) -> None:
     """Raise CorruptFileError for a Matroska file that is shorter than it says.
 
-    FFmpeg takes the cut for the end. RFC 8794: the leading zero bits of a size's first byte tell
-    how many bytes it has; a size of all ones is unknown, as in a live recording.
+    FFmpeg takes the cut for the end. RFC 8794: the leading zero bits of a size's first byte say how
+    many bytes it has; a size of all ones is unknown, as in a live recording.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -68,9 +68,9 @@ def picture_track(container: InputContainer) -> VideoStream:
     if not container.streams.video:
         raise CorruptFileError("the file has no picture track")
     stream = container.streams.video[0]
-    # PyAV's types say that it is always there; it is not where FFmpeg knows no decoder.
+    # PyAV's types say that it always exists; it does not where FFmpeg has no decoder.
     if getattr(stream, "codec_context", None) is None:
-        raise CorruptFileError("the video is in a coding that is not known here")
+        raise CorruptFileError("the video uses a codec that FFmpeg does not know here")
     return stream
 
 
@@ -95,7 +95,7 @@ def _decode_all(container: InputContainer, stream: VideoStream) -> int:
             check_frames(frame.width, frame.height, frames)
             if packet.is_corrupt or frame.is_corrupt:
                 raise CorruptFileError(f"frame {frames} of the video is damaged")
-    # Cut between two frames, nothing but the index tells that there were more.
+    # Where it is cut between two frames, only the index says that there were more.
     if packets < stream.frames:
         raise CorruptFileError(f"the video stops after {packets} of {stream.frames} frames")
     return frames

@@ -9,7 +9,7 @@ turns.py       which model starts its next job: pure
 carrying.py    one job, from due to its result at the vendor
 readying.py    before a submit: inputs are looked at, other jobs' results are put in
 chaining.py    which file of another job a reference means: pure
-resting.py     jobs that nobody could look at wait for another look
+retries.py     jobs that nobody could look at wait for another look
 submitting.py  one job: intent, submit, answer, each durable before the next
 wire.py        owner of the POSTs: what is on its way is recorded, however the run ends
 following.py   one request: asked until it ends
@@ -22,5 +22,5 @@ budget.py      money reserved before it can be spent
 control.py     whether the run goes on, and who is told; drain.py lets go of what can wait
 blocked.py     how many jobs are blocked
 events.py      what happened, for screens and logs
-doors.py       API, files and chance, as the engine sees them
+ports.py       API, files and chance, as the engine sees them
 """

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved, JobsBlocked, Noted
 from batchgen.engine.following import FollowEnd, Follower
-from batchgen.engine.input_resolver import NotNow, Readier, Ready
+from batchgen.engine.input_resolver import InputResolver, NotNow, Ready
 from batchgen.engine.policy import delay
-from batchgen.engine.submitting import Again, Over, Submitted, Submitter, Wire
+from batchgen.engine.submitting import Again, Over, ShieldedTasks, Submitted, Submitter
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Succeeded
 from batchgen.state.costs import cost_owed, settle_cost
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from batchgen.engine.budget import Budget
     from batchgen.engine.canary import Canary
     from batchgen.engine.control import Control
-    from batchgen.engine.downloads_pool import Fetcher
-    from batchgen.engine.health import Trouble
+    from batchgen.engine.downloads_pool import DownloadPool
+    from batchgen.engine.health import Health
     from batchgen.engine.input_resolver import Readiness
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.limits import RateLimiter
     from batchgen.engine.model_queues import Track
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.ports import Doors
+    from batchgen.engine.ports import Ports
     from batchgen.runcomfy.outcomes import ResultOutcome
     from batchgen.state.records import LiveRequest, PendingJob
     from batchgen.state.store import Store
 
 
-class Resting:
+class RetryTimers:
     """Else one dead server would be asked at every turn, before all the jobs that could go."""
 
     def __init__(self, dice: Random) -> None:
@@ -98,7 +98,7 @@ class BlockedJobs:
             self._control.emit(JobsBlocked({**now, **gone}))
 
 
-class Carrier:
+class Lifecycle:
     """Carries jobs, each in a task and with a permit of the caller's.
 
     `queue` takes a job that is pending again: its model may be another one by now.
@@ -106,40 +106,40 @@ class Carrier:
 
     def __init__(
         self,
-        doors: Doors,
+        ports: Ports,
         policy: EnginePolicy,
         control: Control,
-        trouble: Trouble,
+        health: Health,
         budget: Budget,
-        fetcher: Fetcher,
+        downloads: DownloadPool,
         canary: Canary,
         queue: Callable[[PendingJob], Awaitable[None]],
     ) -> None:
-        self._doors = doors
+        self._ports = ports
         self._policy = policy
         self._control = control
-        self._trouble = trouble
+        self._health = health
         self._budget = budget
-        self._fetcher = fetcher
+        self._downloads = downloads
         self._canary = canary
         self._queue = queue
-        self._readier = Readier(doors, control, trouble)
-        self._follower = Follower(doors, policy, control, trouble, budget)
+        self._inputs = InputResolver(ports, control, health)
+        self._follower = Follower(ports, policy, control, health, budget)
         self._cancels: set[int] = set()
         self._submitter: Submitter
         self.expectations = self._follower.expectations
-        self.resting = Resting(doors.dice)
-        self.blocked = BlockedJobs(doors.store, control)
+        self.retries = RetryTimers(ports.dice)
+        self.blocked = BlockedJobs(ports.store, control)
 
     @asynccontextmanager
-    async def open_wire(self, overall: Gate) -> AsyncIterator[None]:
+    async def open_wire(self, overall: RateLimiter) -> AsyncIterator[None]:
         """Jobs are carried inside this block; what is on its way at its end is recorded."""
-        async with Wire() as wire:
+        async with ShieldedTasks() as wire:
             self._submitter = Submitter(
-                self._doors,
+                self._ports,
                 self._policy,
                 self._control,
-                self._trouble,
+                self._health,
                 self._budget,
                 wire,
                 overall,
@@ -155,21 +155,21 @@ class Carrier:
         self._budget.release(job.seq)
         if isinstance(readiness, NotNow) and await self._may_go_later(job):
             # It stays in hand: nobody else shall take it before it was looked at again.
-            self.resting.rest(job.seq, lambda: self.put_back(track, job))
+            self.retries.rest(job.seq, lambda: self.put_back(track, job))
             return
         track.lane.in_hand.discard(job.seq)
-        self.resting.forget(job.seq)
+        self.retries.forget(job.seq)
         await self._over(job.seq)
 
     async def _readied(self, job: PendingJob) -> Readiness:
         """A job that rested meanwhile is looked at again only if it is still due."""
-        if self.resting.has_rested(job.seq) and not await self._may_go_later(job):
+        if self.retries.has_rested(job.seq) and not await self._may_go_later(job):
             return NotNow()
-        return await self._readier.ready(job)
+        return await self._inputs.ready(job)
 
     async def _may_go_later(self, job: PendingJob) -> bool:
         """A cancelled job, or one refused with its model, must not keep the run going."""
-        still_due = await self._doors.store.pending_job(job.seq) is not None
+        still_due = await self._ports.store.pending_job(job.seq) is not None
         return still_due and self._control.submitting
 
     async def carry_on(self, request: LiveRequest) -> None:
@@ -187,15 +187,15 @@ class Carrier:
 
         The job is done whatever comes of it; without an answer its price counts as spent.
         """
-        owed = await self._doors.store.run(cost_owed, seq)
+        owed = await self._ports.store.run(cost_owed, seq)
         outcome: ResultOutcome | None = None
         if owed is None:
             return
         with self._control.drain.scope():
-            outcome = await self._doors.api.result(owed.request_id)
+            outcome = await self._ports.api.result(owed.request_id)
         if not isinstance(outcome, Succeeded) or outcome.cost is None:
             return
-        if await self._doors.store.run(settle_cost, owed, outcome.cost):
+        if await self._ports.store.run(settle_cost, owed, outcome.cost):
             self._budget.correct(owed.price, outcome.cost)
             self._control.emit(
                 JobMoved(
@@ -215,23 +215,23 @@ class Carrier:
 
         A job that is being submitted has none yet: it is asked for as soon as it has.
         """
-        if request := await self._doors.store.live_request(seq):
+        if request := await self._ports.store.live_request(seq):
             await self._ask_to_cancel(request)
         else:
             self._cancels.add(seq)
 
     async def _ask_to_cancel(self, request: LiveRequest) -> None:
         self._cancels.discard(request.seq)
-        outcome = await self._doors.api.cancel(request.request_id)
+        outcome = await self._ports.api.cancel(request.request_id)
         self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
 
     async def _send(self, track: Track, job: PendingJob, body: str, price: float | None) -> None:
         submission = await self._submitter.submit(job, body, track.lane, price)
         if submission == Again(rests=True) and self._control.submitting:
             track.lane.in_hand.add(job.seq)
-            self.resting.rest(job.seq, lambda: self.put_back(track, job))
+            self.retries.rest(job.seq, lambda: self.put_back(track, job))
             return
-        self.resting.forget(job.seq)
+        self.retries.forget(job.seq)
         match submission:
             case Submitted(request):
                 if job.seq in self._cancels:
@@ -245,7 +245,7 @@ class Carrier:
     async def _follow(self, request: LiveRequest, *, sent_now: bool) -> None:
         match await self._follower.follow(request, sent_now=sent_now):
             case FollowEnd.DELIVERED:
-                self._fetcher.add(request.seq)
+                self._downloads.add(request.seq)
             case FollowEnd.PENDING_AGAIN:
                 await self._requeue(request.seq)
             case FollowEnd.OVER:
@@ -254,7 +254,7 @@ class Carrier:
                 pass
 
     async def _requeue(self, seq: int) -> None:
-        if job := await self._doors.store.pending_job(seq):
+        if job := await self._ports.store.pending_job(seq):
             await self._queue(job)
 
     async def _over(self, seq: int) -> None:

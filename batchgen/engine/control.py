@@ -99,7 +99,7 @@ class Control:
         self.drain = Drain()
         self.paused: Pause | None = None
         self._listener = listener
-        self._untold: deque[Event] = deque()
+        self._undelivered: deque[Event] = deque()
         self._news = asyncio.Event()
         self._listening = True
 
@@ -118,10 +118,10 @@ class Control:
         self.wake.set()
 
     def emit(self, event: Event) -> None:
-        self._untold.append(event)
+        self._undelivered.append(event)
         self._news.set()
 
-    async def keep_telling(self) -> Never:
+    async def deliver_events(self) -> Never:
         """Tell the listener from a task of its own, until cancelled.
 
         So a listener that fails ends the run, yet never comes between an answer and its record.
@@ -133,7 +133,7 @@ class Control:
 
     def tell(self) -> None:
         """What is not told yet. A listener that failed once is told no more."""
-        while self._untold and self._listening:
+        while self._undelivered and self._listening:
             self._listening = False
-            self._listener(self._untold.popleft())
+            self._listener(self._undelivered.popleft())
             self._listening = True

@@ -22,12 +22,13 @@ from batchgen.engine.decisions import (
     RenewUrl,
     after_fetch,
 )
-from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason, Warned
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
 from batchgen.engine.policy import delay
 from batchgen.engine.result_hosts import FileHost, host_of
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.models.catalog import wrong_kind
+from batchgen.pauses import pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 from batchgen.state.reviews import find_flaws
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.outcomes import Fetched, FetchOutcome
     from batchgen.engine.control import Control
-    from batchgen.engine.ports import Doors
+    from batchgen.engine.ports import Ports
     from batchgen.state.records import FetchJob, ResultFile, Verified
 
 
@@ -56,7 +57,7 @@ class _Trouble:
     missing: int = 0
 
 
-class Fetcher:
+class DownloadPool:
     """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
 
     `on_done` is told the number of each job that is done, and what its last file has brought about.
@@ -64,11 +65,11 @@ class Fetcher:
 
     def __init__(
         self,
-        doors: Doors,
+        ports: Ports,
         control: Control,
         on_done: Callable[[int, Verified], Awaitable[None]] | None = None,
     ) -> None:
-        self._doors = doors
+        self._ports = ports
         self._control = control
         self._on_done = on_done
         self._queue: asyncio.Queue[int] = asyncio.Queue()
@@ -106,7 +107,7 @@ class Fetcher:
                 self._try_in_time(host)
 
     async def _fetch_job(self, seq: int) -> None:
-        job = await self._doors.store.files_to_fetch(seq)
+        job = await self._ports.store.files_to_fetch(seq)
         if job is None:
             self._done(seq, ())
             return
@@ -177,13 +178,13 @@ class Fetcher:
 
     async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
         if not file.url.startswith("data:"):
-            return await self._doors.files.fetch(file.url, file.name)
+            return await self._ports.files.fetch(file.url, file.name)
         # Of a file that came inside an answer the state has no more than the hash.
-        answer = await self._doors.api.result(job.request_id)
+        answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not give the answer again that it came in")
         url = answer.urls[file.position - 1]
-        return await self._doors.files.fetch(answer.data.get(url, url), file.name)
+        return await self._ports.files.fetch(answer.data.get(url, url), file.name)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: ResultFile, host: FileHost
@@ -216,14 +217,14 @@ class Fetcher:
                 self._control.emit(Noted(f"download of {file.name}: {reason}; again", job.id))
                 if host.is_down:
                     return host
-                return max(after, delay(facts.tries, self._doors.dice))
+                return max(after, delay(facts.tries, self._ports.dice))
 
     def _count(self, file: ResultFile, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
         now, trouble = _loop_time(), self._trouble(file)
         trouble.tries += 1
         trouble.since = now if trouble.since is None else trouble.since
         if isinstance(outcome, Interrupted):
-            host.fails(file.id, outcome, now, FETCH_PATIENCE, self._doors.dice)
+            host.fails(file.id, outcome, now, FETCH_PATIENCE, self._ports.dice)
             if host.gave_up:
                 self._let_all_go(host)
             if host.is_news(now):
@@ -260,10 +261,10 @@ class Fetcher:
     async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
         self._troubles.pop(file.id, None)
         self._not_writable_in_a_row = 0
-        verified = await self._doors.store.verified(file.id, fetched.file)
+        verified = await self._ports.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
         if flaw := wrong_kind(job.model, fetched.file.media_type):
-            await self._doors.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
+            await self._ports.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
             self._control.emit(
                 Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
             )
@@ -274,7 +275,7 @@ class Fetcher:
 
     async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
         self._given_up.add(file.id)
-        await self._doors.store.trouble(job.seq, code, reason)
+        await self._ports.store.trouble(job.seq, code, reason)
         self._tell(job, JobState.FETCHING, code, reason)
 
     async def _renew(
@@ -285,7 +286,7 @@ class Fetcher:
         `expired`: the host answered, and no longer gives the file by the old one.
         """
         trouble, host = self._trouble(file), self._host(file.url)
-        answer = await self._doors.api.result(job.request_id)
+        answer = await self._ports.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
             trouble.asked = _loop_time()
         if isinstance(answer, Missing) and expired:
@@ -295,11 +296,11 @@ class Fetcher:
                 return None
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
             url = answer.urls[file.position - 1]
-            await self._doors.store.renew_url(file.id, url)
+            await self._ports.store.renew_url(file.id, url)
             if self._host(url) is not host or (expired and url != file.url):
                 return 0.0
             host.asked_in_vain = host.is_down
-        return host if host.is_down else delay(max(trouble.tries, 1), self._doors.dice)
+        return host if host.is_down else delay(max(trouble.tries, 1), self._ports.dice)
 
     async def _not_writable(self, job: FetchJob, file: ResultFile, error: OutputError) -> None:
         """Something stands where one file should go; for several in a row, it is the folder."""
@@ -311,8 +312,7 @@ class Fetcher:
     def _pause_for_disk(self, error: StorageError | OutputError) -> None:
         """A bad disk is every job's trouble: nothing more is downloaded, the paid URLs are kept."""
         self._disk_failed = True
-        next_step = error.next_step or "check the disk; the same command continues"
-        self._control.pause(Pause(PauseReason.DISK, error.what, next_step, where=error.where))
+        self._control.pause(pause_for_disk(error))
 
     def _tell(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None

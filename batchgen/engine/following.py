@@ -38,12 +38,12 @@ from batchgen.state.transitions import Ending
 if TYPE_CHECKING:
     from batchgen.engine.budget import Budget
     from batchgen.engine.control import Control
-    from batchgen.engine.health import Trouble
+    from batchgen.engine.health import Health
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.ports import Doors
+    from batchgen.engine.ports import Ports
     from batchgen.state.records import LiveRequest
 
-SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.ODD_WORD})
+SEEN_GOING = frozenset({Look.WAITING, Look.RUNNING, Look.UNKNOWN_STATE})
 TELLS_NOTHING = frozenset({Look.NOT_READY, Look.NOT_THERE, Look.NO_CONTACT, Look.WITHHELD})
 MISSING_WAIT = 3.0
 """Seconds at most until a request that was not found, or not shown, is asked for once more."""
@@ -90,18 +90,18 @@ class Follower:
 
     def __init__(
         self,
-        doors: Doors,
+        ports: Ports,
         policy: EnginePolicy,
         control: Control,
-        trouble: Trouble,
+        health: Health,
         budget: Budget,
     ) -> None:
-        self._doors = doors
+        self._ports = ports
         self._policy = policy
         self._control = control
-        self._trouble = trouble
+        self._health = health
         self._budget = budget
-        self._odd_words: set[str] = set()
+        self._unknown_states: set[str] = set()
         self.expectations = Expectations()
 
     async def follow(self, request: LiveRequest, *, sent_now: bool) -> FollowEnd:
@@ -111,7 +111,7 @@ class Follower:
         """
         now = asyncio.get_running_loop().time()
         # Between two runs only the wall clock tells; within one it must not: it may jump.
-        elapsed = 0.0 if sent_now else max(0.0, self._doors.store.now() - request.accepted_at)
+        elapsed = 0.0 if sent_now else max(0.0, self._ports.store.now() - request.accepted_at)
         watch = _Watch(request, now, elapsed, request.state, sent_now)
         # A request of an earlier run may have ended long ago: it is asked at once.
         wait = self._wait(watch) if elapsed < 1.0 else 0.0
@@ -133,13 +133,13 @@ class Follower:
         Where the status tells a bad end the result is asked once more: it may have come meanwhile,
         with the vendor's reason, the cost, or files after all.
         """
-        result = await self._doors.api.result(request_id)
+        result = await self._ports.api.result(request_id)
         if not is_short_of_an_end(result):
             return result
-        both = together(result, await self._doors.api.status(request_id))
+        both = together(result, await self._ports.api.status(request_id))
         if not isinstance(both, Failed | Cancelled):
             return both
-        result = await self._doors.api.result(request_id)
+        result = await self._ports.api.result(request_id)
         return result if isinstance(result, Succeeded | Failed | Cancelled) else both
 
     def _judge(self, watch: _Watch, outcome: Seen) -> ResultVerdict:
@@ -165,7 +165,7 @@ class Follower:
             return max(wait, outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else wait
         model = watch.request.model
         expected, proven = self.expectations.expected(model), self.expectations.proven(model)
-        wait = next_poll(watch.age(), expected, self._doors.dice, proven=proven)
+        wait = next_poll(watch.age(), expected, self._ports.dice, proven=proven)
         if watch.missing_in_a_row or watch.withheld_since is not None:
             wait = min(wait, MISSING_WAIT)
         if isinstance(outcome, Throttled):
@@ -175,16 +175,16 @@ class Follower:
     async def _act(self, watch: _Watch, verdict: ResultVerdict) -> FollowEnd | None:
         match verdict:
             case Deliver():
-                self._trouble.contact()
+                self._health.contact()
                 return await self._deliver(watch, verdict)
-            case End(ending, pause, odd_word):
-                self._trouble.contact()
-                self._tell_odd_word(watch, odd_word, "which ended it")
+            case End(ending, pause, unknown_state):
+                self._health.contact()
+                self._report_unknown_state(watch, unknown_state, "which ended it")
                 if pause is not None:
                     self._control.pause(pause)
                 return await self._end(watch, ending)
             case SetAside():
-                self._trouble.contact()
+                self._health.contact()
                 return await self._set_aside(watch, verdict)
             case StopRun(pause):
                 self._control.pause(pause)
@@ -197,7 +197,7 @@ class Follower:
 
     def _is_too_old(self, watch: _Watch, verdict: KeepAsking) -> bool:
         """Not as long as nobody has answered this run at all: that says nothing of the request."""
-        unreached = verdict.look is Look.NO_CONTACT and not self._trouble.reached
+        unreached = verdict.look is Look.NO_CONTACT and not self._health.reached
         return watch.age() >= self._policy.timeout and not unreached
 
     async def _stop_waiting_for_files(self, watch: _Watch) -> FollowEnd | None:
@@ -218,9 +218,9 @@ class Follower:
         watch.going_until = watch.age() if look in SEEN_GOING else None
         watch.silence = verdict.note if look in TELLS_NOTHING else ""
         if look is Look.NO_CONTACT:
-            self._trouble.no_contact(verdict.note)
+            self._health.no_contact(verdict.note)
             return
-        self._trouble.contact()
+        self._health.contact()
         if look is Look.NO_FILES:
             self._wait_for_files(watch, verdict.note)
         elif look in SEEN_GOING:
@@ -229,21 +229,21 @@ class Follower:
             await self._running(watch)
         elif look is Look.WAITING and watch.state is JobState.RUNNING:
             self._warn_once(watch, "the vendor says queued after running; ignored")
-        elif look is Look.ODD_WORD:
+        elif look is Look.UNKNOWN_STATE:
             words = "an unknown word of state: still asking"
-            self._tell_odd_word(watch, verdict.note, words)
+            self._report_unknown_state(watch, verdict.note, words)
             self._warn_once(watch, f"unknown state {verdict.note!r} of the request; still asking")
 
-    def _wait_for_files(self, watch: _Watch, odd_word: str) -> None:
+    def _wait_for_files(self, watch: _Watch, unknown_state: str) -> None:
         if watch.empty_since is None:
             watch.empty_since = watch.age()
-            self._tell_odd_word(watch, odd_word, "which ended it")
+            self._report_unknown_state(watch, unknown_state, "which ended it")
             self._control.emit(Noted("success without files yet; looking again", watch.request.id))
 
-    def _tell_odd_word(self, watch: _Watch, word: str, what: str) -> None:
+    def _report_unknown_state(self, watch: _Watch, word: str, what: str) -> None:
         """At once, and once for each word: a vendor that changes its words does so for all jobs."""
-        if word and word not in self._odd_words:
-            self._odd_words.add(word)
+        if word and word not in self._unknown_states:
+            self._unknown_states.add(word)
             text = f"the vendor calls the request of {watch.request.id} {word!r}, {what}"
             self._control.emit(Noted(text, watch.request.id, on_screen=True))
 
@@ -253,13 +253,13 @@ class Follower:
             self._control.emit(Noted(text, watch.request.id))
 
     async def _running(self, watch: _Watch) -> None:
-        if await self._doors.store.running(watch.request.seq):
+        if await self._ports.store.running(watch.request.seq):
             self._tell(watch, JobState.RUNNING)
 
     async def _deliver(self, watch: _Watch, delivery: Deliver) -> FollowEnd:
         request = watch.request
-        self._tell_odd_word(watch, delivery.odd_word, "and names files: it is done")
-        if not await self._doors.store.delivered(
+        self._report_unknown_state(watch, delivery.unknown_state, "and names files: it is done")
+        if not await self._ports.store.delivered(
             request, delivery.urls, delivery.cost, delivery.raw
         ):
             self._budget.hold(request.seq)
@@ -267,7 +267,7 @@ class Follower:
         self._budget.settle(request.seq, delivery.cost)
         if watch.counts:
             self._learn(watch)
-            self._trouble.delivered()
+            self._health.delivered()
         self._tell(watch, JobState.FETCHING, cost=delivery.cost)
         return FollowEnd.DELIVERED
 
@@ -278,13 +278,13 @@ class Follower:
 
     async def _end(self, watch: _Watch, ending: Ending) -> FollowEnd:
         request = watch.request
-        if not await self._doors.store.ended(request, ending):
+        if not await self._ports.store.ended(request, ending):
             self._budget.hold(request.seq)
             return FollowEnd.OVER
         cancelled_free = ending.state is JobState.CANCELLED and ending.cost is None
         self._budget.settle(request.seq, 0.0 if cancelled_free else ending.cost)
         self._tell(watch, ending.state, ending.code, ending.reason, ending.cost)
-        if not ending.again or await self._doors.store.pending_job(request.seq) is None:
+        if not ending.again or await self._ports.store.pending_job(request.seq) is None:
             if ending.state in {JobState.FAILED, JobState.LOST}:
                 self._count_failure(watch, ending.code, ending.reason)
             return FollowEnd.OVER
@@ -295,7 +295,7 @@ class Follower:
         """Too old. Cancelled while still in the queue it is free; otherwise it may yet deliver."""
         request = watch.request
         reason = f"not ended after {self._policy.timeout:g} s"
-        cancelled = await self._doors.api.cancel(request.request_id) is CancelOutcome.CANCELLED
+        cancelled = await self._ports.api.cancel(request.request_id) is CancelOutcome.CANCELLED
         # Only the result tells: the request may have won the race, and nothing is paid again
         # before it is certain that it has not.
         outcome = await self._look(request.request_id)
@@ -316,7 +316,7 @@ class Follower:
         """The request stays open in the state, and its cost or price counts as spent."""
         request = watch.request
         self._budget.settle(request.seq, aside.cost)
-        if await self._doors.store.set_aside(
+        if await self._ports.store.set_aside(
             request, aside.code, aside.reason, aside.cost, aside.raw
         ):
             self._tell(watch, JobState.FAILED, aside.code, aside.reason, aside.cost)
@@ -325,7 +325,7 @@ class Follower:
 
     def _count_failure(self, watch: _Watch, code: str, reason: str) -> None:
         if watch.counts:
-            self._trouble.failed(code, reason)
+            self._health.failed(code, reason)
 
     def _tell(
         self,

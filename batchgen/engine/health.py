@@ -1,6 +1,6 @@
 """When trouble is no longer one job's: counting that leads to a pause.
 
-Trouble that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
+Health that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason, Slowed
+from batchgen.engine.events import Slowed
 from batchgen.engine.policy import delay
 from batchgen.jobs import JobState
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.state.causes import cause_key
 
 if TYPE_CHECKING:
     from random import Random
 
     from batchgen.engine.control import Control
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.limits import RateLimiter
     from batchgen.manifest.units import Halt
 
 
@@ -33,6 +34,13 @@ FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
 LONGEST_OUTAGE = 900.0
 """Seconds, for a vendor that does not answer as for one that asks to wait: a night survives it."""
+
+
+_GATEWAY_CURES = {
+    401: "check the token, and whether a proxy wants a login of its own",
+    407: "log in to the proxy, or go around it",
+}
+_GATEWAY_CURE = "check the network, a VPN and the proxy, and the vendor's status page"
 
 
 @dataclass(slots=True)
@@ -140,12 +148,16 @@ class FailureBreaker:
         self._reasons.setdefault(code, reason)
         return self._is_reached()
 
-    def sentence(self) -> str:
+    def pause(self) -> Pause:
         """The counts and the commonest cause, once something failed."""
         ((code, times),) = self._causes.most_common(1)
-        return (
-            f"{self.failed} of the {self.ended} jobs that ended in this run failed,"
-            f" most often ({times}) for {code}: {self._reasons[code]}"
+        return pause_for(
+            PauseReason.FAILURES,
+            failed=self.failed,
+            ended=self.ended,
+            times=times,
+            code=code,
+            reason=self._reasons[code],
         )
 
     def _is_reached(self) -> bool:
@@ -180,7 +192,7 @@ class OutageBreaker:
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelLimits:
     """What the run knows of one model while it submits to it.
 
     `in_hand` are the jobs that somebody works at though the state says pending: until the intent
@@ -188,14 +200,14 @@ class Lane:
     """
 
     model: str
-    gate: Gate
+    limiter: RateLimiter
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
     refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
     refused: bool = False
     in_hand: set[int] = field(default_factory=set)
 
 
-class Trouble:
+class Health:
     """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
 
     Requests that meet the same trouble at the same time count once: who is behind a shut gate
@@ -204,7 +216,7 @@ class Trouble:
     """
 
     def __init__(
-        self, control: Control, overall: Gate, dice: Random, halt: Halt | None = None
+        self, control: Control, overall: RateLimiter, dice: Random, halt: Halt | None = None
     ) -> None:
         self.halted: Pause | None = None
         self._control = control
@@ -225,7 +237,7 @@ class Trouble:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: Lane, sent: int) -> None:
+    def accepted(self, lane: ModelLimits, sent: int) -> None:
         """A submit went through: whatever stood in the way of others was theirs."""
         self.contact()
         self._gateways.reset()
@@ -241,21 +253,22 @@ class Trouble:
         tripped = self._gateways.trips()
         self._overall.shut(now, delay(self._gateways.in_a_row, self._dice))
         if tripped:
-            self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
+            self._control.pause(
+                pause_for(
+                    PauseReason.GATEWAY,
+                    count=self._gateways.in_a_row,
+                    reason=reason,
+                    cure=_GATEWAY_CURES.get(status, _GATEWAY_CURE),
+                )
+            )
 
-    def refused(self, lane: Lane, sent: int, code: str, reason: str) -> None:
+    def refused(self, lane: ModelLimits, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
         # By model as well: what is accepted of another model says nothing about this one's trouble.
         tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
         if any(tripped):
             self._control.pause(
-                Pause(
-                    PauseReason.REFUSALS,
-                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
-                    f" ({code}: {reason})",
-                    "see to the cause: the account, the model or the input; the same command goes"
-                    " on with the jobs that are left, `batchgen retry` with those refused as well",
-                )
+                pause_for(PauseReason.REFUSALS, count=REFUSALS_IN_A_ROW, code=code, reason=reason)
             )
 
     def no_contact(self, reason: str, whose: str = "the API") -> None:
@@ -267,45 +280,30 @@ class Trouble:
         self._overall.shut(now, delay(self._outage.in_a_row, self._dice))
         if tripped:
             self._control.pause(
-                Pause(
-                    PauseReason.UNREACHABLE,
-                    f"{whose} cannot be reached ({reason})",
-                    "check the network, and behind a proxy HTTPS_PROXY; the same command continues",
-                    lets_go=True,
-                )
+                pause_for(PauseReason.UNREACHABLE, lets_go=True, whose=whose, reason=reason)
             )
 
-    def throttled(self, lane: Lane, retry_after: float | None, reason: str) -> None:
+    def throttled(self, lane: ModelLimits, retry_after: float | None, reason: str) -> None:
         """The vendor refused a submit for its rate: wait as told, then slower."""
         self.contact()
         now = _loop_time()
-        if lane.gate.is_shut(now):
-            lane.gate.shut(now, retry_after or 0.0)
+        if lane.limiter.is_shut(now):
+            lane.limiter.shut(now, retry_after or 0.0)
             return
         tripped = lane.throttles.trips(now)
         # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
         seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
-        lane.gate.halve()
-        lane.gate.shut(now, seconds)
+        lane.limiter.halve()
+        lane.limiter.shut(now, seconds)
         self._control.emit(Slowed(lane.model, seconds))
         if tripped:
             self._control.pause(
-                Pause(
-                    PauseReason.THROTTLED,
-                    f"the API keeps refusing {lane.model} for its rate ({reason})",
-                    "set run.rate or a lower run.concurrency; the same command continues",
-                )
+                pause_for(PauseReason.THROTTLED, what=f"submits to {lane.model}", reason=reason)
             )
 
     def unknown(self) -> None:
         if self._unknowns.trips(_loop_time()):
-            self._control.pause(
-                Pause(
-                    PauseReason.UNKNOWN_OUTCOMES,
-                    "five submits within a minute had an outcome that cannot be known",
-                    "see `batchgen status`, decide with `batchgen resolve`, then run again",
-                )
-            )
+            self._control.pause(pause_for(PauseReason.UNKNOWN_OUTCOMES))
 
     def delivered(self) -> None:
         """A job has its result."""
@@ -320,25 +318,7 @@ class Trouble:
     def _halt(self) -> None:
         # The first time stays: deliveries that follow make the share smaller, not the harm.
         if self.halted is None:
-            self.halted = Pause(
-                PauseReason.FAILURES,
-                self._failures.sentence(),
-                "see to the cause; the same command continues and counts anew",
-            )
-
-
-def _gateway_pause(status: int, reason: str, count: int) -> Pause:
-    cures = {
-        401: "check the token, and whether a proxy wants a login of its own",
-        407: "log in to the proxy, or go round it",
-    }
-    cure = cures.get(status, "check the network, a VPN and the proxy, and the vendor's status page")
-    return Pause(
-        PauseReason.GATEWAY,
-        f"a gateway or proxy on the way answers in place of the API: {count} submits in a row"
-        f" came back with no JSON ({reason})",
-        f"{cure}; the same command continues",
-    )
+            self.halted = self._failures.pause()
 
 
 def _loop_time() -> float:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads import probe
-from batchgen.engine.decisions import Withheld, is_short_of_an_end, pause_for, together
+from batchgen.engine.decisions import Withheld, is_short_of_an_end, together
 from batchgen.engine.events import JobMoved
 from batchgen.engine.ports import InputsBroken, InputsUnclear
 from batchgen.jobs import JobState
+from batchgen.pauses import pause_for
 from batchgen.references import references_in, resolved
 from batchgen.runcomfy.outcomes import (
     Gateway,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     from batchgen.engine.control import Control
     from batchgen.engine.decisions import Seen
-    from batchgen.engine.health import Trouble
-    from batchgen.engine.ports import Doors
+    from batchgen.engine.health import Health
+    from batchgen.engine.ports import Ports
     from batchgen.references import Reference
     from batchgen.state.records import NeededFile, PendingJob
 
@@ -107,13 +108,13 @@ class _Unclear:
     whose: str = "an input image"
 
 
-class Readier:
+class InputResolver:
     """Turns a due job into what can be sent."""
 
-    def __init__(self, doors: Doors, control: Control, trouble: Trouble) -> None:
-        self._doors = doors
+    def __init__(self, ports: Ports, control: Control, health: Health) -> None:
+        self._ports = ports
         self._control = control
-        self._trouble = trouble
+        self._health = health
 
     async def ready(self, job: PendingJob) -> Readiness:
         finding: Ready | _Broken | _Unclear = _Unclear("")
@@ -128,11 +129,11 @@ class Readier:
                 await self._reject(job, code, reason)
                 return Rejected()
             case _Unclear(reason, whose):
-                self._trouble.no_contact(reason, whose)
+                self._health.no_contact(reason, whose)
                 return NotNow()
 
     async def _reject(self, job: PendingJob, code: str, reason: str) -> None:
-        if await self._doors.store.reject(job.seq, code, reason):
+        if await self._ports.store.reject(job.seq, code, reason):
             self._control.emit(
                 JobMoved(
                     job.id, job.model, JobState.PENDING, JobState.FAILED, code=code, reason=reason
@@ -149,9 +150,9 @@ class Readier:
 
     async def _look_at(self, job: PendingJob) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
-        if not isinstance(filled, Ready) or self._doors.inputs is None:
+        if not isinstance(filled, Ready) or self._ports.inputs is None:
             return filled
-        match await self._doors.inputs.check(job.model, filled.body):
+        match await self._ports.inputs.check(job.model, filled.body):
             case InputsBroken(reason):
                 return _Broken("bad_input", reason)
             case InputsUnclear(reason):
@@ -163,7 +164,7 @@ class Readier:
         references = references_in(job.body)
         if not references:
             return Ready(job.body)
-        files = await self._doors.store.needed_files(job.seq)
+        files = await self._ports.store.needed_files(job.seq)
         urls: dict[str, str] = {}
         for reference in references:
             found = await self._served_url(reference, files)
@@ -194,9 +195,9 @@ class Readier:
 
     async def _if_served(self, url: str) -> str | probe.Gone | _Unclear:
         """The URL, where it still answers. What it answers is judged by the look at the input."""
-        if self._doors.inputs is None:
+        if self._ports.inputs is None:
             return url
-        match await self._doors.inputs.look(url):
+        match await self._ports.inputs.look(url):
             case probe.Gone() as gone:
                 return gone
             # The result came from there once, so a name that leads inside today is no fault of it.
@@ -207,21 +208,21 @@ class Readier:
 
     async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
-        answer: Seen = await self._doors.api.result(file.request_id)
+        answer: Seen = await self._ports.api.result(file.request_id)
         if isinstance(answer, Halted) and is_short_of_an_end(answer):
             # One 401 is no proof that the token is refused.
-            answer = together(answer, await self._doors.api.status(file.request_id))
+            answer = together(answer, await self._ports.api.status(file.request_id))
         match answer:
             case Succeeded(urls) if len(urls) >= file.position:
                 url = urls[file.position - 1]
-                await self._doors.store.refresh_url(file.file_id, url)
+                await self._ports.store.refresh_url(file.file_id, url)
                 return url
             case NoAnswer(why) | NotReady(why):
                 return _Unclear(why, "the API")
             case Throttled(reason=why) | Gateway(reason=why) | Withheld(reason=why):
                 return _Unclear(why, "the API")
             case Halted(cause, why):
-                self._control.pause(pause_for(cause, why, lets_go=True))
+                self._control.pause(pause_for(cause, reason=why, lets_go=True))
                 return _Unclear(why, "the API")
             case Missing(why):
                 return _Broken("url_expired", expired(file, f"{reason}; {why}"))

@@ -23,7 +23,7 @@ LEAD = 0.05
 
 
 @dataclass(slots=True)
-class Gate:
+class RateLimiter:
     """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
 
     `ceiling` is the limit as throttling left it: halved by a 429, raised by one after as many
@@ -79,7 +79,7 @@ class Gate:
 class Permit:
     """A place within several gates at once, given back at the end of `async with`."""
 
-    gates: tuple[Gate, ...]
+    gates: tuple[RateLimiter, ...]
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,7 +94,7 @@ class Permit:
             gate.leave()
 
 
-def claim_sending(gates: tuple[Gate, ...], now: float) -> float:
+def claim_sending(gates: tuple[RateLimiter, ...], now: float) -> float:
     """From when on the POST may go out; the next one keeps its distance from that.
 
     Starts are an interval apart, but the commit before the POST takes now longer, now shorter.
@@ -105,7 +105,7 @@ def claim_sending(gates: tuple[Gate, ...], now: float) -> float:
     return at
 
 
-def take(gates: tuple[Gate, ...], now: float) -> Permit:
+def take(gates: tuple[RateLimiter, ...], now: float) -> Permit:
     """Enter all the gates at once; the caller has seen that they are open."""
     for gate in gates:
         gate.enter(now)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.engine.health import Lane
-from batchgen.engine.limits import Gate
+from batchgen.engine.health import ModelLimits
+from batchgen.engine.limits import RateLimiter
 from batchgen.state.queries import pending_models
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Head:
     """The next job of a model: its priority, and the gate that it has to pass."""
 
-    gate: Gate
+    limiter: RateLimiter
     priority: int = 0
 
 
@@ -52,7 +52,7 @@ class Wait:
 Turn: TypeAlias = Start | Wait
 
 
-def next_turn(lanes: Sequence[Head | None], overall: Gate, now: float, last: int) -> Turn:
+def next_turn(lanes: Sequence[Head | None], overall: RateLimiter, now: float, last: int) -> Turn:
     """The open lane of the highest priority; among equals the first after `last`.
 
     `lanes` are the heads of all models in a fixed order, None for a model without work; `last` is
@@ -66,7 +66,7 @@ def next_turn(lanes: Sequence[Head | None], overall: Gate, now: float, last: int
     for step in range(1, len(lanes) + 1):
         index = (last + step) % len(lanes)
         head = lanes[index]
-        opening = head.gate.opening(now) if head else None
+        opening = head.limiter.opening(now) if head else None
         if head is None or opening is None:
             continue
         opening = max(opening, general)
@@ -84,10 +84,12 @@ class PendingQueue:
     """The higher priority first; among equals the jobs that came back, then the manifest's order.
 
     What was read is the state of a moment. So nothing is handed out while it is in hand (see
-    `Lane.in_hand`), and after `rewind` all is read again: jobs became due behind the reader.
+    `ModelLimits.in_hand`), and after `rewind` all is read again: jobs became due behind the reader.
     """
 
-    def __init__(self, lane: Lane, selection: Selection, store: Store, canary: Canary) -> None:
+    def __init__(
+        self, lane: ModelLimits, selection: Selection, store: Store, canary: Canary
+    ) -> None:
         self._lane = lane
         self._selection = selection
         self._store = store
@@ -176,7 +178,7 @@ class PendingQueue:
 class Track:
     """A model's lane together with its due jobs."""
 
-    lane: Lane
+    lane: ModelLimits
     jobs: PendingQueue
 
     async def head(self, too_dear: Container[str]) -> Head | None:
@@ -186,10 +188,10 @@ class Track:
         await self.jobs.refill()
         if not self.jobs or self.lane.model in too_dear:
             return None
-        return Head(self.lane.gate, self.jobs.priority)
+        return Head(self.lane.limiter, self.jobs.priority)
 
 
-class Tracks:
+class ModelQueues:
     """In the order in which they were opened, which decides among equal priorities."""
 
     def __init__(
@@ -205,20 +207,20 @@ class Tracks:
         self._selection = selection
         self._canary = canary
         self._expectations = expectations
-        self._tracks: dict[str, Track] = {}
+        self._queues: dict[str, Track] = {}
 
     def all(self) -> tuple[Track, ...]:
-        return tuple(self._tracks.values())
+        return tuple(self._queues.values())
 
     async def open(self, model: str) -> Track:
-        if model not in self._tracks:
+        if model not in self._queues:
             policy = self._policy.lane(model)
-            lane = Lane(model, Gate(policy.limit, policy.interval))
+            lane = ModelLimits(model, RateLimiter(policy.limit, policy.interval))
             jobs = PendingQueue(lane, self._selection, self._store, self._canary)
-            self._tracks[model] = Track(lane, jobs)
+            self._queues[model] = Track(lane, jobs)
             if (seconds := await self._store.expected_seconds(model)) is not None:
                 self._expectations.suppose(model, seconds)
-        return self._tracks[model]
+        return self._queues[model]
 
     async def open_all(self, models: Iterable[str] = ()) -> None:
         """These, and every model of a pending job: it may become due while the run goes on."""
@@ -227,5 +229,5 @@ class Tracks:
 
     def rewind(self) -> None:
         """Jobs became due behind the readers."""
-        for track in self._tracks.values():
+        for track in self._queues.values():
             track.jobs.rewind()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LanePolicy:
+class ModelPolicy:
     """The limits of one model: requests in flight, and seconds between two submits."""
 
     limit: int
@@ -39,7 +39,7 @@ class EnginePolicy:
 
     concurrency: int = 8
     interval: float = 0.0
-    lanes: Mapping[str, LanePolicy] = field(default_factory=dict)
+    lanes: Mapping[str, ModelPolicy] = field(default_factory=dict)
     retries: int = 0
     resubmits: int = 0
     timeout: float = 3600.0
@@ -55,8 +55,8 @@ class EnginePolicy:
     min_free: int | None = None
     canary: int = 0
 
-    def lane(self, model: str) -> LanePolicy:
-        return self.lanes.get(model) or LanePolicy(self.concurrency)
+    def lane(self, model: str) -> ModelPolicy:
+        return self.lanes.get(model) or ModelPolicy(self.concurrency)
 
 
 def delay(failures: int, dice: Random, *, first: float = 1.0, longest: float = 60.0) -> float:

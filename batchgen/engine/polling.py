@@ -1,6 +1,6 @@
 """When the vendor is asked whether a request has ended.
 
-`next_poll` decides for one request. All polls of a run share one brake: `PollBrake` is its
+`next_poll` decides for one request. All polls of a run share one brake: `PollPacer` is its
 arithmetic, and `PacedApi` puts it before the API.
 """
 
@@ -10,9 +10,10 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.engine.events import Noted, Pause, PauseReason
+from batchgen.engine.events import Noted
 from batchgen.engine.health import ThrottleBreaker
 from batchgen.engine.policy import delay
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.outcomes import Gateway, NoAnswer, Throttled
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.engine.control import Control
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.limits import RateLimiter
     from batchgen.engine.ports import Api
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
@@ -81,7 +82,7 @@ SILENT_IN_A_ROW = 3
 """One answer that is lost among many says nothing of the API."""
 
 
-class PollBrake:
+class PollPacer:
     """One brake for all polls of a run: arithmetic on the loop's time.
 
     In fair weather a poll goes when it is due. Where many are due at once they are spread. Where
@@ -166,11 +167,11 @@ class PacedApi:
     is not so: a submit may be refused for the requests in flight, whose ends only polls can see.
     """
 
-    def __init__(self, api: Api, control: Control, overall: Gate, dice: Random) -> None:
+    def __init__(self, api: Api, control: Control, overall: RateLimiter, dice: Random) -> None:
         self._api = api
         self._control = control
         self._overall = overall
-        self._brake = PollBrake(dice)
+        self._pacer = PollPacer(dice)
         self._throttles = ThrottleBreaker()
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
@@ -178,7 +179,7 @@ class PacedApi:
 
     def spread(self, polls: int) -> None:
         """So many requests are asked for at once."""
-        self._brake.spread(polls)
+        self._pacer.spread(polls)
 
     async def submit(self, model: str, body: str) -> SubmitOutcome:
         return await self._api.submit(model, body)
@@ -205,7 +206,7 @@ class PacedApi:
             outcome = await ask(request_id)
             self._note(poll, outcome)
         finally:
-            self._brake.ended(poll)
+            self._pacer.ended(poll)
             self._news.set()
         return outcome
 
@@ -214,9 +215,9 @@ class PacedApi:
         self._waiting += 1
         try:
             async with self._turn:
-                while (wait := self._brake.wait(_loop_time())) != 0.0:
+                while (wait := self._pacer.wait(_loop_time())) != 0.0:
                     await self._news_within(wait)
-                return self._brake.go(_loop_time())
+                return self._pacer.go(_loop_time())
         finally:
             self._waiting -= 1
 
@@ -232,25 +233,25 @@ class PacedApi:
             case Throttled(retry_after, reason):
                 self._throttled(poll, now, retry_after or 0.0, reason)
             case NoAnswer() | Gateway():
-                self._brake.silent(poll, now)
+                self._pacer.silent(poll, now)
             case _:
                 self._throttles.reset()
-                self._brake.answered(poll, self._waiting)
+                self._pacer.answered(poll, self._waiting)
 
     def _throttled(self, poll: int, now: float, retry_after: float, reason: str) -> None:
         self._overall.shut(now, retry_after)
-        seconds = self._brake.throttled(poll, now, retry_after)
+        seconds = self._pacer.throttled(poll, now, retry_after)
         if seconds is None:
             return
         text = f"the API has been asked too often ({reason}); all polls wait {seconds:.3g} s"
         self._control.emit(Noted(text))
         if self._throttles.trips(now):
             self._control.pause(
-                Pause(
+                pause_for(
                     PauseReason.THROTTLED,
-                    f"the API keeps refusing to say what became of requests ({reason})",
-                    "the same command continues; set a lower run.concurrency if it happens again",
                     lets_go=True,
+                    what="questions about requests",
+                    reason=reason,
                 )
             )
 

@@ -1,4 +1,4 @@
-"""The doors of the engine: everything it does not decide itself comes in through these.
+"""The ports of the engine: everything it does not decide itself comes in through these.
 
 The state's door is `batchgen.state.store.Store`; time is the event loop's.
 """
@@ -107,7 +107,7 @@ class Inputs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Ports:
     """`disk` is looked at before submits; None for those who submit nothing, or fill no disk.
 
     Without `inputs` the files that inputs name are not looked at.

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.budget import Budget
 from batchgen.engine.canary import Canary
-from batchgen.engine.carrying import Carrier
+from batchgen.engine.carrying import Lifecycle
 from batchgen.engine.control import Control
-from batchgen.engine.downloads_pool import Fetcher
-from batchgen.engine.events import Draining, Listener, Pause, PauseReason, WaitingToStart
-from batchgen.engine.health import Lane, Trouble
-from batchgen.engine.limits import Gate, Permit, take
-from batchgen.engine.model_queues import Start, Track, Tracks, next_turn
+from batchgen.engine.downloads_pool import DownloadPool
+from batchgen.engine.events import Draining, Listener, WaitingToStart
+from batchgen.engine.health import Health, ModelLimits
+from batchgen.engine.limits import Permit, RateLimiter, take
+from batchgen.engine.model_queues import ModelQueues, Start, Track, next_turn
 from batchgen.engine.polling import PacedApi
-from batchgen.engine.stop_conditions import Brakes
+from batchgen.engine.stop_conditions import StopConditions
+from batchgen.pauses import Pause, PauseReason, pause_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.ports import Doors
+    from batchgen.engine.ports import Ports
     from batchgen.state.queries import Selection
     from batchgen.state.records import LiveRequest, PendingJob, Verified
 
@@ -43,29 +44,29 @@ class Scheduler:
     """
 
     def __init__(
-        self, doors: Doors, policy: EnginePolicy, selection: Selection, listener: Listener
+        self, ports: Ports, policy: EnginePolicy, selection: Selection, listener: Listener
     ) -> None:
         self._policy = policy
         self._control = Control(listener)
-        self._overall = Gate(policy.concurrency, policy.interval)
-        self._api = PacedApi(doors.api, self._control, self._overall, doors.dice)
-        self._doors = doors = replace(doors, api=self._api)
-        self._trouble = Trouble(self._control, self._overall, doors.dice, policy.halt)
+        self._overall = RateLimiter(policy.concurrency, policy.interval)
+        self._api = PacedApi(ports.api, self._control, self._overall, ports.dice)
+        self._ports = ports = replace(ports, api=self._api)
+        self._health = Health(self._control, self._overall, ports.dice, policy.halt)
         self._budget = Budget(policy.budget)
-        self._fetcher = Fetcher(doors, self._control, self._done)
-        self._canary = Canary(policy.canary, doors.store, selection, self._control, self._rewind)
-        self._carrier = Carrier(
-            doors,
+        self._downloads = DownloadPool(ports, self._control, self._done)
+        self._canary = Canary(policy.canary, ports.store, selection, self._control, self._rewind)
+        self._lifecycle = Lifecycle(
+            ports,
             policy,
             self._control,
-            self._trouble,
+            self._health,
             self._budget,
-            self._fetcher,
+            self._downloads,
             self._canary,
             self._queue,
         )
-        self._tracks = Tracks(
-            doors.store, policy, selection, self._canary, self._carrier.expectations
+        self._queues = ModelQueues(
+            ports.store, policy, selection, self._canary, self._lifecycle.expectations
         )
         self._start_at = policy.start_at
         self._released = False
@@ -75,7 +76,7 @@ class Scheduler:
         self._last = -1
         self._at_work = False
         self._too_dear: set[str] = set()
-        self._brakes: Brakes
+        self._stops: StopConditions
         self._jobs: asyncio.TaskGroup
 
     async def run(self, models: Iterable[str]) -> RunEnd:
@@ -83,12 +84,12 @@ class Scheduler:
 
         Raises the tree's errors, in an ExceptionGroup, where the state file fails.
         """
-        self._brakes = Brakes(self._doors, self._policy, self._trouble)
-        await self._tracks.open_all(models)
-        await self._carrier.blocked.begin()
-        self._budget.committed = (await self._doors.store.money()).committed
+        self._stops = StopConditions(self._ports, self._policy, self._health)
+        await self._queues.open_all(models)
+        await self._lifecycle.blocked.begin()
+        self._budget.committed = (await self._ports.store.money()).committed
         try:
-            async with self._carrier.open_wire(self._overall), asyncio.TaskGroup() as self._jobs:
+            async with self._lifecycle.open_wire(self._overall), asyncio.TaskGroup() as self._jobs:
                 await self._work()
         finally:
             self._control.tell()
@@ -108,10 +109,10 @@ class Scheduler:
         """
         if not self._at_work:
             return
-        if job := await self._doors.store.pending_job(seq):
+        if job := await self._ports.store.pending_job(seq):
             if not self._canary.holds_back(job):
                 await self._queue(job)
-        elif request := await self._doors.store.live_request(seq):
+        elif request := await self._ports.store.live_request(seq):
             await self._start_following(request)
         # With it the jobs that need it are blocked no more, or may be submitted.
         await self.look_for_released()
@@ -141,19 +142,19 @@ class Scheduler:
 
         A job that is being submitted has none yet: it is asked for as soon as it has.
         """
-        await self._carrier.cancel(seq)
+        await self._lifecycle.cancel(seq)
 
     async def _work(self) -> None:
-        teller = self._jobs.create_task(self._control.keep_telling(), name="events")
+        teller = self._jobs.create_task(self._control.deliver_events(), name="events")
         pool = [
-            self._jobs.create_task(self._fetcher.work(), name=f"download {number}")
+            self._jobs.create_task(self._downloads.work(), name=f"download {number}")
             for number in range(self._policy.downloads)
         ]
         self._at_work = True
         try:
             await self._take_up()
             await self._dispatch()
-            self._carrier.resting.end()
+            self._lifecycle.retries.end()
             await self._settle()
         finally:
             self._at_work = False
@@ -166,9 +167,9 @@ class Scheduler:
     async def _take_up(self) -> None:
         """What an earlier run left: requests to follow, results to download."""
         await self._canary.take_up()
-        for seq in await self._doors.store.fetching():
-            self._fetcher.add(seq)
-        requests = await self._doors.store.live_requests()
+        for seq in await self._ports.store.fetching():
+            self._downloads.add(seq)
+        requests = await self._ports.store.live_requests()
         self._api.spread(len(requests))
         for request in requests:
             await self._start_following(request)
@@ -177,13 +178,13 @@ class Scheduler:
         while self._control.submitting:
             if self._released:
                 await self._look_at_released()
-            tracks = self._tracks.all()
+            tracks = self._queues.all()
             heads = [await track.head(self._too_dear) for track in tracks]
-            if any(heads) and (until := self._brakes.not_before()):
+            if any(heads) and (until := self._stops.not_before()):
                 self._say_that_it_waits()
                 await self._wait_for_change(until)
                 continue
-            if any(heads) and (pause := await self._brakes.pause()):
+            if any(heads) and (pause := await self._stops.pause()):
                 self._control.pause(pause)
                 return
             now = asyncio.get_running_loop().time()
@@ -192,7 +193,7 @@ class Scheduler:
                 self._last = turn.lane
                 await self._start(tracks[turn.lane], now)
             elif self._busy or turn.until is not None or self._control.wake.is_set():
-                await self._wait_for_change(self._brakes.ask_again(turn.until))
+                await self._wait_for_change(self._stops.ask_again(turn.until))
             else:
                 await self._pause_for_rest()
                 if not self._control.wake.is_set():
@@ -206,9 +207,9 @@ class Scheduler:
     async def _look_at_released(self) -> None:
         self._released = False
         await self._canary.look()
-        await self._tracks.open_all()
-        self._tracks.rewind()
-        await self._carrier.blocked.tell()
+        await self._queues.open_all()
+        self._queues.rewind()
+        await self._lifecycle.blocked.tell()
 
     async def _pause_for_rest(self) -> None:
         """Nothing can go any more: where due jobs are left, say why."""
@@ -220,52 +221,46 @@ class Scheduler:
         if not track.jobs:
             return  # Rewound since its head was seen.
         job = track.jobs.take()
-        price = self._doors.prices.price(job.model, job.body)
+        price = self._ports.prices.price(job.model, job.body)
         if not self._budget.reserve(job.seq, price):
             # Others may be cheaper, and what is under way may cost less than was reserved.
-            self._carrier.put_back(track, job)
+            self._lifecycle.put_back(track, job)
             self._too_dear.add(job.model)
             return
         permit = self._enter(track.lane, now)
         self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
 
     async def _queue(self, job: PendingJob) -> None:
-        track = await self._tracks.open(job.model)
+        track = await self._queues.open(job.model)
         track.jobs.put_back(job)
 
     def _pause_for_money(self) -> None:
+        assert self._budget.limit is not None, "without a budget nothing is too dear"
         spent, limit = self._budget.committed, self._budget.limit
-        self._control.pause(
-            Pause(
-                PauseReason.BUDGET,
-                f"the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
-                " and no job left fits into the rest",
-                "raise run.budget or --budget; the same command continues",
-            )
-        )
+        self._control.pause(pause_for(PauseReason.BUDGET, limit=limit, spent=spent))
 
     async def _start_following(self, request: LiveRequest) -> None:
         """Takes its place even where that is over the limit: the request exists already."""
-        track = await self._tracks.open(request.model)
+        track = await self._queues.open(request.model)
         self._budget.take_over(request.seq, request.price)
         permit = self._enter(track.lane, asyncio.get_running_loop().time())
         self._jobs.create_task(
             self._carry_on(request, permit), name=f"request {request.request_id}"
         )
 
-    def _enter(self, lane: Lane, now: float) -> Permit:
+    def _enter(self, lane: ModelLimits, now: float) -> Permit:
         self._active += 1
-        return take((lane.gate, self._overall), now)
+        return take((lane.limiter, self._overall), now)
 
     async def _carry(
         self, track: Track, job: PendingJob, price: float | None, permit: Permit
     ) -> None:
         async with self._place(permit):
-            await self._carrier.carry(track, job, price)
+            await self._lifecycle.carry(track, job, price)
 
     async def _carry_on(self, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            await self._carrier.carry_on(request)
+            await self._lifecycle.carry_on(request)
 
     async def _done(self, seq: int, verified: Verified) -> None:
         """A job is done, and others may have become due by that."""
@@ -279,14 +274,14 @@ class Scheduler:
     async def _ask_cost(self, seq: int) -> None:
         """What it cost less than was reserved may pay for a job that was too dear."""
         try:
-            await self._carrier.ask_cost(seq)
+            await self._lifecycle.ask_cost(seq)
         finally:
             self._costs_asked -= 1
             self._too_dear.clear()
             self._control.wake.set()
 
     def _rewind(self) -> None:
-        self._tracks.rewind()
+        self._queues.rewind()
         self._control.wake.set()
 
     @asynccontextmanager
@@ -309,7 +304,7 @@ class Scheduler:
     @property
     def _busy(self) -> bool:
         """Whether something is under way that may make work: a person may look again meanwhile."""
-        under_way = self._active > 0 or self._fetcher.busy or bool(self._carrier.resting)
+        under_way = self._active > 0 or self._downloads.busy or bool(self._lifecycle.retries)
         return under_way or self._costs_asked > 0 or self._more_to_come
 
     async def _settle(self) -> None:
@@ -317,5 +312,5 @@ class Scheduler:
 
         After a drain the downloads at hand are the pool's own end to wait for.
         """
-        while self._active or (self._fetcher.busy and not self._control.drain.requested):
+        while self._active or (self._downloads.busy and not self._control.drain.requested):
             await self._wait_for_change(None)

@@ -10,18 +10,17 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from batchgen.engine.decisions import pause_for
 from batchgen.engine.events import JobMoved, ModelRefused, Noted
 from batchgen.engine.limits import claim_sending
-from batchgen.engine.ports import Doors, Receipt
+from batchgen.engine.ports import Ports, Receipt
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Gateway,
     Halted,
     NotSent,
-    PauseCause,
     Refused,
     Scope,
     SubmitOutcome,
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
     from batchgen.engine.budget import Budget
     from batchgen.engine.control import Control
-    from batchgen.engine.health import Lane, Trouble
-    from batchgen.engine.limits import Gate
+    from batchgen.engine.health import Health, ModelLimits
+    from batchgen.engine.limits import RateLimiter
     from batchgen.engine.policy import EnginePolicy
 
 
@@ -48,7 +47,7 @@ LAST_ANSWERS = 10.0
 """Seconds that answers on the wire are still given when the run is torn down."""
 
 
-class Wire:
+class ShieldedTasks:
     """Like a TaskGroup, but one that fails does not end the others: each may bring a paid job's id.
 
     `closing` is set when the block is left, however it is left: nothing new is sent from then on.
@@ -138,7 +137,7 @@ class _Attempt:
     job: PendingJob
     body: str
     number: int
-    lane: Lane
+    lane: ModelLimits
     price: float | None
     state: JobState = JobState.PENDING
     sent: int = 0
@@ -149,25 +148,25 @@ class Submitter:
 
     def __init__(
         self,
-        doors: Doors,
+        ports: Ports,
         policy: EnginePolicy,
         control: Control,
-        trouble: Trouble,
+        health: Health,
         budget: Budget,
-        wire: Wire,
-        overall: Gate,
+        wire: ShieldedTasks,
+        overall: RateLimiter,
     ) -> None:
-        self._doors = doors
+        self._ports = ports
         self._policy = policy
         self._control = control
         self._budget = budget
         self._wire = wire
         self._overall = overall
-        self._trouble = trouble
+        self._health = health
         self._sent = itertools.count(1)
 
     async def submit(
-        self, job: PendingJob, body: str, lane: Lane, price: float | None
+        self, job: PendingJob, body: str, lane: ModelLimits, price: float | None
     ) -> Submission:
         """Carry a job from pending to an accepted request, as far as it goes.
 
@@ -178,10 +177,10 @@ class Submitter:
         return exchange.result()
 
     async def _exchange(
-        self, job: PendingJob, body: str, lane: Lane, price: float | None
+        self, job: PendingJob, body: str, lane: ModelLimits, price: float | None
     ) -> Submission:
         sent = None if body == job.body else body
-        number = await self._doors.store.begin_attempt(job, price, sent)
+        number = await self._ports.store.begin_attempt(job, price, sent)
         lane.in_hand.discard(job.seq)
         if number is None:
             self._budget.release(job.seq)
@@ -192,7 +191,7 @@ class Submitter:
         if self._wire.closing or not self._control.submitting:
             return await self._turn_back(attempt, "halted", "the run stopped before the POST")
         attempt.sent = next(self._sent)
-        post = self._wire.send(self._doors.api.submit(job.model, body), f"POST {job.id}")
+        post = self._wire.send(self._ports.api.submit(job.model, body), f"POST {job.id}")
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
             await self._hold_unanswered(attempt, post)
@@ -213,11 +212,11 @@ class Submitter:
             raise
 
     def _keep_receipt(self, attempt: _Attempt, request_id: str) -> None:
-        self._doors.receipts.keep(Receipt(attempt.job.id, attempt.number, request_id))
+        self._ports.receipts.keep(Receipt(attempt.job.id, attempt.number, request_id))
 
-    async def _keep_distance(self, lane: Lane) -> None:
+    async def _keep_distance(self, lane: ModelLimits) -> None:
         now = asyncio.get_running_loop().time()
-        wait = claim_sending((lane.gate, self._overall), now) - now
+        wait = claim_sending((lane.limiter, self._overall), now) - now
         if wait > 0:
             # Whoever is stopped here has sent nothing, and is turned back by the caller.
             with self._control.drain.scope():
@@ -243,7 +242,7 @@ class Submitter:
                 return Again(rests=True) if isinstance(turned, Again) else turned
             case Halted(cause, reason):
                 self._control.pause(
-                    pause_for(cause, reason, lets_go=cause is PauseCause.TOKEN_REFUSED)
+                    pause_for(cause, reason=reason, lets_go=cause is PauseReason.TOKEN_REFUSED)
                 )
                 return await self._turn_back(attempt, "halted", reason)
             case Refused():
@@ -255,7 +254,7 @@ class Submitter:
     async def _accepted(self, attempt: _Attempt, request_id: str, raw: str) -> Submission:
         job, number = attempt.job, attempt.number
         try:
-            acceptance = await self._doors.store.accepted(job.seq, number, request_id, raw)
+            acceptance = await self._ports.store.accepted(job.seq, number, request_id, raw)
         except BatchgenError:
             # The state failed at the worst moment: the request is paid, so its id goes elsewhere.
             self._keep_receipt(attempt, request_id)
@@ -267,7 +266,7 @@ class Submitter:
         if acceptance.twin is not None:
             words = f"request {request_id} was also given to {acceptance.twin}; held"
             self._tell(attempt, JobState.UNKNOWN, "duplicate_request", words)
-            self._trouble.unknown()
+            self._health.unknown()
         self._control.emit(Noted(f"request {request_id} is not followed", job.id))
         return Over()
 
@@ -282,26 +281,26 @@ class Submitter:
             state=JobState.QUEUED,
             attempt=attempt.number,
             request_id=request_id,
-            accepted_at=self._doors.store.now(),
+            accepted_at=self._ports.store.now(),
             price=attempt.price,
         )
 
     async def _turn_back(self, attempt: _Attempt, outcome: str, reason: str) -> Submission:
         seq = attempt.job.seq
-        if not await self._doors.store.turn_back(seq, attempt.number, outcome, reason):
+        if not await self._ports.store.turn_back(seq, attempt.number, outcome, reason):
             return Over()
         self._budget.release(seq)
         self._tell(attempt, JobState.PENDING, outcome, reason)
         return Again()
 
     async def _refused(self, attempt: _Attempt, refusal: Refused) -> Submission:
-        store, job, lane = self._doors.store, attempt.job, attempt.lane
+        store, job, lane = self._ports.store, attempt.job, attempt.lane
         if await store.refused(job.seq, attempt.number, refusal.code, refusal.reason):
             self._budget.release(job.seq)
             self._tell(attempt, JobState.FAILED, refusal.code, refusal.reason)
-            self._trouble.failed(refusal.code, refusal.reason)
+            self._health.failed(refusal.code, refusal.reason)
             if refusal.scope is Scope.JOB:
-                self._trouble.refused(lane, attempt.sent, refusal.code, refusal.reason)
+                self._health.refused(lane, attempt.sent, refusal.code, refusal.reason)
         if refusal.scope is Scope.MODEL and not lane.refused:
             lane.refused = True
             count = await store.refuse_model(job.model, refusal.code, refusal.reason)
@@ -309,18 +308,18 @@ class Submitter:
         return Over()
 
     async def _hold(self, attempt: _Attempt, unclear: Unclear) -> None:
-        if await self._doors.store.unclear(
+        if await self._ports.store.unclear(
             attempt.job.seq, attempt.number, "no_answer", unclear.reason, unclear.raw
         ):
             self._tell(attempt, JobState.UNKNOWN, "no_answer", unclear.reason)
-            self._trouble.unknown()
+            self._health.unknown()
 
     async def _after_unknown(self, attempt: _Attempt) -> Submission:
         """A person decides; or `on_unknown: resubmit` does, and even then not often."""
         seq = attempt.job.seq
         self._budget.hold(seq)
         most = self._policy.resubmits
-        if not most or await self._doors.store.resubmit_unknown(seq, most) is not None:
+        if not most or await self._ports.store.resubmit_unknown(seq, most) is not None:
             return Over()
         self._tell(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
         return Again()
@@ -330,16 +329,16 @@ class Submitter:
         lane = attempt.lane
         match outcome:
             case NotSent(reason):
-                self._trouble.no_contact(reason)
+                self._health.no_contact(reason)
             case Throttled(retry_after, reason):
-                self._trouble.throttled(lane, retry_after, reason)
+                self._health.throttled(lane, retry_after, reason)
             case Gateway(status, reason):
-                self._trouble.gateway(status, reason)
+                self._health.gateway(status, reason)
             case Accepted():
-                self._trouble.accepted(lane, attempt.sent)
-                lane.gate.relax()
+                self._health.accepted(lane, attempt.sent)
+                lane.limiter.relax()
             case Refused() | Halted():
-                self._trouble.contact()
+                self._health.contact()
             case Unclear():
                 pass
 

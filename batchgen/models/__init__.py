@@ -1,4 +1,4 @@
-"""What each model takes and gives, from the schemas as RunComfy publishes them.
+"""What each model takes and makes, from the schemas as RunComfy publishes them.
 
-Another published schema put into `schemas/` under its model id works without code.
+To add a model, put its published schema into `schemas/` under its id; no code is needed.
 """

@@ -54,7 +54,7 @@ class Model:
 
 @cache
 def _accepting(model: Model, names: tuple[str, ...]) -> Model:
-    # A size is sent under the schema's own key, whichever of the two a person writes.
+    # A size is sent under the schema's own key, whichever of the two the manifest has.
     keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]
     anything: dict[str, Mapping[str, Any]] = {key: {} for key in keys}
     schema = {**model.schema, "properties": {**model.schema["properties"], **anything}}
@@ -70,7 +70,7 @@ def catalog() -> Mapping[str, Model]:
 
 @cache
 def model_ids() -> tuple[str, ...]:
-    """The ids alone, for which no schema is read."""
+    """The ids alone: no schema is read."""
     groups = (files("batchgen.models") / "schemas").iterdir()
     return tuple(
         sorted(
@@ -98,21 +98,21 @@ def find_model(model_id: str) -> Model | None:
 
 
 def named_model(word: str) -> Model | None:
-    """The model that a person means: by its id, or by its short name, such as `t2i`."""
+    """The model with this id or short name, such as `t2i`."""
     return find_model(word) or _by_alias().get(word)
 
 
 @cache
 def _by_alias() -> Mapping[str, Model]:
-    """A short name that two models share is none."""
+    """A short name that two models share names neither."""
     names = [model.alias for model in catalog().values()]
     return {model.alias: model for model in catalog().values() if names.count(model.alias) == 1}
 
 
 def nearest_model(model_id: str) -> str | None:
-    """Say what an unknown id may mean: `did you mean '…'?`, or list all ids.
+    """What an unknown id may mean: `did you mean '…'?`, or a list of all ids.
 
-    `text-to-image` and `t2i` are near to the one model that they can mean.
+    `text-to-image` and `t2i` stand for the one model that they can mean.
     """
     spellings = {one: one for one in catalog()}
     for short in (lambda one: one.rsplit("/", 1)[-1], model_alias):
@@ -130,7 +130,7 @@ def nearest_model(model_id: str) -> str | None:
 def read_catalog(folder: Traversable) -> dict[str, Model]:
     """Every schema below `folder`; a model's id is its path without `.json`.
 
-    Files of the top folder itself are no models: no model id is a single word.
+    Files in the top folder itself are not models: no model id is a single word.
     Raises BatchgenError for a file that is no schema of the dialect.
     """
     models = [
@@ -151,7 +151,7 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 def _read_model(model_id: str, file: Traversable) -> Model:
-    # Here, so that who only wants a name does not wait for the checker.
+    # Here, so that a look at the names does not wait for jsonschema.
     from batchgen.models.validator import build_validator  # noqa: PLC0415 - as above
 
     try:
@@ -166,15 +166,15 @@ def _read_model(model_id: str, file: Traversable) -> Model:
 
 
 def makes_of(model_id: str) -> Makes:
-    """What a model gives, by the last part of its id."""
+    """What a model makes, by the last part of its id."""
     target = model_id.rsplit("/", 1)[-1].rsplit("to-", 1)[-1]
     return Makes.VIDEO if "video" in target else Makes.IMAGE
 
 
 def wrong_kind(model_id: str, media_type: str) -> str:
-    """Say what is wrong where a file is not of the kind that its model makes, else "".
+    """What is wrong where a file is not of the kind that its model makes; "" where nothing is.
 
-    Not the other way round: a picture that moves may well come as a video.
+    A video from a model that makes images is fine: a moving picture may come as one.
     """
     if makes_of(model_id) is Makes.VIDEO and not media_type.startswith("video/"):
         return f"{media_type} came from a model that makes videos"

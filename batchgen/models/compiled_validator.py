@@ -2,7 +2,8 @@
 
 A yes is final, so it is never more lenient than the validator; a no only sends the value to the
 validator, which decides and finds the words. Draft 4 is the target: later drafts take 1.0 for an
-integer, as the dialect does not. Values are what JSON has: dict, list, str, int, float, bool, None.
+integer, which the dialect does not. Values are what JSON has: dict, list, str, int, float, bool
+and None.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _NOTHING: Mapping[str, Any] = {"not": {}}
 
 
 def compile_schema(schema: Schema, *, rehearsal: bool = False) -> Accepts:
-    """Say which values are surely sound. Compile a schema once, ask often.
+    """Return a function that says whether a value is surely valid. Compile once, ask often.
 
     With `rehearsal`, URLs of this machine pass as files.
     """
@@ -73,7 +74,7 @@ def compile_schema(schema: Schema, *, rehearsal: bool = False) -> Accepts:
         try:
             return validator.is_valid(value)
         except ValueError:
-            # No JSON, such as half a character.
+            # Not JSON, such as half a character.
             return False
 
     return fits
@@ -110,7 +111,7 @@ def _differs(schema: Schema) -> bool:
 
 
 def _type(schema: Schema) -> dict[str, Any]:
-    """Keep numbers to 64 bits, which leaves floats beyond them to the validator, and NaN too."""
+    """Limit numbers to 64 bits: floats beyond them, and NaN, are left to the validator."""
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     found: dict[str, Any] = {"type": ["number" if kind == "float" else kind for kind in kinds]}
     if _NUMBERS & set(kinds):

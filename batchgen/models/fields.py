@@ -36,7 +36,7 @@ class FileRule:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of an input. `default` is what the page suggests; it is never sent by itself."""
+    """One key of an input. `default` is what the page suggests; it is never sent unasked."""
 
     name: str
     title: str

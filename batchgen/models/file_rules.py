@@ -1,6 +1,6 @@
-"""Does the file behind a URL keep the rules that the model's page publishes? Pure.
+"""Does the file behind a URL follow the rules on the model's page? Pure.
 
-Tolerant where the page leaves room: a vendor's refusal is cheap, ours stops a run.
+Tolerant where the page is unclear: a refusal by the vendor is cheap, ours stops a run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batchgen.models.fields import FileRule
 
 MEGABYTES = (1_000_000, 1_048_576)
-"""No page says which megabyte it means: a file is refused only where both readings refuse it."""
+"""No page says which megabyte it means: a file is refused only where both meanings refuse it."""
 
 _HOLDS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -30,7 +30,7 @@ _HOLDS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a picture: pixels, and bytes where the server told them."""
+    """What is known of a picture: pixels, and bytes where the server said."""
 
     media_type: str
     width: int
@@ -55,7 +55,7 @@ def image_keys(model: Model) -> tuple[str, ...]:
 
 
 def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
-    """Key and URL of each picture in a checked body."""
+    """The key and URL of each picture in a checked body."""
     values = json.loads(body)
     for key in image_keys(model):
         given = values.get(key, [])
@@ -63,9 +63,9 @@ def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
 
 
 def broken_rules(model: Model, key: str, facts: FileFacts) -> list[BrokenRule]:
-    """One for each published sentence: some stand under two rules.
+    """One for each published sentence: some belong to two rules.
 
-    A quantity that this program does not know, or the server did not tell, breaks nothing.
+    A quantity that is not known here, or that the server did not state, breaks nothing.
     """
     rules = [rule for field in model.fields if field.name == key for rule in field.file_rules]
     broken = {rule.sentence: _got(rule, facts) for rule in rules if not _keeps(rule, facts)}
@@ -78,7 +78,7 @@ def _keeps(rule: FileRule, facts: FileFacts) -> bool:
 
 
 def _readings(quantity: str, facts: FileFacts) -> tuple[float, ...]:
-    """Every value that the vendor's word may stand for."""
+    """Every value that the vendor's word may mean."""
     match quantity:
         case "file_size_mb" if facts.bytes is not None:
             return tuple(facts.bytes / unit for unit in MEGABYTES)

@@ -73,13 +73,13 @@ def _has_two_sizes(model: Model, given: JsonObject) -> bool:
 
 
 def _sound_body(values: JsonObject) -> str | None:
-    """Return the body, or None where some text or number in it needs a closer look."""
+    """The body; None where some text or number in it needs a closer look."""
     try:
         body = canonical_json(values)
         body.encode()
     except ValueError:
         return None
-    # Also true for a written-out "\\u0000"; `_unsound` knows the difference.
+    # Also matches a literal backslash before "u0000"; `_unsound` knows the difference.
     if "\\u0000" in body and any(_unsound(values, ())):
         return None
     return body
@@ -101,7 +101,7 @@ def _problems(
 
 
 def _in_size_words(model: Model, given: JsonObject, problem: InputProblem) -> InputProblem:
-    """Say a problem about sizes with the key and the short values that people write."""
+    """Describe a problem with a size by the key and the short values that people write."""
     if problem.at_key and problem.hint != BEHIND_A_COMMA:
         hint = did_you_mean(str(problem.path[-1]), model.keys) if len(problem.path) == 1 else None
         return InputProblem(problem.path, problem.message, hint or problem.hint, at_key=True)
@@ -115,7 +115,7 @@ def _in_size_words(model: Model, given: JsonObject, problem: InputProblem) -> In
 
 
 def _unsound(value: JsonValue, path: Path) -> Iterator[InputProblem]:
-    """Find what no schema forbids, but JSON or 64 bits cannot carry."""
+    """Find what no schema forbids, but JSON or 64 bits cannot hold."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _unsound(part, (*path, key))

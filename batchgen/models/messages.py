@@ -1,4 +1,4 @@
-"""What the judge found, in plain words. Serves inputs and the manifest's own structure alike."""
+"""What the validator found, in plain words: for inputs, and for the manifest's own structure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DECIMAL_COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+\s*")
 _DECIMAL_COMMA_HINT = "a decimal comma? write a point, or in the template: |replace(',', '.')"
 _SHORTENED = re.compile(r"\s*[-+]?[0-9.]+[eE]\+?[0-9]+\s*")
 _ENDS_IN_ZEROS = re.compile(r"\s*[-+]?[1-9][0-9]{14}0+(\.0*)?\s*")
-_ROUNDED_HINT = "a spreadsheet rounded it? format its column as text, then enter the number again"
+_ROUNDED_HINT = "did a spreadsheet round it? format its column as text, then enter the number again"
 _NULL_ITEM_HINT = "leave the item out; an item that is a template may give none: '{{ b or none }}'"
 BEHIND_A_COMMA = "if it is text behind a comma, put all of the text in quotes"
 _NUMBERS = frozenset({"number", "float", "integer"})
@@ -57,7 +57,7 @@ class InputProblem:
 
 
 def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
-    """One problem a place: where the type is wrong, the other complaints only repeat it."""
+    """One problem for each place: where the type is wrong, the other complaints only repeat it."""
     by_path: dict[Path, ValidationError] = {}
     for error in errors:
         path = tuple(error.absolute_path)
@@ -68,14 +68,14 @@ def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
 
 def describe(error: ValidationError) -> InputProblem:
     path = tuple(error.absolute_path)
-    say = _SENTENCES.get(str(error.validator), _say_unforeseen)
-    message, hint = say(error, place_words(path))
+    message_of = _MESSAGES.get(str(error.validator), _unforeseen_message)
+    message, hint = message_of(error, place_words(path))
     at_key = error.validator in _ABOUT_KEYS or "propertyNames" in error.absolute_schema_path
     return InputProblem(path, message, hint, at_key=at_key)
 
 
 def place_words(path: Path) -> str:
-    """`run.rate`, `item 3 of image_urls`; the whole is `this`."""
+    """`run.rate`, `item 3 of image_urls`; `this` for the whole."""
     if not path:
         return "this"
     if isinstance(path[-1], int):
@@ -84,9 +84,9 @@ def place_words(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a value for a message: on one line, bounded, without control characters."""
+    """A value for a message: on one line, of limited length, without control characters."""
     if isinstance(value, int) and not -(10**SHOWN) < value < 10**SHOWN:
-        # Python itself refuses to print integers of some thousand digits.
+        # Python refuses to print integers of some thousand digits.
         return f"an integer of {_digits(abs(value))} digits"
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "a mapping"
@@ -114,14 +114,14 @@ def one_of(choices: Sequence[object]) -> str:
     return ", ".join(choice if isinstance(choice, str) else shown(choice) for choice in choices)
 
 
-Sentence: TypeAlias = tuple[str, str | None]
+Message: TypeAlias = tuple[str, str | None]
 
 
-def _say_required(_: ValidationError, place: str) -> Sentence:
+def _required_message(_: ValidationError, place: str) -> Message:
     return f"{place} is required", None
 
 
-def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
+def _unknown_key_message(error: ValidationError, _: str) -> Message:
     *parents, key = error.absolute_path
     within = f" in {place_words(tuple(parents))}" if parents else ""
     known = error.schema.get("properties", ()) if isinstance(error.schema, dict) else ()
@@ -132,20 +132,20 @@ def _say_unknown_key(error: ValidationError, _: str) -> Sentence:
     return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
 
 
-def _say_dependent(error: ValidationError, place: str) -> Sentence:
+def _dependent_message(error: ValidationError, place: str) -> Message:
     others: Any = error.instance
     named = " and ".join(f"'{other}'" for other in others)
     return f"{place} has no meaning without {named}", f"add {named}, or remove '{place}'"
 
 
-def _say_no_keys(error: ValidationError, place: str) -> Sentence:
+def _no_keys_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
     least: Any = error.validator_value
     return f"{place} must have at least {counted(least, 'key')}", None
 
 
-def _say_type(error: ValidationError, place: str) -> Sentence:
+def _type_message(error: ValidationError, place: str) -> Message:
     wanted: Any = error.validator_value
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     value: Any = error.instance
@@ -155,7 +155,7 @@ def _say_type(error: ValidationError, place: str) -> Sentence:
         if type(value) is int:
             return f"{place} must fit in 64 bits; got {shown(value)}", None
     if not _is_right_in_quotes(error.schema, kinds, value):
-        return _say_pattern(error, place)
+        return _pattern_message(error, place)
     words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
     hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
     if kinds == ["string"] and isinstance(value, list | dict) and _takes_any_text(error):
@@ -172,7 +172,7 @@ def _takes_any_text(error: ValidationError) -> bool:
 
 
 def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> bool:
-    """Say False where quotes would only bring the next complaint: `rate: 60`."""
+    """False where quotes would only lead to the next complaint: `rate: 60`."""
     if kinds != ["string"] or not isinstance(value, int | float) or isinstance(value, bool):
         return True
     described = "pattern" in schema and "patternErrorMessage" in schema
@@ -202,12 +202,12 @@ def _type_hint(kinds: Sequence[str], value: object) -> str | None:
 
 
 def comma_hint(text: str) -> str | None:
-    """Name the decimal comma, which many spreadsheets write."""
+    """Point out the decimal comma, which many spreadsheets write."""
     return _DECIMAL_COMMA_HINT if _DECIMAL_COMMA.fullmatch(text) else None
 
 
 def rounded_hint(text: str) -> str | None:
-    """Say what became of a whole number that is too long for a spreadsheet.
+    """Explain what happened to a whole number that is too long for a spreadsheet.
 
     It keeps 15 digits, and may show fewer: `1.23457E+15`, `1234567890123450000`.
     """
@@ -220,7 +220,7 @@ def _is_numeral(text: str) -> bool:
     return text.isascii() and text.strip("+-").replace(".", "", 1).isdecimal()
 
 
-def _say_enum(error: ValidationError, place: str) -> Sentence:
+def _enum_message(error: ValidationError, place: str) -> Message:
     choices: Any = error.validator_value
     message = f"{place} must be one of {one_of(choices)}; got {shown(error.instance)}"
     texts = [choice for choice in choices if isinstance(choice, str)]
@@ -228,11 +228,11 @@ def _say_enum(error: ValidationError, place: str) -> Sentence:
     return message, close and f"did you mean '{close}'?"
 
 
-def _say_const(error: ValidationError, place: str) -> Sentence:
+def _const_message(error: ValidationError, place: str) -> Message:
     return f"{place} must be {shown(error.validator_value)}; got {shown(error.instance)}", None
 
 
-def _say_range(error: ValidationError, place: str) -> Sentence:
+def _range_message(error: ValidationError, place: str) -> Message:
     schema: Any = error.schema
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and most is not None:
@@ -242,31 +242,31 @@ def _say_range(error: ValidationError, place: str) -> Sentence:
     return f"{place} must be {limits}; got {shown(error.instance)}", None
 
 
-def _say_exclusive(error: ValidationError, place: str) -> Sentence:
+def _exclusive_message(error: ValidationError, place: str) -> Message:
     side = "more" if error.validator == "exclusiveMinimum" else "less"
     return f"{place} must be {side} than {error.validator_value}; got {shown(error.instance)}", None
 
 
-def _say_multiple(error: ValidationError, place: str) -> Sentence:
+def _multiple_message(error: ValidationError, place: str) -> Message:
     return (
         f"{place} must be a multiple of {error.validator_value}; got {shown(error.instance)}",
         None,
     )
 
 
-def _say_too_long(error: ValidationError, place: str) -> Sentence:
+def _too_long_message(error: ValidationError, place: str) -> Message:
     length = counted(len(_text(error)), "character")
     return f"{place} is {length} long; at most {error.validator_value} are allowed", None
 
 
-def _say_too_short(error: ValidationError, place: str) -> Sentence:
+def _too_short_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
     length = counted(len(_text(error)), "character")
     return f"{place} is {length} long; at least {error.validator_value} are needed", None
 
 
-def _say_items(error: ValidationError, place: str) -> Sentence:
+def _items_message(error: ValidationError, place: str) -> Message:
     schema: Any = error.schema
     items: Any = error.instance
     noun = schema.get("items", {}).get("format", "item").removesuffix("_uri")
@@ -274,24 +274,24 @@ def _say_items(error: ValidationError, place: str) -> Sentence:
     return f"{place}: {counted(len(items), noun)} given; at {side} {error.validator_value}", None
 
 
-def _say_unique(_: ValidationError, place: str) -> Sentence:
-    return f"{place} has an item twice", None
+def _unique_message(_: ValidationError, place: str) -> Message:
+    return f"{place} has the same item twice", None
 
 
-def _say_pattern(error: ValidationError, place: str) -> Sentence:
+def _pattern_message(error: ValidationError, place: str) -> Message:
     schema: Any = error.schema
     rule = schema.get("patternErrorMessage", f"must match {error.validator_value}")
     return f"{place} {rule}; got {shown(error.instance)}", None
 
 
-def _say_format(error: ValidationError, place: str) -> Sentence:
+def _format_message(error: ValidationError, place: str) -> Message:
     if isinstance(error.cause, UnfitUrlError):
         hint = "the vendor's servers fetch the file: HTTPS, public, without login"
         return f"{place} {error.cause}; got {shown(error.instance)}", hint
     return f"{place} must be a valid {error.validator_value}; got {shown(error.instance)}", None
 
 
-def _say_unforeseen(error: ValidationError, place: str) -> Sentence:
+def _unforeseen_message(error: ValidationError, place: str) -> Message:
     return (
         f"{place} breaks the schema's rule '{error.validator}'; got {shown(error.instance)}",
         None,
@@ -303,24 +303,24 @@ def _text(error: ValidationError) -> str:
     return error.instance
 
 
-_SENTENCES: dict[str, Callable[[ValidationError, str], Sentence]] = {
-    "required": _say_required,
-    "additionalProperties": _say_unknown_key,
-    "dependentRequired": _say_dependent,
-    "minProperties": _say_no_keys,
-    "type": _say_type,
-    "enum": _say_enum,
-    "const": _say_const,
-    "minimum": _say_range,
-    "maximum": _say_range,
-    "exclusiveMinimum": _say_exclusive,
-    "exclusiveMaximum": _say_exclusive,
-    "multipleOf": _say_multiple,
-    "maxLength": _say_too_long,
-    "minLength": _say_too_short,
-    "maxItems": _say_items,
-    "minItems": _say_items,
-    "uniqueItems": _say_unique,
-    "pattern": _say_pattern,
-    "format": _say_format,
+_MESSAGES: dict[str, Callable[[ValidationError, str], Message]] = {
+    "required": _required_message,
+    "additionalProperties": _unknown_key_message,
+    "dependentRequired": _dependent_message,
+    "minProperties": _no_keys_message,
+    "type": _type_message,
+    "enum": _enum_message,
+    "const": _const_message,
+    "minimum": _range_message,
+    "maximum": _range_message,
+    "exclusiveMinimum": _exclusive_message,
+    "exclusiveMaximum": _exclusive_message,
+    "multipleOf": _multiple_message,
+    "maxLength": _too_long_message,
+    "minLength": _too_short_message,
+    "maxItems": _items_message,
+    "minItems": _items_message,
+    "uniqueItems": _unique_message,
+    "pattern": _pattern_message,
+    "format": _format_message,
 }

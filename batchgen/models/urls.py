@@ -52,7 +52,7 @@ def require_public_url(url: str) -> None:
 
 
 def _is_plain(url: str) -> bool:
-    """See at a glance that a URL is fit; most are. False says nothing yet."""
+    """A quick look that accepts most sound URLs; False says nothing yet."""
     return len(url) <= LONGEST_URL and _PLAIN_URL.fullmatch(url) is not None
 
 
@@ -64,7 +64,7 @@ def _require_public_url(url: str) -> None:
 
 
 def require_public_or_loopback_url(url: str) -> None:
-    """Do as `require_public_url`, but a rehearsal's http server on this machine will do as well."""
+    """Like `require_public_url`, but an http server on this machine is allowed: a rehearsal's."""
     if _is_plain(url):
         return
     parts = _split(url)
@@ -77,7 +77,7 @@ def require_public_or_loopback_url(url: str) -> None:
 def _split(url: str) -> SplitResult:
     if len(url) > LONGEST_URL:
         raise UnfitUrlError(f"is {len(url)} characters long; at most {LONGEST_URL} are allowed")
-    # urlsplit drops tabs and line breaks silently, and readers differ about the backslash.
+    # urlsplit silently drops tabs and line breaks, and parsers disagree about the backslash.
     if _UNSAFE.search(url):
         raise UnfitUrlError("must not contain spaces, control characters or backslashes")
     try:
@@ -107,7 +107,7 @@ def _require_public_host(host: str) -> None:
     if not _HOST_NAME.fullmatch(host) or ".." in host:
         raise UnfitUrlError("has a host name that is not plain ASCII (use its xn-- form)")
     labels = host.split(".")
-    # Some readers take `127.1` or `0x7f.1` for an IPv4 address.
+    # Some parsers take `127.1` or `0x7f.1` for an IPv4 address.
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         raise UnfitUrlError("has a host that is neither a name nor an IP address")
     if len(labels) == 1 or _in_private_zone(host):

@@ -1,8 +1,8 @@
-"""The judge of RunComfy's dialect of JSON Schema, built upon draft 2020-12.
+"""The validator of RunComfy's dialect of JSON Schema, based on draft 2020-12.
 
-What differs from the draft: the type `float`; numbers that JSON or 64 bits cannot carry are no
-numbers; `*_uri` is a public URL; unknown keys are errors; `validations` (rules on the file behind
-the URL) is only an annotation here.
+What differs from the draft: the type `float`; what JSON or 64 bits cannot hold is not a number;
+`*_uri` is a public URL; unknown keys are errors; `validations` (rules on the file behind the URL)
+is only an annotation here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _KEYS_FROM_ELSEWHERE = frozenset(
 
 
 def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
-    """Make the judge of one schema; build it once, use it often.
+    """Build the validator of one schema; build it once, use it often.
 
     With `rehearsal`, URLs of this machine pass as files. Raises ValueError for a type that the
     dialect does not have.
@@ -53,8 +53,8 @@ def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
         if word not in _TYPES._type_checkers:  # noqa: SLF001 - has no public list of its types
             raise ValueError(f"the type '{word}' is not known")
     formats = _REHEARSAL_FORMATS if rehearsal else _FORMATS
-    judge: Validator = _Dialect(closed(schema), format_checker=formats)
-    return judge
+    validator: Validator = _Dialect(closed(schema), format_checker=formats)
+    return validator
 
 
 def closed(schema: Schema) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _dependent_required(
 def _property_names(
     validator: Any, rule: Schema, instance: object, __: Schema
 ) -> Iterator[ValidationError]:
-    """Do as the draft, and say at which key."""
+    """Like the draft, but name the key."""
     if isinstance(instance, Mapping):
         for key in instance:
             for error in validator.descend(key, rule):
@@ -138,7 +138,7 @@ def _pattern(_: Validator, pattern: str, instance: object, __: Schema) -> Iterat
 
 @lru_cache(maxsize=256)
 def _ecma_regex(pattern: str) -> re.Pattern[str]:
-    # In ECMA's expressions `$` is only the very end; in Python's also the place before "\n".
+    # In ECMAScript `$` matches only at the very end; in Python also before a final "\n".
     return re.compile(f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern)
 
 

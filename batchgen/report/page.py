@@ -5,7 +5,6 @@ Figures → index.html. Whatever is text stays text: the template escapes, the p
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -18,6 +17,7 @@ from batchgen.jobs import JobState
 from batchgen.report.plots import latency_ranges, time_plots
 from batchgen.state.causes import cause_key
 from batchgen.state.selection import exactly
+from batchgen.text import command_line, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,9 +57,8 @@ class Shell:
     rehearsal: bool
 
     def command(self, verb: str, *words: str) -> str:
-        """A line that can be copied into a shell as it stands."""
-        parts = ["batchgen", verb, self.manifest, *words]
-        return shlex.join(parts + ["--emulator"] * (self.rehearsal and verb in PAYING))
+        rehearsal = self.rehearsal and verb in PAYING
+        return command_line(verb, self.manifest, *words, emulator=rehearsal)
 
 
 def causes(troubled: Iterable[Trouble]) -> list[Cause]:
@@ -212,13 +211,3 @@ def _template() -> jinja2.Template:
 
 def asset(name: str) -> str:
     return resources.files("batchgen.report").joinpath("assets", name).read_text("utf-8")
-
-
-def duration(seconds: float) -> str:
-    """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
-    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004 - an hour
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

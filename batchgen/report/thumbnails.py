@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
 
-from batchgen.downloads.decoders import READERS, damage_translated
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -20,6 +19,7 @@ from batchgen.downloads.media import (
     check_pixels,
     sniff,
 )
+from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.fs import of_this_process, publishing
 from batchgen.processes import in_processes
 
@@ -88,7 +88,7 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
 
 
 def _decoded(container: InputContainer) -> Image.Image:
-    from batchgen.downloads.decoders import picture_track  # noqa: PLC0415 - it loads PyAV
+    from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
 
     stream = picture_track(container)
     check_pixels(stream.width, stream.height)

@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batchgen.pauses import PauseReason
+
 
 class Scope(StrEnum):
     """How far a refusal reaches."""
 
     JOB = "job"
     MODEL = "model"
-
-
-class PauseCause(StrEnum):
-    """Why the account, not a job, is the trouble."""
-
-    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
-    NO_BALANCE = "no_balance"
-    REDIRECTED = "redirected"
-    BAD_CERTIFICATE = "bad_certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class Gateway:
 class Halted:
     """Nothing is wrong with the job, but no other submit would pass either."""
 
-    cause: PauseCause
+    cause: PauseReason
     reason: str
 
 
@@ -112,32 +105,32 @@ class UnrecognizedState:
 class Succeeded:
     """`urls` in the vendor's order, without repeats; `cost` in USD.
 
-    Without `urls` the files may still come: they were seen to follow the state. `odd_word` is a
-    state that nobody documented, which what stood beside it shows to be an end.
-
-    `data` and `guessed` are as in outputs.Output.
+    Without `urls` the files may still come: they have been seen to follow the state.
+    `unknown_state` is a state that nobody documented; the rest of the answer shows that it is an
+    end. `data` and `guessed` are as in `result.Output`.
     """
 
     urls: tuple[str, ...]
     cost: float | None
     raw: str
-    odd_word: str = ""
+    unknown_state: str = ""
     data: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     guessed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The vendor ended the request with an error, in its own words; `odd_word` as in Succeeded.
+    """The vendor ended the request with an error, in its own words.
 
-    `no_balance`: for lack of money, so nothing is wrong with the job.
+    `unknown_state` is as in Succeeded. `no_balance`: for lack of money, so nothing is wrong with
+    the job.
     """
 
     code: str
     reason: str
     cost: float | None
     raw: str
-    odd_word: str = ""
+    unknown_state: str = ""
     no_balance: bool = False
 
 

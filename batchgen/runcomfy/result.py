@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -20,7 +21,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -277,15 +277,17 @@ def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Canc
     return Succeeded((), cost, answer.raw())
 
 
-def _succeeded(output: Output, cost: float | None, answer: Answer, odd_word: str = "") -> Succeeded:
+def _succeeded(
+    output: Output, cost: float | None, answer: Answer, unknown_state: str = ""
+) -> Succeeded:
     raw, data, guessed = answer.raw(), output.data, output.guessed
-    return Succeeded(output.urls, cost, raw, odd_word, data=data, guessed=guessed)
+    return Succeeded(output.urls, cost, raw, unknown_state, data=data, guessed=guessed)
 
 
-def _failed(answer: Answer, fields: Fields, cost: float | None, odd_word: str = "") -> Failed:
+def _failed(answer: Answer, fields: Fields, cost: float | None, unknown_state: str = "") -> Failed:
     error = vendor_error(answer, fields)
     reason = error.reason("the vendor gave no reason")
-    return Failed(error.code, reason, cost, answer.raw(), odd_word, is_no_balance(error.code))
+    return Failed(error.code, reason, cost, answer.raw(), unknown_state, is_no_balance(error.code))
 
 
 def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
@@ -316,9 +318,9 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
         case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
         case Meaning.TOKEN_REFUSED:
-            return Halted(PauseCause.TOKEN_REFUSED, reason)
+            return Halted(PauseReason.TOKEN_REFUSED, reason)
         case Meaning.NO_BALANCE:
-            return Halted(PauseCause.NO_BALANCE, reason)
+            return Halted(PauseReason.NO_BALANCE, reason)
         case Meaning.FINE | Meaning.UNKNOWN_CODE:
             return NoAnswer(_why_nothing(answer, error))
         case _:

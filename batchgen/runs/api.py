@@ -17,11 +17,9 @@ import platformdirs
 from batchgen.errors import UsageError
 from batchgen.runs.cancel import cancel
 from batchgen.runs.carry_out import carry_out
-from batchgen.runs.context import World
-from batchgen.runs.folder import RunFolder
+from batchgen.runs.context import World, find_run
 from batchgen.runs.options import RunOptions
 from batchgen.runs.planning import named_jobs, plan, planned_jobs
-from batchgen.runs.prepare import read_header
 from batchgen.runs.repair import Listeners, repair
 from batchgen.runs.results import EVERYTHING, JobResult, job_results
 
@@ -104,7 +102,7 @@ def results(
     They are read while they are asked for. Raises ManifestError, and MissingFileError before the
     first run.
     """
-    return job_results(RunFolder(read_header(Path(manifest)).output.dir), selection)
+    return job_results(find_run(Path(manifest)).folder, selection)
 
 
 def list_jobs(

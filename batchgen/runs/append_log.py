@@ -48,7 +48,7 @@ FLUSH_AFTER = 0.2
 """Seconds that a line waits at most for others, so that a busy run writes hundreds at once."""
 
 
-class LineFile:
+class AppendLog:
     """Appends lines; use with `with`, inside a loop.
 
     The first failure ends the writing, and is raised when the block ends: a log that cannot grow is

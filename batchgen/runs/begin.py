@@ -11,8 +11,10 @@ from batchgen.manifest.policy import OnUnknown
 from batchgen.manifest.units import start_moment
 from batchgen.runs.decision_log import apply_new
 from batchgen.runs.options import MOST_RESUBMITS, effective_policy
-from batchgen.runs.recovery_log import adopt_receipts, read_receipts
+from batchgen.runs.recovery_log import adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, queries
+from batchgen.state.database import transaction
+from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
 
 if TYPE_CHECKING:
@@ -24,12 +26,8 @@ if TYPE_CHECKING:
     from batchgen.state.records import Counts, Money
 
 
-START = "start_at"
-"""What was asked for, and the moment that this meant."""
-
-
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class Workload:
     """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
 
     `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
@@ -56,18 +54,18 @@ class Beginning:
         return not (self.models or self.is_collecting)
 
 
-def begin(
+def take_stock(
     db: Connection,
     folder: RunFolder,
     manifest: Manifest,
     options: RunOptions,
     at: float,
-) -> Beginning:
+) -> Workload:
     """Settle what a dead run left, apply what people decided, and see what is to do.
 
     Raises UsageError for a selection that names no job at all.
     """
-    queries.set_meta(db, "name", manifest.name)
+    set_meta(db, Meta.NAME, manifest.name)
     _settle(db, folder, at)
     selection = note_down(db, options.selection)
     if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
@@ -97,11 +95,11 @@ def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float
     start_at = policy.start_at
     if start_at is None:
         return None
-    words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
+    words, _, moment = (get_meta(db, Meta.START_AT) or "").rpartition(" ")
     begun = float(moment) if words == str(start_at) else None
     start = start_moment(start_at, policy.stop_at, at, begun)
     if start is not None:
-        queries.set_meta(db, START, f"{start_at} {start}")
+        set_meta(db, Meta.START_AT, f"{start_at} {start}")
     return start
 
 
@@ -113,10 +111,9 @@ def _goes_on(db: Connection, selection: Selection) -> bool:
 
 
 def settle_before(db: Connection, folder: RunFolder, at: float) -> None:
-    """As `begin` does, in a transaction of its own, which ends with the connection if it fails."""
-    db.execute("BEGIN IMMEDIATE")
-    _settle(db, folder, at)
-    db.execute("COMMIT")
+    """As `begin` does, in a transaction of its own."""
+    with transaction(db):
+        _settle(db, folder, at)
 
 
 def _settle(db: Connection, folder: RunFolder, at: float) -> None:
@@ -127,14 +124,14 @@ def _settle(db: Connection, folder: RunFolder, at: float) -> None:
 def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
     """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
     manual_actions.settle_dead_run(db)
-    adopt_receipts(db, read_receipts(folder.receipts), at)
+    adopt_requests(db, read_recovery_log(folder.receipts), at)
 
 
-def _look(db: Connection, selection: Selection) -> Beginning:
+def _look(db: Connection, selection: Selection) -> Workload:
     models = tuple(queries.pending_models(db, selection))
     counts = queries.counts(db)
     totals = queries.totals(counts)
-    return Beginning(
+    return Workload(
         selection,
         models,
         tuple(queries.shown_models(db)),

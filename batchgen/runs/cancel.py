@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from batchgen.engine.decisions import is_short_of_an_end, together
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
-from batchgen.runs.context import Workplace, claim_state, connected, provider_name, state_of
-from batchgen.runs.decide import deciding
+from batchgen.runs.context import RunContext, claim_for_provider, connected
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.folder import RunFolder
-from batchgen.runs.prepare import read_header
+from batchgen.runs.decisions import decide
+from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
@@ -59,12 +57,10 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
     A selection that names no job at all is a UsageError.
     """
-    manifest = read_header(path)
-    base = "" if options.emulator else api_base(world.env)
-    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    place = RunContext.of(path, options, world)
     jobs = _cancellable(place, options.selection)
     decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
-    with deciding(place.folder, decisions) as decided:
+    with decide(place.folder, decisions) as decided:
         if decided is None:
             return Cancellation(handed_over=len(jobs))
         asked = [one.seq for one in decided.applied if one.ask_vendor and one.seq is not None]
@@ -74,28 +70,27 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
         return Cancellation(at_once + granted, len(requests) - granted)
 
 
-def _cancellable(place: Workplace, selection: Selection) -> list[str]:
-    with state_of(place.manifest, place.folder.state) as db:
-        selection = note_causes(db, selection)
-        if not select_any(db, selection):
+def _cancellable(place: RunContext, selection: Selection) -> list[str]:
+    with place.open() as run:
+        selection = note_causes(run.db, selection)
+        if not select_any(run.db, selection):
             raise UsageError(
                 "no job is selected",
                 next_step="check --job, --model, --tag, --state and --cause"
                 "; batchgen status lists the jobs",
             )
-        return [job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE)]
+        return [job_id for _, job_id, _ in select_jobs(run.db, selection, CANCELLABLE)]
 
 
-async def _ask_vendor(place: Workplace, db: Connection, requests: list[LiveRequest]) -> int:
+async def _ask_vendor(place: RunContext, db: Connection, requests: list[LiveRequest]) -> int:
     """How many the vendor cancelled; the others stay in flight for the next run."""
-    provider = provider_name(place.base, emulator=place.options.emulator)
-    claim_state(db, provider, place.folder)
+    claim_for_provider(db, place.provider, place.folder)
     async with connected(place) as api:
         return sum([await _cancel_one(api, db, request, place) for request in requests])
 
 
 async def _cancel_one(
-    api: RunComfy, db: Connection, request: LiveRequest, place: Workplace
+    api: RunComfy, db: Connection, request: LiveRequest, place: RunContext
 ) -> bool:
     await api.cancel(request.request_id)
     # The result tells, or else the status: the request may have ended in the same moment, and is
@@ -110,7 +105,5 @@ async def _cancel_one(
     if not isinstance(outcome, Cancelled):
         return False
     ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
-    db.execute("BEGIN IMMEDIATE")
-    done = ended(db, request.seq, request.attempt, ending, place.world.now())
-    db.execute("COMMIT")
-    return done
+    with transaction(db):
+        return ended(db, request.seq, request.attempt, ending, place.world.now())

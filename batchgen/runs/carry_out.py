@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import JobMoved, RunStarted, Warned
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
-from batchgen.runs.begin import begin
-from batchgen.runs.context import provider_of
+from batchgen.runs.begin import take_stock
+from batchgen.runs.context import recorded_provider
 from batchgen.runs.execute import Ended, work
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
-from batchgen.runs.last_run import Memory
+from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.notifications import notifying, recipients
-from batchgen.runs.startup import open_run
+from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
-from batchgen.runs.supervision import HeldRequests, told_if_gone
+from batchgen.runs.supervision import RequestsInFlight, print_requests_if_gone
 from batchgen.state import manual_actions
 from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import totals
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.engine.events import Event, Listener
-    from batchgen.runs.context import Workplace, World
+    from batchgen.runs.context import RunContext, World
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.startup import Opened
+    from batchgen.runs.startup import StartedRun
     from batchgen.state.database import Connection
 
 
@@ -42,7 +42,7 @@ class _Tally:
 
     submitted: int = 0
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.SUBMITTING:
             self.submitted += 1
 
@@ -54,8 +54,8 @@ class _Audience:
     listeners: Sequence[Listener] = field(default_factory=tuple)
 
     def tell(self, event: Event) -> None:
-        for hear in self.listeners:
-            hear(event)
+        for on_event in self.listeners:
+            on_event(event)
 
 
 async def carry_out(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
@@ -66,15 +66,21 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
     """
     started = asyncio.get_running_loop().time()
     with ExitStack() as held:
-        opened = open_run(path, options, world, held)
+        opened = start_up(path, options, world, held)
         folder = opened.place.folder
-        tally, held_requests = _Tally(), HeldRequests()
-        held.enter_context(told_if_gone(folder, opened.db, held_requests))
+        tally, held_requests = _Tally(), RequestsInFlight()
+        held.enter_context(print_requests_if_gone(folder, opened.db, held_requests))
         journal = held.enter_context(Journal(folder.log, world.now))
         metadata = held.enter_context(MetadataFile(folder.metadata))
-        outside = _Audience((journal.hear, listener))
+        outside = _Audience((journal.on_event, listener))
         async with notifying(opened.place, recipients(opened.place), outside.tell) as notifier:
-            hearing = (journal.hear, metadata.hear, tally.hear, held_requests.hear, notifier.hear)
+            hearing = (
+                journal.on_event,
+                metadata.on_event,
+                tally.on_event,
+                held_requests.on_event,
+                notifier.on_event,
+            )
             audience = _Audience((*hearing, listener))
             summary = await _work_through(opened, audience, tally, started)
             journal.note("RunEnded", **summary.to_json())
@@ -86,20 +92,20 @@ async def carry_out(path: Path, options: RunOptions, listener: Listener, world: 
 
 
 async def _work_through(
-    opened: Opened, audience: _Audience, tally: _Tally, started: float
+    opened: StartedRun, audience: _Audience, tally: _Tally, started: float
 ) -> Summary:
     """Do what there is to do, and sum up. `started` by the loop's clock."""
     place, now = opened.place, opened.place.world.now
     async with open_store(opened.db, place.folder.state, now) as store:
         told = opened.problems.warnings
-        beginning = await store.run(begin, place.folder, place.manifest, place.options, now())
+        beginning = await store.run(take_stock, place.folder, place.manifest, place.options, now())
         audience.tell(
             RunStarted(
                 place.manifest.name,
                 place.folder.root,
                 beginning.counts,
                 beginning.money,
-                await store.run(provider_of),
+                await store.run(recorded_provider),
             )
         )
         for warning in told:
@@ -136,8 +142,8 @@ async def _work_through(
         )
 
 
-def _remember(place: Workplace, db: Connection, *, is_over: bool) -> None:
+def _remember(place: RunContext, db: Connection, *, is_over: bool) -> None:
     """In the user's own folder, which outlives the run's. A rehearsal is free to vanish."""
     if not place.options.emulator:
-        memory = Memory(place.world.memory, place.manifest.path)
+        memory = LastRunFile(place.world.memory, place.manifest.path)
         memory.write(db, place.folder, place.world.now(), is_over=is_over)

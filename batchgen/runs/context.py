@@ -1,106 +1,59 @@
-"""What a manifest may read of the environment: the token goes to the API and nowhere else.
+"""What every command stands on: the run of a manifest, its state, the way to the API.
 
-Whose a state is: it belongs to one manifest, and to the vendor or what stands for it here.
-
-The emulator inside a run. Its memory is in the run's folder, so a stopped rehearsal goes on.
-
-What a run stands on: the world outside, the manifest, the folder, and the way to the API.
+`open_run` opens a run to read its state; `connected` gives the API, or the emulator in its place.
+A state belongs to one manifest and to one provider: the vendor, or what stands in for it here.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError, TokenError
+from batchgen.errors import OtherManifestError, OutputError, ProviderMismatchError
 from batchgen.proxies import NONE, Proxies
-from batchgen.runcomfy.base import is_loopback
+from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
-from batchgen.runcomfy.token import (
-    SHORTEST_SECRET,
-    TOKEN_VARIABLES,
-    Token,
-    find_token,
-    read_login,
-    token_file,
-)
+from batchgen.runcomfy.token import Token, find_token
+from batchgen.runs.folder import RunFolder
+from batchgen.runs.prepare import read_header
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.recovery import has_attempts
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from pathlib import Path
     from random import Random
 
     from batchgen.manifest.header import Manifest
     from batchgen.runcomfy.client import RunComfy
-    from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """`env` is what templates may name; `withheld` says of the other variables what they are.
-
-    Without an `env` nothing is asked of it.
-    """
-
-    env: Mapping[str, str] | None
-    withheld: Mapping[str, str]
-
-
-NOTHING_OFFERED = Offered(None, {})
-
-
-def offered(env: Mapping[str, str]) -> Offered:
-    secrets = tuple(_secrets(env))
-    withheld = {
-        name: "holds the token"
-        for name, value in env.items()
-        if any(secret in value for secret in secrets)
-    }
-    # Also those that are not set: the answer must not be to set them.
-    withheld |= dict.fromkeys(TOKEN_VARIABLES, "is the token")
-    return Offered({name: value for name, value in env.items() if name not in withheld}, withheld)
-
-
-def _secrets(env: Mapping[str, str]) -> Iterator[str]:
-    """Every token in reach. One too short to be a secret would withhold the whole environment."""
-    found = [env.get(name, "").strip() for name in TOKEN_VARIABLES]
-    if home := env.get("HOME"):
-        # A broken login is for whoever needs the token to tell.
-        with suppress(TokenError):
-            found.append(read_login(token_file(env, Path(home))) or "")
-    return (one for one in found if len(one) >= SHORTEST_SECRET)
-
-
 EMULATOR = "the emulator"
 LOOPBACK = "a server on this machine"
-_KEY = "provider"
-_MANIFEST = "manifest"
-_NAME = "name"
 
 
 def provider_name(base: str, *, emulator: bool) -> str:
-    """Whose requests these are. A server on this machine may come back at another port."""
+    """Name who takes the requests. A server on this machine may come back at another port."""
     if emulator:
         return EMULATOR
     return LOOPBACK if is_loopback(base) else base
 
 
-def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
+def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None:
     """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
     would lose requests that are paid.
     """
-    known = get_meta(db, _KEY)
-    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
-    if known is None or not attempts:
-        set_meta(db, _KEY, provider)
+    known = get_meta(db, Meta.PROVIDER)
+    if known is None or not has_attempts(db):
+        set_meta(db, Meta.PROVIDER, provider)
     elif known != provider:
         raise ProviderMismatchError(
             f"this run was begun with {known}, and would now go to {provider}",
@@ -110,13 +63,13 @@ def claim_state(db: Connection, provider: str, folder: RunFolder) -> None:
         )
 
 
-def provider_of(db: Connection) -> str:
-    return get_meta(db, _KEY) or ""
+def recorded_provider(db: Connection) -> str:
+    return get_meta(db, Meta.PROVIDER) or ""
 
 
 def is_rehearsal(db: Connection) -> bool:
     """Whether the next command needs --emulator."""
-    return get_meta(db, _KEY) == EMULATOR
+    return get_meta(db, Meta.PROVIDER) == EMULATOR
 
 
 def _way_back(known: str, provider: str) -> str:
@@ -137,7 +90,7 @@ def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -
     if not take_over:
         refuse_other_manifest(db, manifest)
     # What comes from a pipe has no place of its own.
-    set_meta(db, _MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
+    set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
 def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
@@ -145,12 +98,12 @@ def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
 
     One that is no longer there was renamed or moved: then this is it.
     """
-    known, here = get_meta(db, _MANIFEST), manifest.path
+    known, here = get_meta(db, Meta.MANIFEST), manifest.path
     if not known or known == _place_of(here) or not os.path.exists(known):  # noqa: PTH110 - bytes of any kind
         return
     raise OtherManifestError(
-        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, _NAME)}): its jobs"
-        f" stand there, not those of {here}; nothing was sent",
+        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
+        f" its jobs stand there, not those of {here}; nothing was sent",
         where=str(here),
         next_step="give each manifest an output.dir of its own; or go on with this one there, and"
         f" leave the other's jobs as they are: batchgen run {here} --take-over",
@@ -161,19 +114,55 @@ def _place_of(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
-@contextmanager
-def state_of(manifest: Manifest, state: Path) -> Iterator[Connection]:
-    """The state of just this manifest, to read.
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """The run of a manifest: the manifest's header, and the run's folder."""
 
-    Raises as `open_for_reading` does, and OtherManifestError.
-    """
-    db = open_for_reading(state)
-    try:
-        with translated(state):
-            refuse_other_manifest(db, manifest)
-            yield db
-    finally:
-        db.close()
+    manifest: Manifest
+    folder: RunFolder
+
+    @contextmanager
+    def open(self) -> Iterator[OpenRun]:
+        """Open the state to read it.
+
+        Raises MissingFileError before the first run, OtherManifestError, and the state's errors.
+        """
+        db = open_for_reading(self.folder.state)
+        try:
+            with translated(self.folder.state):
+                refuse_other_manifest(db, self.manifest)
+                yield OpenRun(self.manifest, self.folder, db)
+        finally:
+            db.close()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun(FoundRun):
+    """A run whose state can be read."""
+
+    db: Connection
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the next command needs --emulator."""
+        return is_rehearsal(self.db)
+
+    def command(self, verb: str, *words: str) -> str:
+        """Build the command that goes on with this run, to be copied into a shell."""
+        return command_line(verb, self.manifest.path, *words, emulator=self.is_rehearsal)
+
+
+def find_run(path: Path) -> FoundRun:
+    """Read the header of a manifest. Raises ManifestError, MissingFileError."""
+    manifest = read_header(path)
+    return FoundRun(manifest, RunFolder(manifest.output.dir))
+
+
+@contextmanager
+def open_run(path: Path) -> Iterator[OpenRun]:
+    """Find the run of a manifest and open its state. Raises as `find_run` and `open` do."""
+    with find_run(path).open() as run:
+        yield run
 
 
 @asynccontextmanager
@@ -212,14 +201,23 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
-    """A run whose manifest is checked and whose state is open. `base` is empty for a rehearsal."""
+class RunContext(FoundRun):
+    """A run, and all that it stands on. `base` is the API's; empty for a rehearsal."""
 
-    manifest: Manifest
-    folder: RunFolder
     options: RunOptions
     world: World
     base: str
+
+    @classmethod
+    def of(cls, path: Path, options: RunOptions, world: World) -> Self:
+        """Read no more than the header of the manifest. Raises ManifestError, UsageError."""
+        found = find_run(path)
+        base = "" if options.emulator else api_base(world.env)
+        return cls(found.manifest, found.folder, options, world, base)
+
+    @property
+    def provider(self) -> str:
+        return provider_name(self.base, emulator=self.options.emulator)
 
     @property
     def on_this_machine(self) -> bool:
@@ -232,7 +230,7 @@ class Workplace:
 
 
 @asynccontextmanager
-async def connected(place: Workplace, asks: int = 0) -> AsyncIterator[RunComfy]:
+async def connected(place: RunContext, asks: int = 0) -> AsyncIterator[RunComfy]:
     """The API, or the emulator in its stead, with `asks` questions open at once (0: any number).
 
     Raises TokenError.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
-    from batchgen.runs.live_models import LiveModels
+    from batchgen.runs.live_models import VendorFacts
 
 
 COMPARED = (
@@ -153,7 +153,7 @@ def as_list(value: JsonValue) -> list[JsonValue]:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class BrokenRule:
     """A rule of the vendor's of today that a body breaks, as a sentence, and the value, if any.
 
     Bodies that break the same rule have the same `rule`.
@@ -163,9 +163,9 @@ class Refusal:
     got: str = ""
 
 
-def refusals(
+def broken_rules(
     bundled: Mapping[str, JsonValue], live: JsonObject, body: JsonObject, accepted: Collection[str]
-) -> Iterator[Refusal]:
+) -> Iterator[BrokenRule]:
     """Find why the vendor would refuse a body, which obeys the bundled schema, or ignore a part.
 
     What stands under the keys that are `accepted` is not judged.
@@ -179,25 +179,25 @@ def refusals(
         if key in theirs:
             yield from _broken(mapping(ours.get(key)), mapping(theirs[key]), value, key)
         elif live.get("additionalProperties") in (None, False):
-            yield Refusal(f"{plain(key)} is gone")
+            yield BrokenRule(f"{plain(key)} is gone")
     required = [one for one in as_list(live.get("required")) if isinstance(one, str)]
     for key in required:
         if key in theirs and key not in body:
-            yield Refusal(f"{plain(key)} is required now")
+            yield BrokenRule(f"{plain(key)} is required now")
 
 
 def _broken(
     bundled: JsonObject, live: JsonObject, value: JsonValue, path: str
-) -> Iterator[Refusal]:
+) -> Iterator[BrokenRule]:
     """A rule that is the bundled one as well is obeyed already."""
     for key, breaks in _BREAKS.items():
         before, now = rule_value(bundled, key), rule_value(live, key)
         if now is not None and before != now and breaks(value, now):
             rule = f"{plain(join(path, key))} is {words(now)}, bundled {words(before)}"
-            yield Refusal(rule, words(value))
+            yield BrokenRule(rule, words(value))
     choices = as_list(live.get("enum"))
     if choices and choices != as_list(bundled.get("enum")) and value not in choices:
-        yield Refusal(f"{plain(path)} takes {listed(choices)}", words(value))
+        yield BrokenRule(f"{plain(path)} takes {listed(choices)}", words(value))
     parts = bundled.get("items"), live.get("items")
     if isinstance(value, list) and isinstance(parts[0], dict) and isinstance(parts[1], dict):
         for item in value:
@@ -282,7 +282,7 @@ class _Jobs:
 
 
 @dataclass(slots=True)
-class Outdated:
+class RefusedJobs:
     """What the vendor no longer takes of many jobs, by model and rule."""
 
     _found: dict[tuple[str, str], _Jobs] = field(default_factory=dict)
@@ -290,7 +290,7 @@ class Outdated:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, model: str, job_id: str, refusal: Refusal) -> None:
+    def add(self, model: str, job_id: str, refusal: BrokenRule) -> None:
         jobs = self._found.setdefault((model, refusal.rule), _Jobs(refusal.got))
         jobs.count += 1
         if len(jobs.first) < SHOWN_JOBS:
@@ -324,7 +324,7 @@ class LiveRules:
     A key that the manifest accepts by name is judged by nobody.
     """
 
-    def __init__(self, live: LiveModels, policy: Policy) -> None:
+    def __init__(self, live: VendorFacts, policy: Policy) -> None:
         limits = policy.models
         self._accepted = {name: limits[name].accept_fields for name in limits}
         self._live = {name: live.facts[name].schema or {} for name in live.differences()}
@@ -334,16 +334,16 @@ class LiveRules:
         """Models whose jobs are worth a look."""
         return list(self._live)
 
-    def refusals(self, model: str, body: str) -> list[Refusal]:
+    def refusals(self, model: str, body: str) -> list[BrokenRule]:
         known, live = find_model(model), self._live.get(model)
         if known is None or live is None:
             return []
         accepted = self._accepted.get(model, ())
-        return list(refusals(known.schema, live, json.loads(body), accepted))
+        return list(broken_rules(known.schema, live, json.loads(body), accepted))
 
-    def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> Outdated:
+    def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> RefusedJobs:
         """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model worth a look."""
-        outdated = Outdated()
+        outdated = RefusedJobs()
         for model in self.models:
             for job_id, body in jobs_of(model):
                 for refusal in self.refusals(model, body):

@@ -20,22 +20,30 @@ from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.events import Pause, PauseReason, Warned
-from batchgen.engine.ports import Doors, Room
+from batchgen.engine.events import Warned
+from batchgen.engine.ports import Ports, Room
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError, InputError
 from batchgen.fs import disk_errors
 from batchgen.manifest.policy import CheckInputs
 from batchgen.models.catalog import catalog
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.runs.context import connected
-from batchgen.runs.drift import LiveRules, Outdated, ways_out
+from batchgen.runs.drift import LiveRules, RefusedJobs, ways_out
 from batchgen.runs.estimates import price_list
 from batchgen.runs.input_images import open_input_images
 from batchgen.runs.input_survey import refuse_broken
-from batchgen.runs.live_models import BEFORE_A_RUN, UNASKED, Funds, LiveModels, ask_all, estimated
+from batchgen.runs.live_models import (
+    BEFORE_A_RUN,
+    UNASKED,
+    Funds,
+    VendorFacts,
+    ask_vendor,
+    estimated,
+)
 from batchgen.runs.options import effective_policy, engine_policy
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.supervision import ask_for_cancels, watch_decisions, watch_folder
 from batchgen.state.due import pending_bodies
 
@@ -51,9 +59,9 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
     from batchgen.runcomfy.client import RunComfy
-    from batchgen.runs.begin import Beginning
-    from batchgen.runs.context import Workplace
-    from batchgen.runs.ingest import Intake
+    from batchgen.runs.begin import Workload
+    from batchgen.runs.context import RunContext
+    from batchgen.runs.ingest import StreamingIngest
     from batchgen.runs.input_images import InputImages
     from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
@@ -71,7 +79,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class _FilesBelow:
-    """The engine's doors to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder."""
 
     downloader: Downloader
     folder: Path
@@ -89,32 +97,32 @@ class _FilesBelow:
 
 
 @asynccontextmanager
-async def files_of(place: Workplace) -> AsyncIterator[_FilesBelow]:
+async def files_of(place: RunContext) -> AsyncIterator[_FilesBelow]:
     hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
     async with open_downloader(DownloadSettings(hosts, proxies=place.proxies)) as downloader:
         yield _FilesBelow(downloader, place.folder.files)
 
 
 async def work(
-    place: Workplace,
+    place: RunContext,
     store: Store,
-    beginning: Beginning,
+    beginning: Workload,
     tell: Listener,
-    intake: Intake | None = None,
+    intake: StreamingIngest | None = None,
 ) -> Ended:
     """Do what there is to do; `intake` are jobs still to be read. Raises the tree's errors."""
     async with AsyncExitStack() as stack:
         policy = engine_policy(place.manifest.policy, place.options)
-        room = make_room(policy.concurrency, doubled=place.options.emulator)
+        room = allow_open_files(policy.concurrency, doubled=place.options.emulator)
         if too_few := room.warning(policy.concurrency):
             tell(Warned(too_few))
         api = await stack.enter_async_context(connected(place, room.asks))
-        receipts = SpareReceipts(place.folder.receipts)
+        receipts = RecoveryLog(place.folder.receipts)
         receipts.reserve()
         files = await stack.enter_async_context(files_of(place))
         images = await stack.enter_async_context(input_images_of(place, store))
         collecting = beginning.is_collecting
-        with one_error():
+        with first_error_only():
             await refuse_broken(images, store, beginning.selection, tell, collecting=collecting)
         may_come = () if intake is None else tuple(catalog())
         live = await _live(place, api, beginning, may_come)
@@ -123,7 +131,7 @@ async def work(
         funds = await _funds(place, store, beginning, live)
         if warning := funds.warning():
             tell(Warned(warning))
-        doors = Doors(
+        ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
@@ -141,18 +149,18 @@ async def work(
             inputs=images,
         )
         policy = _within(room, policy, place, beginning)
-        scheduler = Scheduler(doors, policy, beginning.selection, tell)
+        scheduler = Scheduler(ports, policy, beginning.selection, tell)
         if outdated is not None:
             scheduler.pause(outdated)
         if intake is not None:
             intake.judge_by(rules)
-        with one_error():
+        with first_error_only():
             ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
         return replace(ended, funds=funds)
 
 
 def _within(
-    room: OpenFiles, policy: EnginePolicy, place: Workplace, beginning: Beginning
+    room: OpenFiles, policy: EnginePolicy, place: RunContext, beginning: Workload
 ) -> EnginePolicy:
     return replace(
         policy,
@@ -164,17 +172,17 @@ def _within(
 
 
 async def _live(
-    place: Workplace, api: RunComfy, beginning: Beginning, may_come: Iterable[str]
-) -> LiveModels:
+    place: RunContext, api: RunComfy, beginning: Workload, may_come: Iterable[str]
+) -> VendorFacts:
     """What the vendor says today, where something is to be submitted."""
     if not beginning.models:
-        return LiveModels()
+        return VendorFacts()
     env = {} if place.options.emulator else place.world.env
     models = dict.fromkeys((*beginning.models, *may_come))
-    return await ask_all(api, models, env, BEFORE_A_RUN)
+    return await ask_vendor(api, models, env, BEFORE_A_RUN)
 
 
-async def _outdated(store: Store, rules: LiveRules, beginning: Beginning) -> Pause | None:
+async def _outdated(store: Store, rules: LiveRules, beginning: Workload) -> Pause | None:
     """Hold what is to be submitted against the vendor's schemas of today.
 
     Raises InputError, unless something is paid already: that is collected all the same, and the run
@@ -185,15 +193,15 @@ async def _outdated(store: Store, rules: LiveRules, beginning: Beginning) -> Pau
         return None
     words, next_step = _words(outdated), ways_out(outdated.models[0])
     if beginning.is_collecting:
-        return Pause(PauseReason.SCHEMA, words, next_step)
+        return pause_for(PauseReason.SCHEMA, problems=words, ways_out=next_step)
     raise InputError(words, next_step=next_step)
 
 
-def _judged(db: Connection, rules: LiveRules, selection: Selection) -> Outdated:
+def _judged(db: Connection, rules: LiveRules, selection: Selection) -> RefusedJobs:
     return rules.judged(lambda model: pending_bodies(db, model, selection))
 
 
-def _words(outdated: Outdated) -> str:
+def _words(outdated: RefusedJobs) -> str:
     lines = outdated.lines()
     shown = [f"  {line}" for line in lines[:SHOWN_RULES]]
     more = [f"  and {len(lines) - SHOWN_RULES} more"] if len(lines) > SHOWN_RULES else []
@@ -201,7 +209,7 @@ def _words(outdated: Outdated) -> str:
     return "\n".join([what, *shown, *more])
 
 
-async def _funds(place: Workplace, store: Store, beginning: Beginning, live: LiveModels) -> Funds:
+async def _funds(place: RunContext, store: Store, beginning: Workload, live: VendorFacts) -> Funds:
     if live.balance is None:
         return UNASKED
     policy, selection = place.manifest.policy, beginning.selection
@@ -212,7 +220,7 @@ async def _funds(place: Workplace, store: Store, beginning: Beginning, live: Liv
 
 
 @asynccontextmanager
-async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[InputImages]:
+async def input_images_of(place: RunContext, store: Store) -> AsyncIterator[InputImages]:
     """Any public host may have input images; a rehearsal looks at those of this machine only."""
     hosts = AllowedHosts.in_public()
     if place.on_this_machine:
@@ -231,13 +239,13 @@ async def input_images_of(place: Workplace, store: Store) -> AsyncIterator[Input
 class _Crew:
     """Who is at work together, until the scheduler ends."""
 
-    place: Workplace
+    place: RunContext
     scheduler: Scheduler
     store: Store
     tell: Listener
 
 
-async def _run_together(crew: _Crew, beginning: Beginning, intake: Intake | None) -> Ended:
+async def _run_together(crew: _Crew, beginning: Workload, intake: StreamingIngest | None) -> Ended:
     place, scheduler, store, tell = crew.place, crew.scheduler, crew.store, crew.tell
     async with asyncio.TaskGroup() as group:
         reading = None
@@ -281,7 +289,7 @@ def _paused_for(running: asyncio.Task[RunEnd]) -> PauseReason | None:
 
 
 @contextmanager
-def one_error() -> Iterator[None]:
+def first_error_only() -> Iterator[None]:
     """One failure of the disk reaches every task at once; the first says it all."""
     try:
         yield
@@ -334,7 +342,7 @@ class OpenFiles:
         )
 
 
-def make_room(concurrency: int, *, doubled: bool) -> OpenFiles:
+def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
     """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
 
     `doubled`: the server is in this very process, so each connection has both its ends here.

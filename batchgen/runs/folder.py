@@ -25,7 +25,7 @@ from batchgen.errors import (
 )
 from batchgen.fs import NO_LINK, disk_error, link_in_the_way, sync_folder, unwritable_name
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import get_meta
+from batchgen.state.meta import Meta, get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +146,7 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
         if why := _why_no_locks(folder):
             raise _no_locks(folder, why) from exc
         raise LockedError(
-            f"another runner is at work on this state ({holder(folder)}); nothing was sent",
+            f"another runner is at work on this state ({lock_holder(folder)}); nothing was sent",
             where=str(folder.root),
             next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
         ) from exc
@@ -183,7 +183,7 @@ def _why_no_locks(folder: RunFolder) -> str | None:
     return None
 
 
-def is_held(folder: RunFolder) -> bool:
+def is_locked(folder: RunFolder) -> bool:
     """Whether a runner is at work at this moment. Raises OutputError."""
     try:
         with locked(folder):
@@ -192,11 +192,11 @@ def is_held(folder: RunFolder) -> bool:
         return True
 
 
-def holder(folder: RunFolder) -> str:
+def lock_holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-            return get_meta(db, "runner") or "unknown process"
+            return get_meta(db, Meta.RUNNER) or "unknown process"
     except (MissingFileError, SchemaVersionError):
         return "it has just begun"
     except BatchgenError:
@@ -204,5 +204,5 @@ def holder(folder: RunFolder) -> str:
         return "unknown process"
 
 
-def myself() -> str:
+def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"

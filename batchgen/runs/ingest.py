@@ -11,12 +11,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
-from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.engine.events import JobsAdded
 from batchgen.errors import Problem
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runs.drift import ways_out
-from batchgen.runs.prepare import stands_below, stands_twice, wrong_kinds
+from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.staging import append_jobs
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ CHECKED_AT_ONCE = 100_000
 for any number: some seconds of reading."""
 PAGE = 2000
 """Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
-INPUTS = "inputs"
 
 
-class Intake:
+class StreamingIngest:
     """The jobs that are still to be read, and where what is wrong with them is logged."""
 
     def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
@@ -74,7 +74,7 @@ class Intake:
             while page := await in_thread(self._next_page):
                 self._log_outdated(page)
         else:
-            await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
+            await store.run(set_meta, Meta.INPUTS, await in_thread(self._fingerprint.text))
         scheduler.all_is_there()
 
     def raise_if_wrong(self, summary: Summary) -> None:
@@ -93,7 +93,7 @@ class Intake:
                 self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 
     async def _take_up(self, page: list[Job], store: Store) -> None:
-        for unfit in await store.run(append_jobs, page, wrong_kinds):
+        for unfit in await store.run(append_jobs, page, wrong_media_kinds):
             for problem in _problems_of(unfit):
                 self._problems.add(problem)
 
@@ -108,16 +108,12 @@ class Intake:
         return page
 
 
-_PAUSE = Pause(
-    PauseReason.MANIFEST,
-    "something is wrong in the rows that were read while the run went on",
-    "mend it; the same command continues, and pays nothing twice",
-)
+_PAUSE = pause_for(PauseReason.MANIFEST)
 
 
 def _problems_of(unfit: Unfit) -> list[Problem]:
     if unfit.missing is not None:
-        return [stands_below(unfit.job, unfit.missing)]
+        return [missing_above(unfit.job, unfit.missing)]
     if unfit.unlike is not None:
-        return wrong_kinds(unfit.unlike)
-    return [stands_twice(unfit.job)]
+        return wrong_media_kinds(unfit.unlike)
+    return [duplicate_id(unfit.job)]

@@ -18,10 +18,10 @@ from batchgen.engine.events import FileSaved, JobMoved, Noted
 from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
-from batchgen.runs.append_log import LineFile, json_line
+from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.context import EMULATOR
-from batchgen.state.files import METADATA_IS_STALE
-from batchgen.state.queries import get_meta, saved_files
+from batchgen.state.files import count_saved, saved_files
+from batchgen.state.meta import Meta, drop_meta, get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
-    from batchgen.state.records import SavedFile
+    from batchgen.state.records import Result
 
 
 SUBMITTED = b'"state": "submitting"'
@@ -43,14 +43,14 @@ LONGEST = 16 * 1024
 """No line about a request is longer."""
 
 
-class Journal(LineFile):
+class Journal(AppendLog):
     """Appends events to run.log; use with `with`. `now` is the wall clock, epoch seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         super().__init__(path)
         self._now = now
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.note(type(event).__name__, **_fields(event))
 
     def note(self, event: str, **fields: JsonValue) -> None:
@@ -173,7 +173,7 @@ def rows_of(path: Path, start: int = 0) -> Iterator[JsonObject]:
 CHUNK_METADATA = 1024 * 1024
 
 
-def metadata_line(file: SavedFile) -> str:
+def metadata_line(file: Result) -> str:
     """The line of one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
     sent = json.loads(file.body)
     fields = {
@@ -192,14 +192,14 @@ def metadata_line(file: SavedFile) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-class MetadataFile(LineFile):
+class MetadataFile(AppendLog):
     """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:
         # It has every prompt in it: for its owner alone, until that one says otherwise.
         super().__init__(path, mode=0o600)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, FileSaved):
             self.append(metadata_line(event.file))
 
@@ -211,18 +211,17 @@ def catch_up(path: Path, db: Connection) -> None:
 
     Raises OutputError, StorageError.
     """
-    (expected,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
     with disk_errors(path):
-        if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
+        if _whole_lines(path) == count_saved(db) and get_meta(db, Meta.METADATA_IS_STALE) is None:
             return
         with publishing(path) as file:
             file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
-    db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
+    drop_meta(db, Meta.METADATA_IS_STALE)
 
 
 def renew_if_stale(db: Connection, path: Path) -> None:
     """At the end of a run: costs may have come after the files that they are written beside."""
-    if get_meta(db, METADATA_IS_STALE) is not None:
+    if get_meta(db, Meta.METADATA_IS_STALE) is not None:
         catch_up(path, db)
 
 

@@ -26,7 +26,8 @@ from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
 from batchgen.state.costs import attempts_made
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.recovery import has_attempts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 
 MOST_BYTES = 64 * 1024
-_RUN_ID = "run_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,15 @@ class LastRun:
 
 def run_id(db: Connection, dice: Random) -> str:
     """What tells this state from every other one; it keeps it for ever."""
-    known = get_meta(db, _RUN_ID)
+    known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
-        set_meta(db, _RUN_ID, known)
+        set_meta(db, Meta.RUN_ID, known)
     return known
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class LastRunFile:
     """One small file a manifest, below `home`; None where there is no such folder."""
 
     home: Path | None
@@ -98,7 +98,7 @@ class Memory:
         # Text of any encoding, as JSON.
         manifest, root = (_text(one) for one in (self.manifest.resolve(), folder.root.absolute()))
         last = LastRun(
-            manifest, root, get_meta(db, _RUN_ID) or "", float(at), *attempts_made(db), is_over
+            manifest, root, get_meta(db, Meta.RUN_ID) or "", float(at), *attempts_made(db), is_over
         )
         with suppress(OSError):
             _publish(path, json.dumps(asdict(last)).encode() + b"\n")
@@ -131,7 +131,7 @@ def is_lost(last: LastRun | None, db: Connection | None) -> bool:
 
 def is_of(last: LastRun, db: Connection) -> bool:
     """Whether the state is that run's own, of today or older."""
-    return get_meta(db, _RUN_ID) == last.run_id
+    return get_meta(db, Meta.RUN_ID) == last.run_id
 
 
 def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
@@ -162,21 +162,16 @@ def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
     )
 
 
-_INODE = "inode"
-_HOST = "host"
-
-
 def refuse_copy(db: Connection, folder: RunFolder) -> None:
     """Raise CopiedStateError where requests may have been made that this file does not know.
 
     A state without an attempt has nothing to lose, and one of before has no inode to compare.
     """
-    known = get_meta(db, _INODE)
-    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
-    if known is None or known == _inode(folder) or not attempts:
+    known = get_meta(db, Meta.INODE)
+    if known is None or known == _inode(folder) or not has_attempts(db):
         return
     raise CopiedStateError(
-        f"this state file is a copy or a restored backup of one on {get_meta(db, _HOST)}:"
+        f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
         " requests made since with the other one are not known here, so jobs could be paid twice;"
         " nothing was sent",
         where=str(folder.state),
@@ -189,8 +184,8 @@ def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
         refuse_copy(db, folder)
-    set_meta(db, _INODE, _inode(folder))
-    set_meta(db, _HOST, socket.gethostname())
+    set_meta(db, Meta.INODE, _inode(folder))
+    set_meta(db, Meta.HOST, socket.gethostname())
 
 
 def _inode(folder: RunFolder) -> str:

@@ -98,21 +98,21 @@ def estimated(
     models: Iterable[str],
     selection: Selection,
     policy: Policy,
-    live: LiveModels,
+    live: VendorFacts,
 ) -> Cost:
     """What the selected pending jobs of these models will cost."""
     return sum((_of_model(db, model, selection, policy, live) for model in models), Cost())
 
 
 def _of_model(
-    db: Connection, model: str, selection: Selection, policy: Policy, live: LiveModels
+    db: Connection, model: str, selection: Selection, policy: Policy, live: VendorFacts
 ) -> Cost:
     sources = price_sources(db, model, policy, live)
     work = pending_work(db, model, selection, by_frames=sources.by_second)
     return cost_of([Alike(*one) for one in work], sources)
 
 
-def price_sources(db: Connection, model: str, policy: Policy, live: LiveModels) -> PriceSources:
+def price_sources(db: Connection, model: str, policy: Policy, live: VendorFacts) -> PriceSources:
     limits, facts = policy.models.get(model), live.facts.get(model)
     return PriceSources(
         own=limits.price if limits else None,
@@ -129,7 +129,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class LiveModels:
+class VendorFacts:
     """`trouble` says why some of it was not asked; empty where all was.
 
     `balance` is what the account has, in USD; None: not known, and `no_balance` says why.
@@ -158,7 +158,7 @@ def _differences(model: str, facts: ModelFacts) -> list[str]:
     return schema_differences(known.schema, facts.schema)
 
 
-async def ask_about(models: Iterable[str], options: RunOptions, world: World) -> LiveModels:
+async def ask_about(models: Iterable[str], options: RunOptions, world: World) -> VendorFacts:
     """Ask for a plan. Raises UsageError for an unusable base of the API."""
     base = "" if options.emulator else api_base(world.env)
     try:
@@ -166,9 +166,9 @@ async def ask_about(models: Iterable[str], options: RunOptions, world: World) ->
     except TokenError as exc:
         # The places where it was looked for are for a run to name: a plan needs none.
         why = exc.what.partition(":")[0]
-        return LiveModels(trouble=why, no_balance=why)
+        return VendorFacts(trouble=why, no_balance=why)
     async with _connected(base, token, Proxies.of(world.env)) as api:
-        return await ask_all(api, models, {} if options.emulator else world.env, LIMITS.read)
+        return await ask_vendor(api, models, {} if options.emulator else world.env, LIMITS.read)
 
 
 @asynccontextmanager
@@ -187,9 +187,9 @@ async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncI
         yield api
 
 
-async def ask_all(
+async def ask_vendor(
     api: RunComfy, models: Iterable[str], env: Mapping[str, str], seconds: float
-) -> LiveModels:
+) -> VendorFacts:
     """Ask for each model and for the balance once, all at the same time, and no longer than that.
 
     A rehearsal is given no `env`: the balance of an account is not its business.
@@ -214,7 +214,7 @@ async def ask_all(
     facts = {model: one for model, one in answers.items() if isinstance(one, ModelFacts)}
     troubles = [one.reason for one in answers.values() if not isinstance(one, ModelFacts)]
     left = balance.result()
-    return LiveModels(
+    return VendorFacts(
         facts,
         troubles[0] if troubles else "",
         left if isinstance(left, float) else None,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event, Listener, Pause, PauseReason
     from batchgen.notify import Address
-    from batchgen.runs.context import Workplace
+    from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.summary import Summary
     from batchgen.state.records import Money
@@ -48,21 +48,21 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Standing:
     """How a run stands."""
 
     counts: Mapping[JobState, int]
     money: Money
 
 
-def read_figures(folder: RunFolder) -> Figures:
+def read_standing(folder: RunFolder) -> Standing:
     """Ask the state. Blocks; raises the tree's errors."""
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        return Figures(totals(counts(db)), money(db))
+        return Standing(totals(counts(db)), money(db))
 
 
 def message(
-    name: str, folder: RunFolder, cause: Cause, figures: Figures | None, seconds: float
+    name: str, folder: RunFolder, cause: Cause, figures: Standing | None, seconds: float
 ) -> Message:
     """Put it together; `seconds` is how long the run has been going on."""
     parts = [f"{name}: {plain_text(cause.text, CAUSE_LIMIT)}"]
@@ -122,7 +122,7 @@ END_SECONDS = 10.0
 FAILURES = (JobState.FAILED, JobState.LOST, JobState.UNKNOWN)
 
 
-def recipients(place: Workplace) -> Notify:
+def recipients(place: RunContext) -> Notify:
     """Those of the command line in the manifest's stead. Raises InputError."""
     asked = place.options.notify
     notify = place.manifest.notify
@@ -130,7 +130,7 @@ def recipients(place: Workplace) -> Notify:
 
 
 @asynccontextmanager
-async def notifying(place: Workplace, notify: Notify, tell: Listener) -> AsyncIterator[Notifier]:
+async def notifying(place: RunContext, notify: Notify, tell: Listener) -> AsyncIterator[Notifier]:
     """Send words while the block lasts; at its end, wait a while for those on their way.
 
     `tell` hears what became of each. An error of the tree that ends the run is worth a word too.
@@ -151,7 +151,7 @@ async def notifying(place: Workplace, notify: Notify, tell: Listener) -> AsyncIt
 class Notifier:
     """Hears of a run, and sends a word about it. It never holds the run up: see `notifying`."""
 
-    def __init__(self, place: Workplace, notify: Notify, tell: Listener) -> None:
+    def __init__(self, place: RunContext, notify: Notify, tell: Listener) -> None:
         self._place = place
         self._notify = notify
         self._tell = tell
@@ -163,7 +163,7 @@ class Notifier:
         self._pauses: set[PauseReason] = set()
         self._latest_end = float("inf")
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if not self._notify.to:
             return
         match event:
@@ -228,7 +228,7 @@ class Notifier:
         if self._place.options.emulator:
             name = f"{name} (rehearsal)"
         try:
-            figures = await in_thread(partial(read_figures, folder))
+            figures = await in_thread(partial(read_standing, folder))
         except BatchgenError:
             # A state that cannot be read ends the run by itself; this word may be about just that.
             figures = None

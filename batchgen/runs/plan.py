@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from batchgen.runs.drift import Outdated
+from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, suffices
-from batchgen.runs.live_models import Funds, LiveModels
+from batchgen.runs.live_models import Funds, VendorFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,8 +197,8 @@ class Plan:
     changed: tuple[ChangedInput, ...] = ()
     renamed: tuple[Renamed, ...] = ()
     orphans: tuple[Orphan, ...] = ()
-    live: LiveModels = field(default_factory=LiveModels)
-    outdated: Outdated = field(default_factory=Outdated)
+    live: VendorFacts = field(default_factory=VendorFacts)
+    outdated: RefusedJobs = field(default_factory=RefusedJobs)
     throttled: Mapping[str, float] = field(default_factory=dict)
     offline: bool = False
     rehearsal: bool = False

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
-from batchgen.runs.context import Workplace, is_rehearsal, refuse_other_manifest
+from batchgen.runs.context import RunContext, is_rehearsal, refuse_other_manifest
 from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.ingest import INPUTS
-from batchgen.runs.live_models import LiveModels, ask_about, price_sources
+from batchgen.runs.live_models import VendorFacts, ask_about, price_sources
 from batchgen.runs.options import RunOptions, engine_policy
 from batchgen.runs.plan import (
     ChangedInput,
@@ -34,11 +33,12 @@ from batchgen.runs.plan import (
     Renamed,
     input_changes,
 )
-from batchgen.runs.prepare import checked, read_for_jobs
+from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.startup import find_lost
 from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.meta import Meta, get_meta
 from batchgen.state.planned import PlanCounts, Wishes, foreseen
-from batchgen.state.queries import Selection, expected_seconds, get_meta, money, throttled_pace
+from batchgen.state.queries import Selection, expected_seconds, money, throttled_pace
 from batchgen.state.results import (
     any_selected,
     foreseen_jobs,
@@ -74,13 +74,16 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     """
     rehearsing = options.emulator or is_loopback(api_base(world.env))
     log = ProblemLog(strict=options.strict)
-    with checked(path, rehearsal=rehearsing, env=world.env, problems=log) as (manifest, staging):
+    with checked_manifest(path, rehearsal=rehearsing, env=world.env, problems=log) as (
+        manifest,
+        staging,
+    ):
         folder = RunFolder(manifest.output.dir)
         if not (options.start_over or options.recover):
             # As the run would, before it says that all jobs are new.
-            find_lost(Workplace(manifest, folder, options, world, "")).refuse(folder)
+            find_lost(RunContext(manifest, folder, options, world, "")).refuse(folder)
         with (
-            state_beside(manifest, take_over=options.take_over) as (state, db),
+            state_to_compare(manifest, take_over=options.take_over) as (state, db),
             translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
@@ -88,7 +91,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             used = [model for model, found in counts.items() if _figures(found).jobs]
             if not used:
                 raise nothing_selected()
-            live = LiveModels() if offline else asyncio.run(ask_about(used, options, world))
+            live = VendorFacts() if offline else asyncio.run(ask_about(used, options, world))
             desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 
@@ -98,7 +101,7 @@ def wishes_of(options: RunOptions) -> Wishes:
 
 
 @contextmanager
-def state_beside(
+def state_to_compare(
     manifest: Manifest, *, take_over: bool = False
 ) -> Iterator[tuple[Path, Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
@@ -130,7 +133,7 @@ class _Desk:
     outlook: Outlook
     db: Connection
     options: RunOptions
-    live: LiveModels
+    live: VendorFacts
     warnings: tuple[Problem, ...]
 
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
@@ -265,11 +268,11 @@ def named_jobs(
     Where the state was made from just this manifest, the manifest's jobs are not read again.
     """
     rehearsal = emulator or is_loopback(api_base(world.env))
-    manifest = read_for_jobs(path, world.env, rehearsal=rehearsal)
+    manifest = read_with_environment(path, world.env, rehearsal=rehearsal)
     folder = RunFolder(manifest.output.dir)
-    with state_beside(manifest) as (state, db), translated(state):
+    with state_to_compare(manifest) as (state, db), translated(state):
         selection = Selection(jobs=names_only(db, names))
-        if fingerprint_of(manifest).is_of(get_meta(db, INPUTS)):
+        if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
                 yield Listing(manifest.name, folder, _with_history(db, jobs))
@@ -287,10 +290,13 @@ def _held_against_state(
 ) -> Iterator[tuple[Listing, Outlook]]:
     rehearsal = options.emulator or is_loopback(api_base(world.env))
     log = ProblemLog(strict=options.strict)
-    with checked(path, rehearsal=rehearsal, env=world.env, problems=log) as (manifest, staging):
+    with checked_manifest(path, rehearsal=rehearsal, env=world.env, problems=log) as (
+        manifest,
+        staging,
+    ):
         folder = RunFolder(manifest.output.dir)
         with (
-            state_beside(manifest, take_over=options.take_over) as (state, db),
+            state_to_compare(manifest, take_over=options.take_over) as (state, db),
             translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):

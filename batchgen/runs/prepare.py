@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ChangedJobsError, InputError, Problem, Spot
+from batchgen.errors import ChangedJobsError, InputError, Problem, Spot, TokenError
 from batchgen.manifest.header import read_manifest
 from batchgen.manifest.problems import KEPT, SKIPPED, ProblemLog
 from batchgen.manifest.stream import checked_jobs
 from batchgen.models.catalog import find_model
 from batchgen.references import references_in
-from batchgen.runs.context import NOTHING_OFFERED, offered
+from batchgen.runcomfy.token import SHORTEST_SECRET, TOKEN_VARIABLES, read_login, token_file
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from batchgen.jobs import Job
     from batchgen.manifest.header import Manifest
-    from batchgen.runs.context import Offered
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
     from batchgen.state.reconcile import Difference
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SHOWN_OF_CIRCLE = 6
 
 
-def report_together(staging: Staging, problems: ProblemLog) -> None:
+def report_cross_job_problems(staging: Staging, problems: ProblemLog) -> None:
     """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
     for twice in staging.duplicates(KEPT):
         _report(problems, _duplicate(twice), twice.sweep, "twice")
@@ -48,7 +48,7 @@ def report_together(staging: Staging, problems: ProblemLog) -> None:
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
-        for problem in wrong_kinds(needed):
+        for problem in wrong_media_kinds(needed):
             _report(problems, problem, needed.sweep, "kind")
 
 
@@ -61,13 +61,13 @@ def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> No
     problems.add_alike(problem, spot, common=problem, noun="jobs", key=key)
 
 
-def stands_twice(job: Job) -> Problem:
+def duplicate_id(job: Job) -> Problem:
     """For a job that comes when the others are in the state already."""
     message = f"duplicate id '{job.id}': a job above has it"
     return Problem(job.file, job.line, 1, message, "every job needs an id of its own", job.id)
 
 
-def stands_below(job: Job, needed: str) -> Problem:
+def missing_above(job: Job, needed: str) -> Problem:
     """As above: a huge first run reads its jobs while it goes on, so it cannot look ahead."""
     message = f"it needs '{needed}', which does not stand above it"
     hint = "put that one first, or set run.full_check: always, to have everything read first"
@@ -120,7 +120,7 @@ _OTHER_KIND = {
 }
 
 
-def wrong_kinds(found: NeededModel) -> list[Problem]:
+def wrong_media_kinds(found: NeededModel) -> list[Problem]:
     """References to a video of what makes pictures, or the reverse."""
     model = find_model(found.needed_model)
     makes = model.makes.value if model is not None else None
@@ -144,12 +144,51 @@ def _problem(origin: Origin, message: str, hint: str, job_id: str) -> Problem:
 SHOWN_CHANGES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedEnvironment:
+    """`env` is what templates may read; `withheld` says of the other variables why not.
+
+    Without an `env`, templates that read it are not checked.
+    """
+
+    env: Mapping[str, str] | None
+    withheld: Mapping[str, str]
+
+
+UNREAD_ENVIRONMENT = AllowedEnvironment(None, {})
+
+
+def allowed_environment(env: Mapping[str, str]) -> AllowedEnvironment:
+    """Keep the token from templates: it goes to the API and nowhere else."""
+    secrets = tuple(_secrets(env))
+    withheld = {
+        name: "holds the token"
+        for name, value in env.items()
+        if any(secret in value for secret in secrets)
+    }
+    # Also those that are not set: the answer must not be to set them.
+    withheld |= dict.fromkeys(TOKEN_VARIABLES, "is the token")
+    return AllowedEnvironment(
+        {name: value for name, value in env.items() if name not in withheld}, withheld
+    )
+
+
+def _secrets(env: Mapping[str, str]) -> Iterator[str]:
+    """Every token in reach; one too short to be a secret would withhold everything."""
+    found = [env.get(name, "").strip() for name in TOKEN_VARIABLES]
+    if home := env.get("HOME"):
+        # A broken login is reported where the token is needed.
+        with suppress(TokenError):
+            found.append(read_login(token_file(env, Path(home))) or "")
+    return (one for one in found if len(one) >= SHORTEST_SECRET)
+
+
 def read_header(path: Path) -> Manifest:
     """The manifest without its jobs. Raises ManifestError, MissingFileError."""
-    return _read(path, ProblemLog(), rehearsal=False, offer=NOTHING_OFFERED)
+    return _read(path, ProblemLog(), rehearsal=False, offer=UNREAD_ENVIRONMENT)
 
 
-def read_for_jobs(
+def read_with_environment(
     path: Path,
     env: Mapping[str, str],
     *,
@@ -161,7 +200,7 @@ def read_for_jobs(
         path,
         ProblemLog() if problems is None else problems,
         rehearsal=rehearsal,
-        offer=offered(env),
+        offer=allowed_environment(env),
     )
 
 
@@ -180,7 +219,7 @@ def refuse_pipe(path: Path) -> None:
 
 
 @contextmanager
-def checked(
+def checked_manifest(
     path: Path,
     *,
     rehearsal: bool = False,
@@ -196,7 +235,7 @@ def checked(
     """
     problems = ProblemLog() if problems is None else problems
     refuse_pipe(path)
-    offer = offered(env)
+    offer = allowed_environment(env)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
     )
@@ -204,19 +243,21 @@ def checked(
         if manifest is not None:
             for job in checked_jobs(manifest, problems, staging.refuse):
                 staging.add(job)
-        finish(staging, problems)
+        check_together(staging, problems)
         assert manifest is not None, "a manifest that cannot be read has a problem"
         yield manifest, staging
 
 
-def finish(staging: Staging, problems: ProblemLog) -> None:
+def check_together(staging: Staging, problems: ProblemLog) -> None:
     """Look at the staged jobs together. Raises ManifestError with every problem."""
     staging.finish()
-    report_together(staging, problems)
+    report_cross_job_problems(staging, problems)
     problems.raise_if_any()
 
 
-def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) -> Manifest:
+def _read(
+    path: Path, problems: ProblemLog, *, rehearsal: bool, offer: AllowedEnvironment
+) -> Manifest:
     refuse_pipe(path)
     manifest = read_manifest(
         path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
@@ -226,7 +267,7 @@ def _read(path: Path, problems: ProblemLog, *, rehearsal: bool, offer: Offered) 
     return manifest
 
 
-def take_up(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
+def reconcile(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
     """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
     difference = merge(db, staging, state, options.on_changed, options.selection)
     if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batchgen.engine.ports import Receipt
@@ -17,6 +17,7 @@ from batchgen.fs import disk_errors, open_to_read, sync_folder
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import json_line, write_all
 from batchgen.runs.folder import open_private
+from batchgen.state.recovery import job_without_answer
 from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOST_ATTEMPTS = 1_000_000
 """Above these it is no file of ours: SQLite takes no number of any length."""
 
 
-class SpareReceipts:
+class RecoveryLog:
     """Writes receipts into blocks that are there already, and to stderr for a person."""
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +78,7 @@ class SpareReceipts:
         self._offset += len(data)
 
 
-def read_receipts(path: Path) -> list[Receipt]:
+def read_recovery_log(path: Path) -> list[Receipt]:
     """What an earlier run could only write here. Raises OutputError or StorageError."""
     with disk_errors(path):
         try:
@@ -100,19 +101,12 @@ def _parse(line: bytes) -> Receipt | None:
     return None if usable is None else Receipt(job, attempt, usable)
 
 
-def adopt_receipts(db: Connection, receipts: list[Receipt], at: float) -> int:
+def adopt_requests(db: Connection, receipts: list[Receipt], at: float) -> int:
     """Give the requests to their jobs; how many were new to the state."""
     adopted = 0
     for receipt in receipts:
-        with closing(
-            db.execute(
-                "SELECT seq FROM job JOIN attempt ON attempt.job = seq"
-                " WHERE id = ? AND number = ? AND request_id IS NULL",
-                (receipt.job_id, receipt.attempt),
-            )
-        ) as rows:
-            row = rows.fetchone()
-        if row:
-            accepted(db, row[0], receipt.attempt, receipt.request_id, "from the spare receipt", at)
+        seq = job_without_answer(db, receipt.job_id, receipt.attempt)
+        if seq is not None:
+            accepted(db, seq, receipt.attempt, receipt.request_id, "from the spare receipt", at)
             adopted += 1
     return adopted

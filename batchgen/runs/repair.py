@@ -15,44 +15,42 @@ from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
 from batchgen.engine.control import Control
-from batchgen.engine.downloads_pool import Fetcher
+from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Noted
-from batchgen.engine.ports import Doors
+from batchgen.engine.ports import Ports
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
-from batchgen.runcomfy.base import api_base
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Succeeded,
     Throttled,
 )
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.context import (
-    Workplace,
-    claim_state,
+    RunContext,
+    claim_for_provider,
     connected,
-    provider_name,
     refuse_other_manifest,
 )
-from batchgen.runs.decide import runner_lock
+from batchgen.runs.decisions import runner_lock
 from batchgen.runs.estimates import PriceList
-from batchgen.runs.execute import Ended, files_of, one_error
-from batchgen.runs.folder import RunFolder, myself
+from batchgen.runs.execute import Ended, files_of, first_error_only
+from batchgen.runs.folder import this_process
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.runs.last_run import claim_file
-from batchgen.runs.prepare import read_header
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
-from batchgen.state.database import open_for_reading, open_for_writing, translated
-from batchgen.state.files import fetch_again, known_file
-from batchgen.state.queries import not_home, select_jobs, set_meta
+from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
+from batchgen.state.files import fetch_again, result_numbered
+from batchgen.state.meta import Meta, set_meta
+from batchgen.state.queries import not_home, select_jobs
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -61,18 +59,19 @@ if TYPE_CHECKING:
 
     from batchgen.engine.events import Event, Listener
     from batchgen.runs.context import World
+    from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
-    from batchgen.state.records import KnownFile
+    from batchgen.state.records import Result
 
 
 DOWNLOADS = 8
 RENEWALS = 4
 
 
-async def bring_home(
-    place: Workplace, db: Connection, jobs: Iterable[int], listener: Listener
+async def redownload(
+    place: RunContext, db: Connection, jobs: Iterable[int], listener: Listener
 ) -> Ended:
     """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
     folder = place.folder
@@ -81,44 +80,44 @@ async def bring_home(
         metadata = stack.enter_context(MetadataFile(folder.metadata))
 
         def tell(event: Event) -> None:
-            for hear in (journal.hear, metadata.hear, listener):
-                hear(event)
+            for on_event in (journal.on_event, metadata.on_event, listener):
+                on_event(event)
 
-        doors = await _doors(place, db, stack)
-        homecoming = _Homecoming(doors, Control(tell))
-        with one_error():
+        ports = await _ports(place, db, stack)
+        homecoming = _Redownload(ports, Control(tell))
+        with first_error_only():
             return await homecoming.run(jobs, signals=place.world.signals)
 
 
-async def _doors(place: Workplace, db: Connection, stack: AsyncExitStack) -> Doors:
+async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
     files = await stack.enter_async_context(files_of(place))
-    return Doors(
+    return Ports(
         api=SiftedApi(api, files.downloader.peek),
         store=store,
         files=files,
         prices=PriceList({}, {}),
-        receipts=SpareReceipts(place.folder.receipts),
+        receipts=RecoveryLog(place.folder.receipts),
         dice=place.world.dice,
     )
 
 
-class _Homecoming:
+class _Redownload:
     """First the fresh URLs of a job, then its downloads; both for several jobs at once."""
 
-    def __init__(self, doors: Doors, control: Control) -> None:
-        self._doors = doors
+    def __init__(self, ports: Ports, control: Control) -> None:
+        self._ports = ports
         self._control = control
-        self._fetcher = Fetcher(doors, control)
+        self._downloads = DownloadPool(ports, control)
 
     async def run(self, jobs: Iterable[int], *, signals: bool) -> Ended:
         waiting = iter(jobs)
         try:
             async with asyncio.TaskGroup() as group:
-                teller = group.create_task(self._control.keep_telling(), name="events")
+                teller = group.create_task(self._control.deliver_events(), name="events")
                 pool = [
-                    group.create_task(self._fetcher.work(), name=f"download {number}")
+                    group.create_task(self._downloads.work(), name=f"download {number}")
                     for number in range(DOWNLOADS)
                 ]
                 renewals = [
@@ -142,7 +141,7 @@ class _Homecoming:
         self._control.wake.set()
 
     async def _until_home(self) -> None:
-        while self._fetcher.busy and not self._control.drain.requested:
+        while self._downloads.busy and not self._control.drain.requested:
             await self._control.wake.wait()
             self._control.wake.clear()
 
@@ -151,19 +150,19 @@ class _Homecoming:
             if self._control.drain.requested:
                 return
             await self._renew(seq)
-            self._fetcher.add(seq)
+            self._downloads.add(seq)
 
     async def _renew(self, seq: int) -> None:
         """Old URLs have mostly expired; where there are no new ones, the saved ones are tried."""
-        job = await self._doors.store.files_to_fetch(seq)
+        job = await self._ports.store.files_to_fetch(seq)
         if job is None:
             return
-        answer = await self._doors.api.result(job.request_id)
+        answer = await self._ports.api.result(job.request_id)
         if isinstance(answer, Succeeded):
             for file in job.files:
                 if file.position <= len(answer.urls):
-                    await self._doors.store.renew_url(file.id, answer.urls[file.position - 1])
-        elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
+                    await self._ports.store.renew_url(file.id, answer.urls[file.position - 1])
+        elif isinstance(answer, Halted) and answer.cause is PauseReason.TOKEN_REFUSED:
             raise TokenError(
                 f"the API refused: {answer.reason}",
                 where=job.id,
@@ -182,11 +181,11 @@ def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairedFile:
     """A file that is back. `differs`: the vendor now serves another content than it did."""
 
-    before: KnownFile
-    after: KnownFile
+    before: Result
+    after: Result
 
     @property
     def differs(self) -> bool:
@@ -202,7 +201,7 @@ class Repair:
     `aside`: names, below the run's folder, that damaged files have now.
     """
 
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[RepairedFile, ...] = ()
     not_home: tuple[tuple[str, str], ...] = ()
     out_of_reach: tuple[Checked, ...] = ()
     aside: tuple[str, ...] = ()
@@ -228,20 +227,18 @@ class Listeners:
 
 def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) -> Repair:
     """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
-    manifest = read_header(path)
-    base = "" if options.emulator else api_base(world.env)
-    folder = RunFolder(manifest.output.dir)
-    place = Workplace(manifest, folder, options, world, base)
+    place = RunContext.of(path, options, world)
+    folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
     open_for_reading(folder.state).close()
     with ExitStack() as held:
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
-        set_meta(db, "runner", myself())
+        set_meta(db, Meta.RUNNER, this_process())
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, provider_name(base, emulator=options.emulator), folder)
-        refuse_other_manifest(db, manifest)
+        claim_for_provider(db, place.provider, folder)
+        refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
         return _repair(place, db, listeners)
 
@@ -260,7 +257,7 @@ def _refuse_without_files(folder: RunFolder) -> None:
         )
 
 
-def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
+def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     selection = place.options.selection
     wrong = _wrong_files(place, db, listeners)
     again = [one for one in wrong if one.file.is_latest]
@@ -270,7 +267,7 @@ def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
     aside = _set_again(place.folder, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
-    ended = asyncio.run(bring_home(place, db, jobs, listeners.event)) if jobs else Ended()
+    ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
     return Repair(
         mended=_mended(db, again),
         not_home=tuple(not_home(db, selection)),
@@ -281,7 +278,7 @@ def _repair(place: Workplace, db: Connection, listeners: Listeners) -> Repair:
     )
 
 
-def _wrong_files(place: Workplace, db: Connection, listeners: Listeners) -> list[Checked]:
+def _wrong_files(place: RunContext, db: Connection, listeners: Listeners) -> list[Checked]:
     wrong = []
     for checked in check_files(db, place.folder, place.options.selection):
         listeners.checked(checked)
@@ -301,10 +298,9 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
         if one.damage not in {Damage.MISSING, Damage.FOLDER_LINK}
         and (name := move_aside(folder.root, one.file.path))
     ]
-    db.execute("BEGIN IMMEDIATE")
-    for one in again:
-        fetch_again(db, one.file)
-    db.execute("COMMIT")
+    with transaction(db):
+        for one in again:
+            fetch_again(db, one.file)
     return tuple(aside)
 
 
@@ -324,5 +320,6 @@ def move_aside(root: Path, name: str) -> str | None:
     return f"{name}.damaged-{number}"
 
 
-def _mended(db: Connection, again: Sequence[Checked]) -> tuple[Mended, ...]:
-    return tuple(Mended(one.file, after) for one in again if (after := known_file(db, one.file.id)))
+def _mended(db: Connection, again: Sequence[Checked]) -> tuple[RepairedFile, ...]:
+    found = ((one.file, result_numbered(db, one.file.id)) for one in again)
+    return tuple(RepairedFile(before, after) for before, after in found if after is not None)

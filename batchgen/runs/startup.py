@@ -19,13 +19,20 @@ from batchgen.manifest.stream import checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
 from batchgen.runs.begin import settle_before
-from batchgen.runs.context import Workplace, claim_for_manifest, claim_state, provider_name
-from batchgen.runs.decide import runner_lock
+from batchgen.runs.context import RunContext, claim_for_manifest, claim_for_provider
+from batchgen.runs.decisions import runner_lock
 from batchgen.runs.fingerprint import fingerprint_of
-from batchgen.runs.folder import PATIENCE, RunFolder, myself
-from batchgen.runs.ingest import CHECKED_AT_ONCE, INPUTS, Intake
+from batchgen.runs.folder import PATIENCE, RunFolder, this_process
+from batchgen.runs.ingest import CHECKED_AT_ONCE, StreamingIngest
 from batchgen.runs.journal import catch_up
-from batchgen.runs.last_run import Memory, claim_file, is_lost, is_of, refuse_lost, run_id
+from batchgen.runs.last_run import (
+    LastRunFile,
+    claim_file,
+    is_lost,
+    is_of,
+    refuse_lost,
+    run_id,
+)
 from batchgen.runs.lost_state import (
     Traces,
     find_traces,
@@ -35,9 +42,11 @@ from batchgen.runs.lost_state import (
     refuse_traces,
     set_aside,
 )
-from batchgen.runs.prepare import finish, read_for_jobs, take_up
+from batchgen.runs.prepare import check_together, read_with_environment, reconcile
 from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
-from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.names import names_to_come
+from batchgen.state.queries import Selection, select_any
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
@@ -54,15 +63,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class StartedRun:
     """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run.
 
     `problems` has the warnings, where the jobs had to be read.
     """
 
-    place: Workplace
+    place: RunContext
     db: Connection
-    intake: Intake | None
+    intake: StreamingIngest | None
     problems: ProblemLog
 
 
@@ -81,7 +90,7 @@ class _Reading:
 
     def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
-            return self.fingerprint.is_of(get_meta(db, INPUTS))
+            return self.fingerprint.is_of(get_meta(db, Meta.INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
         """Read and check the jobs: all of them, save in a huge `first` run.
@@ -100,8 +109,8 @@ class _Reading:
             early = False
             for job in jobs:
                 staging.add(job)
-        finish(staging, problems)
-        intake = Intake(jobs, problems, self.fingerprint) if early else None
+        check_together(staging, problems)
+        intake = StreamingIngest(jobs, problems, self.fingerprint) if early else None
         return _Staged(staging, intake, problems)
 
     def _may_begin_early(self) -> bool:
@@ -118,11 +127,11 @@ class _Reading:
 @dataclass(frozen=True, slots=True)
 class _Staged:
     jobs: Staging
-    intake: Intake | None
+    intake: StreamingIngest | None
     problems: ProblemLog
 
 
-def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> Opened:
+def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> StartedRun:
     """Check everything, then take the lock and open the state, which `held` closes at the end.
 
     Raises the tree's errors; nothing was made or changed where the manifest is wrong.
@@ -130,8 +139,8 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     base = "" if options.emulator else api_base(world.env)
     rehearsing = options.emulator or is_loopback(base)
     problems = ProblemLog(strict=options.strict)
-    manifest = read_for_jobs(path, world.env, rehearsal=rehearsing, problems=problems)
-    place = Workplace(manifest, RunFolder(manifest.output.dir), options, world, base)
+    manifest = read_with_environment(path, world.env, rehearsal=rehearsing, problems=problems)
+    place = RunContext(manifest, RunFolder(manifest.output.dir), options, world, base)
     reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest), problems)
     with ExitStack() as briefly:
         staged = None
@@ -153,10 +162,10 @@ def open_run(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             _recover(place, db, traces)
     with translated(place.folder.state):
         catch_up(place.folder.metadata, db)
-    return Opened(place, db, intake, told)
+    return StartedRun(place, db, intake, told)
 
 
-def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
+def _open_state(place: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
     folder, options, world = place.folder, place.options, place.world
     if not options.emulator and _is_first(folder):
         # Nothing can be done yet without a token: say so before a folder is made.
@@ -169,10 +178,10 @@ def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
     traces = _refuse_lost_state(place)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
-        set_meta(db, "runner", myself())
+        set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_state(db, provider_name(place.base, emulator=options.emulator), folder)
+        claim_for_provider(db, place.provider, folder)
         claim_for_manifest(db, place.manifest, take_over=options.take_over)
         # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
         settle_before(db, folder, world.now())
@@ -180,7 +189,7 @@ def _open_state(place: Workplace, held: ExitStack) -> tuple[Connection, Traces]:
     return db, traces
 
 
-def _refuse_lost_state(place: Workplace) -> Traces:
+def _refuse_lost_state(place: RunContext) -> Traces:
     """Raise LostStateError where requests may be paid that the state does not know of.
 
     Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
@@ -223,26 +232,26 @@ class Lost:
             refuse_lost(self.last, folder, older=self.older)
 
 
-def find_lost(place: Workplace) -> Lost:
+def find_lost(place: RunContext) -> Lost:
     """Look, and change nothing. Raises as `open_for_reading` does."""
     world = place.world
     with known_state(place.folder) as db:
         traces = find_traces(place.folder, db)
         # A rehearsal pays for nothing again.
         asked = not place.options.emulator
-        last = Memory(world.memory, place.manifest.path).last() if asked else None
+        last = LastRunFile(world.memory, place.manifest.path).last() if asked else None
         older = last is not None and db is not None and is_of(last, db)
         accepted = older and place.options.accept_copy
         lost = None if accepted or not is_lost(last, db) else last
         return Lost(traces, lost, db is not None, older)
 
 
-def _refuse_unwritable_names(place: Workplace, db: Connection) -> None:
+def _refuse_unwritable_names(place: RunContext, db: Connection) -> None:
     """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(place.folder.state):
-        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+        for job, name in names_to_come(db):
             try:
                 os.fsencode(name)
             except UnicodeEncodeError as exc:
@@ -254,7 +263,7 @@ def _refuse_unwritable_names(place: Workplace, db: Connection) -> None:
                 ) from exc
 
 
-def _recover(place: Workplace, db: Connection, traces: Traces) -> None:
+def _recover(place: RunContext, db: Connection, traces: Traces) -> None:
     with translated(place.folder.state):
         left = recover(db, place.folder, traces, place.world.now())
     for request_id, job in left.items():
@@ -285,14 +294,14 @@ def _is_unchanged(reading: _Reading) -> bool:
         return False
 
 
-def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> Intake | None:
+def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> StreamingIngest | None:
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
-        set_meta(db, INPUTS, "")
-    difference = take_up(db, staged.jobs, state, reading.options)
+        set_meta(db, Meta.INPUTS, "")
+    difference = reconcile(db, staged.jobs, state, reading.options)
     if staged.intake is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, INPUTS, reading.fingerprint.text())
+            set_meta(db, Meta.INPUTS, reading.fingerprint.text())
     return staged.intake

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
-from batchgen.state.report_queries import numbers_of, rejected_among, watched_file
+from batchgen.state.files import result_numbered
+from batchgen.state.report_queries import numbers_of, rejected_among
 from batchgen.watch.events import rows_document
 from batchgen.watch.ports import Said, Word
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.state.database import Connection
-    from batchgen.watch.ports import Doors, Heard
+    from batchgen.watch.ports import Heard, Ports
     from batchgen.watch.watching import Watching
 
 MOST_WORDS = 10_000
@@ -80,7 +81,7 @@ def resolve(db: Connection, words: Sequence[Pick | Approval]) -> tuple[list[Said
                 objections.append(f"{one.job_id} is rejected: keep it first, then approve it")
                 continue
             said.append(Said(Word.APPROVE, one.job_id, one.attempt, None))
-        elif (file := watched_file(db, one.file)) is None:
+        elif (file := result_numbered(db, one.file)) is None:
             objections.append(f"file {one.file} is not there any more")
         else:
             said.append(Said(one.word, file.job_id, file.attempt, file.position))
@@ -99,9 +100,9 @@ class Answer:
 class Picking:
     """Takes words from all pages, and decides them together, in the order in which they came."""
 
-    def __init__(self, watching: Watching, doors: Doors) -> None:
+    def __init__(self, watching: Watching, ports: Ports) -> None:
         self._watching = watching
-        self._doors = doors
+        self._ports = ports
         self._waiting: list[tuple[Sequence[Said], asyncio.Future[Heard]]] = []
         self._bell = asyncio.Event()
         self._handed = asyncio.Event()
@@ -150,7 +151,7 @@ class Picking:
         # What is said here is on the disk first: where it is not done, the next run does it.
         try:
             async with self._watching.doors_lock:
-                heard = await asyncio.to_thread(self._doors.decide, said)
+                heard = await asyncio.to_thread(self._ports.decide, said)
         except BatchgenError as exc:
             for _, future in batch:
                 future.set_exception(exc)

@@ -44,7 +44,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Ports:
     """Called in threads. `decide` returns once the words are durable; it raises BatchgenError.
 
     `at_work`: whether a runner is; None where nobody can know. `now`: epoch seconds.

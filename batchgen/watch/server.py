@@ -18,13 +18,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp_sse import sse_response
 
 from batchgen.errors import BatchgenError, MissingFileError, OutputError, StorageError, UsageError
 from batchgen.report.chunks import thumb_name
 from batchgen.report.page import asset
-from batchgen.state.report_queries import watched_file
+from batchgen.state.files import result_numbered
 from batchgen.watch import events
-from batchgen.watch.events import Stream, parse_place
+from batchgen.watch.events import PING_SECONDS, Stream, parse_place
 from batchgen.watch.picking import MOST_KEY, Picking, parse_words
 from batchgen.watch.thumbs import Thumbs
 from batchgen.watch.watching import Watching
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from batchgen.state.report_queries import WatchedFile
+    from batchgen.state.records import Result
     from batchgen.watch.picking import Answer
-    from batchgen.watch.ports import Doors, Watched
+    from batchgen.watch.ports import Ports, Watched
 
 
 NAMES = ("127.0.0.1", "localhost")
@@ -135,7 +136,7 @@ KINDS = {"js": SCRIPT, "css": "text/css", "svg": "image/svg+xml"}
 
 @asynccontextmanager
 async def serving(
-    watched: Watched, doors: Doors, port: int, stop: asyncio.Event
+    watched: Watched, ports: Ports, port: int, stop: asyncio.Event
 ) -> AsyncIterator[str]:
     """Serve until the block is left; gives the address. Port 0 takes a free one.
 
@@ -143,9 +144,9 @@ async def serving(
     where the port cannot be had, and the state's errors.
     """
     with _listening(port) as listener:
-        watching = Watching(watched, doors)
+        watching = Watching(watched, ports)
         thumbs = Thumbs(watched.report)
-        picking = Picking(watching, doors)
+        picking = Picking(watching, ports)
         try:
             await watching.begin()
             tasks = [
@@ -264,11 +265,10 @@ class _House:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         known = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await answer.prepare(request)
-        with suppress(ConnectionResetError):
-            await Stream(self._watching, parse_place(known), answer.write).run()
-        return answer
+        async with sse_response(request, ping_interval=PING_SECONDS) as page:
+            with suppress(ConnectionResetError):
+                await Stream(self._watching, parse_place(known), page).run()
+        return page
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         file = await self._file(request.query.get("file", ""))
@@ -293,10 +293,10 @@ class _House:
             found, headers={"Content-Type": file.media_type, "Cache-Control": ASK_FIRST}
         )
 
-    async def _file(self, key: str) -> WatchedFile:
+    async def _file(self, key: str) -> Result:
         if not (key.isascii() and key.isdigit() and int(key) <= MOST_KEY):
             raise web.HTTPNotFound
-        file = await self._watching.reader.ask(watched_file, int(key))
+        file = await self._watching.reader.ask(result_numbered, int(key))
         if file is None:
             raise web.HTTPNotFound
         return file

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError, MissingFileError
 from batchgen.report.page import part_html
-from batchgen.state.database import translated
+from batchgen.state.database import snapshot, translated
 from batchgen.state.report_queries import manifest_read, signatures, version
 from batchgen.watch.reader import Counting, Reader
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.state.database import Connection
-    from batchgen.watch.ports import Doors, Watched
+    from batchgen.watch.ports import Ports, Watched
     from batchgen.watch.reader import Figures, FileId
 
 
@@ -118,13 +118,13 @@ class View:
 class Watching:
     """One for a server, however many pages are open."""
 
-    def __init__(self, watched: Watched, doors: Doors) -> None:
+    def __init__(self, watched: Watched, ports: Ports) -> None:
         self.watched = watched
-        self._counting = Counting(watched, doors)
-        self.reader = Reader(watched.state, self._counting.renewal)
+        self._counting = Counting(watched, ports)
+        self.reader = Reader(watched.state)
         self.moments = Moments()
         self.stopped = False
-        self._doors = doors
+        self._ports = ports
         self._instance = _new_instance()
         self._of: FileId | None = None
         self._version: Version | None = None
@@ -169,8 +169,8 @@ class Watching:
         """Somebody knows of a change."""
         self._asked.set()
 
-    async def turned(self, seen: View, patience: float) -> None:
-        """Wait until there is another view than the one `seen`, or for so many seconds."""
+    async def turned(self, seen: View, patience: float | None = None) -> None:
+        """Wait until there is another view than the one `seen`, for at most so many seconds."""
         if self.view is not seen or self.stopped:
             return
         with suppress(TimeoutError):
@@ -244,8 +244,7 @@ class Watching:
         return False
 
     def _read(self, db: Connection, *, changed: bool) -> None:
-        db.execute("BEGIN")
-        try:
+        with snapshot(db):
             if changed:
                 self._compare(db)
             if self._night_of is None:
@@ -253,8 +252,6 @@ class Watching:
                 self._night_of = self.reader.opened_times, version(db)
                 self._counting.read_night(db)
             self._figures = self._counting.count(db)
-        finally:
-            db.execute("ROLLBACK")
 
     def _compare(self, db: Connection) -> None:
         inputs = manifest_read(db)
@@ -274,7 +271,7 @@ class Watching:
 
     async def _show(self, *, waiting: bool, trouble: str | None) -> None:
         async with self.doors_lock:
-            at_work = None if waiting else await asyncio.to_thread(self._doors.at_work)
+            at_work = None if waiting else await asyncio.to_thread(self._ports.at_work)
         seen = self._viewed(at_work, trouble, waiting=waiting)
         known, self.view = self.view, seen
         if _differs(known, seen):

@@ -92,7 +92,7 @@ def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
     assert words.pop("gone") == "the file is missing"
     assert words.pop("cut").startswith(f"{len(content) // 2} bytes instead of {len(content)}; ")
     assert words.pop("other").startswith("another content than was downloaded")
-    assert "no picture or video" in words.pop("noise")
+    assert "not a known kind of picture or video" in words.pop("noise")
     assert words.pop("link") == "a symbolic link in its place"
     assert words.pop("folder") == "something that is not a file in its place"
     assert words == {}

@@ -22,7 +22,7 @@ MANIFEST = Path("boats.yaml")
 
 def witness(folder: Path) -> Witness:
     seen = Witness()
-    seen.hear(RunStarted("boats", folder, {}, Money(0, 0, 0)))
+    seen.on_event(RunStarted("boats", folder, {}, Money(0, 0, 0)))
     return seen
 
 
@@ -36,7 +36,7 @@ def test_the_command_is_told_how_the_run_ended(tmp_path: Path) -> None:
     bring_home(place, "a")
     place.db.close()
     seen = witness(tmp_path / "out")
-    seen.hear(Paused(Pause(PauseReason.BUDGET, "the budget is spent", "raise it")))
+    seen.on_event(Paused(Pause(PauseReason.BUDGET, "the budget is spent", "raise it")))
     found = told(tmp_path, seen, ExitCode.STOPPED)
     assert found["BATCHGEN_NAME"] == "boats"
     assert found["BATCHGEN_FOLDER"] == str(tmp_path / "out")
@@ -110,7 +110,7 @@ def test_a_stop_by_ctrl_c_gives_the_command_all_its_time(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen = witness(tmp_path)
-    seen.hear(Draining(0))
+    seen.on_event(Draining(0))
     seen.asked_to_stop = time.monotonic() - 60
     run_on_done("exit 0", seen, ExitCode.SIGINT, MANIFEST, as_json=False)
     assert "ended with exit code 0" in capfd.readouterr().err
@@ -118,7 +118,7 @@ def test_a_stop_by_ctrl_c_gives_the_command_all_its_time(
 
 def test_only_words_that_did_not_go_out_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     seen = Witness()
-    seen.hear(Notified("json://a.b", "end"))
-    seen.hear(Notified("json://c.d", "pause", "no answer within 30 s"))
+    seen.on_event(Notified("json://a.b", "end"))
+    seen.on_event(Notified("json://c.d", "pause", "no answer within 30 s"))
     say_unsent(seen)
     assert capfd.readouterr().err == "not notified of pause: json://c.d: no answer within 30 s\n"

@@ -13,7 +13,7 @@ from batchgen.commands.plan import plan_lines, run_command
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runs.estimates import Cost
-from batchgen.runs.live_models import LiveModels
+from batchgen.runs.live_models import VendorFacts
 from batchgen.runs.options import RunOptions
 from batchgen.runs.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
 from batchgen.state.queries import Selection
@@ -42,7 +42,7 @@ PLAN = Plan(
         ChangedInput("boat-001", "done", (FieldChange("prompt", '"a boat"', '"another one"'),)),
     ),
     orphans=(Orphan("old-1", T2I, "done"), Orphan("old-2", T2I, "failed")),
-    live=LiveModels(trouble="no API token"),
+    live=VendorFacts(trouble="no API token"),
 )
 
 
@@ -177,11 +177,11 @@ def test_more_than_can_be_shown_is_counted() -> None:
     assert "old-9 (done) and 5 more" in " ".join(out.split())
 
 
-def live_schema(**prompt: Any) -> LiveModels:
+def live_schema(**prompt: Any) -> VendorFacts:
     schema = dict(catalog()[T2I].schema)
     fields = dict(schema["properties"])
     fields["prompt"] = {**fields["prompt"], **prompt}
-    return LiveModels({T2I: ModelFacts(None, {**schema, "properties": fields})})
+    return VendorFacts({T2I: ModelFacts(None, {**schema, "properties": fields})})
 
 
 def test_a_schema_that_differs_from_the_vendors_is_a_warning() -> None:
@@ -196,12 +196,12 @@ def test_a_schema_that_differs_from_the_vendors_is_a_warning() -> None:
     ("live", "offline", "words"),
     [
         (live_schema(), False, "the bundled schemas are the vendor's of today"),
-        (LiveModels(), True, "prices and schemas were not compared with the vendor's: --offline"),
-        (LiveModels({T2I: ModelFacts()}), False, "the vendor gave no schema for some models"),
+        (VendorFacts(), True, "prices and schemas were not compared with the vendor's: --offline"),
+        (VendorFacts({T2I: ModelFacts()}), False, "the vendor gave no schema for some models"),
     ],
 )
 def test_what_was_compared_with_the_vendor_is_said(
-    live: LiveModels, offline: bool, words: str
+    live: VendorFacts, offline: bool, words: str
 ) -> None:
     out = shown(replace(PLAN, models={T2I: STILLS}, live=live, offline=offline))
     assert words in " ".join(out.split())
@@ -256,6 +256,6 @@ def test_the_command_under_the_plan_does_just_what_was_planned() -> None:
         retry_failed=True,
     )
     assert run_command(Path("m y.yaml"), options, rehearsal=True) == (
-        "batchgen retry 'm y.yaml' --emulator '--job=b*' '--tag=!old one' --state=failed"
-        " --cause=8fcf --limit=3 --changed=keep"
+        "batchgen retry 'm y.yaml' '--job=b*' '--tag=!old one' --state=failed"
+        " --cause=8fcf --limit=3 --changed=keep --emulator"
     )

@@ -30,6 +30,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
+from batchgen.downloads.part import make_folders
 from batchgen.downloads.resume import Sidecar, sidecar_text
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
 
@@ -415,8 +416,8 @@ def trickle(content: bytes, etag: str) -> Callable[[web.BaseRequest], Awaitable[
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is no progress"),
-        ({"try_limit": 0.1}, "had not come whole after"),
+        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is too slow"),
+        ({"try_limit": 0.1}, "was not complete after"),
     ],
 )
 async def test_a_body_that_trickles_gives_its_place_back_and_is_continued(
@@ -833,3 +834,12 @@ async def test_a_file_is_durable_before_its_name_is(
     async with desk_in(tmp_path, fsync=fsync) as desk:
         await desk.fetch(site.url)
     assert seen == [["boat.part"], ["boat.png"]]
+
+
+def test_only_new_folders_are_made_durable(tmp_path: Path) -> None:
+    calls: list[int] = []
+    target = Target(tmp_path / "files", "hero/boat")
+    make_folders(target, calls.append)
+    make_folders(target, calls.append)
+    assert len(calls) == 2
+    assert (tmp_path / "files" / "hero").is_dir()

@@ -68,7 +68,7 @@ def test_every_frame_of_a_video_is_counted(
 
 
 def test_a_video_in_an_unknown_coding_is_refused(media: dict[str, bytes]) -> None:
-    assert "not known here" in why_refused(media["mp4"].replace(b"avc1", b"zzzz"))
+    assert "does not know here" in why_refused(media["mp4"].replace(b"avc1", b"zzzz"))
 
 
 @pytest.mark.parametrize("codec", ["GIF", "WEBP", "PNG"])
@@ -111,7 +111,7 @@ def test_a_video_without_its_last_frame_is_refused(media: dict[str, bytes]) -> N
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML"),
         (b'{"error": "gone"}', "JSON"),
         (b"\x00\x01\x02", "00 01 02"),
-        (b"\x00\x00\x00\x1cftypavif", "no picture or video that is known"),
+        (b"\x00\x00\x00\x1cftypavif", "not a known kind of picture or video"),
         (b"\x1b[31mboo", "1b 5b 33"),
     ],
 )
@@ -138,7 +138,7 @@ def png_of_size(width: int, height: int) -> bytes:
 )
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(width: int, height: int) -> None:
     """Row 72."""
-    assert "too many to unpack" in why_refused(png_of_size(width, height))
+    assert "too many to decode" in why_refused(png_of_size(width, height))
 
 
 def test_a_large_honest_picture_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batchgen.downloads.probe import NoPicture, Size, read_header
+from batchgen.downloads.probe import NotUsable, Picture, read_header
 from tests.downloads.conftest import picture
 
 
@@ -25,7 +25,7 @@ def segment(code: int, content: bytes) -> bytes:
 
 def reason(head: bytes) -> str:
     found = read_header(head, is_whole=True)
-    assert isinstance(found, NoPicture)
+    assert isinstance(found, NotUsable)
     return found.reason
 
 
@@ -44,7 +44,7 @@ def test_a_jpeg_has_the_size_that_pillow_finds(
     Image.new(mode, (width, height)).save(stream, "JPEG", progressive=progressive)
     plain = stream.getvalue()
     jpeg = plain[:2] + b"".join(segment(*block) for block in blocks) + plain[2:]
-    assert read_header(jpeg, is_whole=True) == Size("image/jpeg", width, height)
+    assert read_header(jpeg, is_whole=True) == Picture("image/jpeg", width, height, None)
 
 
 @settings(deadline=None, max_examples=20)
@@ -52,7 +52,9 @@ def test_a_jpeg_has_the_size_that_pillow_finds(
 def test_a_png_has_the_size_that_pillow_finds(mode: str, width: int, height: int) -> None:
     stream = io.BytesIO()
     Image.new(mode, (width, height)).save(stream, "PNG")
-    assert read_header(stream.getvalue(), is_whole=True) == Size("image/png", width, height)
+    assert read_header(stream.getvalue(), is_whole=True) == Picture(
+        "image/png", width, height, None
+    )
 
 
 @given(st.integers(12, 2000), st.sampled_from(["JPEG", "PNG"]))
@@ -71,17 +73,17 @@ def test_a_piece_says_the_size_of_the_whole_or_that_it_is_too_short(end: int, co
 def test_no_bytes_at_all_are_too_much(magic: bytes, rest: bytes, whole: bool) -> None:
     found = read_header(magic + rest, is_whole=whole)
     assert not whole or found is not None
-    assert not isinstance(found, Size) or (found.width > 0 and found.height > 0)
+    assert not isinstance(found, Picture) or (found.width > 0 and found.height > 0)
 
 
 def test_the_small_picture_inside_the_exif_is_not_the_picture() -> None:
     jpeg = jpeg_with(segment(0xE1, b"Exif\0\0" + picture("JPEG", (16, 16))))
-    assert read_header(jpeg, is_whole=True) == Size("image/jpeg", 96, 64)
+    assert read_header(jpeg, is_whole=True) == Picture("image/jpeg", 96, 64, None)
 
 
 def test_bytes_between_two_segments_are_skipped() -> None:
     jpeg = jpeg_with(segment(0xE1, b"block") + b"\0\0\xff\xff")
-    assert read_header(jpeg, is_whole=True) == Size("image/jpeg", 96, 64)
+    assert read_header(jpeg, is_whole=True) == Picture("image/jpeg", 96, 64, None)
 
 
 @pytest.mark.parametrize("codec", ["JPEG", "PNG"])
@@ -123,7 +125,7 @@ def test_other_pictures_are_named(codec: str, words: str) -> None:
         (b'{"error": "no"}', "JSON"),
         (b"\x1f\x8b\x08\0\0\0\0\0", "compressed"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "it is a video"),
-        (b"plain words", "no picture"),
+        (b"plain words", "not a known kind of picture"),
     ],
 )
 def test_what_is_no_picture_is_named(head: bytes, words: str) -> None:

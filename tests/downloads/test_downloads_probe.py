@@ -26,8 +26,8 @@ from batchgen.downloads.probe import (
     Prober,
     ProbeSettings,
     announced_bytes,
-    judge,
     open_prober,
+    refusal_of,
 )
 from tests.downloads.conftest import picture
 
@@ -386,5 +386,5 @@ async def test_a_url_that_leads_home_is_not_even_resolved(url: str) -> None:
 def test_the_size_is_that_of_the_whole_file(
     status: int, headers: dict[str, str], size: int | None
 ) -> None:
-    assert judge(status, headers) is None
+    assert refusal_of(status, headers) is None
     assert announced_bytes(status, headers) == size

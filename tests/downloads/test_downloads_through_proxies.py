@@ -81,10 +81,10 @@ def test_a_proxy_that_is_not_spoken_is_refused_without_its_password(value: str) 
 def test_certificates_are_told_with_what_is_set(tmp_path: Path) -> None:
     assert Proxies.of({}).certificates == "SSL_CERT_FILE is not set"
     elsewhere = Proxies.of({"REQUESTS_CA_BUNDLE": "ca.pem"}).certificates
-    assert elsewhere == "SSL_CERT_FILE is not set; REQUESTS_CA_BUNDLE is set, and not read here"
+    assert elsewhere == "SSL_CERT_FILE is not set; REQUESTS_CA_BUNDLE is set, but not used here"
     gone = tmp_path / "gone.pem"
     missing = Proxies.of({"SSL_CERT_FILE": str(gone)}).certificates
-    assert missing == f"SSL_CERT_FILE is {gone}, which is not there"
+    assert missing == f"SSL_CERT_FILE is {gone}, which does not exist"
 
 
 @dataclass
@@ -213,7 +213,7 @@ async def test_a_machine_that_knows_no_names_outside_leaves_them_to_the_proxy(
     media: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session, "LOCAL_LOOK", 0.05)
+    monkeypatch.setattr(session, "LOCAL_LOOKUP", 0.05)
 
     class Silent(FixedResolver):
         async def resolve(
@@ -244,7 +244,7 @@ async def test_a_proxy_that_refuses_has_let_nothing_through(
             sent = await api.submit("bytedance/dreamina-4-0/edit", "{}")
     assert outcome == Interrupted(f"the proxy (HTTPS_PROXY) answered {status}", unreached=True)
     assert isinstance(sent, NotSent)
-    way = f"by way of the proxy 127.0.0.1:{proxy.port} of HTTPS_PROXY"
+    way = f"through the proxy 127.0.0.1:{proxy.port} of HTTPS_PROXY"
     assert sent.reason == f"the proxy answered {status}; {way}"
 
 
@@ -257,6 +257,6 @@ async def test_a_company_certificate_is_told_with_what_names_it(authority: trust
             outcome = await api.result("r")
     assert isinstance(outcome, Halted)
     assert (
-        "SSL_CERT_FILE is not set; REQUESTS_CA_BUNDLE is set, and not read here" in outcome.reason
+        "SSL_CERT_FILE is not set; REQUESTS_CA_BUNDLE is set, but not used here" in outcome.reason
     )
     assert "secret" not in outcome.reason

@@ -174,13 +174,13 @@ def nothing_is_left_in_memory(process: Process) -> None:
 def leftovers(process: Process) -> Iterable[tuple[str, int]]:
     scheduler = process.scheduler
     yield "budget", len(scheduler._budget._reserved)
-    yield "downloads", len(scheduler._fetcher._troubles)
-    yield "given up", len(scheduler._fetcher._given_up)
-    yield "wire", len(scheduler._carrier._submitter._wire._tasks)
-    yield "resting", len(scheduler._carrier.resting._timers)
-    for track in scheduler._tracks.all():
+    yield "downloads", len(scheduler._downloads._troubles)
+    yield "given up", len(scheduler._downloads._given_up)
+    yield "wire", len(scheduler._lifecycle._submitter._wire._tasks)
+    yield "retries", len(scheduler._lifecycle.retries._timers)
+    for track in scheduler._queues.all():
         yield "in hand", len(track.lane.in_hand)
         yield "queue", len(track.jobs._page) + len(track.jobs._order)
     yield "scopes", len(scheduler._control.drain._scopes)
-    yield "events", len(scheduler._control._untold)
+    yield "events", len(scheduler._control._undelivered)
     yield "places", scheduler._active + scheduler._overall.in_flight

@@ -170,7 +170,7 @@ class Vendor:
 
 
 class Line:
-    """One process's connection to the vendor: the engine's doors `api` and `files`.
+    """One process's connection to the vendor: the engine's ports `api` and `files`.
 
     Cut it, and what is on the wire goes on without an answer.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
-from batchgen.engine.ports import Doors, Receipt, Room
+from batchgen.engine.ports import Ports, Receipt, Room
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import manual_actions, queries
@@ -112,7 +112,7 @@ class World:
     inputs: SimulatedInputs | None = None
     approvals: dict[str, float] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
-    hear: Callable[[Event], None] = lambda _event: None
+    on_event: Callable[[Event], None] = lambda _event: None
 
     @property
     def state(self) -> Path:
@@ -190,13 +190,13 @@ class World:
 
         def listen(event: Event) -> None:
             events.append((loop.time(), event))
-            self.hear(event)
+            self.on_event(event)
 
         dice = Random(self.seed)
-        doors = Doors(
+        ports = Ports(
             line, store, line, OnePrice(self.price), receipts, dice, self.disk, self.inputs
         )
-        scheduler = Scheduler(doors, self.policy, self.selection, listen)
+        scheduler = Scheduler(ports, self.policy, self.selection, listen)
         models = queries.pending_models(db)
         process = Process(db, store, line, scheduler, receipts, models, events)
         self.lives.append(process)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchgen.engine import polling
 from batchgen.engine.budget import Budget
 from batchgen.engine.health import OutageBreaker, ThrottleBreaker, UnknownBreaker
-from batchgen.engine.limits import LEAD, LONGEST_SHUT, Gate, claim_sending, take
+from batchgen.engine.limits import LEAD, LONGEST_SHUT, RateLimiter, claim_sending, take
 from batchgen.engine.model_queues import Head, Start, Wait, next_turn
 from batchgen.engine.policy import delay
 from batchgen.engine.polling import next_poll
@@ -19,7 +19,7 @@ from batchgen.engine.polling import next_poll
 
 def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst() -> None:
     """Row 61."""
-    gate = Gate(100, interval=2.0)
+    gate = RateLimiter(100, interval=2.0)
     now, starts = 0.0, []
     for now in (0.0, 5000.0, 5000.0, 5000.0):
         opening = gate.opening(now)
@@ -30,7 +30,7 @@ def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst(
 
 
 def test_a_full_gate_has_no_opening_until_somebody_leaves() -> None:
-    gate = Gate(2)
+    gate = RateLimiter(2)
     gate.enter(0.0)
     gate.enter(0.0)
     assert gate.opening(10.0) is None
@@ -39,7 +39,7 @@ def test_a_full_gate_has_no_opening_until_somebody_leaves() -> None:
 
 
 def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slowly() -> None:
-    gate = Gate(16)
+    gate = RateLimiter(16)
     for _ in range(8):
         gate.enter(0.0)
     gate.halve()
@@ -53,7 +53,7 @@ def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slo
 
 
 def test_a_gate_never_closes_for_good() -> None:
-    gate = Gate(3)
+    gate = RateLimiter(3)
     for _ in range(10):
         gate.halve()
     assert gate.ceiling == 1
@@ -61,14 +61,14 @@ def test_a_gate_never_closes_for_good() -> None:
 
 
 def test_no_server_shuts_a_gate_for_longer_than_five_minutes() -> None:
-    gate = Gate(1)
+    gate = RateLimiter(1)
     gate.shut(0.0, 1e9)
     gate.shut(0.0, 1.0)
     assert gate.opening(0.0) == LONGEST_SHUT
 
 
 async def test_a_permit_is_given_back_to_every_gate_however_the_block_ends() -> None:
-    gates = (Gate(1), Gate(2))
+    gates = (RateLimiter(1), RateLimiter(2))
 
     async def work() -> None:
         async with take(gates, 0.0):
@@ -88,8 +88,8 @@ def test_every_lane_with_work_gets_its_turn(
     lanes: list[tuple[int, float]], concurrency: int
 ) -> None:
     """Requests take one second: no lane waits longer than a round of the slowest."""
-    gates = [Gate(limit, interval) for limit, interval in lanes]
-    overall, now, last = Gate(concurrency), 0.0, -1
+    gates = [RateLimiter(limit, interval) for limit, interval in lanes]
+    overall, now, last = RateLimiter(concurrency), 0.0, -1
     started: list[list[float]] = [[] for _ in gates]
     running: list[tuple[float, int]] = []
     for _ in range(400):
@@ -115,8 +115,8 @@ def test_every_lane_with_work_gets_its_turn(
 
 @given(LANES, st.integers(1, 8))
 def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit: int) -> None:
-    gates = [Gate(*lane) for lane in lanes]
-    overall = Gate(limit)
+    gates = [RateLimiter(*lane) for lane in lanes]
+    overall = RateLimiter(limit)
     for _ in range(30):
         turn = next_turn([Head(gate) for gate in gates], overall, 0.0, -1)
         if isinstance(turn, Wait):
@@ -127,15 +127,15 @@ def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit
 
 
 def test_a_lane_without_work_is_passed_over() -> None:
-    lanes = [None, Head(Gate(1)), None]
-    assert next_turn(lanes, Gate(4), 0.0, 0) == Start(1)
-    assert next_turn([None, None], Gate(4), 0.0, 0) == Wait(None)
+    lanes = [None, Head(RateLimiter(1)), None]
+    assert next_turn(lanes, RateLimiter(4), 0.0, 0) == Start(1)
+    assert next_turn([None, None], RateLimiter(4), 0.0, 0) == Wait(None)
 
 
 def test_a_shut_lane_waits_for_its_own_opening_only() -> None:
-    shut, overall = Gate(1), Gate(4)
+    shut, overall = RateLimiter(1), RateLimiter(4)
     shut.shut(0.0, 30.0)
-    assert next_turn([Head(shut), Head(Gate(1))], overall, 0.0, 1) == Start(1)
+    assert next_turn([Head(shut), Head(RateLimiter(1))], overall, 0.0, 1) == Start(1)
     assert next_turn([Head(shut)], overall, 0.0, 0) == Wait(30.0)
 
 
@@ -144,8 +144,10 @@ def test_the_highest_open_priority_goes_first_and_equals_take_turns(
     lanes: list[tuple[int, bool]], data: st.DataObject
 ) -> None:
     last = data.draw(st.integers(-1, len(lanes) - 1))
-    heads = [Head(Gate(1, in_flight=0 if is_open else 1), priority) for priority, is_open in lanes]
-    turn = next_turn(heads, Gate(9), 0.0, last)
+    heads = [
+        Head(RateLimiter(1, in_flight=0 if is_open else 1), priority) for priority, is_open in lanes
+    ]
+    turn = next_turn(heads, RateLimiter(9), 0.0, last)
     highest = max((priority for priority, is_open in lanes if is_open), default=None)
     if highest is None:
         assert turn == Wait(None)
@@ -282,7 +284,7 @@ def test_a_price_that_nobody_knows_does_not_fit_into_any_budget() -> None:
 
 
 def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> None:
-    lane, overall = Gate(8, 1.0), Gate(8)
+    lane, overall = RateLimiter(8, 1.0), RateLimiter(8)
     assert [claim_sending((lane, overall), now) for now in (10.3, 11.0, 11.1, 20.0)] == [
         10.3,
         11.3,
@@ -292,7 +294,7 @@ def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> No
 
 
 def test_after_a_slow_commit_the_next_start_is_late_too() -> None:
-    gate = Gate(8, 1.0)
+    gate = RateLimiter(8, 1.0)
     take((gate,), 10.0)
     claim_sending((gate,), 15.0)
     assert gate.opening(15.0) == pytest.approx(16.0 - LEAD)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchgen.engine.canary import Canary
 from batchgen.engine.control import Control
-from batchgen.engine.health import Lane
-from batchgen.engine.limits import Gate
+from batchgen.engine.health import ModelLimits
+from batchgen.engine.limits import RateLimiter
 from batchgen.engine.model_queues import PAGE, PendingQueue
 from batchgen.state.due import DueKey
 from batchgen.state.records import PendingJob
@@ -54,7 +54,7 @@ def pages(jobs: Iterable[PendingJob]) -> Pages:
 def queue(state: Pages) -> PendingQueue:
     store = cast("Store", state)
     canary = Canary(0, store, Selection(), Control(lambda _event: None), lambda: None)
-    return PendingQueue(Lane("m", Gate(8)), Selection(), store, canary)
+    return PendingQueue(ModelLimits("m", RateLimiter(8)), Selection(), store, canary)
 
 
 def numbered(count: int) -> PendingQueue:

@@ -178,11 +178,11 @@ def test_a_listener_that_fails_ends_the_run_and_loses_no_answer(world: World, st
     one_model(world, 40)
     with_habits(world, reply=lambda _model, job: Reply(takes=1.0 + int(job[1:]) % 6))
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, JobMoved) and event.state == state:
             raise ListenerError(state)
 
-    world.hear = hear
+    world.on_event = on_event
     with pytest.raises(ExceptionGroup) as caught:
         world.live()
     assert caught.group_contains(ListenerError)
@@ -190,7 +190,7 @@ def test_a_listener_that_fails_ends_the_run_and_loses_no_answer(world: World, st
     assert "unknown" not in states(world)
     recorded = world.query("SELECT count(*) FROM attempt WHERE request_id IS NOT NULL")
     assert recorded == [(len(world.vendor.ledger),)]
-    world.hear = lambda _event: None
+    world.on_event = lambda _event: None
     world.live()
     judge(world)
     assert states(world) == {"done": 40}
@@ -219,7 +219,7 @@ def test_an_outage_lets_requests_go_and_the_next_run_follows_them(world: World) 
     assert len(world.vendor.posts) == 12
 
 
-@pytest.mark.parametrize("seed", range(200, 220))
+@pytest.mark.parametrize("seed", range(200, 203))
 def test_a_stormy_run_that_is_stopped_again_and_again_keeps_every_promise(
     tmp_path: Path, seed: int
 ) -> None:

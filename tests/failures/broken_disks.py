@@ -102,9 +102,9 @@ def through(fsyncs: Fsyncs) -> Iterator[None]:
         yield
 
 
-def run_hearing(user: Shell, hear: Callable[[Event], None]) -> Summary:
+def run_hearing(user: Shell, on_event: Callable[[Event], None]) -> Summary:
     with user.at_home():
-        return batchgen.run("m.yaml", on_event=hear)
+        return batchgen.run("m.yaml", on_event=on_event)
 
 
 def charged(emulator: Emulator, process: subprocess.Popen[str], count: int = 1) -> None:

@@ -69,7 +69,7 @@ def test_row_52_a_failed_fsync_stops_the_run_and_is_never_repeated(
     with through(broken):
         done = user.expect(74, "run", "m.yaml")
     assert "the disk failed" in done.said
-    assert "check the disk before anything else" in done.said
+    assert "check the disk first" in done.said
     asked = [path.name for path in broken.asked if path.suffix == ".part"]
     assert len(asked) == len(set(asked)) >= 1
     # What did not reach the disk is no start for the next attempt either.

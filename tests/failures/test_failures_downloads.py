@@ -29,7 +29,7 @@ class Watch:
     names: list[list[str]] = field(default_factory=list)
     saved: int = 0
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, FileSaved):
             self.saved += 1
         elif isinstance(event, Noted) and event.text.startswith("download of"):
@@ -43,7 +43,7 @@ def spoil_one_download(user: Shell, emulator: Emulator, kind: str) -> str:
     user.manifest(1)
     emulator.arm("file", kind)
     watch = Watch(user)
-    assert run_hearing(user, watch.hear).exit_code == 0
+    assert run_hearing(user, watch.on_event).exit_code == 0
     (names,) = watch.names
     assert all(".part" in name for name in names), "a name stood there before all was verified"
     assert watch.saved == 1
@@ -93,7 +93,7 @@ def continue_a_part(user: Shell, emulator: Emulator, kind: str) -> None:
     emulator.arm("file", "short_body", size=2 * MIB + 777)
     emulator.arm("file", kind)
     watch = Watch(user, overwrite)
-    assert run_hearing(user, watch.hear).exit_code == 0
+    assert run_hearing(user, watch.on_event).exit_code == 0
     assert watch.names == [["boat-000.part", "boat-000.part.json"]]
     assert len(watch.notes) == 1
     assert_whole(user, emulator)

@@ -82,7 +82,7 @@ def test_row_72_pictures_too_large_to_unpack_are_given_up_with_a_sentence(
     user.manifest(3)
     emulator.arm("file", "bomb", times=9)
     done = user.expect(75, "run", "m.yaml")
-    assert "60000x60000 pixels are too many to unpack; its bytes stay as boat-00" in done.said
+    assert "60000x60000 pixels are too many to decode; its bytes stay as boat-00" in done.said
     assert "batchgen repair m.yaml" in done.said
     assert set(user.states().values()) == {"fetching"}
     user.expect(0, "run", "m.yaml")
@@ -109,7 +109,7 @@ def test_row_73_a_symlink_where_a_file_should_go_is_not_followed(
     link = user.folder / "out/files" / name
     link.symlink_to(victim)
     done = user.expect(75, "run", "m.yaml")
-    assert "a symbolic link stands where the file should go" in done.said
+    assert "there is a symbolic link where the file should go" in done.said
     assert victim.read_text() == "mine"
     assert user.states() == {"boat-000": "fetching", "boat-001": "done"}
     link.unlink()

@@ -39,7 +39,7 @@ def assert_nothing_was_sent(user: Shell, words: str) -> None:
     said = user.expect(69, "run", "m.yaml").said
     assert "the API cannot be reached" in said
     assert words in said
-    assert "the same command continues" in said
+    assert "run the same command again to continue" in said
     assert user.status()["counts"] == {"pending": 2}
     assert user.log().count('"code": "not_sent"') >= 3, "it was tried again"
 
@@ -60,7 +60,7 @@ class LateEmulator:
     refused: threading.Event
     turned_back: list[str | None]
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, JobMoved) and event.code == "not_sent":
             self.turned_back.append(event.reason)
             self.refused.set()
@@ -90,7 +90,7 @@ def test_row_19_a_refused_connection_is_tried_again_until_the_api_is_back(shell:
     server.start()
     try:
         with user.at_home():
-            summary = batchgen.run("m.yaml", on_event=late.hear)
+            summary = batchgen.run("m.yaml", on_event=late.on_event)
     finally:
         over.set()
         late.refused.set()

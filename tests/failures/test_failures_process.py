@@ -149,13 +149,13 @@ def test_row_59_what_is_told_as_saved_is_durable_in_every_part(
         if path.name in {"boat-000.part", "files"}:
             tell(f"fsync of {path.name}")
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, FileSaved):
             tell("saved")
 
     sizes: list[int] = []
     with through(Fsyncs(look)):
-        assert run_hearing(user, hear).exit_code == 0
+        assert run_hearing(user, on_event).exit_code == 0
     assert story[:3] == [
         ("fsync of boat-000.part", False, "fetching"),
         ("fsync of files", True, "fetching"),
@@ -191,7 +191,7 @@ class JumpingClock:
     def now(self) -> float:
         return self.shown
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, JobMoved) and event.state in JUMPS_AT:
             self.shown += next(self.jumps)
 
@@ -199,7 +199,7 @@ class JumpingClock:
 def run_by(user: Shell, clock: JumpingClock) -> Summary:
     world = World({**os.environ, **user.env}, user.folder, clock.now, Random(60), signals=False)
     with user.at_home():
-        return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.hear, world))
+        return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.on_event, world))
 
 
 def test_row_60_a_clock_that_jumps_moves_no_timer(user: Shell, emulator: Emulator) -> None:

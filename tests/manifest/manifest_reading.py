@@ -11,7 +11,7 @@ from batchgen.jobs import Job
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.problems import ProblemLog
 from batchgen.manifest.stream import checked_jobs
-from batchgen.runs.prepare import report_together
+from batchgen.runs.prepare import report_cross_job_problems
 from batchgen.state.staging import open_staging
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -41,7 +41,7 @@ def read_file(
         for job in jobs:
             staging.add(job)
         staging.finish()
-        report_together(staging, log)
+        report_cross_job_problems(staging, log)
     # The folder is another one in each test.
     jobs = [replace(job, file=Path(job.file).name) for job in jobs]
     lines, warnings = (

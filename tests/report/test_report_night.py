@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.report.night import BINS, Moments, Night, Stretch, in_flight, night_of, stretches_of
-from batchgen.report.page import duration
 from batchgen.report.plots import LEFT, RIGHT, WIDTH, latency_ranges, time_plots
 from batchgen.state.report_queries import ShownAttempt
+from batchgen.text import duration
 
 HOUR = 3600.0
 EVENING = 1_760_000_400.0  # 09:00 UTC

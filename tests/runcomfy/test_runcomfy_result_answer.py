@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy import result
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -18,7 +19,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -258,13 +258,13 @@ def test_rows_34_35_a_request_that_is_not_there_is_missing(status: int, body: An
 @pytest.mark.parametrize(
     ("status", "body", "cause"),
     [
-        (401, {}, PauseCause.TOKEN_REFUSED),
-        (200, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
-        (402, {}, PauseCause.NO_BALANCE),
-        (200, {"status": "error", "error_code": 400002}, PauseCause.NO_BALANCE),
+        (401, {}, PauseReason.TOKEN_REFUSED),
+        (200, {"error_code": 400004}, PauseReason.TOKEN_REFUSED),
+        (402, {}, PauseReason.NO_BALANCE),
+        (200, {"status": "error", "error_code": 400002}, PauseReason.NO_BALANCE),
     ],
 )
-def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: PauseCause) -> None:
+def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: PauseReason) -> None:
     outcome = read_result(answer(body, status))
     assert isinstance(outcome, Halted)
     assert outcome.cause is cause
@@ -370,7 +370,7 @@ def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
 def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "Finalized"} | body))
     assert isinstance(outcome, Succeeded)
-    assert outcome.odd_word == "finalized"
+    assert outcome.unknown_state == "finalized"
     assert bool(outcome.urls) == (URL in str(body))
 
 
@@ -386,7 +386,7 @@ def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[
 def test_an_unknown_word_beside_an_error_is_a_failure(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "aborted"} | body))
     assert isinstance(outcome, Failed)
-    assert (outcome.odd_word, outcome.reason) == ("aborted", "worker gone")
+    assert (outcome.unknown_state, outcome.reason) == ("aborted", "worker gone")
 
 
 def test_a_mere_message_beside_an_unknown_word_is_no_end() -> None:

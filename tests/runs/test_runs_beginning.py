@@ -12,11 +12,11 @@ from batchgen.engine.ports import Receipt
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest.header import Manifest
-from batchgen.runs.begin import Beginning, begin
+from batchgen.runs.begin import Workload, take_stock
 from batchgen.runs.decision_log import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_header
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state import queries, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, in_a_process, write_manifest
@@ -27,9 +27,9 @@ def manifest(tmp_path: Path) -> Callable[[str], Manifest]:
     return lambda run: read_header(write_manifest(tmp_path, 1, run=run))
 
 
-def start(place: Place, manifest: Manifest, options: RunOptions | None = None) -> Beginning:
+def start(place: Place, manifest: Manifest, options: RunOptions | None = None) -> Workload:
     place.db.execute("BEGIN IMMEDIATE")
-    found = begin(place.db, place.folder, manifest, options or RunOptions(), 50.0)
+    found = take_stock(place.db, place.folder, manifest, options or RunOptions(), 50.0)
     place.db.execute("COMMIT")
     return found
 
@@ -97,7 +97,7 @@ def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str],
     """Row 58: a receipt comes before a person's word, and both before anything is sent."""
     submit(place, "boat")
     submit(place, "clip")
-    receipts = SpareReceipts(place.folder.receipts)
+    receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("boat", 1, "r1"))
     append_decisions(
@@ -176,7 +176,7 @@ def test_a_crash_in_the_beginning_leaves_everything_to_the_next_one(
     submit(place, "boat")
     append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 9.0)])
     place.db.execute("BEGIN IMMEDIATE")
-    begin(place.db, place.folder, manifest("{}"), RunOptions(), 50.0)
+    take_stock(place.db, place.folder, manifest("{}"), RunOptions(), 50.0)
     place.db.execute("ROLLBACK")
     assert place.state("boat") == "submitting"
     start(place, manifest("{}"))

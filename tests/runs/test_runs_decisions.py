@@ -17,10 +17,10 @@ from batchgen.engine.ports import Receipt
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.runs import decision_log, supervision
-from batchgen.runs.decide import deciding, runner_lock
 from batchgen.runs.decision_log import Decision, Verb, append_decisions, apply_new, has_new
+from batchgen.runs.decisions import decide, runner_lock
 from batchgen.runs.folder import locked
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state import manual_actions, transitions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
@@ -169,7 +169,7 @@ def test_a_decision_that_cannot_be_written_is_an_error(place: Place) -> None:
 
 def test_without_a_runner_a_decision_is_applied_at_once(place: Place) -> None:
     unknown(place, "boat")
-    with deciding(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided:
+    with decide(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided:
         assert decided is not None
         assert [one.objection for one in decided.applied] == [None]
     assert place.state("boat") == "failed"
@@ -179,7 +179,7 @@ def test_with_a_runner_at_work_the_decision_is_left_to_it(place: Place) -> None:
     unknown(place, "boat")
     with (
         locked(place.folder),
-        deciding(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided,
+        decide(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided,
     ):
         assert decided is None
     assert place.state("boat") == "unknown"
@@ -189,10 +189,10 @@ def test_with_a_runner_at_work_the_decision_is_left_to_it(place: Place) -> None:
 def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(place: Place) -> None:
     """Row 51: the id is known after all, so there is nothing to resubmit."""
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    receipts = SpareReceipts(place.folder.receipts)
+    receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("boat", 1, "r-paid"))
-    with deciding(place.folder, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
+    with decide(place.folder, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
         assert decided is not None
         (applied,) = decided.applied
     assert applied.objection == "job boat is queued, not unknown: there is nothing to resolve"
@@ -201,10 +201,10 @@ def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(plac
 
 def test_who_decides_nothing_of_their_own_says_what_time_it_is(place: Place) -> None:
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    receipts = SpareReceipts(place.folder.receipts)
+    receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("boat", 1, "r-paid"))
-    with deciding(place.folder, [], at=9.0):
+    with decide(place.folder, [], at=9.0):
         assert place.one("SELECT accepted_at FROM attempt") == 9.0
 
 
@@ -367,7 +367,7 @@ def test_a_word_that_comes_while_the_runner_ends_is_not_left_behind(tmp_path: Pa
     place.db.close()
     word = [Decision(Verb.KEEP, "boat", 5.0)]
     # The runner has looked for the last time.
-    with runner_lock(place.folder), deciding(place.folder, word) as decided:
+    with runner_lock(place.folder), decide(place.folder, word) as decided:
         assert decided is None
     with closing(open_for_reading(place.folder.state)) as db:
         assert db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
@@ -397,7 +397,7 @@ def test_of_older_decisions_nobody_is_told_who_did_not_make_them(tmp_path: Path)
     bring_home(place, "boat")
     place.db.close()
     append_decisions(place.folder.decisions, [Decision(Verb.KEEP, "boat", 4.0)])
-    with deciding(place.folder, [Decision(Verb.CANCEL, "clip", 5.0)]) as decided:
+    with decide(place.folder, [Decision(Verb.CANCEL, "clip", 5.0)]) as decided:
         assert decided is not None
         assert [one.decision.verb for one in decided.applied] == [Verb.CANCEL]
         assert decided.db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
@@ -409,8 +409,8 @@ def test_of_two_commands_at_once_neither_word_is_left_behind(tmp_path: Path) -> 
     bring_home(place, "boat", "clip")
     place.db.close()
     with (
-        deciding(place.folder, [Decision(Verb.KEEP, "boat", 4.0)]) as first,
-        deciding(place.folder, [Decision(Verb.REJECT, "clip", 5.0)]) as second,
+        decide(place.folder, [Decision(Verb.KEEP, "boat", 4.0)]) as first,
+        decide(place.folder, [Decision(Verb.REJECT, "clip", 5.0)]) as second,
     ):
         assert first is not None
         assert second is None

@@ -16,7 +16,7 @@ from batchgen.manifest.stream import checked_jobs
 from batchgen.runs import api, startup
 from batchgen.runs.fingerprint import Fingerprint, fingerprint_of
 from batchgen.runs.options import RunOptions
-from batchgen.runs.prepare import read_for_jobs
+from batchgen.runs.prepare import read_with_environment
 from tests.runs.run_world import T2I, statuses, write_manifest
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
@@ -80,7 +80,7 @@ def test_rows_that_were_there_only_while_they_were_read_are_not_taken_for_the_fi
 
 def test_a_stale_fingerprint_is_that_of_no_state(tmp_path: Path) -> None:
     path = write_manifest(tmp_path, 1)
-    manifest = read_for_jobs(path, {}, rehearsal=True)
+    manifest = read_with_environment(path, {}, rehearsal=True)
     found = fingerprint_of(manifest)
     assert found.is_of(found.text())
     assert not found.is_of(None)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatchError
-from batchgen.runs.context import claim_state, provider_name
-from batchgen.runs.folder import RunFolder, holder, locked
-from batchgen.state.queries import set_meta
+from batchgen.runs.context import claim_for_provider, provider_name
+from batchgen.runs.folder import RunFolder, lock_holder, locked
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process
 
@@ -23,7 +23,7 @@ HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.lock import locked
+from batchgen.runs.folder import locked
 with locked(RunFolder(Path(sys.argv[1]))):
     print("locked", flush=True)
     sys.stdin.readline()
@@ -57,7 +57,7 @@ def test_a_read_only_folder_is_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_a_second_runner_is_told_who_is_at_work_until_that_one_dies(place: Place) -> None:
     """Row 62, row 63."""
-    set_meta(place.db, "runner", "process 4711 on deck")
+    set_meta(place.db, Meta.RUNNER, "process 4711 on deck")
     runner = in_a_process(HOLD_THE_LOCK, place.folder.root)
     assert runner.stdout is not None
     assert runner.stdout.readline() == "locked\n"
@@ -88,7 +88,7 @@ def test_a_state_that_cannot_be_read_does_not_hide_that_it_is_held(
     if content is not None:
         folder.state.write_bytes(content)
     expected = "unknown process" if content else "it has just begun"
-    assert holder(folder) == expected
+    assert lock_holder(folder) == expected
     with locked(folder), pytest.raises(LockedError, match=expected), locked(folder):
         pass
 
@@ -131,11 +131,11 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
 ) -> None:
     """Row 65's cousin: rehearsed pictures are never taken for paid ones."""
     # Nothing was sent yet: it may still go elsewhere.
-    claim_state(place.db, then, place.folder)
-    claim_state(place.db, first, place.folder)
+    claim_for_provider(place.db, then, place.folder)
+    claim_for_provider(place.db, first, place.folder)
     begin_attempt(place.db, 1, "hash", None, 1.0)
     with pytest.raises(ProviderMismatchError, match=f"begun with {first}") as caught:
-        claim_state(place.db, then, place.folder)
+        claim_for_provider(place.db, then, place.folder)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert way_back in str(caught.value)
     assert str(caught.value).endswith(f"move the folder away or set another {anew}")
@@ -143,7 +143,7 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
 
 def test_the_holder_is_unknown_where_the_state_is_held_exclusively(place: Place) -> None:
     place.db.execute("DROP TABLE meta")
-    assert holder(place.folder) == "unknown process"
+    assert lock_holder(place.folder) == "unknown process"
     assert isinstance(place.db, sqlite3.Connection)
 
 

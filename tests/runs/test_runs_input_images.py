@@ -18,7 +18,7 @@ from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.errors import InputImagesError
 from batchgen.jobs import Job, canonical_json
 from batchgen.references import reference_url
-from batchgen.runs import input_survey as input_urls
+from batchgen.runs import input_images
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.input_images import (
     MOST_LOOKS_A_HOST,
@@ -360,7 +360,7 @@ async def test_a_survey_leaves_out_references_and_jobs_that_are_not_selected(des
 async def test_a_survey_is_bounded_and_the_rest_is_looked_at_later(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_urls, "MOST_URLS", 3)
+    monkeypatch.setattr(input_images, "MOST_URLS", 3)
     desk.has(*(desk.job(f"job-{n}", f"{SITE}/{n % 5}.jpg") for n in range(10)))
     uses = images_in_use(desk.db, ALL, lambda _: True)
     assert [(use.url, use.count) for use in uses] == [(f"{SITE}/{n}.jpg", 2) for n in range(3)]

@@ -94,7 +94,7 @@ class Hearer:
         self._reader = reader
         self._wanted = state, count
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.events.append(event)
         state, count = self._wanted
         moved = [one for one in self.events if isinstance(one, JobMoved) and one.state is state]
@@ -111,7 +111,7 @@ def run_held(
     """Run; the last rows are not read before three jobs are in that state."""
     reader = Reader(monkeypatch, held_at)
     hearer = Hearer(reader, state, 3)
-    return api.run(manifest, REHEARSAL, on_event=hearer.hear), hearer.events
+    return api.run(manifest, REHEARSAL, on_event=hearer.on_event), hearer.events
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -198,15 +198,15 @@ import sys, threading
 from batchgen.engine.events import JobMoved
 from batchgen.jobs import JobState
 from batchgen.manifest import checked_jobs
-from batchgen.runs import api, intake, opening
+from batchgen.runs import api, ingest, startup
 from batchgen.runs.options import RunOptions
-opening.CHECKED_AT_ONCE, intake.PAGE = 10, 5
+startup.CHECKED_AT_ONCE, ingest.PAGE = 10, 5
 def held(*given):
     for number, job in enumerate(checked_jobs(*given), start=1):
         yield job
         if number == 40:
             threading.Event().wait()
-opening.checked_jobs = held
+startup.checked_jobs = held
 done = 0
 def hear(event):
     global done

@@ -18,7 +18,7 @@ from batchgen.jobs import Job, JobState
 from batchgen.manifest.problems import ProblemLog
 from batchgen.manifest.stream import checked_jobs
 from batchgen.runs import api, ingest, startup
-from batchgen.runs.context import Workplace
+from batchgen.runs.context import RunContext
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
@@ -84,13 +84,13 @@ def test_no_more_is_submitted_from_the_first_wrong_row_on_while_the_others_are_s
     done, paused = threading.Event(), threading.Event()
     steps = Steps(monkeypatch, j14=done, j30=paused)
 
-    def hear(_self: object, event: Event) -> None:
+    def on_event(_self: object, event: Event) -> None:
         if isinstance(event, JobMoved) and event.state is JobState.DONE:
             done.set()
         if isinstance(event, Paused):
             paused.set()
 
-    monkeypatch.setattr("batchgen.commands.run.Progress.hear", hear)
+    monkeypatch.setattr("batchgen.commands.run.Progress.on_event", on_event)
     assert main(["run", str(path), "--emulator"]) == 65
     # The last wrong row is told too, though the run had nothing to do any more by then.
     assert steps.read[-1] == "j40"
@@ -112,7 +112,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
     path = write_jobs(tmp_path, *pictures(1, 40))
     open_state = startup._open_state
 
-    def after_another(place: Workplace, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
+    def after_another(place: RunContext, held: ExitStack) -> tuple[sqlite3.Connection, Traces]:
         """The other run took up all, and the last one is paid already."""
         db, traces = open_state(place, held)
         append_jobs(db, list(checked_jobs(place.manifest, ProblemLog())))
@@ -129,7 +129,7 @@ def test_a_need_that_stands_further_down_has_all_read_before_the_first_submit(
     early = video_of("clip", "still")
     path = write_jobs(tmp_path, early, *pictures(1, 40), picture("still"))
     begun: list[object] = []
-    monkeypatch.setattr(startup, "Intake", lambda *given: begun.append(given))
+    monkeypatch.setattr(startup, "StreamingIngest", lambda *given: begun.append(given))
     assert main(["validate", str(path)]) == 0
     assert api.run(path, REHEARSAL).counts == {JobState.DONE: 42}
     assert begun == []

@@ -19,7 +19,7 @@ from batchgen.jobs import JobState
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.execute import Ended
 from batchgen.runs.journal import CHUNK, Journal, latest_line
-from batchgen.runs.last_run import Memory
+from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.lost_state import find_traces, known_state
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
@@ -173,9 +173,9 @@ async def test_the_latest_line_of_a_kind_is_found_however_long_the_log(
     accepted = replace(MOVED, before=JobState.SUBMITTING, state=JobState.QUEUED, request_id="r7")
     with Journal(place.folder.log, lambda: 0.0) as journal:
         for _ in range(3):
-            journal.hear(replace(accepted, request_id="r6"))
+            journal.on_event(replace(accepted, request_id="r6"))
             journal.note("Noise", text="x" * 900)
-        journal.hear(accepted)
+        journal.on_event(accepted)
         for _ in range(0, noise, 1000):
             journal.note("Noise", text="x" * 900)
     mark = b'"state": "queued", "request_id": "'
@@ -222,7 +222,7 @@ def test_what_is_remembered_outlives_a_loss_of_power_though_its_folders_are_new(
 
     monkeypatch.setattr("os.fsync", recorded)
     manifest = write_manifest(tmp_path, 1)
-    Memory(home, manifest).write(place.db, place.folder, 0.0, is_over=False)
+    LastRunFile(home, manifest).write(place.db, place.folder, 0.0, is_over=False)
     entered_in = [tmp_path, tmp_path / "new", home, home / "runs"]
     assert {folder.stat().st_ino for folder in entered_in} <= synced
 
@@ -230,7 +230,7 @@ def test_what_is_remembered_outlives_a_loss_of_power_though_its_folders_are_new(
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"run_id": 1}', "\xff", "[" * 10_000])
 def test_what_is_remembered_and_cannot_be_read_is_forgotten(tmp_path: Path, text: str) -> None:
     manifest = write_manifest(tmp_path, 1)
-    memory = Memory(tmp_path / "user", manifest)
+    memory = LastRunFile(tmp_path / "user", manifest)
     file = memory._file
     assert file is not None
     file.parent.mkdir(parents=True)

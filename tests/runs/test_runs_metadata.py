@@ -24,7 +24,7 @@ from batchgen.jobs import JobState
 from batchgen.runs import append_log as lines_of_files
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.state import files, transitions
-from batchgen.state.records import Money, SavedFile
+from batchgen.state.records import Money, Result
 from tests.runs.run_world import T2I, Place, lines
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
@@ -34,7 +34,7 @@ def full_disk(_descriptor: int, _data: bytes) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
+def finish(place: Place, job_id: str, count: int = 1) -> list[Result]:
     seq = place.seq(job_id)
     transitions.begin_attempt(place.db, seq, "h", 0.5, 1.0)
     transitions.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)
@@ -55,8 +55,8 @@ def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
 async def test_a_line_says_all_that_a_loader_wants(place: Place) -> None:
     (saved,) = finish(place, "boat")
     with MetadataFile(place.folder.metadata) as metadata:
-        metadata.hear(MOVED)
-        metadata.hear(FileSaved(saved))
+        metadata.on_event(MOVED)
+        metadata.on_event(FileSaved(saved))
     assert lines(place.folder.metadata) == [
         {
             "file_name": "files/boat.png",
@@ -114,11 +114,13 @@ def test_metadata_that_cannot_be_written_are_refused_before_the_run(place: Place
 async def test_the_log_has_a_json_line_an_event_and_no_empty_field(place: Place) -> None:
     pause = Pause(PauseReason.BUDGET, "enough", "raise it")
     with Journal(place.folder.log, lambda: 0.0) as journal:
-        journal.hear(MOVED)
-        journal.hear(Noted("odd \u2028 \ud800"))
-        journal.hear(Paused(pause))
-        journal.hear(RunStarted("boats", Path("out"), {T2I: {JobState.DONE: 2}}, Money(0, 0, 0)))
-        journal.hear(FileSaved(finish(place, "boat")[0]))
+        journal.on_event(MOVED)
+        journal.on_event(Noted("odd \u2028 \ud800"))
+        journal.on_event(Paused(pause))
+        journal.on_event(
+            RunStarted("boats", Path("out"), {T2I: {JobState.DONE: 2}}, Money(0, 0, 0))
+        )
+        journal.on_event(FileSaved(finish(place, "boat")[0]))
         journal.note("RunEnded", paused=None, exit_code=0)
     at = {"at": "1970-01-01T00:00:00.000+00:00"}
     assert lines(place.folder.log)[:1] == [
@@ -174,8 +176,8 @@ async def test_a_full_disk_does_not_tear_the_run_down_but_is_told_at_its_end(
     journal = Journal(place.folder.log, lambda: 0.0)
     journal.__enter__()
     monkeypatch.setattr(lines_of_files, "write_all", full_disk)
-    journal.hear(MOVED)
-    journal.hear(MOVED)
+    journal.on_event(MOVED)
+    journal.on_event(MOVED)
     with pytest.raises(DiskFullError, match="disk is full"):
         journal.__exit__(None, None, None)
 
@@ -186,5 +188,5 @@ async def test_a_log_that_cannot_grow_does_not_hide_what_ended_the_run(
     journal = Journal(place.folder.log, lambda: 0.0)
     journal.__enter__()
     monkeypatch.setattr(lines_of_files, "write_all", full_disk)
-    journal.hear(MOVED)
+    journal.on_event(MOVED)
     journal.__exit__(ZeroDivisionError, ZeroDivisionError(), None)

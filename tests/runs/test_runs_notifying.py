@@ -15,7 +15,7 @@ from batchgen.notify import Mood
 from batchgen.runs import notifications
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.notifications import Cause, Figures
+from batchgen.runs.notifications import Cause, Standing
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from batchgen.state.manual_actions import Held
@@ -64,7 +64,7 @@ def test_other_causes_name_the_job_the_model_or_the_error() -> None:
 
 
 def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> None:
-    figures = Figures({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0))
+    figures = Standing({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0))
     cause = Cause("first\n failure: \x1b[31m" + "x" * 1000, Mood.WARNING)
     word = notifications.message("boats", RunFolder(tmp_path), cause, figures, 3725)
     assert word.title == "batchgen: boats"
@@ -85,14 +85,14 @@ def test_without_figures_a_word_still_says_what_happened(tmp_path: Path) -> None
 def test_a_program_that_runs_a_manifest_hears_what_became_of_its_words(tmp_path: Path) -> None:
     heard: list[str] = []
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         heard.append(type(event).__name__)
 
     with receiving() as receiver:
         manifest = write_manifest(tmp_path, 1)
         addresses = (receiver.url, dead_url())
         options = RunOptions(emulator=True, emulator_latency=0.01, notify=addresses)
-        assert run(manifest, options, on_event=hear).exit_code == 0
+        assert run(manifest, options, on_event=on_event).exit_code == 0
         assert receiver.next()["message"].startswith("boats (rehearsal): all done · 1 done")
     assert heard[-2:] == ["Notified", "Notified"]
     words = [line for line in lines(tmp_path / "out/run.log") if line["event"] == "Notified"]

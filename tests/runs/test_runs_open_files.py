@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchgen.runs.execute import OpenFiles, make_room, share
+from batchgen.runs.execute import OpenFiles, allow_open_files, share
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def limits() -> Iterator[tuple[int, int]]:
 def test_a_low_soft_limit_is_raised_to_what_the_concurrency_needs(limits: tuple[int, int]) -> None:
     _, hard = limits
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
-    room = make_room(400, doubled=False)
+    room = allow_open_files(400, doubled=False)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 1656)
     assert room.submits == 400
     assert room.warning(400) == ""
 
 
 def test_a_limit_that_is_high_enough_is_left_as_it_is(limits: tuple[int, int]) -> None:
-    make_room(1, doubled=False)
+    allow_open_files(1, doubled=False)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= limits[0]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchgen.models.catalog import find_model
 from batchgen.runs import ingest, startup
-from batchgen.runs.drift import refusals
+from batchgen.runs.drift import broken_rules
 from tests.shell import Emulator, Shell, emulating
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -35,7 +35,7 @@ def today(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 def broken(live: Any, body: dict[str, Any] | None = None, *accepted: str) -> list[str]:
-    found = refusals(bundled(), live, body or BODY, accepted)
+    found = broken_rules(bundled(), live, body or BODY, accepted)
     return [f"{one.rule}; got {one.got}" if one.got else one.rule for one in found]
 
 

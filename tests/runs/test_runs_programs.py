@@ -72,11 +72,11 @@ async def test_inside_a_running_loop_one_sentence_says_what_to_call(tmp_path: Pa
     assert plan.total.to_do == 2
     moved: list[str] = []
 
-    def hear(event: events.Event) -> None:
+    def on_event(event: events.Event) -> None:
         if isinstance(event, events.JobMoved) and event.state is batchgen.JobState.DONE:
             moved.append(event.job_id)
 
-    summary = await batchgen.run_async(manifest, REHEARSAL, on_event=hear)
+    summary = await batchgen.run_async(manifest, REHEARSAL, on_event=on_event)
     assert sorted(moved) == ["j1", "j2"]
     results = await asyncio.to_thread(lambda: list(summary.results()))
     assert [job.state for job in results] == ["done", "done"]

@@ -12,7 +12,7 @@ import pytest
 
 from batchgen.engine.ports import Receipt
 from batchgen.errors import DiskFullError, OutputError
-from batchgen.runs.recovery_log import SPARE_BYTES, SpareReceipts, adopt_receipts, read_receipts
+from batchgen.runs.recovery_log import SPARE_BYTES, RecoveryLog, adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, transitions
 from batchgen.state.store import open_store
 from tests.runs.run_world import Place
@@ -26,10 +26,10 @@ def full_disk(_descriptor: int, _data: bytes) -> int:
 
 def test_the_room_is_taken_before_anything_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "receipts.jsonl"
-    SpareReceipts(path).reserve()
+    RecoveryLog(path).reserve()
     assert path.stat().st_size == SPARE_BYTES
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert read_receipts(path) == []
+    assert read_recovery_log(path) == []
 
 
 def test_receipts_are_written_into_that_room_and_shown(
@@ -37,12 +37,12 @@ def test_receipts_are_written_into_that_room_and_shown(
 ) -> None:
     """Row 51: stderr and a spare file."""
     path = tmp_path / "receipts.jsonl"
-    receipts = SpareReceipts(path)
+    receipts = RecoveryLog(path)
     receipts.reserve()
     receipts.keep(FIRST)
     receipts.keep(SECOND)
     assert path.stat().st_size == SPARE_BYTES
-    assert read_receipts(path) == [FIRST, SECOND]
+    assert read_recovery_log(path) == [FIRST, SECOND]
     shown = capsys.readouterr().err.splitlines()
     assert [json.loads(line.split(": ", 1)[1])["request_id"] for line in shown] == ["r1", "r2"]
 
@@ -52,14 +52,14 @@ def test_a_receipt_that_cannot_be_kept_is_shown_first(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
-        SpareReceipts(tmp_path / "file" / "receipts.jsonl").keep(FIRST)
+        RecoveryLog(tmp_path / "file" / "receipts.jsonl").keep(FIRST)
     assert '"request_id": "r1"' in capsys.readouterr().err
 
 
 def test_without_room_for_receipts_nothing_is_begun(tmp_path: Path) -> None:
     (tmp_path / "receipts.jsonl").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
-        SpareReceipts(tmp_path / "receipts.jsonl").reserve()
+        RecoveryLog(tmp_path / "receipts.jsonl").reserve()
 
 
 def test_a_full_disk_is_noticed_while_reserving(
@@ -67,13 +67,13 @@ def test_a_full_disk_is_noticed_while_reserving(
 ) -> None:
     monkeypatch.setattr(os, "write", full_disk)
     with pytest.raises(DiskFullError, match="No space left"):
-        SpareReceipts(tmp_path / "receipts.jsonl").reserve()
+        RecoveryLog(tmp_path / "receipts.jsonl").reserve()
 
 
 def test_a_receipt_that_a_crash_tore_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "receipts.jsonl"
     path.write_bytes(b'{"job": "boat", "attempt": 1, "request_id": "r1"}\n{"job": "cl\xff\n[1]\n  ')
-    assert read_receipts(path) == [FIRST]
+    assert read_recovery_log(path) == [FIRST]
 
 
 @pytest.mark.parametrize(
@@ -94,32 +94,32 @@ def test_a_receipt_that_nobody_of_ours_wrote_is_passed_over(
     """Whoever may write here must not stop every run: that would lose what is paid."""
     good = b'{"job": "clip", "attempt": 1, "request_id": "r2"}'
     place.folder.receipts.write_bytes(line + b"\n" + good + b"\n")
-    found = read_receipts(place.folder.receipts)
+    found = read_recovery_log(place.folder.receipts)
     assert found == [SECOND]
-    assert adopt_receipts(place.db, found, 1.0) == 0
+    assert adopt_requests(place.db, found, 1.0) == 0
 
 
 def test_receipts_are_not_read_or_written_through_a_link(tmp_path: Path) -> None:
     victim, path = tmp_path / "victim", tmp_path / "receipts.jsonl"
     victim.write_text("precious")
     path.symlink_to(victim)
-    for act in (SpareReceipts(path).reserve, lambda: read_receipts(path)):
+    for act in (RecoveryLog(path).reserve, lambda: read_recovery_log(path)):
         with pytest.raises(OutputError, match="symbolic link"):
             act()
     assert victim.read_text() == "precious"
 
 
 def test_no_receipts_are_no_trouble(tmp_path: Path) -> None:
-    assert read_receipts(tmp_path / "receipts.jsonl") == []
+    assert read_recovery_log(tmp_path / "receipts.jsonl") == []
 
 
 def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     manual_actions.settle_dead_run(place.db)
-    assert adopt_receipts(place.db, [FIRST], 2.0) == 1
+    assert adopt_requests(place.db, [FIRST], 2.0) == 1
     assert place.state("boat") == "queued"
     # The same file may be read again, if the run dies before it is emptied.
-    assert adopt_receipts(place.db, [FIRST, Receipt("nobody", 1, "r9")], 3.0) == 0
+    assert adopt_requests(place.db, [FIRST, Receipt("nobody", 1, "r9")], 3.0) == 0
     assert place.state("boat") == "queued"
 
 
@@ -127,14 +127,14 @@ def test_a_receipt_of_what_a_person_settled_is_kept_for_the_record(place: Place)
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     manual_actions.settle_dead_run(place.db)
     manual_actions.write_off(place.db, place.seq("boat"), 1.0)
-    adopt_receipts(place.db, [FIRST], 2.0)
+    adopt_requests(place.db, [FIRST], 2.0)
     assert place.state("boat") == "failed"
     assert place.one("SELECT request_id FROM attempt") == "r1"
 
 
 async def test_a_disk_that_fills_up_at_the_acceptance_loses_no_paid_request(place: Place) -> None:
     """Row 51, from the state's failure to the next start."""
-    receipts = SpareReceipts(place.folder.receipts)
+    receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     async with open_store(place.db, place.folder.state, lambda: 1.0) as store:
         for job_id in ("boat", "clip"):
@@ -149,5 +149,5 @@ async def test_a_disk_that_fills_up_at_the_acceptance_loses_no_paid_request(plac
     place.db.execute("ROLLBACK")
     place.db.execute("PRAGMA max_page_count = 100000")
     manual_actions.settle_dead_run(place.db)
-    assert adopt_receipts(place.db, read_receipts(place.folder.receipts), 2.0) == 2
+    assert adopt_requests(place.db, read_recovery_log(place.folder.receipts), 2.0) == 2
     assert (place.state("boat"), place.state("clip")) == ("queued", "queued")

@@ -13,7 +13,7 @@ from batchgen.jobs import JobState
 from batchgen.runs import api
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.options import RunOptions
-from batchgen.runs.recovery_log import SpareReceipts
+from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged
 from tests.runs.run_world import lines, statuses, write_manifest
@@ -58,7 +58,7 @@ def test_a_receipt_that_names_the_old_id_is_adopted_before_the_job_gets_the_new_
     # The log has no answer either: it is told after the state.
     log = folder.log.read_text("utf-8").splitlines(keepends=True)
     folder.log.write_text("".join(line for line in log if request not in line), "utf-8")
-    receipts = SpareReceipts(folder.receipts)
+    receipts = RecoveryLog(folder.receipts)
     receipts.reserve()
     receipts.keep(Receipt("j1", 1, request))
     rename(manifest)

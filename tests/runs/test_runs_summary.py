@@ -14,7 +14,7 @@ from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputE
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import ModelPolicy, OnUnknown, Policy
 from batchgen.manifest.units import Rate
-from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
+from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates
 from batchgen.runs.estimates import price_list, request_price
@@ -220,7 +220,7 @@ class Silent:
     ("answer", "error"),
     [
         (NoAnswer("HTTP 503"), ApiUnreachableError),
-        (Halted(PauseCause.TOKEN_REFUSED, "HTTP 401"), TokenError),
+        (Halted(PauseReason.TOKEN_REFUSED, "HTTP 401"), TokenError),
     ],
 )
 async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(

@@ -12,7 +12,14 @@ import pytest
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.errors import UsageError
 from batchgen.runs.repair import move_aside
-from batchgen.runs.verify import Checked, Damage, check_files, confirmed, stray_files, walk
+from batchgen.runs.verify import (
+    Checked,
+    Damage,
+    check_files,
+    confirmed,
+    orphaned_files,
+    walk,
+)
 from batchgen.state import files, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place
@@ -92,7 +99,7 @@ def test_a_quick_look_reads_no_content_and_still_compares_sizes(place: Place, bo
 
 def test_a_file_that_a_repair_takes_meanwhile_is_no_problem(place: Place, boat: Path) -> None:
     boat.unlink()
-    (known,) = files.known_files(place.db, Selection(), 0, 9)
+    (known,) = files.results_after(place.db, Selection(), 0, 9)
     found = Checked(known, Damage.MISSING)
     assert files.fetch_again(place.db, known)
     assert confirmed(place.db, found, found) == Checked(known)
@@ -113,7 +120,7 @@ def test_foreign_files_and_forsaken_parts_are_strays_and_awaited_ones_are_not(
         (below / name).touch()
     # Renamed already, and not yet recorded.
     (below / "clip.png").touch()
-    found = sorted(stray_files(place.db, place.folder))
+    found = sorted(orphaned_files(place.db, place.folder))
     assert found == ["files/boat.jpg", "files/boat.png.part", "files/mine/holiday.png"]
 
 

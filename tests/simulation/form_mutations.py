@@ -63,7 +63,7 @@ def submits_go_over_used_connections() -> None:
 
 
 def bytes_after_an_answer_are_kept() -> None:
-    put(client, "OneAnswerConnector", aiohttp.TCPConnector)
+    put(client, "SingleResponseConnector", aiohttp.TCPConnector)
 
 
 def a_gateways_page_fails_the_job() -> None:

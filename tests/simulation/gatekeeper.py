@@ -36,8 +36,7 @@ class Gatekeeper:
     """`take` is what the manifest says of the stills now.
 
     `pinned` are jobs that had an open attempt when the present life began: a canary counts them as
-    sent earlier. `kept` are jobs whose latest result
-    a person keeps.
+    sent earlier. `kept` are jobs whose latest result a person keeps.
     """
 
     vendor: Vendor

@@ -131,7 +131,7 @@ def no_shield_of_the_post() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return []
 
-    put(submitting.Wire, "_last_answers", cut_off)
+    put(submitting.ShieldedTasks, "_last_answers", cut_off)
 
 
 def late_answers_are_dropped() -> None:
@@ -196,11 +196,15 @@ def token_sent_to_the_file_hosts() -> None:
 
 
 def no_limit_of_concurrency() -> None:
-    put(limits.Gate, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
+    put(limits.RateLimiter, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
 
 
 def no_limit_of_the_rate() -> None:
-    put(limits.Gate, "enter", lambda self, _now: setattr(self, "in_flight", self.in_flight + 1))
+    put(
+        limits.RateLimiter,
+        "enter",
+        lambda self, _now: setattr(self, "in_flight", self.in_flight + 1),
+    )
     put(submitting, "claim_sending", lambda _gates, now: now)
 
 
@@ -237,7 +241,7 @@ def decisions_taken_up_twice() -> None:
 
 
 def no_spare_receipts() -> None:
-    put(recovery_log.SpareReceipts, "keep", lambda _self, _receipt: None)
+    put(recovery_log.RecoveryLog, "keep", lambda _self, _receipt: None)
 
 
 def urls_are_never_asked_for_again() -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
-from batchgen.runs.decide import deciding
 from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder
 from batchgen.state.selection import Selection
 from tests.simulation.vendor import EPOCH
@@ -95,7 +95,7 @@ class Opinion:
     def __init__(self, files: int) -> None:
         self._files: list[set[Verb]] = [{Verb.UNPICK} for _ in range(files)]
 
-    def hear(self, word: Word) -> None:
+    def on_event(self, word: Word) -> None:
         """A cancel is about what is to be made, not about what there is."""
         if word.verb is Verb.CANCEL:
             return
@@ -138,7 +138,7 @@ class Picker:
         if not words:
             return
         decisions = self._decisions(words)
-        with deciding(RunFolder(self._night.root), decisions) as decided:
+        with decide(RunFolder(self._night.root), decisions) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
             refused = [one.decision for one in decided.applied if one.objection]
         for word, decision in zip(words, decisions, strict=True):
@@ -156,14 +156,14 @@ class Picker:
             return
         sure = False
         try:
-            with deciding(RunFolder(self._night.root), self._decisions(words)):
+            with decide(RunFolder(self._night.root), self._decisions(words)):
                 # What a dead process writes is not on the disk.
                 sure = not life.cut_at
         except BatchgenError:
             pass
         for word in words:
             self._handed_over.append(replace(word, sure=sure))
-            self._opinion(word.result).hear(replace(word, sure=False))
+            self._opinion(word.result).on_event(replace(word, sure=False))
 
     def life_ended(self) -> None:
         attempts = dict(self._night.query("SELECT id, attempts FROM job"))
@@ -232,7 +232,7 @@ class Picker:
 
     def _hear(self, word: Word) -> None:
         result = word.result
-        self._opinion(result).hear(word)
+        self._opinion(result).on_event(word)
         takes_back = word.sure and word.verb is not Verb.REJECT
         if takes_back and self._granted.get(result.job) == result.request_id:
             # Nothing was submitted since that retry: what is rejected no more is not made again.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
-from batchgen.runs import decide, startup
+from batchgen.runs import decisions, startup
 from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
 from tests.simulation.findings import Finding
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 # A night has one thread: whoever holds a lock lets go of it only when the wait is over.
-for module in (startup, decide):
+for module in (startup, decisions):
     vars(module)["PATIENCE"] = 0.0
 
 

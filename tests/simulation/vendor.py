@@ -137,9 +137,9 @@ class Vendor:
 
     `patience` is the manifest's timeout, `urls_last` how long a result's URL serves, in seconds.
     `sees` hears of the input of each submit.
-    `blamed` are the jobs that were refused for themselves, `refused_alike` is when
-    the submits of a life began that were refused like all others, `accepted_last` the last one that
-    the client knows to be accepted.
+    `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
+    submit began that was refused like all others, `accepted_last` when the last one did that the
+    client knows to be accepted.
     `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
     """
 

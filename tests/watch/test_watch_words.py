@@ -107,7 +107,7 @@ async def test_the_end_waits_until_the_page_knows_what_became_of_its_picks(root:
     run = Run(answer=Heard(handed=False), act=decide)
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as http:
-        async with serving(watched(root), run.doors, 0, asyncio.Event()) as url:
+        async with serving(watched(root), run.ports, 0, asyncio.Event()) as url:
             page = Page(url, http)
             said = asyncio.create_task(page.say({"word": "keep", "file": 1}), name="say")
             async with page.stream(await page.place()) as events:

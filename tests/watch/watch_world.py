@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from batchgen.state.database import open_for_writing
-from batchgen.watch.ports import Doors, Heard, Said, Watched
+from batchgen.watch.ports import Heard, Ports, Said, Watched
 from batchgen.watch.server import serving
 
 PATIENCE = 20.0
@@ -40,8 +40,8 @@ class Run:
         return self.answer
 
     @property
-    def doors(self) -> Doors:
-        return Doors(self.decide, lambda: self.at_work, lambda _db: False, lambda: 1_760_000_000.0)
+    def ports(self) -> Ports:
+        return Ports(self.decide, lambda: self.at_work, lambda _db: False, lambda: 1_760_000_000.0)
 
 
 @dataclass
@@ -116,9 +116,9 @@ class Events:
             while True:
                 lines: list[str] = []
                 while line := (await self.answer.content.readline()).decode():
-                    if line == "\n":
+                    if not (text := line.rstrip("\r\n")):
                         break
-                    lines.append(line.rstrip("\n"))
+                    lines.append(text)
                 if not line:
                     return "", None
                 fields = dict(one.split(": ", 1) for one in lines if not one.startswith(":"))
@@ -147,7 +147,7 @@ def states(document: Any) -> dict[str, str]:
 @asynccontextmanager
 async def watching(root: Path, run: Run | None = None, port: int = 0) -> AsyncIterator[Page]:
     async with (
-        serving(watched(root), (run or Run()).doors, port, asyncio.Event()) as url,
+        serving(watched(root), (run or Run()).ports, port, asyncio.Event()) as url,
         aiohttp.ClientSession() as http,
     ):
         yield Page(url, http)

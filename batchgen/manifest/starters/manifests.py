@@ -41,7 +41,7 @@ _HEAD = """\
 #
 #   batchgen validate FILE          every problem at once; nothing is sent
 #   batchgen run FILE --emulator    a rehearsal on this machine: no token, no money
-#   batchgen run FILE               the real run; after a stop, the same command continues it
+#   batchgen run FILE               the real run; run it again to continue after a stop
 
 version: 1
 name: {name}

@@ -17,7 +17,7 @@ from batchgen.runs.begin import settle_dead_run
 from batchgen.runs.decision_log import Applied, Decision, append_decisions, apply_page, has_new
 from batchgen.runs.folder import locked
 from batchgen.runs.last_run import refuse_copy
-from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class Decided:
 
 
 @contextmanager
-def deciding(
+def decide(
     folder: RunFolder, decisions: Sequence[Decision], at: float | None = None
 ) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None where the runner at work will do that.
@@ -62,10 +62,9 @@ def deciding(
             return
         db = held.enter_context(closing(open_for_writing(folder.state)))
         with translated(folder.state):
-            db.execute("BEGIN IMMEDIATE")
-            # Nobody runs, so what was being submitted when the last runner died is unknown.
-            settle_dead_run(db, folder, now)
-            db.execute("COMMIT")
+            with transaction(db):
+                # Nobody runs, so what was being submitted when the last runner died is unknown.
+                settle_dead_run(db, folder, now)
             applied = _apply_all(db, folder)
             yield _told_of(db, decisions, applied)
 
@@ -74,9 +73,8 @@ def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:
     applied: list[Applied] = []
     more = True
     while more:
-        db.execute("BEGIN IMMEDIATE")
-        page = apply_page(db, folder.decisions)
-        db.execute("COMMIT")
+        with transaction(db):
+            page = apply_page(db, folder.decisions)
         applied += page.applied
         more = page.more
     return applied

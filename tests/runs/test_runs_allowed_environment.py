@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ManifestError
-from batchgen.runs.context import offered
-from batchgen.runs.prepare import checked, read_header
+from batchgen.runs.prepare import allowed_environment, checked_manifest, read_header
 from tests.runs.run_world import T2I
 
 TOKEN = "a-token-that-must-stay-secret"
@@ -26,7 +25,7 @@ def write_reader(folder: Path, name: str) -> Path:
 
 
 def refusal(path: Path, env: dict[str, str]) -> str:
-    with pytest.raises(ManifestError) as caught, checked(path, env=env):
+    with pytest.raises(ManifestError) as caught, checked_manifest(path, env=env):
         pass
     assert TOKEN not in str(caught.value.problems)
     return str(caught.value.problems[0])
@@ -58,12 +57,14 @@ def test_the_token_of_the_vendors_login_is_withheld_too(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "MY_KEY": TOKEN}
     assert "MY_KEY holds the token" in refusal(write_reader(tmp_path, "MY_KEY"), env)
     login.write_text("broken", encoding="utf-8")
-    with checked(write_reader(tmp_path, "MY_KEY"), env=env) as (manifest, _):
+    with checked_manifest(write_reader(tmp_path, "MY_KEY"), env=env) as (manifest, _):
         assert manifest.env == {"MY_KEY": TOKEN}
 
 
 def test_a_token_too_short_to_be_a_secret_withholds_nothing_else() -> None:
-    assert offered({"RUNCOMFY_TOKEN": "x", "MOOD": "relaxed"}).env == {"MOOD": "relaxed"}
+    assert allowed_environment({"RUNCOMFY_TOKEN": "x", "MOOD": "relaxed"}).env == {
+        "MOOD": "relaxed"
+    }
 
 
 def test_who_reads_no_jobs_is_told_nothing_of_the_environment(tmp_path: Path) -> None:
