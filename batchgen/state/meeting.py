@@ -73,7 +73,7 @@ _MEET = f"""
         job.name != today.name,
         job.listed = 0 OR job.tags != today.tags OR job.priority != today.priority
             OR job.sweep != today.sweep OR job.gate != today.gate OR job.axes != today.axes,
-        NULL
+        NULL, 0, 0
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
 """
 
@@ -96,7 +96,8 @@ def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[N
 def meet(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TEMP TABLE meeting (today INTEGER PRIMARY KEY, seq INTEGER, changed INTEGER,"
-        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER)"
+        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER,"
+        " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
     )
     db.execute(_MEET)
 

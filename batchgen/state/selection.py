@@ -103,8 +103,13 @@ def note_attempted(db: sqlite3.Connection, selection: Selection) -> None:
     Of jobs that were never attempted a merge may give the number to another one.
     """
     if selection.is_fleeting:
-        condition, values = selection.where()
-        _note(db, f"SELECT seq FROM main.job WHERE attempts > 0 AND {condition}", values)
+        _note(db, *attempted(selection))
+
+
+def attempted(selection: Selection) -> Condition:
+    """A query for the selected jobs of the state that were attempted."""
+    condition, values = selection.where()
+    return f"SELECT seq FROM main.job WHERE attempts > 0 AND {condition}", values
 
 
 def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
