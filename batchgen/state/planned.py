@@ -1,10 +1,9 @@
-"""The state in which each job of today's manifest would be at the beginning of a run.
+"""What a run would do with today's manifest, found out without changing the state.
 
-Found out once, in the temporary table `planned`; what a plan tells is counted there. `own` is the
-state as a merge would leave it, `state` as a run with these wishes would find it: a job is blocked
-exactly while one that it needs is failed, cancelled or lost, whatever the state says of it now.
-
-What `plan` tells: how today's manifest and the state differ, in figures and by name.
+The temporary table `planned` has a row for each job of the manifest. `own` is the job's state as
+reconciling would leave it, `state` as a run with these wishes would find it. Which inputs are new,
+and which are to be paid for again, is the difference that a run applies (meeting.py, renames.py); a
+plan only counts it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""A part of a query that says which jobs are meant.
-
-Which jobs people are shown: what the manifest lists, and what is paid and not home yet.
-
-Which jobs a command is about, as a condition in SQL.
-"""
+"""Which jobs a command is about, as a condition in SQL."""
 
 from __future__ import annotations
 
