@@ -1,10 +1,10 @@
 """The difference between today's manifest and the state: one row for each staged job.
 
 In the temporary table `meeting`, `today` is the job's number among the staged ones and `seq` that
-of the known job, NULL where it is new. `renamed` is about the name of its files; `moved` numbers the
-known job that has another id today (renames.py). A job `asks` where its new input may have to be
-paid for again, and `rerun` says that it shall be. `gone` numbers the known jobs that the manifest
-no longer has. Plans count this difference, and runs apply it.
+of the known job, NULL where it is new. `renamed` is about the name of its files; `moved` numbers
+the known job that has another id today (renames.py). A job `asks` where its new input may have to
+be paid for again, and `rerun` says that it shall be. `gone` numbers the known jobs that the
+manifest no longer has. Plans count this difference, and runs apply it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bringing the state up to today's manifest, in one transaction.
 
 Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
-been paid for is never touched unasked. Dependencies follow the manifest too; the triggers of the schema
-count what a job waits for, block it and set it going.
+been paid for is never touched unasked. Dependencies follow the manifest too; the triggers of the
+schema count what a job waits for, block it and set it going.
 """
 
 from __future__ import annotations
