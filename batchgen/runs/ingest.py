@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from batchgen.concurrency import in_thread
 from batchgen.engine.events import JobsAdded, Pause, PauseReason
 from batchgen.errors import Problem
+from batchgen.runs.cross_job_checks import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.drift import ways_out
-from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
 from batchgen.state.queries import set_meta
 from batchgen.state.staging import append_jobs

@@ -11,7 +11,7 @@ import pytest
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.runcomfy import client
-from batchgen.runs import context, execute
+from batchgen.runs import execute, ports
 from batchgen.runs.options import engine_policy
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def impatient(patch: pytest.MonkeyPatch, **policy: Any) -> None:
 
 def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     """Let runs of this process have other Limits of the API's client, e.g. `connect=0.2`."""
-    patch.setattr(context, "connect", partial(client.connect, limits=client.Limits(**limits)))
+    patch.setattr(ports, "connect", partial(client.connect, limits=client.Limits(**limits)))
 
 
 def only(items: Sequence[T]) -> T:
