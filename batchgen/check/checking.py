@@ -18,13 +18,13 @@ from batchgen.check.memory import open_memory
 from batchgen.models.catalog import wrong_kind
 from batchgen.models.fields import SIZE_KEY
 from batchgen.processes import in_processes
-from batchgen.state.results import marked_results
+from batchgen.state.results import all_results
 from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchgen.state.results import Result
+    from batchgen.state.records import Result
 
 
 FRAMES_KEY = "frames"
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from batchgen.check.kinds import Asked
     from batchgen.check.memory import Memory
     from batchgen.state.database import Connection
-    from batchgen.state.results import MarkedResult
+    from batchgen.state.records import Result
     from batchgen.state.selection import Selection
 
     Begin = Callable[[int], Callable[[int], object]]
@@ -116,22 +116,21 @@ def check(
 
 def read(db: Connection, selection: Selection) -> list[Checked]:
     """Everything at once: no snapshot is held while files are looked at."""
-    return [_checked(one) for one in marked_results(db, selection)]
+    return [_checked(*one) for one in all_results(db, selection)]
 
 
-def _checked(one: MarkedResult) -> Checked:
-    result = one.result
+def _checked(result: Result, is_chosen: bool) -> Checked:
     return Checked(
         result.job_id,
-        one.attempt,
+        result.attempt,
         result.position,
         result.path,
         result.sha256,
         result.bytes,
         result.frames or 1,
         None if result.pick is None else Pick(result.pick),
-        one.flaws,
-        one.is_chosen,
+        result.flaws,
+        is_chosen,
         broken_promises(result),
     )
 

@@ -7,13 +7,13 @@ unsound about the cache, or another version of the measuring code, makes it anew
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from batchgen.check.measures import LOOK_BYTES, Measure
 from batchgen.errors import DiskFullError, OutputError, StorageError
 from batchgen.fs import NO_LINK, disk_errors
+from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of the measuring code: what another one saw cannot be compared."""
-_BUSY_TIMEOUT_MS = 10_000
+_WAIT = 10.0
+"""Seconds for another check to let go of the file."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS measure (sha256 TEXT PRIMARY KEY, spread INTEGER NOT NULL,
@@ -36,14 +37,13 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 """IF NOT EXISTS: of two first checks at once, the second finds all of it done."""
-_NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _COLUMNS = "sha256, spread, share, motion, looks, trouble"
 
 
 class Memory:
     """Made by `open_memory`."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
 
     def was_seen(self, path: str, sha256: str, stamp: Stamp) -> bool:
@@ -90,23 +90,23 @@ def open_memory(path: Path) -> Iterator[Memory]:
         yield Memory(db)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path) -> Connection:
     try:
         return _on_the_disk(path)
     except OutputError:
         pass
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+    except DatabaseError as exc:
+        if fault_of(exc) is not Fault.NOT_WRITABLE:
             raise
     with ExitStack() as on_refusal:
-        db = sqlite3.connect(":memory:", isolation_level=None)
+        db = open_side_file(None)
         on_refusal.callback(db.close)
         db.executescript(_SCHEMA)
         on_refusal.pop_all()
     return db
 
 
-def _on_the_disk(path: Path) -> sqlite3.Connection:
+def _on_the_disk(path: Path) -> Connection:
     """Raises OutputError where it cannot be written."""
     inode = _create_private(path)
     if (db := _sound(path)) is not None:
@@ -137,10 +137,10 @@ def _create_private(path: Path) -> int:
             os.close(descriptor)
 
 
-def _sound(path: Path) -> sqlite3.Connection | None:
+def _sound(path: Path) -> Connection | None:
     """None where it is damaged, or of another version."""
     with ExitStack() as on_refusal:
-        db = sqlite3.connect(path, isolation_level=None)
+        db = open_side_file(path, wait=_WAIT)
         on_refusal.callback(db.close)
         if _is_sound(db):
             on_refusal.pop_all()
@@ -148,9 +148,10 @@ def _sound(path: Path) -> sqlite3.Connection | None:
     return None
 
 
-def _is_sound(db: sqlite3.Connection) -> bool:
+def _is_sound(db: Connection) -> bool:
     try:
-        _configure(db)
+        # Nothing can be lost that could not be measured again.
+        db.execute("PRAGMA synchronous = OFF")
         # Asked in one breath: another check may be making the tables just now.
         query = "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version"
         if db.execute(query).fetchone() == (0, 0):
@@ -158,25 +159,19 @@ def _is_sound(db: sqlite3.Connection) -> bool:
         _use_wal(db)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as exc:
-        if exc.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    except DatabaseError as exc:
+        if fault_of(exc) is Fault.DAMAGED:
             return False
         raise
     return bool(version == VERSION and verdict == "ok")
 
 
-def _configure(db: sqlite3.Connection) -> None:
-    db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    # Nothing can be lost that could not be measured again.
-    db.execute("PRAGMA synchronous = OFF")
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
+def _use_wal(db: Connection) -> None:
     """Faster, and no more: who cannot change the mode, since another check is at it, goes on."""
     try:
         db.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+    except DatabaseError as exc:
+        if fault_of(exc) is not Fault.LOCKED:
             raise
 
 
@@ -184,9 +179,9 @@ def _use_wal(db: sqlite3.Connection) -> None:
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as exc:
+    except DatabaseError as exc:
         where = str(path)
-        if (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL:
+        if fault_of(exc) is Fault.FULL:
             raise DiskFullError("the disk is full", where=where, next_step="make room") from exc
         raise StorageError(
             f"the measures of earlier checks cannot be used ({exc})",

@@ -25,6 +25,7 @@ from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.context import find_run
 from batchgen.runs.folder import is_locked
 from batchgen.runs.lost_state import refuse_where_lost
+from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
 from batchgen.state.queries import (
     Selection,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from batchgen.manifest import Manifest
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
-    from batchgen.state.records import FileMarks, JobStatus, SavedFile
+    from batchgen.state.records import JobStatus, Result
     from batchgen.state.reviews import Marks
 
 SHOWN = 10
@@ -67,10 +68,8 @@ def status(path: Path, selection: Selection, *, as_json: bool) -> int:
     found = find_run(path)
     manifest, folder = found.manifest, found.folder
     try:
-        with found.open() as run:
+        with found.open() as run, snapshot(run.db):
             db = run.db
-            # One read transaction: all figures are of the same moment.
-            db.execute("BEGIN")
             selection = note_causes(db, selection)
             if as_json:
                 _write_json(db, manifest.name, folder, selection)
@@ -91,9 +90,8 @@ def watch(path: Path, selection: Selection, rest: Callable[[float], None] = time
         _say_not_started(manifest, path, as_json=False)
         return 0
     while True:
-        with watched.open() as run:
+        with watched.open() as run, snapshot(run.db):
             db = run.db
-            db.execute("BEGIN")
             chosen = note_causes(db, selection)
             lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
             found = totals(counts(db, chosen))
@@ -215,18 +213,16 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "state": job.state.value,
         "attempts": job.attempts,
         "request_id": job.request_id,
-        "files": [
-            _file_json(root, file, marks) for file, marks in zip(job.files, job.marks, strict=True)
-        ],
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
 
 
-def _file_json(root: Path, file: SavedFile, marks: FileMarks) -> JsonObject:
+def _file_json(root: Path, file: Result) -> JsonObject:
     return {
         "path": str(root / file.path),
         "bytes": file.bytes,
         "sha256": file.sha256,
-        "pick": marks.pick,
-        "flaws": marks.flaws,
+        "pick": file.pick,
+        "flaws": file.flaws,
     }

@@ -12,7 +12,7 @@ from batchgen.commands.console import plural, say
 from batchgen.errors import ExitCode
 from batchgen.runs.context import open_run
 from batchgen.runs.verify import check_files, orphaned_files
-from batchgen.state.files import count_known
+from batchgen.state.files import count_results
 from batchgen.state.queries import not_home
 from batchgen.text import command_line
 
@@ -61,7 +61,7 @@ def verify(path: Path, selection: Selection, *, quick: bool, as_json: bool) -> i
 
 
 def _shown(files: Iterator[Checked], db: Connection, selection: Selection) -> Iterator[Checked]:
-    with progress_bar(count_known(db, selection), "verified") as bar:
+    with progress_bar(count_results(db, selection), "verified") as bar:
         for one in files:
             bar.update()
             yield one

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason, Warned
+from batchgen.engine.events import Warned
 from batchgen.jobs import JobState
-from batchgen.state.due import standing, under_way
+from batchgen.pauses import PauseReason, pause_for
+from batchgen.state.due import under_way
+from batchgen.state.queries import job_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batchgen.engine.control import Control
-    from batchgen.state.due import Standing
     from batchgen.state.queries import Selection
-    from batchgen.state.records import PendingJob
+    from batchgen.state.records import JobRow, PendingJob
     from batchgen.state.store import Store
 
 SAID = {
@@ -33,11 +34,6 @@ SAID = {
 
 SHOWN = 5
 """Sweeps that a pause names."""
-
-NEXT_STEP = (
-    "see `batchgen status`; mend the manifest, or retry the job, and the same command continues;"
-    " without run.canary the other jobs go on whatever becomes of the first"
-)
 
 
 @dataclass(slots=True)
@@ -129,7 +125,7 @@ class Canary:
         trial = next((one for one in self._closed.values() if seq in one.members), None)
         if trial is None:
             return
-        now = await self._store.run(standing, seq)
+        now = await self._store.run(job_numbered, seq)
         trial.failed.pop(seq, None)
         if now.state is JobState.DONE:
             trial.done.add(seq)
@@ -157,7 +153,7 @@ class Canary:
             return
         why = [words for one in held for words in self._reasons(one)]
         more = [f"and {len(why) - SHOWN} more"] if len(why) > SHOWN else []
-        self._control.pause(Pause(PauseReason.CANARY, "; ".join([*why[:SHOWN], *more]), NEXT_STEP))
+        self._control.pause(pause_for(PauseReason.CANARY, why="; ".join([*why[:SHOWN], *more])))
 
     async def _waiting(self, trial: Trial) -> bool:
         """Whether another job of the sweep is due and held."""
@@ -168,8 +164,8 @@ class Canary:
         undone = f"{self._name(trial)} is not done yet, and the others wait for it"
         return list(trial.failed.values()) or [undone]
 
-    def _words(self, trial: Trial, now: Standing) -> str:
-        why = f": {now.error}" if now.error else ""
+    def _words(self, trial: Trial, now: JobRow) -> str:
+        why = f": {now.trouble}" if now.trouble else ""
         return f"{self._name(trial)} {SAID[now.state]}{why}"
 
     def _name(self, trial: Trial) -> str:

@@ -17,8 +17,8 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
-from batchgen.engine.events import Pause, PauseReason
 from batchgen.jobs import JobState
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
     Cancelled,
     Ended,
@@ -28,7 +28,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -69,7 +68,7 @@ class Look(Enum):
 class Withheld:
     """The request has ended, and its result is refused as to a bad token or an empty account."""
 
-    cause: PauseCause
+    cause: PauseReason
     reason: str
 
 
@@ -148,7 +147,7 @@ def is_short_of_an_end(outcome: Seen) -> TypeGuard[ShortOfAnEnd]:
         case NotReady() | Missing() | Gateway():
             return True
         case Halted(cause):
-            return cause in {PauseCause.TOKEN_REFUSED, PauseCause.NO_BALANCE}
+            return cause in {PauseReason.TOKEN_REFUSED, PauseReason.NO_BALANCE}
         case _:
             return False
 
@@ -217,7 +216,7 @@ def _refused(outcome: Halted | Withheld, facts: RequestFacts) -> ResultVerdict:
     """One call alone may be mistaken for a moment, as where a new token is not yet known to all."""
     if isinstance(outcome, Withheld) and (facts.withheld_for or 0.0) < facts.grace:
         return KeepAsking(Look.WITHHELD, outcome.reason)
-    return StopRun(pause_for(outcome.cause, outcome.reason, lets_go=True))
+    return StopRun(pause_for(outcome.cause, reason=outcome.reason, lets_go=True))
 
 
 def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:
@@ -248,45 +247,12 @@ def _failed(outcome: Failed, facts: RequestFacts) -> End:
         facts, JobState.FAILED, outcome.code, outcome.reason, outcome.cost, outcome.raw
     )
     if outcome.no_balance:
-        pause = pause_for(PauseCause.NO_BALANCE, outcome.reason)
+        pause = pause_for(PauseReason.NO_BALANCE, reason=outcome.reason)
         if outcome.cost:
             return End(ending, pause)
         return End(replace(ending, cost=0.0, again=True, blameless=True), pause)
     allowed = facts.failures < facts.retries and not outcome.unknown_state
     return End(replace(ending, again=ending.again or allowed), unknown_state=outcome.unknown_state)
-
-
-_PAUSES = {
-    PauseCause.TOKEN_REFUSED: (
-        PauseReason.TOKEN_REFUSED,
-        "the API refused the token",
-        "set a valid RUNCOMFY_TOKEN; the same command continues, also with another token",
-    ),
-    PauseCause.NO_BALANCE: (
-        PauseReason.NO_BALANCE,
-        "the account's balance does not suffice",
-        "top the account up; the same command continues",
-    ),
-    PauseCause.REDIRECTED: (
-        PauseReason.REDIRECTED,
-        "the API sends submits elsewhere, and batchgen does not follow",
-        "check RUNCOMFY_MODEL_API_BASE; the same command continues",
-    ),
-    PauseCause.BAD_CERTIFICATE: (
-        PauseReason.BAD_CERTIFICATE,
-        "the API's certificate is not valid",
-        (
-            "check this machine's clock; behind a company's proxy, name a file of its certificates"
-            " in SSL_CERT_FILE; the same command continues"
-        ),
-    ),
-}
-
-
-def pause_for(cause: PauseCause, reason: str, *, lets_go: bool = False) -> Pause:
-    """`lets_go`: where asking fails for the same cause, requests cannot be followed either."""
-    why, sentence, next_step = _PAUSES[cause]
-    return Pause(why, f"{sentence} ({reason})", next_step, lets_go)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from batchgen.engine.decisions import (
     RenewUrl,
     after_fetch,
 )
-from batchgen.engine.events import FileSaved, JobMoved, Noted, Pause, PauseReason, Warned
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
 from batchgen.engine.policy import delay
 from batchgen.engine.result_hosts import FileHost, host_of
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.models.catalog import wrong_kind
+from batchgen.pauses import pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 from batchgen.state.reviews import find_flaws
 
@@ -311,8 +312,7 @@ class DownloadPool:
     def _pause_for_disk(self, error: StorageError | OutputError) -> None:
         """A bad disk is every job's trouble: nothing more is downloaded, the paid URLs are kept."""
         self._disk_failed = True
-        next_step = error.next_step or "check the disk; the same command continues"
-        self._control.pause(Pause(PauseReason.DISK, error.what, next_step, where=error.where))
+        self._control.pause(pause_for_disk(error))
 
     def _tell(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None

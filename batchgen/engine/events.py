@@ -4,52 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
+
+# Listeners meet both in `Paused`, so both are part of `batchgen.events`.
+from batchgen.pauses import Pause as Pause  # noqa: PLC0414, TC001
+from batchgen.pauses import PauseReason as PauseReason  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from batchgen.jobs import JobState
-    from batchgen.state.records import Counts, Money, SavedFile
-
-
-class PauseReason(StrEnum):
-    """Why no more is submitted."""
-
-    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
-    NO_BALANCE = "no_balance"
-    BUDGET = "budget"
-    THROTTLED = "throttled"
-    UNKNOWN_OUTCOMES = "unknown_outcomes"
-    REDIRECTED = "redirected"
-    BAD_CERTIFICATE = "bad_certificate"
-    GATEWAY = "gateway"
-    REFUSALS = "refusals"
-    UNREACHABLE = "unreachable"
-    DISK = "disk"
-    DISK_NEARLY_FULL = "disk_nearly_full"
-    FAILURES = "failures"
-    STOP_AT = "stop_at"
-    MAX_DURATION = "max_duration"
-    CANARY = "canary"
-    MANIFEST = "manifest"
-    SCHEMA = "schema"
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """No new submits. `sentence` says why, `next_step` how to go on.
-
-    `lets_go`: requests in flight cannot be followed either; the next run does.
-    """
-
-    reason: PauseReason
-    sentence: str
-    next_step: str
-    lets_go: bool = False
-    where: str | None = None
+    from batchgen.state.records import Counts, Money, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +89,7 @@ class JobsBlocked:
 
 @dataclass(frozen=True, slots=True)
 class FileSaved:
-    file: SavedFile
+    file: Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason, Slowed
+from batchgen.engine.events import Slowed
 from batchgen.engine.policy import delay
 from batchgen.jobs import JobState
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.state.causes import cause_key
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
 LONGEST_OUTAGE = 900.0
 """Seconds, for a vendor that does not answer as for one that asks to wait: a night survives it."""
+
+
+_GATEWAY_CURES = {
+    401: "check the token, and whether a proxy wants a login of its own",
+    407: "log in to the proxy, or go around it",
+}
+_GATEWAY_CURE = "check the network, a VPN and the proxy, and the vendor's status page"
 
 
 @dataclass(slots=True)
@@ -140,12 +148,16 @@ class FailureBreaker:
         self._reasons.setdefault(code, reason)
         return self._is_reached()
 
-    def sentence(self) -> str:
+    def pause(self) -> Pause:
         """The counts and the commonest cause, once something failed."""
         ((code, times),) = self._causes.most_common(1)
-        return (
-            f"{self.failed} of the {self.ended} jobs that ended in this run failed,"
-            f" most often ({times}) for {code}: {self._reasons[code]}"
+        return pause_for(
+            PauseReason.FAILURES,
+            failed=self.failed,
+            ended=self.ended,
+            times=times,
+            code=code,
+            reason=self._reasons[code],
         )
 
     def _is_reached(self) -> bool:
@@ -241,7 +253,14 @@ class Health:
         tripped = self._gateways.trips()
         self._overall.shut(now, delay(self._gateways.in_a_row, self._dice))
         if tripped:
-            self._control.pause(_gateway_pause(status, reason, self._gateways.in_a_row))
+            self._control.pause(
+                pause_for(
+                    PauseReason.GATEWAY,
+                    count=self._gateways.in_a_row,
+                    reason=reason,
+                    cure=_GATEWAY_CURES.get(status, _GATEWAY_CURE),
+                )
+            )
 
     def refused(self, lane: ModelLimits, sent: int, code: str, reason: str) -> None:
         """A job was refused for itself; the same for many in a row is no longer about them."""
@@ -249,13 +268,7 @@ class Health:
         tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
         if any(tripped):
             self._control.pause(
-                Pause(
-                    PauseReason.REFUSALS,
-                    f"the API refused {REFUSALS_IN_A_ROW} jobs in a row for the same reason"
-                    f" ({code}: {reason})",
-                    "see to the cause: the account, the model or the input; the same command goes"
-                    " on with the jobs that are left, `batchgen retry` with those refused as well",
-                )
+                pause_for(PauseReason.REFUSALS, count=REFUSALS_IN_A_ROW, code=code, reason=reason)
             )
 
     def no_contact(self, reason: str, whose: str = "the API") -> None:
@@ -267,12 +280,7 @@ class Health:
         self._overall.shut(now, delay(self._outage.in_a_row, self._dice))
         if tripped:
             self._control.pause(
-                Pause(
-                    PauseReason.UNREACHABLE,
-                    f"{whose} cannot be reached ({reason})",
-                    "check the network, and behind a proxy HTTPS_PROXY; the same command continues",
-                    lets_go=True,
-                )
+                pause_for(PauseReason.UNREACHABLE, lets_go=True, whose=whose, reason=reason)
             )
 
     def throttled(self, lane: ModelLimits, retry_after: float | None, reason: str) -> None:
@@ -290,22 +298,12 @@ class Health:
         self._control.emit(Slowed(lane.model, seconds))
         if tripped:
             self._control.pause(
-                Pause(
-                    PauseReason.THROTTLED,
-                    f"the API keeps refusing {lane.model} for its rate ({reason})",
-                    "set run.rate or a lower run.concurrency; the same command continues",
-                )
+                pause_for(PauseReason.THROTTLED, what=f"submits to {lane.model}", reason=reason)
             )
 
     def unknown(self) -> None:
         if self._unknowns.trips(_loop_time()):
-            self._control.pause(
-                Pause(
-                    PauseReason.UNKNOWN_OUTCOMES,
-                    "five submits within a minute had an outcome that cannot be known",
-                    "see `batchgen status`, decide with `batchgen resolve`, then run again",
-                )
-            )
+            self._control.pause(pause_for(PauseReason.UNKNOWN_OUTCOMES))
 
     def delivered(self) -> None:
         """A job has its result."""
@@ -320,25 +318,7 @@ class Health:
     def _halt(self) -> None:
         # The first time stays: deliveries that follow make the share smaller, not the harm.
         if self.halted is None:
-            self.halted = Pause(
-                PauseReason.FAILURES,
-                self._failures.sentence(),
-                "see to the cause; the same command continues and counts anew",
-            )
-
-
-def _gateway_pause(status: int, reason: str, count: int) -> Pause:
-    cures = {
-        401: "check the token, and whether a proxy wants a login of its own",
-        407: "log in to the proxy, or go round it",
-    }
-    cure = cures.get(status, "check the network, a VPN and the proxy, and the vendor's status page")
-    return Pause(
-        PauseReason.GATEWAY,
-        f"a gateway or proxy on the way answers in place of the API: {count} submits in a row"
-        f" came back with no JSON ({reason})",
-        f"{cure}; the same command continues",
-    )
+            self.halted = self._failures.pause()
 
 
 def _loop_time() -> float:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads import probe
-from batchgen.engine.decisions import Withheld, is_short_of_an_end, pause_for, together
+from batchgen.engine.decisions import Withheld, is_short_of_an_end, together
 from batchgen.engine.events import JobMoved
 from batchgen.engine.ports import InputsBroken, InputsUnclear
 from batchgen.jobs import JobState
+from batchgen.pauses import pause_for
 from batchgen.references import references_in, resolved
 from batchgen.runcomfy.outcomes import (
     Gateway,
@@ -221,7 +222,7 @@ class InputResolver:
             case Throttled(reason=why) | Gateway(reason=why) | Withheld(reason=why):
                 return _Unclear(why, "the API")
             case Halted(cause, why):
-                self._control.pause(pause_for(cause, why, lets_go=True))
+                self._control.pause(pause_for(cause, reason=why, lets_go=True))
                 return _Unclear(why, "the API")
             case Missing(why):
                 return _Broken("url_expired", expired(file, f"{reason}; {why}"))

@@ -10,9 +10,10 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.engine.events import Noted, Pause, PauseReason
+from batchgen.engine.events import Noted
 from batchgen.engine.health import ThrottleBreaker
 from batchgen.engine.policy import delay
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.outcomes import Gateway, NoAnswer, Throttled
 
 if TYPE_CHECKING:
@@ -246,11 +247,11 @@ class PacedApi:
         self._control.emit(Noted(text))
         if self._throttles.trips(now):
             self._control.pause(
-                Pause(
+                pause_for(
                     PauseReason.THROTTLED,
-                    f"the API keeps refusing to say what became of requests ({reason})",
-                    "the same command continues; set a lower run.concurrency if it happens again",
                     lets_go=True,
+                    what="questions about requests",
+                    reason=reason,
                 )
             )
 

@@ -12,12 +12,13 @@ from batchgen.engine.canary import Canary
 from batchgen.engine.carrying import Lifecycle
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import DownloadPool
-from batchgen.engine.events import Draining, Listener, Pause, PauseReason, WaitingToStart
+from batchgen.engine.events import Draining, Listener, WaitingToStart
 from batchgen.engine.health import Health, ModelLimits
 from batchgen.engine.limits import Permit, RateLimiter, take
 from batchgen.engine.model_queues import ModelQueues, Start, Track, next_turn
 from batchgen.engine.polling import PacedApi
 from batchgen.engine.stop_conditions import StopConditions
+from batchgen.pauses import Pause, PauseReason, pause_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -234,15 +235,9 @@ class Scheduler:
         track.jobs.put_back(job)
 
     def _pause_for_money(self) -> None:
+        assert self._budget.limit is not None, "without a budget nothing is too dear"
         spent, limit = self._budget.committed, self._budget.limit
-        self._control.pause(
-            Pause(
-                PauseReason.BUDGET,
-                f"the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
-                " and no job left fits into the rest",
-                "raise run.budget or --budget; the same command continues",
-            )
-        )
+        self._control.pause(pause_for(PauseReason.BUDGET, limit=limit, spent=spent))
 
     async def _start_following(self, request: LiveRequest) -> None:
         """Takes its place even where that is over the limit: the request exists already."""

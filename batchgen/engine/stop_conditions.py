@@ -9,9 +9,9 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import OutputError, StorageError
 from batchgen.manifest import next_moment
+from batchgen.pauses import Pause, PauseReason, pause_for, pause_for_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ LOOK_EVERY = 10.0
 """Seconds at least between two looks at the disk: a call that may be slow on some disks."""
 LOOK_AT_CLOCK = 30.0
 """Seconds between two looks at the clock while the time to start is waited for."""
-USUAL_FLOOR = 512 * 1024**2
+MEBIBYTE = 1024**2
+USUAL_FLOOR = 512 * MEBIBYTE
 USUAL_SHARE = 100
 """A small disk need not keep 512 MiB free: a hundredth of it will do."""
 HOUR, MINUTE = 3600, 60
@@ -84,11 +85,8 @@ class Schedule:
         if self._left_by_clock() == 0.0:
             return self._pause_for_clock()
         if self._left_by_duration() == 0.0:
-            return Pause(
-                PauseReason.MAX_DURATION,
-                f"the run has gone on for {_spoken(self._policy.max_duration or 0.0)},"
-                " as long as max_duration allows: nothing more is submitted",
-                "the same command continues",
+            return pause_for(
+                PauseReason.MAX_DURATION, duration=_spoken(self._policy.max_duration or 0.0)
             )
         return None
 
@@ -107,12 +105,8 @@ class Schedule:
     def _pause_for_clock(self) -> Pause:
         # A date stays past: the same command alone would submit nothing, now and for ever.
         dated = isinstance(self._policy.stop_at, datetime)
-        then = "the same command continues"
-        return Pause(
-            PauseReason.STOP_AT,
-            f"the time to stop has come ({self._policy.stop_at}): nothing more is submitted",
-            f"set stop_at to a later date; {then}" if dated else then,
-        )
+        before = "set stop_at to a later date, then " if dated else ""
+        return pause_for(PauseReason.STOP_AT, stop_at=self._policy.stop_at, before=before)
 
 
 class DiskSpace:
@@ -131,8 +125,7 @@ class DiskSpace:
         try:
             room = await self._disk.room()
         except (StorageError, OutputError) as exc:
-            next_step = exc.next_step or "check the disk; the same command continues"
-            return Pause(PauseReason.DISK, exc.what, next_step, where=exc.where)
+            return pause_for_disk(exc)
         return pause_for_room(room, self._min_free)
 
 
@@ -141,17 +134,12 @@ def pause_for_room(room: Room, min_free: int | None) -> Pause | None:
     floor = min(USUAL_FLOOR, room.total // USUAL_SHARE) if min_free is None else min_free
     if room.free >= floor:
         return None
-    return Pause(
+    return pause_for(
         PauseReason.DISK_NEARLY_FULL,
-        f"the disk is nearly full: {_mebibytes(room.free)} are free,"
-        f" and {_mebibytes(floor)} must be: nothing more is submitted",
-        "make room, or set output.min_free; the same command continues",
         where=room.where,
+        free=room.free / MEBIBYTE,
+        floor=floor / MEBIBYTE,
     )
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 1024**2:,.1f} MiB"
 
 
 def _spoken(seconds: float) -> str:

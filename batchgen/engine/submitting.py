@@ -10,18 +10,17 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from batchgen.engine.decisions import pause_for
 from batchgen.engine.events import JobMoved, ModelRefused, Noted
 from batchgen.engine.limits import claim_sending
 from batchgen.engine.ports import Ports, Receipt
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Gateway,
     Halted,
     NotSent,
-    PauseCause,
     Refused,
     Scope,
     SubmitOutcome,
@@ -243,7 +242,7 @@ class Submitter:
                 return Again(rests=True) if isinstance(turned, Again) else turned
             case Halted(cause, reason):
                 self._control.pause(
-                    pause_for(cause, reason, lets_go=cause is PauseCause.TOKEN_REFUSED)
+                    pause_for(cause, reason=reason, lets_go=cause is PauseReason.TOKEN_REFUSED)
                 )
                 return await self._turn_back(attempt, "halted", reason)
             case Refused():

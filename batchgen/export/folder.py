@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import stat
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -27,7 +26,8 @@ from batchgen.errors import (
 )
 from batchgen.export.rows import Row
 from batchgen.fs import disk_errors, link_in_the_way, sync_folder
-from batchgen.state.results import Result
+from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
+from batchgen.state.records import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -166,7 +166,7 @@ class Count:
 class Journal:
     """Nothing is durable before `commit`, and what it names must be durable by then."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
 
     def about(self, key: str) -> str | None:
@@ -248,33 +248,32 @@ def opened_journal(path: Path) -> Iterator[Journal]:
     """
     db = None
     try:
-        db = sqlite3.connect(path, timeout=0)
+        db = open_side_file(path, autocommit=False)
         # Held from the first write until it is closed, also by a process that dies.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.executescript(SCHEMA)
         yield Journal(db)
         db.commit()
-    except sqlite3.Error as exc:
+    except DatabaseError as exc:
         raise _translated(exc, path) from exc
     finally:
         if db is not None:
             db.close()
 
 
-def _translated(exc: sqlite3.Error, path: Path) -> BatchgenError:
-    """What an error of SQLite means here (sqlite.org/rescode.html)."""
+def _translated(exc: DatabaseError, path: Path) -> BatchgenError:
     where = str(path)
-    match (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+    match fault_of(exc):
+        case Fault.LOCKED:
             return LockedError(
                 "another export is at work in this folder",
                 where=where,
                 next_step="wait for it, or name another folder",
             )
-        case sqlite3.SQLITE_FULL:
+        case Fault.FULL:
             next_step = "make room; the same command continues"
             return DiskFullError("the disk is full", where=where, next_step=next_step)
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+        case Fault.NOT_WRITABLE:
             next_step = "check the folder and its permissions"
             what = f"the export's journal cannot be written: {exc}"
             return OutputError(what, where=where, next_step=next_step)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from batchgen.export.exporting import Work
     from batchgen.jobs import JsonValue
-    from batchgen.state.results import Result
+    from batchgen.state.records import Result
 
 
 _BETWEEN = "-._ 0-9/"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.state.results import Result
+    from batchgen.state.records import Result
 
 COLUMNS = ("model", "sweep", "pick")
 MOST_SPLITS = 100

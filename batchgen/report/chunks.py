@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.state.report_queries import ShownFile, ShownJob
+    from batchgen.state.records import Result
+    from batchgen.state.report_queries import ShownJob
 
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
@@ -111,9 +112,9 @@ def _words(job: ShownJob) -> str:
     return ": ".join(filter(None, (job.error_code, job.error)))
 
 
-def _file(file: ShownFile, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+def _file(file: Result, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
     flaws: list[JsonValue] = []
-    for kind, words in file.flaws:
+    for kind, words in file.flaws.items():
         flaws += [texts.place(kind), texts.place(words)]
     return [
         file.path,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
 from batchgen.report.thumbnails import Wanted, make_thumbnails
 from batchgen.state.costs import money
+from batchgen.state.database import snapshot
 from batchgen.state.report_queries import count_shown, shown_attempts, shown_jobs, troubled_jobs
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def make_report(
         # Most of them before, so that no snapshot is held for as long as they take: the log of a
         # run that goes on could not be emptied meanwhile.
         before = _make_thumbs(db, subject.root, folder, heard)
-        with _one_moment(db):
+        with snapshot(db):
             rest = _make_thumbs(db, subject.root, folder, heard)
             jobs = _write_page(db, subject, folder)
         folder.remove_stale()
@@ -159,16 +160,6 @@ class _Thumbs:
     files: int
     new: int
     without: int
-
-
-@contextmanager
-def _one_moment(db: Connection) -> Iterator[None]:
-    """All that is read inside is of one moment: the figures of a page agree."""
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("ROLLBACK")
 
 
 def _make_thumbs(

@@ -18,13 +18,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from batchgen.connections import SingleResponseConnector
+from batchgen.pauses import PauseReason
 from batchgen.proxies import NONE, Proxies
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     Halted,
     NoAnswer,
     NotSent,
-    PauseCause,
     ResultOutcome,
     StatusOutcome,
     SubmitOutcome,
@@ -297,7 +297,7 @@ def trouble_of(exc: BaseException) -> NotSent | Halted | Unclear:
         # The answer to CONNECT: the way to the API was not open yet.
         return NotSent(f"the proxy answered {exc.status}")
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return Halted(PauseCause.BAD_CERTIFICATE, f"{exc.host}: {_detail(exc.certificate_error)}")
+        return Halted(PauseReason.BAD_CERTIFICATE, f"{exc.host}: {_detail(exc.certificate_error)}")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return NotSent(f"the name {exc.host} cannot be resolved ({_detail(exc.os_error)})")
     if isinstance(exc, aiohttp.ClientConnectorError):
@@ -312,7 +312,7 @@ def explained(
 ) -> NotSent | Halted | Unclear:
     """Add what the environment says of the way there, where that may be the cause."""
     words = proxies.about(url) if isinstance(trouble, NotSent) else ""
-    if isinstance(trouble, Halted) and trouble.cause is PauseCause.BAD_CERTIFICATE:
+    if isinstance(trouble, Halted) and trouble.cause is PauseReason.BAD_CERTIFICATE:
         words = "; ".join(filter(None, (proxies.about(url), proxies.certificates)))
     return replace(trouble, reason=f"{trouble.reason}; {words}") if words else trouble
 

@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batchgen.pauses import PauseReason
+
 
 class Scope(StrEnum):
     """How far a refusal reaches."""
 
     JOB = "job"
     MODEL = "model"
-
-
-class PauseCause(StrEnum):
-    """Why the account, not a job, is the trouble."""
-
-    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
-    NO_BALANCE = "no_balance"
-    REDIRECTED = "redirected"
-    BAD_CERTIFICATE = "bad_certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class Gateway:
 class Halted:
     """Nothing is wrong with the job, but no other submit would pass either."""
 
-    cause: PauseCause
+    cause: PauseReason
     reason: str
 
 

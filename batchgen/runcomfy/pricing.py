@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
+from batchgen.pauses import PauseReason
+from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.response import Answer, json_object
 from batchgen.runcomfy.result import usd
 
@@ -72,7 +73,7 @@ def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
     if answer.is_gateways:
         return NoAnswer(answer.trouble())
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        return Halted(PauseCause.TOKEN_REFUSED, f"HTTP {answer.status}")
+        return Halted(PauseReason.TOKEN_REFUSED, f"HTTP {answer.status}")
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
     if answer.status in passing or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return NoAnswer(f"HTTP {answer.status}")

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -20,7 +21,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -318,9 +318,9 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
         case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
         case Meaning.TOKEN_REFUSED:
-            return Halted(PauseCause.TOKEN_REFUSED, reason)
+            return Halted(PauseReason.TOKEN_REFUSED, reason)
         case Meaning.NO_BALANCE:
-            return Halted(PauseCause.NO_BALANCE, reason)
+            return Halted(PauseReason.NO_BALANCE, reason)
         case Meaning.FINE | Meaning.UNKNOWN_CODE:
             return NoAnswer(_why_nothing(answer, error))
         case _:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Accepted,
     CancelOutcome,
     Gateway,
     Halted,
-    PauseCause,
     Refused,
     Scope,
     SubmitOutcome,
@@ -40,8 +40,8 @@ _SCOPES = {
     Meaning.UNKNOWN_CODE: Scope.JOB,
 }
 _CAUSES = {
-    Meaning.TOKEN_REFUSED: PauseCause.TOKEN_REFUSED,
-    Meaning.NO_BALANCE: PauseCause.NO_BALANCE,
+    Meaning.TOKEN_REFUSED: PauseReason.TOKEN_REFUSED,
+    Meaning.NO_BALANCE: PauseReason.NO_BALANCE,
 }
 
 _WHOEVER_SAYS_IT = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
@@ -76,7 +76,7 @@ def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutc
     if meaning is Meaning.THROTTLED:
         return Throttled(answer.retry_after(), reason)
     if meaning is Meaning.REDIRECTED:
-        return Halted(PauseCause.REDIRECTED, _redirection(answer))
+        return Halted(PauseReason.REDIRECTED, _redirection(answer))
     if meaning in _CAUSES:
         return Halted(_CAUSES[meaning], reason)
     return Refused(_SCOPES[meaning], error.code or str(answer.status), reason)

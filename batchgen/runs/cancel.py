@@ -14,6 +14,7 @@ from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
 from batchgen.runs.ownership import claim_for_provider
 from batchgen.runs.ports import connected
+from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
@@ -106,7 +107,5 @@ async def _cancel_one(
     if not isinstance(outcome, Cancelled):
         return False
     ending = Ending(JobState.CANCELLED, "cancelled", "cancelled by hand", outcome.cost, outcome.raw)
-    db.execute("BEGIN IMMEDIATE")
-    done = ended(db, request.seq, request.attempt, ending, place.world.now())
-    db.execute("COMMIT")
-    return done
+    with transaction(db):
+        return ended(db, request.seq, request.attempt, ending, place.world.now())

@@ -19,7 +19,8 @@ from batchgen.fs import disk_errors, open_to_read
 from batchgen.jobs import JobState
 from batchgen.runs.append_log import APPEND, end_torn_line, write_all
 from batchgen.state import manual_actions, reviews
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.queries import job_named, job_numbered
 from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ MOST_FILES = 10_000
 
 PAGE_BYTES = 128 * 1024
 """About a thousand decisions: some hundredths of a second."""
-
-_OFFSET = "decisions_read"
-_JOB = "SELECT seq, model, state FROM job WHERE id = ?"
 
 
 class Verb(StrEnum):
@@ -115,7 +113,7 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
 def has_new(db: Connection, path: Path) -> bool:
     """Whether something was appended since the last time. Raises OutputError or StorageError."""
     with disk_errors(path):
-        return path.exists() and path.stat().st_size != int(get_meta(db, _OFFSET) or 0)
+        return path.exists() and path.stat().st_size != int(get_meta(db, Meta.DECISIONS_READ) or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def apply_page(db: Connection, path: Path) -> Page:
     Some: the picks of a whole night must not hold the one writer for seconds. Raises OutputError
     or StorageError where the file cannot be read.
     """
-    offset = int(get_meta(db, _OFFSET) or 0)
+    offset = int(get_meta(db, Meta.DECISIONS_READ) or 0)
     with disk_errors(path):
         if path.exists() and path.stat().st_size < offset:
             offset = 0  # moved away or emptied: what stands there now is new
@@ -140,7 +138,7 @@ def apply_page(db: Connection, path: Path) -> Page:
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
         return Page((), more=False)
-    set_meta(db, _OFFSET, str(offset + len(whole)))
+    set_meta(db, Meta.DECISIONS_READ, str(offset + len(whole)))
     found = (_parse(line) for line in whole.splitlines())
     applied = tuple(_apply(db, decision) for decision in found if decision)
     return Page(applied, more=len(data) >= PAGE_BYTES)
@@ -168,23 +166,15 @@ def _read_from(path: Path, offset: int) -> bytes:
 
 
 def _apply(db: Connection, decision: Decision) -> Applied:
-    row = db.execute(_JOB, (decision.job_id,)).fetchone()
-    if row is None:
+    job = job_named(db, decision.job_id)
+    if job is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
-    seq, model, before = row
-    if objection := _too_late(db, seq, decision):
-        return Applied(decision, seq, objection, False, model, JobState(before), JobState(before))
-    objection, ask_vendor = _act(db, seq, decision)
-    _, _, after = db.execute(_JOB, (decision.job_id,)).fetchone()
-    states = JobState(before), JobState(after)
-    return Applied(decision, seq, objection, ask_vendor, model, *states)
-
-
-def _too_late(db: Connection, seq: int, decision: Decision) -> str | None:
-    (attempts,) = db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()
-    if decision.attempt in {None, attempts}:
-        return None
-    return f"job {decision.job_id} was submitted again since that was decided"
+    if decision.attempt not in {None, job.attempts}:
+        objection = f"job {job.id} was submitted again since that was decided"
+        return Applied(decision, job.seq, objection, False, job.model, job.state, job.state)
+    refused, ask_vendor = _act(db, job.seq, decision)
+    after = job_numbered(db, job.seq).state
+    return Applied(decision, job.seq, refused, ask_vendor, job.model, job.state, after)
 
 
 def _act(db: Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:

@@ -24,7 +24,7 @@ from batchgen.runs.decision_log import (
 from batchgen.runs.folder import locked
 from batchgen.runs.ownership import refuse_copy
 from batchgen.runs.recovery_log import settle_dead_run
-from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,10 +69,9 @@ def decide(
             return
         db = held.enter_context(closing(open_for_writing(folder.state)))
         with translated(folder.state):
-            db.execute("BEGIN IMMEDIATE")
-            # Nobody runs, so what was being submitted when the last runner died is unknown.
-            settle_dead_run(db, folder, now)
-            db.execute("COMMIT")
+            with transaction(db):
+                # Nobody runs, so what was being submitted when the last runner died is unknown.
+                settle_dead_run(db, folder, now)
             applied = _apply_all(db, folder)
             yield _told_of(db, decisions, applied)
 
@@ -87,9 +86,8 @@ def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:
     applied: list[Applied] = []
     more = True
     while more:
-        db.execute("BEGIN IMMEDIATE")
-        page = apply_page(db, folder.decisions)
-        db.execute("COMMIT")
+        with transaction(db):
+            page = apply_page(db, folder.decisions)
         applied += page.applied
         more = page.more
     return applied

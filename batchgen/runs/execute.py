@@ -14,13 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
-from batchgen.engine.events import JobMoved, Pause, PauseReason, RunStarted, Warned
+from batchgen.engine.events import JobMoved, RunStarted, Warned
 from batchgen.engine.ports import Ports
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.models.catalog import catalog
+from batchgen.pauses import Pause, PauseReason
 from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import UNASKED, Funds, price_list
 from batchgen.runs.input_survey import refuse_broken

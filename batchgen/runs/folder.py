@@ -25,7 +25,7 @@ from batchgen.errors import (
 )
 from batchgen.fs import NO_LINK, disk_error, link_in_the_way, sync_folder, unwritable_name
 from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import get_meta
+from batchgen.state.meta import Meta, get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +196,7 @@ def lock_holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:
         with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-            return get_meta(db, "runner") or "unknown process"
+            return get_meta(db, Meta.RUNNER) or "unknown process"
     except (MissingFileError, SchemaVersionError):
         return "it has just begun"
     except BatchgenError:

@@ -11,12 +11,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
-from batchgen.engine.events import JobsAdded, Pause, PauseReason
+from batchgen.engine.events import JobsAdded
 from batchgen.errors import Problem
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runs.cross_job_checks import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.drift import ways_out
 from batchgen.runs.summary import LateProblemsError
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.staging import append_jobs
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ CHECKED_AT_ONCE = 100_000
 for any number: some seconds of reading."""
 PAGE = 2000
 """Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
-INPUTS = "inputs"
 
 
 class StreamingIngest:
@@ -74,7 +74,7 @@ class StreamingIngest:
             while page := await in_thread(self._next_page):
                 self._log_outdated(page)
         else:
-            await store.run(set_meta, INPUTS, await in_thread(self._fingerprint.text))
+            await store.run(set_meta, Meta.INPUTS, await in_thread(self._fingerprint.text))
         scheduler.all_is_there()
 
     def raise_if_wrong(self, summary: Summary) -> None:
@@ -108,11 +108,7 @@ class StreamingIngest:
         return page
 
 
-_PAUSE = Pause(
-    PauseReason.MANIFEST,
-    "something is wrong in the rows that were read while the run went on",
-    "mend it; the same command continues, and pays nothing twice",
-)
+_PAUSE = pause_for(PauseReason.MANIFEST)
 
 
 def _problems_of(unfit: Unfit) -> list[Problem]:

@@ -20,12 +20,12 @@ from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
 from batchgen.runcomfy.base import is_loopback
-from batchgen.state.due import pending_models
+from batchgen.state.due import pending_models, pending_urls
 from batchgen.state.files import known_images, remember_image
 from batchgen.state.records import KnownImage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from batchgen.downloads.probe import Probed, ProbeSettings
     from batchgen.engine.ports import InputVerdict
@@ -262,7 +262,7 @@ def images_in_use(
     urls: set[str] = set()
     for model in pending_models(db, selection):
         for key in _keys(model):
-            for job_id, url in _rows(db, model, key, selection):
+            for job_id, url in pending_urls(db, model, key, selection, MOST_JOBS):
                 if url not in urls and (len(urls) == MOST_URLS or not is_looked_at(url)):
                     continue
                 urls.add(url)
@@ -277,16 +277,3 @@ def is_reference(url: str) -> bool:
 def _keys(model_id: str) -> tuple[str, ...]:
     model = find_model(model_id)
     return () if model is None else image_keys(model)
-
-
-def _rows(db: Connection, model: str, key: str, selection: Selection) -> Iterator[tuple[str, str]]:
-    condition, values = selection.where()
-    # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
-    return db.execute(
-        # The condition is the state's own text; whatever a person wrote is a parameter.
-        "SELECT one.id, url.value FROM (SELECT seq, id, body FROM job"  # noqa: S608 - see above
-        f" WHERE state = 'pending' AND model = ? AND listed = 1 AND {condition}"
-        " ORDER BY seq LIMIT ?) AS one, json_each(one.body, ?) AS url"
-        " WHERE url.type = 'text' ORDER BY one.seq, url.key",
-        (model, *values, MOST_JOBS, f'$."{key}"'),
-    )

@@ -20,8 +20,8 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.ownership import EMULATOR
-from batchgen.state.files import METADATA_IS_STALE
-from batchgen.state.queries import get_meta, saved_files
+from batchgen.state.files import count_saved, saved_files
+from batchgen.state.meta import Meta, drop_meta, get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
-    from batchgen.state.records import SavedFile
+    from batchgen.state.records import Result
 
 
 SUBMITTED = b'"state": "submitting"'
@@ -173,7 +173,7 @@ def rows_of(path: Path, start: int = 0) -> Iterator[JsonObject]:
 CHUNK_METADATA = 1024 * 1024
 
 
-def metadata_line(file: SavedFile) -> str:
+def metadata_line(file: Result) -> str:
     """The line of one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
     sent = json.loads(file.body)
     fields = {
@@ -211,18 +211,17 @@ def catch_up(path: Path, db: Connection) -> None:
 
     Raises OutputError, StorageError.
     """
-    (expected,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
     with disk_errors(path):
-        if _whole_lines(path) == expected and get_meta(db, METADATA_IS_STALE) is None:
+        if _whole_lines(path) == count_saved(db) and get_meta(db, Meta.METADATA_IS_STALE) is None:
             return
         with publishing(path) as file:
             file.writelines(f"{metadata_line(saved)}\n".encode() for saved in saved_files(db))
-    db.execute("DELETE FROM meta WHERE key = ?", (METADATA_IS_STALE,))
+    drop_meta(db, Meta.METADATA_IS_STALE)
 
 
 def renew_if_stale(db: Connection, path: Path) -> None:
     """At the end of a run: costs may have come after the files that they are written beside."""
-    if get_meta(db, METADATA_IS_STALE) is not None:
+    if get_meta(db, Meta.METADATA_IS_STALE) is not None:
         catch_up(path, db)
 
 

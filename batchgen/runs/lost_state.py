@@ -20,8 +20,8 @@ from batchgen.runs.last_run import LastRunFile, is_lost, is_of, refuse_lost
 from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.runs.verify import walk
 from batchgen.state import recovery
-from batchgen.state.database import open_for_reading, translated
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.database import open_for_reading, transaction, translated
+from batchgen.state.meta import Meta, get_meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 
 SHOWN = 5
-_LOG_FROM = "log_from"
-"""Where in run.log that begins which the state must know."""
 
 _OWN = ("state.db", "state.db-wal", "state.db-shm", "files", "metadata.jsonl", "run.log")
 _ASIDE = (*_OWN, "receipts.jsonl", "decisions.jsonl", "measures.db", "report")
@@ -68,7 +66,7 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
     StorageError where a trace cannot be read.
     """
     attempted = db is not None and recovery.has_attempts(db)
-    start = int(get_meta(db, _LOG_FROM) or 0) if db is not None else 0
+    start = int(get_meta(db, Meta.LOG_FROM) or 0) if db is not None else 0
     if db is not None and attempted and _knows_the_latest(db, folder.log, start):
         return Traces()
     log = read_requests(folder, start)
@@ -194,10 +192,9 @@ def recover(db: Connection, folder: RunFolder, traces: Traces, at: float) -> dic
     """
     with disk_errors(folder.log):
         size = folder.log.stat().st_size if folder.log.exists() else 0
-    db.execute("BEGIN IMMEDIATE")
-    left = recovery.give_back(db, traces.requests, traces.unanswered, at)
-    set_meta(db, _LOG_FROM, str(size))
-    db.execute("COMMIT")
+    with transaction(db):
+        left = recovery.give_back(db, traces.requests, traces.unanswered, at)
+        set_meta(db, Meta.LOG_FROM, str(size))
     return left
 
 

@@ -19,7 +19,9 @@ from batchgen.errors import (
 )
 from batchgen.fs import disk_errors
 from batchgen.runcomfy.base import is_loopback
-from batchgen.state.queries import get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.recovery import has_attempts
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,15 +38,6 @@ EMULATOR = "the emulator"
 LOOPBACK = "a server on this machine"
 
 
-_KEY = "provider"
-
-
-_MANIFEST = "manifest"
-
-
-_NAME = "name"
-
-
 def provider_name(base: str, *, emulator: bool) -> str:
     """Name who takes the requests. A server on this machine may come back at another port."""
     if emulator:
@@ -58,10 +51,9 @@ def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None
     A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
     would lose requests that are paid.
     """
-    known = get_meta(db, _KEY)
-    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
-    if known is None or not attempts:
-        set_meta(db, _KEY, provider)
+    known = get_meta(db, Meta.PROVIDER)
+    if known is None or not has_attempts(db):
+        set_meta(db, Meta.PROVIDER, provider)
     elif known != provider:
         raise ProviderMismatchError(
             f"this run was begun with {known}, and would now go to {provider}",
@@ -72,12 +64,12 @@ def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None
 
 
 def recorded_provider(db: Connection) -> str:
-    return get_meta(db, _KEY) or ""
+    return get_meta(db, Meta.PROVIDER) or ""
 
 
 def is_rehearsal(db: Connection) -> bool:
     """Whether the next command needs --emulator."""
-    return get_meta(db, _KEY) == EMULATOR
+    return get_meta(db, Meta.PROVIDER) == EMULATOR
 
 
 def _way_back(known: str, provider: str) -> str:
@@ -98,7 +90,7 @@ def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -
     if not take_over:
         refuse_other_manifest(db, manifest)
     # What comes from a pipe has no place of its own.
-    set_meta(db, _MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
+    set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
 def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
@@ -106,15 +98,16 @@ def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
 
     One that is no longer there was renamed or moved: then this is it.
     """
-    known, here = get_meta(db, _MANIFEST), manifest.path
-    if not known or known == _place_of(here) or not os.path.exists(known):  # noqa: PTH110 - bytes of any kind
+    known, here = get_meta(db, Meta.MANIFEST), manifest.path
+    is_gone = not known or not os.path.exists(known)  # noqa: PTH110 - bytes of any kind
+    if is_gone or known == _place_of(here):
         return
     raise OtherManifestError(
-        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, _NAME)}): its jobs"
-        f" stand there, not those of {here}; nothing was sent",
+        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
+        f" its jobs stand there, not those of {here}; nothing was sent",
         where=str(here),
         next_step="give each manifest an output.dir of its own; or go on with this one there, and"
-        f" leave the other's jobs as they are: batchgen run {here} --take-over",
+        f" leave the other's jobs as they are: {command_line('run', here)} --take-over",
     )
 
 
@@ -122,26 +115,17 @@ def _place_of(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
-_RUN_ID = "run_id"
-
-
 def known_run_id(db: Connection) -> str | None:
-    return get_meta(db, _RUN_ID)
+    return get_meta(db, Meta.RUN_ID)
 
 
 def run_id(db: Connection, dice: Random) -> str:
     """What tells this state from every other one; it keeps it for ever."""
-    known = get_meta(db, _RUN_ID)
+    known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
-        set_meta(db, _RUN_ID, known)
+        set_meta(db, Meta.RUN_ID, known)
     return known
-
-
-_INODE = "inode"
-
-
-_HOST = "host"
 
 
 def refuse_copy(db: Connection, folder: RunFolder) -> None:
@@ -149,12 +133,11 @@ def refuse_copy(db: Connection, folder: RunFolder) -> None:
 
     A state without an attempt has nothing to lose, and one of before has no inode to compare.
     """
-    known = get_meta(db, _INODE)
-    (attempts,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT 1)").fetchone()
-    if known is None or known == _inode(folder) or not attempts:
+    known = get_meta(db, Meta.INODE)
+    if known is None or known == _inode(folder) or not has_attempts(db):
         return
     raise CopiedStateError(
-        f"this state file is a copy or a restored backup of one on {get_meta(db, _HOST)}:"
+        f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
         " requests made since with the other one are not known here, so jobs could be paid twice;"
         " nothing was sent",
         where=str(folder.state),
@@ -167,8 +150,8 @@ def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
         refuse_copy(db, folder)
-    set_meta(db, _INODE, _inode(folder))
-    set_meta(db, _HOST, socket.gethostname())
+    set_meta(db, Meta.INODE, _inode(folder))
+    set_meta(db, Meta.HOST, socket.gethostname())
 
 
 def _inode(folder: RunFolder) -> str:

@@ -21,7 +21,6 @@ from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.ingest import INPUTS
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, engine_policy
 from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
@@ -38,8 +37,9 @@ from batchgen.runs.plan import (
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.meta import Meta, get_meta
 from batchgen.state.planned import PlanCounts, Wishes, foreseen
-from batchgen.state.queries import Selection, expected_seconds, get_meta, money, throttled_pace
+from batchgen.state.queries import Selection, expected_seconds, money, throttled_pace
 from batchgen.state.results import (
     any_selected,
     foreseen_jobs,
@@ -273,7 +273,7 @@ def named_jobs(
     folder = RunFolder(manifest.output.dir)
     with state_to_compare(manifest) as (state, db), translated(state):
         selection = Selection(jobs=names_only(db, names))
-        if fingerprint_of(manifest).is_of(get_meta(db, INPUTS)):
+        if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
                 yield Listing(manifest.name, folder, _with_history(db, jobs))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batchgen.engine.ports import Receipt
@@ -18,6 +18,7 @@ from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import json_line, write_all
 from batchgen.runs.folder import open_private
 from batchgen.state import manual_actions
+from batchgen.state.recovery import job_without_answer
 from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
@@ -106,16 +107,9 @@ def adopt_requests(db: Connection, receipts: list[Receipt], at: float) -> int:
     """Give the requests to their jobs; how many were new to the state."""
     adopted = 0
     for receipt in receipts:
-        with closing(
-            db.execute(
-                "SELECT seq FROM job JOIN attempt ON attempt.job = seq"
-                " WHERE id = ? AND number = ? AND request_id IS NULL",
-                (receipt.job_id, receipt.attempt),
-            )
-        ) as rows:
-            row = rows.fetchone()
-        if row:
-            accepted(db, row[0], receipt.attempt, receipt.request_id, "from the spare receipt", at)
+        seq = job_without_answer(db, receipt.job_id, receipt.attempt)
+        if seq is not None:
+            accepted(db, seq, receipt.attempt, receipt.request_id, "from the spare receipt", at)
             adopted += 1
     return adopted
 

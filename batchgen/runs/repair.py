@@ -22,13 +22,13 @@ from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Succeeded,
     Throttled,
 )
@@ -43,9 +43,10 @@ from batchgen.runs.ownership import claim_file, claim_for_provider, refuse_other
 from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
-from batchgen.state.database import open_for_reading, open_for_writing, translated
-from batchgen.state.files import fetch_again, known_file
-from batchgen.state.queries import not_home, select_jobs, set_meta
+from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
+from batchgen.state.files import fetch_again, result_numbered
+from batchgen.state.meta import Meta, set_meta
+from batchgen.state.queries import not_home, select_jobs
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from batchgen.runs.options import RunOptions
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
-    from batchgen.state.records import KnownFile
+    from batchgen.state.records import Result
 
 
 DOWNLOADS = 8
@@ -157,7 +158,7 @@ class _Redownload:
             for file in job.files:
                 if file.position <= len(answer.urls):
                     await self._ports.store.renew_url(file.id, answer.urls[file.position - 1])
-        elif isinstance(answer, Halted) and answer.cause is PauseCause.TOKEN_REFUSED:
+        elif isinstance(answer, Halted) and answer.cause is PauseReason.TOKEN_REFUSED:
             raise TokenError(
                 f"the API refused: {answer.reason}",
                 where=job.id,
@@ -179,8 +180,8 @@ def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 class RepairedFile:
     """A file that is back. `differs`: the vendor now serves another content than it did."""
 
-    before: KnownFile
-    after: KnownFile
+    before: Result
+    after: Result
 
     @property
     def differs(self) -> bool:
@@ -230,7 +231,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
-        set_meta(db, "runner", this_process())
+        set_meta(db, Meta.RUNNER, this_process())
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
@@ -293,10 +294,9 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
         if one.damage not in {Damage.MISSING, Damage.FOLDER_LINK}
         and (name := move_aside(folder.root, one.file.path))
     ]
-    db.execute("BEGIN IMMEDIATE")
-    for one in again:
-        fetch_again(db, one.file)
-    db.execute("COMMIT")
+    with transaction(db):
+        for one in again:
+            fetch_again(db, one.file)
     return tuple(aside)
 
 
@@ -317,6 +317,5 @@ def move_aside(root: Path, name: str) -> str | None:
 
 
 def _mended(db: Connection, again: Sequence[Checked]) -> tuple[RepairedFile, ...]:
-    return tuple(
-        RepairedFile(one.file, after) for one in again if (after := known_file(db, one.file.id))
-    )
+    found = ((one.file, result_numbered(db, one.file.id)) for one in again)
+    return tuple(RepairedFile(before, after) for before, after in found if after is not None)

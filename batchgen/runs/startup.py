@@ -20,7 +20,7 @@ from batchgen.runs.context import RunContext
 from batchgen.runs.decisions import runner_lock, settle
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import PATIENCE, RunFolder, this_process
-from batchgen.runs.ingest import CHECKED_AT_ONCE, INPUTS, StreamingIngest
+from batchgen.runs.ingest import CHECKED_AT_ONCE, StreamingIngest
 from batchgen.runs.journal import catch_up
 from batchgen.runs.lost_state import (
     Traces,
@@ -31,8 +31,16 @@ from batchgen.runs.lost_state import (
 )
 from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_provider, run_id
 from batchgen.runs.prepare import check_together, read_with_environment, reconcile
-from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
-from batchgen.state.queries import Selection, get_meta, select_any, set_meta
+from batchgen.state.database import (
+    checkpoint,
+    open_for_reading,
+    open_for_writing,
+    transaction,
+    translated,
+)
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.names import names_to_come
+from batchgen.state.queries import Selection, select_any
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging
 
@@ -75,7 +83,7 @@ class _Reading:
 
     def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
-            return self.fingerprint.is_of(get_meta(db, INPUTS))
+            return self.fingerprint.is_of(get_meta(db, Meta.INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
         """Read and check the jobs: all of them, save in a huge `first` run.
@@ -163,15 +171,14 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
     traces = _refuse_lost_state(context)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
-        set_meta(db, "runner", this_process())
+        set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
         claim_for_provider(db, context.provider, folder)
         claim_for_manifest(db, context.manifest, take_over=options.take_over)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
-        db.execute("BEGIN IMMEDIATE")
-        settle(db, folder, world.now())
-        db.execute("COMMIT")
+        with transaction(db):
+            settle(db, folder, world.now())
         checkpoint(db)
     return db, traces
 
@@ -201,7 +208,7 @@ def _refuse_unwritable_names(context: RunContext, db: Connection) -> None:
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(context.folder.state):
-        for job, name in db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'"):
+        for job, name in names_to_come(db):
             try:
                 os.fsencode(name)
             except UnicodeEncodeError as exc:
@@ -248,10 +255,10 @@ def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> StreamingIng
     state = reading.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
-        set_meta(db, INPUTS, "")
+        set_meta(db, Meta.INPUTS, "")
     difference = reconcile(db, staged.jobs, state, reading.options)
     if staged.ingest is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, INPUTS, reading.fingerprint.text())
+            set_meta(db, Meta.INPUTS, reading.fingerprint.text())
     return staged.ingest

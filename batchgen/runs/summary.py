@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
+from batchgen.pauses import PauseReason
 from batchgen.runs.estimates import UNASKED, Funds
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.results import EVERYTHING, job_results
@@ -20,31 +20,12 @@ if TYPE_CHECKING:
 
     from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
+    from batchgen.pauses import Pause
     from batchgen.runs.results import JobResult
     from batchgen.state.queries import Selection
     from batchgen.state.records import Money
 
 
-_PAUSE_CODES = {
-    PauseReason.TOKEN_REFUSED: ExitCode.NO_TOKEN,
-    PauseReason.NO_BALANCE: ExitCode.STOPPED,
-    PauseReason.BUDGET: ExitCode.STOPPED,
-    PauseReason.THROTTLED: ExitCode.STOPPED,
-    PauseReason.UNKNOWN_OUTCOMES: ExitCode.UNKNOWN_OUTCOMES,
-    PauseReason.REDIRECTED: ExitCode.UNREACHABLE,
-    PauseReason.BAD_CERTIFICATE: ExitCode.UNREACHABLE,
-    PauseReason.UNREACHABLE: ExitCode.UNREACHABLE,
-    PauseReason.GATEWAY: ExitCode.UNREACHABLE,
-    PauseReason.REFUSALS: ExitCode.STOPPED,
-    PauseReason.DISK: ExitCode.IO_ERROR,
-    PauseReason.DISK_NEARLY_FULL: ExitCode.STOPPED,
-    PauseReason.FAILURES: ExitCode.STOPPED,
-    PauseReason.CANARY: ExitCode.STOPPED,
-    PauseReason.MANIFEST: ExitCode.BAD_INPUT,
-    PauseReason.SCHEMA: ExitCode.BAD_INPUT,
-    PauseReason.STOP_AT: ExitCode.STOPPED,
-    PauseReason.MAX_DURATION: ExitCode.STOPPED,
-}
 _NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED, JobState.BLOCKED)
 
 
@@ -77,7 +58,7 @@ class Summary:
         if self.pause is not None:
             if self.pause.reason is PauseReason.UNKNOWN_OUTCOMES and not unknown:
                 return ExitCode.STOPPED  # late answers came after all
-            return _PAUSE_CODES[self.pause.reason]
+            return self.pause.exit_code
         if unknown:
             return ExitCode.UNKNOWN_OUTCOMES
         if self.counts.get(JobState.FETCHING) or self.held.waiting:

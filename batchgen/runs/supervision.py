@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import sqlite3
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from batchgen.engine.events import JobMoved, Noted
 from batchgen.errors import StorageError
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.runs.decision_log import MARKS, Applied, Verb, apply_page
+from batchgen.state import recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener
     from batchgen.engine.scheduler import Scheduler
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
     from batchgen.state.store import Store
 
 
@@ -105,20 +106,15 @@ class RequestsInFlight:
         elif event.state not in {*IN_FLIGHT, JobState.FETCHING}:
             self._requests.pop(event.job_id, None)
 
-    def of(self, db: sqlite3.Connection) -> list[tuple[str, str]]:
+    def of(self, db: Connection) -> list[tuple[str, str]]:
         """Jobs and all their requests: from a file that was removed SQLite still reads."""
-        try:
-            return db.execute(
-                "SELECT id, request_id FROM attempt JOIN job ON seq = job"
-                " WHERE request_id IS NOT NULL"
-            ).fetchall()
-        except sqlite3.Error:
-            return list(self._requests.items())
+        known = recovery.requests_if_readable(db)
+        return list(self._requests.items()) if known is None else known
 
 
 @contextmanager
 def print_requests_if_gone(
-    folder: RunFolder, db: sqlite3.Connection, held: RequestsInFlight
+    folder: RunFolder, db: Connection, held: RequestsInFlight
 ) -> Iterator[None]:
     """Print the requests to stderr where the folder vanished while the run went on.
 

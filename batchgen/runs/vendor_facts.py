@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import InputError, TokenError, UsageError
 from batchgen.models.catalog import find_model
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
 from batchgen.runcomfy.client import Limits, connect
@@ -214,7 +214,7 @@ async def pause_or_refuse_outdated(
         return None
     what, next_step = _sentences(outdated), ways_out(outdated.models[0])
     if workload.is_collecting:
-        return Pause(PauseReason.SCHEMA, what, next_step)
+        return pause_for(PauseReason.SCHEMA, problems=what, ways_out=next_step)
     raise InputError(what, next_step=next_step)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import OutputError, UsageError
 from batchgen.fs import disk_errors, name_key, open_to_read
-from batchgen.state.files import claimed_path, known_file, known_files
+from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
-    from batchgen.state.records import KnownFile
+    from batchgen.state.records import Result
 
 
 PAGE = 256
@@ -51,7 +51,7 @@ class Damage(StrEnum):
 class Checked:
     """A file that was looked at; `damage` is None where it is sound."""
 
-    file: KnownFile
+    file: Result
     damage: Damage | None = None
 
 
@@ -69,7 +69,7 @@ def check_files(
     after = 0
     look = partial(_look, folder.root, quick=quick)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-        while page := known_files(db, selection, after, PAGE):
+        while page := results_after(db, selection, after, PAGE):
             after = page[-1].id
             for checked in pool.map(look, page):
                 yield confirmed(db, checked, look(checked.file)) if checked.damage else checked
@@ -77,15 +77,15 @@ def check_files(
 
 def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
     """A second look, and at the state too: a repair may have been at work on just this file."""
-    is_same = known_file(db, first.file.id) == first.file
+    is_same = result_numbered(db, first.file.id) == first.file
     return second if is_same else Checked(first.file)
 
 
-def _look(root: Path, file: KnownFile, *, quick: bool) -> Checked:
+def _look(root: Path, file: Result, *, quick: bool) -> Checked:
     return Checked(file, damage_of(root, file, quick=quick))
 
 
-def damage_of(root: Path, file: KnownFile, *, quick: bool = False) -> Damage | None:
+def damage_of(root: Path, file: Result, *, quick: bool = False) -> Damage | None:
     """What is wrong with a file; None where it is sound. Blocks. Follows no link."""
     path = root / file.path
     try:

@@ -11,6 +11,7 @@ from batchgen.manifest import OnUnknown, start_moment
 from batchgen.runs.decisions import settle
 from batchgen.runs.options import MOST_RESUBMITS
 from batchgen.state import manual_actions, queries
+from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import Counts, Money
-
-
-START = "start_at"
-"""The `start_at` that was asked for, and the moment it meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def take_stock(
 
     Raises UsageError for a selection that names no job at all.
     """
-    queries.set_meta(db, "name", manifest.name)
+    set_meta(db, Meta.NAME, manifest.name)
     settle(db, folder, at)
     selection = note_down(db, options.selection)
     if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
@@ -95,11 +92,11 @@ def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float
     if start_at is None:
         return None
     stop_at = options.stop_at or manifest.policy.stop_at
-    words, _, moment = (queries.get_meta(db, START) or "").rpartition(" ")
+    words, _, moment = (get_meta(db, Meta.START_AT) or "").rpartition(" ")
     begun = float(moment) if words == str(start_at) else None
     start = start_moment(start_at, stop_at, at, begun)
     if start is not None:
-        queries.set_meta(db, START, f"{start_at} {start}")
+        set_meta(db, Meta.START_AT, f"{start_at} {start}")
     return start
 
 

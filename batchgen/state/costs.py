@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from batchgen.state.files import METADATA_IS_STALE
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.records import Money
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def settle_cost(db: sqlite3.Connection, owed: CostOwed, cost: float) -> bool:
         (cost, owed.seq, owed.attempt),
     ).rowcount
     if settled:
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (METADATA_IS_STALE,))
+        set_meta(db, Meta.METADATA_IS_STALE, "yes")
     return bool(settled)
 
 

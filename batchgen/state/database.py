@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 from contextlib import ExitStack, contextmanager
+from enum import Enum, auto
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, TypeAlias
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 Connection: TypeAlias = sqlite3.Connection
 """What the functions of this room take; no other room knows what stands behind it."""
 
-SCHEMA_VERSION = 4
+DatabaseError: TypeAlias = sqlite3.Error
+"""For those who open a side file: `fault_of` says what it means."""
+
+SCHEMA_VERSION = 5
+"""Goes up with every change of schema.sql: a file of any other version is refused."""
+
 APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
@@ -59,8 +65,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         if version == 0:
             _create_schema(connection)
             checkpoint(connection)
-        else:
-            migrate(connection, version)
         on_refusal.pop_all()
     return connection
 
@@ -68,35 +72,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A read-only connection: it sees a snapshot and never disturbs a running runner.
 
-    Of an older version, it is a copy that was brought up to date: whoever only reads must not
-    change the file, since an older runner may be at work on it. Raises MissingFileError where
-    nothing was run yet.
+    Raises MissingFileError where nothing was run yet, SchemaVersionError, DamagedStateError.
     """
     if not path.exists():
         raise _nothing_yet(path)
     with translated(path), ExitStack() as on_refusal:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
         on_refusal.callback(connection.close)
         add_functions(connection)
         version = _version(connection, path)
         if version == 0:
             raise _nothing_yet(path)
-        if version < SCHEMA_VERSION:
-            return _renewed_copy(connection, version)
         on_refusal.pop_all()
     return connection
-
-
-def _renewed_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
-    with ExitStack() as on_refusal:
-        # Without a name SQLite keeps it in a file of its own, where it is large, and removes that.
-        copy = sqlite3.connect("", isolation_level=None)
-        on_refusal.callback(copy.close)
-        connection.backup(copy)
-        add_functions(copy)
-        migrate(copy, version)
-        on_refusal.pop_all()
-    return copy
 
 
 def _nothing_yet(path: Path) -> MissingFileError:
@@ -104,6 +94,16 @@ def _nothing_yet(path: Path) -> MissingFileError:
         "no state: nothing was run into this folder yet, or its state is gone",
         where=str(path),
         next_step="batchgen run MANIFEST starts the run, or says what is missing",
+    )
+
+
+def open_side_file(path: Path | None, *, wait: float = 0.0, autocommit: bool = True) -> Connection:
+    """A database beside the state, whose loss costs work and no money; without a path in memory.
+
+    `wait`: seconds for another one to let go of it. Raises DatabaseError.
+    """
+    return sqlite3.connect(
+        path or ":memory:", timeout=wait, isolation_level=None if autocommit else "DEFERRED"
     )
 
 
@@ -131,65 +131,93 @@ def _is_of_damaged_data(exc: ValueError) -> bool:
     return isinstance(exc, kinds) or any(one in str(exc) for one in words)
 
 
-def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
-    """What an error of SQLite means for the run, by its result code (sqlite.org/rescode.html)."""
-    code = (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF
-    where = str(path)
+class Fault(Enum):
+    """What SQLite's result codes (sqlite.org/rescode.html) come to."""
+
+    FULL = auto()
+    DAMAGED = auto()
+    NOT_WRITABLE = auto()
+    LOCKED = auto()
+    NO_LOCKS = auto()
+    """The file system cannot lock or share files."""
+    IO = auto()
+    OTHER = auto()
+
+
+_FAULTS = {
+    sqlite3.SQLITE_FULL: Fault.FULL,
+    sqlite3.SQLITE_CORRUPT: Fault.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Fault.DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: Fault.NOT_WRITABLE,
+    sqlite3.SQLITE_READONLY: Fault.NOT_WRITABLE,
+    sqlite3.SQLITE_PERM: Fault.NOT_WRITABLE,
+    sqlite3.SQLITE_BUSY: Fault.LOCKED,
+    sqlite3.SQLITE_LOCKED: Fault.LOCKED,
+    sqlite3.SQLITE_PROTOCOL: Fault.LOCKED,
+    sqlite3.SQLITE_IOERR: Fault.IO,
+    sqlite3.SQLITE_IOERR_LOCK: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_RDLOCK: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_UNLOCK: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_SHMOPEN: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_SHMSIZE: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_SHMLOCK: Fault.NO_LOCKS,
+    sqlite3.SQLITE_IOERR_SHMMAP: Fault.NO_LOCKS,
+}
+
+
+def fault_of(exc: sqlite3.Error) -> Fault:
     if "Could not decode to UTF-8" in str(exc):
-        return _damaged(str(exc), path)
-    match code:
-        case sqlite3.SQLITE_FULL:
+        return Fault.DAMAGED
+    code = getattr(exc, "sqlite_errorcode", None) or 0
+    return _FAULTS.get(code) or _FAULTS.get(code & 0xFF, Fault.OTHER)
+
+
+def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
+    """What an error of SQLite means for a run."""
+    where = str(path)
+    match fault_of(exc):
+        case Fault.FULL:
             return DiskFullError(
                 "the disk is full: the state could not be recorded",
                 where=where,
-                next_step="free some space, then give the same command again",
+                next_step="free some space, then run the same command again",
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case Fault.DAMAGED:
             return _damaged(str(exc), path)
-        case sqlite3.SQLITE_CANTOPEN if may_open_no_more():
+        case Fault.NOT_WRITABLE if may_open_no_more():
             return too_many_open(where)
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+        case Fault.NOT_WRITABLE:
             return OutputError(
                 f"the state file cannot be written ({exc})",
                 where=where,
                 next_step="check the folder and its permissions, or set output.dir",
             )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+        case Fault.LOCKED:
             return StorageError(
-                f"the state file is locked by something else, or cannot be locked here ({exc})",
+                f"the state file is locked by another program, or cannot be locked here ({exc})",
                 where=where,
-                next_step="close what has it open; on a network disk, set output.dir to a folder on"
-                " a local one: SQLite's log does not work over a network",
+                next_step=f"close the program that has it open; on a network disk, {_LOCAL_DISK}",
             )
-        case sqlite3.SQLITE_IOERR if _is_about_locks(exc):
+        case Fault.NO_LOCKS:
             return OutputError(
                 f"the state file cannot be locked or shared here ({exc})",
                 where=where,
-                next_step="set output.dir to a folder on a local disk: SQLite's log does not work"
-                " over a network",
+                next_step=_LOCAL_DISK,
             )
-        case sqlite3.SQLITE_IOERR:
+        case Fault.IO:
             return StorageError(
                 f"I/O error on the state file ({exc})",
                 where=where,
                 next_step="check the disk before the next run",
             )
-        case _:
+        case Fault.OTHER:
             return StorageError(f"the state file refused a change ({exc})", where=where)
 
 
-def _is_about_locks(exc: sqlite3.Error) -> bool:
-    """The kinds of I/O error that a file system without locks or shared memory gives."""
-    return exc.sqlite_errorcode in {
-        sqlite3.SQLITE_IOERR_LOCK,
-        sqlite3.SQLITE_IOERR_RDLOCK,
-        sqlite3.SQLITE_IOERR_UNLOCK,
-        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
-        sqlite3.SQLITE_IOERR_SHMOPEN,
-        sqlite3.SQLITE_IOERR_SHMSIZE,
-        sqlite3.SQLITE_IOERR_SHMLOCK,
-        sqlite3.SQLITE_IOERR_SHMMAP,
-    }
+_LOCAL_DISK = (
+    "set output.dir to a folder on a local disk: SQLite's log does not work over a network"
+)
 
 
 def _damaged(detail: str, path: Path) -> DamagedStateError:
@@ -260,6 +288,28 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
         raise _damaged(str(found), path)
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All changes inside become durable together, or none where something is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything that is read inside is of one moment, so figures agree with each other."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def checkpoint(connection: sqlite3.Connection) -> None:
     """Bring what is in the log into the file itself: without it a young state would be empty.
 
@@ -271,23 +321,13 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 def _create_schema(connection: sqlite3.Connection) -> None:
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(
-        f"BEGIN IMMEDIATE; {_sql('schema.sql')} PRAGMA application_id = {APPLICATION_ID};"
+        f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
         f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )
 
 
-def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring an older file here; all steps or none."""
-    if version == SCHEMA_VERSION:
-        return
-    steps = (_sql(f"migrations/{number}.sql") for number in range(version + 1, SCHEMA_VERSION + 1))
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {' '.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-    )
-
-
-def _sql(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
+def _schema() -> str:
+    return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
 
 
 def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -299,11 +339,13 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             where=str(path),
             next_step="move it away, or set another output.dir",
         )
-    if not 1 <= version <= SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise SchemaVersionError(
-            f"the state file has version {version}; this batchgen reads version {SCHEMA_VERSION}",
+            f"the state file has version {version}; this batchgen reads only version"
+            f" {SCHEMA_VERSION}",
             where=str(path),
-            next_step="use the batchgen that wrote it, or set another output.dir",
+            next_step="continue this run with the batchgen that wrote it, or set another"
+            " output.dir to start a new one",
         )
     return int(version)
 

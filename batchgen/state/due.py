@@ -6,7 +6,6 @@ What the engine asks of the state besides its jobs: short readers that take a co
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import JobState
@@ -137,6 +136,21 @@ def pending_bodies(
     )
 
 
+def pending_urls(
+    db: sqlite3.Connection, model: str, key: str, selection: Selection, most_jobs: int
+) -> Iterator[tuple[str, str]]:
+    """`(id, URL)`: what the inputs of a model's first pending jobs have at a key, one or many."""
+    condition, values = selection.where()
+    # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
+    return db.execute(
+        "SELECT one.id, url.value FROM (SELECT seq, id, body FROM job"
+        f" WHERE state = 'pending' AND model = ? AND listed = 1 AND {condition}"
+        " ORDER BY seq LIMIT ?) AS one, json_each(one.body, ?) AS url"
+        " WHERE url.type = 'text' ORDER BY one.seq, url.key",
+        (model, *values, most_jobs, f'$."{key}"'),
+    )
+
+
 def shown_models(db: sqlite3.Connection) -> list[str]:
     """Every model that a run may submit to, now or after a retry or a person's word."""
     found = {model for state in JobState for model in models_in(db, state, listed=True)}
@@ -176,21 +190,6 @@ def _steps(
     while found is not None:
         yield found
         (found,) = db.execute(f"{query} > ?", (*values, found)).fetchone()
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a job stands, and why, where it is in trouble."""
-
-    state: JobState
-    error: str | None
-
-
-def standing(db: sqlite3.Connection, seq: int) -> Standing:
-    state, error = db.execute(
-        "SELECT state, coalesce(error, error_code) FROM job WHERE seq = ?", (seq,)
-    ).fetchone()
-    return Standing(JobState(state), error)
 
 
 def under_way(db: sqlite3.Connection) -> list[tuple[int, str, str]]:

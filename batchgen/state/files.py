@@ -9,37 +9,49 @@ import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.records import FetchJob, KnownFile, KnownImage, ResultFile, SavedFile, Verified
+from batchgen.state.records import (
+    IS_LATEST,
+    RESULT_COLUMNS,
+    FetchJob,
+    KnownImage,
+    Result,
+    ResultFile,
+    Verified,
+    result_of,
+)
 from batchgen.state.reviews import forget
 from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from batchgen.downloads.outcomes import VerifiedFile
     from batchgen.state.selection import Selection
 
 
-_SAVED_COLUMNS = (
-    "job.id, coalesce(attempt.model, job.model), coalesce(attempt.body, job.body),"
-    " attempt.request_id, attempt.cost,"
-    " file.path, file.bytes, file.sha256, file.media_type, file.width, file.height,"
-    " file.seconds, file.frames"
-)
-_SAVED_TABLES = (
-    "file JOIN attempt ON attempt.job = file.job AND attempt.number = file.attempt"
-    " JOIN job ON job.seq = file.job"
+_RESULTS = (
+    f"SELECT {RESULT_COLUMNS} FROM file"
+    " JOIN attempt ON attempt.job = file.job AND attempt.number = file.attempt"
+    " JOIN job ON job.seq = file.job WHERE file.verified_at IS NOT NULL"
 )
 
-SAVED_FILES = (
-    f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES}"
-    " WHERE file.verified_at IS NOT NULL ORDER BY file.job, file.attempt, file.position"
-)
-"""Every verified file, in the order of metadata.jsonl when it is written anew."""
 
-METADATA_IS_STALE = "metadata_is_stale"
-"""Key in `meta`: metadata.jsonl says what is true no more, and is to be written anew."""
+def saved_files(db: sqlite3.Connection) -> Iterator[Result]:
+    """Every verified file, in the order of metadata.jsonl when it is written again."""
+    rows = db.execute(f"{_RESULTS} ORDER BY file.job, file.attempt, file.position")
+    return map(result_of, rows)
+
+
+def result_numbered(db: sqlite3.Connection, file_id: int) -> Result | None:
+    """The file of that id, if it is verified."""
+    row = db.execute(f"{_RESULTS} AND file.id = ?", (file_id,)).fetchone()
+    return result_of(row) if row else None
+
+
+def count_saved(db: sqlite3.Connection) -> int:
+    (count,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
+    return int(count)
 
 
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
@@ -81,18 +93,14 @@ def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float
             file_id,
         ),
     )
-    saved = db.execute(
-        f"SELECT {_SAVED_COLUMNS} FROM {_SAVED_TABLES} WHERE file.id = ?",
-        (file_id,),
+    saved = result_numbered(db, file_id)
+    assert saved is not None, "it was verified a moment ago"
+    (left,) = db.execute(
+        "SELECT count(*) FROM file WHERE job = ? AND attempt = ? AND verified_at IS NULL",
+        (saved.seq, saved.attempt),
     ).fetchone()
-    (seq, left) = db.execute(
-        "SELECT job, (SELECT count(*) FROM file AS other WHERE other.job = file.job"
-        " AND other.attempt = file.attempt AND other.verified_at IS NULL)"
-        " FROM file WHERE id = ?",
-        (file_id,),
-    ).fetchone()
-    done = left == 0 and move(db, seq, JobState.DONE)
-    return Verified(SavedFile(*saved), done, done and _has_due_dependants(db, seq))
+    done = left == 0 and move(db, saved.seq, JobState.DONE)
+    return Verified(saved, done, done and _has_due_dependants(db, saved.seq))
 
 
 def _lost_content(file_id: int) -> str:
@@ -124,42 +132,31 @@ def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
     )
 
 
-_IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
-_KNOWN = (
-    "SELECT file.id, job.seq, job.id, file.path, file.bytes, file.sha256,"
-    f" {_IS_LATEST} FROM file JOIN job ON job.seq = file.job WHERE file.verified_at IS NOT NULL"
-)
-
-
-def count_known(db: sqlite3.Connection, selection: Selection) -> int:
+def count_results(db: sqlite3.Connection, selection: Selection) -> int:
+    """How many verified files the selected jobs have, of all their attempts."""
     condition, values = selection.where()
-    (count,) = db.execute(f"SELECT count(*) FROM ({_KNOWN} AND {condition})", values).fetchone()
+    (count,) = db.execute(
+        "SELECT count(*) FROM file JOIN job ON job.seq = file.job"
+        f" WHERE verified_at IS NOT NULL AND {condition}",
+        values,
+    ).fetchone()
     return int(count)
 
 
-def known_files(
+def results_after(
     db: sqlite3.Connection, selection: Selection, after: int, limit: int
-) -> list[KnownFile]:
-    """The next verified files of the selected jobs, after the one numbered `after`.
+) -> list[Result]:
+    """The next verified files of the selected jobs, after the one of id `after`.
 
-    By pages: who reads through a night's files must not hold one snapshot all the while, since
-    the state's log could not be emptied meanwhile.
+    In pages: reading through a night's files must not hold one snapshot all the while, since the
+    state's log could not be emptied meanwhile.
     """
     condition, values = selection.where()
     rows = db.execute(
-        f"{_KNOWN} AND file.id > ? AND {condition} ORDER BY file.id LIMIT ?",
+        f"{_RESULTS} AND file.id > ? AND {condition} ORDER BY file.id LIMIT ?",
         (after, *values, limit),
     )
-    return [_known(row) for row in rows]
-
-
-def known_file(db: sqlite3.Connection, file_id: int) -> KnownFile | None:
-    row = db.execute(f"{_KNOWN} AND file.id = ?", (file_id,)).fetchone()
-    return _known(row) if row else None
-
-
-def _known(row: tuple[int, int, str, str, int, str, int]) -> KnownFile:
-    return KnownFile(*row[:-1], is_latest=bool(row[-1]))
+    return [*map(result_of, rows)]
 
 
 def claimed_path(db: sqlite3.Connection, key: str) -> tuple[str | None] | None:
@@ -170,7 +167,7 @@ def claimed_path(db: sqlite3.Connection, key: str) -> tuple[str | None] | None:
     return row
 
 
-def fetch_again(db: sqlite3.Connection, file: KnownFile) -> bool:
+def fetch_again(db: sqlite3.Connection, file: Result) -> bool:
     """A verified file is not on the disk any more: its job is fetching, by the saved request.
 
     False, changing nothing, where the file belongs to no result that could be asked for.
@@ -179,7 +176,7 @@ def fetch_again(db: sqlite3.Connection, file: KnownFile) -> bool:
         "UPDATE file SET path = NULL, bytes = NULL, sha256 = NULL, media_type = NULL,"
         " width = NULL, height = NULL, seconds = NULL, frames = NULL, verified_at = NULL"
         " WHERE id = ? AND verified_at IS NOT NULL"
-        f" AND EXISTS (SELECT 1 FROM job WHERE seq = file.job AND {_IS_LATEST})",
+        f" AND EXISTS (SELECT 1 FROM job WHERE seq = file.job AND {IS_LATEST})",
         (file.id,),
     ).rowcount
     if cleared:

@@ -12,6 +12,7 @@ from batchgen.fs import file_names, name_key
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
 
 Claim = tuple[str, str]
@@ -46,6 +47,11 @@ def _free_claim(db: sqlite3.Connection, seq: int, name: str, owner: str) -> Clai
 def distinct_name(name: str, owner: str) -> str:
     """The name to use where `name` belongs to someone else: the same each time for an owner."""
     return f"{name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+def names_to_come(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """`(id, name)` of the jobs whose files may still be written."""
+    return db.execute("SELECT id, name FROM job WHERE listed AND state != 'done'")
 
 
 _TWICE = "SELECT name_key FROM {jobs} GROUP BY name_key HAVING count(*) > 1"

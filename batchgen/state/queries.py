@@ -5,14 +5,12 @@ What may be submitted is asked in due.py, what it costs in costs.py.
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import KEY, SHOWN, UNDER_WAY
 from batchgen.state.costs import money, open_price
-from batchgen.state.database import storable
 from batchgen.state.due import (
     DueKey,
     due_page,
@@ -24,15 +22,16 @@ from batchgen.state.due import (
     shown_models,
     unproven_sweeps,
 )
-from batchgen.state.files import SAVED_FILES
+from batchgen.state.files import saved_files
 from batchgen.state.records import (
+    JOB_COLUMNS,
     Counts,
     FailureCause,
     Failures,
-    FileMarks,
+    JobRow,
     JobStatus,
     LiveRequest,
-    SavedFile,
+    job_row,
 )
 from batchgen.state.selection import Selection
 
@@ -51,7 +50,6 @@ __all__ = [
     "failures",
     "fetching",
     "first_due",
-    "get_meta",
     "job_statuses",
     "live_request",
     "live_requests",
@@ -61,10 +59,8 @@ __all__ = [
     "open_price",
     "pending_job",
     "pending_models",
-    "saved_files",
     "select_any",
     "select_jobs",
-    "set_meta",
     "shown_models",
     "totals",
     "unproven_sweeps",
@@ -110,6 +106,15 @@ def totals(table: Counts) -> dict[JobState, int]:
     """Jobs by state, over all models, in the order in which people are shown them."""
     found = {state: sum(row.get(state, 0) for row in table.values()) for state in JobState}
     return {state: count for state, count in found.items() if count}
+
+
+def job_numbered(db: sqlite3.Connection, seq: int) -> JobRow:
+    return job_row(db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE seq = ?", (seq,)).fetchone())
+
+
+def job_named(db: sqlite3.Connection, job_id: str) -> JobRow | None:
+    row = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE id = ?", (job_id,)).fetchone()
+    return job_row(row) if row else None
 
 
 def cancels_due(db: sqlite3.Connection) -> list[int]:
@@ -231,18 +236,6 @@ def not_home(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, st
     ).fetchall()
 
 
-def saved_files(db: sqlite3.Connection) -> Iterator[SavedFile]:
-    return (SavedFile(*row) for row in db.execute(SAVED_FILES))
-
-
-_MARKED_FILES = SAVED_FILES.replace(
-    "SELECT ",
-    "SELECT file.job, file.pick,"
-    " (SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id), ",
-    1,
-)
-
-
 def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> Iterator[JobStatus]:
     """Every selected job in the manifest's order, as a stream: two cursors, side by side."""
     condition, values = selection.where()
@@ -253,20 +246,14 @@ def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> I
         f" job.error_code, job.error FROM job WHERE {SHOWN} AND {condition} ORDER BY seq",
         values,
     )
-    files = groupby(db.execute(_MARKED_FILES), key=lambda row: row[0])
-    next_files = next(files, None)
+    files = groupby(saved_files(db), key=lambda file: file.seq)
+    next_seq, group = next(files, (None, iter(())))
     for seq, job_id, model, state, attempts, request_id, code, error in jobs:
-        saved: tuple[SavedFile, ...] = ()
-        marks: tuple[FileMarks, ...] = ()
-        while next_files is not None and next_files[0] < seq:
-            next_files = next(files, None)  # of a job that is not shown
-        if next_files is not None and next_files[0] == seq:
-            rows = list(next_files[1])
-            saved = tuple(SavedFile(*row[3:]) for row in rows)
-            marks = tuple(FileMarks(pick, json.loads(flaws)) for _, pick, flaws, *_ in rows)
-            next_files = next(files, None)
+        while next_seq is not None and next_seq < seq:  # a job that is not shown
+            next_seq, group = next(files, (None, iter(())))
+        results = tuple(group) if next_seq == seq else ()
         known = (job_id, model, JobState(state), attempts, request_id)
-        yield JobStatus(*known, saved, code, error, marks)
+        yield JobStatus(*known, code, error, results)
 
 
 def failures(
@@ -303,12 +290,3 @@ def failures(
         return Failures((), 0, 0)
     shown = sum(cause.jobs for cause in causes)
     return Failures(causes, rows[0][6] - len(causes), rows[0][7] - shown)
-
-
-def get_meta(db: sqlite3.Connection, key: str) -> str | None:
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
-def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
-    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, storable(value)))

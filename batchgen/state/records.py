@@ -2,10 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from batchgen.jobs import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as the table `job` has it: see schema.sql. `tags` and `axes` are JSON."""
+
+    seq: int
+    id: str
+    model: str
+    body: str
+    name: str
+    tags: str
+    state: JobState
+    attempts: int
+    failures: int
+    cancel_asked: bool
+    listed: bool
+    error_code: str | None
+    error: str | None
+    priority: int
+    sweep: str
+    gate: bool
+    approved: bool
+    waiting: int
+    axes: str
+    again_asked: bool
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the job is not done, as a sentence where there is one."""
+        return self.error or self.error_code
+
+
+JOB_COLUMNS = ", ".join(f"job.{field.name}" for field in fields(JobRow))
+
+
+def job_row(row: Sequence[Any]) -> JobRow:
+    """Of a query for JOB_COLUMNS."""
+    values = dict(zip(JobRow.__slots__, row, strict=True))
+    flags = {name: bool(values[name]) for name in _JOB_FLAGS}
+    return JobRow(**(values | flags | {"state": JobState(values["state"])}))
+
+
+_JOB_FLAGS = tuple(field.name for field in fields(JobRow) if field.type == "bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +127,24 @@ class FetchJob:
 
 
 @dataclass(frozen=True, slots=True)
-class SavedFile:
-    """One verified file with all that describes it; `path` is relative to the run's folder."""
+class Result:
+    """A verified file, and all that is known of how it was made. `body`, `tags`, `axes` are JSON.
 
+    `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` the USD of
+    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description. It
+    `is_latest` where its job stands for it today, so that it can be fetched again.
+    """
+
+    id: int
+    seq: int
     job_id: str
+    attempt: int
+    position: int
     model: str
     body: str
+    tags: str
+    sweep: str
+    axes: str
     request_id: str
     cost: float | None
     path: str
@@ -97,13 +155,50 @@ class SavedFile:
     height: int
     seconds: float | None
     frames: int | None
+    pick: str | None
+    flaws: Mapping[str, str]
+    is_latest: bool
+
+
+IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
+
+RESULT_COLUMNS = (
+    "file.id, job.seq, job.id, file.attempt, file.position, coalesce(attempt.model, job.model),"
+    " coalesce(attempt.body, job.body), job.tags, job.sweep, job.axes, attempt.request_id,"
+    " attempt.cost, file.path, file.bytes, file.sha256, file.media_type, file.width, file.height,"
+    " file.seconds, file.frames, file.pick,"
+    " (SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id),"
+    f" {IS_LATEST}"
+)
+
+
+def result_of(row: Sequence[Any]) -> Result:
+    """Of a query for RESULT_COLUMNS."""
+    *columns, flaws, is_latest = row
+    known = {} if flaws == "{}" else json.loads(flaws)
+    values = (*columns, known, bool(is_latest))
+    return Result(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job as `status` shows it, with the files of all its attempts and its latest request."""
+
+    id: str
+    model: str
+    state: JobState
+    attempts: int
+    request_id: str | None
+    error_code: str | None
+    error: str | None
+    files: tuple[Result, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A file came home. `done`: its job is; `released`: so jobs that needed it are due now."""
 
-    saved: SavedFile
+    saved: Result
     done: bool
     released: bool
 
@@ -119,45 +214,6 @@ class KnownImage:
     height: int | None
     bytes: int | None
     trouble: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """A file as it was when it was verified; `path` is relative to the run's folder.
-
-    `is_latest`: it belongs to the result that its job stands for today, so it can be fetched again.
-    """
-
-    id: int
-    seq: int
-    job_id: str
-    path: str
-    bytes: int
-    sha256: str
-    is_latest: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FileMarks:
-    """What was said about a file: `pick` by a person, `flaws`, kind to words, by a check."""
-
-    pick: str | None
-    flaws: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """One job as people are shown it; of each of its `files` the `marks`, in the same order."""
-
-    id: str
-    model: str
-    state: JobState
-    attempts: int
-    request_id: str | None
-    files: tuple[SavedFile, ...]
-    error_code: str | None
-    error: str | None
-    marks: tuple[FileMarks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

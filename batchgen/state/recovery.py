@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
@@ -10,7 +11,6 @@ from batchgen.state.manual_actions import BY_HAND
 from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Mapping
 
 _WHY = "the state lost the answer to this submit; it may have been charged"
@@ -18,6 +18,26 @@ _WHY = "the state lost the answer to this submit; it may have been charged"
 
 def has_attempts(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM attempt)").fetchone()[0])
+
+
+def job_without_answer(db: sqlite3.Connection, job: str, number: int) -> int | None:
+    """The number of a job whose attempt of that number has no request yet."""
+    row = db.execute(
+        "SELECT seq FROM job JOIN attempt ON attempt.job = seq"
+        " WHERE id = ? AND number = ? AND request_id IS NULL",
+        (job, number),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def requests_if_readable(db: sqlite3.Connection) -> list[tuple[str, str]] | None:
+    """Jobs and all their requests; None where SQLite cannot read its file any more."""
+    try:
+        return db.execute(
+            "SELECT id, request_id FROM attempt JOIN job ON seq = job WHERE request_id IS NOT NULL"
+        ).fetchall()
+    except sqlite3.Error:
+        return None
 
 
 def is_known(db: sqlite3.Connection, request_id: str, job: str) -> bool:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batchgen.references import HOST, reference_url, references_in, resolved
-from batchgen.state.files import METADATA_IS_STALE
 from batchgen.state.meeting import MAY_RERUN, NEVER_ATTEMPTED, UNPAID, find_gone, meet
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -139,7 +138,7 @@ def take_up_renamed(db: sqlite3.Connection) -> None:
         " WHERE job.seq = met.seq AND met.moved IS NOT NULL"
     )
     # Its lines name the old ids.
-    set_meta(db, METADATA_IS_STALE, "yes")
+    set_meta(db, Meta.METADATA_IS_STALE, "yes")
 
 
 def part_renamed(db: sqlite3.Connection, selection: Selection) -> None:

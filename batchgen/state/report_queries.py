@@ -17,32 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import SHOWN, TROUBLED
-from batchgen.state.queries import get_meta
-from batchgen.state.reviews import Pick
+from batchgen.state.meta import Meta, get_meta
+from batchgen.state.records import RESULT_COLUMNS, Result, result_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class ShownFile:
-    """A verified file; `path` is relative to the run's folder, `seconds` is a video's length.
-
-    `position` is the vendor's, from 1; `flaws` are (kind, words).
-    """
-
-    id: int
-    position: int
-    path: str
-    sha256: str
-    media_type: str
-    width: int
-    height: int
-    bytes: int
-    seconds: float | None
-    pick: Pick | None
-    flaws: tuple[tuple[str, str], ...]
 
 
 class Gate(StrEnum):
@@ -75,7 +55,7 @@ class ShownJob:
     request_id: str | None
     cost: float | None
     seconds: float | None
-    files: tuple[ShownFile, ...]
+    files: tuple[Result, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,32 +115,22 @@ def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...])
     return [_shown(row, files.get(row[0], ())) for row in rows]
 
 
-def _shown(row: tuple[Any, ...], files: tuple[ShownFile, ...]) -> ShownJob:
+def _shown(row: tuple[Any, ...], files: tuple[Result, ...]) -> ShownJob:
     values = (*row[:4], JobState(row[4]), *row[5:8], Gate(row[8]), *row[9:], files)
     return ShownJob(*values)
 
 
-def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[ShownFile, ...]]:
+def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[Result, ...]]:
     rows = db.execute(
-        "SELECT file.job, file.id, file.position, file.path, sha256, media_type, width, height,"
-        " bytes, seconds, pick, (SELECT json_group_array(json_array(kind, words)) FROM flaw"
-        " WHERE flaw.file = file.id)"
-        " FROM json_each(?) AS wanted CROSS JOIN job ON job.seq = wanted.value"
+        f"SELECT {RESULT_COLUMNS} FROM json_each(?) AS wanted"
+        " CROSS JOIN job ON job.seq = wanted.value"
+        " CROSS JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         " CROSS JOIN file ON file.job = job.seq AND file.attempt = job.attempts"
-        " WHERE verified_at IS NOT NULL ORDER BY wanted.key, file.position",
+        " WHERE file.verified_at IS NOT NULL ORDER BY wanted.key, file.position",
         (json.dumps(list(seqs)),),
     )
-    return {
-        seq: tuple(_shown_file(row[1:]) for row in group)
-        for seq, group in groupby(rows, key=lambda row: row[0])
-    }
-
-
-def _shown_file(row: tuple[Any, ...]) -> ShownFile:
-    *known, pick, flaws = row
-    found = tuple((kind, words) for kind, words in json.loads(flaws)) if flaws != "[]" else ()
-    values = (*known, pick and Pick(pick), found)
-    return ShownFile(*values)
+    results = map(result_of, rows)
+    return {seq: tuple(group) for seq, group in groupby(results, key=lambda one: one.seq)}
 
 
 def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
@@ -238,29 +208,6 @@ def _add_marks(db: sqlite3.Connection, found: array[int]) -> None:
         found[seq] ^= (hash(tuple(mark)) & _MARKS) << _MARKS_AT
 
 
-@dataclass(frozen=True, slots=True)
-class WatchedFile:
-    """A verified file; `path` is below the run's folder, `attempt` and `position` count from 1."""
-
-    job_id: str
-    attempt: int
-    position: int
-    path: str
-    sha256: str
-    media_type: str
-    pick: Pick | None
-
-
-def watched_file(db: sqlite3.Connection, key: int) -> WatchedFile | None:
-    """The file of that id, if it is there and verified."""
-    row = db.execute(
-        "SELECT job.id, file.attempt, position, path, sha256, media_type, pick"
-        " FROM file JOIN job ON job.seq = file.job WHERE file.id = ? AND verified_at IS NOT NULL",
-        (key,),
-    ).fetchone()
-    return WatchedFile(*row) if row else None
-
-
 def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
     """The numbers of those jobs, ascending; what is nobody's id has none."""
     rows = db.execute(
@@ -280,15 +227,9 @@ def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[
     return frozenset(job_id for (job_id,) in rows)
 
 
-def is_a_copy(db: sqlite3.Connection) -> bool:
-    """Whether this is an older state that was renewed aside: what happens does not reach it."""
-    names = {name: file for _, name, file in db.execute("PRAGMA database_list")}
-    return not names["main"]
-
-
 def manifest_read(db: sqlite3.Connection) -> str:
     """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
-    return get_meta(db, "inputs") or ""
+    return get_meta(db, Meta.INPUTS) or ""
 
 
 def has_due(db: sqlite3.Connection) -> bool:

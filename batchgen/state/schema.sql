@@ -1,4 +1,4 @@
--- The memory of one run. Version 4 (PRAGMA user_version); migrations/ bring older files here.
+-- The memory of one run. A change of this file is a new SCHEMA_VERSION in database.py.
 -- Times are seconds since the epoch by the wall clock; money is USD.
 
 CREATE TABLE meta (

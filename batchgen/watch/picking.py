@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
-from batchgen.state.report_queries import numbers_of, rejected_among, watched_file
+from batchgen.state.files import result_numbered
+from batchgen.state.report_queries import numbers_of, rejected_among
 from batchgen.watch.events import rows_document
 from batchgen.watch.ports import Said, Word
 
@@ -80,7 +81,7 @@ def resolve(db: Connection, words: Sequence[Pick | Approval]) -> tuple[list[Said
                 objections.append(f"{one.job_id} is rejected: keep it first, then approve it")
                 continue
             said.append(Said(Word.APPROVE, one.job_id, one.attempt, None))
-        elif (file := watched_file(db, one.file)) is None:
+        elif (file := result_numbered(db, one.file)) is None:
             objections.append(f"file {one.file} is not there any more")
         else:
             said.append(Said(one.word, file.job_id, file.attempt, file.position))

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from batchgen.errors import MissingFileError, SchemaVersionError
+from batchgen.errors import MissingFileError
 from batchgen.fs import disk_errors
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.report.making import head_document, page_facts
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, Shell
-from batchgen.state.database import open_for_reading, translated
+from batchgen.state.database import open_for_reading, snapshot, translated
 from batchgen.state.records import Money
-from batchgen.state.report_queries import has_due, has_more_attempts, is_a_copy, shown_attempts
+from batchgen.state.report_queries import has_due, has_more_attempts, shown_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,10 +87,6 @@ class Counting:
         """One that sends nothing, and so has no rehearsal."""
         return Shell(self._watched.manifest, rehearsal=False).command(verb, *words)
 
-    def renewal(self, db: Connection) -> str:
-        """The command that brings an older state up to date."""
-        return self._shell(db).command("run")
-
     @property
     def nights(self) -> int:
         """How often the attempts were read."""
@@ -120,14 +115,12 @@ class Reader:
     """Opens the state when there is one, and again when another stands in its place.
 
     Likewise when another log lies beside it: then somebody took away the one that is read here,
-    and what is written from now on would never be seen. `renewal` gives, of a state, the command
-    that brings an older one up to date.
+    and what is written from now on would never be seen.
     """
 
-    def __init__(self, path: Path, renewal: Callable[[Connection], str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._log = path.with_name(path.name + LOG)
-        self._renewal = renewal
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch-reader")
         self._db: Connection | None = None
         self._of: FileId | None = None
@@ -152,7 +145,7 @@ class Reader:
         stands = self._stands()
         if self._db is None or self._of != stands or self._log_of != self._log_stands():
             self.close()
-            self._db, self._of = self._open(), stands
+            self._db, self._of = open_for_reading(self._path), stands
             # It is there once the state was opened: SQLite makes it for the first who reads.
             self._log_of = self._log_stands()
             self.opened_times += 1
@@ -175,12 +168,8 @@ class Reader:
         **more: P.kwargs,
     ) -> T:
         db, _ = self.opened()
-        with translated(self._path):
-            db.execute("BEGIN")
-            try:
-                return question(db, *args, **more)
-            finally:
-                db.execute("ROLLBACK")
+        with translated(self._path), snapshot(db):
+            return question(db, *args, **more)
 
     def _stands(self) -> FileId:
         with disk_errors(self._path):
@@ -197,17 +186,3 @@ class Reader:
             except FileNotFoundError:
                 return None
         return found.st_dev, found.st_ino
-
-    def _open(self) -> Connection:
-        db = open_for_reading(self._path)
-        # It begins and ends its transactions itself.
-        db.isolation_level = None
-        if is_a_copy(db):
-            with closing(db):
-                command = self._renewal(db)
-            raise SchemaVersionError(
-                "the state file is of an older version, in which nothing can be watched",
-                where=str(self._path),
-                next_step=f"bring it up to date with: {command}; until then see batchgen report",
-            )
-        return db

@@ -22,7 +22,7 @@ from aiohttp import web
 from batchgen.errors import BatchgenError, MissingFileError, OutputError, StorageError, UsageError
 from batchgen.report.chunks import thumb_name
 from batchgen.report.page import asset
-from batchgen.state.report_queries import watched_file
+from batchgen.state.files import result_numbered
 from batchgen.watch import events
 from batchgen.watch.events import Stream, parse_place
 from batchgen.watch.picking import MOST_KEY, Picking, parse_words
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from batchgen.state.report_queries import WatchedFile
+    from batchgen.state.records import Result
     from batchgen.watch.picking import Answer
     from batchgen.watch.ports import Ports, Watched
 
@@ -293,10 +293,10 @@ class _House:
             found, headers={"Content-Type": file.media_type, "Cache-Control": ASK_FIRST}
         )
 
-    async def _file(self, key: str) -> WatchedFile:
+    async def _file(self, key: str) -> Result:
         if not (key.isascii() and key.isdigit() and int(key) <= MOST_KEY):
             raise web.HTTPNotFound
-        file = await self._watching.reader.ask(watched_file, int(key))
+        file = await self._watching.reader.ask(result_numbered, int(key))
         if file is None:
             raise web.HTTPNotFound
         return file

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError, MissingFileError
 from batchgen.report.page import part_html
-from batchgen.state.database import translated
+from batchgen.state.database import snapshot, translated
 from batchgen.state.report_queries import manifest_read, signatures, version
 from batchgen.watch.reader import Counting, Reader
 
@@ -121,7 +121,7 @@ class Watching:
     def __init__(self, watched: Watched, ports: Ports) -> None:
         self.watched = watched
         self._counting = Counting(watched, ports)
-        self.reader = Reader(watched.state, self._counting.renewal)
+        self.reader = Reader(watched.state)
         self.moments = Moments()
         self.stopped = False
         self._ports = ports
@@ -244,8 +244,7 @@ class Watching:
         return False
 
     def _read(self, db: Connection, *, changed: bool) -> None:
-        db.execute("BEGIN")
-        try:
+        with snapshot(db):
             if changed:
                 self._compare(db)
             if self._night_of is None:
@@ -253,8 +252,6 @@ class Watching:
                 self._night_of = self.reader.opened_times, version(db)
                 self._counting.read_night(db)
             self._figures = self._counting.count(db)
-        finally:
-            db.execute("ROLLBACK")
 
     def _compare(self, db: Connection) -> None:
         inputs = manifest_read(db)

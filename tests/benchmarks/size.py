@@ -26,7 +26,7 @@ from pathlib import Path
 
 from batchgen.errors import MissingFileError, SchemaVersionError
 from batchgen.state.database import open_for_reading
-from batchgen.state.queries import get_meta
+from batchgen.state.meta import Meta, get_meta
 
 BYTES_A_ROW = 2048
 LOOK_EVERY = 0.02
@@ -155,7 +155,7 @@ def is_taken_up(state: Path) -> bool:
     """Whether the last row is in the state."""
     try:
         with closing(open_for_reading(state)) as db:
-            return bool(get_meta(db, "inputs"))
+            return bool(get_meta(db, Meta.INPUTS))
     except (MissingFileError, SchemaVersionError):
         return False
 

@@ -8,25 +8,14 @@ from typing import Any
 from batchgen.check.checking import broken_promises
 from batchgen.check.kinds import Kind
 from batchgen.models.fields import SIZE_KEY
-from batchgen.state.results import Result
+from tests.state.state_world import a_result
 
 
 def broken(sent: dict[str, Any], width: int = 1024, height: int = 1024, frames: int = 1) -> Any:
-    known = (
-        "m",
-        json.dumps(sent),
-        "[]",
-        "",
-        "{}",
-        None,
-        "r",
-        None,
-        "files/a.png",
-        1,
-        "0",
-        "image/png",
+    result = a_result(
+        body=json.dumps(sent), path="files/a.png", width=width, height=height, frames=frames
     )
-    return broken_promises(Result("a", 1, *known, width, height, None, frames))
+    return broken_promises(result)
 
 
 def test_the_size_that_was_asked_for_is_promised() -> None:

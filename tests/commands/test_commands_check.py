@@ -19,7 +19,7 @@ from batchgen.commands.check import check
 from batchgen.models.fields import SIZE_KEY
 from batchgen.runs.decision_log import apply_new
 from batchgen.runs.folder import locked
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
@@ -312,7 +312,7 @@ def test_after_a_dry_run_the_same_is_suggested_in_earnest(
 def test_a_copied_state_is_refused_before_anything_is_looked_at(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    set_meta(world.world.db, "inode", "1")
+    set_meta(world.world.db, Meta.INODE, "1")
     assert main(["check", str(manifest)]) == 65
     assert "a copy or a restored backup" in capsys.readouterr().err
     assert not world.world.folder.measures.exists()

@@ -13,6 +13,7 @@ from batchgen.downloads.probe import Gone, NoAnswer, Probed
 from batchgen.engine.policy import EnginePolicy, ModelPolicy
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
+from batchgen.pauses import PauseReason
 from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
@@ -22,7 +23,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NotReady,
     NotSent,
-    PauseCause,
     Refused,
     ResultOutcome,
     Scope,
@@ -65,7 +65,7 @@ class Weather:
             Reply(Unclear("reset"), takes, charged=False),
             Reply(None, self.dice.uniform(61.0, 500.0)),
             Reply(None, inf),
-            Reply(Halted(PauseCause.NO_BALANCE, "no balance"), takes, charged=False),
+            Reply(Halted(PauseReason.NO_BALANCE, "no balance"), takes, charged=False),
             Reply(Refused(Scope.JOB, "422", "no"), takes, charged=False),
             Reply(Gateway(403, "HTTP 403: an HTML page instead of JSON"), takes, charged=False),
             Reply(twin, takes, charged=False),
@@ -99,7 +99,7 @@ class Weather:
                     NotReady("400005"),
                     Missing("404"),
                     Gateway(409, "HTML"),
-                    Halted(PauseCause.TOKEN_REFUSED, "401"),
+                    Halted(PauseReason.TOKEN_REFUSED, "401"),
                 )
             )
         return None

@@ -18,6 +18,7 @@ from batchgen.engine.stop_conditions import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLO
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
 from batchgen.manifest import Halt
+from batchgen.pauses import AGAIN
 from batchgen.runcomfy.outcomes import Refused, Scope
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Reply
@@ -31,7 +32,7 @@ def states(world: World) -> Counter[str]:
 def paused(end: RunEnd, reason: PauseReason) -> Pause:
     assert end.pause is not None
     assert end.pause.reason is reason
-    assert "the same command continues" in end.pause.next_step
+    assert AGAIN in end.pause.next_step
     assert not end.drained
     return end.pause
 
@@ -53,8 +54,8 @@ def test_a_share_of_failures_counts_once_enough_have_ended() -> None:
     assert [breaker.fails("model_error", "no paint"), breaker.delivered()] == [False, False]
     assert [breaker.delivered(), breaker.delivered()] == [False, False]
     assert breaker.delivered()
-    assert breaker.sentence() == (
-        "1 of the 5 jobs that ended in this run failed, most often (1) for model_error: no paint"
+    assert breaker.pause().sentence == (
+        "1 of the 5 jobs that ended in this run failed, most often (1) with model_error: no paint"
     )
 
 
@@ -71,7 +72,7 @@ def test_the_sentence_names_the_commonest_cause() -> None:
     breaker = FailureBreaker(Halt(percent=50.0, after=25))
     for code in ("rare", "often", "often"):
         breaker.fails(code, f"reason of {code}")
-    assert "most often (2) for often: reason of often" in breaker.sentence()
+    assert "most often (2) with often: reason of often" in breaker.pause().sentence
 
 
 def test_too_many_failures_stop_the_submits_and_what_is_paid_comes_home(world: World) -> None:
@@ -212,7 +213,7 @@ def test_a_time_of_day_is_the_next_one_to_come(world: World) -> None:
     with_policy(world, concurrency=1, stop_at=hour)
     one_model(world, 1000)
     pause = paused(world.live(), PauseReason.STOP_AT)
-    assert pause.next_step == "the same command continues"
+    assert pause.next_step == AGAIN
     last = max(when for when, _, _ in world.vendor.posts)
     assert 1700.0 < last < 1800.0
     # The same command, after that hour: the next one is tomorrow's.
@@ -393,7 +394,7 @@ def test_a_full_disk_without_a_job_to_send_is_no_reason_to_pause(world: World) -
     ("error", "next_step"),
     [
         (DiskFullError("no space", where="out", next_step="make room"), "make room"),
-        (StorageError("it broke", where="out"), "check the disk; the same command continues"),
+        (StorageError("it broke", where="out"), f"check the disk, then {AGAIN}"),
     ],
 )
 def test_a_disk_that_does_not_say_pauses_the_run(

@@ -15,7 +15,7 @@ from batchgen.engine.input_resolver import NoSuchOutput, file_for
 from batchgen.engine.ports import InputsBroken, InputsSound, InputVerdict
 from batchgen.jobs import Job, JobState
 from batchgen.references import Reference, reference_url
-from batchgen.runcomfy.outcomes import Halted, Missing, PauseCause, Refused, Scope
+from batchgen.runcomfy.outcomes import Halted, Missing, Refused, Scope
 from batchgen.state import manual_actions
 from batchgen.state.records import NeededFile
 from tests.engine.judge import judge
@@ -299,7 +299,7 @@ def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
 def test_a_refused_token_at_the_question_for_a_url_stops_the_run(world: World) -> None:
     world.add(still_and_clip())
     world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 403"))
-    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    refused = Halted(PauseReason.TOKEN_REFUSED, "401")
 
     def look(request: Request) -> Halted | None:
         return refused if asyncio.get_running_loop().time() > request.ends + 2 else None
@@ -315,7 +315,7 @@ def test_a_result_that_is_withheld_at_the_question_for_a_url_breaks_no_job(world
     """The status says that the request has ended, so the token is not refused as a whole."""
     world.add(still_and_clip())
     world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 403"))
-    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    refused = Halted(PauseReason.TOKEN_REFUSED, "401")
     with_habits(
         world,
         look=lambda request: (

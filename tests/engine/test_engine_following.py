@@ -21,7 +21,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -242,7 +241,7 @@ SHORT_OF_AN_END = [
     Gateway(403, "HTTP 403: an HTML page instead of JSON"),
     Gateway(409, "HTTP 409: an empty answer"),
     Missing("HTTP 404"),
-    Halted(PauseCause.TOKEN_REFUSED, "401"),
+    Halted(PauseReason.TOKEN_REFUSED, "401"),
 ]
 
 
@@ -312,7 +311,7 @@ def test_a_result_that_never_tells_is_set_aside_at_its_timeout_and_says_what_was
 
 def test_a_refused_token_is_believed_once_both_calls_say_so(world: World) -> None:
     one_model(world, 2)
-    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    refused = Halted(PauseReason.TOKEN_REFUSED, "401")
     with_habits(world, look=lambda _request: refused, status=lambda _request: refused)
     end = world.live()
     assert end.pause is not None
@@ -324,7 +323,7 @@ def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the
 ) -> None:
     with_policy(world, timeout=900.0)
     one_model(world, 3)
-    broke = Halted(PauseCause.NO_BALANCE, "402")
+    broke = Halted(PauseReason.NO_BALANCE, "402")
     with_habits(world, look=lambda _request: broke)
     end = world.live()
     assert end.pause is not None
@@ -339,7 +338,7 @@ def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the
 
 def test_a_result_that_is_withheld_for_a_moment_pauses_nothing(world: World) -> None:
     one_model(world, 1)
-    refused = Halted(PauseCause.TOKEN_REFUSED, "401")
+    refused = Halted(PauseReason.TOKEN_REFUSED, "401")
     with_habits(world, look=lambda request: refused if len(request.looks) < 8 else None)
     assert world.live().pause is None
     assert world.states() == {"a000": "done"}

@@ -14,12 +14,12 @@ import pytest
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
 from batchgen.engine.policy import ModelPolicy
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.pauses import AGAIN
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Gateway,
     Halted,
     NotSent,
-    PauseCause,
     Refused,
     Scope,
     Throttled,
@@ -84,7 +84,7 @@ def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
 def test_a_refused_token_pauses_all_and_marks_no_job_failed(world: World) -> None:
     """Row 13."""
     one_model(world, 30)
-    refused = Reply(Halted(PauseCause.TOKEN_REFUSED, "401"), charged=False)
+    refused = Reply(Halted(PauseReason.TOKEN_REFUSED, "401"), charged=False)
     with_habits(world, reply=lambda _model, job: refused if job == "a010" else Reply())
     end = world.live()
     assert end.pause is not None
@@ -102,7 +102,7 @@ def test_no_balance_pauses_and_follows_what_is_in_flight(world: World) -> None:
     """Row 15."""
     with_policy(world, concurrency=4)
     one_model(world, 20)
-    broke = Reply(Halted(PauseCause.NO_BALANCE, "402"), charged=False)
+    broke = Reply(Halted(PauseReason.NO_BALANCE, "402"), charged=False)
     with_habits(world, reply=lambda _model, job: broke if job >= "a003" else Reply())
     end = world.live()
     assert end.pause is not None
@@ -417,7 +417,7 @@ def test_the_budget_is_never_overshot_however_many_go_at_once(world: World) -> N
     assert end.pause is not None
     assert end.pause.reason is PauseReason.BUDGET
     assert "the budget of 0.53 USD is reached: 0.50 spent or reserved" in end.pause.sentence
-    assert end.pause.next_step == "raise run.budget or --budget; the same command continues"
+    assert end.pause.next_step == f"raise run.budget or --budget, then {AGAIN}"
     assert len(world.vendor.ledger) == 10
     assert Counter(world.states().values()) == {"done": 10, "pending": 50}
 

@@ -41,11 +41,10 @@ from batchgen.engine.decisions import (
     after_fetch,
     after_result,
     is_short_of_an_end,
-    pause_for,
     together,
 )
-from batchgen.engine.events import PauseReason
 from batchgen.jobs import JobState
+from batchgen.pauses import AGAIN, PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
     Cancelled,
     Ended,
@@ -55,7 +54,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -66,7 +64,13 @@ from batchgen.runcomfy.outcomes import (
 )
 
 FACTS = RequestFacts(age=100.0, grace=60.0, missing_in_a_row=0, failures=0, retries=0)
-REFUSED = Halted(PauseCause.TOKEN_REFUSED, "401")
+ACCOUNT = (
+    PauseReason.TOKEN_REFUSED,
+    PauseReason.NO_BALANCE,
+    PauseReason.REDIRECTED,
+    PauseReason.BAD_CERTIFICATE,
+)
+REFUSED = Halted(PauseReason.TOKEN_REFUSED, "401")
 FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
 
 
@@ -122,7 +126,7 @@ def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> 
         (REFUSED, REFUSED, REFUSED),
         (REFUSED, Running(), Running()),
         (REFUSED, NoAnswer("502"), NoAnswer("401")),
-        (REFUSED, Ended(), Withheld(PauseCause.TOKEN_REFUSED, "401")),
+        (REFUSED, Ended(), Withheld(PauseReason.TOKEN_REFUSED, "401")),
     ],
 )
 def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
@@ -140,7 +144,7 @@ def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
         Succeeded((), None, ""),
         NoAnswer("502"),
         Throttled(None, "429"),
-        Halted(PauseCause.BAD_CERTIFICATE, "expired"),
+        Halted(PauseReason.BAD_CERTIFICATE, "expired"),
     ],
 )
 def test_what_the_status_would_not_tell_better_is_not_asked_twice(outcome: ResultOutcome) -> None:
@@ -203,15 +207,15 @@ def test_a_cancelled_request_ends_its_job() -> None:
     assert (end.ending.state, end.ending.again) == (JobState.CANCELLED, False)
 
 
-@pytest.mark.parametrize("cause", list(PauseCause))
-def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseCause) -> None:
+@pytest.mark.parametrize("cause", ACCOUNT)
+def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseReason) -> None:
     verdict = after_result(Halted(cause, "said so"), FACTS)
     assert isinstance(verdict, StopRun)
     assert verdict.pause.lets_go
-    assert verdict.pause.reason is PauseReason(cause.value)
+    assert verdict.pause.reason is cause
     assert "(said so)" in verdict.pause.sentence
-    assert "the same command continues" in verdict.pause.next_step
-    assert not pause_for(cause, "").lets_go
+    assert AGAIN in verdict.pause.next_step
+    assert not pause_for(cause, reason="").lets_go
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from batchgen.runs.folder import RunFolder
 from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import OnChanged, merge
-from batchgen.state.results import Picked, Result, results
+from batchgen.state.records import Result
+from batchgen.state.results import Picked, results
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 

@@ -26,8 +26,9 @@ from batchgen.export.splits import (
     row_of,
     split_of,
 )
-from batchgen.state.results import Result
+from batchgen.state.records import Result
 from tests.export.export_world import I2V, World, job, tree
+from tests.state.state_world import a_result
 
 THREE = parse_splits("train=0.9,validation=0.05,test=0.05")
 
@@ -85,10 +86,7 @@ def test_every_id_has_one_split(job_id: str) -> None:
 
 # By a tag, by a column, and with groups that stay together
 
-MADE = Result(
-    "boat", 1, I2V, '{"prompt":"p"}', "[]", "", "{}", None, "r", 0.1, "files/boat.mp4", 1, "0",
-    "video/mp4", 1, 1, 1.0, 1,
-)  # fmt: skip
+MADE = a_result(model=I2V, path="files/boat.mp4", media_type="video/mp4", seconds=1.0)
 
 
 def made(job_id: str, sweep: str = "", axes: dict[str, Any] | None = None) -> Result:

@@ -28,7 +28,7 @@ def test_row_13_a_token_rejected_in_mid_run_pauses_all_and_fails_no_job(
     assert done.document["paused"]["reason"] == "token_refused"
     assert done.document["submitted"] == 3, "the refused one was the last"
     assert "the API refused the token (revoked)" in done.err
-    assert "set a valid RUNCOMFY_TOKEN; the same command continues" in done.err
+    assert "set a valid RUNCOMFY_TOKEN (it may be another one), then run the same" in done.err
     assert set(user.states().values()) <= {"pending", "done", "fetching"}
     assert len(emulator.charges()) == 2
 
@@ -97,7 +97,7 @@ def test_row_16_a_budget_that_is_reached_stops_submits_and_what_is_paid_is_finis
     user.manifest(8, run={"budget": 0.10})
     done = user.expect(75, "run", "m.yaml", "--json")
     assert done.document["paused"]["reason"] == "budget"
-    assert "raise run.budget or --budget; the same command continues" in done.err
+    assert "raise run.budget or --budget, then run the same command again to continue" in done.err
     assert done.document["spent_usd"] == pytest.approx(0.09)
     assert user.status()["counts"] == {"done": 3, "pending": 5}
     assert len(user.files()) == 3

@@ -39,7 +39,7 @@ def assert_nothing_was_sent(user: Shell, words: str) -> None:
     said = user.expect(69, "run", "m.yaml").said
     assert "the API cannot be reached" in said
     assert words in said
-    assert "the same command continues" in said
+    assert "run the same command again to continue" in said
     assert user.status()["counts"] == {"pending": 2}
     assert user.log().count('"code": "not_sent"') >= 3, "it was tried again"
 

@@ -128,7 +128,7 @@ def test_a_wallet_that_is_empty_by_another_code_pauses(
     user.manifest(3, run={"concurrency": 1})
     emulator.arm("submit", "no_funds", status=status, after=1, times=None)
     said = user.expect(75, "run", "m.yaml").said
-    assert "the account's balance does not suffice" in said
+    assert "the account's balance is too low" in said
     assert sorted(user.states().values()) == ["done", "pending", "pending"]
 
 
@@ -190,7 +190,7 @@ def test_a_request_that_failed_for_lack_of_money_pauses_and_goes_again_by_the_sa
 ) -> None:
     user.manifest(2, run={"concurrency": 1})
     emulator.arm("submit", "failed_for_balance")
-    assert "balance does not suffice" in user.expect(75, "run", "m.yaml").said
+    assert "balance is too low" in user.expect(75, "run", "m.yaml").said
     assert user.states() == {"boat-000": "pending", "boat-001": "pending"}
     user.expect(0, "run", "m.yaml")
     assert set(user.states().values()) == {"done"}

@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -24,7 +25,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotSent,
-    PauseCause,
     Queued,
     Running,
     SubmitOutcome,
@@ -241,7 +241,7 @@ async def test_row_20_a_bad_certificate_halts() -> None:
     async with serving(says(HOLD), tls=tls) as server, connect(server.base, TOKEN) as api:
         for outcome in (await api.submit(MODEL, BODY), await api.result("r-1")):
             assert isinstance(outcome, Halted)
-            assert outcome.cause is PauseCause.BAD_CERTIFICATE
+            assert outcome.cause is PauseReason.BAD_CERTIFICATE
     assert server.requests == []
 
 
@@ -341,7 +341,7 @@ async def test_row_26_a_redirection_is_not_followed_and_the_token_stays() -> Non
             async with serving(says(answer)) as server, connect(server.base, TOKEN) as api:
                 outcome = await api.submit(MODEL, BODY)
                 assert isinstance(outcome, Halted)
-                assert outcome.cause is PauseCause.REDIRECTED
+                assert outcome.cause is PauseReason.REDIRECTED
                 assert isinstance(await api.result("r-1"), NoAnswer)
     assert elsewhere.connections == 0
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy import result
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -18,7 +19,6 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
-    PauseCause,
     Queued,
     ResultOutcome,
     Running,
@@ -258,13 +258,13 @@ def test_rows_34_35_a_request_that_is_not_there_is_missing(status: int, body: An
 @pytest.mark.parametrize(
     ("status", "body", "cause"),
     [
-        (401, {}, PauseCause.TOKEN_REFUSED),
-        (200, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
-        (402, {}, PauseCause.NO_BALANCE),
-        (200, {"status": "error", "error_code": 400002}, PauseCause.NO_BALANCE),
+        (401, {}, PauseReason.TOKEN_REFUSED),
+        (200, {"error_code": 400004}, PauseReason.TOKEN_REFUSED),
+        (402, {}, PauseReason.NO_BALANCE),
+        (200, {"status": "error", "error_code": 400002}, PauseReason.NO_BALANCE),
     ],
 )
-def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: PauseCause) -> None:
+def test_row_13_trouble_of_the_account_halts(status: int, body: Any, cause: PauseReason) -> None:
     outcome = read_result(answer(body, status))
     assert isinstance(outcome, Halted)
     assert outcome.cause is cause

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.outcomes import (
     Accepted,
     Gateway,
     Halted,
-    PauseCause,
     Refused,
     Scope,
     SubmitOutcome,
@@ -96,16 +96,16 @@ def test_row_25_half_an_answer_is_kept_for_the_person_who_resolves_it() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "cause"),
     [
-        (401, {}, PauseCause.TOKEN_REFUSED),
-        (400, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
-        (200, {"error_code": 400004}, PauseCause.TOKEN_REFUSED),
-        (200, {"error_code": "UserAccountError"}, PauseCause.TOKEN_REFUSED),
-        (200, {"code": 401}, PauseCause.TOKEN_REFUSED),
-        (402, b"", PauseCause.NO_BALANCE),
-        (402, HTML, PauseCause.NO_BALANCE),
-        (400, {"error_code": "400002"}, PauseCause.NO_BALANCE),
+        (401, {}, PauseReason.TOKEN_REFUSED),
+        (400, {"error_code": 400004}, PauseReason.TOKEN_REFUSED),
+        (200, {"error_code": 400004}, PauseReason.TOKEN_REFUSED),
+        (200, {"error_code": "UserAccountError"}, PauseReason.TOKEN_REFUSED),
+        (200, {"code": 401}, PauseReason.TOKEN_REFUSED),
+        (402, b"", PauseReason.NO_BALANCE),
+        (402, HTML, PauseReason.NO_BALANCE),
+        (400, {"error_code": "400002"}, PauseReason.NO_BALANCE),
         *(
-            (status, body, PauseCause.NO_BALANCE)
+            (status, body, PauseReason.NO_BALANCE)
             for status in (200, 400, 402, 403)
             for body in (
                 {"error_code": 10001, "message": "insufficient funds"},
@@ -116,19 +116,19 @@ def test_row_25_half_an_answer_is_kept_for_the_person_who_resolves_it() -> None:
                 {"error_code": "InsufficientFunds"},
             )
         ),
-        (402, {"detail": "pay first"}, PauseCause.NO_BALANCE),
-        (400, {"code": 401001}, PauseCause.TOKEN_REFUSED),
-        (429, {"error_code": 400002}, PauseCause.NO_BALANCE),
-        (200, {"code": 400002.0}, PauseCause.NO_BALANCE),
-        (200, {"error": {"code": 400002, "message": "top up"}}, PauseCause.NO_BALANCE),
-        (200, ACCEPTED | {"error_code": 400002}, PauseCause.NO_BALANCE),
-        (301, b"", PauseCause.REDIRECTED),
-        (307, {"request_id": "x"}, PauseCause.REDIRECTED),
-        (308, {"error_code": 400002}, PauseCause.REDIRECTED),
+        (402, {"detail": "pay first"}, PauseReason.NO_BALANCE),
+        (400, {"code": 401001}, PauseReason.TOKEN_REFUSED),
+        (429, {"error_code": 400002}, PauseReason.NO_BALANCE),
+        (200, {"code": 400002.0}, PauseReason.NO_BALANCE),
+        (200, {"error": {"code": 400002, "message": "top up"}}, PauseReason.NO_BALANCE),
+        (200, ACCEPTED | {"error_code": 400002}, PauseReason.NO_BALANCE),
+        (301, b"", PauseReason.REDIRECTED),
+        (307, {"request_id": "x"}, PauseReason.REDIRECTED),
+        (308, {"error_code": 400002}, PauseReason.REDIRECTED),
     ],
 )
 def test_rows_13_15_26_28_trouble_of_the_account_halts(
-    status: int, body: Any, cause: PauseCause
+    status: int, body: Any, cause: PauseReason
 ) -> None:
     outcome = read_submit(answer(body, status))
     assert isinstance(outcome, Halted)

@@ -14,7 +14,7 @@ import pytest
 from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatchError
 from batchgen.runs.folder import RunFolder, lock_holder, locked
 from batchgen.runs.ownership import claim_for_provider, provider_name
-from batchgen.state.queries import set_meta
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process
 
@@ -57,7 +57,7 @@ def test_a_read_only_folder_is_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_a_second_runner_is_told_who_is_at_work_until_that_one_dies(place: Place) -> None:
     """Row 62, row 63."""
-    set_meta(place.db, "runner", "process 4711 on deck")
+    set_meta(place.db, Meta.RUNNER, "process 4711 on deck")
     runner = in_a_process(HOLD_THE_LOCK, place.folder.root)
     assert runner.stdout is not None
     assert runner.stdout.readline() == "locked\n"

@@ -24,7 +24,7 @@ from batchgen.jobs import JobState
 from batchgen.runs import append_log as lines_of_files
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.state import files, transitions
-from batchgen.state.records import Money, SavedFile
+from batchgen.state.records import Money, Result
 from tests.runs.run_world import T2I, Place, lines
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
@@ -34,7 +34,7 @@ def full_disk(_descriptor: int, _data: bytes) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def finish(place: Place, job_id: str, count: int = 1) -> list[SavedFile]:
+def finish(place: Place, job_id: str, count: int = 1) -> list[Result]:
     seq = place.seq(job_id)
     transitions.begin_attempt(place.db, seq, "h", 0.5, 1.0)
     transitions.accepted(place.db, seq, 1, f"r-{job_id}", "raw", 1.0)

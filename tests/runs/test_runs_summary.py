@@ -13,7 +13,7 @@ from batchgen.engine.events import Pause, PauseReason
 from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputError, TokenError
 from batchgen.jobs import JobState
 from batchgen.manifest import ModelPolicy, OnUnknown, Policy, Rate
-from batchgen.runcomfy.outcomes import Halted, NoAnswer, PauseCause
+from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates
 from batchgen.runs.estimates import price_list, request_price
@@ -219,7 +219,7 @@ class Silent:
     ("answer", "error"),
     [
         (NoAnswer("HTTP 503"), ApiUnreachableError),
-        (Halted(PauseCause.TOKEN_REFUSED, "HTTP 401"), TokenError),
+        (Halted(PauseReason.TOKEN_REFUSED, "HTTP 401"), TokenError),
     ],
 )
 async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(

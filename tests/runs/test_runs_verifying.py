@@ -99,7 +99,7 @@ def test_a_quick_look_reads_no_content_and_still_compares_sizes(place: Place, bo
 
 def test_a_file_that_a_repair_takes_meanwhile_is_no_problem(place: Place, boat: Path) -> None:
     boat.unlink()
-    (known,) = files.known_files(place.db, Selection(), 0, 9)
+    (known,) = files.results_after(place.db, Selection(), 0, 9)
     found = Checked(known, Damage.MISSING)
     assert files.fetch_again(place.db, known)
     assert confirmed(place.db, found, found) == Checked(known)

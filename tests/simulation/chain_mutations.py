@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchgen.engine import input_resolver, model_queues
-from batchgen.runs import execute, ingest, options, startup
-from batchgen.state import due, queries, reconcile
+from batchgen.runs import execute, options, startup
+from batchgen.state import due, reconcile
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.records import NeededFile
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
 
@@ -86,10 +87,9 @@ def no_canary() -> None:
 
 def an_old_fingerprint_outlives_the_merge() -> None:
     """The state still says that its jobs were made from the inputs of before."""
-    set_meta = queries.set_meta
 
-    def without(db: sqlite3.Connection, key: str, value: str) -> None:
-        if (key, value) != (ingest.INPUTS, ""):
+    def without(db: sqlite3.Connection, key: Meta, value: str) -> None:
+        if (key, value) != (Meta.INPUTS, ""):
             set_meta(db, key, value)
 
     put(startup, "set_meta", without)

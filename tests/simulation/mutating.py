@@ -39,14 +39,9 @@ def put(owner: Any, name: str, value: object) -> None:
 
 def in_schema(part: str, other: str) -> None:
     """Change the tables and triggers that a first run makes."""
-    read = database._sql
-
-    def changed(name: str) -> str:
-        text = read(name)
-        assert name != "schema.sql" or part in text, f"the schema has no {part!r}"
-        return text.replace(part, other)
-
-    put(database, "_sql", changed)
+    schema = database._schema()
+    assert part in schema, f"the schema has no {part!r}"
+    put(database, "_schema", lambda: schema.replace(part, other))
 
 
 def begin_whatever_the_state_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import Difference, OnChanged, merge
-from batchgen.state.records import SavedFile
+from batchgen.state.records import Result
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 
@@ -48,6 +48,36 @@ def job(
         gate,
         needs,
     )
+
+
+def a_result(**known: Any) -> Result:
+    """A verified file that no test's subject depends on, save for what is `known` of it."""
+    result = Result(
+        id=1,
+        seq=1,
+        job_id="boat",
+        attempt=1,
+        position=1,
+        model=T2I,
+        body='{"prompt":"p"}',
+        tags="[]",
+        sweep="",
+        axes="{}",
+        request_id="r",
+        cost=0.1,
+        path="files/boat.png",
+        bytes=1,
+        sha256="0",
+        media_type="image/png",
+        width=1,
+        height=1,
+        seconds=None,
+        frames=None,
+        pick=None,
+        flaws={},
+        is_latest=True,
+    )
+    return replace(result, **known)
 
 
 @dataclass
@@ -112,7 +142,7 @@ class State:
         later = self.at + 10
         return transitions.delivered(self.db, self.seq(job_id), number, urls, cost, "raw", later)
 
-    def save_all(self, job_id: str) -> list[SavedFile]:
+    def save_all(self, job_id: str) -> list[Result]:
         """Every file that is to be fetched arrives."""
         todo = files.files_to_fetch(self.db, self.seq(job_id))
         assert todo is not None
@@ -121,7 +151,7 @@ class State:
             for file in todo.files
         ]
 
-    def finish(self, job_id: str, request_id: str, count: int = 1) -> list[SavedFile]:
+    def finish(self, job_id: str, request_id: str, count: int = 1) -> list[Result]:
         """From pending to done."""
         number = self.submit(job_id, request_id)
         assert self.deliver(job_id, number, count)

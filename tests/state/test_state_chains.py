@@ -9,6 +9,7 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import files, manual_actions, queries, transitions
+from batchgen.state.files import saved_files
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import T2I, State, job, open_state, picture
@@ -191,7 +192,7 @@ def test_what_was_sent_is_kept_with_its_attempt_where_it_is_not_the_jobs_own(cha
     (saved,) = chain.save_all("music")
     assert saved.body == sent
     chain.merge([*CHAIN[:3], job("music", "louder", model="another/model")], OnChanged.RERUN)
-    (kept,) = queries.saved_files(chain.db)
+    (kept,) = saved_files(chain.db)
     assert (kept.body, kept.model) == (sent, T2I)
 
 
@@ -259,7 +260,7 @@ def test_a_file_that_comes_back_with_another_content_is_approved_anew(
 ) -> None:
     chain.finish("still", "r1")
     approve(chain, "still")
-    (known,) = files.known_files(chain.db, Selection(("still",)), 0, 9)
+    (known,) = files.results_after(chain.db, Selection(("still",)), 0, 9)
     assert files.fetch_again(chain.db, known)
     assert "edit" not in due(chain)
     files.verified(chain.db, known.id, picture("still", sha256), 2.0)

@@ -21,7 +21,14 @@ from batchgen.errors import (
     StorageError,
 )
 from batchgen.state import database, queries, transitions
-from batchgen.state.database import open_for_reading, open_for_writing, translate, translated
+from batchgen.state.database import (
+    SCHEMA_VERSION,
+    open_for_reading,
+    open_for_writing,
+    translate,
+    translated,
+)
+from batchgen.state.meta import Meta, get_meta
 from batchgen.state.report_queries import shown_jobs
 from tests.state.state_world import State
 
@@ -62,15 +69,20 @@ def test_an_empty_file_of_a_crashed_start_is_taken_over(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM job").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("version", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
 @pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
-def test_another_version_is_named_and_left_alone(state: State, opener: object) -> None:
+def test_any_other_version_is_refused_with_a_way_out(
+    state: State, opener: object, version: int
+) -> None:
     assert callable(opener)
-    state.db.execute("PRAGMA user_version = 7")
+    state.db.execute(f"PRAGMA user_version = {version}")
     state.db.close()
     before = state.path.read_bytes()
-    with pytest.raises(SchemaVersionError, match=r"version 7; this batchgen reads version 4") as e:
+    with pytest.raises(SchemaVersionError, match=f"has version {version};") as e:
         opener(state.path)
     assert e.value.exit_code is ExitCode.CANNOT_WRITE
+    assert e.value.where == str(state.path)
+    assert "another output.dir" in str(e.value.next_step)
     assert state.path.read_bytes() == before
 
 
@@ -201,7 +213,7 @@ def test_a_flipped_bit_in_a_row_is_damage_and_no_bug(state: State, damage: str) 
         with translated(state.path):
             list(queries.job_statuses(state.db))
             list(shown_jobs(state.db, 0, 10))
-            int(queries.get_meta(state.db, "decisions_read") or 0)
+            int(get_meta(state.db, Meta.DECISIONS_READ) or 0)
 
     with pytest.raises(DamagedStateError, match="the state file is damaged"):
         read()

@@ -154,7 +154,7 @@ class Events(RuleBasedStateMachine):
 
     @rule(job_id=jobs, place=st.integers(0, 3))
     def a_file_is_to_be_fetched_again(self, job_id: str, place: int) -> None:
-        found = files.known_files(self.state.db, Selection((job_id,)), 0, 4)
+        found = files.results_after(self.state.db, Selection((job_id,)), 0, 4)
         if place < len(found):
             files.fetch_again(self.state.db, found[place])
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import files, manual_actions, reviews, transitions
-from batchgen.state.files import fetch_again, known_files
+from batchgen.state.files import fetch_again, results_after
 from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.reviews import Marks, Pick
@@ -176,7 +176,7 @@ def test_marks_stay_with_a_content_and_go_with_it(state: State, same: bool) -> N
     state.finish("boat", "r1")
     pick(state, "boat", Pick.KEEP)
     reviews.find_flaws(state.db, state.seq("boat"), 1, {"near_blank": "w"})
-    (known,) = known_files(state.db, Selection(), 0, 9)
+    (known,) = results_after(state.db, Selection(), 0, 9)
     assert fetch_again(state.db, known)
     again = picture("boat", "ab" * 32 if same else "cd" * 32)
     files.verified(state.db, known.id, replace(again, path="files/boat.png"), 50.0)

@@ -11,7 +11,8 @@ import pytest
 from batchgen.errors import StorageError
 from batchgen.jobs import Job, JobState
 from batchgen.state import manual_actions, transitions
-from batchgen.state.queries import live_requests, saved_files
+from batchgen.state.files import saved_files
+from batchgen.state.queries import live_requests
 from batchgen.state.reconcile import ChangedJob, Difference, OnChanged, merge
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, State, job, open_state

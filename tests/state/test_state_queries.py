@@ -11,6 +11,7 @@ import pytest
 from batchgen.jobs import JobState
 from batchgen.state import queries, transitions
 from batchgen.state.database import open_for_reading
+from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.queries import Selection
 from batchgen.state.selection import note_down, note_first
 from tests.state.state_world import EDIT, T2I, State, job, open_state
@@ -234,7 +235,7 @@ def test_causes_of_trouble_are_grouped_the_commonest_first(five: State) -> None:
 
 
 def test_meta_remembers_the_last_value(five: State) -> None:
-    assert queries.get_meta(five.db, "k") is None
-    queries.set_meta(five.db, "k", "1")
-    queries.set_meta(five.db, "k", "2")
-    assert queries.get_meta(five.db, "k") == "2"
+    assert get_meta(five.db, Meta.NAME) is None
+    set_meta(five.db, Meta.NAME, "1")
+    set_meta(five.db, Meta.NAME, "2")
+    assert get_meta(five.db, Meta.NAME) == "2"

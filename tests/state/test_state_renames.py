@@ -10,7 +10,8 @@ import pytest
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.references import reference_url
 from batchgen.state import manual_actions, transitions
-from batchgen.state.queries import Selection, due_page, saved_files
+from batchgen.state.files import saved_files
+from batchgen.state.queries import Selection, due_page
 from batchgen.state.reconcile import ChangedJob, OnChanged, RenamedJob
 from tests.state.state_world import T2I, State, job, open_state
 

@@ -11,7 +11,8 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state.database import open_for_reading
-from batchgen.state.report_queries import has_due, signatures, version, watched_file
+from batchgen.state.files import result_numbered
+from batchgen.state.report_queries import has_due, signatures, version
 from tests.report.night_world import small_night
 from tests.watch.watch_world import change
 
@@ -94,13 +95,13 @@ TABLES = ("flaw", "file", "attempt", "need", "job")
 
 
 def test_a_file_is_known_by_its_key_once_it_is_verified(root: Path, db: Connection) -> None:
-    file = watched_file(db, 1)
+    file = result_numbered(db, 1)
     assert file is not None
     assert (file.job_id, file.attempt, file.position) == ("harbour-dawn-ink", 1, 1)
     assert file.path == "files/harbour-dawn-ink.png"
     change(root, "UPDATE file SET verified_at = NULL, path = NULL, sha256 = NULL WHERE id = 1")
-    assert watched_file(db, 1) is None
-    assert watched_file(db, 999) is None
+    assert result_numbered(db, 1) is None
+    assert result_numbered(db, 999) is None
 
 
 def test_something_is_due_only_if_it_waits_for_nothing(root: Path, db: Connection) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from batchgen.errors import BatchgenError, DiskFullError, ExitCode, StorageError, UsageError
 from batchgen.state.database import open_for_reading
-from batchgen.state.queries import Selection, get_meta, set_meta
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.queries import Selection
 from batchgen.state.store import open_store
 from batchgen.state.writer import LARGEST_GROUP, Writer
 from tests.state.state_world import State
@@ -26,7 +27,7 @@ async def writing(state: State) -> AsyncIterator[Writer]:
 
 def note(key: str, value: str = "1") -> Callable[[sqlite3.Connection], str]:
     def change(db: sqlite3.Connection) -> str:
-        set_meta(db, key, value)
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
         return key
 
     return change
@@ -74,11 +75,11 @@ async def test_an_acknowledged_change_is_on_the_disk(state: State) -> None:
 
 async def test_a_change_that_fails_is_undone_alone(state: State) -> None:
     def spoilt(db: sqlite3.Connection) -> None:
-        set_meta(db, "spoilt", "half")
+        set_meta(db, Meta.NAME, "half")
         raise UsageError("no")
 
     def illegal(db: sqlite3.Connection) -> None:
-        set_meta(db, "illegal", "half")
+        set_meta(db, Meta.NAME, "half")
         db.execute("UPDATE job SET state = 'sleeping'")
 
     async with writing(state) as writer:
@@ -195,7 +196,7 @@ async def test_the_store_puts_the_clock_into_its_changes(state: State) -> None:
 
 async def test_leaving_the_store_waits_for_what_was_handed_in(state: State) -> None:
     async with open_store(state.db, state.path, lambda: 1.0) as store:
-        task = asyncio.create_task(store.run(set_meta, "k", "v"))
+        task = asyncio.create_task(store.run(set_meta, Meta.NAME, "v"))
         await asyncio.sleep(0)
         task.cancel()
-    assert get_meta(state.db, "k") == "v"
+    assert get_meta(state.db, Meta.NAME) == "v"

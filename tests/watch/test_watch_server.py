@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-import tests.state
 from batchgen.errors import DamagedStateError, OutputError, SchemaVersionError
-from batchgen.state.database import APPLICATION_ID, open_for_writing
+from batchgen.state.database import open_for_writing
 from tests.watch.watch_world import watching
 
 
@@ -85,15 +83,3 @@ async def test_a_port_that_is_taken_and_a_state_that_cannot_be_read_are_errors(
     with pytest.raises(SchemaVersionError, match="version 99"):
         async with watching(root):
             pass
-
-
-async def test_an_older_state_is_refused_with_the_command_that_renews_it(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
-        schema = (Path(tests.state.__path__[0]) / "schema_1.sql").read_text("utf-8")
-        db.executescript(
-            f"{schema} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
-        )
-    with pytest.raises(SchemaVersionError) as refused:
-        async with watching(tmp_path):
-            pass
-    assert "with: batchgen run night.yaml;" in str(refused.value.next_step)

@@ -1,0 +1,178 @@
+"""Why a run stops submitting: each reason with its sentence, its next step and its exit code.
+
+A new reason is a member of the enum, a row of the table and a row in guide/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchgen.errors import BatchgenError
+
+
+class PauseReason(StrEnum):
+    """The first four are also what the vendor's client reports: no submit would pass."""
+
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a reason, not a secret
+    NO_BALANCE = "no_balance"
+    REDIRECTED = "redirected"
+    BAD_CERTIFICATE = "bad_certificate"
+    BUDGET = "budget"
+    THROTTLED = "throttled"
+    UNKNOWN_OUTCOMES = "unknown_outcomes"
+    GATEWAY = "gateway"
+    REFUSALS = "refusals"
+    UNREACHABLE = "unreachable"
+    DISK = "disk"
+    DISK_NEARLY_FULL = "disk_nearly_full"
+    FAILURES = "failures"
+    STOP_AT = "stop_at"
+    MAX_DURATION = "max_duration"
+    CANARY = "canary"
+    MANIFEST = "manifest"
+    SCHEMA = "schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new submits. `sentence` says why, `next_step` how to go on.
+
+    `lets_go`: requests in flight cannot be followed either; the next run does that.
+    """
+
+    reason: PauseReason
+    sentence: str
+    next_step: str
+    lets_go: bool = False
+    where: str | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return PAUSES[self.reason].exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRow:
+    """Templates; `pause_for` is given the facts that fill them in."""
+
+    exit_code: ExitCode
+    sentence: str
+    next_step: str
+
+
+AGAIN = "run the same command again to continue"
+_TOP_UP = f"top the account up, then {AGAIN}"
+
+PAUSES: Mapping[PauseReason, PauseRow] = {
+    PauseReason.TOKEN_REFUSED: PauseRow(
+        ExitCode.NO_TOKEN,
+        "the API refused the token ({reason})",
+        f"set a valid RUNCOMFY_TOKEN (it may be another one), then {AGAIN}",
+    ),
+    PauseReason.NO_BALANCE: PauseRow(
+        ExitCode.STOPPED, "the account's balance is too low ({reason})", _TOP_UP
+    ),
+    PauseReason.REDIRECTED: PauseRow(
+        ExitCode.UNREACHABLE,
+        "the API redirects submits, and batchgen does not follow ({reason})",
+        f"check RUNCOMFY_MODEL_API_BASE, then {AGAIN}",
+    ),
+    PauseReason.BAD_CERTIFICATE: PauseRow(
+        ExitCode.UNREACHABLE,
+        "the API's certificate is not valid ({reason})",
+        "check this machine's clock; behind a company's proxy, set SSL_CERT_FILE to a file with its"
+        f" certificates; then {AGAIN}",
+    ),
+    PauseReason.BUDGET: PauseRow(
+        ExitCode.STOPPED,
+        "the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
+        " and no job left fits into the rest",
+        f"raise run.budget or --budget, then {AGAIN}",
+    ),
+    PauseReason.THROTTLED: PauseRow(
+        ExitCode.STOPPED,
+        "the API keeps answering {what} with 429, too many requests ({reason})",
+        f"set run.rate or a lower run.concurrency, then {AGAIN}",
+    ),
+    PauseReason.UNKNOWN_OUTCOMES: PauseRow(
+        ExitCode.UNKNOWN_OUTCOMES,
+        "five submits within a minute have an outcome that cannot be known",
+        "see `batchgen status`, decide with `batchgen resolve`, then run again",
+    ),
+    PauseReason.GATEWAY: PauseRow(
+        ExitCode.UNREACHABLE,
+        "a gateway or proxy on the way answers in place of the API: {count} submits in a row"
+        " came back without JSON ({reason})",
+        f"{{cure}}; then {AGAIN}",
+    ),
+    PauseReason.REFUSALS: PauseRow(
+        ExitCode.STOPPED,
+        "the API refused {count} jobs in a row for the same reason ({code}: {reason})",
+        "fix the cause: the account, the model or the input; the same command goes on with the"
+        " jobs that are left, `batchgen retry` also with those refused",
+    ),
+    PauseReason.UNREACHABLE: PauseRow(
+        ExitCode.UNREACHABLE,
+        "{whose} cannot be reached ({reason})",
+        f"check the network, and behind a proxy HTTPS_PROXY, then {AGAIN}",
+    ),
+    PauseReason.DISK: PauseRow(ExitCode.IO_ERROR, "{what}", f"check the disk, then {AGAIN}"),
+    PauseReason.DISK_NEARLY_FULL: PauseRow(
+        ExitCode.STOPPED,
+        "the disk is nearly full: {free:,.1f} MiB are free,"
+        " and {floor:,.1f} MiB must be: nothing more is submitted",
+        f"make room, or set output.min_free, then {AGAIN}",
+    ),
+    PauseReason.FAILURES: PauseRow(
+        ExitCode.STOPPED,
+        "{failed} of the {ended} jobs that ended in this run failed,"
+        " most often ({times}) with {code}: {reason}",
+        f"fix the cause, then {AGAIN}; failures are counted anew",
+    ),
+    PauseReason.STOP_AT: PauseRow(
+        ExitCode.STOPPED,
+        "the time to stop has come ({stop_at}): nothing more is submitted",
+        f"{{before}}{AGAIN}",
+    ),
+    PauseReason.MAX_DURATION: PauseRow(
+        ExitCode.STOPPED,
+        "the run has gone on for {duration}, as long as max_duration allows:"
+        " nothing more is submitted",
+        AGAIN,
+    ),
+    PauseReason.CANARY: PauseRow(
+        ExitCode.STOPPED,
+        "{why}",
+        f"see `batchgen status`; fix the manifest or retry the job, then {AGAIN};"
+        " without run.canary the other jobs start whatever happens to the first",
+    ),
+    PauseReason.MANIFEST: PauseRow(
+        ExitCode.BAD_INPUT,
+        "there are problems in rows that were read while the run went on",
+        f"fix them, then {AGAIN}; nothing is paid twice",
+    ),
+    PauseReason.SCHEMA: PauseRow(ExitCode.BAD_INPUT, "{problems}", "{ways_out}"),
+}
+
+
+def pause_for(
+    reason: PauseReason, /, *, lets_go: bool = False, where: str | None = None, **facts: object
+) -> Pause:
+    """The pause for `reason`; `facts` fill in its row. A test holds each call against the table."""
+    row = PAUSES[reason]
+    sentence, next_step = row.sentence.format_map(facts), row.next_step.format_map(facts)
+    return Pause(reason, sentence, next_step, lets_go, where)
+
+
+def pause_for_disk(error: BatchgenError) -> Pause:
+    """The disk failed, and `error` may know better what to do than the table does."""
+    pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
+    next_step = error.next_step or pause.next_step
+    return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

@@ -1,0 +1,51 @@
+"""What a state remembers of its run besides the jobs: one text for each of these keys."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.state.database import storable
+
+if TYPE_CHECKING:
+    from batchgen.state.database import Connection
+
+
+class Meta(StrEnum):
+    """A key of the table `meta`. Each is written by one module of the room that it is about."""
+
+    RUN_ID = "run_id"
+    """Tells this state from every other one, for ever."""
+    NAME = "name"
+    MANIFEST = "manifest"
+    """The path of the manifest whose jobs these are; empty for one from a pipe."""
+    INPUTS = "inputs"
+    """Fingerprint of all that the jobs were made from; empty while they are being taken up."""
+    PROVIDER = "provider"
+    """Who got the requests: the vendor's address, or the emulator."""
+    RUNNER = "runner"
+    """The process that runs, or ran last."""
+    INODE = "inode"
+    HOST = "host"
+    """Where the file was made its own: another inode means that this is a copy."""
+    START_AT = "start_at"
+    """What `start_at` was asked for, and the moment that this meant."""
+    DECISIONS_READ = "decisions_read"
+    """How many bytes of decisions.jsonl have been applied."""
+    LOG_FROM = "log_from"
+    """Where in run.log the requests begin that the state must know."""
+    METADATA_IS_STALE = "metadata_is_stale"
+    """Set while metadata.jsonl has to be written again."""
+
+
+def get_meta(db: Connection, key: Meta) -> str | None:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def set_meta(db: Connection, key: Meta, value: str) -> None:
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, storable(value)))
+
+
+def drop_meta(db: Connection, key: Meta) -> None:
+    db.execute("DELETE FROM meta WHERE key = ?", (key,))
