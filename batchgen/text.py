@@ -1,9 +1,4 @@
-"""Foreign text, made safe to show: on a terminal, in a log, in a report.
-
-A run in words, for terminals and messages.
-
-The known name that a misspelt one probably meant.
-"""
+"""Text for people: foreign text made safe to show, formats, and what a misspelt name may mean."""
 
 from __future__ import annotations
 

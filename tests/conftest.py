@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from batchgen.processes import Processes
 from tests.shell import Emulator, Shell, emulating
+
+WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
 
 # At import, so that worker processes and commands that tests start have it too.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
@@ -28,6 +31,15 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def _files_are_worked_on_here(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start no process for pictures, except where the processes are what is tested."""
+    if request.module.__name__.rpartition(".")[2] not in WITH_PROCESSES:
+        monkeypatch.setattr(Processes, "call", lambda _, work, item: work(item))
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from batchgen.report.page import ICON, LIVE_SCRIPTS, SCRIPTS, STYLE, page_html
 from batchgen.state.report_queries import shown_among, shown_between
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
+
+    from aiohttp_sse import EventSourceResponse
 
     from batchgen.jobs import JsonValue
     from batchgen.state.database import Connection
@@ -64,9 +66,8 @@ def _has_thumb(_sha256: str) -> bool:
     return True
 
 
-STILL_HERE = b": still here\n\n"
-PATIENCE = 15.0
-"""Seconds of silence after which a word is sent: else nobody notices that the page is gone."""
+PING_SECONDS = 15.0
+"""How often a page is pinged: otherwise nobody notices that it is gone."""
 AGAIN = 1.0
 """Seconds after which rows that could not be read are read again."""
 COME_BACK_MS = 1500
@@ -91,42 +92,35 @@ def parse_place(text: str) -> Place | None:
     return Place(instance, int(moment))
 
 
-def event(kind: str, data: str, place: Place | None = None) -> bytes:
-    """`data` is JSON in ASCII, so one line. The `place` is remembered by the browser."""
-    assert "\n" not in data
-    assert data.isascii()
-    name = "" if place is None else f"id: {place}\n"
-    return f"{name}event: {kind}\ndata: {data}\n\n".encode("ascii")
-
-
 class Stream:
-    """One page's: `send` waits where the page is slow."""
+    """The events of one page. Sending waits where the page is slow."""
 
-    def __init__(
-        self, watching: Watching, place: Place | None, send: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    def __init__(self, watching: Watching, place: Place | None, page: EventSourceResponse) -> None:
         self._watching = watching
         self._place = place
-        self._send = send
+        self._page = page
         self._said = ""
         self._behind = False
 
     async def run(self) -> None:
         """Tell the page what happens until the server ends; one of another instance begins anew."""
-        await self._send(f"retry: {COME_BACK_MS}\n\n".encode())
         while not self._watching.stopped:
             view = self._watching.view
             place = self._place
             if place is None or place.instance != view.instance or place.moment > view.moment:
-                await self._send(event("reload", "{}"))
+                await self._send("reload", "{}")
                 return
-            told = await self._tell_rows(view, place.moment) + await self._tell_facts(view)
-            if not told:
-                await self._send(STILL_HERE)
-            await self._watching.turned(view, AGAIN if self._behind else PATIENCE)
+            await self._send_rows(view, place.moment)
+            await self._send_facts(view)
+            await self._watching.turned(view, AGAIN if self._behind else None)
 
-    async def _tell_rows(self, view: View, since: int) -> int:
-        """How many messages. The last one alone says that all is known up to the moment."""
+    async def _send(self, kind: str, data: str, place: Place | None = None) -> None:
+        """The browser remembers the last `place`, and says it when it comes back."""
+        known = None if place is None else str(place)
+        await self._page.send(data, id=known, event=kind, retry=COME_BACK_MS)
+
+    async def _send_rows(self, view: View, since: int) -> None:
+        """Only the last message says that everything is known up to the moment."""
         reader, moments = self._watching.reader, self._watching.moments
         seqs = await reader.work(lambda: moments.since(since))
         pages = [seqs[at : at + JOBS_IN_CHUNK] for at in range(0, len(seqs), JOBS_IN_CHUNK)]
@@ -137,15 +131,12 @@ class Stream:
             except BatchgenError:
                 # The look meets it too, and says so; this page is told the rows soon after.
                 self._behind = True
-                return number
+                return
             self._place = Place(view.instance, view.moment) if number == len(pages) else self._place
             place = self._place if number == len(pages) else None
-            await self._send(event("rows", json.dumps(document, separators=(",", ":")), place))
-        return len(pages)
+            await self._send("rows", json.dumps(document, separators=(",", ":")), place)
 
-    async def _tell_facts(self, view: View) -> int:
-        if view.said == self._said:
-            return 0
-        self._said = view.said
-        await self._send(event("facts", view.said))
-        return 1
+    async def _send_facts(self, view: View) -> None:
+        if view.said != self._said:
+            self._said = view.said
+            await self._send("facts", view.said)

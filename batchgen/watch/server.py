@@ -18,13 +18,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp_sse import sse_response
 
 from batchgen.errors import BatchgenError, MissingFileError, OutputError, StorageError, UsageError
 from batchgen.report.chunks import thumb_name
 from batchgen.report.page import asset
 from batchgen.state.files import result_numbered
 from batchgen.watch import events
-from batchgen.watch.events import Stream, parse_place
+from batchgen.watch.events import PING_SECONDS, Stream, parse_place
 from batchgen.watch.picking import MOST_KEY, Picking, parse_words
 from batchgen.watch.thumbs import Thumbs
 from batchgen.watch.watching import Watching
@@ -264,11 +265,10 @@ class _House:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         known = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await answer.prepare(request)
-        with suppress(ConnectionResetError):
-            await Stream(self._watching, parse_place(known), answer.write).run()
-        return answer
+        async with sse_response(request, ping_interval=PING_SECONDS) as page:
+            with suppress(ConnectionResetError):
+                await Stream(self._watching, parse_place(known), page).run()
+        return page
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         file = await self._file(request.query.get("file", ""))

@@ -169,8 +169,8 @@ class Watching:
         """Somebody knows of a change."""
         self._asked.set()
 
-    async def turned(self, seen: View, patience: float) -> None:
-        """Wait until there is another view than the one `seen`, or for so many seconds."""
+    async def turned(self, seen: View, patience: float | None = None) -> None:
+        """Wait until there is another view than the one `seen`, for at most so many seconds."""
         if self.view is not seen or self.stopped:
             return
         with suppress(TimeoutError):

@@ -30,6 +30,7 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
+from batchgen.downloads.part import make_folders
 from batchgen.downloads.resume import Sidecar, sidecar_text
 from batchgen.errors import BatchgenError, DiskFullError, OutputError, StorageError
 
@@ -833,3 +834,12 @@ async def test_a_file_is_durable_before_its_name_is(
     async with desk_in(tmp_path, fsync=fsync) as desk:
         await desk.fetch(site.url)
     assert seen == [["boat.part"], ["boat.png"]]
+
+
+def test_only_new_folders_are_made_durable(tmp_path: Path) -> None:
+    calls: list[int] = []
+    target = Target(tmp_path / "files", "hero/boat")
+    make_folders(target, calls.append)
+    make_folders(target, calls.append)
+    assert len(calls) == 2
+    assert (tmp_path / "files" / "hero").is_dir()

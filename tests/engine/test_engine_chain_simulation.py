@@ -24,7 +24,7 @@ def gated(world: World) -> list[str]:
     return [one for (one,) in rows]
 
 
-@pytest.mark.parametrize("seed", range(200, 220))
+@pytest.mark.parametrize("seed", range(200, 203))
 def test_chains_in_a_storm_keep_every_promise(tmp_path: Path, seed: int) -> None:
     world = stormy_chains(tmp_path, seed)
     until_settled(world, LIVES)
@@ -37,7 +37,7 @@ def test_chains_in_a_storm_keep_every_promise(tmp_path: Path, seed: int) -> None
     assert all(one.startswith(("edit", "clip")) for one in waiting)
 
 
-@pytest.mark.parametrize("seed", range(300, 312))
+@pytest.mark.parametrize("seed", range(300, 302))
 def test_chains_go_on_after_a_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
     world = stormy_chains(tmp_path, seed)
     dice = Random(-seed)

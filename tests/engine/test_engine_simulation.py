@@ -15,7 +15,7 @@ from tests.engine.simulated_vendor import Habits
 from tests.engine.simulation import MODELS, World
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_stormy_run_keeps_every_promise(tmp_path: Path, seed: int) -> None:
     """Rows 13, 15, 18, 19, 21, 23, 24, 30, 33, 34, 36, 37, 40."""
     world = stormy(tmp_path, seed)
@@ -23,7 +23,7 @@ def test_a_stormy_run_keeps_every_promise(tmp_path: Path, seed: int) -> None:
     judge(world)
 
 
-@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize("seed", range(100, 103))
 def test_a_process_killed_at_any_moment_costs_only_what_was_on_the_wire(
     tmp_path: Path, seed: int
 ) -> None:

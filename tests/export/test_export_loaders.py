@@ -106,8 +106,14 @@ SPLIT_WORDS = (
 )
 
 
-@pytest.mark.parametrize("folder", ["ds", "test", "train/a-val"])
-@pytest.mark.parametrize("shares", ["train=1", "train=0.5,test=0.5", "one=0.4,validation=0.6"])
+@pytest.mark.parametrize(
+    ("folder", "shares"),
+    [
+        ("test", "train=1"),
+        ("train/a-val", "train=0.5,test=0.5"),
+        ("ds", "one=0.4,validation=0.6"),
+    ],
+)
 def test_names_that_hold_the_word_of_a_split_stay_in_their_own(
     empty: World, tmp_path: Path, datasets: Any, folder: str, shares: str
 ) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -28,7 +28,11 @@ def impatient(patch: pytest.MonkeyPatch, **policy: Any) -> None:
 
 def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     """Let runs of this process have other Limits of the API's client, e.g. `connect=0.2`."""
-    patch.setattr(ports, "connect", partial(client.connect, limits=client.Limits(**limits)))
+
+    def shortened(*asked: Any, **named: Any) -> AbstractAsyncContextManager[client.RunComfy]:
+        return client.connect(*asked, **{**named, "limits": client.Limits(**limits)})
+
+    patch.setattr(ports, "connect", shortened)
 
 
 def only(items: Sequence[T]) -> T:

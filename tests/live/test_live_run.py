@@ -16,14 +16,15 @@ pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator() -> Iterator[Emulator]:
     with emulating(latency=0.25) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+    # Where a browser is driven, a loop runs already.
+    return Shell(tmp_path, apart=True)
 
 
 def test_results_come_in_while_the_page_is_open_and_the_focus_stays(

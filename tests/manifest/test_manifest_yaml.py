@@ -148,11 +148,12 @@ def test_deep_nesting_is_refused() -> None:
     assert problems(SMALL + "  - " + "{a: " * 5000)[0].startswith("5:")
 
 
-def test_many_anchors_are_refused() -> None:
+def test_many_anchors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 6."""
-    jobs = "".join(f"  - &a{n} [{'x, ' * 1999}]\n" for n in range(101))
+    monkeypatch.setattr(composer, "MOST_ANCHORED", 2000)
+    jobs = "".join(f"  - &a{n} [{'x, ' * 199}]\n" for n in range(11))
     found = problems(HEAD + "jobs:\n" + jobs)
-    assert "anchors name more than 200000 values" in found[-1]
+    assert "anchors name more than 2000 values" in found[-1]
 
 
 def test_a_job_that_is_broken_as_yaml_is_left_out_and_the_others_go_on() -> None:

@@ -82,14 +82,14 @@ def test_jobs_that_need_each_other_are_a_cycle_and_what_hangs_on_it_is_none() ->
 def test_a_chain_as_long_as_a_night_is_no_cycle_until_it_bites_its_tail() -> None:
     def chain(last: tuple[str, ...]) -> Iterator[Job]:
         yield job("j0", needs=last)
-        for number in range(1, 30_000):
+        for number in range(1, 3000):
             yield job(f"j{number}", needs=(f"j{number - 1}",))
 
     with staged(chain(())) as staging:
         assert staging.need_cycles(9) == []
-    with staged(chain(("j29999",))) as staging:
+    with staged(chain(("j2999",))) as staging:
         (cycle,) = staging.need_cycles(9)
-        assert len(cycle.job_ids) == 30_000
+        assert len(cycle.job_ids) == 3000
 
 
 graphs = st.lists(

@@ -1,4 +1,4 @@
-"""The event stream's lines, and the place that a page says it has."""
+"""The place that a page says it has."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.watch.events import Place, event, parse_place
-
-
-def test_an_event_is_lines_that_end_with_an_empty_one() -> None:
-    assert event("rows", '{"a":1}') == b'event: rows\ndata: {"a":1}\n\n'
-    told = event("rows", "{}", Place("abc", 7))
-    assert told == b"id: abc-7\nevent: rows\ndata: {}\n\n"
+from batchgen.watch.events import Place, parse_place
 
 
 @given(st.from_regex(r"[0-9a-f]{12}", fullmatch=True), st.integers(0, 999_999_999))

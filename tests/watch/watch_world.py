@@ -116,9 +116,9 @@ class Events:
             while True:
                 lines: list[str] = []
                 while line := (await self.answer.content.readline()).decode():
-                    if line == "\n":
+                    if not (text := line.rstrip("\r\n")):
                         break
-                    lines.append(line.rstrip("\n"))
+                    lines.append(text)
                 if not line:
                     return "", None
                 fields = dict(one.split(": ", 1) for one in lines if not one.startswith(":"))

@@ -1,3 +1,5 @@
+"""Any text becomes a name that every file system takes (row 67)."""
+
 from __future__ import annotations
 
 import unicodedata
@@ -6,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchgen import fs
 from batchgen.fs import file_names, name_key, safe_name
 
 TEXTS = st.one_of(
@@ -105,3 +108,29 @@ def test_files_are_numbered_only_where_there_are_several(
 ) -> None:
     """Row 47: the names are the same on every run."""
     assert file_names("boat", count) == names
+
+
+plain = st.text("abcXYZ019._- /", max_size=110)
+near_devices = st.tuples(st.sampled_from(["con", "NUL", "com1", "lpt0", "prn", "aux"]), plain).map(
+    "".join
+)
+
+
+@given(plain | near_devices | st.text())
+@example("x" * 99)
+@example("x" * 100)
+@example("x" * 101)
+@example("boat.")
+@example("boat\n")
+@example("nul.png")
+@example("_con")
+def test_the_short_way_for_plain_names_says_what_the_long_way_says(text: str) -> None:
+    assert fs.safe_name(text) == fs._made_safe(text)
+
+
+@given(plain | st.text())
+@example("BOAT")
+@example("\u212a")
+def test_the_key_of_a_plain_name_is_that_of_any_other(text: str) -> None:
+    folded = unicodedata.normalize("NFD", text).casefold()
+    assert fs.name_key(text) == unicodedata.normalize("NFC", folded)

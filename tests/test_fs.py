@@ -1,0 +1,171 @@
+"""What the disk refuses, what is durable, and files that have their name once they are whole."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from batchgen.errors import (
+    BatchgenError,
+    DiskFullError,
+    ExitCode,
+    OpenFilesError,
+    OutputError,
+    StorageError,
+)
+from batchgen.fs import FolderSync, disk_error, disk_errors, publishing, sync_folder
+
+PLACE = Path("files/boat.part")
+
+
+def translated(number: int) -> BatchgenError:
+    with pytest.raises(BatchgenError) as caught, disk_errors(PLACE):
+        raise OSError(number, os.strerror(number))
+    assert isinstance(caught.value.__cause__, OSError)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"),
+    [
+        (errno.ENOSPC, DiskFullError, ExitCode.IO_ERROR),
+        (errno.EDQUOT, DiskFullError, ExitCode.IO_ERROR),
+        (errno.EIO, StorageError, ExitCode.IO_ERROR),
+        (errno.ESTALE, StorageError, ExitCode.IO_ERROR),
+        (errno.EACCES, OutputError, ExitCode.CANNOT_WRITE),
+        (errno.EROFS, OutputError, ExitCode.CANNOT_WRITE),
+        (errno.ENOENT, OutputError, ExitCode.CANNOT_WRITE),
+        (errno.ELOOP, OutputError, ExitCode.CANNOT_WRITE),
+    ],
+)
+def test_an_error_of_the_disk_says_where_and_what_next(
+    number: int, kind: type[BatchgenError], code: ExitCode
+) -> None:
+    """Rows 50, 52 and 53."""
+    error = translated(number)
+    assert type(error) is kind
+    assert error.exit_code == code
+    assert str(error).startswith("files/boat.part: ")
+    assert "→" in str(error)
+
+
+def test_a_file_system_without_fsync_of_folders_will_do(tmp_path: Path) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    sync_folder(tmp_path, refuse)
+
+
+def test_a_failed_fsync_of_a_folder_is_told(tmp_path: Path) -> None:
+    """Row 52."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        sync_folder(tmp_path, fail)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_fault_of_the_disk(number: int) -> None:
+    error = disk_error(OSError(number, "Too many open files"), Path("files/boat.part"))
+    assert isinstance(error, OpenFilesError)
+    assert "nothing is wrong with the disk" in error.what
+    assert "ulimit -n 4096" in str(error)
+    assert error.exit_code == 75
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("before")
+    with publishing(path, durable=durable) as file:
+        file.write(b"after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert path.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_finished_is_not_published(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    with pytest.raises(TypeError), publishing(path) as file:
+        file.writelines([b"half", "a text"])  # type: ignore[list-item]
+    assert not path.exists()
+
+
+def test_a_link_that_a_stranger_put_there_is_replaced_not_followed(tmp_path: Path) -> None:
+    path, other = tmp_path / "page.html", tmp_path / "other"
+    other.write_text("other")
+    for link in (path, tmp_path / "page.html.part"):
+        link.symlink_to(other)
+    with publishing(path) as file:
+        file.write(b"page")
+    assert (path.read_text(), other.read_text()) == ("page", "other")
+    assert not path.is_symlink()
+
+
+class SlowDisk:
+    """Each fsync waits to be let go; counts them."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.gate = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
+
+    def fsync(self, _descriptor: int) -> None:
+        self.begun += 1
+        self.started.release()
+        assert self.gate.acquire(timeout=10)
+
+
+async def test_those_who_come_during_an_fsync_share_the_next_one(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    folders = FolderSync(disk.fsync)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(folders.sync(tmp_path, tmp_path))
+        await asyncio.to_thread(disk.started.acquire)
+        late = [group.create_task(folders.sync(tmp_path, tmp_path)) for _ in range(20)]
+        await asyncio.sleep(0)
+        disk.gate.release()
+        await first
+        assert not any(task.done() for task in late), "the first fsync began before their renames"
+        disk.gate.release()
+    assert disk.begun == 2
+
+
+async def test_one_after_another_each_gets_its_own(tmp_path: Path) -> None:
+    calls: list[int] = []
+    folders = FolderSync(calls.append)
+    for _ in range(3):
+        await folders.sync(tmp_path, tmp_path)
+    assert len(calls) == 3
+
+
+async def test_two_folders_do_not_share(tmp_path: Path) -> None:
+    calls: list[int] = []
+    folders = FolderSync(calls.append)
+    (tmp_path / "a").mkdir()
+    await asyncio.gather(
+        folders.sync(tmp_path, tmp_path), folders.sync(tmp_path / "a", tmp_path / "a")
+    )
+    assert len(calls) == 2
+
+
+async def test_a_failed_fsync_is_never_repeated_row_52(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def fail(descriptor: int) -> None:
+        calls.append(descriptor)
+        raise OSError(5, "Input/output error")
+
+    folders = FolderSync(fail)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="Input/output error"):
+            await folders.sync(tmp_path, tmp_path)
+    assert len(calls) == 1
