@@ -15,8 +15,8 @@ from random import Random
 
 from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.jobs import JobState
-from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
+from batchgen.runs.execute import execute
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from batchgen.state.database import open_for_reading
@@ -222,7 +222,7 @@ class JumpingClock:
 def run_by(user: Shell, clock: JumpingClock) -> Summary:
     world = World({**os.environ, **user.env}, user.folder, clock.now, Random(60), signals=False)
     with user.at_home():
-        return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.on_event, world))
+        return asyncio.run(execute(Path("m.yaml"), RunOptions(), clock.on_event, world))
 
 
 def test_row_60_a_clock_that_jumps_moves_no_timer(user: Shell, emulator: Emulator) -> None:

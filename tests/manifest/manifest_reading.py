@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from batchgen.jobs import Job
 from batchgen.manifest import Manifest, ProblemLog, checked_jobs, read_manifest
-from batchgen.runs.prepare import report_cross_job_problems
+from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.staging import open_staging
 
 T2I = "bytedance/dreamina-4-0/text-to-image"

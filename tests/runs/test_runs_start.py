@@ -6,8 +6,8 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 
 from batchgen.manifest import ProblemLog, read_manifest
-from batchgen.runs.begin import take_stock
 from batchgen.runs.options import RunOptions
+from batchgen.runs.workload import take_stock
 from tests.runs.run_world import Place, write_manifest
 
 EVENING = datetime(2026, 11, 21, 18).timestamp()  # noqa: DTZ001 - local, as people mean it
