@@ -1,4 +1,7 @@
-"""Hosts and addresses, and how long a server asks to wait. Pure; loads no HTTP library."""
+"""Hosts and addresses, and how long a server asks to wait. Pure; loads no HTTP library.
+
+By hand: the standard library reads addresses and dates, but not what stands for a private address.
+"""
 
 from __future__ import annotations
 

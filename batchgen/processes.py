@@ -194,10 +194,11 @@ def serve() -> None:
 
 
 def _listen(stream: BinaryIO, questions: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
-    with suppress(EOFError, pickle.UnpicklingError):
+    try:
         while True:
             questions.put(pickle.load(stream))  # noqa: S301 - from our owner
-    os._exit(0)
+    finally:  # at its end, and where it cannot be read
+        os._exit(0)
 
 
 def _answer(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:

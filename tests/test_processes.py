@@ -112,6 +112,17 @@ def test_an_error_comes_back_with_all_that_it_says(one: Processes) -> None:
     assert one.call(double, 2) == 4
 
 
+class Unreadable:
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("no number",)
+
+
+def test_a_question_that_cannot_be_read_is_not_waited_for(one: Processes) -> None:
+    with pytest.raises(ProcessDiedError):
+        one.call(str, Unreadable())
+    assert one.call(double, 2) == 4
+
+
 def test_what_the_work_prints_is_no_answer(one: Processes) -> None:
     assert one.call(print_much, 3) == 3
 

@@ -16,7 +16,7 @@ from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
-from batchgen.runs.last_run import refuse_copy
+from batchgen.runs.ownership import refuse_copy
 from batchgen.state.queries import select_any
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
 from batchgen.runs.drift import ways_out
-from batchgen.runs.estimates import usd
-from batchgen.runs.live_models import WAYS_OUT, WHAT_HAPPENS
+from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
 from batchgen.state.reconcile import OnChanged
 from batchgen.text import command_line
 

@@ -13,10 +13,11 @@ from batchgen.commands.console import say
 from batchgen.commands.opening import open_in_browser, opened, private_page, reads_our_files
 from batchgen.concurrency import stop_signals
 from batchgen.errors import BatchgenError, OtherManifestError
-from batchgen.runs.context import find_run, is_rehearsal
+from batchgen.runs.context import find_run
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder, is_locked
+from batchgen.runs.ownership import is_rehearsal
 from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
 from batchgen.watch.server import serving
 

@@ -1,7 +1,8 @@
 """How many requests at once, how fast, and slower after a 429. Arithmetic on the loop's time.
 
 A gate never lets two starts come closer than its interval, and keeps no credit for idle time: so
-there is no burst after a pause, nor after the machine slept.
+there is no burst after a pause, nor after the machine slept. By hand: aiolimiter waits by itself,
+where fair scheduling has to know when each limit lets the next start.
 
 How long requests of each model take, learnt from those whose end this run has seen.
 """

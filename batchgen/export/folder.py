@@ -271,7 +271,7 @@ def _translated(exc: DatabaseError, path: Path) -> BatchgenError:
                 next_step="wait for it, or name another folder",
             )
         case Fault.FULL:
-            next_step = "make room; the same command continues"
+            next_step = "make room; run the same command again to continue"
             return DiskFullError("the disk is full", where=where, next_step=next_step)
         case Fault.NOT_WRITABLE:
             next_step = "check the folder and its permissions"

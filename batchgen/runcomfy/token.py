@@ -85,7 +85,8 @@ def find_token(env: Mapping[str, str], home: Path) -> Token:
 def token_file(env: Mapping[str, str], home: Path) -> Path:
     """Where the vendor's command line keeps its login.
 
-    A relative XDG_CONFIG_HOME is ignored, as the XDG base directory specification asks.
+    By hand: it uses ~/.config on every system, where platformdirs follows each system's custom. A
+    relative XDG_CONFIG_HOME is ignored, as the XDG base directory specification asks.
     """
     if own := env.get("RUNCOMFY_CONFIG_DIR"):
         return Path(own) / "token.json"

@@ -16,8 +16,8 @@ import platformdirs
 
 from batchgen.errors import UsageError
 from batchgen.runs.cancel import cancel
-from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World, find_run
+from batchgen.runs.execute import execute
 from batchgen.runs.options import RunOptions
 from batchgen.runs.planning import named_jobs, plan, planned_jobs
 from batchgen.runs.repair import Listeners, repair
@@ -62,7 +62,7 @@ async def run_async(
     signals: bool = False,
 ) -> Summary:
     """Do as `run` does, inside a loop that is running already."""
-    return await carry_out(
+    return await execute(
         Path(manifest), options or RunOptions(), on_event or _ignore, _world(signals=signals)
     )
 

@@ -9,9 +9,11 @@ from batchgen.engine.decisions import is_short_of_an_end, together
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
-from batchgen.runs.context import RunContext, claim_for_provider, connected
+from batchgen.runs.context import RunContext
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
+from batchgen.runs.ownership import claim_for_provider
+from batchgen.runs.ports import connected
 from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes

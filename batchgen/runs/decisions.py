@@ -13,10 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import LockedError
-from batchgen.runs.begin import settle_dead_run
-from batchgen.runs.decision_log import Applied, Decision, append_decisions, apply_page, has_new
+from batchgen.runs.decision_log import (
+    Applied,
+    Decision,
+    append_decisions,
+    apply_new,
+    apply_page,
+    has_new,
+)
 from batchgen.runs.folder import locked
-from batchgen.runs.last_run import refuse_copy
+from batchgen.runs.ownership import refuse_copy
+from batchgen.runs.recovery_log import settle_dead_run
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 
 if TYPE_CHECKING:
@@ -67,6 +74,12 @@ def decide(
                 settle_dead_run(db, folder, now)
             applied = _apply_all(db, folder)
             yield _told_of(db, decisions, applied)
+
+
+def settle(db: Connection, folder: RunFolder, at: float) -> None:
+    """Settle what a dead run left, then apply what people decided; in the caller's transaction."""
+    settle_dead_run(db, folder, at)
+    apply_new(db, folder.decisions)
 
 
 def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
-    from batchgen.runs.live_models import VendorFacts
+    from batchgen.runs.vendor_facts import VendorFacts
 
 
 COMPARED = (

@@ -1,11 +1,8 @@
-"""What a request costs, asked for only where a budget needs to know. USD.
-
-What the jobs still to be submitted will cost. USD. Pure.
+"""What the jobs still to be submitted will cost, in USD, how long they take, what covers them.
 
 A price that the manifest names is known; what the vendor's list or earlier results say is an
-estimate; and a job of no known price is counted, never taken for zero.
-
-How long the work will take, from what requests took so far and the limits in force. Pure.
+estimate; and a job without a known price is counted, never taken for zero. Pure, save `price_list`,
+which asks the vendor where a budget needs a price.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -252,3 +249,58 @@ def run_seconds(lanes: Iterable[LaneWork], limit: int, interval: float) -> float
     longest = max(seconds for _, seconds in timed)
     by_rate = (sum(lane.jobs for lane, _ in timed) - 1) * interval + longest
     return max(alone, by_room, by_rate)
+
+
+WHAT_HAPPENS = "the run pauses when the vendor refuses a submit for it"
+
+
+WAYS_OUT = "top the account up, or begin fewer jobs with --limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs.
+
+    `most` is what the budget leaves for them; None: there is no budget.
+    """
+
+    balance: float | None = None
+    cost: Cost = field(default_factory=Cost)
+    most: float | None = None
+
+    @property
+    def suffice(self) -> bool | None:
+        """None: nobody can tell, since the balance or a price is not known."""
+        if self.balance is None:
+            return None
+        if self.missing > 0:
+            return False
+        within_budget = self.most is not None and self.most <= self.balance
+        return None if self.cost.unpriced and not within_budget else True
+
+    @property
+    def missing(self) -> float:
+        """What the jobs of known price cost beyond the balance; also where that is below zero."""
+        needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
+        # A thousandth of a cent forgives the rounding of many small prices.
+        over = needed - (self.balance or 0.0)
+        return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
+
+    def warning(self) -> str | None:
+        """A line for people, where the balance does not suffice."""
+        if self.suffice is not False:
+            return None
+        return (
+            f"warning: the balance of {usd(self.balance or 0.0)} does not cover the jobs to be"
+            f" submitted ({self.cost.words()}), {usd(self.missing)} are missing; {WHAT_HAPPENS}\n"
+            f"  → {WAYS_OUT}"
+        )
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "balance_usd": None if self.balance is None else round(self.balance, 6),
+            "balance_suffices": self.suffice,
+        }
+
+
+UNASKED = Funds()

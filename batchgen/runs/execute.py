@@ -1,71 +1,77 @@
-"""The part of a run that talks to the world: API or emulator, downloads, engine, signals.
+"""One run of a manifest, from its start to its summary.
 
-How many files may be open at once, and what a run makes of it.
-
-A socket is an open file too. The soft limit is often 256 or 1024, far below the hard one, which any
-program may raise its own to.
+`execute` starts the run, works through its jobs and sums up. `work` is the part that talks to the
+world: it connects the engine's ports, checks what can be checked before money is spent, and runs
+the engine beside what watches for decisions, a folder that vanishes, and signals.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import in_thread, stop_signals
-from batchgen.downloads.allowed_hosts import AllowedHosts
-from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.outcomes import DownloadSettings, Target
-from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.events import Warned
-from batchgen.engine.ports import Ports, Room
+from batchgen.concurrency import stop_signals
+from batchgen.engine.events import JobMoved, RunStarted, Warned
+from batchgen.engine.ports import Ports
 from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
-from batchgen.errors import BatchgenError, InputError
-from batchgen.fs import disk_errors
-from batchgen.manifest.policy import CheckInputs
+from batchgen.errors import BatchgenError
+from batchgen.jobs import JobState
 from batchgen.models.catalog import catalog
-from batchgen.pauses import Pause, PauseReason, pause_for
-from batchgen.runs.context import connected
-from batchgen.runs.drift import LiveRules, RefusedJobs, ways_out
-from batchgen.runs.estimates import price_list
-from batchgen.runs.input_images import open_input_images
+from batchgen.pauses import Pause, PauseReason
+from batchgen.runs.drift import LiveRules
+from batchgen.runs.estimates import UNASKED, Funds, price_list
 from batchgen.runs.input_survey import refuse_broken
-from batchgen.runs.live_models import (
-    BEFORE_A_RUN,
-    UNASKED,
-    Funds,
-    VendorFacts,
-    ask_vendor,
-    estimated,
-)
-from batchgen.runs.options import effective_policy, engine_policy
+from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
+from batchgen.runs.last_run import LastRunFile
+from batchgen.runs.notifications import notifying, recipients
+from batchgen.runs.options import engine_policy
+from batchgen.runs.ownership import recorded_provider
+from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of
 from batchgen.runs.recovery_log import RecoveryLog
-from batchgen.runs.supervision import ask_for_cancels, watch_decisions, watch_folder
-from batchgen.state.due import pending_bodies
-
-SHOWN_RULES = 20
+from batchgen.runs.startup import start_up
+from batchgen.runs.summary import Summary
+from batchgen.runs.supervision import (
+    RequestsInFlight,
+    ask_for_cancels,
+    print_requests_if_gone,
+    watch_decisions,
+    watch_folder,
+)
+from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
+from batchgen.runs.workload import take_stock
+from batchgen.state import manual_actions
+from batchgen.state.queries import totals
+from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
-    from batchgen.downloads.fetch import Downloader
-    from batchgen.downloads.outcomes import FetchOutcome
-    from batchgen.engine.events import Listener
+    from batchgen.engine.events import Event, Listener
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
-    from batchgen.runcomfy.client import RunComfy
-    from batchgen.runs.begin import Workload
-    from batchgen.runs.context import RunContext
+    from batchgen.runs.context import RunContext, World
     from batchgen.runs.ingest import StreamingIngest
-    from batchgen.runs.input_images import InputImages
+    from batchgen.runs.options import RunOptions
+    from batchgen.runs.ports import OpenFiles
+    from batchgen.runs.startup import StartedRun
+    from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection
-    from batchgen.state.selection import Selection
     from batchgen.state.store import Store
+
+
+@dataclass(slots=True)
+class _SubmitCounter:
+    submitted: int = 0
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, JobMoved) and event.state is JobState.SUBMITTING:
+            self.submitted += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,204 +83,226 @@ class Ended:
     funds: Funds = UNASKED
 
 
-@dataclass(frozen=True, slots=True)
-class _FilesBelow:
-    """The engine's ports to the disk: names become files below one folder."""
+def emit_to(*listeners: Listener) -> Listener:
+    """One listener that passes each event on to all of them, in this order."""
 
-    downloader: Downloader
-    folder: Path
+    def emit(event: Event) -> None:
+        for on_event in listeners:
+            on_event(event)
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
-        return await self.downloader.fetch(url, Target(self.folder, name))
-
-    async def room(self) -> Room:
-        return await in_thread(self._room)
-
-    def _room(self) -> Room:
-        with disk_errors(self.folder):
-            usage = shutil.disk_usage(self.folder)
-        return Room(usage.free, usage.total, str(self.folder))
+    return emit
 
 
-@asynccontextmanager
-async def files_of(place: RunContext) -> AsyncIterator[_FilesBelow]:
-    hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=place.on_this_machine)
-    async with open_downloader(DownloadSettings(hosts, proxies=place.proxies)) as downloader:
-        yield _FilesBelow(downloader, place.folder.files)
+async def execute(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
+    """Start, continue or finish the run of a manifest.
+
+    Raises the tree's errors; LateProblemsError where a run had begun before its last rows were
+    read, and some of those are wrong.
+    """
+    began = asyncio.get_running_loop().time()
+    with ExitStack() as held:
+        started = start_up(path, options, world, held)
+        context, folder = started.context, started.context.folder
+        counter, in_flight = _SubmitCounter(), RequestsInFlight()
+        held.enter_context(print_requests_if_gone(folder, started.db, in_flight))
+        journal = held.enter_context(Journal(folder.log, world.now))
+        metadata = held.enter_context(MetadataFile(folder.metadata))
+        outside = emit_to(journal.on_event, listener)
+        async with notifying(context, recipients(context), outside) as notifier:
+            emit = emit_to(
+                journal.on_event,
+                metadata.on_event,
+                counter.on_event,
+                in_flight.on_event,
+                notifier.on_event,
+                listener,
+            )
+            summary = replace(
+                await _work_through(started, emit),
+                submitted=counter.submitted,
+                seconds=asyncio.get_running_loop().time() - began,
+            )
+            journal.note("RunEnded", **summary.to_json())
+            # Last, when all is on the disk: the block waits for the notifications as it ends.
+            notifier.ended(summary)
+        if started.ingest is not None:
+            started.ingest.raise_if_wrong(summary)
+        return summary
+
+
+async def _work_through(started: StartedRun, emit: Listener) -> Summary:
+    """Do what there is to do, and sum up."""
+    context, now = started.context, started.context.world.now
+    async with open_store(started.db, context.folder.state, now) as store:
+        workload = await store.run(
+            take_stock, context.folder, context.manifest, context.options, now()
+        )
+        emit(
+            RunStarted(
+                context.manifest.name,
+                context.folder.root,
+                workload.counts,
+                workload.money,
+                await store.run(recorded_provider),
+            )
+        )
+        early_warnings = started.problems.warnings
+        for warning in early_warnings:
+            emit(Warned(str(warning)))
+        ended = Ended()
+        if not workload.is_idle:
+            ended = await _work_remembered(started, store, workload, emit)
+        await store.run(partial(_remember, context, is_over=True))
+        # Of a huge first run the last rows are read by now.
+        late = set(started.problems.warnings) - set(early_warnings)
+        for warning in sorted(late, key=lambda one: one.place):
+            emit(Warned(str(warning)))
+        return Summary(
+            name=context.manifest.name,
+            folder=context.folder.root,
+            counts=totals(await store.counts()),
+            money=await store.money(),
+            pause=ended.pause,
+            stopped_by=ended.stopped_by,
+            held=await store.run(manual_actions.held_back, workload.selection),
+            warnings=started.problems.warnings,
+            funds=ended.funds,
+        )
+
+
+async def _work_remembered(
+    started: StartedRun, store: Store, workload: Workload, emit: Listener
+) -> Ended:
+    """Work, and keep in the user's own folder that this run is going on."""
+    context = started.context
+    await store.run(partial(_remember, context, is_over=False))
+    try:
+        ended = await work(context, store, workload, emit, started.ingest)
+    except BatchgenError:
+        # Nobody submits any more, and every submit is in the state, where that can be read.
+        with suppress(BatchgenError):
+            await store.run(partial(_remember, context, is_over=True))
+        raise
+    # Nobody submits any more: a submit whose answer did not come is unknown from now on.
+    await store.run(manual_actions.settle_dead_run)
+    await store.run(renew_if_stale, context.folder.metadata)
+    return ended
+
+
+def _remember(context: RunContext, db: Connection, *, is_over: bool) -> None:
+    """In the user's own folder, which outlives the run's. A rehearsal may vanish."""
+    if not context.options.emulator:
+        last_run = LastRunFile(context.world.memory, context.manifest.path)
+        last_run.write(db, context.folder, context.world.now(), is_over=is_over)
 
 
 async def work(
-    place: RunContext,
+    context: RunContext,
     store: Store,
-    beginning: Workload,
-    tell: Listener,
-    intake: StreamingIngest | None = None,
+    workload: Workload,
+    emit: Listener,
+    ingest: StreamingIngest | None = None,
 ) -> Ended:
-    """Do what there is to do; `intake` are jobs still to be read. Raises the tree's errors."""
+    """Do what there is to do; `ingest` are jobs still to be read. Raises the tree's errors."""
+    policy = engine_policy(context.manifest.policy, context.options)
+    open_files = allow_open_files(policy.concurrency, doubled=context.options.emulator)
+    if warning := open_files.warning(policy.concurrency):
+        emit(Warned(warning))
     async with AsyncExitStack() as stack:
-        policy = engine_policy(place.manifest.policy, place.options)
-        room = allow_open_files(policy.concurrency, doubled=place.options.emulator)
-        if too_few := room.warning(policy.concurrency):
-            tell(Warned(too_few))
-        api = await stack.enter_async_context(connected(place, room.asks))
-        receipts = RecoveryLog(place.folder.receipts)
-        receipts.reserve()
-        files = await stack.enter_async_context(files_of(place))
-        images = await stack.enter_async_context(input_images_of(place, store))
-        collecting = beginning.is_collecting
+        api = await stack.enter_async_context(connected(context, open_files.asks))
+        recovery_log = RecoveryLog(context.folder.receipts)
+        recovery_log.reserve()
+        files = await stack.enter_async_context(files_of(context))
+        images = await stack.enter_async_context(input_images_of(context, store))
+        collecting = workload.is_collecting
         with first_error_only():
-            await refuse_broken(images, store, beginning.selection, tell, collecting=collecting)
-        may_come = () if intake is None else tuple(catalog())
-        live = await _live(place, api, beginning, may_come)
-        rules = LiveRules(live, place.manifest.policy)
-        outdated = await _outdated(store, rules, beginning)
-        funds = await _funds(place, store, beginning, live)
-        if warning := funds.warning():
-            tell(Warned(warning))
+            await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
+        late_models = () if ingest is None else tuple(catalog())
+        live = await facts_before_run(context, api, workload, late_models)
+        rules = LiveRules(live, context.manifest.policy)
+        outdated = await pause_or_refuse_outdated(store, rules, workload)
+        funds = await funds_of(context, store, workload, live)
+        if short_of_funds := funds.warning():
+            emit(Warned(short_of_funds))
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
             prices=await price_list(
                 api,
-                replace(place.manifest.policy, budget=policy.budget),
-                beginning.priced,
-                may_come=may_come,
+                replace(context.manifest.policy, budget=policy.budget),
+                workload.priced,
+                may_come=late_models,
                 collecting=collecting,
                 known=live.facts,
             ),
-            receipts=receipts,
-            dice=place.world.dice,
+            receipts=recovery_log,
+            dice=context.world.dice,
             disk=files,
             inputs=images,
         )
-        policy = _within(room, policy, place, beginning)
-        scheduler = Scheduler(ports, policy, beginning.selection, tell)
+        policy = _within_limits(policy, open_files, context, workload)
+        scheduler = Scheduler(ports, policy, workload.selection, emit)
         if outdated is not None:
             scheduler.pause(outdated)
-        if intake is not None:
-            intake.judge_by(rules)
+        if ingest is not None:
+            ingest.judge_by(rules)
         with first_error_only():
-            ended = await _run_together(_Crew(place, scheduler, store, tell), beginning, intake)
+            ended = await _run_together(_Team(context, scheduler, store, emit), workload, ingest)
         return replace(ended, funds=funds)
 
 
-def _within(
-    room: OpenFiles, policy: EnginePolicy, place: RunContext, beginning: Workload
+def _within_limits(
+    policy: EnginePolicy, open_files: OpenFiles, context: RunContext, workload: Workload
 ) -> EnginePolicy:
     return replace(
         policy,
-        concurrency=room.submits,
-        downloads=min(policy.downloads, room.downloads),
-        min_free=place.manifest.output.min_free,
-        start_at=beginning.start_at,
+        concurrency=open_files.submits,
+        downloads=min(policy.downloads, open_files.downloads),
+        min_free=context.manifest.output.min_free,
+        start_at=workload.start_at,
     )
 
 
-async def _live(
-    place: RunContext, api: RunComfy, beginning: Workload, may_come: Iterable[str]
-) -> VendorFacts:
-    """What the vendor says today, where something is to be submitted."""
-    if not beginning.models:
-        return VendorFacts()
-    env = {} if place.options.emulator else place.world.env
-    models = dict.fromkeys((*beginning.models, *may_come))
-    return await ask_vendor(api, models, env, BEFORE_A_RUN)
-
-
-async def _outdated(store: Store, rules: LiveRules, beginning: Workload) -> Pause | None:
-    """Hold what is to be submitted against the vendor's schemas of today.
-
-    Raises InputError, unless something is paid already: that is collected all the same, and the run
-    pauses before its first submit.
-    """
-    outdated = await store.run(_judged, rules, beginning.selection)
-    if not outdated:
-        return None
-    words, next_step = _words(outdated), ways_out(outdated.models[0])
-    if beginning.is_collecting:
-        return pause_for(PauseReason.SCHEMA, problems=words, ways_out=next_step)
-    raise InputError(words, next_step=next_step)
-
-
-def _judged(db: Connection, rules: LiveRules, selection: Selection) -> RefusedJobs:
-    return rules.judged(lambda model: pending_bodies(db, model, selection))
-
-
-def _words(outdated: RefusedJobs) -> str:
-    lines = outdated.lines()
-    shown = [f"  {line}" for line in lines[:SHOWN_RULES]]
-    more = [f"  and {len(lines) - SHOWN_RULES} more"] if len(lines) > SHOWN_RULES else []
-    what = "the vendor's schema of today no longer takes some inputs; nothing is submitted"
-    return "\n".join([what, *shown, *more])
-
-
-async def _funds(place: RunContext, store: Store, beginning: Workload, live: VendorFacts) -> Funds:
-    if live.balance is None:
-        return UNASKED
-    policy, selection = place.manifest.policy, beginning.selection
-    cost = await store.run(estimated, beginning.models, selection, policy, live)
-    budget = effective_policy(policy, place.options).budget
-    most = None if budget is None else max(0.0, budget - beginning.money.committed)
-    return Funds(live.balance, cost, most)
-
-
-@asynccontextmanager
-async def input_images_of(place: RunContext, store: Store) -> AsyncIterator[InputImages]:
-    """Any public host may have input images; a rehearsal looks at those of this machine only."""
-    hosts = AllowedHosts.in_public()
-    if place.on_this_machine:
-        hosts = AllowedHosts.of(place.manifest.output.allow_hosts, loopback=True)
-    checking = place.manifest.policy.check_inputs is CheckInputs.AUTO
-    async with open_input_images(
-        ProbeSettings(hosts, proxies=place.proxies),
-        store,
-        checking=checking,
-        only_here=place.on_this_machine,
-    ) as images:
-        yield images
-
-
 @dataclass(frozen=True, slots=True)
-class _Crew:
-    """Who is at work together, until the scheduler ends."""
+class _Team:
+    """What works together until the scheduler ends."""
 
-    place: RunContext
+    context: RunContext
     scheduler: Scheduler
     store: Store
-    tell: Listener
+    emit: Listener
 
 
-async def _run_together(crew: _Crew, beginning: Workload, intake: StreamingIngest | None) -> Ended:
-    place, scheduler, store, tell = crew.place, crew.scheduler, crew.store, crew.tell
+async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest | None) -> Ended:
+    context, scheduler, store, emit = team.context, team.scheduler, team.store, team.emit
     async with asyncio.TaskGroup() as group:
         reading = None
-        if intake is not None:
+        if ingest is not None:
             scheduler.more_to_come()
-            reading = group.create_task(intake.run(store, scheduler, tell), name="intake")
-        running = group.create_task(scheduler.run(beginning.models), name="scheduler")
-        watching = group.create_task(
-            watch_decisions(place.folder.decisions, store, scheduler, tell), name="decisions"
-        )
-        watching_folder = group.create_task(watch_folder(place.folder), name="folder")
-        cancelling = group.create_task(
-            ask_for_cancels(beginning.cancels, scheduler), name="cancels of before"
-        )
+            reading = group.create_task(ingest.run(store, scheduler, emit), name="ingest")
+        running = group.create_task(scheduler.run(workload.models), name="scheduler")
+        watching = [
+            group.create_task(
+                watch_decisions(context.folder.decisions, store, scheduler, emit), name="decisions"
+            ),
+            group.create_task(watch_folder(context.folder), name="folder"),
+            group.create_task(ask_for_cancels(workload.cancels, scheduler), name="earlier cancels"),
+        ]
 
         def drain() -> None:
             scheduler.drain()
             if reading is not None:
                 reading.cancel()
 
-        with stop_signals(drain, running.cancel, on=place.world.signals) as stop:
+        with stop_signals(drain, running.cancel, on=context.world.signals) as stop:
             await asyncio.wait({running})
-            watching.cancel()
-            watching_folder.cancel()
-            # What was not asked yet is remembered in the state, for the next run.
-            cancelling.cancel()
+            # Cancels that were not asked for yet are in the state, for the next run.
+            for task in watching:
+                task.cancel()
             if reading is not None:
                 if _paused_for(running) is PauseReason.MANIFEST:
-                    # All problems are told at once, so the rows are read to their end.
+                    # All problems are shown at once, so the rows are read to their end.
                     await asyncio.wait({reading})
                 reading.cancel()
     pause = None if running.cancelled() else running.result().pause
@@ -306,80 +334,3 @@ def _first(group: BaseExceptionGroup[BatchgenError]) -> BatchgenError:
         error = error.exceptions[0]
     assert isinstance(error, BatchgenError)
     return error
-
-
-USUALLY_OPEN = 40
-"""Of a run, where the system does not say how many are open."""
-RESERVE = 16
-"""For what is opened for a moment: the state's journal, a look-up of a name, a decoder."""
-A_JOB = 4
-"""A submit and a look, and the emulator's ends of both."""
-A_DOWNLOAD = 3
-"""A socket, the file and its sidecar."""
-MOST_DOWNLOADS = 8
-MANY = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFiles:
-    """What fits into the `limit` (None: unknown, and no limit of ours).
-
-    `submits` at once, `asks` at once (others wait for their turn), `downloads` at once.
-    """
-
-    limit: int | None
-    submits: int
-    asks: int
-    downloads: int = MOST_DOWNLOADS
-
-    def warning(self, concurrency: int) -> str:
-        """Say what is lower than asked for, and how to lift it; "" where nothing is."""
-        if self.limit is None or self.submits >= concurrency:
-            return ""
-        return (
-            f"open files: limit {self.limit}, so at most {self.submits} requests are in flight;"
-            f" run `ulimit -n 4096` before, or set run.concurrency: {self.submits}"
-        )
-
-
-def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
-    """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
-
-    `doubled`: the server is in this very process, so each connection has both its ends here.
-    """
-    limit = _raised(max(MANY, USUALLY_OPEN + RESERVE + A_JOB * concurrency))
-    return share(limit, _open_now(), concurrency, doubled=doubled)
-
-
-def share(limit: int | None, used: int, concurrency: int, *, doubled: bool) -> OpenFiles:
-    if limit is None:
-        return OpenFiles(None, concurrency, 0)
-    free = max(0, limit - used - RESERVE)
-    downloads = min(MOST_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
-    connections = max(2, (free - A_DOWNLOAD * downloads) // (2 if doubled else 1))
-    submits = min(concurrency, connections // 2)
-    return OpenFiles(limit, submits, connections - submits, downloads)
-
-
-def _raised(wanted: int) -> int | None:
-    try:
-        import resource  # noqa: PLC0415 - Windows has none, and no such limit
-    except ImportError:
-        return None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return None
-    if soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-        except (ValueError, OSError):
-            return soft  # macOS has one more limit, of the whole system.
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _open_now() -> int:
-    try:
-        return sum(1 for _ in Path("/dev/fd").iterdir())
-    except OSError:
-        return USUALLY_OPEN

@@ -14,8 +14,8 @@ from batchgen.concurrency import in_thread
 from batchgen.engine.events import JobsAdded
 from batchgen.errors import Problem
 from batchgen.pauses import PauseReason, pause_for
+from batchgen.runs.cross_job_checks import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.drift import ways_out
-from batchgen.runs.prepare import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.summary import LateProblemsError
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.staging import append_jobs

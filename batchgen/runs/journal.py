@@ -19,7 +19,7 @@ from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import AppendLog, json_line
-from batchgen.runs.context import EMULATOR
+from batchgen.runs.ownership import EMULATOR
 from batchgen.state.files import count_saved, saved_files
 from batchgen.state.meta import Meta, drop_meta, get_meta
 

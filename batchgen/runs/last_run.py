@@ -1,13 +1,8 @@
 """The folder that a manifest was last run into, kept in the user's state folder.
 
-An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What
-is remembered here outlives it. Rehearsals are not remembered, and a user's folder that cannot be
-read or written is no error.
-
-Is this the state file that did the work, or a copy of it? A copy does not know what came since.
-
-The state remembers the number of its own file on the disk (inode). A rename keeps it, also of the
-whole folder; a copy and a backup written to a new file have another one.
+An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What is
+stored here outlives it. Rehearsals are not stored, and it is no error when the user's folder cannot
+be read or written.
 """
 
 from __future__ import annotations
@@ -15,23 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from batchgen.errors import BatchgenError, CopiedStateError, LostStateError
-from batchgen.fs import disk_errors, open_to_read, publishing
+from batchgen.errors import BatchgenError, LostStateError
+from batchgen.fs import open_to_read, publishing
 from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
+from batchgen.runs.ownership import known_run_id
 from batchgen.state.costs import attempts_made
-from batchgen.state.meta import Meta, get_meta, set_meta
-from batchgen.state.recovery import has_attempts
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from random import Random
 
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
@@ -54,15 +46,6 @@ class LastRun:
     attempts: int
     paid: int
     is_over: bool
-
-
-def run_id(db: Connection, dice: Random) -> str:
-    """What tells this state from every other one; it keeps it for ever."""
-    known = get_meta(db, Meta.RUN_ID)
-    if known is None:
-        known = f"{dice.getrandbits(64):016x}"
-        set_meta(db, Meta.RUN_ID, known)
-    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +81,7 @@ class LastRunFile:
         # Text of any encoding, as JSON.
         manifest, root = (_text(one) for one in (self.manifest.resolve(), folder.root.absolute()))
         last = LastRun(
-            manifest, root, get_meta(db, Meta.RUN_ID) or "", float(at), *attempts_made(db), is_over
+            manifest, root, known_run_id(db) or "", float(at), *attempts_made(db), is_over
         )
         with suppress(OSError):
             _publish(path, json.dumps(asdict(last)).encode() + b"\n")
@@ -131,7 +114,7 @@ def is_lost(last: LastRun | None, db: Connection | None) -> bool:
 
 def is_of(last: LastRun, db: Connection) -> bool:
     """Whether the state is that run's own, of today or older."""
-    return get_meta(db, Meta.RUN_ID) == last.run_id
+    return known_run_id(db) == last.run_id
 
 
 def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
@@ -160,34 +143,3 @@ def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
         where=str(folder.root),
         next_step=ways,
     )
-
-
-def refuse_copy(db: Connection, folder: RunFolder) -> None:
-    """Raise CopiedStateError where requests may have been made that this file does not know.
-
-    A state without an attempt has nothing to lose, and one of before has no inode to compare.
-    """
-    known = get_meta(db, Meta.INODE)
-    if known is None or known == _inode(folder) or not has_attempts(db):
-        return
-    raise CopiedStateError(
-        f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
-        " requests made since with the other one are not known here, so jobs could be paid twice;"
-        " nothing was sent",
-        where=str(folder.state),
-        next_step="go on with the original; or, where it is gone or was moved to another disk and"
-        " nothing ran since, say so once: batchgen run MANIFEST --accept-copy",
-    )
-
-
-def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
-    """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
-    if not accept_copy:
-        refuse_copy(db, folder)
-    set_meta(db, Meta.INODE, _inode(folder))
-    set_meta(db, Meta.HOST, socket.gethostname())
-
-
-def _inode(folder: RunFolder) -> str:
-    with disk_errors(folder.state):
-        return str(folder.state.stat().st_ino)

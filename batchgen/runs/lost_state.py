@@ -16,6 +16,7 @@ from batchgen.errors import LostStateError, MissingFileError
 from batchgen.fs import disk_errors
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
+from batchgen.runs.last_run import LastRunFile, is_lost, is_of, refuse_lost
 from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.runs.verify import walk
 from batchgen.state import recovery
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
+    from batchgen.runs.last_run import LastRun
     from batchgen.state.database import Connection
 
 
@@ -219,3 +222,40 @@ def _holds_results(files: Path) -> bool:
         if not files.is_dir():
             return False
     return any(path.suffix in EXTENSIONS for path in walk(files))
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the state in the folder, if it `has_state`, does not know of; `last` is another run.
+
+    `older`: it is a state of that very run, from before its last submits.
+    """
+
+    traces: Traces
+    last: LastRun | None
+    has_state: bool
+    older: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.traces) or self.last is not None
+
+    def refuse(self, folder: RunFolder) -> None:
+        """Raise LostStateError where there is something."""
+        if self.traces:
+            refuse_traces(self.traces, folder)
+        if self.last is not None:
+            refuse_lost(self.last, folder, older=self.older)
+
+
+def find_lost(place: RunContext) -> Lost:
+    """Look, and change nothing. Raises as `open_for_reading` does."""
+    world = place.world
+    with known_state(place.folder) as db:
+        traces = find_traces(place.folder, db)
+        # A rehearsal pays for nothing again.
+        asked = not place.options.emulator
+        last = LastRunFile(world.memory, place.manifest.path).last() if asked else None
+        older = last is not None and db is not None and is_of(last, db)
+        accepted = older and place.options.accept_copy
+        lost = None if accepted or not is_lost(last, db) else last
+        return Lost(traces, lost, db is not None, older)

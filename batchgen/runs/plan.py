@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from batchgen.runs.drift import RefusedJobs
-from batchgen.runs.estimates import Cost, suffices
-from batchgen.runs.live_models import Funds, VendorFacts
+from batchgen.runs.estimates import Cost, Funds, suffices
+from batchgen.runs.vendor_facts import VendorFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

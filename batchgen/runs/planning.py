@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
-from batchgen.runs.context import RunContext, is_rehearsal, refuse_other_manifest
+from batchgen.runs.context import RunContext
 from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.live_models import VendorFacts, ask_about, price_sources
+from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, engine_policy
+from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
 from batchgen.runs.plan import (
     ChangedInput,
     FieldChange,
@@ -34,7 +35,7 @@ from batchgen.runs.plan import (
     input_changes,
 )
 from batchgen.runs.prepare import checked_manifest, read_with_environment
-from batchgen.runs.startup import find_lost
+from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_reading, open_for_writing, translated
 from batchgen.state.meta import Meta, get_meta
 from batchgen.state.planned import PlanCounts, Wishes, foreseen

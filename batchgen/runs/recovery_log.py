@@ -17,12 +17,14 @@ from batchgen.fs import disk_errors, open_to_read, sync_folder
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import json_line, write_all
 from batchgen.runs.folder import open_private
+from batchgen.state import manual_actions
 from batchgen.state.recovery import job_without_answer
 from batchgen.state.transitions import accepted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
 
 
@@ -110,3 +112,9 @@ def adopt_requests(db: Connection, receipts: list[Receipt], at: float) -> int:
             accepted(db, seq, receipt.attempt, receipt.request_id, "from the spare receipt", at)
             adopted += 1
     return adopted
+
+
+def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
+    """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
+    manual_actions.settle_dead_run(db)
+    adopt_requests(db, read_recovery_log(folder.receipts), at)

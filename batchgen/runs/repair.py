@@ -33,18 +33,14 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
 )
 from batchgen.runcomfy.token import find_token
-from batchgen.runs.context import (
-    RunContext,
-    claim_for_provider,
-    connected,
-    refuse_other_manifest,
-)
+from batchgen.runs.context import RunContext
 from batchgen.runs.decisions import runner_lock
 from batchgen.runs.estimates import PriceList
-from batchgen.runs.execute import Ended, files_of, first_error_only
+from batchgen.runs.execute import Ended, first_error_only
 from batchgen.runs.folder import this_process
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
-from batchgen.runs.last_run import claim_file
+from batchgen.runs.ownership import claim_file, claim_for_provider, refuse_other_manifest
+from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated

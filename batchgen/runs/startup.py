@@ -18,32 +18,28 @@ from batchgen.manifest.problems import ProblemLog
 from batchgen.manifest.stream import checked_jobs
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runcomfy.token import find_token
-from batchgen.runs.begin import settle_before
-from batchgen.runs.context import RunContext, claim_for_manifest, claim_for_provider
-from batchgen.runs.decisions import runner_lock
+from batchgen.runs.context import RunContext
+from batchgen.runs.decisions import runner_lock, settle
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import PATIENCE, RunFolder, this_process
 from batchgen.runs.ingest import CHECKED_AT_ONCE, StreamingIngest
 from batchgen.runs.journal import catch_up
-from batchgen.runs.last_run import (
-    LastRunFile,
-    claim_file,
-    is_lost,
-    is_of,
-    refuse_lost,
-    run_id,
-)
 from batchgen.runs.lost_state import (
     Traces,
-    find_traces,
+    find_lost,
     keep_old_log,
-    known_state,
     recover,
-    refuse_traces,
     set_aside,
 )
+from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_provider, run_id
 from batchgen.runs.prepare import check_together, read_with_environment, reconcile
-from batchgen.state.database import checkpoint, open_for_reading, open_for_writing, translated
+from batchgen.state.database import (
+    checkpoint,
+    open_for_reading,
+    open_for_writing,
+    transaction,
+    translated,
+)
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.names import names_to_come
 from batchgen.state.queries import Selection, select_any
@@ -56,7 +52,6 @@ if TYPE_CHECKING:
     from batchgen.manifest.header import Manifest
     from batchgen.runs.context import World
     from batchgen.runs.fingerprint import Fingerprint
-    from batchgen.runs.last_run import LastRun
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
     from batchgen.state.staging import Staging
@@ -64,14 +59,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """What a run has in hand. `intake` are jobs that are still to be read, in a huge first run.
+    """What a run has in hand. `ingest` are jobs that are still to be read, in a huge first run.
 
     `problems` has the warnings, where the jobs had to be read.
     """
 
-    place: RunContext
+    context: RunContext
     db: Connection
-    intake: StreamingIngest | None
+    ingest: StreamingIngest | None
     problems: ProblemLog
 
 
@@ -110,8 +105,8 @@ class _Reading:
             for job in jobs:
                 staging.add(job)
         check_together(staging, problems)
-        intake = StreamingIngest(jobs, problems, self.fingerprint) if early else None
-        return _Staged(staging, intake, problems)
+        ingest = StreamingIngest(jobs, problems, self.fingerprint) if early else None
+        return _Staged(staging, ingest, problems)
 
     def _may_begin_early(self) -> bool:
         """A selection must see all jobs, and so must a limit, and who wants no warning.
@@ -127,7 +122,7 @@ class _Reading:
 @dataclass(frozen=True, slots=True)
 class _Staged:
     jobs: Staging
-    intake: StreamingIngest | None
+    ingest: StreamingIngest | None
     problems: ProblemLog
 
 
@@ -140,63 +135,64 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     rehearsing = options.emulator or is_loopback(base)
     problems = ProblemLog(strict=options.strict)
     manifest = read_with_environment(path, world.env, rehearsal=rehearsing, problems=problems)
-    place = RunContext(manifest, RunFolder(manifest.output.dir), options, world, base)
-    reading = _Reading(manifest, options, place.folder, fingerprint_of(manifest), problems)
+    context = RunContext(manifest, RunFolder(manifest.output.dir), options, world, base)
+    reading = _Reading(manifest, options, context.folder, fingerprint_of(manifest), problems)
     with ExitStack() as briefly:
         staged = None
         if options.strict or not _is_unchanged(reading):
-            staged = reading.stage(briefly, first=_is_first(place.folder))
-        db, traces = _open_state(place, held)
-        intake = None
+            staged = reading.stage(briefly, first=_is_first(context.folder))
+        db, traces = _open_state(context, held)
+        ingest = None
         told = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
         if not reading.is_known_to(db):
-            if staged is None or (staged.intake is not None and _has_jobs(db, place.folder)):
+            if staged is None or (staged.ingest is not None and _has_jobs(db, context.folder)):
                 staged = reading.stage(briefly, first=False)
             told = staged.problems
-            with translated(place.folder.state):
+            with translated(context.folder.state):
                 note_attempted(db, options.selection)
-            intake = _take_up(db, reading, staged)
-        _refuse_unwritable_names(place, db)
+            ingest = _take_up(db, reading, staged)
+        _refuse_unwritable_names(context, db)
         if traces:
-            _recover(place, db, traces)
-    with translated(place.folder.state):
-        catch_up(place.folder.metadata, db)
-    return StartedRun(place, db, intake, told)
+            _recover(context, db, traces)
+    with translated(context.folder.state):
+        catch_up(context.folder.metadata, db)
+    return StartedRun(context, db, ingest, told)
 
 
-def _open_state(place: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
-    folder, options, world = place.folder, place.options, place.world
+def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
+    folder, options, world = context.folder, context.options, context.world
     if not options.emulator and _is_first(folder):
         # Nothing can be done yet without a token: say so before a folder is made.
         find_token(world.env, world.home)
     if not folder.root.exists():
         # Nor is one made where a disk is to be mounted.
-        _refuse_lost_state(place)
+        _refuse_lost_state(context)
     folder.create()
     held.enter_context(runner_lock(folder, PATIENCE))
-    traces = _refuse_lost_state(place)
+    traces = _refuse_lost_state(context)
     db = held.enter_context(closing(open_for_writing(folder.state)))
     with translated(folder.state):
         set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
         claim_file(db, folder, accept_copy=options.accept_copy)
-        claim_for_provider(db, place.provider, folder)
-        claim_for_manifest(db, place.manifest, take_over=options.take_over)
-        # Receipts and decisions name jobs by their ids of before: today's manifest may rename them.
-        settle_before(db, folder, world.now())
+        claim_for_provider(db, context.provider, folder)
+        claim_for_manifest(db, context.manifest, take_over=options.take_over)
+        # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
+        with transaction(db):
+            settle(db, folder, world.now())
         checkpoint(db)
     return db, traces
 
 
-def _refuse_lost_state(place: RunContext) -> Traces:
+def _refuse_lost_state(context: RunContext) -> Traces:
     """Raise LostStateError where requests may be paid that the state does not know of.
 
     Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
     the traces.
     """
-    folder, options = place.folder, place.options
-    lost = find_lost(place)
+    folder, options = context.folder, context.options
+    lost = find_lost(context)
     if options.start_over and lost:
         if lost.traces or lost.has_state:
             set_aside(folder)
@@ -209,48 +205,11 @@ def _refuse_lost_state(place: RunContext) -> Traces:
     return lost.traces
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """What the state in the folder, if it `has_state`, does not know of; `last` is another run.
-
-    `older`: it is a state of that very run, from before its last submits.
-    """
-
-    traces: Traces
-    last: LastRun | None
-    has_state: bool
-    older: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.traces) or self.last is not None
-
-    def refuse(self, folder: RunFolder) -> None:
-        """Raise LostStateError where there is something."""
-        if self.traces:
-            refuse_traces(self.traces, folder)
-        if self.last is not None:
-            refuse_lost(self.last, folder, older=self.older)
-
-
-def find_lost(place: RunContext) -> Lost:
-    """Look, and change nothing. Raises as `open_for_reading` does."""
-    world = place.world
-    with known_state(place.folder) as db:
-        traces = find_traces(place.folder, db)
-        # A rehearsal pays for nothing again.
-        asked = not place.options.emulator
-        last = LastRunFile(world.memory, place.manifest.path).last() if asked else None
-        older = last is not None and db is not None and is_of(last, db)
-        accepted = older and place.options.accept_copy
-        lost = None if accepted or not is_lost(last, db) else last
-        return Lost(traces, lost, db is not None, older)
-
-
-def _refuse_unwritable_names(place: RunContext, db: Connection) -> None:
+def _refuse_unwritable_names(context: RunContext, db: Connection) -> None:
     """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
-    with translated(place.folder.state):
+    with translated(context.folder.state):
         for job, name in names_to_come(db):
             try:
                 os.fsencode(name)
@@ -258,14 +217,14 @@ def _refuse_unwritable_names(place: RunContext, db: Connection) -> None:
                 error = unwritable_name(name)
                 raise InputError(
                     f"job {job}: {error.what}; nothing was sent",
-                    where=str(place.folder.files / name),
+                    where=str(context.folder.files / name),
                     next_step=error.next_step,
                 ) from exc
 
 
-def _recover(place: RunContext, db: Connection, traces: Traces) -> None:
-    with translated(place.folder.state):
-        left = recover(db, place.folder, traces, place.world.now())
+def _recover(context: RunContext, db: Connection, traces: Traces) -> None:
+    with translated(context.folder.state):
+        left = recover(db, context.folder, traces, context.world.now())
     for request_id, job in left.items():
         sys.stderr.write(
             f"not recovered: request {request_id}, since job {job} is not to be done\n"
@@ -300,8 +259,8 @@ def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> StreamingIng
         # First: a death in the middle must not leave new jobs under an old fingerprint.
         set_meta(db, Meta.INPUTS, "")
     difference = reconcile(db, staged.jobs, state, reading.options)
-    if staged.intake is None and not difference.changed:
+    if staged.ingest is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
             set_meta(db, Meta.INPUTS, reading.fingerprint.text())
-    return staged.intake
+    return staged.ingest

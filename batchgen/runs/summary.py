@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason
+from batchgen.runs.estimates import UNASKED, Funds
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.live_models import UNASKED, Funds
 from batchgen.runs.results import EVERYTHING, job_results
 from batchgen.state.manual_actions import NOTHING_HELD, Held
 
@@ -41,7 +41,7 @@ class Summary:
     folder: Path
     counts: Mapping[JobState, int]
     money: Money
-    seconds: float
+    seconds: float = 0.0
     submitted: int = 0
     pause: Pause | None = None
     stopped_by: signal.Signals | None = None

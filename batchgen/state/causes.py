@@ -1,7 +1,4 @@
-"""What keeps jobs from being done, and which of them are kept by the same.
-
-What a shell completes: a bounded number of rows, since somebody waits.
-"""
+"""Why jobs are not done, which of them share a cause, and what a shell completes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run costs: asked of an index alone, however many attempts there are."""
+"""What a run costs, read from an index alone, however many attempts there are."""
 
 from __future__ import annotations
 

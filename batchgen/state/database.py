@@ -1,6 +1,7 @@
-"""Opening the state file, and the one place where SQLite's errors become ours.
+"""Opening the state file, its transactions, and what SQLite's errors mean to a run.
 
-Texts as SQLite takes them: UTF-8, which the names of files need not be.
+The only place that connects to SQLite; other rooms get a `Connection`, which this room's functions
+take.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What may be submitted, and in which order; what it needs of other jobs.
-
-What the engine asks of the state besides its jobs: short readers that take a connection.
-"""
+"""What may be submitted, in which order, and what it needs of other jobs."""
 
 from __future__ import annotations
 

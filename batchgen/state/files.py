@@ -1,7 +1,4 @@
-"""Files of a request: from a URL on the disk to a verified file on the disk.
-
-What is known of input images, so that none is looked at more often than it must be.
-"""
+"""Files of a request, from a URL to a verified file, and what is known of input images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a person may decide about a job: resolve, retry, cancel. Takes the writing connection.
+"""What people decide about jobs: resolve, retry, cancel and approve.
 
-Which jobs wait for a person's word, and what that word sets going.
+These functions take the writing connection. Those that may refuse return the reason.
 """
 
 from __future__ import annotations

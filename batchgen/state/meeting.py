@@ -1,18 +1,10 @@
-"""Each job of today's manifest beside the one that the state remembers, found out once.
+"""The difference between today's manifest and the state: one row for each staged job.
 
-The temporary table `meeting` has a row for each staged job: `today` is its number there, `seq` that
-of the known job, NULL where it is new; `renamed` is about the name of its files; `moved` numbers
-the known job that has another id today (renames.py). `gone` numbers the known jobs that are not
-staged. Every later step asks these few small numbers, not the texts.
-
-Which job needs which: the edges of the state, brought up to those of the manifest.
-
-Triggers of the schema do the rest: they count what a job waits for, block it and set it going.
-
-The manifest of today meets the memory of the run: what is new, changed, gone.
-
-Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
-been paid is never touched unasked.
+In the temporary table `meeting`, `today` is the job's number among the staged ones and `seq` that
+of the known job, NULL where it is new. `renamed` is about the name of its files; `moved` numbers
+the known job that has another id today (renames.py). A job `asks` where its new input may have to
+be paid for again, and `rerun` says that it shall be. `gone` numbers the known jobs that the
+manifest no longer has. Plans count this difference, and runs apply it.
 """
 
 from __future__ import annotations
@@ -73,7 +65,7 @@ _MEET = f"""
         job.name != today.name,
         job.listed = 0 OR job.tags != today.tags OR job.priority != today.priority
             OR job.sweep != today.sweep OR job.gate != today.gate OR job.axes != today.axes,
-        NULL
+        NULL, 0, 0
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
 """
 
@@ -96,7 +88,8 @@ def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[N
 def meet(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TEMP TABLE meeting (today INTEGER PRIMARY KEY, seq INTEGER, changed INTEGER,"
-        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER)"
+        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER,"
+        " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
     )
     db.execute(_MEET)
 

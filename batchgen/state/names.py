@@ -1,7 +1,4 @@
-"""Who owns which file name. Names are claimed in the state, so they are the same on every run.
-
-Names that are made distinct: one rule for one owner, and for a whole table at once.
-"""
+"""Claiming the names of files in the state, so that they are the same on every run."""
 
 from __future__ import annotations
 

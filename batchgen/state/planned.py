@@ -1,10 +1,9 @@
-"""The state in which each job of today's manifest would be at the beginning of a run.
+"""What a run would do with today's manifest, found out without changing the state.
 
-Found out once, in the temporary table `planned`; what a plan tells is counted there. `own` is the
-state as a merge would leave it, `state` as a run with these wishes would find it: a job is blocked
-exactly while one that it needs is failed, cancelled or lost, whatever the state says of it now.
-
-What `plan` tells: how today's manifest and the state differ, in figures and by name.
+The temporary table `planned` has a row for each job of the manifest. `own` is the job's state as
+reconciling would leave it, `state` as a run with these wishes would find it. Which inputs are new,
+and which are to be paid for again, is the difference that a run applies (meeting.py, renames.py); a
+plan only counts it.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.meeting import MAY_RERUN, NEVER_ATTEMPTED, UNPAID, attached
+from batchgen.state.meeting import NEVER_ATTEMPTED, attached
 from batchgen.state.reconcile import OnChanged, RenamedJob
-from batchgen.state.renames import meet_all, part_renamed
+from batchgen.state.renames import choose_reruns, meet_all
 from batchgen.state.reviews import REJECTED_JOBS
-from batchgen.state.selection import Selection, note_causes
+from batchgen.state.selection import Selection, attempted, note_causes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,8 +40,8 @@ class Wishes:
 _TABLE = """
     CREATE TEMP TABLE planned (
         today INTEGER PRIMARY KEY, seq INTEGER, own TEXT NOT NULL, state TEXT NOT NULL,
-        new INTEGER NOT NULL, changed INTEGER NOT NULL, moved INTEGER NOT NULL,
-        asked INTEGER NOT NULL,
+        new INTEGER NOT NULL, changed INTEGER NOT NULL, rerun INTEGER NOT NULL,
+        moved INTEGER NOT NULL, asked INTEGER NOT NULL,
         waiting INTEGER NOT NULL DEFAULT 0, selected INTEGER NOT NULL DEFAULT 0,
         due INTEGER NOT NULL DEFAULT 0
     )
@@ -56,15 +55,14 @@ _IS_ASKED_AGAIN = (
 # What was refused or never sent takes a new input up without asking.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
-    f" WHEN job.state = 'failed' AND met.changed AND {UNPAID} THEN 'pending'"
+    " WHEN job.state = 'failed' AND met.changed AND NOT met.asks THEN 'pending'"
     " ELSE job.state END"
 )
 
-# Cheap questions come first: the attempts are only asked about a job whose input has changed.
 _FILL = f"""
-    INSERT INTO temp.planned (today, seq, own, state, new, changed, moved, asked)
+    INSERT INTO temp.planned (today, seq, own, state, new, changed, rerun, moved, asked)
     SELECT met.today, met.seq, {_OWN}, '', NOT coalesce(met.attempted, 0),
-        coalesce(met.changed AND met.attempted AND NOT {UNPAID}, 0), met.moved IS NOT NULL,
+        met.asks, met.rerun, met.moved IS NOT NULL,
         coalesce(job.state IN ('failed', 'lost') AND {_IS_ASKED_AGAIN}, 0)
     FROM temp.meeting AS met LEFT JOIN main.job AS job ON job.seq = met.seq
 """
@@ -110,7 +108,7 @@ def plan_jobs(db: sqlite3.Connection, wishes: Wishes) -> None:
     """Fill `planned`, once for each time that the manifest is attached."""
     meet_all(db)
     if wishes.on_changed is OnChanged.RERUN:
-        part_renamed(db, wishes.selection)
+        choose_reruns(db, wishes.selection)
     db.execute(_TABLE)
     db.execute(_FILL)
     _select(db, wishes.selection)
@@ -129,18 +127,18 @@ def _select(db: sqlite3.Connection, selection: Selection) -> None:
         f" WHERE today IN (SELECT job.seq FROM {PLANNED_JOBS} WHERE {condition})",
         values,
     )
+    if selection.is_fleeting:
+        # A run holds on to these before it changes their states.
+        query, values = attempted(selection)
+        db.execute(f"UPDATE temp.planned SET selected = 1 WHERE seq IN ({query})", values)
 
 
 def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
-    again = ["0"]
+    again = ["rerun"]
     if wishes.retry_failed:
         again.append("own IN ('failed', 'cancelled', 'lost')")
         if wishes.selection.asks_for_rejected:
             again.append(f"own = 'done' AND seq IN ({REJECTED_JOBS})")
-    if wishes.on_changed is OnChanged.RERUN:
-        again.append(
-            f"changed AND (SELECT {MAY_RERUN} FROM main.job AS job WHERE job.seq = planned.seq)"
-        )
     # What was set aside, or not found, is asked again at every beginning, and paid at none.
     db.execute(
         "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"

@@ -1,18 +1,8 @@
-"""Each job of today's manifest beside the one that the state remembers, found out once.
-
-The temporary table `meeting` has a row for each staged job: `today` is its number there, `seq` that
-of the known job, NULL where it is new; `renamed` is about the name of its files; `moved` numbers
-the known job that has another id today (renames.py). `gone` numbers the known jobs that are not
-staged. Every later step asks these few small numbers, not the texts.
-
-Which job needs which: the edges of the state, brought up to those of the manifest.
-
-Triggers of the schema do the rest: they count what a job waits for, block it and set it going.
-
-The manifest of today meets the memory of the run: what is new, changed, gone.
+"""Bringing the state up to today's manifest, in one transaction.
 
 Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
-been paid is never touched unasked.
+been paid for is never touched unasked. Dependencies follow the manifest too; the triggers of the
+schema count what a job waits for, block it and set it going.
 """
 
 from __future__ import annotations
@@ -21,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batchgen.state.meeting import LIVE, MAY_RERUN, NEVER_ATTEMPTED, UNPAID, attached
+from batchgen.state.meeting import LIVE, NEVER_ATTEMPTED, attached
 from batchgen.state.names import make_names_distinct, rename
-from batchgen.state.renames import meet_all, part_renamed, take_up_renamed
+from batchgen.state.renames import choose_reruns, meet_all, take_up_renamed
 from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -129,15 +119,15 @@ def merge(
         if difference.asks_a_person and on_changed is OnChanged.REFUSE:
             return difference
         if on_changed is OnChanged.RERUN:
-            part_renamed(db, selected)
+            choose_reruns(db, selected)
         take_up_renamed(db)
         # First, since no job can go that an edge names.
         drop_edges(db, _LEAVING)
         _forget_never_attempted(db)
         _take_up_unpaid(db)
         _forget_todays_inputs(db)
+        _rerun_changed(db)
         if on_changed is OnChanged.RERUN:
-            _rerun_changed(db, selected)
             _note_todays_inputs(db)
         _update_listing(db)
         _insert_new(db)
@@ -151,7 +141,7 @@ def _difference(db: sqlite3.Connection) -> Difference:
     changed = db.execute(
         f"SELECT job.id, job.state, job.state IN {LIVE}"
         " FROM temp.meeting JOIN job ON job.seq = meeting.seq"
-        f" WHERE meeting.changed AND meeting.attempted AND NOT {UNPAID} ORDER BY job.seq"
+        " WHERE meeting.asks ORDER BY job.seq"
     )
     jobs = tuple(ChangedJob(job_id, state, bool(live)) for job_id, state, live in changed)
     staged, known = db.execute(
@@ -192,43 +182,31 @@ _MET = (
 
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
+    taken_up = "met.changed AND NOT met.asks"
+    # Another job blocks it, which sets it going too.
+    kept = "job.state = 'blocked'"
     db.execute(
         "UPDATE job SET model = today.model, body = today.body,"
-        # What a person cancelled stays cancelled; a retry then sends the new input. What another
-        # job blocks is set going by that one.
-        " state = iif(job.state = 'failed', 'pending', job.state),"
-        " error_code = iif(job.state = 'blocked', job.error_code, NULL),"
-        f" error = iif(job.state = 'blocked', job.error, NULL) {_MET} AND met.changed"
-        f" AND job.state IN ('pending', 'failed', 'blocked', 'cancelled') AND {UNPAID}"
+        f" error_code = iif({kept}, job.error_code, NULL), error = iif({kept}, job.error, NULL)"
+        f" {_MET} AND {taken_up}"
     )
+    # What a person cancelled stays cancelled; a retry then sends the new input. In a statement of
+    # its own: it sets blocked jobs going, which a statement that writes those as well would undo.
+    db.execute(f"UPDATE job SET state = 'pending' {_MET} AND {taken_up} AND job.state = 'failed'")
 
 
-# What was not paid has the new input by now.
-_STILL_CHANGED = "met.changed AND (job.body != today.body OR job.model != today.model)"
-
-
-def _rerun_changed(db: sqlite3.Connection, selection: Selection) -> None:
+def _rerun_changed(db: sqlite3.Connection) -> None:
     """Old attempts keep the input they were made with; the files they left stay where they are."""
-    condition, values = selection.where("main.job")
-    db.execute(
-        "CREATE TEMP TABLE rerun AS SELECT job.seq AS seq, today.seq AS today FROM main.job AS job"
-        " JOIN temp.meeting AS met ON met.seq = job.seq"
-        " JOIN incoming.job AS today ON today.seq = met.today"
-        f" WHERE met.attempted AND {_STILL_CHANGED} AND {MAY_RERUN} AND {condition}",
-        values,
-    )
     db.execute(
         "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
         " body = coalesce(attempt.body, job.body) FROM job"
-        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.rerun)"
+        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.meeting WHERE rerun)"
     )
     db.execute(
         "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
         " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
-        " FROM temp.rerun AS rerun JOIN incoming.job AS today ON today.seq = rerun.today"
-        " WHERE job.seq = rerun.seq"
+        f" {_MET} AND met.rerun"
     )
-    db.execute("DROP TABLE temp.rerun")
 
 
 # Whoever sets such a job going while this connection is open: a person, `on_unknown`, `retries`.
@@ -256,7 +234,7 @@ def _note_todays_inputs(db: sqlite3.Connection) -> None:
         "INSERT INTO temp.todays_input SELECT job.seq, today.model, today.body"
         " FROM main.job AS job JOIN temp.meeting AS met ON met.seq = job.seq"
         " JOIN incoming.job AS today ON today.seq = met.today"
-        f" WHERE met.attempted AND {_STILL_CHANGED}"
+        " WHERE met.asks AND NOT met.rerun"
     ).rowcount
     if noted:
         db.execute(_SENDS_TODAYS_INPUT)

@@ -52,6 +52,25 @@ def meet_all(db: sqlite3.Connection) -> None:
     meet(db)
     find_gone(db)
     find_renamed(db)
+    # Where nothing was charged, a new input is taken up without asking.
+    db.execute(
+        "UPDATE temp.meeting SET asks = 1 WHERE changed AND EXISTS (SELECT 1 FROM main.job AS job"
+        f" WHERE job.seq = meeting.seq AND NOT {UNPAID})"
+    )
+
+
+def choose_reruns(db: sqlite3.Connection, selection: Selection) -> None:
+    """After `meet_all`: the selected jobs whose new input is to be paid for."""
+    condition, values = selection.where("incoming.job")
+    db.execute(
+        "UPDATE temp.meeting SET rerun = 1 WHERE today IN (SELECT today FROM ("
+        "SELECT met.today, job.seq, today.id, today.model, today.tags, job.state"
+        " FROM temp.meeting AS met JOIN incoming.job AS today ON today.seq = met.today"
+        " JOIN main.job AS job ON job.seq = met.seq"
+        f" WHERE met.asks AND {MAY_RERUN}) AS job WHERE {condition})",
+        values,
+    )
+    _part_renamed(db, selection)
 
 
 def find_renamed(db: sqlite3.Connection) -> None:
@@ -141,7 +160,7 @@ def take_up_renamed(db: sqlite3.Connection) -> None:
     set_meta(db, Meta.METADATA_IS_STALE, "yes")
 
 
-def part_renamed(db: sqlite3.Connection, selection: Selection) -> None:
+def _part_renamed(db: sqlite3.Connection, selection: Selection) -> None:
     """The selected ones are to be paid anew: what was is gone, what comes is new.
 
     Not while a request is under way: it is followed under the new id.

@@ -1,9 +1,8 @@
-"""What a report looks at: jobs with their results, what is not done and why, how the night went.
+"""What a report shows, and what tells a live page that something changed.
 
-What tells a watcher that something moved, read from indexes alone. Takes a reading connection.
-
-Nothing announces a change of SQLite to another process. What can be had cheaply is that there was
-one (`version`), and a short word about each job, by which two looks are compared (`signatures`).
+SQLite announces no change to another process. What can be had cheaply is that there was one
+(`version`), and one number for each job, by which two looks are compared (`signatures`); both are
+read from indexes alone.
 """
 
 from __future__ import annotations

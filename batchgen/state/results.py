@@ -1,7 +1,4 @@
-"""Jobs one by one: the input of each, and all that became of it.
-
-Results that a dataset is made of: the verified files of each job's latest attempt.
-"""
+"""Jobs one by one with their attempts, and the results that a dataset is made of."""
 
 from __future__ import annotations
 

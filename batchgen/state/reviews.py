@@ -1,8 +1,6 @@
-"""What was said about results: picks by a person, flaws by a check. Takes the writing connection.
+"""What was said about results: picks by people, flaws by a check.
 
-A mark is about one very file: a retry makes another, which nobody has judged yet.
-
-Questions about picks and flaws, for a selection of jobs.
+Both are about one very file: a retry makes another one, which nobody has judged yet.
 """
 
 from __future__ import annotations

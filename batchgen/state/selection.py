@@ -1,9 +1,4 @@
-"""A part of a query that says which jobs are meant.
-
-Which jobs people are shown: what the manifest lists, and what is paid and not home yet.
-
-Which jobs a command is about, as a condition in SQL.
-"""
+"""Which jobs a command is about, as a condition in SQL."""
 
 from __future__ import annotations
 
@@ -103,8 +98,13 @@ def note_attempted(db: sqlite3.Connection, selection: Selection) -> None:
     Of jobs that were never attempted a merge may give the number to another one.
     """
     if selection.is_fleeting:
-        condition, values = selection.where()
-        _note(db, f"SELECT seq FROM main.job WHERE attempts > 0 AND {condition}", values)
+        _note(db, *attempted(selection))
+
+
+def attempted(selection: Selection) -> Condition:
+    """A query for the selected jobs of the state that were attempted."""
+    condition, values = selection.where()
+    return f"SELECT seq FROM main.job WHERE attempts > 0 AND {condition}", values
 
 
 def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:

@@ -1,6 +1,6 @@
-"""Ids of staged jobs that stand twice, or that a need names and no job has.
+"""What is wrong among staged jobs: duplicate ids, needs that no job has, and cycles.
 
-Circles of needs among staged jobs: of any length, in a few bytes a job.
+Cycles of any length are found in a few bytes a job.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Where checked jobs wait until the whole manifest is known to be sound.
 
-On the disk, not in memory, so a million jobs are as light as ten. Nothing reaches the state file
-before the last problem could have been found.
-
-Jobs of a huge first manifest that are taken up while its first ones are under way.
+On the disk, not in memory, so a million jobs are as light as ten. Nothing reaches the state before
+the last problem could have been found. Only a huge first manifest is taken up in parts, by
+`append_jobs`, while its first jobs are already under way.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""What every move is made of: a legal step of a job, the closing of an attempt, and questions.
+"""Every change of a job's state: short functions that take the writing connection.
 
-Every change of a job's state: short functions that take the writing connection.
-
-Each moves the job only along jobs.LEGAL and returns False, changing nothing, where the job is no
-longer where the caller thought: someone else was quicker (a cancel, a person's word), and the
-caller lets go of it.
+Each moves a job only along jobs.LEGAL. It returns False, and changes nothing, where the job is no
+longer in the state that the caller expected: a cancel or another decision was quicker.
 """
 
 from __future__ import annotations

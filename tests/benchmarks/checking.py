@@ -1,9 +1,9 @@
-"""How long one check of an input takes, with and without the quick yes.
+"""How long one check of an input takes, with and without the compiled schema.
 
     python -m tests.benchmarks.checking [--rounds 5]
 
 The best of some rounds, in microseconds a job, on one core: the whole check from a mapping to the
-text that is sent; then the judge alone, which the quick yes spares.
+text that is sent; then the validator alone, which the compiled schema spares.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def measure_model(model_id: str, given: JsonObject, rounds: int) -> None:
     assert model is not None
     assert isinstance(check_input(model, given), CheckedInput)
     values = with_full_size(given, model.sizes)
-    judge = build_validator(model.schema)
+    validator = build_validator(model.schema)
     whole = microseconds(lambda: check_input(model, given), rounds)
-    alone = microseconds(lambda: judge.is_valid(values), rounds, CALLS // 20)
-    print(f"{model.alias:6} check {whole:7.2f} µs   the judge alone {alone:7.2f} µs")
+    alone = microseconds(lambda: validator.is_valid(values), rounds, CALLS // 20)
+    print(f"{model.alias:6} check {whole:7.2f} µs   the validator alone {alone:7.2f} µs")
 
 
 def main() -> None:

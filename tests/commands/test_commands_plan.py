@@ -13,9 +13,9 @@ from batchgen.commands.plan import plan_lines, run_command
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runs.estimates import Cost
-from batchgen.runs.live_models import VendorFacts
 from batchgen.runs.options import RunOptions
 from batchgen.runs.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
+from batchgen.runs.vendor_facts import VendorFacts
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.records import Money

@@ -21,7 +21,7 @@ SPLITS = parse_splits("train=0.7,test=0.3")
 DIES_AFTER = """
 import os, sys
 from pathlib import Path
-from batchgen.export.asking import Asked, Format
+from batchgen.export.options import Asked, Format
 from batchgen.export.exporting import export
 from batchgen.export.splits import parse_splits
 from batchgen.state.database import open_for_reading

@@ -50,7 +50,7 @@ def test_a_full_disk_is_told_and_with_room_the_export_continues(
         disk.fill(leaving=72 * 1024)
         with pytest.raises(DiskFullError, match="the disk is full") as caught:
             world.export(disk.root / "d", to, **embedding(to))
-        assert "make room; the same command continues" in str(caught.value)
+        assert "make room; run the same command again to continue" in str(caught.value)
         disk.make_room()
         world.export(disk.root / "d", to, **embedding(to))
         world.export(tmp_path / "fresh", to, **embedding(to))

@@ -19,7 +19,7 @@ import pytest
 import batchgen
 from batchgen.downloads.fetch import open_downloader
 from batchgen.engine.events import Event
-from batchgen.runs import execute
+from batchgen.runs import ports
 from batchgen.runs.summary import Summary
 from tests.shell import Emulator, Shell, wait_until
 
@@ -98,7 +98,7 @@ def through(fsyncs: Fsyncs) -> Iterator[None]:
     if not Path("/proc/self/fd").exists():
         pytest.skip("only /proc tells which file an fsync is for")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "open_downloader", partial(open_downloader, fsync=fsyncs))
+        patch.setattr(ports, "open_downloader", partial(open_downloader, fsync=fsyncs))
         yield
 
 

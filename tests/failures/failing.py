@@ -11,7 +11,7 @@ import pytest
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.runcomfy import client
-from batchgen.runs import context, execute
+from batchgen.runs import execute, ports
 from batchgen.runs.options import engine_policy
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     def shortened(*asked: Any, **named: Any) -> AbstractAsyncContextManager[client.RunComfy]:
         return client.connect(*asked, **{**named, "limits": client.Limits(**limits)})
 
-    patch.setattr(context, "connect", shortened)
+    patch.setattr(ports, "connect", shortened)
 
 
 def only(items: Sequence[T]) -> T:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.runs import execute
-from batchgen.runs.estimates import Cost
-from batchgen.runs.live_models import Funds
+from batchgen.runs import vendor_facts
+from batchgen.runs.estimates import Cost, Funds
 from tests.shell import Shell, emulating
 
 PRICE = 0.03
@@ -95,7 +94,7 @@ def test_a_vendor_that_does_not_answer_such_questions_delays_no_night(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four seconds are more than a test has."""
-    monkeypatch.setattr(execute, "BEFORE_A_RUN", 0.2)
+    monkeypatch.setattr(vendor_facts, "BEFORE_A_RUN", 0.2)
     with emulating() as emulator:
         user = shell.using(emulator)
         for place in ("balance", "model"):

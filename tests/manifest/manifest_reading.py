@@ -11,7 +11,7 @@ from batchgen.jobs import Job
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.problems import ProblemLog
 from batchgen.manifest.stream import checked_jobs
-from batchgen.runs.prepare import report_cross_job_problems
+from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.staging import open_staging
 
 T2I = "bytedance/dreamina-4-0/text-to-image"

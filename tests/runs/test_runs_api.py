@@ -26,8 +26,8 @@ from batchgen.errors import (
 )
 from batchgen.jobs import JobState
 from batchgen.runs import api
-from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
+from batchgen.runs.execute import execute
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from tests.runs.run_world import lines, statuses, write_manifest
@@ -128,7 +128,7 @@ async def run(
     manifest: Path, emulator: Emulator, options: RunOptions | None = None, **other: str | None
 ) -> Summary:
     where = world(emulator, manifest.parent, **other)
-    return await carry_out(manifest, options or RunOptions(), lambda _: None, where)
+    return await execute(manifest, options or RunOptions(), lambda _: None, where)
 
 
 async def test_without_a_token_nothing_is_made(tmp_path: Path) -> None:

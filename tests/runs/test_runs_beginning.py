@@ -12,11 +12,11 @@ from batchgen.engine.ports import Receipt
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest.header import Manifest
-from batchgen.runs.begin import Workload, take_stock
 from batchgen.runs.decision_log import Decision, Verb, append_decisions
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_header
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.workload import Workload, take_stock
 from batchgen.state import queries, transitions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import T2I, Place, in_a_process, write_manifest

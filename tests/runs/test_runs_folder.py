@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ExitCode, LockedError, OutputError, ProviderMismatchError
-from batchgen.runs.context import claim_for_provider, provider_name
 from batchgen.runs.folder import RunFolder, lock_holder, locked
+from batchgen.runs.ownership import claim_for_provider, provider_name
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.transitions import begin_attempt
 from tests.runs.run_world import Place, in_a_process

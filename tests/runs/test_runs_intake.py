@@ -197,7 +197,7 @@ KILLED = """
 import sys, threading
 from batchgen.engine.events import JobMoved
 from batchgen.jobs import JobState
-from batchgen.manifest import checked_jobs
+from batchgen.manifest.stream import checked_jobs
 from batchgen.runs import api, ingest, startup
 from batchgen.runs.options import RunOptions
 startup.CHECKED_AT_ONCE, ingest.PAGE = 10, 5

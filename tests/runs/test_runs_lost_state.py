@@ -16,8 +16,7 @@ from batchgen.commands.status import status
 from batchgen.emulator import Emulator
 from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
-from batchgen.runs.carry_out import carry_out
-from batchgen.runs.execute import Ended
+from batchgen.runs.execute import Ended, execute
 from batchgen.runs.journal import CHUNK, Journal, latest_line
 from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.lost_state import find_traces, known_state
@@ -70,7 +69,7 @@ async def run(
 ) -> Summary:
     where = replace(world(emulator, manifest.parent), memory=manifest.parent / "user")
     options = RunOptions(recover=recover, start_over=start_over, accept_copy=accept_copy)
-    return await carry_out(manifest, options, lambda _: None, where)
+    return await execute(manifest, options, lambda _: None, where)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ async def test_a_run_that_ended_before_its_first_submit_holds_up_no_other_folder
 
     async with vendor() as emulator:
         with monkeypatch.context() as patch:
-            patch.setattr("batchgen.runs.carry_out.work", refuse)
+            patch.setattr("batchgen.runs.execute.work", refuse)
             with pytest.raises(InputError, match="an image is broken"):
                 await run(manifest, emulator)
         shutil.rmtree(tmp_path / "out")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchgen.runs.execute import OpenFiles, allow_open_files, share
+from batchgen.runs.ports import OpenFiles, allow_open_files, share
 
 
 @pytest.fixture

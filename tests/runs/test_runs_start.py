@@ -7,8 +7,8 @@ from pathlib import Path
 
 from batchgen.manifest.header import read_manifest
 from batchgen.manifest.problems import ProblemLog
-from batchgen.runs.begin import take_stock
 from batchgen.runs.options import RunOptions
+from batchgen.runs.workload import take_stock
 from tests.runs.run_world import Place, write_manifest
 
 EVENING = datetime(2026, 11, 21, 18).timestamp()  # noqa: DTZ001 - local, as people mean it

@@ -29,7 +29,7 @@ from batchgen.engine import (
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit
 from batchgen.runcomfy.outcomes import NotSent
-from batchgen.runs import decision_log, folder, options, recovery_log, startup
+from batchgen.runs import decision_log, folder, lost_state, options, recovery_log, startup
 from batchgen.runs.lost_state import Traces
 from batchgen.state import (
     database,
@@ -276,11 +276,11 @@ def two_live_attempts() -> None:
 
 
 def a_folder_that_is_gone_is_not_missed() -> None:
-    put(startup, "is_lost", lambda _last, _db: False)
+    put(lost_state, "is_lost", lambda _last, _db: False)
 
 
 def traces_of_a_lost_state_are_not_looked_for() -> None:
-    put(startup, "find_traces", lambda _folder, _db: Traces())
+    put(lost_state, "find_traces", lambda _folder, _db: Traces())
 
 
 MUTATIONS: tuple[Mutation, ...] = (

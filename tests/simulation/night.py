@@ -1,6 +1,6 @@
 """One night: a manifest, a vendor, a folder and a clock that outlive every process.
 
-A life is the whole program, `carry_out` and all below it, from its start to its end, its death at
+A life is the whole program, `execute` and all below it, from its start to its end, its death at
 a numbered point, or a loss of power there. Between two lives a person may decide.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchgen.runs import begin, decision_log
+from batchgen.runs import decision_log, decisions, workload
 from batchgen.state import manual_actions, queries, reviews, selection
 from tests.simulation.mutating import Mutation, in_schema, put
 
@@ -19,7 +19,7 @@ def a_retry_of_failed_jobs_takes_rejected_ones() -> None:
 
 
 def a_plain_run_makes_rejected_results_again() -> None:
-    settle = begin._settle
+    settle = decisions.settle
 
     def eager(db: sqlite3.Connection, folder: Any, at: float) -> None:
         settle(db, folder, at)
@@ -27,7 +27,7 @@ def a_plain_run_makes_rejected_results_again() -> None:
             db, queries.Selection(), manual_actions.may_go_again(rejected=True)
         )
 
-    put(begin, "_settle", eager)
+    put(workload, "settle", eager)
 
 
 def a_pick_reaches_a_later_attempt() -> None:
@@ -54,7 +54,7 @@ def a_limit_does_not_count_retries() -> None:
             manual_actions.retry_selected(db, chosen, again)
         return limited(db, chosen, count)
 
-    put(begin, "note_first", after_the_retry)
+    put(workload, "note_first", after_the_retry)
 
 
 def a_retry_deletes_what_was_rejected() -> None:

@@ -1,4 +1,4 @@
-"""One life of a night: the whole program, `carry_out` and all below it, and how it is ended.
+"""One life of a night: the whole program, `execute` and all below it, and how it is ended.
 
 By itself, by its death at a numbered point, or by a loss of power there.
 """
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import JobMoved
 from batchgen.errors import BatchgenError, LockedError
 from batchgen.runs import decisions, startup
-from batchgen.runs.carry_out import carry_out
 from batchgen.runs.context import World
+from batchgen.runs.execute import execute
 from tests.simulation.findings import Finding
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.vendor import EPOCH, TOKEN
@@ -98,7 +98,7 @@ class Process:
         night.vendor.accepted_last = -inf
         night.disk.on_point = self._point
         with night.disk.watch(night.watched):
-            self._main = self._loop.create_task(self._carry_out(), name="main")
+            self._main = self._loop.create_task(self._execute(), name="main")
             self._main.add_done_callback(self._stop)
             if night.scenario.rival_after is not None:
                 self._loop.call_later(night.scenario.rival_after, self._start_rival)
@@ -125,7 +125,7 @@ class Process:
         if not self._main.done():
             self._night.picker.look_in(habits, self._life)
 
-    async def _carry_out(self) -> None:
+    async def _execute(self) -> None:
         try:
             self._life.summary = await self._run_the_command()
         except BatchgenError as exc:
@@ -141,7 +141,7 @@ class Process:
             signals=False,
             memory=night.watched / "user",
         )
-        return await carry_out(night.manifest, self._options, self._hear, world)
+        return await execute(night.manifest, self._options, self._hear, world)
 
     def _start_rival(self) -> None:
         if not self._main.done():

@@ -1,4 +1,7 @@
-"""JSON → rows, their values as typed in JSON: an object a line, or a list of objects or texts."""
+"""JSON → rows, their values as typed in JSON: an object a line, or a list of objects or texts.
+
+By hand: ijson does not say on which line an item is, nor where a key is there twice.
+"""
 
 from __future__ import annotations
 

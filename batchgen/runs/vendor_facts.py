@@ -1,10 +1,7 @@
-"""Whether the account's balance covers what is still to be submitted.
+"""What the vendor currently says of its models and of the account, asked before any submit.
 
-It decides nothing: until the vendor refuses a submit for it, the run goes on.
-
-What the vendor says today of its models and of the account, before anything is submitted.
-
-A plan is of use without it, and so is a run: what could not be asked is said, and raises nothing.
+A plan is useful without it, and so is a run: what could not be asked is reported, and raises
+nothing. Only jobs that the vendor no longer takes hold a run up.
 """
 
 from __future__ import annotations
@@ -14,83 +11,40 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.errors import TokenError, UsageError
+from batchgen.errors import InputError, TokenError, UsageError
 from batchgen.models.catalog import find_model
+from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
 from batchgen.runcomfy.client import Limits, connect
 from batchgen.runcomfy.outcomes import NoAnswer
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runcomfy.token import Token, find_token
-from batchgen.runs.drift import schema_differences
-from batchgen.runs.estimates import Alike, Cost, PriceSources, cost_of, usd
+from batchgen.runs.drift import LiveRules, RefusedJobs, schema_differences, ways_out
+from batchgen.runs.estimates import (
+    UNASKED,
+    Alike,
+    Cost,
+    Funds,
+    PriceSources,
+    cost_of,
+)
+from batchgen.runs.options import effective_policy
 from batchgen.state.costs import typical_cost
-from batchgen.state.due import pending_work
+from batchgen.state.due import pending_bodies, pending_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
-    from batchgen.jobs import JsonValue
     from batchgen.manifest.policy import Policy
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.outcomes import Halted
-    from batchgen.runs.context import World
+    from batchgen.runs.context import RunContext, World
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
-
-
-WHAT_HAPPENS = "the run pauses when the vendor refuses a submit for it"
-WAYS_OUT = "top the account up, or begin fewer jobs with --limit"
-
-
-@dataclass(frozen=True, slots=True)
-class Funds:
-    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs.
-
-    `most` is what the budget leaves for them; None: there is no budget.
-    """
-
-    balance: float | None = None
-    cost: Cost = field(default_factory=Cost)
-    most: float | None = None
-
-    @property
-    def suffice(self) -> bool | None:
-        """None: nobody can tell, since the balance or a price is not known."""
-        if self.balance is None:
-            return None
-        if self.missing > 0:
-            return False
-        within_budget = self.most is not None and self.most <= self.balance
-        return None if self.cost.unpriced and not within_budget else True
-
-    @property
-    def missing(self) -> float:
-        """What the jobs of known price cost beyond the balance; also where that is below zero."""
-        needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
-        # A thousandth of a cent forgives the rounding of many small prices.
-        over = needed - (self.balance or 0.0)
-        return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
-
-    def warning(self) -> str | None:
-        """A line for people, where the balance does not suffice."""
-        if self.suffice is not False:
-            return None
-        return (
-            f"warning: the balance of {usd(self.balance or 0.0)} does not cover the jobs to be"
-            f" submitted ({self.cost.words()}), {usd(self.missing)} are missing; {WHAT_HAPPENS}\n"
-            f"  → {WAYS_OUT}"
-        )
-
-    def to_json(self) -> dict[str, JsonValue]:
-        return {
-            "balance_usd": None if self.balance is None else round(self.balance, 6),
-            "balance_suffices": self.suffice,
-        }
-
-
-UNASKED = Funds()
+    from batchgen.state.store import Store
 
 
 def estimated(
@@ -231,3 +185,58 @@ async def _balance(api: RunComfy, env: Mapping[str, str]) -> float | NoAnswer | 
     if base is None:
         return NoAnswer(f"the API is not at its usual address, and {WALLET_VARIABLE} is not set")
     return await api.balance(base)
+
+
+SHOWN_RULES = 20
+
+
+async def facts_before_run(
+    context: RunContext, api: RunComfy, workload: Workload, late_models: Iterable[str]
+) -> VendorFacts:
+    """What the vendor says today, where something is to be submitted."""
+    if not workload.models:
+        return VendorFacts()
+    env = {} if context.options.emulator else context.world.env
+    models = dict.fromkeys((*workload.models, *late_models))
+    return await ask_vendor(api, models, env, BEFORE_A_RUN)
+
+
+async def pause_or_refuse_outdated(
+    store: Store, rules: LiveRules, workload: Workload
+) -> Pause | None:
+    """Check what is to be submitted against the vendor's current schemas.
+
+    Raises InputError, unless something is paid already: that is collected all the same, and the run
+    pauses before its first submit.
+    """
+    outdated = await store.run(_judged, rules, workload.selection)
+    if not outdated:
+        return None
+    what, next_step = _sentences(outdated), ways_out(outdated.models[0])
+    if workload.is_collecting:
+        return pause_for(PauseReason.SCHEMA, problems=what, ways_out=next_step)
+    raise InputError(what, next_step=next_step)
+
+
+def _judged(db: Connection, rules: LiveRules, selection: Selection) -> RefusedJobs:
+    return rules.judged(lambda model: pending_bodies(db, model, selection))
+
+
+def _sentences(outdated: RefusedJobs) -> str:
+    lines = outdated.lines()
+    shown = [f"  {line}" for line in lines[:SHOWN_RULES]]
+    more = [f"  and {len(lines) - SHOWN_RULES} more"] if len(lines) > SHOWN_RULES else []
+    what = "the vendor's schema of today no longer takes some inputs; nothing is submitted"
+    return "\n".join([what, *shown, *more])
+
+
+async def funds_of(
+    context: RunContext, store: Store, workload: Workload, live: VendorFacts
+) -> Funds:
+    if live.balance is None:
+        return UNASKED
+    policy, selection = context.manifest.policy, workload.selection
+    cost = await store.run(estimated, workload.models, selection, policy, live)
+    budget = effective_policy(policy, context.options).budget
+    most = None if budget is None else max(0.0, budget - workload.money.committed)
+    return Funds(live.balance, cost, most)

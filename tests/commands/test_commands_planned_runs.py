@@ -218,7 +218,7 @@ def test_after_a_run_of_the_same_manifest_show_does_not_read_its_rows_again(
     for name, value in user.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(user.folder)
-    monkeypatch.setattr("batchgen.runs.planning.checked", None)
+    monkeypatch.setattr("batchgen.runs.planning.checked_manifest", None)
     assert main(["show", "m.yaml", "boat-001"]) == 0
     assert capsys.readouterr().out.startswith(f"boat-001 · {T2I} · done\n")
     assert len(emulator.charges()) == 2

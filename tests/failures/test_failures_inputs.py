@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.acceptance.picture_site import drawn, padded, picture_site
+from tests.failures.picture_site import drawn, padded, picture_site
 from tests.shell import EDIT, PICTURE, T2I, VIDEO, Emulator, Shell
 
 SOUND = drawn("JPEG", (640, 480))

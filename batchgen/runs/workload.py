@@ -1,4 +1,4 @@
-"""What a run does with the state before its first request: one transaction."""
+"""What there is to do in a run, found in one transaction before its first request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import OnUnknown
 from batchgen.manifest.units import start_moment
-from batchgen.runs.decision_log import apply_new
+from batchgen.runs.decisions import settle
 from batchgen.runs.options import MOST_RESUBMITS, effective_policy
-from batchgen.runs.recovery_log import adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, queries
-from batchgen.state.database import transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
 
@@ -61,12 +59,12 @@ def take_stock(
     options: RunOptions,
     at: float,
 ) -> Workload:
-    """Settle what a dead run left, apply what people decided, and see what is to do.
+    """Settle what a dead run left, apply what people decided, and see what there is to do.
 
     Raises UsageError for a selection that names no job at all.
     """
     set_meta(db, Meta.NAME, manifest.name)
-    _settle(db, folder, at)
+    settle(db, folder, at)
     selection = note_down(db, options.selection)
     if not (queries.select_any(db, selection) or _goes_on(db, options.selection)):
         raise UsageError(
@@ -104,27 +102,10 @@ def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float
 
 
 def _goes_on(db: Connection, selection: Selection) -> bool:
-    """Whether it may be the same command once more: its jobs are on their way by now."""
+    """Whether this may be the same command again: its jobs are under way by now."""
     found = queries.totals(queries.counts(db))
     under_way = (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING)
     return selection.is_fleeting and any(found.get(state) for state in under_way)
-
-
-def settle_before(db: Connection, folder: RunFolder, at: float) -> None:
-    """As `begin` does, in a transaction of its own."""
-    with transaction(db):
-        _settle(db, folder, at)
-
-
-def _settle(db: Connection, folder: RunFolder, at: float) -> None:
-    settle_dead_run(db, folder, at)
-    apply_new(db, folder.decisions)
-
-
-def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
-    """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
-    manual_actions.settle_dead_run(db)
-    adopt_requests(db, read_recovery_log(folder.receipts), at)
 
 
 def _look(db: Connection, selection: Selection) -> Workload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,11 +156,11 @@ def test_rerun_sends_the_new_input_and_the_old_files_keep_what_made_them(state: 
     (old,) = state.finish("boat", "r1")
     state.merge([job("boat", "new", model=EDIT), job("clip")], OnChanged.RERUN)
     assert (body(state, "boat"), state.state("boat")) == ('{"prompt":"new"}', S.PENDING)
-    assert list(saved_files(state.db)) == [old]
+    assert list(saved_files(state.db)) == [replace(old, is_latest=False)]
     assert state.submit("boat", "r2") == 2
     assert state.deliver("boat", number=2)
     (new,) = state.save_all("boat")
-    assert list(saved_files(state.db)) == [old, new]
+    assert list(saved_files(state.db)) == [replace(old, is_latest=False), new]
     assert (old.model, old.body) == (job("boat").model, '{"prompt":"a boat"}')
     assert (new.model, new.body) == (EDIT, '{"prompt":"new"}')
 
@@ -348,3 +349,15 @@ def test_twenty_thousand_jobs_are_merged_without_being_held_in_memory(tmp_path: 
         tracemalloc.stop()
         assert peak < 2_000_000
         assert state.one("SELECT count(*) FROM job") == 20_000
+
+
+def test_a_blocked_job_goes_again_with_the_refused_one_when_both_have_new_inputs(
+    state: State,
+) -> None:
+    state.merge([job("boat"), job("clip", needs=("boat",))])
+    number = state.begin("boat")
+    transitions.refused(state.db, state.seq("boat"), number, "422", "words", 1.0)
+    assert state.state("clip") is S.BLOCKED
+    state.merge([job("boat", "mended"), job("clip", "mended too", needs=("boat",))])
+    assert [state.state(one) for one in ("boat", "clip")] == [S.PENDING, S.PENDING]
+    assert body(state, "clip") == '{"prompt":"mended too"}'

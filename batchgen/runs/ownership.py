@@ -1,0 +1,159 @@
+"""Whose state file this is, checked before anything is done with it.
+
+A state belongs to one manifest and to one provider: the vendor, or what stands in for it on this
+machine. A copy does not know what came after it was made, so a state stores the number of its own
+file on the disk (inode): a rename keeps it, also of the whole folder; a copy and a restored backup
+have another one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from batchgen.errors import (
+    CopiedStateError,
+    OtherManifestError,
+    ProviderMismatchError,
+)
+from batchgen.fs import disk_errors
+from batchgen.runcomfy.base import is_loopback
+from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.recovery import has_attempts
+from batchgen.text import command_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from batchgen.manifest.header import Manifest
+    from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
+
+
+EMULATOR = "the emulator"
+
+
+LOOPBACK = "a server on this machine"
+
+
+def provider_name(base: str, *, emulator: bool) -> str:
+    """Name who takes the requests. A server on this machine may come back at another port."""
+    if emulator:
+        return EMULATOR
+    return LOOPBACK if is_loopback(base) else base
+
+
+def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None:
+    """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
+
+    A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
+    would lose requests that are paid.
+    """
+    known = get_meta(db, Meta.PROVIDER)
+    if known is None or not has_attempts(db):
+        set_meta(db, Meta.PROVIDER, provider)
+    elif known != provider:
+        raise ProviderMismatchError(
+            f"this run was begun with {known}, and would now go to {provider}",
+            where=str(folder.root),
+            next_step=f"{_way_back(known, provider)}; to start anew instead, move the folder away"
+            f" or set another output.dir{_anew(known, provider)}",
+        )
+
+
+def recorded_provider(db: Connection) -> str:
+    return get_meta(db, Meta.PROVIDER) or ""
+
+
+def is_rehearsal(db: Connection) -> bool:
+    """Whether the next command needs --emulator."""
+    return get_meta(db, Meta.PROVIDER) == EMULATOR
+
+
+def _way_back(known: str, provider: str) -> str:
+    if known == EMULATOR:
+        return "give --emulator to continue the rehearsal"
+    if provider == EMULATOR:
+        return "leave --emulator out to continue"
+    return "set RUNCOMFY_MODEL_API_BASE back"
+
+
+def _anew(known: str, provider: str) -> str:
+    """Without a rehearsal, a folder that was moved away is one that is missing."""
+    return "" if EMULATOR in {known, provider} else ", and say --start-over"
+
+
+def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -> None:
+    """Make the state this manifest's. Raises OtherManifestError unless it is, or is taken over."""
+    if not take_over:
+        refuse_other_manifest(db, manifest)
+    # What comes from a pipe has no place of its own.
+    set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
+
+
+def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
+    """Raise OtherManifestError where the state was last brought up to another manifest's jobs.
+
+    One that is no longer there was renamed or moved: then this is it.
+    """
+    known, here = get_meta(db, Meta.MANIFEST), manifest.path
+    is_gone = not known or not os.path.exists(known)  # noqa: PTH110 - bytes of any kind
+    if is_gone or known == _place_of(here):
+        return
+    raise OtherManifestError(
+        f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
+        f" its jobs stand there, not those of {here}; nothing was sent",
+        where=str(here),
+        next_step="give each manifest an output.dir of its own; or go on with this one there, and"
+        f" leave the other's jobs as they are: {command_line('run', here)} --take-over",
+    )
+
+
+def _place_of(path: Path) -> str:
+    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
+
+
+def known_run_id(db: Connection) -> str | None:
+    return get_meta(db, Meta.RUN_ID)
+
+
+def run_id(db: Connection, dice: Random) -> str:
+    """What tells this state from every other one; it keeps it for ever."""
+    known = get_meta(db, Meta.RUN_ID)
+    if known is None:
+        known = f"{dice.getrandbits(64):016x}"
+        set_meta(db, Meta.RUN_ID, known)
+    return known
+
+
+def refuse_copy(db: Connection, folder: RunFolder) -> None:
+    """Raise CopiedStateError where requests may have been made that this file does not know.
+
+    A state without an attempt has nothing to lose, and one of before has no inode to compare.
+    """
+    known = get_meta(db, Meta.INODE)
+    if known is None or known == _inode(folder) or not has_attempts(db):
+        return
+    raise CopiedStateError(
+        f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
+        " requests made since with the other one are not known here, so jobs could be paid twice;"
+        " nothing was sent",
+        where=str(folder.state),
+        next_step="go on with the original; or, where it is gone or was moved to another disk and"
+        " nothing ran since, say so once: batchgen run MANIFEST --accept-copy",
+    )
+
+
+def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
+    """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
+    if not accept_copy:
+        refuse_copy(db, folder)
+    set_meta(db, Meta.INODE, _inode(folder))
+    set_meta(db, Meta.HOST, socket.gethostname())
+
+
+def _inode(folder: RunFolder) -> str:
+    with disk_errors(folder.state):
+        return str(folder.state.stat().st_ino)

@@ -1,0 +1,210 @@
+"""Opens what a run works with: the API or the emulator, downloads, input images, sockets.
+
+The emulator keeps its state in the run's folder, so a rehearsal that was stopped goes on. A socket
+is an open file too: the soft limit of open files is often 256 or 1024, far below the hard one, and
+any program may raise its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen.concurrency import in_thread
+from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.fetch import open_downloader
+from batchgen.downloads.outcomes import DownloadSettings, Target
+from batchgen.downloads.probe import ProbeSettings
+from batchgen.engine.ports import Room
+from batchgen.errors import (
+    OutputError,
+)
+from batchgen.fs import disk_errors
+from batchgen.manifest.policy import CheckInputs
+from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
+from batchgen.runcomfy.token import Token, find_token
+from batchgen.runs.input_images import open_input_images
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batchgen.downloads.fetch import Downloader
+    from batchgen.downloads.outcomes import FetchOutcome
+    from batchgen.runcomfy.client import RunComfy
+    from batchgen.runs.context import RunContext
+    from batchgen.runs.folder import RunFolder
+    from batchgen.runs.input_images import InputImages
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.store import Store
+
+
+@asynccontextmanager
+async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tuple[str, Token]]:
+    """Run the emulator; gives its base and a token of its own, so that the real one is not sent."""
+    # Loaded here: a real run needs neither a web server nor an encoder.
+    from batchgen.emulator import (  # noqa: PLC0415 - see above
+        EmulatorError,
+        EmulatorSettings,
+        running_emulator,
+    )
+
+    settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
+    try:
+        async with running_emulator(settings) as emulator:
+            # Not a string that an answer may contain: the token is masked in answers.
+            yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
+    except EmulatorError as exc:
+        raise OutputError(exc.what, where=str(folder.emulator), next_step=exc.next_step) from exc
+
+
+@asynccontextmanager
+async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComfy]:
+    """The API, or the emulator in its place, with `asks` queries open at once (0: any number).
+
+    Raises TokenError.
+    """
+    wall_clock, limits = context.world.now, replace(DEFAULT_LIMITS, asks=asks)
+    if not context.options.emulator:
+        token = find_token(context.world.env, context.world.home)
+        async with connect(
+            context.base, token, limits=limits, wall_clock=wall_clock, proxies=context.proxies
+        ) as api:
+            yield api
+        return
+    async with (
+        rehearsal(context.folder, context.options) as (base, token),
+        connect(base, token, limits=limits, wall_clock=wall_clock) as api,
+    ):
+        yield api
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBelow:
+    """The engine's ports to the disk: names become files below one folder."""
+
+    downloader: Downloader
+    folder: Path
+
+    async def fetch(self, url: str, name: str) -> FetchOutcome:
+        return await self.downloader.fetch(url, Target(self.folder, name))
+
+    async def room(self) -> Room:
+        return await in_thread(self._room)
+
+    def _room(self) -> Room:
+        with disk_errors(self.folder):
+            usage = shutil.disk_usage(self.folder)
+        return Room(usage.free, usage.total, str(self.folder))
+
+
+@asynccontextmanager
+async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
+    hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
+    async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
+        yield FilesBelow(downloader, context.folder.files)
+
+
+@asynccontextmanager
+async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[InputImages]:
+    """Input images may be on any public host; a rehearsal probes only those of this machine."""
+    hosts = AllowedHosts.in_public()
+    if context.on_this_machine:
+        hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=True)
+    checking = context.manifest.policy.check_inputs is CheckInputs.AUTO
+    async with open_input_images(
+        ProbeSettings(hosts, proxies=context.proxies),
+        store,
+        checking=checking,
+        only_here=context.on_this_machine,
+    ) as images:
+        yield images
+
+
+USUALLY_OPEN = 40
+"""Of a run, where the system does not say how many are open."""
+
+
+RESERVE = 16
+"""For what is opened for a moment: the state's journal, a look-up of a name, a decoder."""
+
+
+A_JOB = 4
+"""A submit and a look, and the emulator's ends of both."""
+
+
+A_DOWNLOAD = 3
+"""A socket, the file and its sidecar."""
+
+
+MOST_DOWNLOADS = 8
+
+
+MANY = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """What fits into the `limit` (None: unknown, and no limit of ours).
+
+    `submits` at once, `asks` at once (others wait for their turn), `downloads` at once.
+    """
+
+    limit: int | None
+    submits: int
+    asks: int
+    downloads: int = MOST_DOWNLOADS
+
+    def warning(self, concurrency: int) -> str:
+        """Say what is lower than asked for, and how to lift it; "" where nothing is."""
+        if self.limit is None or self.submits >= concurrency:
+            return ""
+        return (
+            f"open files: limit {self.limit}, so at most {self.submits} requests are in flight;"
+            f" run `ulimit -n 4096` before, or set run.concurrency: {self.submits}"
+        )
+
+
+def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
+    """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
+
+    `doubled`: the server is in this very process, so each connection has both its ends here.
+    """
+    limit = _raised(max(MANY, USUALLY_OPEN + RESERVE + A_JOB * concurrency))
+    return share(limit, _open_now(), concurrency, doubled=doubled)
+
+
+def share(limit: int | None, used: int, concurrency: int, *, doubled: bool) -> OpenFiles:
+    if limit is None:
+        return OpenFiles(None, concurrency, 0)
+    free = max(0, limit - used - RESERVE)
+    downloads = min(MOST_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
+    connections = max(2, (free - A_DOWNLOAD * downloads) // (2 if doubled else 1))
+    submits = min(concurrency, connections // 2)
+    return OpenFiles(limit, submits, connections - submits, downloads)
+
+
+def _raised(wanted: int) -> int | None:
+    try:
+        import resource  # noqa: PLC0415 - Windows has none, and no such limit
+    except ImportError:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    if soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+        except (ValueError, OSError):
+            return soft  # macOS has one more limit, of the whole system.
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _open_now() -> int:
+    try:
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError:
+        return USUALLY_OPEN
