@@ -1,25 +1,31 @@
-"""One run of a manifest: its folder, its lock, what is prepared, carried out and summed up.
+"""One run of a manifest: started, worked through, summed up; and what else is done with its folder.
 
-api.py         what other programs call; the commands call it too
-options.py     what may be asked of a run
-prepare.py     manifest → checked jobs in the state; whole.py: what only all of them show
-opening.py     what there is before a run: fingerprint.py: has anything changed since the last one
-intake.py      the jobs of a huge first run, read while it goes on
-carry_out.py   a run from its beginning to its summary
-at_work.py     API, downloads, engine and signals together
-inputs/        the pictures behind an input's URLs, looked at before money is spent
-folder.py      where everything of a run lies; lock.py: one runner at a time
-provider.py    the vendor or the emulator, and never the one for the other
-prices.py      what a request costs, where a budget asks
-repairing.py   files fetched again without paying; verifying.py, strays.py: what is on the disk
-bringing_home.py  downloads by saved requests, and nothing else
-original.py    a state file, and never a copy of it unasked
-plans/         what a run would do, cost and change
-decisions.py   what people decide, taken up by the one writer
-receipts.py    the last trace of a paid request when the state file fails
-metadata.py    metadata.jsonl; journal.py: run.log; lines.py: how both grow
-signals.py     Ctrl-C and SIGTERM
-notifying.py   who hears of a run, and when; told.py: in which words
-words.py       counts, money and durations in words
-summary.py     how it ended, and the exit code
+The way of a run, from top to bottom:
+
+api.py            what other programs call; the commands call it too
+execute.py        a run from start to summary: engine, downloads, signals together
+startup.py        manifest checked, lock taken, state opened and reconciled
+prepare.py        manifest → checked jobs; cross_job_checks.py: what only all jobs together show
+workload.py       what there is to do, in one transaction before the first request
+ports.py          opens the API or the emulator, downloads, input images; limits of open files
+ingest.py         the jobs of a huge first run, read while it goes on
+supervision.py    while a run goes on: decisions of people, a folder that vanishes
+summary.py        how it ended, and the exit code; results.py: each job's files and costs
+
+What it stands on:
+
+context.py        `open_run` opens a run for a command; options.py: what may be asked of a run
+folder.py         where everything of a run is, and its lock
+ownership.py      whose state file this is: provider, manifest, no copy
+fingerprint.py    has anything changed since the last run
+
+A plan, in this order: vendor_facts.py asks the vendor, drift.py compares schemas, estimates.py
+has prices and times, planning.py puts them together, plan.py is the document.
+
+decisions.py      what people decide, from a command; decision_log.py: decisions.jsonl itself
+input_images.py   the images behind an input's URLs, probed before money is spent; input_survey.py
+repair.py         redownload without paying; verify.py: the files on the disk; cancel.py
+lost_state.py     requests that the state does not know; last_run.py, recovery_log.py: their traces
+journal.py        run.log and metadata.jsonl; append_log.py: how both grow
+notifications.py  who is notified of a run, and when
 """
