@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from batchgen.downloads import decoding
 from batchgen.processes import Processes
 from tests.shell import Emulator, Shell, emulating
 
@@ -40,6 +41,8 @@ def _files_are_worked_on_here(
     """Start no process for pictures, except where the processes are what is tested."""
     if request.module.__name__.rpartition(".")[2] not in WITH_PROCESSES:
         monkeypatch.setattr(Processes, "call", lambda _, work, item: work(item))
+        # A bound of memory is for a worker process: here it would end the threads of later tests.
+        monkeypatch.setattr(decoding, "bound_memory", lambda _most: None)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class Watcher:
 def _rows_of(stream: Iterable[bytes]) -> Iterator[dict[str, str]]:
     kind = b""
     for line in stream:
-        name, _, value = line.rstrip(b"\n").partition(b": ")
+        name, _, value = line.rstrip(b"\r\n").partition(b": ")
         if name == b"event":
             kind = value
         elif name == b"data" and kind == b"rows":
