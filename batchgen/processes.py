@@ -85,7 +85,7 @@ class Processes:
 
     def _call(self, work: Callable[[T], R], item: T) -> R:
         with self._slots:
-            process = self._idle.pop() if self._idle else self._start()
+            process = self._idle_one() or self._start()
             try:
                 result, error = process.ask(work, item)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as exc:
@@ -95,6 +95,13 @@ class Processes:
         if error is not None:
             raise error
         return result
+
+    def _idle_one(self) -> _Process | None:
+        # Asked and taken in one step: another thread may take the last one in between.
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _start(self) -> _Process:
         with self._starting:

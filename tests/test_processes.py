@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from select import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -102,6 +102,18 @@ def test_a_process_that_was_killed_from_outside_costs_nothing(
     one: Processes, tmp_path: Path
 ) -> None:
     assert one.call(die_once, tmp_path / "died") == "lives"
+
+
+class _TakenInBetween(list[Any]):
+    """Idle processes, the last of which another thread takes right after one asks for it."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_the_last_idle_process_may_be_taken_by_another_thread(one: Processes) -> None:
+    one._idle = _TakenInBetween()
+    assert one.call(double, 2) == 4
 
 
 def test_an_error_comes_back_with_all_that_it_says(one: Processes) -> None:
