@@ -1,10 +1,6 @@
-"""What is sent.
+"""Notifications: addresses of apprise, messages, and sending one with a deadline.
 
-An address of apprise: checked before a run begins, and kept from showing itself.
-
-When a word is sent, to whom, and what it says.
-
-One word to one address, with a deadline.
+An address is checked before a run begins, and its secrets appear in no text.
 """
 
 from __future__ import annotations
@@ -93,7 +89,7 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """Check one URL; nothing is sent. Raises InputError, whose words do not show the URL."""
+    """Check one URL; nothing is sent. Raises InputError, whose text does not show the URL."""
     apprise = _library()
     found = _SCHEME.match(url)
     if found is None:

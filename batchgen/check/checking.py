@@ -1,6 +1,6 @@
-"""Is a result what its input asked for? Pure; only where the published contract makes it sure.
+"""A whole check: what the state has, what the files show, what is wrong, and what of that is new.
 
-A whole check: what the state has, what the files show, what is wrong, what of that is news.
+Whether a result is what its input asked for is judged only where the published contract is clear.
 """
 
 from __future__ import annotations

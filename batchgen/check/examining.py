@@ -1,6 +1,6 @@
-"""A few frames of a file: the picture itself, or frames from all over what moves.
+"""One file: is it what the state knows, and what does it show? Runs in another process.
 
-One file: is it what the state knows, and what does it show? Runs in a process of its own.
+A picture is measured whole, a video by a few frames from all over it.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """By which a file that nobody touched is told without reading it."""
+    """Shows without reading it that a file has not been touched."""
 
     bytes: int
     mtime_ns: int
@@ -168,7 +168,7 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 
 def examine(source: Source) -> Examined:
-    """Read the file; whatever is wrong with it is told, not raised."""
+    """Read the file; whatever is wrong with it is returned, not raised."""
     try:
         with open_to_read(Path(source.path)) as file:
             return _examine(file, source)

@@ -1,9 +1,7 @@
-"""Near duplicates: which pictures look like an earlier one that is none itself.
+"""What measures say of each file, and which files look alike. Pure.
 
-Compared are only those that stay, the *first ones*: were a third picture compared with a second
-that goes, it would go too, though it may look little like the first.
-
-What measures say of each file, and of files that are alike. Pure.
+Duplicates are compared with the *first ones* only, those that stay. If a third picture were
+compared with a second that goes, it would go as well, although it may hardly look like the first.
 """
 
 from __future__ import annotations
@@ -215,7 +213,7 @@ def judge(files: Sequence[Checked], found: Mapping[str, Found], asked: Asked) ->
     if Kind.DUPLICATE in asked.kinds:
         flaws |= _duplicates(own, sound, asked)
     if Kind.NEAR_DUPLICATE in asked.kinds:
-        # Equal files are told of once.
+        # Equal files are reported once.
         flaws |= _near_duplicates(own, [one for one in sound if one not in flaws], found, asked)
     for place, more in flaws.items():
         own[place] = replace(own[place], flaws={**own[place].flaws, **more})

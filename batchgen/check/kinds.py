@@ -14,7 +14,7 @@ LOOK_BITS = 256
 
 
 class Kind(StrEnum):
-    """In the order in which people are told of them."""
+    """In the order in which they are reported."""
 
     UNREADABLE = "unreadable"
     BLANK = "blank"

@@ -1,9 +1,7 @@
-"""How a picture looks, as 256 bits: of alike pictures, alike bits.
+"""How empty a picture is, how much a video moves, and how a picture looks. Pure.
 
-phash of the library imagehash: which of the lowest 16 x 16 spatial frequencies are stronger than
-the median. It forgets size, coding and brightness. The library is asked for only here.
-
-How empty a picture is, how much a video moves: numbers of pixels. Pure.
+The look is 256 bits, imagehash's phash: which of the lowest 16 x 16 spatial frequencies are
+stronger than the median. It ignores size, coding and brightness.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _on_the_disk(path: Path) -> Connection:
     raise StorageError(
         "the measures of earlier checks are damaged again and again",
         where=str(path),
-        next_step="check the disk; the same command continues",
+        next_step="check the disk, then run the same command again to continue",
     )
 
 

@@ -123,5 +123,8 @@ def _use_utf8_for_names() -> None:
 
 def _bug() -> int:
     traceback.print_exc()
-    say("batchgen: this is a bug; the state is safe: the same command continues", to_stderr=True)
+    say(
+        "batchgen: this is a bug; the state is safe: run the same command again to continue",
+        to_stderr=True,
+    )
     return ExitCode.BUG

@@ -7,7 +7,7 @@
 `GET /emulator/ledger` tells what was charged; `POST /emulator/faults` arms faults from outside.
 `GET /prod/v2/balance`, which the vendor serves from another host, is served from this one: other
 clients ask it here if RUNCOMFY_SERVERLESS_API_BASE is `emulator.origin` + "/prod/v2". Prices are
-invented; see offers.py. The kinds of faults are described in faults.py.
+invented; see catalogue.py. The kinds of faults are described in faults.py.
 """
 
 from batchgen.emulator.faults import Fault, fault_problems, parse_faults

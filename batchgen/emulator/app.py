@@ -1,12 +1,8 @@
-"""`/emulator/faults`: arm, list and clear faults from outside.
+"""Puts the parts together: which part answers which path; the emulator's own endpoints.
 
-`GET /emulator/ledger`: every accepted submit, in order, as one JSON document.
-
-It is written page by page, so that fifty thousand lines need no more memory than five hundred.
-
-`GET /models`, `GET /models/categories` and `GET /models/{model_id}`.
-
-Puts the parts together: which part answers which path.
+`/emulator/faults` arms, lists and clears faults. `/emulator/ledger` is every accepted submit, in
+order, as one JSON document, written page by page so that it needs no memory. `/models` lists the
+catalogue.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What a model is called, makes and costs here.
+"""The models on offer, one for each published schema: name, output and price.
 
-The vendor publishes no prices with the schemas: these are rehearsal prices, invented so that
-budgets can be tried. They say nothing about a real bill.
-
-The models on offer: one for each published schema under batchgen/models/schemas/.
+The vendor publishes no prices with the schemas. These are invented for rehearsals, so that budgets
+can be tried; they say nothing about a real bill.
 """
 
 from __future__ import annotations

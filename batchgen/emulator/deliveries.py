@@ -1,9 +1,4 @@
-"""Byte ranges, as RFC 9110 section 14 wants them. Pure.
-
-An answer before it is sent: as a JSON document, then as bytes.
-
-How an answer travels: whole, or as badly as a fault says.
-"""
+"""How a response travels: whole, in byte ranges (RFC 9110, section 14), or as a fault says."""
 
 from __future__ import annotations
 

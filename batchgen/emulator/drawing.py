@@ -1,18 +1,8 @@
-"""PNG files put together by hand, where a codec would refuse or take longer.
+"""Draws pictures and videos: a small landscape, with the prompt written on it.
 
-The layout is that of the PNG specification, sections 5 and 11.
-
-A small landscape with the prompt written on it, in sixteen colours.
-
-Few colours are the point: a palette picture of 2048 x 2048 is drawn and packed in some
-milliseconds, so that a rehearsal of hundreds of jobs spends its time on what is rehearsed.
-
-Picture files: palette PNG, JPEG, and the small noisy PNG that benchmarks download.
-
-Video files: a still landscape over which a light moves, H.264 in MP4.
-
-Only the luma of a few rows changes from frame to frame, so that 121 frames are encoded in the time
-that a real encoder takes for ten.
+A picture has sixteen colours, so that a large one is drawn and packed in some milliseconds. In a
+video only a few rows change, so that it encodes quickly. PNG files that a codec would refuse, or
+take long for, are put together by hand (PNG specification, sections 5 and 11).
 """
 
 from __future__ import annotations

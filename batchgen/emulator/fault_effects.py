@@ -1,9 +1,4 @@
-"""Faults that change a true answer: document in, document out.
-
-Faults that answer something else: bytes that have nothing to do with the call.
-
-What sticks to a request: how its end reads, each time that the result is asked for.
-"""
+"""What faults do to a response: change it, replace it, or stick to a request and spoil its end."""
 
 from __future__ import annotations
 

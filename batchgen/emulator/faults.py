@@ -61,8 +61,6 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
 
 The shapes of output and end, armed on submit, stick to the request they meet: they outlive a
 restart of the emulator.
-
-Faults as JSON: what `POST /emulator/faults` takes, and how a fate is kept in the state.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The file behind a result URL: made when it is first asked for, the same bytes each time.
+"""`GET /files/{request_id}/{n}.{ext}`: the vendor's CDN, which is public and gets no token.
 
-`GET /files/{request_id}/{n}.{ext}`: the vendor's CDN. Public: a token must never come here.
+A file is made when it is first asked for, with the same bytes each time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""The absolute URLs in answers; those of files may be signed and expire.
-
-What status, result and cancel say about a request.
-
-Status, result and cancel of an accepted request.
-"""
+"""Status, result and cancel of an accepted request, and the absolute URLs in their responses."""
 
 from __future__ import annotations
 

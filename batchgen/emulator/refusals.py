@@ -1,7 +1,4 @@
-"""The ways in which the API says no, with the vendor's codes.
-
-One call of the API, with the fault it may meet: before, in or after the work.
-"""
+"""The ways in which the API says no, with the vendor's codes."""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""What stops the emulator itself. What it answers to clients stands in refusals.py.
-
-What can be set when the emulator starts.
-
-Keeps the write-ahead log short, off the event loop.
-
-Starts and stops the emulator.
-"""
+"""Starts and stops the emulator, and keeps its write-ahead log short."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""How many submits are let in: a sliding window, and a number of unfinished requests.
+"""`POST /models/{model_id}`: check an input, charge for it, record it and queue it.
 
-`GET /prod/v2/balance`: what is left of the money, on the emulator's own host.
-
-The vendor serves it from another host than the Model API; RUNCOMFY_SERVERLESS_API_BASE names it.
-
-`POST /models/{model_id}`: judge an input, record it, put it into the queue.
+Limits are a sliding window of submits and a number of unfinished requests. The balance is served at
+`GET /prod/v2/balance`, by the vendor on another host (RUNCOMFY_SERVERLESS_API_BASE).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Pictures that are sent within an input, as data: URIs: kept, and shown by a URL of their own.
-
-RunComfy's dialect of JSON Schema, as far as a server can judge an input without fetching.
+"""RunComfy's dialect of JSON Schema, as far as a server can check an input without fetching.
 
 `"type": "float"` is a JSON number; `"format": "image_uri"` is a URL that the vendor's servers can
-fetch. Unknown keys are not forbidden: the vendor's schemas do not forbid them either.
+fetch. Unknown keys are not forbidden: the vendor's schemas do not forbid them either. Pictures sent
+as data: URIs are kept, and get a URL of their own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Waiting lines: one a model, first come first served. Pure: no clock, no tasks.
-
-Who works on the requests: some workers a model, each holding one request for its latency.
+"""Some workers for each model: each holds one request for its latency; the others wait in a queue.
 
 A worker is a task that lives as long as there is something to do. Nothing waits by polling.
 """

@@ -1,7 +1,4 @@
-"""What every format needs of an export at work.
-
-An export from beginning to end.
-"""
+"""An export from beginning to end, and what every format needs of it."""
 
 from __future__ import annotations
 
@@ -132,7 +129,7 @@ def export(
 ) -> Exported:
     """Make or continue the export in `target`.
 
-    `begin` is told how many rows there are, and gives what hears of each that is dealt with.
+    `begin` gets the number of rows, and returns a callback for each row that is done.
 
     Raises UsageError where there is no result or the folder is another's, LockedError,
     MissingFileError and StorageError for a damaged result, OutputError, DiskFullError.

@@ -1,10 +1,8 @@
-"""The folder that an export makes: taken only where it is empty or an export's, filled by renames.
+"""The folder that an export makes, and the journal in it.
 
-Whoever sees a final name sees a whole file.
-
-The export's own memory, beside what it makes: the rows as planned, and the units that are done.
-
-A database, since neither fits into memory for a million results.
+The folder is used only if it is empty or an export's, and is filled by renames: a file that has its
+final name is whole. The journal holds the rows as planned and the units that are done; it is a
+database, since neither fits into memory for a million results.
 """
 
 from __future__ import annotations

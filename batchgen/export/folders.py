@@ -3,7 +3,8 @@
 Below its split no name has a word that a loader takes for a split, as it does without the card.
 Where a run has both kinds, each gets a folder that is a dataset of its own: no loader takes both.
 
-JSON Lines: one line a file and no copy of it; `file_name` is its path in the run's folder.
+`lists` is JSON Lines: one line a file and no copy of it; `file_name` is its path in the run's
+folder.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ COLUMNS = {
     "cost": REAL,
 }
 
-# Only what is told of files is worth a dictionary, statistics and compression: pictures and clips
+# Only the facts about files are worth a dictionary, statistics and compression: pictures and clips
 # are compressed already.
 _LEAVES = [f"{name}.list.element" if kind == TEXTS else name for name, kind in COLUMNS.items()]
 WRITING: dict[str, Any] = {

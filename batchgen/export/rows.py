@@ -1,8 +1,7 @@
-"""One row of a dataset: a result, and the split that it goes to.
+"""Rows of a dataset: a result and its split, read from the run's folder, grouped into shards.
 
-The run's files, read once, and compared with the state while they are.
-
-Rows → shards, before a byte is read: the state knows how large each file is.
+A file is read once, and compared with the state while it is read. Shards are planned before a byte
+is read, since the state knows the size of each file.
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ REPAIR = "batchgen verify MANIFEST shows all of them, batchgen repair MANIFEST f
 
 
 def blocks(path: Path, result: Result) -> Iterator[bytes]:
-    """Read a file through; whoever comes to the end has read what the state knows.
+    """Read a file through; at its end, what was read is what the state knows.
 
     Raises MissingFileError, StorageError.
     """

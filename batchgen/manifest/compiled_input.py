@@ -1,8 +1,7 @@
-"""An item's input for one model: the defaults under it, its templates compiled, its needs known.
+"""An item's input for one model: defaults applied, templates compiled, dependencies known.
 
-Templates anywhere inside of a JSON value, such as a job's input.
-
-Compiled once, rendered for every cell: only the templates are, the rest is shared.
+Templates may be anywhere in the JSON value. They are compiled once and rendered for every cell;
+everything else is shared.
 """
 
 from __future__ import annotations

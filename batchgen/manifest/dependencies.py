@@ -1,6 +1,7 @@
-"""Which jobs a cell needs: by their ids, or by a sweep's: then its cell with the same values.
+"""Which jobs a cell needs, by id or by sweep, and `{{ jobs.still.image }}` in templates.
 
-`jobs` in a template: `{{ jobs.still.image }}` becomes a reference to another job's result.
+A need of a sweep means its cell with the same values. `jobs` in a template becomes a reference to
+another job's result.
 """
 
 from __future__ import annotations

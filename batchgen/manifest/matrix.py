@@ -1,13 +1,8 @@
-"""The parts of a matrix as it is written.
+"""The matrix of a sweep: its axes, their combinations, its mistakes, the suffixes of ids.
 
-All combinations of some axes, with `include` and `exclude` as in GitHub's strategy.matrix.
-
-Excluding comes first. Each include then joins the combinations whose own values it contradicts
-nowhere; one that fits no combination becomes a cell of its own.
-
-What can be wrong with a matrix, found without going through its combinations.
-
-What distinguishes the jobs of a sweep in their ids.
+`include` and `exclude` work as in GitHub's strategy.matrix: excluding comes first. Each include
+then joins the combinations whose own values it does not contradict; one that fits none is a
+combination of its own. Mistakes are found without going through the combinations.
 """
 
 from __future__ import annotations

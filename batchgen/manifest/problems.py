@@ -1,8 +1,7 @@
 """The collector of everything that is wrong with a manifest, and of what merely looks wrong.
 
-What many rows or jobs have alike is one problem: with its first places, and a count.
-
-Findings of any stage → problems with file, line and column.
+Each problem has a file, a line and a column. What many rows or jobs have in common is one problem,
+with its first places and a count.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the header gives to the jobs of its file: defaults, constants, environment, sweeps.
+"""What a file gives to its jobs: defaults, variables, environment, sweeps, and its includes.
 
-`include`: other manifests, by their paths or by globs, relative to the file that names them.
+`include` names other manifests by paths or globs, relative to the file that contains it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The fields of a model's input, as a person wants to read them.
+"""The fields of a model's input, as a person wants to read them, and `size: 2048x2048`.
 
-`size: 2048x2048`, a form that a keyboard has for the schema's own key and value.
+`size` is a form that can be typed for the schema's own key and value.
 """
 
 from __future__ import annotations

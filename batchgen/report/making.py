@@ -1,6 +1,6 @@
-"""The report's folder: nothing else is in it, and the page changes at one moment.
+"""The whole report, in the order that keeps it whole: thumbnails, data, the page, then tidying.
 
-The whole report, in the order that keeps it whole: thumbnails, data, the page, then tidying.
+Nothing else is in its folder, and the page changes at one moment.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _write_chunks(db: Connection, folder: ReportFolder) -> tuple[list[str], int]
 
 
 def head_document(db: Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
-    """What the page is told of the whole run, besides where its parts are."""
+    """What the page shows of the whole run, besides where its parts are."""
     return {
         "jobs": jobs,
         "causes": _causes(db, shell),

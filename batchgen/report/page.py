@@ -1,6 +1,6 @@
-"""Why jobs are not done, grouped, each with the command that makes just those again.
+"""Figures → index.html, with why jobs are not done and the command that redoes just those.
 
-Figures → index.html. Whatever is text stays text: the template escapes, the page's code too.
+Text stays text: the template escapes it, and so does the page's own code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One small picture of a result. Runs in a process of its own: here decoders meet foreign bytes.
-
-Many thumbnails, in as many processes as there are cores.
-"""
+"""One small picture of a result, made in another process: decoders meet foreign bytes here."""
 
 from __future__ import annotations
 

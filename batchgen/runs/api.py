@@ -1,7 +1,4 @@
-"""What other programs call; the commands call it too.
-
-What became of each job, for programs: paths, costs and errors, one job at a time.
-"""
+"""What other programs call; the commands call it too."""
 
 from __future__ import annotations
 

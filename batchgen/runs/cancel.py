@@ -46,7 +46,7 @@ _LATER = "the wish is noted: the next `batchgen run` asks the vendor before anyt
 class Cancellation:
     """How many jobs were cancelled; `delivering` are at work with the vendor and will come.
 
-    `handed_over`: how many the runner at work was told of instead.
+    `handed_over`: how many were handed to the runner at work instead.
     """
 
     cancelled: int = 0

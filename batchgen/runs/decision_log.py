@@ -2,8 +2,6 @@
 
 The state remembers how far the file was read, in the transaction that applied it: so a decision
 takes effect exactly once, however often a run dies.
-
-A person's decisions from a command: to the runner where one is at work, else done here.
 """
 
 from __future__ import annotations

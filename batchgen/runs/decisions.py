@@ -1,10 +1,4 @@
-"""What people decide about jobs, in decisions.jsonl: appended by commands, taken up by the writer.
-
-The state remembers how far the file was read, in the transaction that applied it: so a decision
-takes effect exactly once, however often a run dies.
-
-A person's decisions from a command: to the runner where one is at work, else done here.
-"""
+"""People's decisions, from a command: handed to the runner at work, or else applied here."""
 
 from __future__ import annotations
 
@@ -54,7 +48,7 @@ def decide(
 
     Written first: whatever happens here, they take effect with the next run at the latest. Not
     into a copy, which may know nothing of the request that is decided about: CopiedStateError.
-    Older decisions are taken up in the same breath; only the given ones are told of. `at`, epoch
+    Older decisions are applied as well; only the given ones are returned. `at`, epoch
     seconds, is now: who has none of their own and only takes up older ones says it.
     """
     now = max((one.at for one in decisions), default=0.0) if at is None else at

@@ -1,10 +1,7 @@
-"""Where the vendor's schema of a model differs from the bundled one, in what a body must obey.
+"""Where the vendor's schema of a model differs from the bundled one, and which jobs that breaks.
 
-Titles, descriptions, defaults and the order of things bind nobody, so they are not compared. Pure.
-
-Which jobs the vendor no longer takes, though the bundled schema does.
-
-It is judged by plain rules alone: no night is stopped by what cannot be understood. Pure.
+Titles, descriptions, defaults and order bind nobody, so they are not compared. A job is judged by
+plain rules alone: no run is stopped by a schema that cannot be understood. Pure.
 """
 
 from __future__ import annotations

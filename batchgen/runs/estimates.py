@@ -114,7 +114,7 @@ async def _ask(api: RunComfy, model: str, *, optional: bool) -> ModelPrice | Non
         return answer
     if optional:
         return None
-    where, next_step = f"the price of {model}", "the same command continues"
+    where, next_step = f"the price of {model}", "run the same command again to continue"
     if isinstance(answer, Halted):
         raise TokenError(f"the API refused: {answer.reason}", where=where, next_step=next_step)
     raise ApiUnreachableError(answer.reason, where=where, next_step=next_step)

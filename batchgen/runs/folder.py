@@ -1,6 +1,6 @@
-"""Where everything of a run lies, below `output.dir`.
+"""Where everything of a run is, below `output.dir`, and the lock: one runner a state file.
 
-One runner a state file. The operating system frees the lock of a process that died.
+The operating system frees the lock of a process that died.
 """
 
 from __future__ import annotations
@@ -129,14 +129,14 @@ HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 PATIENCE = 1.0
-"""Seconds that a run outwaits a command: a pick or an approval holds the lock for a moment."""
+"""How long a run waits for a command to release the lock, in seconds: a pick holds it briefly."""
 
 
 @contextmanager
 def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
     """Hold the run's lock. Raises LockedError (exit 75) where another process has it.
 
-    `patience`, in seconds, outwaits a command that holds it for the moment of a decision.
+    `patience`: seconds to wait for a command that holds it while it stores a decision.
     """
     lock = FileLock(folder.lock, mode=0o600)
     try:

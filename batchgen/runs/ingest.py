@@ -57,8 +57,8 @@ class StreamingIngest:
     async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
         """Feed the scheduler until the last job, or until something is wrong.
 
-        Then all the rest is still read, so that all problems are told at once; a cancellation ends
-        that after the page at hand.
+        Then the rest is still read, so that all problems are reported at once; a cancellation
+        ends that after the page at hand.
         """
         while (page := await in_thread(self._next_page)) and not self._problems:
             self._log_outdated(page)

@@ -1,8 +1,7 @@
-"""What a look at an input image means for the jobs that use it. Pure.
+"""Images behind the URLs of inputs: probed once, remembered, judged for the jobs that use them.
 
-The engine's door to input images: what is behind their URLs, looked at once and remembered.
-
-A sound picture is trusted for a day, across runs; trouble only until this run ends: people mend it.
+A valid image is trusted for a day, across runs; a problem only until this run ends, since people
+fix it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The input images of the jobs that a run may begin, out of the state.
-
-Before the first submit: look at every input image, and refuse the run for those that are bad.
-"""
+"""Before the first submit: probe every input image, and refuse the run for those that are bad."""
 
 from __future__ import annotations
 

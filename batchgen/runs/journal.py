@@ -1,8 +1,7 @@
-"""run.log: what happened, as JSON lines, for people and their tools. Never the token.
+"""run.log: what happened, as JSON lines, never the token; and metadata.jsonl, one line a file.
 
-metadata.jsonl: one line a file, in the layout that dataset loaders read (imagefolder).
-
-It grows as results come. It can always be made anew from the state, so it needs no fsync.
+metadata.jsonl has the layout that dataset loaders read (imagefolder). It grows as results arrive,
+and can always be made anew from the state, so it needs no fsync.
 """
 
 from __future__ import annotations

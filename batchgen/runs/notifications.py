@@ -1,6 +1,7 @@
-"""What a word says: one line with the cause, counts, money and where the results are.
+"""Who is notified of a run, when, and with what text.
 
-Who hears of a run outside, and when: at its end, at a pause, at its first failure.
+A message is one line: the cause, counts, money, and where the results are. It is sent at the end,
+at a pause and at the first failure.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def end(summary: Summary) -> Cause:
     return _ENDS.get(summary.exit_code, _GOES_ON)
 
 
-_GOES_ON = Cause("not finished; the same command continues", Mood.WARNING)
+_GOES_ON = Cause("not finished; run the same command again to continue", Mood.WARNING)
 _ENDS = {
     ExitCode.DONE: Cause("all done", Mood.SUCCESS),
     ExitCode.SOME_FAILED: Cause("ended, some jobs failed", Mood.FAILURE),
@@ -114,28 +115,28 @@ _ENDS = {
 
 
 SEND_SECONDS = 30.0
-"""How long one word may take while the run goes on; nobody waits for it."""
+"""How long one message may take while the run goes on; nothing waits for it."""
 
 END_SECONDS = 10.0
-"""How long the end of a run waits for words on their way."""
+"""How long the end of a run waits for messages on their way."""
 
 FAILURES = (JobState.FAILED, JobState.LOST, JobState.UNKNOWN)
 
 
 def recipients(place: RunContext) -> Notify:
-    """Those of the command line in the manifest's stead. Raises InputError."""
+    """Those of the command line override the manifest's. Raises InputError."""
     asked = place.options.notify
     notify = place.manifest.notify
     return Notify(tuple(map(read_address, asked)), notify.on) if asked else notify
 
 
 @asynccontextmanager
-async def notifying(place: RunContext, notify: Notify, tell: Listener) -> AsyncIterator[Notifier]:
-    """Send words while the block lasts; at its end, wait a while for those on their way.
+async def notifying(place: RunContext, notify: Notify, emit: Listener) -> AsyncIterator[Notifier]:
+    """Send messages while the block lasts; at its end, wait a while for those on their way.
 
-    `tell` hears what became of each. An error of the tree that ends the run is worth a word too.
+    `emit` gets what became of each. A BatchgenError that ends the run is sent, too.
     """
-    notifier = Notifier(place, notify, tell)
+    notifier = Notifier(place, notify, emit)
     try:
         yield notifier
     except BatchgenError as exc:
@@ -149,15 +150,15 @@ async def notifying(place: RunContext, notify: Notify, tell: Listener) -> AsyncI
 
 
 class Notifier:
-    """Hears of a run, and sends a word about it. It never holds the run up: see `notifying`."""
+    """Listens to a run, and sends messages about it. It never holds the run up: see `notifying`."""
 
-    def __init__(self, place: RunContext, notify: Notify, tell: Listener) -> None:
+    def __init__(self, place: RunContext, notify: Notify, emit: Listener) -> None:
         self._place = place
         self._notify = notify
-        self._tell = tell
+        self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
-        self._words: set[asyncio.Task[None]] = set()
+        self._messages: set[asyncio.Task[None]] = set()
         self._has_failed = False
         self._has_ended = False
         self._pauses: set[PauseReason] = set()
@@ -173,7 +174,7 @@ class Notifier:
                 self._fail(first_failure(refused))
             case Paused(why) if why.reason not in self._pauses:
                 self._pauses.add(why.reason)
-                self.say(Occasion.PAUSE, pause(why))
+                self.send(Occasion.PAUSE, pause(why))
             case Draining():
                 self._latest_end = self._loop.time() + LEAVE_WITHIN
             case _:
@@ -182,47 +183,47 @@ class Notifier:
     def ended(self, summary: Summary) -> None:
         if summary.stopped_by not in LEAVE_SOON:
             self._latest_end = float("inf")
-        self._say_end(end(summary))
+        self._send_end(end(summary))
 
     def broke(self, error: BatchgenError) -> None:
-        self._say_end(broken(error))
+        self._send_end(broken(error))
 
-    def say(self, occasion: Occasion, cause: Cause) -> None:
-        """Send a word to everyone; returns at once."""
+    def send(self, occasion: Occasion, cause: Cause) -> None:
+        """Send a message to every address; returns at once."""
         if occasion in self._notify.on and self._notify.to:
-            word = self._word(occasion, cause)
-            self._words.add(self._loop.create_task(word, name=f"notify of {occasion.value}"))
+            sending = self._compose_and_send(occasion, cause)
+            self._messages.add(self._loop.create_task(sending, name=f"notify of {occasion.value}"))
 
     async def settle(self) -> None:
-        """Wait a while for the words on their way; the next signal ends the waiting."""
-        if not self._words:
+        """Wait a while for the messages on their way; the next signal ends the waiting."""
+        if not self._messages:
             return
         left = max(0.0, min(END_SECONDS, self._latest_end - self._loop.time()))
         try:
             with stop_signals(self.leave, self.leave, on=self._place.world.signals):
-                await asyncio.wait(self._words, timeout=left)
+                await asyncio.wait(self._messages, timeout=left)
         finally:
             self.leave()
-        # Each tells what became of it.
-        await asyncio.wait(self._words)
+        # Each emits what became of it.
+        await asyncio.wait(self._messages)
 
     def leave(self) -> None:
         """Wait for nothing more."""
-        for word in self._words:
-            word.cancel()
+        for task in self._messages:
+            task.cancel()
 
-    def _say_end(self, cause: Cause) -> None:
-        """Only once: an error may come when the end was told already."""
+    def _send_end(self, cause: Cause) -> None:
+        """Only once: an error may come when the end has been sent already."""
         if not self._has_ended:
             self._has_ended = True
-            self.say(Occasion.END, cause)
+            self.send(Occasion.END, cause)
 
     def _fail(self, cause: Cause) -> None:
         if not self._has_failed:
             self._has_failed = True
-            self.say(Occasion.FIRST_FAILURE, cause)
+            self.send(Occasion.FIRST_FAILURE, cause)
 
-    async def _word(self, occasion: Occasion, cause: Cause) -> None:
+    async def _compose_and_send(self, occasion: Occasion, cause: Cause) -> None:
         folder = self._place.folder
         name = self._place.manifest.name
         if self._place.options.emulator:
@@ -230,7 +231,7 @@ class Notifier:
         try:
             figures = await in_thread(partial(read_standing, folder))
         except BatchgenError:
-            # A state that cannot be read ends the run by itself; this word may be about just that.
+            # A state that cannot be read ends the run by itself, and this may be its message.
             figures = None
         seconds = self._loop.time() - self._started
         text = message(name, folder, cause, figures, seconds)
@@ -245,4 +246,4 @@ class Notifier:
         try:
             trouble = await deliver(address, message, SEND_SECONDS)
         finally:
-            self._tell(Notified(address.shown, occasion.value, trouble))
+            self._emit(Notified(address.shown, occasion.value, trouble))

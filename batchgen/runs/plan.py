@@ -1,6 +1,6 @@
-"""What changed in a job's input, key by key. Pure.
+"""The document that `batchgen plan` shows: what a run would do, as numbers. Pure.
 
-What a run would do, as numbers: the document that `batchgen plan` shows. Pure.
+Of a job whose input changed, it shows what changed, key by key.
 """
 
 from __future__ import annotations

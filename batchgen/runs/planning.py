@@ -1,6 +1,6 @@
-"""What a run would do, without sending or writing anything: manifest, state and vendor together.
+"""A plan from manifest, state and vendor, without sending or writing anything.
 
-The jobs of a manifest one by one: what each would send; with a state, what became of it.
+Also the jobs one by one: what each would send and, with a state, what became of it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Downloads by saved request ids, and nothing else.
+"""Repair: files that are gone or damaged are downloaded again by their saved request ids.
 
-There is no scheduler here and no submitter: whatever stands in the state, nothing can be paid.
-
-Repair: what is gone from the disk, or damaged there, is fetched again; nothing is paid.
+There is no scheduler and no submitter here: whatever the state says, nothing can be paid.
 """
 
 from __future__ import annotations
@@ -162,7 +160,7 @@ class _Redownload:
             raise TokenError(
                 f"the API refused: {answer.reason}",
                 where=job.id,
-                next_step="set a valid RUNCOMFY_TOKEN; the same command continues",
+                next_step="set a valid RUNCOMFY_TOKEN, then run the same command again to continue",
             )
         else:
             why = "the request is not what it was"

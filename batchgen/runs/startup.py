@@ -100,7 +100,7 @@ class _Reading:
             staging.add(job)
         early = at_once is not None and len(staging) == at_once
         if early and (problems or not staging.is_self_contained()):
-            # All problems are told at once; and a need may stand further down.
+            # All problems are reported at once, and a dependency may come further down.
             early = False
             for job in jobs:
                 staging.add(job)
@@ -242,7 +242,7 @@ def _has_jobs(db: Connection, folder: RunFolder) -> bool:
 
 
 def _is_unchanged(reading: _Reading) -> bool:
-    """Whether the state was brought up to the very same inputs: its jobs were checked then."""
+    """Whether the state was reconciled with exactly these inputs: its jobs were checked then."""
     if _is_first(reading.folder):
         return False
     try:

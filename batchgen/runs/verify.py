@@ -1,6 +1,6 @@
 """The state's verified files against the disk. Reads only; needs no lock.
 
-Files below `files/` that the state does not know. They are named, and never touched.
+Files below `files/` that the state does not know are listed, never touched.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ THREADS = 4
 
 
 class Damage(StrEnum):
-    """What can be wrong with a file, as people are told it."""
+    """What can be wrong with a file, as it is reported."""
 
     MISSING = "missing"
     SIZE = "another size"

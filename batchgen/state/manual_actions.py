@@ -110,7 +110,7 @@ def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
 def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
     """The person gives the request up: the job failed, its price stays counted as spent.
 
-    Also a result that is paid and never comes home whole: its URLs and its cost are kept.
+    Also a result that is paid and can never be downloaded whole: its URLs and its cost are kept.
     """
     if _state(db, seq) is JobState.FETCHING:
         move(db, seq, JobState.FAILED, "written_off", "written off by hand")
@@ -248,7 +248,7 @@ def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa:
         "SELECT id, state, gate, approved FROM job WHERE seq = ?", (seq,)
     ).fetchone()
     if not gate:
-        return f"job {job_id} has no gate: nothing waits for a word about it"
+        return f"job {job_id} has no gate: nothing waits for its approval"
     if state != JobState.DONE:
         return f"job {job_id} is {state}, not done: there is nothing to approve yet"
     if approved:

@@ -209,8 +209,8 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     )
 
 
-# Whoever sets such a job going while this connection is open: a person, `on_unknown`, `retries`.
-# The old input would be paid for, and today's as well by the next run.
+# For any way in which such a job goes again while this connection is open: a person's decision,
+# `on_unknown`, `retries`. The old input would be paid for, and today's as well by the next run.
 _SENDS_TODAYS_INPUT = """
     CREATE TEMP TRIGGER sends_todays_input AFTER UPDATE OF state ON main.job
     WHEN NEW.state = 'pending' AND EXISTS (SELECT 1 FROM todays_input WHERE seq = NEW.seq)

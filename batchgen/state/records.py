@@ -196,7 +196,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A file came home. `done`: its job is; `released`: so jobs that needed it are due now."""
+    """A file was downloaded. `done`: its job is; `released`: jobs that needed it are due now."""
 
     saved: Result
     done: bool

@@ -78,7 +78,7 @@ def stay_done(db: sqlite3.Connection, seq: int) -> bool:
 def find_flaws(
     db: sqlite3.Connection, seq: int, position: int | None, flaws: Mapping[str, str]
 ) -> str | None:
-    """Write down what a check found about a file, in the stead of what an earlier one found.
+    """Store what a check found about a file, in place of what an earlier one found.
 
     `flaws`: kind to words. Returns why not, if not.
     """

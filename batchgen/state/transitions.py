@@ -360,10 +360,10 @@ def renew_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
 
 
 def refresh_url(db: sqlite3.Connection, file_id: int, url: str) -> None:
-    """The vendor gave a file that is home already a new URL, for a job that needs it."""
+    """The vendor gave a new URL for a file that is downloaded already, for a job that needs it."""
     db.execute("UPDATE file SET url = ? WHERE id = ? AND verified_at IS NOT NULL", (url, file_id))
 
 
 def trouble(db: sqlite3.Connection, seq: int, code: str, reason: str) -> None:
-    """Note why a download does not come home; the job stays where it is."""
+    """Note why a download failed; the job stays where it is."""
     db.execute("UPDATE job SET error_code = ?, error = ? WHERE seq = ?", (code, reason, seq))

@@ -1,12 +1,10 @@
 """The report's page, live: served on loopback while a run goes on in another process.
 
-watching.py    looks at the state, and tells those who wait; reader.py: the one thread that reads
-moments.py     two looks → which jobs changed when; figures.py: counts, money, causes, the night
-page.py        a state → the page, its head and its chunks; events.py: changes → an event stream
-picking.py     what people say in the page → decisions, many at a time
-thumbs.py      previews, made when they are asked for; workers.py: the processes that make them
-originals.py   a file of the run, safely
-guard.py       who may ask; server.py: the routes, and their beginning and end
+watching.py    polls the state, and which jobs changed when; reader.py: the one thread that reads
+events.py      the page and its chunks, then changes as an event stream
+picking.py     what people decide in the page, many decisions at a time
+thumbs.py      previews, made when they are asked for
+server.py      the routes, who may ask, start and end
 
-It reads the state, never the engine; what it needs of the run stands in doors.py.
+It reads the state, never the engine; what it needs of the run is in ports.py.
 """

@@ -1,9 +1,7 @@
-"""A state → the page, its head, its chunks: as the report's, but made when they are asked for.
+"""What changed → server-sent events (html.spec.whatwg.org), and the page they start from.
 
-What changed → an event stream (html.spec.whatwg.org, server-sent events).
-
-A stream has no queue: it knows which moment its page has, and asks what changed since. So a slow
-page is told less often, and one that comes back is told exactly what it missed.
+A stream has no queue: it knows which moment its page has, and asks what has changed since. So a
+slow page gets fewer events, and one that reconnects gets exactly what it missed.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ def head(view: View, last: int) -> str:
 
 
 def chunk(db: Connection, number: int, moment: int) -> str:
-    """`moment`: of a look before this reading, so that what changes from now on is told again."""
+    """`moment`: of a look before this reading, so that what changes from now on is sent again."""
     first = number * JOBS_IN_CHUNK + 1
     jobs = shown_between(db, first, first + JOBS_IN_CHUNK - 1)
     return take_script({**chunk_document(jobs, _has_thumb), "moment": moment})
@@ -129,7 +127,7 @@ class Stream:
             try:
                 document = await reader.ask(rows_document, page, view.moment)
             except BatchgenError:
-                # The look meets it too, and says so; this page is told the rows soon after.
+                # The look meets it too, and says so; this page gets the rows soon after.
                 self._behind = True
                 return
             self._place = Place(view.instance, view.moment) if number == len(pages) else self._place

@@ -90,7 +90,7 @@ def resolve(db: Connection, words: Sequence[Pick | Approval]) -> tuple[list[Said
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one page is told of its words: `rows` are those of the jobs, read after the decision."""
+    """The reply to a page's decisions: `rows` are those of the jobs, read after the decision."""
 
     handed: bool
     objections: list[str]
@@ -124,7 +124,7 @@ class Picking:
 
     async def _rows(self, job_ids: set[str]) -> dict[str, JsonValue] | None:
         """The jobs as they are now; None where they cannot be read: the look tells why."""
-        # Of a look before this reading: what changes from now on is told again.
+        # Of a look before this reading: what changes from now on is sent again.
         moment = self._watching.view.moment
         try:
             return await self._watching.reader.ask(

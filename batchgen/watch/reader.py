@@ -1,6 +1,6 @@
-"""The run in figures, as the page shows them. In the reader's thread.
+"""The one thread that reads the state, and the figures that it reads for the page.
 
-The one thread that reads the state, with its one connection: SQLite's are bound to a thread.
+It has one connection, since SQLite's are bound to a thread.
 """
 
 from __future__ import annotations

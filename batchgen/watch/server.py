@@ -1,11 +1,8 @@
-"""Who may ask. Any page of the browser can reach a loopback port; only ours may do anything there.
+"""The server of the live page: its routes, who may ask, its start and its end.
 
-The address holds a key that no other page knows. The Host header must name this machine, so that
-no name of somebody else's leads here (DNS rebinding); what changes anything comes from our page.
-
-A file of the run, by the key that the state knows it by: nothing else can be asked for.
-
-The server: its routes, its beginning and its end.
+Any page of the browser can reach a loopback port, so the address holds a key that no other page
+knows, and the Host header must name this machine: no foreign name leads here (DNS rebinding). Of
+the run's files, only those that the state knows can be asked for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Which jobs changed when. Pure.
+"""Polls the state, and notifies those who wait that something is new.
 
-Each look that shows a change has a number, the moment. Whoever says which moment they know is told
-what changed after it, however long they were away: nothing is queued for anybody.
-
-Looks at the state again and again, and tells those who wait that there is something new.
+Each look that finds a change has a number, the moment. A client that names the last moment it knows
+gets what changed after it, however long it was away.
 """
 
 from __future__ import annotations
@@ -255,7 +253,7 @@ class Watching:
 
     def _compare(self, db: Connection) -> None:
         inputs = manifest_read(db)
-        # "" stands while it is being read; the jobs that come meanwhile are told one by one.
+        # "" stands while it is being read; the jobs that arrive meanwhile are sent one by one.
         if inputs and self._inputs and inputs != self._inputs:
             self._begin_anew(self._of)
         self._inputs = inputs or self._inputs

@@ -37,7 +37,11 @@ def summary(counts: dict[JobState, int], **more: Any) -> Summary:
         (summary({S.DONE: 2}), "all done", Mood.SUCCESS),
         (summary({S.DONE: 2, S.FAILED: 1}), "ended, some jobs failed", Mood.FAILURE),
         (summary({S.UNKNOWN: 1}), "ended, outcomes unknown: batchgen resolve", Mood.FAILURE),
-        (summary({S.FETCHING: 1}), "not finished; the same command continues", Mood.WARNING),
+        (
+            summary({S.FETCHING: 1}),
+            "not finished; run the same command again to continue",
+            Mood.WARNING,
+        ),
         (summary({S.PENDING: 1}, pause=SLOW), "paused: the budget is spent", Mood.FAILURE),
         (summary({S.PENDING: 3}, held=Held(2, 3)), "2 to approve", Mood.WARNING),
         (summary({}, stopped_by=signal.SIGTERM), "stopped by SIGTERM", Mood.WARNING),

@@ -1,9 +1,7 @@
 """Events of the parser → nodes. No constructor of PyYAML ever runs.
 
-What is refused: tags of one's own, duplicate keys, aliases that loop or blow up, and
-whatever is deeper or larger than any job has reason to be.
-
-What the anchors of a document name.
+Refused: tags, duplicate keys, aliases that loop or blow up, and whatever is deeper or larger than a
+manifest can be.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A value of the manifest together with its place in the file.
 
-Plain scalars → values, by the core schema of YAML 1.2.2 (section 10.3.2).
-
-So `no`, `on`, `12:30` and `2026-11-21` are text, and `1e-3` is a number.
+Plain scalars are read by the core schema of YAML 1.2.2 (section 10.3.2): `no`, `on`, `12:30` and
+`2026-11-21` are text, and `1e-3` is a number.
 """
 
 from __future__ import annotations

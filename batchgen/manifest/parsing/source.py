@@ -1,8 +1,7 @@
-"""The manifest's text, decoded and looked through chunk by chunk: memory stays flat.
+"""The manifest's text, decoded and scanned chunk by chunk, so memory stays flat.
 
-It is decoded here and not by the parser, so that a wrong byte has a line and a column.
-
-Which very file it was, and how it was: shows that nobody changed or replaced it since.
+It is decoded here and not by the parser, so that a wrong byte has a line and a column. A stamp
+shows later that the file has been neither changed nor replaced.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One row of a data file, sound or not.
+"""A row of a data file, valid or not, and the lines of a text file that rows are read from.
 
-Lines of a text file, bounded in length, with what is wrong with them; and a prompt a line.
-
-A wrong byte does not end the reading: its row is reported, and the next one is read.
+Lines are bounded in length. A wrong byte does not end the reading: its row is reported, and the
+next one is read.
 """
 
 from __future__ import annotations

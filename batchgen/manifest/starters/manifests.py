@@ -1,7 +1,4 @@
-"""Manifests to start from, for a model and a data file.
-
-The manifest that `batchgen init` writes.
-"""
+"""Manifests to start from: the plain one, or one that fits a model and a data file."""
 
 from __future__ import annotations
 

@@ -1,12 +1,7 @@
-"""The filters of templates: Jinja's, where they cannot make much out of little.
+"""The filters and tests of templates: Jinja's, unless they can make much out of little.
 
-`'%9999999d'|format(1)`, `text|join(text)|join(text)` and `1|round(9999999, 'ceil')` would take all
-memory of the machine, so these have bounds. `int` and `float` refuse what is no number, unless a
-default is given: Jinja's silent 0 would be paid for.
-
-The tests of templates, as in `{% if index is even %}`: Jinja's, on what they are made for.
-
-`text is even` is a format string to Python, and `%9999999d` would take all memory.
+`'%9999999d'|format(1)`, `text|join(text)|join(text)`, `1|round(9999999, 'ceil')` and `text is even`
+would take all memory of the machine.
 """
 
 from __future__ import annotations

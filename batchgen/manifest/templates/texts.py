@@ -2,8 +2,6 @@
 
 Jinja2 is the judge of what a template means. Plain names between texts, as nearly all templates
 are, are put together without it, thirty times as fast.
-
-A name that is not there, in the words of the template that uses it.
 """
 
 from __future__ import annotations
