@@ -81,7 +81,7 @@ def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
     world.path("cut").write_bytes(content[: len(content) // 2])
     same_length = world.path("other").read_bytes()
     world.path("other").write_bytes(same_length[:-5] + bytes(5))
-    world.path("noise").write_bytes(os.urandom(world.path("noise").stat().st_size))
+    world.path("noise").write_bytes(bytes(world.path("noise").stat().st_size))
     path = world.path("link")
     path.unlink()
     path.symlink_to(world.path("fine"))
