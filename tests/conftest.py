@@ -23,9 +23,12 @@ WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
-# A shell's background job ignores Ctrl-C, and so would every command that the tests interrupt.
+# A shell's background job ignores Ctrl-C, and one under nohup a closed terminal: so would every
+# command that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Nothing asserts wall-clock time: beside a busy machine any example may take long.
 settings.register_profile(

@@ -74,7 +74,7 @@ def test_only_a_done_job_with_a_gate_is_approved_and_only_once(chain: State) -> 
     assert approve(chain, "still") == (
         "job still is pending, not done: there is nothing to approve yet"
     )
-    assert approve(chain, "music") == "job music has no gate: nothing waits for a word about it"
+    assert approve(chain, "music") == "job music has no gate: nothing waits for its approval"
     chain.finish("still", "r1")
     assert approve(chain, "still") is None
     assert approve(chain, "still") == "job still is approved already"
