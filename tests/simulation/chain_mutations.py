@@ -41,8 +41,10 @@ def needs_are_not_waited_for() -> None:
             " JOIN file ON file.job = job.seq AND file.attempt = number WHERE need.job = ?",
             (seq,),
         )
-        size = {"media_type": "image/png", "width": 1, "height": 1, "bytes": 1}
-        return tuple(replace(result_of(row), **size) for row in rows)
+        found = map(result_of, rows)
+        return tuple(
+            replace(one, media_type="image/png", width=1, height=1, bytes=1) for one in found
+        )
 
     put(due, "needed_files", at_hand)
 

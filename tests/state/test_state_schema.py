@@ -100,7 +100,7 @@ def test_the_record_of_a_table_has_its_columns(
 
 
 def test_what_comes_from_the_manifest_is_kept_as_the_state_keeps_it(state: State) -> None:
-    """A comparison across two kinds of column would use no index, or call equal values different."""
+    """Compared across two kinds of column, equal values may differ, and no index is used."""
     kinds = {row[1]: row[2] for row in state.db.execute("PRAGMA table_info(job)")}
     with open_staging() as staging, closing(sqlite3.connect(staging.path)) as db:
         staged = {row[1]: row[2] for row in db.execute("PRAGMA table_info(job)")}
