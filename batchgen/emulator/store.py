@@ -85,7 +85,7 @@ class Store:
         )
 
     def finish(self, request_id: str, status: str, at: float, *, free: bool = False) -> None:
-        """Record an end. The vendor may charge for a failed request, so this does, unless `free`."""
+        """Record an end. A failed request costs, as it may at the vendor, unless it is `free`."""
         self._connection.execute(
             "UPDATE requests SET status = ?, finished_at = ?,"
             " usd = CASE WHEN ? THEN 0 ELSE usd END WHERE request_id = ?",
