@@ -52,14 +52,22 @@ def counts_line(counts: Mapping[JobState, int]) -> str:
     return ", ".join(parts) or "no jobs"
 
 
-def duration(seconds: float) -> str:
-    """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
+def format_duration(seconds: float) -> str:
+    """Say how long something took: `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
     if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:  # noqa: PLR2004 - an hour
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_setting(seconds: float) -> str:
+    """Say how long something may take, as it was set: `8 h`, `1 h 30 min`, `1.5 s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "min"), (round(rest, 3), "s"))
+    return " ".join(f"{count:g} {unit}" for count, unit in parts if count)
 
 
 def command_line(verb: str, manifest: Path | str, *words: str, emulator: bool = False) -> str:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.check.kinds import FOR_A_PERSON, Asked, Kind
-from batchgen.commands.console import duration, plural, print_json, say
+from batchgen.commands.console import format_duration, plural, print_json, say
 from batchgen.state.reviews import Pick
 from batchgen.text import command_line
 
@@ -105,7 +105,7 @@ def _file(file: Checked, *, is_rejected: bool) -> dict[str, JsonValue]:
 def _lines(outcome: Outcome) -> list[str]:
     report, found = outcome.report, outcome.news
     checked = f"{plural(len(report.files), 'file')} checked, {report.looked_at} looked at now"
-    lines = [f"{checked} · {duration(outcome.seconds)}"]
+    lines = [f"{checked} · {format_duration(outcome.seconds)}"]
     for kind, files in _by_kind(report.flawed):
         lines.append(f"  {len(files)} {kind.value}")
         lines += [f"      {one.job_id}: {one.path}: {one.flaws[kind]}" for one in files[:SHOWN]]

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from batchgen.state.records import money_line
-from batchgen.text import command_line, counts_line, duration, wrapped
+from batchgen.text import command_line, counts_line, format_duration, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ __all__ = [
     "cause_lines",
     "causes_json",
     "counts_line",
-    "duration",
+    "format_duration",
     "held_lines",
     "money_json",
     "money_line",

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from batchgen.commands.console import duration, plural, print_json, say
+from batchgen.commands.console import format_duration, plural, print_json, say
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import model_alias
 from batchgen.runs.api import plan_run
@@ -229,7 +229,7 @@ def _time_words(plan: Plan) -> str:
         f"the vendor took {60 / seconds:.3g} {model_alias(model)}/min when it throttled last"
         for model, seconds in plan.throttled.items()
     ]
-    words = [f"about {duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")]
+    words = [f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")]
     return "; ".join([*words, *paces])
 
 

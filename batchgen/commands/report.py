@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from batchgen.commands.console import duration, plural, say
+from batchgen.commands.console import format_duration, plural, say
 from batchgen.commands.opening import open_in_browser
 from batchgen.concurrency import unwinding
 from batchgen.manifest.header_checks import refuse_address
@@ -68,7 +68,7 @@ def _with_progress(make: Callable[[Callable[[int, int], None]], Made]) -> Made:
 
 def _line(made: Made, seconds: float) -> str:
     files = f"{plural(made.files, 'file')}, {plural(made.new, 'new thumbnail')}"
-    lines = [f"{made.page} · {plural(made.jobs, 'job')}, {files} · {duration(seconds)}"]
+    lines = [f"{made.page} · {plural(made.jobs, 'job')}, {files} · {format_duration(seconds)}"]
     if made.without:
         lines.append(
             f"  {plural(made.without, 'file')} could not be read: batchgen verify says why"

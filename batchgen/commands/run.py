@@ -10,7 +10,7 @@ from batchgen.commands.console import (
     cause_lines,
     causes_json,
     counts_line,
-    duration,
+    format_duration,
     held_lines,
     money_line,
     plural,
@@ -98,7 +98,7 @@ def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     lines = [
         (
             f"{summary.name}: {counts_line(summary.counts)} · {money_line(summary.money)}"
-            f" · {duration(summary.seconds)} · {summary.folder}"
+            f" · {format_duration(summary.seconds)} · {summary.folder}"
         )
     ]
     if summary.pause:

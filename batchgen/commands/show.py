@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from batchgen.commands.console import duration, plural, say, wrapped
+from batchgen.commands.console import format_duration, plural, say, wrapped
 from batchgen.commands.validate import say_warnings
 from batchgen.jobs import JobState
 from batchgen.references import as_written
@@ -114,7 +114,7 @@ def _attempt_words(attempt: Attempt) -> str:
     parts.append(f"request {attempt.request_id}" if attempt.request_id else "no request id")
     parts.append(attempt.outcome or "not ended")
     if attempt.ended_at is not None and attempt.accepted_at is not None:
-        parts.append(duration(attempt.ended_at - attempt.accepted_at))
+        parts.append(format_duration(attempt.ended_at - attempt.accepted_at))
     if attempt.cost is not None:
         parts.append(f"{attempt.cost:.2f} USD")
     elif attempt.price is not None and attempt.outcome is None:

@@ -197,7 +197,7 @@ class InputResolver:
         """The URL, where it still answers. What it answers is judged by the look at the input."""
         if self._ports.inputs is None:
             return url
-        match await self._ports.inputs.look(url):
+        match await self._ports.inputs.probe(url):
             case probe.Gone() as gone:
                 return gone
             # The result came from there once, so a name that leads inside today is no fault of it.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.manifest.templates.values import Openable
+from batchgen.manifest.templates.values import Namespace
 from batchgen.models.messages import InputProblem, shown
 from batchgen.references import reference_url
 from batchgen.text import did_you_mean
@@ -114,7 +114,7 @@ _OUTPUTS: dict[str, Kind] = {
 }
 
 
-class JobReferences(Openable):
+class JobReferences(Namespace):
     """All jobs that this one may use. `lookup` gives the id of the one that a name means.
 
     Whether that one makes an image or a video is known only once all jobs are.
@@ -130,11 +130,11 @@ class JobReferences(Openable):
         return _Outputs(name, self._lookup(name))
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         return "name one of the jobs and its output: jobs.NAME.image"
 
 
-class _Outputs(Openable):
+class _Outputs(Namespace):
     """What one job makes."""
 
     __slots__ = ("_job_id", "_name")
@@ -152,12 +152,12 @@ class _Outputs(Openable):
         return files[0] if key == kind else files
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         written = _written(self._name)
         return f"{written} is a job: name its output: {written}.image"
 
 
-class _Files(Openable):
+class _Files(Namespace):
     """The outputs of one job, in the vendor's order."""
 
     __slots__ = ("_job_id", "_kind", "_name")
@@ -174,7 +174,7 @@ class _Files(Openable):
         return reference_url(self._job_id, self._kind, key)
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         return f"name one of them: {self._written()}[0]"
 
     def _written(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import Refused
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.parsing.document import SWEEPING_KEYS
+from batchgen.manifest.parsing.document import SWEEP_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
 from batchgen.manifest.schema_validation import job_problems
 from batchgen.manifest.stray_templates import IN_JOBS, unread_templates, warn_of_cut_texts
@@ -50,7 +50,7 @@ class Item:
 
     @property
     def is_sweep(self) -> bool:
-        return bool(SWEEPING_KEYS & self.node.children.keys())
+        return bool(SWEEP_KEYS & self.node.children.keys())
 
     @property
     def is_repeated(self) -> bool:
@@ -141,7 +141,7 @@ def refused(node: Node, path: FilePath) -> Refused:
         is_mapping = isinstance(node.value, Mapping)
         return Refused("\0" if is_mapping else "", is_stem=True)
     text = text_of(own)
-    if is_literal(text) and not SWEEPING_KEYS & node.children.keys():
+    if is_literal(text) and not SWEEP_KEYS & node.children.keys():
         return Refused(text, str(path), node.place.line)
     return Refused(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
 

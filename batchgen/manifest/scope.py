@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.document import Glance
+    from batchgen.manifest.parsing.document import Prescan
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.parsing.source import Stamp
     from batchgen.manifest.problems import Reporter
@@ -109,7 +109,7 @@ class Part:
     has_jobs: bool = True
 
 
-def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
+def read_sweeps(glanced: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
     """Those that have a name: an id that is no template, which names each job by itself.
 
     What is wrong with one is reported when it is read.
@@ -128,7 +128,7 @@ def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
         yield SweepHead(name, path, place, axes, file, repeats)
 
 
-def data_files_of(glanced: Iterable[Glance], folder: Path) -> list[Path]:
+def data_files_of(glanced: Iterable[Prescan], folder: Path) -> list[Path]:
     rows = (one.parts["from"].value for one in glanced if "from" in one.parts)
     return [folder / name for name in rows if isinstance(name, str)]
 

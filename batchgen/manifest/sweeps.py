@@ -15,7 +15,7 @@ from batchgen.manifest.matrix import Cell as Combination
 from batchgen.manifest.matrix import Matrix, are_told_apart, axes_of, matrix_problems, suffix
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.problems import SKIPPED
-from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
+from batchgen.manifest.rows import FilteredRows, Row, Rows, open_rows, where_problems
 from batchgen.manifest.scope import SweepHead
 from batchgen.models.messages import InputProblem, shown
 
@@ -124,7 +124,7 @@ class Sweep:
         self._reporter.below(self._item.node, clashes)
         if wrong or clashes:
             return
-        picked = Chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
+        picked = FilteredRows(rows, where, self._value.get("offset", 0), self._value.get("limit"))
         refused, skipped = False, 0
         for row in picked:
             if isinstance(row, Row):
@@ -142,7 +142,7 @@ class Sweep:
         if not (picked.count or refused or wrong):
             self._reporter.at(at, *self._why_nothing(picked, file.name, skipped))
 
-    def _why_nothing(self, picked: Chosen, name: str, skipped: int) -> tuple[str, str]:
+    def _why_nothing(self, picked: FilteredRows, name: str, skipped: int) -> tuple[str, str]:
         if not picked.seen:
             if skipped:
                 return f"no row of {name} can be read: all were skipped", "mend some of them"

@@ -17,7 +17,7 @@ from batchgen.jobs import JobState
 from batchgen.report.plots import latency_ranges, time_plots
 from batchgen.state.causes import cause_key
 from batchgen.state.selection import exactly
-from batchgen.text import command_line, duration
+from batchgen.text import command_line, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -204,7 +204,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters["duration"] = format_duration
     return environment.get_template("index.html.j2")
 
 

@@ -22,7 +22,7 @@ from batchgen.state.costs import money
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import counts, totals
 from batchgen.state.records import money_line
-from batchgen.text import counts_line, duration, plain_text
+from batchgen.text import counts_line, format_duration, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -69,7 +69,7 @@ def message(
     parts = [f"{name}: {plain_text(cause.text, CAUSE_LIMIT)}"]
     if figures is not None:
         parts += [counts_line(figures.counts), money_line(figures.money)]
-    parts += [duration(seconds), str(folder.root.absolute())]
+    parts += [format_duration(seconds), str(folder.root.absolute())]
     if report := report_of(folder):
         parts.append(f"report: {report}")
     return Message(f"batchgen: {name}", " · ".join(parts), cause.mood)

@@ -8,7 +8,6 @@ import pytest
 
 from batchgen.commands.console import (
     counts_line,
-    duration,
     money_line,
     plural,
     print_error,
@@ -46,23 +45,6 @@ def test_money_names_what_is_not_certain() -> None:
     assert money_line(Money(1.5, 0.0, 0)) == "1.50 USD spent"
     words = "1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown (counted as spent)"
     assert money_line(Money(1.5, 0.3, 2, 0.1)) == f"{words}, + 2 without a known price"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"),
-        (8.24, "8.2 s"),
-        (59.94, "59.9 s"),
-        (59.97, "1 min 00 s"),
-        (60, "1 min 00 s"),
-        (185.4, "3 min 05 s"),
-        (3599.7, "1 h 00 min"),
-        (7620, "2 h 07 min"),
-    ],
-)
-def test_a_duration_reads_well(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_one_is_singular() -> None:

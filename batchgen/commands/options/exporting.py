@@ -8,7 +8,7 @@ import click
 
 from batchgen.commands.options.common import read_by
 from batchgen.errors import UsageError
-from batchgen.export.options import Asked, Format, parse_shard_size
+from batchgen.export.options import DESCRIPTIONS, Asked, Format, parse_shard_size
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.queries import Selection
 from batchgen.state.results import Picked
@@ -18,7 +18,7 @@ EXPORT = (
         "--to",
         type=click.Choice([format_.value for format_ in Format]),
         required=True,
-        help="hf: image and video folders; webdataset: tar shards; parquet, jsonl: tables.",
+        help="; ".join(f"{name}: {what}" for name, what in DESCRIPTIONS.items()) + ".",
     ),
     click.option(
         "--split",

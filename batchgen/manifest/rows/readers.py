@@ -1,4 +1,4 @@
-"""Which reader a data file needs, by the ending of its name."""
+"""Opens a data file with the reader for the ending of its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from batchgen.manifest.rows.base import Rows
 
-# Untranslated line breaks: in CSV those inside of quotes belong to the value.
+# Line breaks are not translated in CSV: inside quotes they belong to the value.
 _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
     ".csv": (csv_rows, ""),
     ".tsv": (tsv_rows, ""),
@@ -39,8 +39,8 @@ ENDINGS = (*_READERS, ".parquet")
 def open_rows(path: Path) -> Iterator[Rows]:
     """Open a data file, relative to the working directory.
 
-    Raises MissingFileError, and InputError for what makes the file unreadable as a whole.
-    StorageError may also come while the rows are read.
+    Raises MissingFileError, and InputError if the whole file is unreadable. StorageError may also
+    be raised while the rows are read.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -58,7 +58,7 @@ def open_rows(path: Path) -> Iterator[Rows]:
 
 
 def fingerprint(path: Path) -> str:
-    """Give the SHA-256 of a file. Raises MissingFileError, StorageError."""
+    """Return the SHA-256 of a file. Raises MissingFileError, StorageError."""
     with _opened(path) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -68,13 +68,13 @@ def fingerprint(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Translates errors of opening only: an error of the caller is not the file's."""
+    """Translate errors of opening only: an error in the caller is not the file's."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise MissingFileError("this is a folder", where=str(path), next_step="name a file")
         if not stat.S_ISREG(kind):
-            # A pipe would be waited for, and cannot be read twice.
+            # Opening a pipe would block, and it cannot be read twice.
             hint = "write the rows into a file first"
             raise InputError("this is no regular file", where=str(path), next_step=hint)
         file = path.open("rb")
