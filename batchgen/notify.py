@@ -5,7 +5,6 @@ An address is checked before a run begins, and its secrets appear in no text.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import re
@@ -17,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
 from urllib.parse import unquote
 
-from batchgen.concurrency import in_own_thread
 from batchgen.errors import InputError
 from batchgen.text import nearest
 
@@ -202,7 +200,7 @@ class Occasion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Who hears of a run, and of what."""
+    """Who is notified of a run, and of what."""
 
     to: tuple[Address, ...] = ()
     on: frozenset[Occasion] = frozenset(Occasion)
@@ -214,8 +212,13 @@ NOBODY = Notify()
 async def deliver(address: Address, message: Message, seconds: float) -> str | None:
     """Send it, and say what went wrong; None where it was taken.
 
-    A service that does not answer in time is left behind: its word may still arrive.
+    A service that does not answer in time is left behind: the message may still arrive.
     """
+    # Loaded here: every command reads addresses, and only a run sends anything.
+    import asyncio  # noqa: PLC0415 - see above
+
+    from batchgen.concurrency import in_own_thread  # noqa: PLC0415 - see above
+
     name = f"notify {address.shown}"
     sending = asyncio.create_task(in_own_thread(partial(address.send, message), name), name=name)
     try:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from batchgen.models.catalog import catalog
 from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.messages import InputProblem, describe_all, shown
-from batchgen.models.validator import build_validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +43,8 @@ MADE = (
 
 def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
     """Judge all but the jobs. Of an incomplete header nothing is asked that may yet have come."""
+    if _header_is_sound()(header):
+        return []
     problems = with_homes(describe_all(_header_validator().iter_errors(header)))
     missing = (["version"],)
     return [one for one in problems if complete or list(one.path) not in missing]
@@ -132,17 +133,36 @@ def _without(schema: Schema, path: tuple[str, ...]) -> Schema:
 
 @cache
 def _header_validator() -> Validator:
-    """Make the judge of a header: jobs are judged one by one, as they stream by.
+    return _validator_of(_header_schema())
+
+
+@cache
+def _header_is_sound() -> Callable[[JsonValue], bool]:
+    """Compiled as far as it can be: the validator decides where a header has more than this."""
+    schema = _without(_without(_header_schema(), ("patternProperties",)), ("$defs",))
+    version = {"enum": [schema["properties"]["version"]["const"]]}
+    return compile_schema(schema | {"properties": {**schema["properties"], "version": version}})
+
+
+def _header_schema() -> Schema:
+    """Judge the jobs one by one, as they stream by.
 
     Whether there are jobs at all is checked by the reader, which knows where they belong.
     """
     schema = _without(written_by_hand(read_schema()), ("anyOf",))
-    return build_validator(schema | {"properties": {**schema["properties"], "jobs": {}}})
+    return schema | {"properties": {**schema["properties"], "jobs": {}}}
 
 
 @cache
 def _job_validator() -> Validator:
-    return build_validator(_job_schema())
+    return _validator_of(_job_schema())
+
+
+def _validator_of(schema: Schema) -> Validator:
+    # Loaded here: jsonschema takes longer to load than to judge, and most manifests are sound.
+    from batchgen.models.validator import build_validator  # noqa: PLC0415 - see above
+
+    return build_validator(schema)
 
 
 @cache
