@@ -45,7 +45,7 @@ def _files_are_worked_on_here(
     if request.module.__name__.rpartition(".")[2] not in WITH_PROCESSES:
         monkeypatch.setattr(Processes, "call", lambda _, work, item: work(item))
         # A bound of memory is for a worker process: here it would end the threads of later tests.
-        monkeypatch.setattr(decoding, "bound_memory", lambda _most: None)
+        monkeypatch.setattr(decoding, "limit_memory", lambda _max_bytes: None)
 
 
 @pytest.fixture
