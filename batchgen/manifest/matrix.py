@@ -206,7 +206,7 @@ def _name_problems(path: tuple[str | int, ...], name: str) -> Iterator[InputProb
         yield InputProblem(path, message, "choose another name", at_key=True)
     elif not is_variable_name(name):
         message = f"{format_value(name)} cannot be the name of a variable"
-        hint = "use letters, digits and _, and begin with no digit"
+        hint = "use letters, digits and _, and do not begin with a digit"
         yield InputProblem(path, message, hint, at_key=True)
 
 
