@@ -44,7 +44,7 @@ class DefaultText:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is merged under every job. The `inputs` of the innermost file come first.
+    """What is merged into every job. The `inputs` of the innermost file come first.
 
     `model_is_wrong`: the default model was refused, so jobs without a model are not reported.
     """
