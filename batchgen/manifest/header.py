@@ -10,9 +10,9 @@ from batchgen.manifest.header_checks import (
     _mapping,
     _meaning_problems,
     _template_problems,
-    discreet,
     read_notify,
     without,
+    without_secrets,
 )
 from batchgen.manifest.items import warn_of_cut_prompts
 from batchgen.manifest.matrix import is_variable_name
@@ -34,7 +34,7 @@ from batchgen.manifest.scope import (
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
 from batchgen.models.messages import shown
-from batchgen.notify import NOBODY
+from batchgen.notify import NO_NOTIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class Manifest:
     data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
-    notify: Notify = NOBODY
+    notify: Notify = NO_NOTIFICATIONS
 
 
 def read_manifest(
@@ -128,7 +128,7 @@ class _Reading:
         self.patterns: list[tuple[Path, str]] = []
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
-        self.notify = NOBODY
+        self.notify = NO_NOTIFICATIONS
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
@@ -172,7 +172,7 @@ class _Reading:
 
     def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
-        found = [discreet(one) for one in header_problems(value, complete=header.complete)]
+        found = [without_secrets(one) for one in header_problems(value, complete=header.complete)]
         reported = {problem.path for problem in found}
         extra = None if header.sweeps or "include" in header.keys else _mapping(value, "vars")
         meant = [*_meaning_problems(value), *_template_problems(_mapping(value, "output"), extra)]
@@ -193,7 +193,7 @@ class _Reading:
         node = header.children.get("notify")
         # Reading a run's status needs no apprise, and no secret of the environment.
         if node is None or self._env is None:
-            return NOBODY
+            return NO_NOTIFICATIONS
         return read_notify(node, sound.get("notify"), variables, reporter)
 
     def _environment(

@@ -190,7 +190,7 @@ def read_notify(node: Node, sound: Any, variables: Mapping[str, Any], reporter: 
     return Notify(tuple(addresses), frozenset(Occasion(name) for name in on))
 
 
-def discreet(problem: InputProblem) -> InputProblem:
+def without_secrets(problem: InputProblem) -> InputProblem:
     """The same problem without the value: it may hold a password."""
     if problem.path[:1] != (KEY,):
         return problem

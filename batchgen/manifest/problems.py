@@ -75,18 +75,18 @@ class _Group:
             return self._with(self.first, self.within)
         blamed = self.common if self.common is not None and self._is_of_most() else self.first
         within = "" if blamed is self.common else self.within
-        of = f"in {self.count:,} {self.noun}: {self._spot_words(blamed)}"
+        of = f"in {self.count:,} {self.noun}: {self._spot_labels(blamed)}"
         words = ", ".join(filter(None, (within, of)))
         return replace(self._with(blamed, words), count=self.count, spots=tuple(self.spots))
 
     def _is_of_most(self) -> bool:
         return self.tally is None or 2 * self.count > self.tally.looked_at
 
-    def _spot_words(self, blamed: Problem) -> str:
+    def _spot_labels(self, blamed: Problem) -> str:
         more = ["…"] if self.count > len(self.spots) else []
         first = self.spots[0]
         if not first.line:
-            return "; ".join([*(spot.words for spot in self.spots), *more])
+            return "; ".join([*(spot.label for spot in self.spots), *more])
         file = "" if first.file == blamed.file else f"{PurePath(first.file).name} "
         return f"{file}lines {', '.join([*(str(spot.line) for spot in self.spots), *more])}"
 
