@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.report.night import Night
     from batchgen.report.page import Shell
     from batchgen.state.database import Connection
-    from batchgen.state.report_queries import ShownJob
+    from batchgen.state.records import ReportedJob
 
 
 MARK = "batchgen-report.txt"
@@ -193,11 +193,11 @@ def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Fac
     return Facts(name, count_shown(db), money(db), night, at)
 
 
-def _pages(db: Connection) -> Iterator[list[ShownJob]]:
+def _pages(db: Connection) -> Iterator[list[ReportedJob]]:
     after = 0
     while page := shown_jobs(db, after, JOBS_IN_CHUNK):
         yield page
-        after = page[-1].seq
+        after = page[-1].job.seq
 
 
 def _missing_thumbs(db: Connection, root: Path, folder: ReportFolder) -> tuple[int, list[Wanted]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import LONGEST_LINE, BadRow, Row, Rows
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _List:
             value = {"prompt": value}
         if type(value) is dict:
             return Row(value, number, line)
-        message = f"an item must be an object or a text; got {shown(value)}"
+        message = f"an item must be an object or a text; got {format_value(value)}"
         return BadRow(line, message, _LIST_HINT)
 
     def _value(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
@@ -214,8 +214,10 @@ class _List:
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
-        return BadRow(line, f"there is more text after the value; got {shown(rest.strip())}", hint)
-    return BadRow(line, f"the line must be an object; got {shown(value)}", hint)
+        return BadRow(
+            line, f"there is more text after the value; got {format_value(rest.strip())}", hint
+        )
+    return BadRow(line, f"the line must be an object; got {format_value(value)}", hint)
 
 
 def _explain(error: Exception, line: str) -> tuple[str, str | None]:
@@ -245,7 +247,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _UnfitError(f"duplicate key {shown(twice)} in one object")
+        raise _UnfitError(f"duplicate key {format_value(twice)} in one object")
     return values
 
 
@@ -254,13 +256,13 @@ def _integer(text: str) -> int:
         value = int(text)
         if INTEGER_MIN <= value <= INTEGER_MAX:
             return value
-    raise _UnfitError(f"a whole number must fit in 64 bits; got {shown(text)}")
+    raise _UnfitError(f"a whole number must fit in 64 bits; got {format_value(text)}")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise _UnfitError(f"a number must be finite; {shown(text)} is too large")
+        raise _UnfitError(f"a number must be finite; {format_value(text)} is too large")
     return value
 
 

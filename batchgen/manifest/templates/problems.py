@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -61,15 +61,17 @@ class UnknownVariableError(TemplateProblem):
     def __init__(self, name: str, known: Collection[str]) -> None:
         hint = _hint(name, known)
         near = nearest(name, known) is not None
-        super().__init__(f"no variable {shown(name)}", hint if near else with_braces_hint(hint))
+        super().__init__(
+            f"no variable {format_value(name)}", hint if near else with_braces_hint(hint)
+        )
         self.name = name
 
 
 def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplateProblem:
     if holder == "env":
         hint = f"name it in the manifest, and set it: env: [{name}]"
-        return TemplateProblem(f"env has no {shown(name)}", hint)
-    return TemplateProblem(f"{holder} has no {shown(name)}", _hint(str(name), keys))
+        return TemplateProblem(f"env has no {format_value(name)}", hint)
+    return TemplateProblem(f"{holder} has no {format_value(name)}", _hint(str(name), keys))
 
 
 def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:

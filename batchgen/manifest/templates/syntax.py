@@ -22,7 +22,7 @@ from batchgen.manifest.templates.problems import (
     with_braces_hint,
 )
 from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Environment(SandboxedEnvironment):
         for side in (left, right):
             require_present(side)
             if isinstance(side, bool) or not isinstance(side, int | float):
-                what = f"'{operator}' works on numbers only, not on {shown(as_value(side))}"
+                what = f"'{operator}' works on numbers only, not on {format_value(as_value(side))}"
                 raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
         return as_value(self.binop_table[operator](left, right))
 
