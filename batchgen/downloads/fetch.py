@@ -39,7 +39,7 @@ from batchgen.downloads.responses import (
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
 from batchgen.fs import FolderSync
-from batchgen.processes import Processes, cores
+from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -65,7 +65,7 @@ class Downloader:
         session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
-        processes: Processes | None = None,
+        processes: ProcessPool | None = None,
     ) -> None:
         self._session = session
         self._decode_in_process = partial(decode_in_process, processes) if processes else None
@@ -260,5 +260,5 @@ async def open_downloader(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        with Processes(min(cores(), MAX_DECODERS)) as processes:
+        with ProcessPool(min(cores(), MAX_DECODERS)) as processes:
             yield Downloader(session, settings, fsync, processes)

@@ -33,7 +33,7 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
-from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
+from batchgen.fs import disk_errors, open_to_read, open_to_write, symlink_error, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +175,7 @@ class Part:
     def _rename(self, final: Path) -> None:
         with disk_errors(final):
             if final.is_symlink():
-                raise link_in_the_way(final)
+                raise symlink_error(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
 
@@ -188,12 +188,12 @@ def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
     folder = target.folder
     _make_folder(folder, fsync)
     if folder.is_symlink():
-        raise link_in_the_way(folder)
+        raise symlink_error(folder)
     for part in target.name.split("/")[:-1]:
         folder /= part
         _make_folder(folder, fsync)
         if folder.is_symlink():
-            raise link_in_the_way(folder)
+            raise symlink_error(folder)
 
 
 def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:

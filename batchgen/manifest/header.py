@@ -34,7 +34,7 @@ from batchgen.manifest.scope import (
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
 from batchgen.models.messages import format_value
-from batchgen.notify import NOBODY
+from batchgen.notify import NO_NOTIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class Manifest:
     data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
-    notify: Notify = NOBODY
+    notify: Notify = NO_NOTIFICATIONS
 
 
 def read_manifest(
@@ -128,7 +128,7 @@ class _ManifestReader:
         self.patterns: list[tuple[Path, str]] = []
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
-        self.notify = NOBODY
+        self.notify = NO_NOTIFICATIONS
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
@@ -195,7 +195,7 @@ class _ManifestReader:
         node = header.children.get("notify")
         # Without `env`, as for the status of a run, neither apprise nor secrets are needed.
         if node is None or self._env is None:
-            return NOBODY
+            return NO_NOTIFICATIONS
         return read_notify(node, valid.get("notify"), variables, reporter)
 
     def _environment(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchgen.jobs import Refused
+from batchgen.jobs import RejectedJob
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import SWEEP_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
@@ -133,17 +133,17 @@ def id_of(node: Node) -> str | None:
     return text_of(child)[:200].strip() or None
 
 
-def refused(node: Node, path: FilePath) -> Refused:
+def refused(node: Node, path: FilePath) -> RejectedJob:
     """What is known of an item that gives no jobs, or not all of its jobs."""
     own = node.child("id")
     if own is None or isinstance(own.value, list | dict | None):
         # Its jobs are named after their content, so no other job needs them by id.
         is_mapping = isinstance(node.value, Mapping)
-        return Refused("\0" if is_mapping else "", is_stem=True)
+        return RejectedJob("\0" if is_mapping else "", is_stem=True)
     text = text_of(own)
     if is_literal(text) and not SWEEP_KEYS & node.children.keys():
-        return Refused(text, str(path), node.place.line)
-    return Refused(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
+        return RejectedJob(text, str(path), node.place.line)
+    return RejectedJob(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
 
 
 def _children(node: Node | None) -> Iterable[str | int]:

@@ -6,7 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from batchgen.jobs import NO_AXES, Job, JsonObject, JsonValue, Refused, canonical_json, content_id
+from batchgen.jobs import (
+    NO_AXES,
+    Job,
+    JsonObject,
+    JsonValue,
+    RejectedJob,
+    canonical_json,
+    content_id,
+)
 from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
@@ -53,7 +61,7 @@ _DIRECTION_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Text direction controls: an id with one would reorder the lines it is printed in."""
 
 
-Refuse: TypeAlias = "Callable[[Refused], None]"
+Refuse: TypeAlias = "Callable[[RejectedJob], None]"
 """Called with what is known of a job that is not valid."""
 
 
@@ -121,7 +129,7 @@ class JobBuilder:
             job_id = self._render_id(self._item.id, cell)
         except CellError:
             return
-        self._refuse(Refused(job_id, self._file, self._line_of(cell), self._needs_of(cell)))
+        self._refuse(RejectedJob(job_id, self._file, self._line_of(cell), self._needs_of(cell)))
 
     def _needs_of(self, cell: Cell) -> tuple[str, ...]:
         try:

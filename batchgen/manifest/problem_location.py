@@ -112,7 +112,7 @@ class ProblemLocator:
         log = self._reporter.log
         if cell.row is None:
             alone = replace(common, job_id=error.job_id or common.job_id)
-            spot = Spot(words=cell.label or "the first")
+            spot = Spot(label=cell.label or "the first")
             log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
         file = self._data_file

@@ -86,7 +86,7 @@ class _Group:
         more = ["…"] if self.count > len(self.spots) else []
         first = self.spots[0]
         if not first.line:
-            return "; ".join([*(spot.words for spot in self.spots), *more])
+            return "; ".join([*(spot.label for spot in self.spots), *more])
         file = "" if first.file == problem.file else f"{PurePath(first.file).name} "
         return f"{file}lines {', '.join([*(str(spot.line) for spot in self.spots), *more])}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import Refused
+from batchgen.jobs import RejectedJob
 from batchgen.manifest.items import build_item, refused
 from batchgen.manifest.job_builder import JobBuilder
 from batchgen.manifest.parsing.document import read_jobs
@@ -46,7 +46,7 @@ def checked_jobs(
         if part.has_jobs:
             yield from _jobs_of(part, manifest, Reporter(part.path, problems), refuse)
     if problems.has_unread:
-        refuse(Refused("", is_stem=True))
+        refuse(RejectedJob("", is_stem=True))
 
 
 def _jobs_of(part: Part, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> Iterator[Job]:
