@@ -87,7 +87,7 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
         f"    from: {_quoted(source)}",
         "    # where: {column: value}   # only rows that have it; then offset, then limit",
         "    # limit: 10",
-        "    # bad_rows: skip           # leave out, and count, rows that the model does not accept",
+        "    # bad_rows: skip           # leave out, and count, rows that the model refuses",
         *_other_columns(column for column in data.columns if column.name not in used),
         "    input:",
         *_input_lines(model, values, missing="no column has its name; this is an example"),
