@@ -11,7 +11,7 @@ from batchgen.check.checking import check as look_at_all
 from batchgen.check.checking import news
 from batchgen.commands.check_words import Fate, Outcome, Question, say_document, say_words
 from batchgen.commands.verify import progress_bar
-from batchgen.concurrency import unwinding
+from batchgen.concurrency import unwind_on_signals
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.context import open_run
 from batchgen.runs.decision_log import Decision, Verb
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from batchgen.state.selection import Selection
 
 
-@unwinding()
+@unwind_on_signals()
 def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_json: bool) -> int:
     """Look, write down what is news, and say it; exit 1 where a file has a flaw.
 

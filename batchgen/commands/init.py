@@ -8,7 +8,7 @@ from pathlib import Path
 from batchgen.commands.console import plural, say
 from batchgen.errors import OutputError, UsageError
 from batchgen.manifest.starters.manifests import model_manifest, rows_manifest, starter_manifest
-from batchgen.manifest.starters.preview import DataFile, look_at
+from batchgen.manifest.starters.preview import DataFile, preview_rows
 from batchgen.models.catalog import Model, catalog, named_model, nearest_model
 from batchgen.text import command_line
 
@@ -24,7 +24,7 @@ def init(path: Path, model: str | None = None, rows: Path | None = None) -> int:
             "--from needs --model: which keys a row can fill depends on it",
             next_step=f"add one of: {', '.join(f'--model {one.alias}' for one in _models())}",
         )
-    data = None if rows is None else look_at(rows)
+    data = None if rows is None else preview_rows(rows)
     _write(path, _text(path, wanted, rows, data))
     say(f"{path} is written.")
     if data is not None and data.bad:

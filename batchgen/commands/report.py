@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from batchgen.commands.console import format_duration, plural, say
 from batchgen.commands.opening import open_in_browser
-from batchgen.concurrency import unwinding
+from batchgen.concurrency import unwind_on_signals
 from batchgen.manifest.header_checks import refuse_address
 from batchgen.report.making import Subject, make_report
 from batchgen.report.page import Shell
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
 
 
-@unwinding()
+@unwind_on_signals()
 def report(
     path: Path,
     out: Path | None,

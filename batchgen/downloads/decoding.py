@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.downloads.media import Media, TooHeavyError, decode
 from batchgen.fs import open_to_read
-from batchgen.processes import ProcessDiedError, Processes
+from batchgen.processes import ProcessDiedError, ProcessPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ MEMORY_BYTES = 2 * 1024**3
 DIED = "it cannot be decoded here: it kills the decoder, as when memory runs out"
 
 
-def decode_in_process(processes: Processes, path: Path) -> Media:
+def decode_in_process(processes: ProcessPool, path: Path) -> Media:
     """Decode every frame. Raises CorruptFileError, TooHeavyError, and OSError if the disk fails."""
     try:
         return processes.call(decode_with_limit, path)

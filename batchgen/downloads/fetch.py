@@ -38,7 +38,7 @@ from batchgen.downloads.responses import (
 )
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
-from batchgen.processes import Processes, cores
+from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -64,7 +64,7 @@ class Downloader:
         session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
-        processes: Processes | None = None,
+        processes: ProcessPool | None = None,
     ) -> None:
         self._session = session
         self._decode_in_process = partial(decode_in_process, processes) if processes else None
@@ -259,5 +259,5 @@ async def open_downloader(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        with Processes(min(cores(), MAX_DECODERS)) as processes:
+        with ProcessPool(min(cores(), MAX_DECODERS)) as processes:
             yield Downloader(session, settings, fsync, processes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,4 +137,4 @@ class DownloadSettings:
     min_rate: float = 1024.0
     rate_window: float = 60.0
     attempt_limit: float = 3600.0
-    proxies: Proxies = NONE
+    proxies: Proxies = NO_PROXIES

@@ -37,7 +37,7 @@ from batchgen.downloads.outcomes import (
 from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
 from batchgen.errors import BatchgenError
-from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
+from batchgen.fs import disk_errors, open_to_read, open_to_write, symlink_error, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +179,7 @@ class Part:
     def _rename(self, final: Path) -> None:
         with disk_errors(final):
             if final.is_symlink():
-                raise link_in_the_way(final)
+                raise symlink_error(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
 
@@ -192,12 +192,12 @@ def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
     folder = target.folder
     _make_folder(folder, fsync)
     if folder.is_symlink():
-        raise link_in_the_way(folder)
+        raise symlink_error(folder)
     for part in target.name.split("/")[:-1]:
         folder /= part
         _make_folder(folder, fsync)
         if folder.is_symlink():
-            raise link_in_the_way(folder)
+            raise symlink_error(folder)
 
 
 def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:
@@ -223,20 +223,20 @@ def _verified(path: str, size: int, digest: str, media: Media) -> VerifiedFile:
 
 @dataclass(slots=True)
 class _Folder:
-    """How many fsyncs of one folder were started, and how many of those succeeded."""
+    """Numbers of the last fsync of a folder that started, and of the last that succeeded."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    begun: int = 0
-    ended: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    started: int = 0
+    succeeded: int = 0
     failure: BatchgenError | None = None
 
 
 class FolderSync:
-    """Renames that end at the same time share one fsync of their folder.
+    """Renames that finish at the same time share one fsync of their folder.
 
-    A rename is durable only after an fsync of the folder that started after it. So a caller that
-    comes while one is in progress waits for the next, and the next serves all of them. `fsync` is
-    the port to the disk, as in Part.
+    A rename is durable only after an fsync of the folder that started after it. So callers that
+    come while one is in progress wait for the next, which serves all of them. `fsync` is the port
+    to the disk, as in Part.
     """
 
     def __init__(self, fsync: Callable[[int], None]) -> None:
@@ -246,24 +246,24 @@ class FolderSync:
     async def sync(self, path: Path, root: Path) -> None:
         """Return once everything renamed in the folder `path` so far is durable.
 
-        The first time that includes the entries of the folders from `root` down to it: the run
-        that made them may have died before its fsync. Raises StorageError or DiskFullError, and
-        from then on for every caller, since a failed fsync must not be tried again.
+        The first time this also syncs the folders from `root` down to it: the run that made them
+        may have died before its fsync. Raises StorageError or DiskFullError, then and for every
+        later caller, because a failed fsync must not be retried.
         """
         folder = self._folders.setdefault(path, _Folder())
-        wanted = folder.begun + 1
-        async with folder.turn:
+        needed = folder.started + 1
+        async with folder.lock:
             if folder.failure is not None:
                 raise folder.failure
-            if folder.ended >= wanted:
+            if folder.succeeded >= needed:
                 return
-            folder.begun += 1
+            folder.started += 1
             try:
-                await in_thread(partial(self._sync, path, root if folder.begun == 1 else path))
+                await in_thread(partial(self._sync, path, root if folder.started == 1 else path))
             except BatchgenError as exc:
                 folder.failure = exc
                 raise
-            folder.ended = folder.begun
+            folder.succeeded = folder.started
 
     def _sync(self, path: Path, root: Path) -> None:
         with disk_errors(path):

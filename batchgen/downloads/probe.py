@@ -39,7 +39,7 @@ from batchgen.downloads.responses import (
 )
 from batchgen.downloads.session import open_session
 from batchgen.net import LOOPBACK_HOSTS, host_of
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -70,7 +70,7 @@ class ProbeSettings:
     connect_timeout: float = 10.0
     stall_timeout: float = 20.0
     deadline: float = 45.0
-    proxies: Proxies = NONE
+    proxies: Proxies = NO_PROXIES
 
 
 @dataclass(frozen=True, slots=True)

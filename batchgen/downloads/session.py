@@ -12,7 +12,7 @@ from batchgen.connections import PrivateAddressError, PublicResolver, SingleResp
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.responses import REDIRECTS
 from batchgen.net import LOOPBACK_HOSTS, host_of
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -98,7 +98,7 @@ async def open_session(
     *,
     connect_timeout: float,
     stall_timeout: float,
-    proxies: Proxies = NONE,
+    proxies: Proxies = NO_PROXIES,
 ) -> AsyncIterator[GuardedSession]:
     """Times in seconds; `resolver` is the port to DNS."""
     loopback = LOOPBACK_HOSTS if hosts.loopback else frozenset[str]()

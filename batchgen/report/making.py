@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.errors import OutputError
-from batchgen.fs import disk_errors, link_in_the_way, of_this_process, publishing
+from batchgen.fs import disk_errors, own_part, publishing, symlink_error
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
@@ -57,7 +57,7 @@ class ReportFolder:
         for part in ("", *PARTS):
             if (self.root / part).is_symlink():
                 # A stranger may have put it there, so that pages and prompts go somewhere else.
-                raise link_in_the_way(self.root / part)
+                raise symlink_error(self.root / part)
         if self.root.is_dir() and any(self.root.iterdir()) and not mark.exists():
             raise OutputError(
                 "the folder holds something else than a report",
@@ -102,7 +102,7 @@ class ReportFolder:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    with publishing(path, of_this_process(path)) as file:
+    with publishing(path, own_part(path)) as file:
         file.write(data)
 
 

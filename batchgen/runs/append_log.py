@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Self
 
-from batchgen.fs import NO_LINK, disk_error
+from batchgen.fs import NO_FOLLOW, disk_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject
 
 
-APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_LINK
+APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_FOLLOW
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -77,7 +77,7 @@ class AppendLog:
 
     def append(self, line: str) -> None:
         if not self._waiting:
-            # Loaded here: commands read logs without a loop.
+            # Imported here because commands read logs without an event loop.
             from asyncio import get_running_loop  # noqa: PLC0415 - see above
 
             get_running_loop().call_later(FLUSH_AFTER, self._flush)

@@ -117,7 +117,7 @@ class RunContext(FoundRun):
     @property
     def proxies(self) -> Proxies:
         """Raises UsageError. A rehearsal goes nowhere."""
-        # Loaded here: a command that only reads the state opens no connection.
-        from batchgen.proxies import NONE, Proxies  # noqa: PLC0415 - see above
+        # Imported here because a command that only reads the state opens no connection.
+        from batchgen.proxies import NO_PROXIES, Proxies  # noqa: PLC0415 - see above
 
-        return NONE if self.options.emulator else Proxies.of(self.world.env)
+        return NO_PROXIES if self.options.emulator else Proxies.of(self.world.env)

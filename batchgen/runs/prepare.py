@@ -119,7 +119,7 @@ def checked_manifest(
 
     Raises ManifestError with every problem, MissingFileError.
     """
-    # Loaded here: a command that only reads the header makes no job.
+    # Imported here because most commands read the header alone.
     from batchgen.manifest.stream import checked_jobs  # noqa: PLC0415 - see above
 
     problems = ProblemLog() if problems is None else problems

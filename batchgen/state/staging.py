@@ -30,7 +30,7 @@ from batchgen.state.staged_checks import NeededModel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from batchgen.jobs import Job, Refused
+    from batchgen.jobs import Job, RejectedJob
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
 
 
@@ -106,7 +106,7 @@ class Staging:
         if len(self._jobs) >= BUFFERED:
             self._flush()
 
-    def refuse(self, job: Refused) -> None:
+    def refuse(self, job: RejectedJob) -> None:
         """Note a job that cannot be made: what needs it, or has its id, is judged all the same."""
         if self._is_finished:
             return

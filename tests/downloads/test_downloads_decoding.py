@@ -17,12 +17,12 @@ from PIL import Image
 from batchgen.downloads import decoding
 from batchgen.downloads.decoding import DIED, decode_in_process, decode_with_limit, limit_memory
 from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode_light
-from batchgen.processes import Processes
+from batchgen.processes import ProcessPool
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
-    with Processes(1) as one:
+def processes() -> Iterator[ProcessPool]:
+    with ProcessPool(1) as one:
         yield one
 
 
@@ -50,7 +50,7 @@ def grey_png(side: int) -> bytes:
 
 
 def test_a_video_and_a_large_picture_are_decoded_apart(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes]
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
     clip = decode_in_process(processes, write(tmp_path, "a.mp4", media["mp4"]))
     assert (clip.kind, clip.width, clip.frames) == (MediaKind.VIDEO, 96, 12)
@@ -59,7 +59,7 @@ def test_a_video_and_a_large_picture_are_decoded_apart(
 
 
 def test_what_is_damaged_is_told_in_the_decoders_words(
-    processes: Processes, tmp_path: Path
+    processes: ProcessPool, tmp_path: Path
 ) -> None:
     with pytest.raises(CorruptFileError, match="HTML page"):
         decode_in_process(processes, write(tmp_path, "a.png", b"<html>"))
@@ -74,7 +74,7 @@ def decode_with_little_memory(path: Path) -> Media:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds this memory")
 def test_a_picture_over_the_bound_of_memory_is_given_up_and_the_next_one_is_not(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes]
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
     large, small = write(tmp_path, "a.png", grey_png(9000)), write(tmp_path, "b.png", media["png"])
     with pytest.raises(TooHeavyError, match="more memory than is available"):
@@ -87,7 +87,7 @@ def die(_: Path) -> None:
 
 
 def test_a_file_that_kills_its_decoder_is_given_up(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "a.png", media["png"])
     monkeypatch.setattr(decoding, "decode_with_limit", die)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import BadRow, Row, Rows
-from batchgen.models.messages import counted, shown
+from batchgen.models.messages import format_count, format_value
 
 if TYPE_CHECKING:
     from _csv import Reader as _Reader
@@ -118,7 +118,7 @@ def _header_problem(
     if len(columns) == 1:
         other = next((one for one in _SEPARATORS if one != separator and one in columns[0]), None)
         if other is not None:
-            wanted = f"{_SEPARATORS.get(separator, shown(separator))} must separate columns"
+            wanted = f"{_SEPARATORS.get(separator, format_value(separator))} must separate columns"
             hint = f"rename the file: its name must end in {'.tsv' if other == _TAB else '.csv'}"
             return f"{wanted}; the header has {_SEPARATORS[other]}", hint
     if separator != _TAB and any(map(_is_quoted_after_space, written)):
@@ -127,7 +127,7 @@ def _header_problem(
         if name and columns.count(name) > 1:
             first = columns.index(name)
             numbers = f"columns {first + 1} and {columns.index(name, first + 1) + 1}"
-            return f"duplicate column {shown(name)}: {numbers}", "rename one of them"
+            return f"duplicate column {format_value(name)}: {numbers}", "rename one of them"
     return None
 
 
@@ -179,7 +179,7 @@ def _row_problem(
     if "" in table.names:
         for at, (name, field) in enumerate(zip(table.names, fields, strict=False), start=1):
             if not name and field.strip():
-                what = f"column {at} has no name, but holds something; got {shown(field)}"
+                what = f"column {at} has no name, but holds something; got {format_value(field)}"
                 return what, "name it in the first row, or remove the column"
     return None
 
@@ -190,7 +190,7 @@ def _quote_problem(
     """Find fields that their author meant to quote, but whose quotes are read as text."""
     if not table.has_quotes:
         if any(map(_SPREADSHEET_QUOTES.fullmatch, fields)):
-            what = "a field is in quotes as spreadsheets write them; in .tsv a quote is a character"
+            what = "a field is quoted as by a spreadsheet, but .tsv has no quoted fields"
             return what, _SAVE_AS_CSV
     elif any(map(_is_quoted_after_space if has_all else _SPACE_AND_QUOTE.match, fields)):
         return _SPACE_PROBLEM
@@ -210,7 +210,7 @@ def _is_quoted_after_space(field: str) -> bool:
 
 def _width_problem(got: int, table: _Table) -> tuple[str, str]:
     width = len(table.names)
-    message = f"the row has {counted(got, 'field')}; the header has {width}"
+    message = f"the row has {format_count(got, 'field')}; the header has {width}"
     if got < width:
         return message, "leave a field empty, but keep its separator"
     if not table.has_quotes:
@@ -232,4 +232,4 @@ def _explain(error: csv.Error) -> tuple[str, str]:
     if "expected after" in text:
         hint = 'a quote inside a field in quotes is written twice: ""'
         return "there is text between the quote that closes a field and the separator", hint
-    return f"the row is not understood: {text}", "write fields as RFC 4180 says"
+    return f"the row is not understood: {text}", "write fields as in RFC 4180"

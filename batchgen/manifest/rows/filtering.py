@@ -13,7 +13,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.manifest.rows.base import BadRow
-from batchgen.models.messages import InputProblem, comma_hint, shown
+from batchgen.models.messages import InputProblem, comma_hint, format_value
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class FilteredRows:
                     continue
             except _NoNumberError as exc:
                 value = exc.args[1]
-                what = f"where compares {exc.args[0]} with a number; got {shown(value)}"
+                what = f"where compares {exc.args[0]} with a number; got {format_value(value)}"
                 yield BadRow(row.line, what, comma_hint(value) if type(value) is str else None)
                 continue
             self.matching += 1
@@ -129,7 +129,7 @@ class FilteredRows:
 
 
 def _no_column(key: str, known: Iterable[str]) -> InputProblem:
-    message = f"where names {shown(key)}, which is no column of the data file"
+    message = f"where names {format_value(key)}, which is not a column of the data file"
     return InputProblem((key,), message, did_you_mean(key, known), at_key=True)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import LONGEST_LINE, BadRow, Row, Rows
 from batchgen.models.compiled_validator import INTEGER_MAX, INTEGER_MIN
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +74,9 @@ def json_list_rows(lines: Lines) -> Rows:
     items = _List(lines)
     if items.next_character() not in ("[", ""):
         raise InputError(
-            "a .json must be one list",
+            "a .json file must be one list",
             where=str(lines.path),
-            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object a line is .jsonl',
+            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object per line is .jsonl',
         )
     return Rows(None, items.rows())
 
@@ -152,7 +152,7 @@ class _List:
             value = {"prompt": value}
         if type(value) is dict:
             return Row(value, number, line)
-        message = f"an item must be an object or a text; got {shown(value)}"
+        message = f"an item must be an object or a text; got {format_value(value)}"
         return BadRow(line, message, _LIST_HINT)
 
     def _value(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
@@ -169,7 +169,7 @@ class _List:
             except json.JSONDecodeError as exc:
                 if not self._may_continue(exc):
                     line = self._line + self._piece.count("\n", self._at, exc.pos)
-                    raise _BrokenError(line, f"this is no JSON: {_reason(exc)}") from exc
+                    raise _BrokenError(line, f"this is not JSON: {_reason(exc)}") from exc
             except RecursionError as exc:
                 raise _BrokenError(self._line, "this item is nested too deeply") from exc
             else:
@@ -188,7 +188,7 @@ class _List:
         except json.JSONDecodeError as exc:
             if self._may_continue(exc):
                 return False
-            raise _BrokenError(self._line, f"this is no JSON: {_reason(exc)}") from exc
+            raise _BrokenError(self._line, f"this is not JSON: {_reason(exc)}") from exc
         is_whole = end < len(self._piece) or self._is_last
         self._go_to(end if is_whole else self._at)
         return is_whole
@@ -214,8 +214,10 @@ class _List:
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
-        return BadRow(line, f"there is more text after the value; got {shown(rest.strip())}", hint)
-    return BadRow(line, f"the line must be an object; got {shown(value)}", hint)
+        return BadRow(
+            line, f"there is more text after the value; got {format_value(rest.strip())}", hint
+        )
+    return BadRow(line, f"the line must be an object; got {format_value(value)}", hint)
 
 
 def _explain(error: Exception, line: str) -> tuple[str, str | None]:
@@ -224,7 +226,7 @@ def _explain(error: Exception, line: str) -> tuple[str, str | None]:
     if isinstance(error, json.JSONDecodeError):
         column = len(line) - len(line.lstrip()) + error.pos + 1
         hint = 'each line is one object: {"prompt": "…"}'
-        return f"the line is no JSON: {_reason(error)} (column {column})", hint
+        return f"the line is not JSON: {_reason(error)} (column {column})", hint
     return "the line is nested too deeply", None
 
 
@@ -245,7 +247,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _UnfitError(f"duplicate key {shown(twice)} in one object")
+        raise _UnfitError(f"duplicate key {format_value(twice)} in one object")
     return values
 
 
@@ -254,18 +256,18 @@ def _integer(text: str) -> int:
         value = int(text)
         if INTEGER_MIN <= value <= INTEGER_MAX:
             return value
-    raise _UnfitError(f"a whole number must fit in 64 bits; got {shown(text)}")
+    raise _UnfitError(f"a whole number must fit in 64 bits; got {format_value(text)}")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise _UnfitError(f"a number must be finite; {shown(text)} is too large")
+        raise _UnfitError(f"a number must be finite; {format_value(text)} is too large")
     return value
 
 
 def _no_number(text: str) -> float:
-    raise _UnfitError(f"{text} is no number that JSON has")
+    raise _UnfitError(f"JSON has no number {text}")
 
 
 _DECODER = json.JSONDecoder(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import BadRow, Row, Rows, cannot_read
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ def _unreadable(error: Exception, path: Path) -> InputError | StorageError:
         return cannot_read(path, error)
     first_line = str(error).partition("\n")[0]
     what = f"the file cannot be read as Parquet: {first_line}"
-    return InputError(what, where=str(path), next_step="is it whole, and is it Parquet?")
+    return InputError(what, where=str(path), next_step="is it complete, and is it Parquet?")
 
 
 def _refuse(fields: Sequence[Any], path: Path) -> None:
@@ -99,10 +99,10 @@ def _refuse(fields: Sequence[Any], path: Path) -> None:
         if not one.name:
             problem = f"column {number} has no name", "name it, or write the file without it"
         elif names.count(one.name) > 1:
-            problem = f"duplicate column {shown(one.name)}", "rename one of them"
+            problem = f"duplicate column {format_value(one.name)}", "rename one of them"
         elif _has_bytes(one.type):
             hint = "write the file without it: an input is text, numbers and URLs"
-            problem = f"the column {shown(one.name)} holds bytes", hint
+            problem = f"the column {format_value(one.name)} holds bytes", hint
         if problem is not None:
             raise InputError(problem[0], where=str(path), next_step=problem[1])
 

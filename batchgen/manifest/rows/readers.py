@@ -12,7 +12,7 @@ from batchgen.manifest.rows.base import Lines, cannot_read, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,11 @@ def open_rows(path: Path) -> Iterator[Rows]:
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        what = f"data files do not end in {shown(ending)}" if ending else "its name has no ending"
+        what = (
+            f"data files do not end in {format_value(ending)}"
+            if ending
+            else "its name has no ending"
+        )
         known = f"known: {', '.join(ENDINGS)}"
         hint = _FROM_SPREADSHEET if ending in _SPREADSHEETS else known
         raise InputError(what, where=str(path), next_step=hint)
@@ -76,7 +80,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(kind):
             # Opening a pipe would block, and it cannot be read twice.
             hint = "write the rows into a file first"
-            raise InputError("this is no regular file", where=str(path), next_step=hint)
+            raise InputError("this is not a regular file", where=str(path), next_step=hint)
         file = path.open("rb")
     except FileNotFoundError as exc:
         hint = "the path is relative to the manifest"

@@ -25,7 +25,7 @@ from batchgen.manifest.templates.values import (
     require_present,
     too_much_text,
 )
-from batchgen.models.messages import comma_hint, rounded_hint, shown
+from batchgen.models.messages import comma_hint, format_value, rounded_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,14 +88,14 @@ def _problem(
     except TypeError:
         return TemplateProblem(f"the filter '{name}' cannot take these arguments")
     hint = _hint(name, value) if isinstance(value, str) else None
-    given = f" with {', '.join(shown(as_value(one)) for one in args)}" if args else ""
-    what = f"the filter '{name}' cannot use {shown(as_value(value))}{given}"
+    given = f" with {', '.join(format_value(as_value(one)) for one in args)}" if args else ""
+    what = f"the filter '{name}' cannot use {format_value(as_value(value))}{given}"
     return TemplateProblem(what, hint)
 
 
 def _hint(name: str, text: str) -> str | None:
     if name in {"abs", "round"}:
-        return "make a number of it first: |float"
+        return "turn it into a number first: |float"
     if name in {"float", "int"}:
         return comma_hint(text) or (rounded_hint(text) if name == "int" else None)
     return None
@@ -141,7 +141,7 @@ def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _join(values: Any, between: Any = "") -> str:
-    """Join a list, or the letters of a text."""
+    """Join a list, or the characters of a text."""
     if not isinstance(values, (list, str)):
         raise TypeError("neither a list nor a text")
     joiner = as_text(between)
@@ -238,5 +238,5 @@ def _guarded_test(name: str) -> Callable[..., bool]:
 def _require_number(name: str, value: Any) -> None:
     require_present(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        what = f"the test '{name}' works on numbers only, not on {shown(as_value(value))}"
+        what = f"the test '{name}' works on numbers only, not on {format_value(as_value(value))}"
         raise TemplateProblem(what, NUMBER_HINT)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from jinja2 import TemplateSyntaxError
 
 MOST_LISTED = 8
-NUMBER_HINT = "a value from a CSV file is text: |float makes a number of it"
-COMMENT_HINT = "to write it as it is: {% raw %}{#{% endraw %}"
-RAW_HINT = "to write braces as they are: {% raw %}{{{% endraw %}"
+NUMBER_HINT = "a value from a CSV file is text: |float turns it into a number"
+COMMENT_HINT = "to write it literally: {% raw %}{#{% endraw %}"
+RAW_HINT = "to write braces literally: {% raw %}{{{% endraw %}"
 
 _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _OPENER = re.compile(r"\{[{%#]")
@@ -31,7 +31,7 @@ _MISFITS = (
     (re.compile(r"unary ([-+])"), "'{}' works on numbers only"),
     (
         re.compile(r"'in <string>'|is not (?:iterable|a container)"),
-        "'in' cannot look for this there",
+        "'in' cannot be used with these values",
     ),
 )
 _UNKNOWN_TAG = re.compile(r"[Uu]nknown tag '(\w+)'")
@@ -61,19 +61,21 @@ class UnknownVariableError(TemplateProblem):
     def __init__(self, name: str, known: Collection[str]) -> None:
         hint = _hint(name, known)
         near = nearest(name, known) is not None
-        super().__init__(f"no variable {shown(name)}", hint if near else with_braces_hint(hint))
+        super().__init__(
+            f"no variable {format_value(name)}", hint if near else with_braces_hint(hint)
+        )
         self.name = name
 
 
 def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplateProblem:
     if holder == "env":
         hint = f"name it in the manifest, and set it: env: [{name}]"
-        return TemplateProblem(f"env has no {shown(name)}", hint)
-    return TemplateProblem(f"{holder} has no {shown(name)}", _hint(str(name), keys))
+        return TemplateProblem(f"env has no {format_value(name)}", hint)
+    return TemplateProblem(f"{holder} has no {format_value(name)}", _hint(str(name), keys))
 
 
 def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
-    reason = error.message or "it is no template"
+    reason = error.message or "it is not a template"
     if block := _open_block(reason):
         what = f"the '{{% {block} %}}' has no '{{% end{block} %}}'"
         return TemplateProblem(what, f"close it with {{% end{block} %}}")

@@ -22,7 +22,7 @@ from batchgen.manifest.templates.problems import (
     with_braces_hint,
 )
 from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ class _Environment(SandboxedEnvironment):
         for side in (left, right):
             require_present(side)
             if isinstance(side, bool) or not isinstance(side, int | float):
-                what = f"'{operator}' works on numbers only, not on {shown(as_value(side))}"
-                raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
+                what = f"'{operator}' works on numbers only, not on {format_value(as_value(side))}"
+                raise TemplateProblem(
+                    what, "join texts with ~; turn a text into a number with |float"
+                )
         return as_value(self.binop_table[operator](left, right))
 
 
@@ -217,7 +219,7 @@ def _check_known(kind: str, name: str, known: Any) -> None:
         names = [one for one in known if one.isidentifier()]
         hint = did_you_mean(name, names)
         if kind == "filter" and name in _ITEM_FILTERS:
-            hint = "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+            hint = "write the list out: '{{ b or none }}' leaves an item out where b is empty"
         elif nearest(name, names) is None:
             hint = with_braces_hint(hint)
         raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)

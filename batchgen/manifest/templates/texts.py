@@ -31,7 +31,7 @@ from batchgen.manifest.templates.syntax import (
     whole_expression,
 )
 from batchgen.manifest.templates.values import AbsentError, as_text, as_value, bounded, part_of
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -196,8 +196,10 @@ def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) 
         return missing_key(_holder_source(text, name), name, holder.keys())
     if isinstance(name, int) and isinstance(holder, list | str):
         return TemplateProblem(str(error))
-    kind = next((name for type_, name in _KINDS if isinstance(holder, type_)), "no mapping")
-    return TemplateProblem(f"{_holder_source(text, name)} is {kind}, and has no {shown(name)}")
+    kind = next((name for type_, name in _KINDS if isinstance(holder, type_)), "not a mapping")
+    return TemplateProblem(
+        f"{_holder_source(text, name)} is {kind}, and has no {format_value(name)}"
+    )
 
 
 def _holder_source(text: str, key: object) -> str:
