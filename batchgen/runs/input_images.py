@@ -144,8 +144,8 @@ class InputImages:
             unclear.append(f"{shown(url)}: {trouble}")
         return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
 
-    async def look(self, url: str) -> Probed:
-        """Look now; those who ask at once share one look."""
+    async def probe(self, url: str) -> Probed:
+        """Probe now; calls at the same time share one request."""
         asked = self._store.now()
         return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
 
