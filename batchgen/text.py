@@ -6,15 +6,11 @@ import os
 import re
 import shlex
 import textwrap
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TextIO
 
-from batchgen.jobs import JobState
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
-
 
 WORDS_LIMIT = 500
 RAW_LIMIT = 4096
@@ -45,15 +41,13 @@ def plain_text(text: str, limit: int = WORDS_LIMIT) -> str:
 USUAL_COLUMNS = 80
 
 
-def counts_line(counts: Mapping[JobState, int]) -> str:
-    """Say `6 done, 1 failed, 1 unknown`; states without jobs are left out."""
-    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
-    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
-    return ", ".join(parts) or "no jobs"
+def plural(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def format_duration(seconds: float) -> str:
-    """Say how long something took: `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
+    """How long something took: `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
     if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -63,7 +57,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_setting(seconds: float) -> str:
-    """Say how long something may take, as it was set: `8 h`, `1 h 30 min`, `1.5 s`."""
+    """How long something may take, as it was set: `8 h`, `1 h 30 min`, `1.5 s`."""
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     parts = ((hours, "h"), (minutes, "min"), (round(rest, 3), "s"))
@@ -112,6 +106,8 @@ LONGEST_NAME = 100
 def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > LONGEST_NAME:
         return None
+    from difflib import get_close_matches  # noqa: PLC0415 - takes long, and only mistakes need it
+
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None
