@@ -17,7 +17,7 @@ from batchgen.check.kinds import FOR_A_PERSON, LOOK_BITS, MEANINGS, Asked, Kind
 from batchgen.cli.completion import complete_words
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of
-from batchgen.concurrency import unwinding
+from batchgen.concurrency import unwind_on_signals
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.state.queries import select_any
@@ -179,7 +179,7 @@ class Outcome:
     objections: tuple[str, ...] = ()
 
 
-@unwinding()
+@unwind_on_signals()
 def check_results(
     path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_json: bool
 ) -> int:

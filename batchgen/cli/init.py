@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""
-    from batchgen.manifest.starters.preview import look_at
+    from batchgen.manifest.starters.preview import preview_rows
 
     wanted = None if model is None else _find(model)
     if rows is not None and wanted is None:
@@ -44,7 +44,7 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
             "--from needs --model: which keys a row can fill depends on it",
             next_step=f"add one of: {', '.join(_model_options())}",
         )
-    data = None if rows is None else look_at(rows)
+    data = None if rows is None else preview_rows(rows)
     _write(manifest, _text(manifest, wanted, rows, data))
     print_text(f"{manifest} is written.")
     if data is not None and data.bad:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.runs.options import RunOptions
     from batchgen.runs.planning import Listing
-    from batchgen.state.results import AttemptFile, KnownAttempt, KnownJob, ListedJob
+    from batchgen.state.records import Attempt, FileRow, JobHistory
+    from batchgen.state.results import ListedJob
 
 LABEL = 9
 LONGEST_TEXT = 100_000
@@ -93,8 +94,9 @@ def _shown_json(text: str) -> str:
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-def _history(job: KnownJob, body: str, root: Path) -> Iterator[str]:
-    for attempt in job.attempts:
+def _history(history: JobHistory, body: str, root: Path) -> Iterator[str]:
+    job = history.job
+    for attempt in history.attempts:
         yield from wrapped(_attempt_line(attempt), sys.stdout, "  ", "    ")
         if attempt.body != body:
             yield f"    sent {_shown_json(as_written(attempt.body))}"
@@ -106,7 +108,7 @@ def _history(job: KnownJob, body: str, root: Path) -> Iterator[str]:
         )
 
 
-def _attempt_line(attempt: KnownAttempt) -> str:
+def _attempt_line(attempt: Attempt) -> str:
     parts = [f"attempt {attempt.number}", f"submitted {_moment(attempt.submitted_at)}"]
     parts.append(f"request {attempt.request_id}" if attempt.request_id else "no request id")
     parts.append(attempt.outcome or "not ended")
@@ -121,7 +123,7 @@ def _attempt_line(attempt: KnownAttempt) -> str:
     return " · ".join(parts)
 
 
-def _file_line(file: AttemptFile, root: Path) -> str:
+def _file_line(file: FileRow, root: Path) -> str:
     if file.path is None:
         return "a file that is not downloaded yet"
     size = f"{file.width}x{file.height}"
@@ -149,7 +151,7 @@ def _write_json(listing: Listing) -> None:
     sys.stdout.flush()
 
 
-def _job_json(job: ListedJob, known: KnownJob | None, root: Path) -> dict[str, JsonValue]:
+def _job_json(job: ListedJob, known: JobHistory | None, root: Path) -> dict[str, JsonValue]:
     body: Any = json.loads(as_written(job.body))
     document: dict[str, JsonValue] = {
         "id": job.id,
@@ -166,14 +168,14 @@ def _job_json(job: ListedJob, known: KnownJob | None, root: Path) -> dict[str, J
     }
     if known is not None:
         error: JsonValue = None
-        if known.error_code is not None:
-            error = {"code": known.error_code, "message": known.error}
+        if known.job.error_code is not None:
+            error = {"code": known.job.error_code, "message": known.job.error}
         document["error"] = error
         document["attempts"] = [*_attempts_json(known.attempts, root.absolute())]
     return document
 
 
-def _attempts_json(attempts: Iterable[KnownAttempt], root: Path) -> Iterator[JsonValue]:
+def _attempts_json(attempts: Iterable[Attempt], root: Path) -> Iterator[JsonValue]:
     for one in attempts:
         yield {
             "number": one.number,

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.cli.console import print_text
-from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_own_thread, on_signals
+from batchgen.concurrency import (
+    TERMINATION_SECONDS,
+    TERMINATION_SIGNALS,
+    in_daemon_thread,
+    on_signals,
+)
 from batchgen.engine.events import Draining, Notified, Paused, RunStarted
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0
 """How long a command that got a signal to end is waited for."""
 
-SIGNALS = (signal.SIGINT, *LEAVE_SOON)
+SIGNALS = (signal.SIGINT, *TERMINATION_SIGNALS)
 
 
 @dataclass(slots=True)
@@ -124,9 +129,11 @@ def _figures(folder: RunFolder) -> dict[str, str]:
 
 def _seconds(recorder: RunRecorder, code: ExitCode) -> float | None:
     """How long the command is waited for: for ever, unless a SIGKILL will follow the SIGTERM."""
-    if recorder.asked_to_stop is None or code not in {128 + number for number in LEAVE_SOON}:
+    if recorder.asked_to_stop is None or code not in {
+        128 + number for number in TERMINATION_SIGNALS
+    }:
         return None
-    return max(0.0, recorder.asked_to_stop + LEAVE_WITHIN - time.monotonic())
+    return max(0.0, recorder.asked_to_stop + TERMINATION_SECONDS - time.monotonic())
 
 
 async def _run(
@@ -142,7 +149,7 @@ async def _run(
         process_group=0,
     )
     name = f"wait for process {process.pid}"
-    waiting = asyncio.create_task(in_own_thread(process.wait, name), name=name)
+    waiting = asyncio.create_task(in_daemon_thread(process.wait, name), name=name)
     with _forwarding(process, waiting):
         await asyncio.wait({waiting}, timeout=seconds)
     if not waiting.done() or waiting.cancelled():
@@ -169,7 +176,7 @@ def _forwarding(process: subprocess.Popen[bytes], waiting: asyncio.Task[int]) ->
         if received:
             waiting.cancel()
         received.append(number)
-        if number in LEAVE_SOON:
+        if number in TERMINATION_SIGNALS:
             loop.call_later(GRACE_SECONDS, waiting.cancel)
 
     with on_signals(forward, *SIGNALS):

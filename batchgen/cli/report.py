@@ -10,7 +10,7 @@ import click
 
 from batchgen.cli.console import print_text
 from batchgen.cli.options import MANIFEST, OPEN
-from batchgen.concurrency import unwinding
+from batchgen.concurrency import unwind_on_signals
 from batchgen.text import command_line, format_duration, plural
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the report goes; by default, report/ in the run's folder.",
 )
-@unwinding()
+@unwind_on_signals()
 def report(manifest: Path, show: bool, out: Path | None) -> int:
     """Make a page of the results, the failures and the night.
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchgen.cli import main
 from batchgen.manifest.starters.manifests import rows_manifest
-from batchgen.manifest.starters.preview import LOOKED_AT, look_at
+from batchgen.manifest.starters.preview import MOST_ROWS, preview_rows
 from batchgen.models.catalog import catalog
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
@@ -103,7 +103,7 @@ def test_columns_fill_the_keys_of_their_name_and_the_ids(folder: Path) -> None:
     assert (job["id"], job["from"]) == ("{{ SKU }}", "p.csv")
     assert job["input"] == {"prompt": "{{ Caption }}", "scale": "{{ Scale }}"}
     assert "here:\n    #   {{ artist }}\n    #   {{ row['my col'] }}\n" in text_of(folder)
-    assert "its values are unique in the 2 rows" in text_of(folder)
+    assert "The values of this column are unique in the 2 rows" in text_of(folder)
 
 
 def test_a_column_with_one_url_fills_the_list_of_urls(folder: Path) -> None:
@@ -181,9 +181,9 @@ def test_the_better_of_two_columns_of_ids_is_taken(folder: Path) -> None:
 
 
 def test_of_a_long_file_only_the_first_rows_are_looked_at(folder: Path) -> None:
-    write(folder, "p.csv", "id,prompt\n" + "".join(f"{n},x\n" for n in range(LOOKED_AT)) + "0,x\n")
-    data = look_at(folder / "p.csv")
-    assert (data.rows, data.whole) == (LOOKED_AT, False)
+    write(folder, "p.csv", "id,prompt\n" + "".join(f"{n},x\n" for n in range(MOST_ROWS)) + "0,x\n")
+    data = preview_rows(folder / "p.csv")
+    assert (data.rows, data.whole) == (MOST_ROWS, False)
     assert "unique in the first 100000 rows" in rows_manifest("m", catalog()[T2I], "p.csv", data)
 
 
@@ -240,7 +240,7 @@ def test_any_names_of_columns_and_files_give_sound_yaml(
 ) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps(dict.fromkeys([*names, "prompt"], "x")), encoding="utf-8")
-    text = rows_manifest(names[0], catalog()[model], names[-1], look_at(path))
+    text = rows_manifest(names[0], catalog()[model], names[-1], preview_rows(path))
     made = yaml.safe_load(text)
     assert (made["name"], made["jobs"][0]["from"]) == (names[0], names[-1])
     assert text.count("\n  - id: ") == len(made["jobs"]) == 1

@@ -197,7 +197,7 @@ def test_row_59_what_was_acknowledged_before_a_kill_is_there(
         process.kill()
         ended(process)
     with closing(open_for_reading(user.folder / "out/state.db")) as db:
-        acknowledged = [job.files for job in job_statuses(db) if job.state.value == "done"]
+        acknowledged = [one.files for one in job_statuses(db) if one.job.state.value == "done"]
     assert acknowledged
     for files in acknowledged:
         for file in files:

@@ -27,7 +27,7 @@ from pyarrow import parquet
 from batchgen.errors import BatchgenError, InputError, MissingFileError, StorageError
 from batchgen.manifest.rows import (
     BadRow,
-    Chosen,
+    FilteredRows,
     Row,
     Rows,
     fingerprint,
@@ -60,7 +60,7 @@ def read_text(folder: Path, name: str, content: str | bytes) -> list[Row | BadRo
 
 def picked(path: Path, **how: Any) -> list[int]:
     with open_rows(path) as rows:
-        return [row.number for row in Chosen(rows, **how) if isinstance(row, Row)]
+        return [row.number for row in FilteredRows(rows, **how) if isinstance(row, Row)]
 
 
 # CSV and TSV
@@ -779,7 +779,7 @@ def test_a_value_that_is_compared_and_is_no_number_is_a_bad_row(
 ) -> None:
     path = write(tmp_path, "p.csv", f'score\n0.6\n"{value}"\n0.7\n')
     with open_rows(path) as rows:
-        first, bad, last = Chosen(rows, {"score": {"minimum": 0.5}})
+        first, bad, last = FilteredRows(rows, {"score": {"minimum": 0.5}})
     assert (first[1], last[1]) == (1, 3)
     assert bad[:2] == (3, f"where compares score with a number; got '{value}'")
     assert isinstance(bad, BadRow)
@@ -788,7 +788,7 @@ def test_a_value_that_is_compared_and_is_no_number_is_a_bad_row(
 
 def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
     with open_rows(split) as rows:
-        taken = Chosen(rows, {"split": "train"}, offset=3)
+        taken = FilteredRows(rows, {"split": "train"}, offset=3)
         assert list(taken) == []
         assert (taken.count, taken.matching) == (0, 3)
 
@@ -796,9 +796,9 @@ def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
 def test_bad_rows_are_told_whatever_is_chosen_until_the_limit_is_reached(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", "a,b\n1\nx,1\ny,2\n3\n")
     with open_rows(path) as rows:
-        assert [row.line for row in Chosen(rows, {"a": "z"})] == [2, 5]
+        assert [row.line for row in FilteredRows(rows, {"a": "z"})] == [2, 5]
     with open_rows(path) as rows:
-        assert [row.line for row in Chosen(rows, {}, limit=1)] == [2, 3]
+        assert [row.line for row in FilteredRows(rows, {}, limit=1)] == [2, 3]
 
 
 def test_where_that_names_no_column_is_told_with_the_nearest(split: Path) -> None:
@@ -812,7 +812,7 @@ def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None
     path = write(tmp_path, "p.jsonl", '{"split": 1}\n{"other": 2}\n')
     with open_rows(path) as rows:
         assert where_problems(rows.columns, {"splt": 1}) == []
-        taken = Chosen(rows, {"splt": 1, "other": 2})
+        taken = FilteredRows(rows, {"splt": 1, "other": 2})
         assert list(taken) == []
         assert [(one.path, one.hint) for one in taken.problems()] == [
             (("splt",), "did you mean 'split'?")
@@ -821,7 +821,7 @@ def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None
 
 def test_of_a_file_without_rows_nothing_is_said_about_keys(tmp_path: Path) -> None:
     with open_rows(write(tmp_path, "p.jsonl", "\n")) as rows:
-        taken = Chosen(rows, {"split": 1})
+        taken = FilteredRows(rows, {"split": 1})
         assert (list(taken), taken.problems()) == ([], [])
 
 
@@ -857,7 +857,7 @@ def peak_of(path: Path) -> int:
     tracemalloc.start()
     try:
         with open_rows(path) as rows:
-            assert all(isinstance(row, Row) for row in Chosen(rows, {}))
+            assert all(isinstance(row, Row) for row in FilteredRows(rows, {}))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -251,7 +251,7 @@ def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
     monkeypatch.setattr("batchgen.manifest.problem_location.MOST_WRONG", 50)
     text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
     told = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
-    assert told[0] == "4:5 50 of its jobs are wrong; the others are not looked at"
+    assert told[0] == "4:5 50 of its jobs are wrong; the others are not checked"
     assert told[1].endswith("(in 50 rows: p.csv lines 2, 3, 4, 5, 6, …)")
 
 

@@ -276,7 +276,7 @@ def test_text_in_braces_that_yaml_cuts_has_its_cure(given: str, hint: str) -> No
 def test_text_behind_a_comma_in_braces_is_told_to_be_put_in_quotes() -> None:
     found = read(f"{HEAD}jobs:\n  - id: a\n    input: {{prompt: a fox, in the snow}}\n")
     assert found.problems == ["5:28 unknown key 'in the snow'"]
-    assert found.hints == ["if it is text behind a comma, put all of the text in quotes"]
+    assert found.hints == ["if it is text after a comma, put all of the text in quotes"]
 
 
 def test_a_bracket_that_is_missing_behind_an_honest_comment_is_no_matter_of_quotes() -> None:

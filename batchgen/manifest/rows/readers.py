@@ -1,4 +1,4 @@
-"""Which reader a data file needs, by the ending of its name."""
+"""Opens a data file with the reader for the ending of its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchgen.manifest.rows.base import Lines, cannot_read, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
 from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from batchgen.manifest.rows.base import Rows
 
-# Untranslated line breaks: in CSV those inside of quotes belong to the value.
+# Line breaks are not translated in CSV: inside quotes they belong to the value.
 _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
     ".csv": (csv_rows, ""),
     ".tsv": (tsv_rows, ""),
@@ -39,12 +39,16 @@ ENDINGS = (*_READERS, ".parquet")
 def open_rows(path: Path) -> Iterator[Rows]:
     """Open a data file, relative to the working directory.
 
-    Raises MissingFileError, and InputError for what makes the file unreadable as a whole.
-    StorageError may also come while the rows are read.
+    Raises MissingFileError, and InputError if the whole file is unreadable. StorageError may also
+    be raised while the rows are read.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        what = f"data files do not end in {shown(ending)}" if ending else "its name has no ending"
+        what = (
+            f"data files do not end in {format_value(ending)}"
+            if ending
+            else "its name has no ending"
+        )
         known = f"known: {', '.join(ENDINGS)}"
         hint = _FROM_SPREADSHEET if ending in _SPREADSHEETS else known
         raise InputError(what, where=str(path), next_step=hint)
@@ -58,7 +62,7 @@ def open_rows(path: Path) -> Iterator[Rows]:
 
 
 def fingerprint(path: Path) -> str:
-    """Give the SHA-256 of a file. Raises MissingFileError, StorageError."""
+    """Return the SHA-256 of a file. Raises MissingFileError, StorageError."""
     with _opened(path) as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -68,13 +72,13 @@ def fingerprint(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Translates errors of opening only: an error of the caller is not the file's."""
+    """Translate errors of opening only: an error in the caller is not the file's."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise MissingFileError("this is a folder", where=str(path), next_step="name a file")
         if not stat.S_ISREG(kind):
-            # A pipe would be waited for, and cannot be read twice.
+            # Opening a pipe would block, and it cannot be read twice.
             hint = "write the rows into a file first"
             raise InputError("this is no regular file", where=str(path), next_step=hint)
         file = path.open("rb")
