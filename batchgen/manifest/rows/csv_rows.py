@@ -191,7 +191,7 @@ def _quote_problem(
     """Find fields that their author meant to quote, but whose quotes are read as text."""
     if not table.has_quotes:
         if any(map(_SPREADSHEET_QUOTES.fullmatch, fields)):
-            what = "a field is in quotes as spreadsheets write them; in .tsv a quote is a character"
+            what = "a field is quoted as by a spreadsheet, but .tsv has no quoted fields"
             return what, _SAVE_AS_CSV
     elif any(map(_is_quoted_after_space if has_all else _SPACE_AND_QUOTE.match, fields)):
         return _SPACE_PROBLEM
@@ -233,4 +233,4 @@ def _explain(error: csv.Error) -> tuple[str, str]:
     if "expected after" in text:
         hint = 'a quote inside a field in quotes is written twice: ""'
         return "there is text between the quote that closes a field and the separator", hint
-    return f"the row is not understood: {text}", "write fields as RFC 4180 says"
+    return f"the row is not understood: {text}", "write fields as in RFC 4180"

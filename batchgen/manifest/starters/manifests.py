@@ -36,8 +36,8 @@ _SYNONYMS = {
 _HEAD = """\
 # A manifest: what to generate, and how. `batchgen guide manifest` explains every key.
 #
-#   batchgen validate FILE          every problem at once; nothing is sent
-#   batchgen run FILE --emulator    a rehearsal on this machine: no token, no money
+#   batchgen validate FILE          lists every problem at once; sends nothing
+#   batchgen run FILE --emulator    rehearses on this machine: no token, no money
 #   batchgen run FILE               the real run; run it again to continue after a stop
 
 version: 1
@@ -49,10 +49,10 @@ defaults:
 run:
   concurrency: 4                # requests in flight
   retries: 0                    # a retry of a failed job may cost
-  # budget: 5.00                # USD; what would exceed it is not submitted
+  # budget: 5.00                # USD; a job that would exceed it is not submitted
 
 output:
-  name: "{{{{ id }}}}"              # the files' names
+  name: "{{{{ id }}}}"              # file names
 
 jobs:
 """
@@ -87,7 +87,7 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
         f"    from: {_quoted(source)}",
         "    # where: {column: value}   # only rows that have it; then offset, then limit",
         "    # limit: 10",
-        "    # bad_rows: skip           # leave out, and count, rows that the model does not take",
+        "    # bad_rows: skip           # leave out, and count, rows that the model refuses",
         *_other_columns(column for column in data.columns if column.name not in used),
         "    input:",
         *_input_lines(model, values, missing="no column has its name; this is an example"),
