@@ -11,7 +11,7 @@ from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
     from batchgen.engine.model_queues import ModelQueue
-    from batchgen.state.records import PendingJob
+    from batchgen.state.records import JobRow
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Attempt:
     """
 
     queue: ModelQueue
-    job: PendingJob
+    job: JobRow
     body: str
     price: float | None
     number: int = 0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.engine.context import EngineContext
     from batchgen.engine.decisions import PollOutcome
     from batchgen.references import Reference
-    from batchgen.state.records import NeededFile, PendingJob
+    from batchgen.state.records import JobRow, Result
 
 MORE_TRIES = 2
 """For another job's result that seems broken. It was sound when it was downloaded: its URL may
@@ -45,7 +45,7 @@ class NoSuchOutput:
     reason: str
 
 
-def file_for(reference: Reference, files: Iterable[NeededFile]) -> NeededFile | NoSuchOutput:
+def file_for(reference: Reference, files: Iterable[Result]) -> Result | NoSuchOutput:
     """The file at the reference's place among those of its kind, in the vendor's order."""
     kind = reference.kind
     found = sorted(
@@ -64,7 +64,7 @@ def file_for(reference: Reference, files: Iterable[NeededFile]) -> NeededFile | 
     )
 
 
-def expired(file: NeededFile, reason: str) -> str:
+def expired(file: Result, reason: str) -> str:
     """Why a result cannot be used as an input, and what to do about it."""
     return (
         f"the vendor no longer serves the result of {file.job_id} ({reason});"
@@ -112,7 +112,7 @@ class InputResolver:
         self._control = context.control
         self._health = context.health
 
-    async def ready(self, job: PendingJob) -> Readiness:
+    async def ready(self, job: JobRow) -> Readiness:
         finding: Ready | _Broken | _Unclear = _Unclear("")
         with self._control.drain.scope() as scope:
             finding = await self._inspect(job)
@@ -128,7 +128,7 @@ class InputResolver:
                 self._health.no_contact(reason, whose)
                 return NotNow()
 
-    async def _reject(self, job: PendingJob, code: str, reason: str) -> None:
+    async def _reject(self, job: JobRow, code: str, reason: str) -> None:
         if await self._ports.store.reject(job.seq, code, reason):
             self._control.emit(
                 JobMoved(
@@ -136,7 +136,7 @@ class InputResolver:
                 )
             )
 
-    async def _inspect(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _inspect(self, job: JobRow) -> Ready | _Broken | _Unclear:
         finding = await self._check(job)
         for _ in range(MORE_TRIES):
             if not (isinstance(finding, _Broken) and references_in(job.body)):
@@ -144,7 +144,7 @@ class InputResolver:
             finding = await self._check(job)
         return finding
 
-    async def _check(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _check(self, job: JobRow) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
         if not isinstance(filled, Ready) or self._ports.inputs is None:
             return filled
@@ -156,7 +156,7 @@ class InputResolver:
             case _:
                 return filled
 
-    async def _fill_in(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _fill_in(self, job: JobRow) -> Ready | _Broken | _Unclear:
         references = references_in(job.body)
         if not references:
             return Ready(job.body)
@@ -170,7 +170,7 @@ class InputResolver:
         return Ready(resolved(job.body, urls))
 
     async def _served_url(
-        self, reference: Reference, files: tuple[NeededFile, ...]
+        self, reference: Reference, files: tuple[Result, ...]
     ) -> str | _Broken | _Unclear:
         file = file_for(reference, files)
         if isinstance(file, NoSuchOutput):
@@ -202,7 +202,7 @@ class InputResolver:
             case _:
                 return url
 
-    async def _renewed_url(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
+    async def _renewed_url(self, file: Result, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
         answer: PollOutcome = await self._ports.api.result(file.request_id)
         if isinstance(answer, Halted) and is_inconclusive(answer):
@@ -211,7 +211,7 @@ class InputResolver:
         match answer:
             case Succeeded(urls) if len(urls) >= file.position:
                 url = urls[file.position - 1]
-                await self._ports.store.refresh_url(file.file_id, url)
+                await self._ports.store.refresh_url(file.id, url)
                 return url
             case NoAnswer(why) | NotReady(why):
                 return _Unclear(why, "the API")

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from batchgen.engine.context import EngineContext
     from batchgen.engine.model_queues import ModelQueue
     from batchgen.runcomfy.outcomes import SubmitOutcome
-    from batchgen.state.records import PendingJob
+    from batchgen.state.records import JobRow
 
-    Requeue: TypeAlias = Callable[[PendingJob], Awaitable[None]]
+    Requeue: TypeAlias = Callable[[JobRow], Awaitable[None]]
 
 
 class Lifecycle:
@@ -91,7 +91,7 @@ class Lifecycle:
         async with ShieldedTasks() as self._exchanges:
             yield
 
-    async def run(self, queue: ModelQueue, job: PendingJob, price: float | None) -> None:
+    async def run(self, queue: ModelQueue, job: JobRow, price: float | None) -> None:
         """From due to handed over, as far as the job gets. The caller has reserved `price`."""
         readiness = await self._ready(job)
         if not (isinstance(readiness, Ready) and self._control.submitting):
@@ -114,18 +114,18 @@ class Lifecycle:
 
     # Ready: every input is there and usable. Nothing is recorded or paid yet.
 
-    async def _ready(self, job: PendingJob) -> Readiness:
+    async def _ready(self, job: JobRow) -> Readiness:
         """A job that was put off is retried only if it is still due."""
         if self.retries.is_retry(job.seq) and not await self._may_still_go(job):
             return NotNow()
         return await self._inputs.ready(job)
 
-    async def _may_still_go(self, job: PendingJob) -> bool:
+    async def _may_still_go(self, job: JobRow) -> bool:
         """A cancelled job, or one refused with its model, must not keep the run going."""
         still_due = await self._store.pending_job(job.seq) is not None
         return still_due and self._control.submitting
 
-    async def _put_off(self, queue: ModelQueue, job: PendingJob, readiness: Readiness) -> None:
+    async def _put_off(self, queue: ModelQueue, job: JobRow, readiness: Readiness) -> None:
         self._budget.release(job.seq)
         if isinstance(readiness, NotNow) and await self._may_still_go(job):
             # It stays in hand: nothing else may take it before it is retried.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
     from batchgen.state.queries import Selection
-    from batchgen.state.records import LiveRequest, PendingJob, Verified
+    from batchgen.state.records import JobRow, LiveRequest, Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ class Scheduler:
         permit = self._enter(queue.health, now)
         self._jobs.create_task(self._run(queue, job, price, permit), name=f"job {job.id}")
 
-    async def _queue(self, job: PendingJob) -> None:
+    async def _queue(self, job: JobRow) -> None:
         queue = await self._queues.open(job.model)
         queue.put_back(job)
 
@@ -255,7 +255,7 @@ class Scheduler:
         return take((model.limiter, self._context.overall), now)
 
     async def _run(
-        self, queue: ModelQueue, job: PendingJob, price: float | None, permit: Permit
+        self, queue: ModelQueue, job: JobRow, price: float | None, permit: Permit
     ) -> None:
         async with self._place(permit):
             await self._lifecycle.run(queue, job, price)

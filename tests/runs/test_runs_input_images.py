@@ -58,7 +58,7 @@ class Eyes:
     most_at_once: int = 0
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, url: str) -> Probed:
+    async def probe(self, url: str) -> Probed:
         self.looks.append(url)
         is_first = self.looks.count(url) == 1
         self.began.set()
