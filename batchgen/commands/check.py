@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+from batchgen.check.checking import changes
 from batchgen.check.checking import check as look_at_all
-from batchgen.check.checking import news
 from batchgen.commands.check_words import Fate, Outcome, Question, say_document, say_words
 from batchgen.commands.verify import progress_bar
 from batchgen.concurrency import unwind_on_signals
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from batchgen.check.checking import News
-    from batchgen.check.kinds import Asked
+    from batchgen.check.checking import Changes
+    from batchgen.check.kinds import CheckOptions
     from batchgen.runs.folder import RunFolder
     from batchgen.state.selection import Selection
 
 
 @unwind_on_signals()
-def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_json: bool) -> int:
+def check(
+    path: Path, selection: Selection, asked: CheckOptions, *, dry_run: bool, as_json: bool
+) -> int:
     """Look, write down what is news, and say it; exit 1 where a file has a flaw.
 
     Raises MissingFileError where nothing was run, UsageError, CopiedStateError, OutputError,
@@ -49,7 +51,7 @@ def check(path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_j
             begin = partial(_begin, stack)
             report = look_at_all(db, folder.root, folder.measures, selection, asked, begin)
     seconds = time.monotonic() - began
-    found = news(report.files, asked)
+    found = changes(report.files, asked)
     show = partial(say_document, run.manifest.name) if as_json else partial(say_words, question)
     try:
         fate, objections = (Fate.DRY, ()) if dry_run else _write(folder, found)
@@ -73,7 +75,7 @@ def _begin(stack: ExitStack, total: int) -> Callable[[int], object]:
     return lambda number: bar.update(number - bar.n)
 
 
-def _write(folder: RunFolder, found: News) -> tuple[Fate, tuple[str, ...]]:
+def _write(folder: RunFolder, found: Changes) -> tuple[Fate, tuple[str, ...]]:
     """What became of the news, and objections of the state."""
     decisions = list(_decisions(found, time.time()))
     if not decisions:
@@ -84,7 +86,7 @@ def _write(folder: RunFolder, found: News) -> tuple[Fate, tuple[str, ...]]:
         return Fate.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)
 
 
-def _decisions(found: News, at: float) -> Iterator[Decision]:
+def _decisions(found: Changes, at: float) -> Iterator[Decision]:
     for file, flaws in found.flaws:
         yield Decision(Verb.FIND, file.job_id, at, None, file.attempt, file.position, flaws)
     for file in found.rejected:

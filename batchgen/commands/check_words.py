@@ -8,7 +8,7 @@ from enum import Enum, auto
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from batchgen.check.kinds import FOR_A_PERSON, Asked, Kind
+from batchgen.check.kinds import NEEDS_REVIEW, CheckOptions, Kind
 from batchgen.commands.console import format_duration, plural, print_json, say
 from batchgen.state.reviews import Pick
 from batchgen.text import command_line
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.check.checking import News, Report
+    from batchgen.check.checking import Changes, Report
     from batchgen.check.judging import Checked
     from batchgen.jobs import JsonValue
     from batchgen.state.selection import Selection
 
 SHOWN = 5
 """Of each kind; --json has all."""
-REJECTABLE = frozenset(Kind) - FOR_A_PERSON - {Kind.UNREADABLE}
+REJECTABLE = frozenset(Kind) - NEEDS_REVIEW - {Kind.UNREADABLE}
 """What may be rejected without a look. `repair` mends unreadable ones, and costs nothing."""
 
 
@@ -34,7 +34,7 @@ class Question:
 
     path: Path
     selection: Selection
-    asked: Asked
+    asked: CheckOptions
     rehearsing: bool
 
 
@@ -61,7 +61,7 @@ class Outcome:
     """A check, what of it is news, and what became of that."""
 
     report: Report
-    news: News
+    news: Changes
     seconds: float
     fate: Fate
     objections: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def say_document(name: str, outcome: Outcome) -> None:
         {
             "name": name,
             "checked": len(report.files),
-            "looked_at": report.looked_at,
+            "looked_at": report.examined,
             "counts": {kind.value: len(files) for kind, files in _by_kind(report.flawed)},
             "new": found.new,
             "gone": found.gone,
@@ -104,7 +104,7 @@ def _file(file: Checked, *, is_rejected: bool) -> dict[str, JsonValue]:
 
 def _lines(outcome: Outcome) -> list[str]:
     report, found = outcome.report, outcome.news
-    checked = f"{plural(len(report.files), 'file')} checked, {report.looked_at} looked at now"
+    checked = f"{plural(len(report.files), 'file')} checked, {report.examined} looked at now"
     lines = [f"{checked} · {format_duration(outcome.seconds)}"]
     for kind, files in _by_kind(report.flawed):
         lines.append(f"  {len(files)} {kind.value}")
@@ -143,7 +143,7 @@ def next_steps(question: Question, outcome: Outcome) -> list[str]:
         if file.pick is None and id(file) not in rejected
         for kind in file.flaws
     }
-    steps = [_look(path, open_kinds & FOR_A_PERSON)]
+    steps = [_look(path, open_kinds & NEEDS_REVIEW)]
     if any(Kind.UNREADABLE in file.flaws for file in flawed):
         repair = command_line("repair", path, emulator=rehearsing)
         words = _joined(repair, _named("--job", selection.jobs))
@@ -174,7 +174,7 @@ def _retry(command: str, selection: Selection) -> str:
 
 
 def _reject(question: Question, kinds: Iterable[Kind]) -> str:
-    selection, asked, default = question.selection, question.asked, Asked()
+    selection, asked, default = question.selection, question.asked, CheckOptions()
     words = [
         *_named("--job", selection.jobs),
         *_named("--model", selection.models),

@@ -71,7 +71,7 @@ def test_a_server_that_is_gone_is_said_where_one_looks_and_a_pick_is_taken_back(
         assert judged(tmp_path / "out", "kept") == []
         # Another one at the same place knows nothing of this page.
         with watching(shell, "--port", str(urlsplit(watcher.url).port)):
-            expect(page.locator("#news")).to_contain_text("started anew")
+            expect(page.locator("#news")).to_contain_text("restarted")
             page.keyboard.press("k")
             expect_said(page, "Not saved: the server was restarted: open its new address")
 

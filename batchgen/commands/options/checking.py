@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen.check.kinds import LOOK_BITS, MEANINGS, Kind
-from batchgen.check.kinds import Asked as CheckAsked
+from batchgen.check.kinds import HASH_BITS, MEANINGS, Kind
+from batchgen.check.kinds import CheckOptions as CheckAsked
 from batchgen.commands.options.completing import complete_words
 from batchgen.errors import UsageError
 from batchgen.text import did_you_mean
@@ -64,7 +64,7 @@ CHECK = (
     _kinds("--reject", "rejected", "Also reject results of these kinds, except those you keep."),
     click.option(
         "--distance",
-        type=click.IntRange(0, LOOK_BITS // 4),
+        type=click.IntRange(0, HASH_BITS // 4),
         default=DEFAULTS.distance,
         metavar="N",
         help="near_duplicate: at most N of 256 bits differ; 0 finds only the closest copies,"
