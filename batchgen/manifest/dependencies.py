@@ -55,13 +55,16 @@ class Needs:
 
     def _require_same_axes(self, head: SweepHead, cell: Cell) -> None:
         """Raise TemplateProblem if it is unclear which job of the sweep is meant."""
-        hint = f"sweep over the same here, or name one job: needs: {{{head.id}: '{head.id}-…'}}"
+        one_job = f"needs: {{{head.id}: '{head.id}-…'}}"
+        hint = f"use the same axes and repeats here, or name one job: {one_job}"
         missing = [axis for axis in head.axes if axis not in cell.variables]
         if missing:
             what = f"'{head.id}' sweeps over '{missing[0]}', and this job does not"
             raise TemplateProblem(what, hint)
         if head.rows is not None and not self._has_rows_of(head, cell):
-            what = f"'{head.id}' has one job for each row of {head.rows.name}, and this one has not"
+            what = (
+                f"'{head.id}' has one job for each row of {head.rows.name}, and this job does not"
+            )
             raise TemplateProblem(what, f"add 'from: {head.rows.name}' here")
         if head.repeats > 1 and "repeat" not in self._item.node.children:
             what = f"'{head.id}' is repeated {head.repeats} times, and this job is not"
@@ -168,7 +171,7 @@ class _Files(Namespace):
 
     def __getitem__(self, key: object) -> str:
         if type(key) is not int or key < 0:
-            what = f"{self._written()}[{key!r}] is no output: they are counted from 0"
+            what = f"{self._written()}[{key!r}] is not an output: they are counted from 0"
             raise TemplateProblem(what, f"the first is {self._written()}[0]")
         return reference_url(self._job_id, self._kind, key)
 

@@ -82,8 +82,8 @@ def read_manifest(
 
     An invalid value is logged and replaced by its default, so that the jobs can be checked too.
     With `rehearsal`, files may be on this machine. `env` is the environment without secrets; if it
-    is None, variables are not checked and the jobs cannot be read. `withheld` maps the names of
-    secrets to descriptions.
+    is None, variables are not checked and the jobs cannot be read. `withheld` maps names of
+    secrets to what they are, such as `is the token`.
 
     Raises MissingFileError, StorageError.
     """
@@ -170,7 +170,7 @@ class _ManifestReader:
         if first is not head:
             places = f"{first.path}:{first.place.line} and {head.path}:{head.place.line}"
             message = f"two sweeps are called {format_value(head.id)}: {places}"
-            reporter.at(head.place, message, "give one another id")
+            reporter.at(head.place, message, "give one of them another id")
 
     def _valid_values(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
@@ -206,7 +206,7 @@ class _ManifestReader:
         for name in wanted:
             place = place_of(header.node, ("env", wanted.index(name)))
             if secret := self._withheld.get(name):
-                what = f"{name} {secret}, which no manifest is given"
+                what = f"{name} {secret}, which no manifest may read"
                 reporter.at(place, what, "remove it from this list")
             elif name not in known:
                 hint = f"set it: export {name}=…"

@@ -90,7 +90,7 @@ def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
         if model is not None and (other := first.setdefault(model.id, name)) != name:
             message = f"{format_value(name)} and {format_value(other)} are the same model"
             path = ("run", "models", name)
-            found.append(InputProblem(path, message, "put both into one", at_key=True))
+            found.append(InputProblem(path, message, "combine them into one", at_key=True))
     return found
 
 

@@ -74,7 +74,7 @@ class Matrix:
 
     @property
     def width(self) -> int:
-        """The highest number that a combination can have, before excludes and includes apply."""
+        """The highest number that a combination can have; excludes do not change it."""
         return self._size + len(self._includes)
 
     def combinations(self) -> Iterator[Combination]:
@@ -202,11 +202,11 @@ def _duplicates(axis: str, choices: Sequence[JsonValue]) -> Iterator[InputProble
 
 def _name_problems(path: tuple[str | int, ...], name: str) -> Iterator[InputProblem]:
     if name in RESERVED:
-        message = f"{format_value(name)} has a meaning of its own in templates"
+        message = f"{format_value(name)} has a special meaning in templates"
         yield InputProblem(path, message, "choose another name", at_key=True)
     elif not is_variable_name(name):
         message = f"{format_value(name)} cannot be the name of a variable"
-        hint = "use letters, digits and _, and begin with no digit"
+        hint = "use letters, digits and _, and do not begin with a digit"
         yield InputProblem(path, message, hint, at_key=True)
 
 
@@ -237,7 +237,7 @@ def _exclude_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]
         for axis, value in entry.items() if isinstance(entry, Mapping) else ():
             path = (EXCLUDE, number, axis)
             if axis not in axes:
-                message = f"exclude names {format_value(axis)}, which is no axis of this matrix"
+                message = f"exclude names {format_value(axis)}, which is not an axis of this matrix"
                 yield InputProblem(path, message, did_you_mean(axis, axes), at_key=True)
             # An axis that is empty or not a list has been reported.
             elif keys.get(axis) and same_key(value) not in keys[axis]:
@@ -268,7 +268,7 @@ def _problems_of_all(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
         yield InputProblem((), message, "use fewer values, or a data file with 'from'")
     elif axes and not includes and _all_excluded(axes, entries_in(matrix, EXCLUDE)):
         message = "exclude leaves no combination: there is nothing to do"
-        hint = "remove an item of it, or the whole job"
+        hint = "remove one of its items, or the whole job"
         yield InputProblem((EXCLUDE,), message, hint, at_key=True)
 
 

@@ -89,11 +89,13 @@ def _compiled(text: str) -> CompiledText:
     try:
         return compile_text(text)
     except ForbiddenConstructError as exc:
-        what = f"a name's template cannot have '{exc.construct}'"
+        what = f"the template of a name cannot have '{exc.construct}'"
         raise NameTemplateError(what, exc.next_step) from exc
     except TemplateProblem as exc:
         raise NameTemplateError(exc.what, exc.next_step) from exc
 
 
 def _unknown(name: str, known: Collection[str]) -> NameTemplateError:
-    return NameTemplateError(f"a name's template knows no '{name}'", did_you_mean(name, known))
+    return NameTemplateError(
+        f"the template of a name has no variable '{name}'", did_you_mean(name, known)
+    )

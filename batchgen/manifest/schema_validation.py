@@ -81,7 +81,7 @@ def _section_hint(key: str, *, in_input: bool) -> str | None:
 
 
 _FREE = frozenset({"where", "matrix"})
-_INPUT = "under input, of defaults or of a job"
+_INPUT = "under input, in defaults or in a job"
 
 
 @cache
@@ -99,7 +99,7 @@ def _keys_by_section() -> tuple[tuple[str, frozenset[str]], ...]:
         ("under output", below(top["output"]) - frozenset(top) - with_job),
         ("under defaults", of_defaults),
         ("in a job", with_job & of_defaults),
-        ("in a job, below jobs", with_job - of_defaults - {"input"}),
+        ("in a job, under jobs", with_job - of_defaults - {"input"}),
         (
             _INPUT,
             frozenset(key for model in catalog().values() for key in model.keys),

@@ -44,7 +44,7 @@ class DefaultText:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is merged under every job. The `inputs` of the innermost file come first.
+    """What is merged into every job. The `inputs` of the innermost file come first.
 
     `model_is_wrong`: the default model was refused, so jobs without a model are not reported.
     """
@@ -109,12 +109,12 @@ class Part:
     has_jobs: bool = True
 
 
-def read_sweeps(glanced: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
+def read_sweeps(prescans: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
     """Yield the sweeps that have a name: an id that is not a template.
 
     Their problems are reported when their jobs are read.
     """
-    for place, parts in glanced:
+    for place, parts in prescans:
         item = parts.get("id")
         if item is None or isinstance(item.value, list | dict | None):
             continue
@@ -128,8 +128,8 @@ def read_sweeps(glanced: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
         yield SweepHead(name, path, place, axes, file, repeats)
 
 
-def data_files_of(glanced: Iterable[Prescan], folder: Path) -> list[Path]:
-    rows = (one.parts["from"].value for one in glanced if "from" in one.parts)
+def data_files_of(prescans: Iterable[Prescan], folder: Path) -> list[Path]:
+    rows = (one.parts["from"].value for one in prescans if "from" in one.parts)
     return [folder / name for name in rows if isinstance(name, str)]
 
 

@@ -31,7 +31,7 @@ _HOLE = re.compile(
     r"[,;:]\s*[,;:.]|[,;:]\s*$|^\s*[,;:.]|\(\s*\)|\"\s*\"|\s[,.;:](?=\s|$)|\S[ \t]{2,}\S"
     r"|\b(?:a|an|and|at|by|in|of|on|the|with)\s*(?:[,.;]|$)"
 )
-_CHOICES = "let a matrix or a data file have the values, and write {{ name }} for each"
+_CHOICES = "put the choices into a matrix or a data file, and write {{ name }} here"
 _FOREIGN_SYNTAX = (
     ("|", re.compile(r"\{[^{}|]*\|[^{}]*\}|\[[^][|]*\|[^][]*\]"), "choice", _CHOICES),
     ("__", re.compile(r"(?<!\w)__[A-Za-z0-9][\w/ *-]*?__(?!\w)"), "wildcard", _CHOICES),
@@ -40,7 +40,7 @@ _FOREIGN_SYNTAX = (
         ":",
         re.compile(r"[(\[][^()\[\]:]*[^\W\d]:[0-2]?(?:\.\d+|(?<=\d))[)\]]"),
         "weight",
-        "write the text alone",
+        "write only the text",
     ),
     (
         "--",
@@ -50,7 +50,7 @@ _FOREIGN_SYNTAX = (
     ),
 )
 
-_PUT_TOGETHER = "put it into the job's own text; braces as they are can come from a data file"
+_PUT_TOGETHER = "put it into the job's own text; literal braces can come from a data file"
 
 HEADER_HINTS: Mapping[str, str] = {"vars": _PUT_TOGETHER, "include": "write the path out"}
 JOB_HINTS: Mapping[str, str] = {
@@ -163,7 +163,7 @@ def single_braces_problem(
             name = found[1]
             if name in variables and name not in RESERVED:
                 message = f"'{found[0]}' is plain text; a template has two braces: {{{{ {name} }}}}"
-                hint = f"if it is meant as it is: {{% raw %}}{found[0]}{{% endraw %}}"
+                hint = f"if it is meant literally: {{% raw %}}{found[0]}{{% endraw %}}"
                 return InputProblem(path, message, hint)
     return None
 

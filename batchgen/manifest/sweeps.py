@@ -152,7 +152,7 @@ class Sweep:
         if not picked.seen:
             if skipped:
                 return f"no row of {name} can be read: all were skipped", "fix some of them"
-            return f"{name} has no rows", "a job is made of each row: the file needs at least one"
+            return f"{name} has no rows", "each row makes a job: the file needs at least one"
         read = None if picked.matching else misread_number(self._item.node.child("where"))
         hint = f"{picked.matching} rows match 'where'; see offset and limit"
         return f"no row of {name} is chosen", read or hint

@@ -174,7 +174,7 @@ def parse_rate(text: str) -> Rate:
     if parts is None:
         raise InputError(
             f"a rate looks like 60/min, 2/s or 1000/h; got '{text[:60]}'",
-            next_step="write how many submits in which time, e.g. 60/min",
+            next_step="write a number of submits per time, e.g. 60/min",
         )
     return Rate(int(parts["count"]), _UNIT_SECONDS[parts["unit"][0]])
 

@@ -215,7 +215,7 @@ def test_long_texts_have_names_of_their_own(one: str, other: str) -> None:
         ),
         (
             {"jobs": [1]},
-            ("jobs", "'jobs' has a meaning of its own in templates"),
+            ("jobs", "'jobs' has a special meaning in templates"),
             "choose another name",
         ),
         (
@@ -236,12 +236,12 @@ def test_long_texts_have_names_of_their_own(one: str, other: str) -> None:
         ({"a": [1], "exclude": [{}]}, ("exclude", 0, "item 1 of exclude is empty"), "name an axis"),
         (
             {"a": [1], "include": [{"env": 1}]},
-            ("include", 0, "env", "'env' has a meaning of its own in templates"),
+            ("include", 0, "env", "'env' has a special meaning in templates"),
             "another name",
         ),
         (
             {"hour": ["dawn"], "exclude": [{"huor": "dawn"}]},
-            ("exclude", 0, "huor", "exclude names 'huor', which is no axis of this matrix"),
+            ("exclude", 0, "huor", "exclude names 'huor', which is not an axis of this matrix"),
             "did you mean 'hour'?",
         ),
         (

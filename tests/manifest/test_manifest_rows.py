@@ -106,7 +106,7 @@ def test_a_tsv_with_a_spreadsheets_quotes_is_refused_rather_than_sent_with_them(
 ) -> None:
     (bad,) = read_text(tmp_path, "p.tsv", 'id\tprompt\n1\t"a ""STOP"" sign, red"\n')
     assert isinstance(bad, BadRow)
-    assert "in quotes as spreadsheets write them" in bad.message
+    assert "quoted as by a spreadsheet" in bad.message
     assert "save it as .csv in UTF-8" in (bad.hint or "")
 
 
@@ -332,13 +332,13 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
     [
         ("[1]", "the line must be an object; got a list"),
         ('{"a": 1} {"a": 2}', "there is more text after the value; got '{\"a\": 2}'"),
-        ('{"a": }', "the line is no JSON: expecting value (column 7)"),
-        ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
+        ('{"a": }', "the line is not JSON: expecting value (column 7)"),
+        ('  {"a": tru}', "the line is not JSON: expecting value (column 9)"),
         ('{"a": 1, "a": 2}', "duplicate key 'a' in one object"),
         ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         ('{"a": 1e999}', "a number must be finite"),
-        ('{"a": NaN}', "NaN is no number that JSON has"),
+        ('{"a": NaN}', "JSON has no number NaN"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": "\0"}', "there is a NUL character here"),
         (b'{"a": "\xe9"}', "this is not UTF-8"),
@@ -393,7 +393,7 @@ def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         (f'{{"a": {"9" * 100_000}}}', "must fit in 64 bits"),
         ('{"a": 1e999}', "a number must be finite"),
-        ('{"a": NaN}', "NaN is no number that JSON has"),
+        ('{"a": NaN}', "JSON has no number NaN"),
         (b'{"a": "\xe9"}', "this is not UTF-8"),
         ('{"a": ["\\ud83d"]}', "half a character"),
         ('"\\ud83d"', "half a character"),
@@ -414,13 +414,13 @@ def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
 @pytest.mark.parametrize(
     ("rest", "line", "message"),
     [
-        ('{"a": }]', 3, "this is no JSON: expecting value"),
-        ('{"a": "\0"}]', 3, "this is no JSON: invalid control character"),
+        ('{"a": }]', 3, "this is not JSON: expecting value"),
+        ('{"a": "\0"}]', 3, "this is not JSON: invalid control character"),
         ('{"a": 1}\n{"b": 2}]', 4, "a comma or ']' is missing before this"),
         ('{"a": 1}', 3, "a comma or ']' is missing before this"),
-        ('{"a": 1},]', 3, "this is no JSON: expecting value"),
+        ('{"a": 1},]', 3, "this is not JSON: expecting value"),
         ('{"a": 1}] x', 3, "there is more text after the list"),
-        ('{"a": "never closed', 3, "this is no JSON: unterminated string"),
+        ('{"a": "never closed', 3, "this is not JSON: unterminated string"),
         ("[" * 100_000, 3, "this item is nested too deeply"),
         (f'{{"a": "{"x" * 1_300_000}"}}]', 3, "an item is longer than 1048576 characters"),
     ],
@@ -435,9 +435,9 @@ def test_what_ends_the_reading_of_a_list_says_so(
 
 
 def test_a_json_file_that_is_no_list_is_refused_with_what_it_may_be(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a \.json must be one list") as caught:
+    with pytest.raises(InputError, match=r"a \.json file must be one list") as caught:
         read_text(tmp_path, "p.json", '{"prompt": "a"}\n{"prompt": "b"}\n')
-    assert "one object a line is .jsonl" in (caught.value.next_step or "")
+    assert "one object per line is .jsonl" in (caught.value.next_step or "")
 
 
 SCALARS: st.SearchStrategy[Any] = st.one_of(
@@ -499,7 +499,7 @@ def test_a_bad_line_of_prompts_is_told_and_the_next_one_is_read(tmp_path: Path) 
 def test_a_table_that_is_called_txt_is_refused_with_the_name_that_it_should_have(
     tmp_path: Path, encoding: str
 ) -> None:
-    with pytest.raises(InputError, match="there is a tab in the first one") as caught:
+    with pytest.raises(InputError, match="the first one has a tab in it") as caught:
         read_text(tmp_path, "p.txt", "id\tprompt\r\n1\ta boat\r\n".encode(encoding))
     assert "'Unicode Text', is read as .tsv: rename the file" in (caught.value.next_step or "")
 
@@ -608,7 +608,7 @@ def test_without_the_extra_parquet_names_what_to_install(
         ("folder.csv", MissingFileError, "this is a folder"),
         ("p.xlsx", InputError, "data files do not end in '.xlsx'"),
         ("prompts", InputError, "its name has no ending"),
-        ("pipe.csv", InputError, "this is no regular file"),
+        ("pipe.csv", InputError, "this is not a regular file"),
         ("nul\0.csv", MissingFileError, "the file cannot be read"),
     ],
 )
@@ -805,7 +805,7 @@ def test_where_that_names_no_column_is_told_with_the_nearest(split: Path) -> Non
     with open_rows(split) as rows:
         (problem,) = where_problems(rows.columns, {"splt": "train", "n": 1})
     assert (problem.path, problem.hint) == (("splt",), "did you mean 'split'?")
-    assert "'splt', which is no column" in problem.message
+    assert "'splt', which is not a column" in problem.message
 
 
 def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None:

@@ -230,7 +230,9 @@ class Composer:
             return node.text, place
         self._compose(event)
         # Without quotes `{{ name }}` is a mapping whose key is a mapping.
-        hint = 'put a template in quotes: "{{ name }}"; an alias, a list or a mapping is no key'
+        hint = (
+            'put a template in quotes: "{{ name }}"; an alias, a list or a mapping cannot be a key'
+        )
         self.report_problem(place, "a key must be plain text", hint)
         return f"\0{place.line}:{place.column}", place
 

@@ -128,7 +128,7 @@ def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:
     composer.next_event()
     event = composer.next_event()
     if isinstance(event, yaml.StreamEndEvent):
-        reporter.whole("the manifest is empty", "'batchgen init' writes one to begin with")
+        reporter.whole("the manifest is empty", "'batchgen init' writes one to start from")
         return False
     root = composer.next_event()
     header.place = place_at(root)
@@ -151,7 +151,7 @@ def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> Non
             continue
         if key == MERGE_KEY:
             reporter.at(
-                place, "'<<' is not allowed at the top level", "merge below defaults or in a job"
+                place, "'<<' is not allowed at the top level", "merge under defaults or in a job"
             )
             continue
         header.children[key], header.keys[key] = node, place
@@ -217,7 +217,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except FileNotFoundError as exc:
-        hint = "'batchgen init' writes a manifest to begin with"
+        hint = "'batchgen init' writes a manifest to start from"
         raise MissingFileError("there is no such file", where=str(path), next_step=hint) from exc
     except IsADirectoryError as exc:
         hint = "name the manifest in it"

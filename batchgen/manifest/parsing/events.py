@@ -32,7 +32,7 @@ _TRANSLATIONS = (
     (
         r"mapping keys are not allowed",
         "a value cannot begin with '? '",
-        "put text that begins so in quotes",
+        "put text that begins like this in quotes",
     ),
     (
         r"cannot start any token",
@@ -42,7 +42,7 @@ _TRANSLATIONS = (
     (
         r"did not find expected '-' indicator|expected <block end>.*'\?'",
         "a '- ' was expected here",
-        "all items of a list are indented alike",
+        "indent all items of a list alike",
     ),
     (
         r"did not find expected key|expected <block end>",
@@ -71,7 +71,7 @@ _TRANSLATIONS = (
     ),
     (
         r"Unicode character escape",
-        "this escape is half a character (a lone surrogate) or none",
+        "this escape is half a character (a lone surrogate) or not a character",
         "write the character itself; from Python: json.dumps(…, ensure_ascii=False)",
     ),
     (
@@ -85,7 +85,7 @@ _TRANSLATIONS = (
         "begin the text on the next line, indented",
     ),
     (r"alphabetic or numeric", "the name after this & or * is missing", None),
-    (r"document start", "something is left over here", "a manifest is one mapping of keys"),
+    (r"document start", "there is unexpected text here", "a manifest is one mapping of keys"),
 )
 
 

@@ -122,7 +122,7 @@ def resolve_tagged(kind: str, text: str) -> Scalar:
     if kind == "float" and type(value) is int:
         return float(value)
     if not isinstance(value, SCALAR_TAGS[kind]) or (kind == "int" and isinstance(value, bool)):
-        raise ScalarError(f"this is no {kind}, as its tag !!{kind} says")
+        raise ScalarError(f"this does not fit its tag !!{kind}")
     return value
 
 

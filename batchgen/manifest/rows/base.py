@@ -160,7 +160,7 @@ def text_rows(lines: Lines) -> Rows:
     first = next(found, None)
     if isinstance(first, Row) and "\t" in str(first.values["prompt"]):
         raise InputError(
-            "a .txt has one prompt a line, but there is a tab in the first one",
+            "a .txt file has one prompt per line, but the first one has a tab in it",
             where=f"{lines.path}:{first.line}",
             next_step="a table whose columns are separated by tabs, such as Excel's "
             "'Unicode Text', is read as .tsv: rename the file",

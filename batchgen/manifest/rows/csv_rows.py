@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import BadRow, Row, Rows
-from batchgen.models.messages import format_count, format_value
+from batchgen.models.messages import format_value
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from _csv import Reader as _Reader
@@ -190,7 +191,7 @@ def _quote_problem(
     """Find fields that their author meant to quote, but whose quotes are read as text."""
     if not table.has_quotes:
         if any(map(_SPREADSHEET_QUOTES.fullmatch, fields)):
-            what = "a field is in quotes as spreadsheets write them; in .tsv a quote is a character"
+            what = "a field is quoted as by a spreadsheet, but .tsv has no quoted fields"
             return what, _SAVE_AS_CSV
     elif any(map(_is_quoted_after_space if has_all else _SPACE_AND_QUOTE.match, fields)):
         return _SPACE_PROBLEM
@@ -210,7 +211,7 @@ def _is_quoted_after_space(field: str) -> bool:
 
 def _width_problem(got: int, table: _Table) -> tuple[str, str]:
     width = len(table.names)
-    message = f"the row has {format_count(got, 'field')}; the header has {width}"
+    message = f"the row has {plural(got, 'field')}; the header has {width}"
     if got < width:
         return message, "leave a field empty, but keep its separator"
     if not table.has_quotes:
@@ -232,4 +233,4 @@ def _explain(error: csv.Error) -> tuple[str, str]:
     if "expected after" in text:
         hint = 'a quote inside a field in quotes is written twice: ""'
         return "there is text between the quote that closes a field and the separator", hint
-    return f"the row is not understood: {text}", "write fields as RFC 4180 says"
+    return f"the row is not understood: {text}", "write fields as in RFC 4180"

@@ -129,7 +129,7 @@ class FilteredRows:
 
 
 def _no_column(key: str, known: Iterable[str]) -> InputProblem:
-    message = f"where names {format_value(key)}, which is no column of the data file"
+    message = f"where names {format_value(key)}, which is not a column of the data file"
     return InputProblem((key,), message, did_you_mean(key, known), at_key=True)
 
 

@@ -74,9 +74,9 @@ def json_list_rows(lines: Lines) -> Rows:
     items = _List(lines)
     if items.next_character() not in ("[", ""):
         raise InputError(
-            "a .json must be one list",
+            "a .json file must be one list",
             where=str(lines.path),
-            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object a line is .jsonl',
+            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object per line is .jsonl',
         )
     return Rows(None, items.rows())
 
@@ -169,7 +169,7 @@ class _List:
             except json.JSONDecodeError as exc:
                 if not self._may_continue(exc):
                     line = self._line + self._piece.count("\n", self._at, exc.pos)
-                    raise _BrokenError(line, f"this is no JSON: {_reason(exc)}") from exc
+                    raise _BrokenError(line, f"this is not JSON: {_reason(exc)}") from exc
             except RecursionError as exc:
                 raise _BrokenError(self._line, "this item is nested too deeply") from exc
             else:
@@ -188,7 +188,7 @@ class _List:
         except json.JSONDecodeError as exc:
             if self._may_continue(exc):
                 return False
-            raise _BrokenError(self._line, f"this is no JSON: {_reason(exc)}") from exc
+            raise _BrokenError(self._line, f"this is not JSON: {_reason(exc)}") from exc
         is_whole = end < len(self._piece) or self._is_last
         self._go_to(end if is_whole else self._at)
         return is_whole
@@ -226,7 +226,7 @@ def _explain(error: Exception, line: str) -> tuple[str, str | None]:
     if isinstance(error, json.JSONDecodeError):
         column = len(line) - len(line.lstrip()) + error.pos + 1
         hint = 'each line is one object: {"prompt": "…"}'
-        return f"the line is no JSON: {_reason(error)} (column {column})", hint
+        return f"the line is not JSON: {_reason(error)} (column {column})", hint
     return "the line is nested too deeply", None
 
 
@@ -267,7 +267,7 @@ def _float(text: str) -> float:
 
 
 def _no_number(text: str) -> float:
-    raise _UnfitError(f"{text} is no number that JSON has")
+    raise _UnfitError(f"JSON has no number {text}")
 
 
 _DECODER = json.JSONDecoder(

@@ -87,7 +87,7 @@ def _unreadable(error: Exception, path: Path) -> InputError | StorageError:
         return cannot_read(path, error)
     first_line = str(error).partition("\n")[0]
     what = f"the file cannot be read as Parquet: {first_line}"
-    return InputError(what, where=str(path), next_step="is it whole, and is it Parquet?")
+    return InputError(what, where=str(path), next_step="is it complete, and is it Parquet?")
 
 
 def _refuse(fields: Sequence[Any], path: Path) -> None:

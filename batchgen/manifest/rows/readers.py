@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(kind):
             # Opening a pipe would block, and it cannot be read twice.
             hint = "write the rows into a file first"
-            raise InputError("this is no regular file", where=str(path), next_step=hint)
+            raise InputError("this is not a regular file", where=str(path), next_step=hint)
         file = path.open("rb")
     except FileNotFoundError as exc:
         hint = "the path is relative to the manifest"

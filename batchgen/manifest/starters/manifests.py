@@ -13,7 +13,7 @@ from batchgen.errors import InputError
 from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.starters.preview import ID_NAMES, find_column
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
-from batchgen.models.messages import format_count
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ _SYNONYMS = {
 _HEAD = """\
 # A manifest: what to generate, and how. `batchgen guide manifest` explains every key.
 #
-#   batchgen validate FILE          every problem at once; nothing is sent
-#   batchgen run FILE --emulator    a rehearsal on this machine: no token, no money
+#   batchgen validate FILE          lists every problem at once; sends nothing
+#   batchgen run FILE --emulator    rehearses on this machine: no token, no money
 #   batchgen run FILE               the real run; run it again to continue after a stop
 
 version: 1
@@ -49,10 +49,10 @@ defaults:
 run:
   concurrency: 4                # requests in flight
   retries: 0                    # a retry of a failed job may cost
-  # budget: 5.00                # USD; what would exceed it is not submitted
+  # budget: 5.00                # USD; a job that would exceed it is not submitted
 
 output:
-  name: "{{{{ id }}}}"              # the files' names
+  name: "{{{{ id }}}}"              # file names
 
 jobs:
 """
@@ -87,7 +87,7 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
         f"    from: {_quoted(source)}",
         "    # where: {column: value}   # only rows that have it; then offset, then limit",
         "    # limit: 10",
-        "    # bad_rows: skip           # leave out, and count, rows that the model does not take",
+        "    # bad_rows: skip           # leave out, and count, rows that the model refuses",
         *_other_columns(column for column in data.columns if column.name not in used),
         "    input:",
         *_input_lines(model, values, missing="no column has its name; this is an example"),
@@ -125,7 +125,7 @@ def _text(lines: Iterable[str]) -> str:
 def _id_lines(source: str, data: DataFile) -> Iterator[str]:
     """An id is permanent: take it from the data if possible, otherwise from the row's place."""
     if data.id_column is not None:
-        seen = format_count(data.rows, "row") if data.whole else f"first {data.rows} rows"
+        seen = plural(data.rows, "row") if data.whole else f"first {data.rows} rows"
         yield f"  # The values of this column are unique in the {seen}."
         yield f"  - id: {_quoted(_template(data.id_column))}"
         return

@@ -95,7 +95,7 @@ def _problem(
 
 def _hint(name: str, text: str) -> str | None:
     if name in {"abs", "round"}:
-        return "make a number of it first: |float"
+        return "turn it into a number first: |float"
     if name in {"float", "int"}:
         return comma_hint(text) or (rounded_hint(text) if name == "int" else None)
     return None
@@ -141,7 +141,7 @@ def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _join(values: Any, between: Any = "") -> str:
-    """Join a list, or the letters of a text."""
+    """Join a list, or the characters of a text."""
     if not isinstance(values, (list, str)):
         raise TypeError("neither a list nor a text")
     joiner = as_text(between)

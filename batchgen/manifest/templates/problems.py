@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from jinja2 import TemplateSyntaxError
 
 MOST_LISTED = 8
-NUMBER_HINT = "a value from a CSV file is text: |float makes a number of it"
-COMMENT_HINT = "to write it as it is: {% raw %}{#{% endraw %}"
-RAW_HINT = "to write braces as they are: {% raw %}{{{% endraw %}"
+NUMBER_HINT = "a value from a CSV file is text: |float turns it into a number"
+COMMENT_HINT = "to write it literally: {% raw %}{#{% endraw %}"
+RAW_HINT = "to write braces literally: {% raw %}{{{% endraw %}"
 
 _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _OPENER = re.compile(r"\{[{%#]")
@@ -31,7 +31,7 @@ _MISFITS = (
     (re.compile(r"unary ([-+])"), "'{}' works on numbers only"),
     (
         re.compile(r"'in <string>'|is not (?:iterable|a container)"),
-        "'in' cannot look for this there",
+        "'in' cannot be used with these values",
     ),
 )
 _UNKNOWN_TAG = re.compile(r"[Uu]nknown tag '(\w+)'")
@@ -75,7 +75,7 @@ def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplatePro
 
 
 def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
-    reason = error.message or "it is no template"
+    reason = error.message or "it is not a template"
     if block := _open_block(reason):
         what = f"the '{{% {block} %}}' has no '{{% end{block} %}}'"
         return TemplateProblem(what, f"close it with {{% end{block} %}}")

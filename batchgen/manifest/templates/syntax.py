@@ -61,7 +61,9 @@ class _Environment(SandboxedEnvironment):
             require_present(side)
             if isinstance(side, bool) or not isinstance(side, int | float):
                 what = f"'{operator}' works on numbers only, not on {format_value(as_value(side))}"
-                raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
+                raise TemplateProblem(
+                    what, "join texts with ~; turn a text into a number with |float"
+                )
         return as_value(self.binop_table[operator](left, right))
 
 
@@ -217,7 +219,7 @@ def _check_known(kind: str, name: str, known: Any) -> None:
         names = [one for one in known if one.isidentifier()]
         hint = did_you_mean(name, names)
         if kind == "filter" and name in _ITEM_FILTERS:
-            hint = "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+            hint = "write the list out: '{{ b or none }}' leaves an item out where b is empty"
         elif nearest(name, names) is None:
             hint = with_braces_hint(hint)
         raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)

@@ -196,7 +196,7 @@ def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) 
         return missing_key(_holder_source(text, name), name, holder.keys())
     if isinstance(name, int) and isinstance(holder, list | str):
         return TemplateProblem(str(error))
-    kind = next((name for type_, name in _KINDS if isinstance(holder, type_)), "no mapping")
+    kind = next((name for type_, name in _KINDS if isinstance(holder, type_)), "not a mapping")
     return TemplateProblem(
         f"{_holder_source(text, name)} is {kind}, and has no {format_value(name)}"
     )
