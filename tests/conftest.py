@@ -14,10 +14,21 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from batchgen.downloads import decoding
+from batchgen.engine import polling
 from batchgen.processes import Processes
-from tests.shell import Emulator, Shell, emulating
+from tests.shell import QUICK, Emulator, Shell, emulating
 
 WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
+
+# What tests write needs no disk: a state waits for its disk at each change, and a test with it.
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30
+if (
+    "TMPDIR" not in os.environ
+    and os.access(MEMORY, os.W_OK)
+    and shutil.disk_usage(MEMORY).free > ROOM
+):
+    tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
 
 # At import, so that worker processes and commands that tests start have it too.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
@@ -49,8 +60,9 @@ def _files_are_worked_on_here(
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A command line in a fresh folder, without a token and without a way to any API."""
+    monkeypatch.setattr(polling, "SHORTEST", QUICK)
     return Shell(tmp_path)
 
 
