@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from batchgen.downloads import decoding
 from batchgen.engine import polling
+from batchgen.engine.policy import delay
 from batchgen.processes import Processes
 from tests.shell import QUICK, Emulator, Shell, emulating
 
@@ -59,10 +60,18 @@ def _files_are_worked_on_here(
         monkeypatch.setattr(decoding, "bound_memory", lambda _most: None)
 
 
+@pytest.fixture(autouse=True)
+def _waits_are_short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request of an emulator ends soon. On the engine's virtual clock no time is lost."""
+    if request.path.parent.name != "engine":
+        monkeypatch.setattr(polling, "SHORTEST", QUICK)
+        # Seconds before the second try; it is the default of an argument.
+        monkeypatch.setitem(delay.__kwdefaults__ or {}, "first", 0.1)
+
+
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(tmp_path: Path) -> Shell:
     """A command line in a fresh folder, without a token and without a way to any API."""
-    monkeypatch.setattr(polling, "SHORTEST", QUICK)
     return Shell(tmp_path)
 
 
