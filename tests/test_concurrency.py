@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from batchgen import concurrency
-from batchgen.concurrency import LEAVE_SOON, in_thread
+from batchgen.concurrency import TERMINATION_SIGNALS, in_thread
 from batchgen.engine.submitting import LAST_ANSWERS
 
 
@@ -51,5 +51,5 @@ async def test_a_cancellation_waits_for_the_thread() -> None:
 
 def test_who_is_asked_to_leave_soon_is_gone_within_fifteen_seconds() -> None:
     """Row 57. That a process keeps to these, tests with shorter ones show."""
-    assert concurrency.LEAVE_WITHIN < 15
-    assert all(concurrency.DRAIN_SECONDS[one] + LAST_ANSWERS <= 15 for one in LEAVE_SOON)
+    assert concurrency.TERMINATION_SECONDS < 15
+    assert all(concurrency.DRAIN_SECONDS[one] + LAST_ANSWERS <= 15 for one in TERMINATION_SIGNALS)

@@ -20,13 +20,6 @@ LICENSE_LINE = "# license: yours to choose, e.g. cc-by-4.0; remove the # then"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST = "1M<n<10M"
 
-CONTENTS = {
-    "hf": "The files, and a `metadata.jsonl` beside them.",
-    "webdataset": "Tar shards: each file with a JSON file of the same stem.",
-    "parquet": "Parquet: a row a file; `file_name` is its path in the folder of the run.",
-    "jsonl": "JSON Lines: a line a file; `file_name` is its path in the folder of the run.",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -39,13 +32,19 @@ class Origin:
 
 
 def card(
-    origin: Origin, to: str, counts: Sequence[Count], configs: Mapping[str, Mapping[str, str]]
+    origin: Origin,
+    contents: str,
+    counts: Sequence[Count],
+    configs: Mapping[str, Mapping[str, str]],
 ) -> Iterator[str]:
-    """`configs`: what files each split has, by the name under which they are loaded."""
+    """`contents` is a sentence about the format.
+
+    `configs`: the files of each split, by the name under which they are loaded.
+    """
     files = sum(count.files for count in counts)
     yield from _header(origin, files, configs)
     yield f"\n# {_plain(origin.name)}\n\n"
-    yield f"{_files(counts)}, made with batchgen. {CONTENTS[to]}\n"
+    yield f"{_files(counts)}, made with batchgen. {contents}\n"
     if origin.rehearsal:
         yield "\nThis was a rehearsal: the emulator drew these files, no model made them.\n"
     yield "\n## Counts\n\n"

@@ -42,6 +42,10 @@ class Work:
     kept: int = 0
 
     @property
+    def layout(self) -> Layout:
+        return LAYOUTS[self.asked.to]
+
+    @property
     def splits(self) -> list[str]:
         """Those that have files: in the order in which they were asked for, then by name."""
         present = sorted({count.split for count in self.journal.counts()})
@@ -89,11 +93,56 @@ class Work:
 
 
 CARD = "README.md"
-WRITERS = {
-    Format.HF: write_folders,
-    Format.WEBDATASET: write_webdataset,
-    Format.PARQUET: write_parquet,
-    Format.JSONL: write_lists,
+
+
+def _whole(_: Work) -> list[str]:
+    return []
+
+
+def _kind_folders(work: Work) -> list[str]:
+    return [f"{kind}s" for kind in kinds_of(work)]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One format: how it is written, and how its card describes it.
+
+    `pattern` follows the name of a split, and matches the split's files. `parts` lists the folders
+    that are each a dataset, where there is more than one; with `lists_parts`, the card of the whole
+    names their files too.
+    """
+
+    write: Callable[[Work], None]
+    contents: str
+    pattern: str
+    parts: Callable[[Work], list[str]] = _whole
+    lists_parts: bool = False
+
+
+LAYOUTS = {
+    Format.HF: Layout(
+        write_folders,
+        contents="The files, and a `metadata.jsonl` beside them.",
+        pattern="/**",
+        parts=_kind_folders,
+    ),
+    Format.WEBDATASET: Layout(
+        write_webdataset,
+        contents="Tar shards: each file with a JSON file of the same stem.",
+        pattern="-*.tar",
+        parts=lambda work: work.extensions,
+        lists_parts=True,
+    ),
+    Format.PARQUET: Layout(
+        write_parquet,
+        contents="Parquet: a row a file; `file_name` is its path in the folder of the run.",
+        pattern="-*.parquet",
+    ),
+    Format.JSONL: Layout(
+        write_lists,
+        contents="JSON Lines: a line a file; `file_name` is its path in the folder of the run.",
+        pattern=".jsonl",
+    ),
 }
 
 
@@ -137,7 +186,7 @@ def export(
     if next(results(db, asked.selection, asked.only), None) is None:
         kept = "kept " if asked.only is Picked.KEPT else ""
         raise UsageError(
-            f"no job that is selected has a {kept}result yet",
+            f"none of the selected jobs has a {kept}result yet",
             next_step="batchgen status MANIFEST shows what there is",
         )
     _refuse_pattern(target)
@@ -150,7 +199,7 @@ def export(
         counts = journal.counts()
         tick = begin(sum(count.files for count in counts))
         work = Work(run_folder, folder, journal, asked, tick)
-        WRITERS[asked.to](work)
+        work.layout.write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
         return Exported(tuple(counts), work.made, work.kept, removed, _parts(work))
@@ -196,23 +245,21 @@ def _said(signature: str) -> str:
 
 def _write_cards(work: Work, origin: Origin, counts: Sequence[Count]) -> None:
     """A folder that is a dataset of its own has its own card."""
-    to, parts = work.asked.to, _parts(work)
-    whole = {"default": _patterns(work, counts)}
-    if to is Format.WEBDATASET and parts:
-        whole = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
-    _write_card(work, CARD, card(origin, to, counts, {} if to is Format.HF and parts else whole))
+    layout, parts = work.layout, _parts(work)
+    configs = {"default": _patterns(work, counts)}
+    if parts:
+        configs = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
+    listed = configs if layout.lists_parts or not parts else {}
+    _write_card(work, CARD, card(origin, layout.contents, counts, listed))
     for part in parts:
         own = _of_part(counts, part)
-        configs = {"default": _patterns(work, own)}
-        _write_card(work, f"{part}/{CARD}", card(origin, to, own, configs))
+        own_card = card(origin, layout.contents, own, {"default": _patterns(work, own)})
+        _write_card(work, f"{part}/{CARD}", own_card)
 
 
 def _parts(work: Work) -> tuple[str, ...]:
     """The folders that are each a dataset; none where the whole is one."""
-    parts = {
-        Format.HF: [f"{kind}s" for kind in kinds_of(work)],
-        Format.WEBDATASET: work.extensions,
-    }.get(work.asked.to, [])
+    parts = work.layout.parts(work)
     return tuple(parts) if len(parts) > 1 else ()
 
 
@@ -222,16 +269,8 @@ def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
 
 def _patterns(work: Work, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
     """What files a split has, relative to the card."""
-    endings = {
-        Format.HF: "/**",
-        Format.WEBDATASET: "-*.tar",
-        Format.PARQUET: "-*.parquet",
-        Format.JSONL: ".jsonl",
-    }
     present = {count.split for count in counts}
-    return {
-        name: f"{folder}{name}{endings[work.asked.to]}" for name in work.splits if name in present
-    }
+    return {name: f"{folder}{name}{work.layout.pattern}" for name in work.splits if name in present}
 
 
 def _write_card(work: Work, path: str, texts: Iterator[str]) -> None:

@@ -33,6 +33,14 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+DESCRIPTIONS = {
+    Format.HF: "image and video folders",
+    Format.WEBDATASET: "tar shards",
+    Format.PARQUET: "a table, in shards",
+    Format.JSONL: "a table, a line a file",
+}
+"""For the help of `--to`."""
+
 SHARDED = (Format.WEBDATASET, Format.PARQUET)
 
 

@@ -21,8 +21,8 @@ import signal, sys
 from batchgen import concurrency
 concurrency.DRAIN_SECONDS[signal.SIGTERM] = 0.5
 for name, module in [*sys.modules.items()]:
-    if name.startswith("batchgen.") and hasattr(module, "LEAVE_WITHIN"):
-        module.LEAVE_WITHIN = 2.0
+    if name.startswith("batchgen.") and hasattr(module, "TERMINATION_SECONDS"):
+        module.TERMINATION_SECONDS = 2.0
 """
 """For a process that is asked to end: it waits a second where another waits five."""
 
