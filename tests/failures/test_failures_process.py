@@ -82,7 +82,7 @@ def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: Shell, emulator: E
         charged(emulator, process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "a second Ctrl-C leaves at once" in process.stderr.readline()
+        assert "a second Ctrl-C exits at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         done = ended(process)
     assert done.code == 130
