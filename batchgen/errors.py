@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
+from batchgen.text import plural
+
 
 class ExitCode(IntEnum):
     """What a command returns to the shell."""
@@ -154,14 +156,10 @@ class ManifestError(InputError):
         self.problems = problems
         self.warnings = warnings
         self.total = len(problems) if total is None else total
-        found = _counted(self.total, "problem")
+        found = plural(self.total, "problem")
         if not self.total:
-            found = f"--strict: {_counted(len(warnings), 'warning')}"
+            found = f"--strict: {plural(len(warnings), 'warning')}"
         super().__init__(f"{found} in the manifest; {_SENT[under_way]}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun if count == 1 else f'{noun}s'}"
 
 
 _SENT = {

@@ -160,6 +160,13 @@ class RejectedJob:
     is_stem: bool = False
 
 
+def counts_line(counts: Mapping[JobState, int]) -> str:
+    """`6 done, 1 failed, 1 unknown`; states without jobs are left out."""
+    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
+    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
+    return ", ".join(parts) or "no jobs"
+
+
 def canonical_json(value: JsonValue) -> str:
     """Return the canonical JSON of a value: sorted keys, no spaces, no NaN.
 

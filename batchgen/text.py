@@ -6,15 +6,11 @@ import os
 import re
 import shlex
 import textwrap
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TextIO
 
-from batchgen.jobs import JobState
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
-
 
 TEXT_LIMIT = 500
 RAW_LIMIT = 4096
@@ -45,11 +41,9 @@ def plain_text(text: str, limit: int = TEXT_LIMIT) -> str:
 USUAL_COLUMNS = 80
 
 
-def counts_line(counts: Mapping[JobState, int]) -> str:
-    """Return e.g. `6 done, 1 failed, 1 unknown`; states without jobs are left out."""
-    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
-    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
-    return ", ".join(parts) or "no jobs"
+def plural(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def format_duration(seconds: float) -> str:
@@ -112,6 +106,8 @@ LONGEST_NAME = 100
 def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > LONGEST_NAME:
         return None
+    from difflib import get_close_matches  # noqa: PLC0415 - takes long, and only mistakes need it
+
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None

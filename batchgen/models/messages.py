@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.models.urls import UnfitUrlError
-from batchgen.text import did_you_mean, nearest
+from batchgen.text import did_you_mean, nearest, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -106,10 +106,6 @@ def _digits(number: int) -> int:
     return fewest + 1 if number >= 10**fewest else fewest
 
 
-def format_count(amount: int, noun: str) -> str:
-    return f"{amount} {noun if amount == 1 else f'{noun}s'}"
-
-
 def one_of(choices: Sequence[object]) -> str:
     return ", ".join(
         choice if isinstance(choice, str) else format_value(choice) for choice in choices
@@ -144,7 +140,7 @@ def _no_keys_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
     least: Any = error.validator_value
-    return f"{place} must have at least {format_count(least, 'key')}", None
+    return f"{place} must have at least {plural(least, 'key')}", None
 
 
 def _type_message(error: ValidationError, place: str) -> Message:
@@ -254,14 +250,14 @@ def _multiple_message(error: ValidationError, place: str) -> Message:
 
 
 def _too_long_message(error: ValidationError, place: str) -> Message:
-    length = format_count(len(_text(error)), "character")
+    length = plural(len(_text(error)), "character")
     return f"{place} is {length} long; at most {error.validator_value} are allowed", None
 
 
 def _too_short_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
-    length = format_count(len(_text(error)), "character")
+    length = plural(len(_text(error)), "character")
     return f"{place} is {length} long; at least {error.validator_value} are needed", None
 
 
@@ -271,7 +267,7 @@ def _items_message(error: ValidationError, place: str) -> Message:
     noun = schema.get("items", {}).get("format", "item").removesuffix("_uri")
     side = "most" if error.validator == "maxItems" else "least"
     return (
-        f"{place}: {format_count(len(items), noun)} given; at {side} {error.validator_value}",
+        f"{place}: {plural(len(items), noun)} given; at {side} {error.validator_value}",
         None,
     )
 

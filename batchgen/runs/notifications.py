@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from batchgen.concurrency import TERMINATION_SECONDS, TERMINATION_SIGNALS, in_thread, stop_signals
 from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, Paused
 from batchgen.errors import BatchgenError, ExitCode
-from batchgen.jobs import JobState
+from batchgen.jobs import JobState, counts_line
 from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
 from batchgen.state.costs import money
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import counts, totals
 from batchgen.state.records import money_line
-from batchgen.text import counts_line, format_duration, plain_text
+from batchgen.text import format_duration, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

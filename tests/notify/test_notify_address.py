@@ -139,7 +139,7 @@ def test_a_reason_that_shows_a_part_of_the_url_is_kept_back(reason: str, told: s
 
 def test_the_library_is_loaded_by_the_first_address_only() -> None:
     script = (
-        "import sys, batchgen.cli, batchgen.runs.api, batchgen.commands.run\n"
+        "import sys, batchgen.cli, batchgen.runs.api, batchgen.cli.run\n"
         "assert 'apprise' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -90,7 +90,7 @@ def test_no_more_is_submitted_from_the_first_wrong_row_on_while_the_others_are_s
         if isinstance(event, Paused):
             paused.set()
 
-    monkeypatch.setattr("batchgen.commands.run.Progress.on_event", on_event)
+    monkeypatch.setattr("batchgen.cli.progress.Progress.on_event", on_event)
     assert main(["run", str(path), "--emulator"]) == 65
     # The last wrong row is told too, though the run had nothing to do any more by then.
     assert steps.read[-1] == "j40"

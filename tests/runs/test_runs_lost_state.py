@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.commands.status import status
+from batchgen.cli.status import show_once
 from batchgen.emulator import Emulator
 from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
@@ -106,7 +106,7 @@ async def test_a_status_without_its_state_does_not_say_that_nothing_was_run(
         empty(out)
     for as_json in (False, True):
         with pytest.raises(LostStateError, match="does not know of 1 request"):
-            status(manifest, Selection(), as_json=as_json)
+            show_once(manifest, Selection(), as_json=as_json)
 
 
 async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(

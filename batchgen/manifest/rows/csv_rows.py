@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import BadRow, Row, Rows
-from batchgen.models.messages import format_count, format_value
+from batchgen.models.messages import format_value
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from _csv import Reader as _Reader
@@ -210,7 +211,7 @@ def _is_quoted_after_space(field: str) -> bool:
 
 def _width_problem(got: int, table: _Table) -> tuple[str, str]:
     width = len(table.names)
-    message = f"the row has {format_count(got, 'field')}; the header has {width}"
+    message = f"the row has {plural(got, 'field')}; the header has {width}"
     if got < width:
         return message, "leave a field empty, but keep its separator"
     if not table.has_quotes:

@@ -13,7 +13,7 @@ from batchgen.errors import InputError
 from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.starters.preview import ID_NAMES, find_column
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
-from batchgen.models.messages import format_count
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ def _text(lines: Iterable[str]) -> str:
 def _id_lines(source: str, data: DataFile) -> Iterator[str]:
     """An id is permanent: take it from the data if possible, otherwise from the row's place."""
     if data.id_column is not None:
-        seen = format_count(data.rows, "row") if data.whole else f"first {data.rows} rows"
+        seen = plural(data.rows, "row") if data.whole else f"first {data.rows} rows"
         yield f"  # The values of this column are unique in the {seen}."
         yield f"  - id: {_quoted(_template(data.id_column))}"
         return

@@ -1,0 +1,35 @@
+"""The owner of the POSTs, where nobody asks any more what became of one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from batchgen.engine.shielded_tasks import ShieldedTasks
+from batchgen.errors import DiskFullError
+
+
+async def _fail() -> None:
+    raise DiskFullError("the disk is full")
+
+
+async def _send_and_leave() -> None:
+    async with ShieldedTasks() as wire:
+        wire.start(_fail(), "submit boat")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def test_a_failure_whose_waiter_is_gone_is_told_when_the_wire_closes() -> None:
+    """Else Python complains of it on the terminal, and the run ends as if all were well."""
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    with pytest.raises(ExceptionGroup) as caught:
+        await _send_and_leave()
+    gc.collect()
+    assert [str(one) for one in caught.value.exceptions] == ["the disk is full"]
+    assert complaints == []
