@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import LEGAL_SOURCES, JobState
-from batchgen.state.names import claim_file_names
+from batchgen.state.file_names import claim_file_names
 
 if TYPE_CHECKING:
     import sqlite3
