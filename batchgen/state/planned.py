@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import HAS_OPEN_REQUEST
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -21,8 +22,8 @@ from batchgen.state.difference import (
     choose_reruns,
     find_difference,
 )
+from batchgen.state.manual_actions import may_go_again
 from batchgen.state.reconcile import OnChanged, RenamedJob
-from batchgen.state.reviews import REJECTED_JOBS
 from batchgen.state.selection import Selection, attempted, note_causes
 
 if TYPE_CHECKING:
@@ -53,11 +54,6 @@ _TABLE = """
     )
 """
 
-_IS_ASKED_AGAIN = (
-    "EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL"
-    " AND request_id IS NOT NULL)"
-)
-
 # What was refused or never sent takes a new input up without asking.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
@@ -69,7 +65,7 @@ _FILL = f"""
     INSERT INTO temp.planned (today, seq, own, state, new, changed, rerun, moved, asked)
     SELECT diff.today, diff.seq, {_OWN}, '', NOT coalesce(diff.attempted, 0),
         diff.asks, diff.rerun, diff.moved IS NOT NULL,
-        coalesce(job.state IN ('failed', 'lost') AND {_IS_ASKED_AGAIN}, 0)
+        coalesce(job.state IN ('failed', 'lost') AND {HAS_OPEN_REQUEST}, 0)
     FROM temp.difference AS diff LEFT JOIN main.job AS job ON job.seq = diff.seq
 """
 
@@ -139,9 +135,8 @@ def _select(db: sqlite3.Connection, selection: Selection) -> None:
 def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
     again = ["rerun"]
     if wishes.retry_failed:
-        again.append("own IN ('failed', 'cancelled', 'lost')")
-        if wishes.selection.asks_for_rejected:
-            again.append(f"own = 'done' AND seq IN ({REJECTED_JOBS})")
+        rejected = wishes.selection.asks_for_rejected
+        again.append(may_go_again(rejected=rejected, state="own"))
     # What was set aside, or not found, is asked again at every beginning, and paid at none.
     db.execute(
         "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"
