@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from batchgen import connections, fs
+from batchgen import connections
 from batchgen.downloads import allowed_hosts, part, session
 from batchgen.downloads.media import Media, MediaKind
 from batchgen.engine import (
@@ -93,7 +93,7 @@ def no_fsync_of_the_file() -> None:
 
 
 def no_fsync_of_the_folder() -> None:
-    put(fs.FolderSync, "_sync", lambda *_: None)
+    put(part.FolderSync, "_sync", lambda *_: None)
 
 
 def output_folder_not_made_durable() -> None:
