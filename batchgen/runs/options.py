@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from batchgen.engine.policy import EnginePolicy, ModelPolicy
+from batchgen.engine.policy import EnginePolicy, ModelLimits
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.policy import SETTINGS, OnUnknown
 from batchgen.manifest.units import Rate, StopAt
@@ -103,8 +103,8 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
     return EnginePolicy(
         **{one.key: getattr(policy, one.key) for one in SETTINGS if one.is_engines},
         interval=_interval(policy.rate),
-        lanes={
-            model: ModelPolicy(limits.concurrency or policy.concurrency, _interval(limits.rate))
+        limits={
+            model: ModelLimits(limits.concurrency or policy.concurrency, _interval(limits.rate))
             for model, limits in policy.models.items()
         },
         resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
