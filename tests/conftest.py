@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from batchgen.downloads import decoding
 from batchgen.engine import polling
-from batchgen.engine.policy import delay
+from batchgen.engine.backoff import delay
 from batchgen.processes import ProcessPool
 from tests.shell import QUICK, Emulator, Shell, emulating
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchgen import concurrency
 from batchgen.concurrency import TERMINATION_SIGNALS, in_thread
-from batchgen.engine.submitting import LAST_ANSWERS
+from batchgen.engine.shielded_tasks import LAST_ANSWERS
 
 
 async def test_the_result_comes_back() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 import batchgen
 from batchgen.engine import decisions, health
+from batchgen.engine.backoff import delay
 from batchgen.engine.events import Event, Slowed
-from batchgen.engine.policy import delay
 from tests.failures.failing import impatient, only
 from tests.shell import Emulator, Shell, boat, emulating, wait_until
 

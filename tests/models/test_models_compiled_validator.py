@@ -160,7 +160,8 @@ keywords: dict[str, st.SearchStrategy[Any]] = {
     "enum": st.lists(st.sampled_from([1, 1.0, True, 0, False, None, "a", "1"]), min_size=1),
     "const": st.sampled_from([1, 2.0, True, False, None, "a"]),
     "multipleOf": st.just(2),
-    "pattern": st.sampled_from(["^a+$", "a", "^$", "(a$|b)", r"[\u00e4]", r"^\S+$", r"^\D$"]),
+    "pattern": st.sampled_from(["^a+$", "a", "^$", "(a$|b)", r"[\u00e4]", r"^\S+$", r"^\D$"])
+    | st.sampled_from([r"^a\.b$", r"^(?!\.{1,2}$)[^/\\]+$", r"[^\]\-]$"]),
     "format": st.sampled_from(["image_uri", "email"]),
     "items": st.sampled_from([{"type": "integer"}, {"type": "float", "maximum": 1}]),
     "description": st.just("words"),
@@ -173,6 +174,7 @@ values_of_a_key = (
     | st.sampled_from(
         ["a", "aa", "a\n", "b\n", "ä", "1", "\x85", "\u0660", 2, 3.0, [1, 2.0], [math.nan], [True]]
     )
+    | st.sampled_from(["a.b", "a+b", "..", "/", "\\", "a]", "a-"])
     | numbers
 )
 
