@@ -38,11 +38,11 @@ def test_it_says_what_it_made_and_that_a_second_time_there_is_nothing_to_do(
 ) -> None:
     target = str(tmp_path / "d")
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 made, 0 as they were\n" in (
+    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 made, 0 unchanged\n" in (
         capsys.readouterr().out
     )
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert "0 made, 4 as they were\n" in capsys.readouterr().out
+    assert "0 made, 4 unchanged\n" in capsys.readouterr().out
 
 
 def test_programs_get_one_document(
