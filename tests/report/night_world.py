@@ -15,7 +15,7 @@ from PIL import Image
 
 from batchgen.jobs import Job, canonical_json
 from batchgen.report.making import Made, Subject, make_report
-from batchgen.report.page import Shell
+from batchgen.report.page import RunCommands
 from batchgen.state.database import open_for_reading, open_for_writing
 from batchgen.state.reviews import Pick, find_flaws, pick
 from tests.state.state_world import T2I, State
@@ -238,10 +238,12 @@ def _nobody(_made: int, _total: int) -> None:
     pass
 
 
-def make(root: Path, out: Path | None = None, heard: Callable[[int, int], None] = _nobody) -> Made:
-    subject = Subject("night", root, Shell("night.yaml", rehearsal=False), EVENING + 3600)
+def make(
+    root: Path, out: Path | None = None, on_progress: Callable[[int, int], None] = _nobody
+) -> Made:
+    subject = Subject("night", root, RunCommands("night.yaml", rehearsal=False), EVENING + 3600)
     with closing(open_for_reading(root / "state.db")) as db:
-        return make_report(db, subject, out or root / "report", heard)
+        return make_report(db, subject, out or root / "report", on_progress)
 
 
 def chunks(report: Path) -> Iterator[dict[str, list[object]]]:
