@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchgen.manifest.units import Halt, StopAt
+    from batchgen.manifest.units import Halt, Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class EnginePolicy:
     grace: float = 60.0
     halt: Halt | None = None
     start_at: float | None = None
-    stop_at: StopAt | None = None
+    stop_at: Moment | None = None
     max_duration: float | None = None
     min_free: int | None = None
     canary: int = 0

@@ -11,10 +11,10 @@ import pytest
 from batchgen.errors import InputError
 from batchgen.manifest.units import (
     Halt,
-    StopAt,
+    Moment,
     next_moment,
     parse_bytes,
-    parse_stop_at,
+    parse_moment,
     start_moment,
 )
 from tests.manifest.manifest_reading import T2I, read
@@ -77,7 +77,7 @@ def test_by_default_nothing_stops_a_run() -> None:
         (
             "run: {halt: 3}",
             "2:13 run.halt must be a mapping; got 3",
-            "its keys are after, failed, on lines below it",
+            "write its keys (after, failed) on the lines below it",
         ),
         ("run: {halt: {after: 3}}", "2:7 run.halt.failed is required", None),
         (
@@ -161,8 +161,8 @@ def test_a_wrong_value_is_reported_with_its_place_and_a_hint(
         ("2026-11-22t07:00z", datetime(2026, 11, 22, 7, tzinfo=UTC)),
     ],
 )
-def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at: StopAt) -> None:
-    assert parse_stop_at(text) == stop_at
+def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at: Moment) -> None:
+    assert parse_moment(text) == stop_at
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at
 )
 def test_other_times_to_stop_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="a time looks like 07:00 or 2026-11-22T07:00"):
-        parse_stop_at(text)
+        parse_moment(text)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_other_times_to_stop_are_refused(text: str) -> None:
 )
 @pytest.mark.usefixtures("berlin")
 def test_the_next_such_moment_is_found_by_the_calendar(stop_at: str, now: str, moment: str) -> None:
-    assert next_moment(parse_stop_at(stop_at), epoch(now)) == epoch(moment)
+    assert next_moment(parse_moment(stop_at), epoch(now)) == epoch(moment)
 
 
 NIGHT = ("22:00", "07:00")
@@ -233,9 +233,9 @@ NIGHT = ("22:00", "07:00")
 def test_the_time_to_start_is_the_next_one_unless_its_night_has_begun(
     start_at: str, stop_at: str | None, now: str, begun: str | None, moment: str | None
 ) -> None:
-    stop = None if stop_at is None else parse_stop_at(stop_at)
+    stop = None if stop_at is None else parse_moment(stop_at)
     known = None if begun is None else epoch(begun)
-    found = start_moment(parse_stop_at(start_at), stop, epoch(now), known)
+    found = start_moment(parse_moment(start_at), stop, epoch(now), known)
     assert found == (None if moment is None else epoch(moment))
 
 
