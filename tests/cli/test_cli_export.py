@@ -18,7 +18,7 @@ from tests.export.export_world import I2V, World, job, make_world, tree
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "out")
-    made.add(job("boat", "a boat", tags=("hero",)), job("car", "a car"), job("later"))
+    made.merge([job("boat", "a boat", tags=("hero",)), job("car", "a car"), job("later")])
     made.finish("boat")
     made.finish("car")
     with closing(made.db):
@@ -67,7 +67,7 @@ def test_programs_get_one_document(
 def test_the_card_says_models_prompts_source_and_counts_and_leaves_the_licence(
     manifest: str, world: World, tmp_path: Path
 ) -> None:
-    world.add(job("boat", tags=("hero",)), job("car", "a car"), job("clip", model=I2V))
+    world.merge([job("boat", tags=("hero",)), job("car", "a car"), job("clip", model=I2V)])
     world.finish("clip")
     assert main(["export", manifest, str(tmp_path / "d"), "--to", "jsonl"]) == 0
     card = (tmp_path / "d/README.md").read_text()
