@@ -23,7 +23,8 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
 from batchgen.state.staging import append_jobs
-from tests.runs.run_world import T2I, Place, bring_home, statuses
+from tests.runs.run_world import Place, bring_home, statuses
+from tests.state.state_world import T2I
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
@@ -116,7 +117,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
         """The other run took up all, and the last one is paid already."""
         db, traces = open_state(place, held)
         append_jobs(db, list(checked_jobs(place.manifest, ProblemLog())))
-        bring_home(Place(place.folder, db), "j40")
+        bring_home(Place(place.folder.state, db), "j40")
         return db, traces
 
     monkeypatch.setattr(startup, "_open_state", after_another)
