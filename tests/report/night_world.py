@@ -17,11 +17,9 @@ from batchgen.jobs import Job, canonical_json
 from batchgen.report.making import Made, Subject, make_report
 from batchgen.report.page import RunCommands
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.reviews import Pick, find_flaws, pick
-from batchgen.state.staging import open_staging
+from tests.state.state_world import T2I, State
 
-T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 EVENING = 1_760_000_000.0
 
@@ -67,11 +65,7 @@ def begin(root: Path, jobs: Iterable[Job]) -> sqlite3.Connection:
     """A state in which all jobs are pending."""
     root.mkdir(parents=True, exist_ok=True)
     db = open_for_writing(root / "state.db")
-    with open_staging() as staging:
-        for one in jobs:
-            staging.add(one)
-        staging.finish()
-        merge(db, staging, root / "state.db", OnChanged.REFUSE)
+    State(root / "state.db", db).merge(jobs)
     return db
 
 
