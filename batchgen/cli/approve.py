@@ -14,7 +14,7 @@ from batchgen.cli.options import MANIFEST
 from batchgen.cli.run_lines import waiting_jobs
 from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.state.causes import TO_APPROVE
+from batchgen.state.conditions import TO_APPROVE
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
 from batchgen.text import command_line, nearest, plural
 

@@ -13,7 +13,7 @@ from batchgen.cli.options import JOBS, MANIFEST, all_of
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.state.causes import UNDECIDED
+from batchgen.state.conditions import UNDECIDED
 from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
