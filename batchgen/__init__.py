@@ -1,6 +1,6 @@
 """batchgen: a YAML manifest of generation jobs becomes verified files on disk, none paid twice."""
 
-# Imported before anybody listens for Ctrl-C, so it imports nothing itself.
+# Imports nothing itself, because Ctrl-C is not yet handled while it is imported.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:

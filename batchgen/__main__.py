@@ -1,7 +1,7 @@
-"""The way in: `batchgen`, and `python -m batchgen`.
+"""The entry point: `batchgen`, and `python -m batchgen`.
 
-Ctrl-C while the rest is imported, for half a second and more on a slow disk, ends it without a
-word: so nothing is imported here before somebody listens.
+Importing the rest can take half a second or more on a slow disk. Nothing is imported before the
+`try`, so that Ctrl-C in that time ends the program without a traceback.
 """
 
 

@@ -1,7 +1,7 @@
-"""How aiohttp connects: to public addresses only, and with one response to a request.
+"""How aiohttp connects: to public addresses only, and with one response per request.
 
-By hand: no library guards aiohttp against private addresses where it connects, and aiohttp itself
-takes what follows a response for the response to the next request.
+By hand: no library guards aiohttp against private addresses at connect time, and aiohttp itself
+takes bytes after a response for the response to the next request.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
 class PrivateAddressError(OSError):
-    """A name that resolves to an address which is not on the public internet.
+    """A name resolves to an address that is not on the public internet.
 
-    An OSError, because aiohttp expects that of a resolver that fails.
+    An OSError, because that is what aiohttp expects from a failing resolver.
     """
 
 
 class PublicResolver(AbstractResolver):
-    """Refuses names that lead to a private address, just before aiohttp connects to it.
+    """Refuses names that resolve to a private address, just before aiohttp connects.
 
-    An earlier lookup is not enough: the name's owner can change the answer in between. `loopback`
-    names the hosts that may be on this machine, `inside` those that the user named as proxies.
+    An earlier lookup is not enough: the name's owner can change it in between (DNS rebinding).
+    `loopback` are hosts that may be on this machine, `proxy_hosts` those of the user's proxies.
     """
 
     def __init__(
         self,
         inner: AbstractResolver,
         loopback: frozenset[str],
-        inside: frozenset[str] = frozenset(),
+        proxy_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._inner = inner
         self._loopback = loopback
-        self._inside = inside
+        self._proxy_hosts = proxy_hosts
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -62,7 +62,7 @@ class PublicResolver(AbstractResolver):
         await self._inner.close()
 
     def _may_connect(self, host: str, address: str) -> bool:
-        if host in self._inside:
+        if host in self._proxy_hosts:
             return True
         if host in self._loopback:
             return is_loopback(address)
@@ -70,11 +70,12 @@ class PublicResolver(AbstractResolver):
 
 
 class SingleResponseConnector(aiohttp.TCPConnector):
-    """Takes one response to a request, and closes a connection that brings more.
+    """Takes one response per request, and closes a connection that sends more.
 
-    What follows a response may be a copy of it, or the response to another request: a proxy that
-    doubles responses was seen. aiohttp would keep what arrives while the connection is idle, and
-    return it as the response to the next request; with `Connection: close` it refuses all of it.
+    Bytes after a response may be a copy of it, or the response to another request: a proxy that
+    duplicates responses was seen. aiohttp would keep bytes that arrive while the connection is
+    idle, and return them as the response to the next request; with `Connection: close` it refuses
+    all of them.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -83,14 +84,14 @@ class SingleResponseConnector(aiohttp.TCPConnector):
 
 
 class _SingleResponse(ResponseHandler):
-    """`_left`: bytes of the response that are still to come, once its head has said how many."""
+    """`_left`: bytes of the response still to come; None until its head is complete."""
 
     _is_complete = False
     _head = b""
     _left: float | None = None
 
     def set_response_params(self, **params: Any) -> None:
-        """Aiohttp calls this as a request is about to be written."""
+        """Aiohttp calls this just before it writes a request."""
         self._is_complete = False
         self._head, self._left = b"", None
         super().set_response_params(**params)
@@ -120,9 +121,9 @@ class _SingleResponse(ResponseHandler):
 
 
 def response_size(received: bytes) -> float | None:
-    """How many bytes a response has, with its head; infinite where only its end will tell.
+    """Return a response's size in bytes, including its head; infinite if unknown until its end.
 
-    None as long as the head is not complete.
+    None while the head is incomplete.
     """
     end = received.find(_HEAD_END)
     if end < 0:

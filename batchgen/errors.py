@@ -1,8 +1,8 @@
-"""The one tree of errors. Each says what happened, where, and what to do next.
+"""The one tree of errors. Each has what happened, where, and what to do next.
 
     BatchgenError                      70  a bug, when nothing below fits
      ├─ UsageError                     64  the command line asks for something impossible
-     ├─ InputError                     65  manifest or input wrong
+     ├─ InputError                     65  the manifest or an input is wrong
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
@@ -10,13 +10,13 @@
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
      │   ├─ LostStateError                 … requests may be paid that the state does not know
      │   └─ OtherManifestError             … the folder was last run from another manifest
-     ├─ MissingFileError               66  a file that should be read is not there
+     ├─ MissingFileError               66  a file to read is missing
      ├─ ApiUnreachableError            69  the API cannot be reached
      ├─ OutputError                    73  output or state cannot be written
      │   └─ SchemaVersionError             … the state file is of another version
-     ├─ StorageError                   74  I/O error while the run went on
-     │   ├─ DiskFullError                  … no space is left, or the quota is reached
-     │   └─ DamagedStateError              … the state file is not sound
+     ├─ StorageError                   74  I/O error during the run
+     │   ├─ DiskFullError                  … no space left, or quota reached
+     │   └─ DamagedStateError              … the state file is damaged
      ├─ OpenFilesError                 75  too many files are open at once
      ├─ LockedError                    75  another runner has this state
      └─ TokenError                     77  no token, or the API refused it
@@ -30,9 +30,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
+from batchgen.text import plural
+
 
 class ExitCode(IntEnum):
-    """What a command tells the shell."""
+    """What a command returns to the shell."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -81,20 +83,20 @@ class InputError(BatchgenError):
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One of the rows or jobs that have the same problem: a line of `file`, or words."""
+    """One of the rows or jobs with the same problem: a line of `file`, or a label."""
 
     file: str = ""
     line: int = 0
-    words: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a manifest: where it stands, what was expected, a way out.
+    """One problem of a manifest: its place, what was expected, how to fix it.
 
-    `line` and `column` count from 1, as editors do; 0 means that the file has no such place.
-    `count` rows or jobs have it, `spots` are the first of them. A warning stops nothing, unless
-    `--strict` is given.
+    `line` and `column` count from 1, as in editors; 0 means that the file has no such place.
+    `count` rows or jobs have it, `spots` are the first of them. A warning stops a run only with
+    `--strict`.
     """
 
     file: str
@@ -121,7 +123,7 @@ class Problem:
             "hint": self.hint,
             "count": self.count,
             "places": [
-                {"file": spot.file, "line": spot.line} if spot.line else {"job": spot.words}
+                {"file": spot.file, "line": spot.line} if spot.line else {"job": spot.label}
                 for spot in self.spots
             ],
         }
@@ -129,7 +131,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         kind = " warning:" if self.is_warning else ""
-        # An id that is refused for its control characters must not send them to the terminal.
+        # An id that is rejected for its control characters must not send them to the terminal.
         printable = bool(self.job_id) and str(self.job_id).isprintable()
         job = f" job {self.job_id}:" if printable else ""
         hint = f"\n  → {self.hint}" if self.hint else ""
@@ -137,10 +139,10 @@ class Problem:
 
 
 class ManifestError(InputError):
-    """A manifest with problems; nothing was sent, unless they were found with a run `under_way`.
+    """A manifest with problems; nothing was sent, unless a run was `under_way`.
 
-    `total` may exceed `len(problems)`: of a million problems only the first ones are kept. Where
-    there are warnings only, `--strict` was given.
+    `total` may exceed `len(problems)`: of a million problems only the first ones are kept. With
+    warnings only, `--strict` was given.
     """
 
     def __init__(
@@ -154,14 +156,10 @@ class ManifestError(InputError):
         self.problems = problems
         self.warnings = warnings
         self.total = len(problems) if total is None else total
-        found = _counted(self.total, "problem")
+        found = plural(self.total, "problem")
         if not self.total:
-            found = f"--strict: {_counted(len(warnings), 'warning')}"
+            found = f"--strict: {plural(len(warnings), 'warning')}"
         super().__init__(f"{found} in the manifest; {_SENT[under_way]}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun if count == 1 else f'{noun}s'}"
 
 
 _SENT = {

@@ -1,7 +1,7 @@
-"""Files and folders: safe names, opening, publishing, what is durable, and what went wrong.
+"""Files and folders: disk errors, opening, publishing, fsync and safe names.
 
-By hand: pathvalidate knows neither invisible characters nor how two texts stay two names, and the
-atomic writers leave out the fsync of the folder, or write through a link.
+By hand: pathvalidate handles neither invisible characters nor two texts that become one name, and
+the atomic writers skip the fsync of the folder, or write through a link.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CONTINUE = "run the same command again to continue"
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise DiskFullError, OutputError or StorageError in place of an OSError on `path`.
 
-    Also OutputError for a name that the file system's encoding cannot hold.
+    Also OutputError for a name that the file system's encoding cannot represent.
     """
     try:
         yield
@@ -69,7 +69,7 @@ def disk_error(exc: OSError, path: Path) -> BatchgenError:
             f"the disk is full: {exc.strerror}", where=where, next_step=f"make room; {CONTINUE}"
         )
     if exc.errno == errno.ELOOP:
-        return link_in_the_way(path)
+        return symlink_error(path)
     if exc.errno in NOT_WRITABLE:
         return OutputError(
             f"the file cannot be written: {exc.strerror}",
@@ -99,8 +99,8 @@ def too_many_open(where: str) -> OpenFilesError:
     )
 
 
-def may_open_no_more() -> bool:
-    """Whether this process has as many files open as it may: SQLite does not say so."""
+def is_out_of_descriptors() -> bool:
+    """Whether this process can open no more files, which SQLite does not report."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as exc:
@@ -116,7 +116,7 @@ def _limit() -> str:
     return f" (limit {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
 
 
-def link_in_the_way(path: Path) -> OutputError:
+def symlink_error(path: Path) -> OutputError:
     return OutputError(
         "there is a symbolic link where the file should go; it was not followed",
         where=str(path),
@@ -132,14 +132,14 @@ def not_a_file(path: Path | str) -> OutputError:
     )
 
 
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""For os.open: a symbolic link is not followed, but refused with ELOOP."""
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""For os.open: refuse a symbolic link with ELOOP instead of following it."""
 
 
 def open_new(path: Path) -> BufferedWriter:
-    """Open a new file for writing, which only its owner may read.
+    """Open a new file for writing, readable by its owner only.
 
-    What is there is removed, never written into, nor is a link followed. Raises OSError.
+    An existing file or link is removed, never written through. Raises OSError.
     """
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -150,9 +150,9 @@ def open_new(path: Path) -> BufferedWriter:
 def publishing(
     path: Path, part: Path | None = None, *, durable: bool = False
 ) -> Iterator[BinaryIO]:
-    """Write a file that only its owner may read, and that has its name once it is whole.
+    """Write a file, readable by its owner only, that gets its name when it is complete.
 
-    `part` is its name until then. Durable: its content and its name survive a loss of power.
+    `part` is its name until then. `durable`: content and name survive a power loss.
     """
     part = part or path.with_name(f"{path.name}.part")
     with open_new(part) as file:
@@ -165,8 +165,8 @@ def publishing(
         sync_folder(path.parent, os.fsync)
 
 
-def of_this_process(path: Path) -> Path:
-    """A name for `publishing` where another process may publish the same file."""
+def own_part(path: Path) -> Path:
+    """Return a `part` for `publishing`, for files that another process may publish too."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
@@ -182,8 +182,8 @@ def open_to_write(path: Path, *, keep: bool) -> BufferedRandom:
 
 
 def _open_plain(path: str, flags: int) -> int:
-    # Without O_NONBLOCK a named pipe would block for ever.
-    flags |= NO_LINK | getattr(os, "O_NONBLOCK", 0)
+    # Without O_NONBLOCK opening a named pipe would block forever.
+    flags |= NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, 0o666)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
@@ -192,13 +192,13 @@ def _open_plain(path: str, flags: int) -> int:
 
 
 def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
-    if os.name == "nt":  # Windows has no such call, and needs none
+    if os.name == "nt":  # Windows cannot fsync a folder, and does not need to
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fsync(descriptor)
     except OSError as exc:
-        # Some network file systems know no fsync of a folder.
+        # Some network file systems cannot fsync a folder.
         if exc.errno not in {errno.EINVAL, errno.ENOTSUP}:
             raise
     finally:
@@ -207,20 +207,20 @@ def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
 
 @dataclass(slots=True)
 class _Folder:
-    """How many fsyncs of one folder were started, and how many of those succeeded."""
+    """Numbers of the last fsync of a folder that started, and of the last that succeeded."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    begun: int = 0
-    ended: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    started: int = 0
+    succeeded: int = 0
     failure: BatchgenError | None = None
 
 
 class FolderSync:
-    """Renames that end at the same time share one fsync of their folder.
+    """Renames that finish at the same time share one fsync of their folder.
 
-    A rename is durable only after an fsync of the folder that started after it. So a caller that
-    comes while one is in progress waits for the next, and the next serves all of them. `fsync` is
-    the port to the disk, as in Part.
+    A rename is durable only after an fsync of the folder that started after it. So callers that
+    come while one is in progress wait for the next, which serves all of them. `fsync` is the port
+    to the disk, as in Part.
     """
 
     def __init__(self, fsync: Callable[[int], None]) -> None:
@@ -230,24 +230,24 @@ class FolderSync:
     async def sync(self, path: Path, root: Path) -> None:
         """Return once everything renamed in the folder `path` so far is durable.
 
-        The first time that includes the entries of the folders from `root` down to it: the run
-        that made them may have died before its fsync. Raises StorageError or DiskFullError, and
-        from then on for every caller, since a failed fsync must not be tried again.
+        The first time this also syncs the folders from `root` down to it: the run that made them
+        may have died before its fsync. Raises StorageError or DiskFullError, then and for every
+        later caller, because a failed fsync must not be retried.
         """
         folder = self._folders.setdefault(path, _Folder())
-        wanted = folder.begun + 1
-        async with folder.turn:
+        needed = folder.started + 1
+        async with folder.lock:
             if folder.failure is not None:
                 raise folder.failure
-            if folder.ended >= wanted:
+            if folder.succeeded >= needed:
                 return
-            folder.begun += 1
+            folder.started += 1
             try:
-                await in_thread(partial(self._sync, path, root if folder.begun == 1 else path))
+                await in_thread(partial(self._sync, path, root if folder.started == 1 else path))
             except BatchgenError as exc:
                 folder.failure = exc
                 raise
-            folder.ended = folder.begun
+            folder.succeeded = folder.started
 
     def _sync(self, path: Path, root: Path) -> None:
         with disk_errors(path):
@@ -270,17 +270,17 @@ INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 # Windows opens a device for these, whatever the extension (learn.microsoft.com, "Naming Files").
 DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 
-# Safe as it is, and quick to see: most names are like this.
+# Safe unchanged, and quick to check: most names are like this.
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,98}(?<!\.)", re.ASCII)
 
 
 def safe_name(text: str) -> str:
-    """Turn any text into a name that every file system takes, the same on every run.
+    """Turn any text into a name that every file system accepts, the same on every run.
 
-    A relative path with `/` between folders, of at most 240 bytes, 100 a part. Idempotent. A text
-    that is safe stays as it is. Any other gets `-` and 8 hex digits of its SHA-256 at the end:
-    replacing characters can make two texts alike, and two texts must stay two files. A text of
-    which nothing is left becomes `unnamed-` and its hash.
+    A relative path with `/` between folders, of at most 240 bytes, 100 per part. Idempotent. A safe
+    text stays unchanged. Any other gets `-` and 8 hex digits of its SHA-256 at the end: replacing
+    characters can make two texts equal, and two texts must stay two files. A text of which nothing
+    is left becomes `unnamed-` and its hash.
     """
     if PLAIN.fullmatch(text) and not DEVICE.match(text):
         return text
@@ -297,7 +297,7 @@ def _made_safe(text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """Two names with the same key are one file on a disk that ignores case."""
+    """Return a key that is equal for names that are one file on a disk that ignores case."""
     if name.isascii():
         return name.lower()
     folded = unicodedata.normalize("NFD", name).casefold()
@@ -307,7 +307,7 @@ def name_key(name: str) -> str:
 def file_names(stem: str, count: int) -> tuple[str, ...]:
     """Name a job's files: `stem` alone, or `stem.1` … `stem.n`.
 
-    Not with a dash: `boat-2` is a job of its own, such as the second of `repeat: 2`.
+    Not with a dash: `boat-2` is another job, such as the second of `repeat: 2`.
     """
     if count == 1:
         return (stem,)
@@ -318,7 +318,7 @@ def _safe_part(part: str) -> str:
     composed = unicodedata.normalize("NFC", part)
     visible = "".join("_" if _is_unsafe(character) else character for character in composed)
     trimmed = _avoid_device(visible.lstrip(" .-").rstrip(" ."))
-    # Cutting may bare a device's name: "CON", many spaces, "x".
+    # Cutting may leave a device's name: "CON", many spaces, "x".
     return _avoid_device(_cut(trimmed, PART_BYTES))
 
 
@@ -343,6 +343,6 @@ def _cut(text: str, limit: int) -> str:
 
 def _room_for_suffix(parts: list[str]) -> str:
     name = _cut("/".join(parts) or "unnamed", NAME_BYTES - SUFFIX_BYTES).rstrip(" ./")
-    # The cut may have taken the last part: only now is it known which one bears the suffix.
+    # The cut may have removed the last part, so only now is it known which one gets the suffix.
     *folders, last = name.split("/")
     return "/".join([*folders, _cut(last, PART_BYTES - SUFFIX_BYTES)])

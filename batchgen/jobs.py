@@ -1,10 +1,10 @@
-"""Job, Attempt, their states and the legal transitions. Pure: no clock, no disk, no network.
+"""Jobs, their states and the legal transitions. Pure: no clock, no disk, no network.
 
-The life of a job, as DESIGN.md draws it:
+The life of a job:
 
     pending → submitting → queued → running → fetching → done
 
-and aside `failed`, `cancelled`, `unknown`, `lost`, `blocked`.
+Other ends are `failed`, `cancelled`, `unknown`, `lost` and `blocked`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 CONTENT_ID_DIGITS = 10
 NO_AXES = "{}"
 
-# json.dumps would make an encoder for each call.
+# json.dumps would build an encoder for each call.
 _CANONICAL = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
 )
 
 
 class JobState(StrEnum):
-    """Where a job stands. The order is the order in which people are shown the counts."""
+    """The states, in the order in which counts are printed."""
 
     PENDING = "pending"
     SUBMITTING = "submitting"
@@ -46,18 +46,18 @@ class JobState(StrEnum):
     BLOCKED = "blocked"
 
 
-LEGAL: Mapping[JobState, frozenset[JobState]] = {
+LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
         {
             JobState.SUBMITTING,
             JobState.FAILED,
             JobState.CANCELLED,
             JobState.BLOCKED,
-            # A paid result that was to be made again is kept after all.
+            # A paid result that was to be regenerated is kept after all.
             JobState.DONE,
         }
     ),
-    # Back to pending only where nothing was sent or the vendor refused before doing anything.
+    # Back to pending only if nothing was sent, or the vendor refused before doing anything.
     JobState.SUBMITTING: frozenset(
         {
             JobState.QUEUED,
@@ -87,33 +87,33 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
         }
     ),
     JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED}),
-    # A late answer or a person's word; nothing else ends an unknown outcome. Lost is alike.
+    # Only a late answer or the user ends an unknown outcome. The same goes for lost.
     JobState.UNKNOWN: frozenset(
         {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}
     ),
-    # A person's retry; to queued where the request outlived its timeout and may still deliver.
+    # The user's retry; to queued if the request outlived its timeout and may still deliver.
     JobState.FAILED: frozenset({JobState.PENDING, JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.PENDING}),
     JobState.LOST: frozenset({JobState.PENDING, JobState.QUEUED, JobState.FAILED}),
     JobState.BLOCKED: frozenset({JobState.PENDING, JobState.CANCELLED, JobState.DONE}),
-    # To fetching only by `repair`, where a file of a paid result is gone from the disk.
+    # To fetching only by `repair`, when a file of a paid result is missing.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
-"""Which state may follow which. The state file refuses every other step."""
+"""Which state may follow which. The state file refuses every other transition."""
 
-ENTRANCES: Mapping[JobState, tuple[JobState, ...]] = {
-    target: tuple(source for source, targets in LEGAL.items() if target in targets)
+LEGAL_SOURCES: Mapping[JobState, tuple[JobState, ...]] = {
+    target: tuple(source for source, targets in LEGAL_TARGETS.items() if target in targets)
     for target in JobState
 }
-"""The same table read backwards: the states from which one may come here."""
+"""The same table inverted: the states from which each state may be reached."""
 
 IN_FLIGHT = frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING})
-"""The vendor has, or may be getting, a request: the job holds a permit of the limits."""
+"""The vendor has, or may be receiving, a request: the job holds a permit of the limits."""
 
 ENDED = frozenset(
     {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.BLOCKED}
 )
-"""Nothing more happens to the job unless a person asks for it."""
+"""Nothing more happens to the job unless the user asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,11 @@ class Job:
     """One input for one model.
 
     `body` is the input as the JSON text that is sent: keys sorted, so that equal inputs are equal
-    texts. `name` is what its files shall be called, without extension, as the manifest says it: not
-    yet safe for a disk. `file` and `line`, from 1, are where it is written. A higher `priority`
-    goes first. `sweep` names the item that this job is one of many of. The jobs that it `needs`, by
-    their ids, are done before; behind a `gate` the dependants wait for a person's word. `axes` is
-    its place in the sweep, a JSON object: axis to value.
+    texts. `name` is the manifest's name for its files, without extension: not yet safe for a disk.
+    `file` and `line` (from 1) are its place in the manifest. A higher `priority` goes first.
+    `sweep` is the item that many jobs were made from. `needs` are the ids of jobs that must be done
+    first; with a `gate`, its dependents wait for approval. `axes` is its place in the sweep, a JSON
+    object: axis to value.
     """
 
     id: str
@@ -147,10 +147,10 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A job of the manifest that is not sound, as far as its id and its needs are known.
+class RejectedJob:
+    """An invalid job of the manifest, as far as its id and its needs are known.
 
-    `is_stem`: there may be jobs whose ids begin with `id`, and nobody can say which.
+    `is_stem`: its jobs' ids begin with `id`, but which ones exist is unknown.
     """
 
     id: str
@@ -160,8 +160,15 @@ class Refused:
     is_stem: bool = False
 
 
+def counts_line(counts: Mapping[JobState, int]) -> str:
+    """`6 done, 1 failed, 1 unknown`; states without jobs are left out."""
+    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
+    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
+    return ", ".join(parts) or "no jobs"
+
+
 def canonical_json(value: JsonValue) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, no NaN.
+    """Return the canonical JSON of a value: sorted keys, no spaces, no NaN.
 
     Raises ValueError for NaN and the infinities, which JSON does not have.
     """
@@ -170,18 +177,18 @@ def canonical_json(value: JsonValue) -> str:
 
 @lru_cache(maxsize=256)
 def model_alias(model: str) -> str:
-    """A short word for a model id: `…/text-to-image` → `t2i`, `…/edit` → `edit`."""
+    """Abbreviate a model id: `…/text-to-image` → `t2i`, `…/edit` → `edit`."""
     last = model.rsplit("/", 1)[-1]
     words = [word for word in re.split(r"[^A-Za-z0-9]+", last) if word]
-    if len(words) < 2:  # noqa: PLR2004 - one word is its own alias
+    if len(words) < 2:  # noqa: PLR2004 - a single word is its own alias
         return last.lower() or "job"
     return "".join("2" if word == "to" else word[0] for word in words).lower()
 
 
 def content_id(model: str, body: str) -> str:
-    """The id of a job that has none of its own, e.g. `t2i-3f9a1c2b04`.
+    """Return the id of a job without an explicit one, e.g. `t2i-3f9a1c2b04`.
 
-    It depends on the content alone, so inserting a job above it changes nothing.
+    It depends only on the content, so inserting a job above it changes nothing.
     """
     digest = hashlib.sha256(f"{model}\n{body}".encode()).hexdigest()
     return f"{model_alias(model)}-{digest[:CONTENT_ID_DIGITS]}"

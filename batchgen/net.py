@@ -1,6 +1,7 @@
-"""Hosts and addresses, and how long a server asks to wait. Pure; loads no HTTP library.
+"""Hosts and addresses, and Retry-After. Pure; loads no HTTP library.
 
-By hand: the standard library reads addresses and dates, but not what stands for a private address.
+By hand: the standard library parses addresses and dates, but does not see a private IPv4 address
+inside an IPv6 one.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ V4_COMPATIBLE = IPv6Network("::/96")
 
 
 def host_of(url: URL) -> str:
-    """The host as it is compared and connected to: lower case, IDNA-encoded, no final dot."""
+    """Return the host to compare and connect to: lower case, IDNA-encoded, no final dot."""
     return (url.raw_host or "").lower().removesuffix(".")
 
 
 def is_public(address: str) -> bool:
     """Whether a literal IP address is on the public internet. False for anything else.
 
-    An IPv6 address that stands for an IPv4 address is as public as that is.
+    An IPv6 address that embeds an IPv4 address is as public as that one.
     """
     try:
         ip = ip_address(address)
@@ -63,10 +64,10 @@ def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
 def retry_after(
     headers: Mapping[str, str], *, longest: float, now: float | None = None
 ) -> float | None:
-    """Seconds to wait, from 0 to `longest`; None where the answer does not say (RFC 9110, 10.2.3).
+    """Return seconds from 0 to `longest`; None if the response does not say (RFC 9110, 10.2.3).
 
-    A date is compared with the answer's own `Date`, since this machine's clock may be wrong; where
-    there is none, with `now`, in seconds since the epoch.
+    A date is compared with the response's own `Date`, because this machine's clock may be wrong;
+    without one, with `now`, in seconds since the epoch.
     """
     value = headers.get("Retry-After", "").strip()
     try:
@@ -83,7 +84,7 @@ def retry_after(
 def _epoch(date: str) -> float | None:
     try:
         when = parsedate_to_datetime(date)
-        # HTTP dates are GMT, also those that forget to say so.
+        # HTTP dates are GMT, even if they omit the zone.
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None

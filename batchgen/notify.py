@@ -1,6 +1,6 @@
-"""Notifications: addresses of apprise, messages, and sending one with a deadline.
+"""Notifications through apprise: addresses, messages, and sending one with a deadline.
 
-An address is checked before a run begins, and its secrets appear in no text.
+An address is checked before a run begins, and its secrets never appear in any text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
 from urllib.parse import unquote
 
-from batchgen.concurrency import in_own_thread
+from batchgen.concurrency import in_daemon_thread
 from batchgen.errors import InputError
 from batchgen.text import nearest
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 
-class Mood(StrEnum):
-    """How a service may colour a word; the values are apprise's."""
+class Severity(StrEnum):
+    """How a service may colour a message; the values are apprise's."""
 
     SUCCESS = "success"
     WARNING = "warning"
@@ -41,7 +41,7 @@ class Message:
 
     title: str
     text: str
-    mood: Mood
+    severity: Severity
 
 
 SERVICES = "https://appriseit.com/services/"
@@ -53,43 +53,42 @@ _SHORTEST_SECRET = 4
 
 
 class Address:
-    """Where a word goes. The URL may hold a password: `shown` is all that any text has of it."""
+    """Where messages go. The URL may contain a password: texts only ever use `masked`."""
 
-    __slots__ = ("_service", "_url", "shown")
+    __slots__ = ("_service", "_url", "masked")
 
     def __init__(self, url: str, service: NotifyBase) -> None:
         self._url = url
         self._service = service
-        self.shown = _shown(url, service)
+        self.masked = _masked(url, service)
 
     def send(self, message: Message) -> str | None:
-        """Send it, and say what went wrong. Blocks as long as the service likes.
+        """Send a message; return None or what went wrong. May block long, and raise anything.
 
-        It may raise anything. Not by way of `Apprise.notify`: the threads of its pool are waited
-        for when the process ends.
+        Not with `Apprise.notify`: the process would wait for the threads of its pool at its end.
         """
-        with _Complaints() as complaints:
+        with _LogCapture() as captured:
             sent = self._service.notify(
                 body=message.text,
                 title=message.title,
-                notify_type=message.mood.value,
+                notify_type=message.severity.value,
                 body_format="text",
             )
         return (
             None
             if sent
-            else discreet(complaints.last, self._url, (self._service.host or "").lower())
+            else without_secrets(captured.last, self._url, (self._service.host or "").lower())
         )
 
     def __repr__(self) -> str:
-        return f"<Address {self.shown}>"
+        return f"<Address {self.masked}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an address is not pickled or copied")
+        raise TypeError("an address cannot be pickled or copied")
 
 
 def read_address(url: str) -> Address:
-    """Check one URL; nothing is sent. Raises InputError, whose text does not show the URL."""
+    """Check one URL without sending anything. Raises InputError, whose text omits the URL."""
     apprise = _library()
     found = _SCHEME.match(url)
     if found is None:
@@ -99,7 +98,7 @@ def read_address(url: str) -> Address:
     scheme = found["scheme"].lower()
     asset = apprise.AppriseAsset(app_id="batchgen", app_desc="batchgen", app_url="")
     with warnings.catch_warnings():
-        # Its modules are loaded here; what they import is not the user's to mend.
+        # This imports apprise's modules; their deprecation warnings are not the user's problem.
         warnings.simplefilter("ignore", DeprecationWarning)
         service = apprise.Apprise.instantiate(url.strip(), asset=asset)
     if service is not None:
@@ -117,13 +116,13 @@ def read_address(url: str) -> Address:
     )
 
 
-def discreet(reason: str, url: str, host: str) -> str:
-    """The service's complaint, unless a part of the URL other than its host stands in it."""
+def without_secrets(reason: str, url: str, host: str) -> str:
+    """Return the service's error message, unless it contains a part of the URL besides the host."""
     rest = url.partition("://")[2].lower()
     pieces = {piece for text in (rest, unquote(rest)) for cut in _CUTS for piece in cut.split(text)}
     secrets = {piece for piece in pieces if len(piece) >= _SHORTEST_SECRET and piece != host}
-    told = reason.lower().replace(host, " ") if host else reason.lower()
-    if not reason or any(secret in told for secret in secrets):
+    text = reason.lower().replace(host, " ") if host else reason.lower()
+    if not reason or any(secret in text for secret in secrets):
         return NO_REASON
     line = " ".join("".join(char if char.isprintable() else " " for char in reason).split())
     return line[:REASON_LIMIT].rstrip(".")
@@ -137,7 +136,7 @@ def _library() -> types.ModuleType:
             "cannot be used without the package apprise",
             next_step="pip install 'batchgen[notify]'",
         ) from exc
-    # It logs URLs that it does not understand: that must reach no log of the program around us.
+    # It logs URLs that it cannot parse: they must not reach the calling program's log.
     logging.getLogger("apprise").propagate = False
     return apprise
 
@@ -151,11 +150,11 @@ def _schemes(apprise: types.ModuleType) -> list[str]:
     return sorted(found)
 
 
-def _shown(url: str, service: NotifyBase) -> str:
-    """`json://127.0.0.1`; of services without a host only the scheme.
+def _masked(url: str, service: NotifyBase) -> str:
+    """Return e.g. `json://127.0.0.1`; only the scheme if the service has no host.
 
-    What stands in a host's place may be a token (Slack, Telegram) or a topic that is as good as
-    one (ntfy): where the service also takes such, a host is what has a dot, or is this machine.
+    In place of a host there may be a token (Slack, Telegram) or a topic that is as secret as one
+    (ntfy): if the service also accepts those, a host has a dot or is this machine.
     """
     found = _SCHEME.match(url)
     scheme = found["scheme"].lower() if found else "…"
@@ -174,8 +173,8 @@ def _looks_like_host(text: str) -> bool:
     return True
 
 
-class _Complaints(logging.Handler):
-    """What apprise says of this thread's word while the block lasts: it tells its log only."""
+class _LogCapture(logging.Handler):
+    """Captures what apprise logs in this thread while the block runs: its only error report."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -202,22 +201,22 @@ class Occasion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Who hears of a run, and of what."""
+    """Where notifications of a run go, and on which occasions."""
 
     to: tuple[Address, ...] = ()
     on: frozenset[Occasion] = frozenset(Occasion)
 
 
-NOBODY = Notify()
+NO_NOTIFICATIONS = Notify()
 
 
 async def deliver(address: Address, message: Message, seconds: float) -> str | None:
-    """Send it, and say what went wrong; None where it was taken.
+    """Send a message; return None or what went wrong.
 
-    A service that does not answer in time is left behind: its word may still arrive.
+    A service that does not answer in `seconds` is abandoned: its message may still arrive.
     """
-    name = f"notify {address.shown}"
-    sending = asyncio.create_task(in_own_thread(partial(address.send, message), name), name=name)
+    name = f"notify {address.masked}"
+    sending = asyncio.create_task(in_daemon_thread(partial(address.send, message), name), name=name)
     try:
         await asyncio.wait({sending}, timeout=seconds)
     finally:
@@ -225,6 +224,6 @@ async def deliver(address: Address, message: Message, seconds: float) -> str | N
     if not sending.done():
         return f"no answer within {seconds:.0f} s"
     if error := sending.exception():
-        # The plug-ins are other people's, and any error may come out; its text may show the URL.
+        # Third-party plug-ins may raise any error, and its text may contain the URL.
         return f"the service's plug-in broke ({type(error).__name__})"
     return sending.result()

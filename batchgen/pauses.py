@@ -1,6 +1,6 @@
-"""Why a run stops submitting: each reason with its sentence, its next step and its exit code.
+"""Why a run stops submitting: each reason with its message, next step and exit code.
 
-A new reason is a member of the enum, a row of the table and a row in guide/exit-codes.md.
+A new reason needs a member of the enum, a row of the table and a row in guide/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PauseReason(StrEnum):
-    """The first four are also what the vendor's client reports: no submit would pass."""
+    """The first four are also reported by the vendor's client: no submit would succeed."""
 
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a reason, not a secret
     NO_BALANCE = "no_balance"
@@ -42,9 +42,9 @@ class PauseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new submits. `sentence` says why, `next_step` how to go on.
+    """No new submits. `sentence` is the reason, `next_step` how to continue.
 
-    `lets_go`: requests in flight cannot be followed either; the next run does that.
+    `lets_go`: requests in flight cannot be followed either; the next run follows them.
     """
 
     reason: PauseReason
@@ -60,7 +60,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class PauseRow:
-    """Templates; `pause_for` is given the facts that fill them in."""
+    """Templates; `pause_for` fills them in."""
 
     exit_code: ExitCode
     sentence: str
@@ -165,14 +165,14 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
 def pause_for(
     reason: PauseReason, /, *, lets_go: bool = False, where: str | None = None, **facts: object
 ) -> Pause:
-    """The pause for `reason`; `facts` fill in its row. A test holds each call against the table."""
+    """Return the pause for `reason`; `facts` fill in its row. A test checks every call."""
     row = PAUSES[reason]
     sentence, next_step = row.sentence.format_map(facts), row.next_step.format_map(facts)
     return Pause(reason, sentence, next_step, lets_go, where)
 
 
 def pause_for_disk(error: BatchgenError) -> Pause:
-    """The disk failed, and `error` may know better what to do than the table does."""
+    """Return the pause for a disk error, whose own next step is better than the table's."""
     pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

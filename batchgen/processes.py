@@ -1,4 +1,4 @@
-"""Work on files in other processes: what a file does to a decoder, it does not do to the run.
+"""Work on files in other processes: a file that crashes a decoder does not crash the run.
 
 By hand, on plain subprocesses: loky and concurrent.futures fail every file in the queue when one
 process dies, Pebble and concurrent.futures need a `__main__` guard in a caller's script, and loky
@@ -30,18 +30,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PAGE = 1024
-"""Items in the queue at once: hundreds of thousands would each take room in it."""
+"""Items in the queue at once: hundreds of thousands would take too much memory."""
 READY = b"ready\n"
 
 
 class ProcessDiedError(Exception):
-    """Two processes died of the same work, or it was not finished when all of them were ended."""
+    """Two processes died of the same work, or the pool was closed before it was finished."""
 
 
-class Processes:
-    """At most `count` processes, started when they are needed. Use with `with`.
+class ProcessPool:
+    """At most `count` processes, started on demand. Use with `with`.
 
-    They end with their owner, however that ends. Ctrl-C in a terminal does not reach them.
+    They end with their owner, even if it is killed. Ctrl-C in a terminal does not reach them.
     """
 
     def __init__(self, count: int) -> None:
@@ -53,20 +53,20 @@ class Processes:
         self._is_closed = False
 
     def call(self, work: Callable[[T], R], item: T) -> R:
-        """Return what `work`, a function of a module, returns for the item. Blocks.
+        """Return `work(item)`; `work` is a module-level function. Blocks.
 
-        Raises what `work` raises, ProcessDiedError where the item kills its process, and
-        StorageError where processes die before they get one.
+        Raises what `work` raises, ProcessDiedError if the item kills its process, and StorageError
+        if processes die before they get an item.
         """
         try:
             return self._call(work, item)
         except ProcessDiedError:
-            # Memory may have been short for a moment: once more, and no two such at a time.
+            # Memory may have been short for a moment: try again, one second try at a time.
             with self._second_try:
                 return self._call(work, item)
 
     def close(self) -> None:
-        """Kill them, in the middle of their work too."""
+        """Kill the processes, even in the middle of their work."""
         with self._starting:
             self._is_closed = True
         for process in list(self._started):
@@ -85,9 +85,9 @@ class Processes:
 
     def _call(self, work: Callable[[T], R], item: T) -> R:
         with self._slots:
-            process = self._idle_one() or self._start()
+            process = self._take_idle() or self._start()
             try:
-                result, error = process.ask(work, item)
+                result, error = process.request(work, item)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as exc:
                 self._end(process)
                 raise ProcessDiedError from exc
@@ -96,8 +96,8 @@ class Processes:
             raise error
         return result
 
-    def _idle_one(self) -> _Process | None:
-        # Asked and taken in one step: another thread may take the last one in between.
+    def _take_idle(self) -> _Process | None:
+        # Not "if idle: pop": another thread may take the last one in between.
         try:
             return self._idle.pop()
         except IndexError:
@@ -127,7 +127,7 @@ class Processes:
 class _Process:
     def __init__(self) -> None:
         paths = [path for path in sys.path if path]
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-c", f"from {__name__} import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -137,42 +137,44 @@ class _Process:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._questions, self._answers = self._process.stdin, self._process.stdout
+        self._requests, self._responses = self._process.stdin, self._process.stdout
 
     def is_ready(self) -> bool:
         try:
-            return self._answers.readline() == READY
+            return self._responses.readline() == READY
         except ValueError:  # closed by another thread
             return False
 
-    def ask(self, work: Callable[[T], R], item: T) -> tuple[R, Exception | None]:
-        pickle.dump((work, item), self._questions)
-        self._questions.flush()
-        answer: tuple[R, Exception | None] = pickle.load(self._answers)  # noqa: S301 - our own
-        return answer
+    def request(self, work: Callable[[T], R], item: T) -> tuple[R, Exception | None]:
+        pickle.dump((work, item), self._requests)
+        self._requests.flush()
+        response: tuple[R, Exception | None] = pickle.load(self._responses)  # noqa: S301 - our own
+        return response
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._answers.close()
-        with suppress(BrokenPipeError):  # a question that it did not read
-            self._questions.close()
+        self._responses.close()
+        with suppress(BrokenPipeError):  # a request that it did not read
+            self._requests.close()
 
 
-def in_processes(work: Callable[[T], R], items: Sequence[T], lost: Callable[[T], R]) -> Iterator[R]:
-    """Yield what `work` returns for each, in their order, from as many processes as cores.
+def map_in_processes(
+    work: Callable[[T], R], items: Sequence[T], lost: Callable[[T], R]
+) -> Iterator[R]:
+    """Yield `work(item)` for each item, in order, using as many processes as there are cores.
 
-    For an item that kills its process, what `lost` returns. Raises as `Processes.call` does.
+    For an item that kills its process, yield `lost(item)`. Raises as `ProcessPool.call` does.
     """
     count = max(1, min(cores(), len(items)))
-    # The processes end before the threads that wait for them: after a Ctrl-C nobody wants the rest.
-    with ThreadPoolExecutor(count, "in_processes") as threads, Processes(count) as processes:
+    # The processes end before the threads that wait for them, so Ctrl-C does not wait for the rest.
+    with ThreadPoolExecutor(count, "map_in_processes") as threads, ProcessPool(count) as processes:
         result = partial(_result, processes, work, lost)
         for start in range(0, len(items), PAGE):
             yield from threads.map(result, items[start : start + PAGE])
 
 
-def _result(processes: Processes, work: Callable[[T], R], lost: Callable[[T], R], item: T) -> R:
+def _result(processes: ProcessPool, work: Callable[[T], R], lost: Callable[[T], R], item: T) -> R:
     try:
         return processes.call(work, item)
     except ProcessDiedError:
@@ -180,43 +182,43 @@ def _result(processes: Processes, work: Callable[[T], R], lost: Callable[[T], R]
 
 
 def cores() -> int:
-    """How many this process may use: a container or taskset leaves it fewer."""
+    """Return how many cores this process may use: a container or taskset can allow fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def serve() -> None:
-    """In the process: answer what comes by standard input, and end with it at once."""
-    _offer_to_be_killed_first()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what `work` prints must not meet the answers
-    questions: SimpleQueue[tuple[Callable[[Any], Any], Any]] = SimpleQueue()
-    listening = threading.Thread(target=_listen, args=(sys.stdin.buffer, questions), daemon=True)
+    """The loop of a worker process: serve requests from standard input until it is closed."""
+    _prefer_oom_kill()
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what `work` prints must not mix with the responses
+    requests: SimpleQueue[tuple[Callable[[Any], Any], Any]] = SimpleQueue()
+    listening = threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True)
     listening.start()
-    answers.write(READY)
+    responses.write(READY)
     while True:
-        answers.flush()
-        pickle.dump(_answer(*questions.get()), answers)
+        responses.flush()
+        pickle.dump(_respond(*requests.get()), responses)
 
 
-def _listen(stream: BinaryIO, questions: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
+def _listen(stream: BinaryIO, requests: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
     try:
         while True:
-            questions.put(pickle.load(stream))  # noqa: S301 - from our owner
-    finally:  # at its end, and where it cannot be read
+            requests.put(pickle.load(stream))  # noqa: S301 - from our own parent
+    finally:  # at the end of the input, or when it cannot be read
         os._exit(0)
 
 
-def _answer(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
+def _respond(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
     try:
         return work(item), None
-    except Exception as exc:  # noqa: BLE001 - raised again where the question came from
+    except Exception as exc:  # noqa: BLE001 - raised again in the caller's process
         exc.add_note(traceback.format_exc())
         return None, exc
 
 
-def _offer_to_be_killed_first() -> None:
-    """When memory runs out, the kernel should kill this process and not the run."""
+def _prefer_oom_kill() -> None:
+    """If memory runs out, the kernel should kill this process rather than the run."""
     with suppress(OSError):  # not Linux, or not allowed
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")

@@ -1,6 +1,6 @@
-"""The proxy and the certificates that the environment asks for, and how to say so.
+"""The proxy and the certificates that the environment configures, and how messages name them.
 
-By hand: aiohttp's own `trust_env` reads .netrc as well, and would send what it finds there.
+By hand: aiohttp's own `trust_env` also reads .netrc, and would send the credentials in it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-UNREAD: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where other programs take certificates from."""
+IGNORED_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that other programs take certificates from, and this one does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """`url` is for https, the only scheme that leaves this machine; `variable` named it.
+    """`url` is for https, the only scheme that leaves this machine; it comes from `variable`.
 
-    `certificates` says, for people, where trusted certificates come from.
+    `certificates` is a readable text: where trusted certificates come from.
     """
 
     url: URL | None = None
@@ -49,7 +49,7 @@ class Proxies:
         )
 
     def for_url(self, url: URL) -> URL | None:
-        """The proxy to use; None for a direct connection, as to this machine."""
+        """Return the proxy to use; None for a direct connection, as to this machine."""
         host = host_of(url)
         if self.url is None or url.scheme != "https" or host in LOOPBACK_HOSTS:
             return None
@@ -61,18 +61,18 @@ class Proxies:
         return self.url is not None and host_of(self.url) == host
 
     def about(self, url: URL) -> str:
-        """How a connection to a URL is made, for the message that says why it failed; may be ""."""
+        """Describe the way to a URL, for messages about failed connections; "" if direct."""
         proxy = self.for_url(url)
         if proxy is None:
             return ""
         return f"through the proxy {proxy.host}:{proxy.port} of {self.variable}"
 
 
-NONE = Proxies()
+NO_PROXIES = Proxies()
 
 
 def _proxy(text: str, variable: str) -> URL:
-    # These messages never repeat the value: it may hold a password.
+    # These messages never repeat the value: it may contain a password.
     try:
         url = URL(text if "://" in text else f"http://{text}")
     except ValueError:
@@ -88,12 +88,14 @@ def _proxy(text: str, variable: str) -> URL:
 
 
 def _certificates(env: Mapping[str, str]) -> str:
-    words = []
+    parts = []
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if value := env.get(name):
             missing = "" if Path(value).exists() else ", which does not exist"
-            words.append(f"{name} is {value}{missing}")
-    if not words:
-        words.append("SSL_CERT_FILE is not set")
-        words += [f"{name} is set, but not used here" for name in UNREAD if env.get(name)]
-    return "; ".join(words)
+            parts.append(f"{name} is {value}{missing}")
+    if not parts:
+        parts.append("SSL_CERT_FILE is not set")
+        parts += [
+            f"{name} is set, but not used here" for name in IGNORED_VARIABLES if env.get(name)
+        ]
+    return "; ".join(parts)

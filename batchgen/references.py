@@ -1,8 +1,8 @@
-"""References of a job's input to another job's result. Pure: texts in, texts out.
+"""References from a job's input to another job's result. Pure: texts in, texts out.
 
-A result has no URL before it is made, yet the input that uses it must be checked, and stay the same
-for ever. So a reference is a URL itself, in a zone that no server has (RFC 2606), and the vendor's
-own URL takes its place just before the submit.
+A result has no URL before it is made, yet the input that uses it must be validated and never
+change. So a reference is itself a URL, under a domain that no server has (RFC 2606), and is
+replaced by the vendor's own URL just before the submit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reference_url(job_id: str, kind: Kind, position: int) -> str:
 
 
 def references_in(body: str) -> tuple[Reference, ...]:
-    """The references of a body, each once, in their order."""
+    """Return the references in a body, each once, in order."""
     if HOST not in body:
         return ()
     found = dict.fromkeys(match.group() for match in _REFERENCE.finditer(body))
@@ -46,12 +46,12 @@ def references_in(body: str) -> tuple[Reference, ...]:
 
 
 def resolved(body: str, urls: Mapping[str, str]) -> str:
-    """Put the real URLs in the place of the references. Raises KeyError for one without."""
+    """Replace the references by the real URLs. Raises KeyError for a reference without one."""
     return _REFERENCE.sub(lambda match: _as_json(urls[match.group()]), body)
 
 
 def as_written(body: str) -> str:
-    """The JSON text as it is sent, with each reference as a manifest writes it."""
+    """Return the JSON text that is sent, with each reference as a manifest writes it."""
     return resolved(body, {one.url: f"{{{{ {_expression(one)} }}}}" for one in references_in(body)})
 
 
@@ -68,5 +68,5 @@ def _read(url: str) -> Reference:
 
 
 def _as_json(text: str) -> str:
-    """As it stands between the quotes of a JSON text."""
+    """Escape a text for a place between quotes in JSON."""
     return text.replace("\\", "\\\\").replace('"', '\\"')

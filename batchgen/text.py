@@ -1,4 +1,4 @@
-"""Text for people: foreign text made safe to show, formats, and what a misspelt name may mean."""
+"""Text for messages: sanitized foreign text, formats, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import os
 import re
 import shlex
 import textwrap
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TextIO
 
-from batchgen.jobs import JobState
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
-
-WORDS_LIMIT = 500
+TEXT_LIMIT = 500
 RAW_LIMIT = 4096
 _CUT = "…"
 
@@ -28,14 +24,14 @@ _ESCAPE_SEQUENCE = re.compile(
 )
 
 
-def plain_text(text: str, limit: int = WORDS_LIMIT) -> str:
-    """One line of printable characters, at most `limit` of them.
+def plain_text(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return one line of at most `limit` printable characters.
 
-    Escape sequences go whole. Control characters, line breaks, direction marks and lone surrogates
-    become spaces, and runs of spaces become one.
+    Escape sequences are removed. Control characters, line breaks, direction marks and lone
+    surrogates become spaces, and runs of spaces become one.
     """
     if not text.isprintable():
-        # Only a bounded stretch is looked at: cleaning may shorten it, never lengthen it.
+        # Bounded before cleaning, which can shorten the text but never lengthen it.
         text = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
         text = "".join(char if char.isprintable() else " " for char in text)
     text = " ".join(text[: limit * 4].split())
@@ -45,15 +41,13 @@ def plain_text(text: str, limit: int = WORDS_LIMIT) -> str:
 USUAL_COLUMNS = 80
 
 
-def counts_line(counts: Mapping[JobState, int]) -> str:
-    """Say `6 done, 1 failed, 1 unknown`; states without jobs are left out."""
-    order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
-    parts = [f"{counts[state]} {state.value}" for state in order if counts.get(state)]
-    return ", ".join(parts) or "no jobs"
+def plural(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def duration(seconds: float) -> str:
-    """Say `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
+def format_duration(seconds: float) -> str:
+    """Format a measured duration: `8.2 s`, `3 min 05 s`, `2 h 07 min`."""
     if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -62,27 +56,35 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def command_line(verb: str, manifest: Path | str, *words: str, emulator: bool = False) -> str:
-    """Build a command that can be copied into a shell as it is."""
-    return shlex.join(["batchgen", verb, str(manifest), *words, *["--emulator"] * emulator])
+def format_setting(seconds: float) -> str:
+    """Format a configured duration: `8 h`, `1 h 30 min`, `1.5 s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "min"), (round(rest, 3), "s"))
+    return " ".join(f"{count:g} {unit}" for count, unit in parts if count)
+
+
+def command_line(verb: str, manifest: Path | str, *arguments: str, emulator: bool = False) -> str:
+    """Build a command that can be pasted into a shell."""
+    return shlex.join(["batchgen", verb, str(manifest), *arguments, *["--emulator"] * emulator])
 
 
 def terminal_columns(stream: TextIO) -> int | None:
-    """How wide the terminal is that the stream writes to; None where it is none."""
+    """Return the width of the stream's terminal; None if it is not a terminal."""
     if not stream.isatty():
         return None
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         columns = 0
-    # A terminal that does not know its width says 0.
+    # A terminal that does not know its width reports 0.
     return columns or USUAL_COLUMNS
 
 
 def wrapped(text: str, stream: TextIO, indent: str = "", below: str | None = None) -> list[str]:
-    """Break a text between words to the width of a terminal; elsewhere it is one line.
+    """Wrap a text between words to the terminal's width; without a terminal, keep one line.
 
-    `below` indents all lines but the first; without it, blanks as wide as `indent`.
+    `below` indents all lines but the first; by default, blanks as wide as `indent`.
     """
     columns = terminal_columns(stream)
     if columns is None:
@@ -98,19 +100,21 @@ def wrapped(text: str, stream: TextIO, indent: str = "", below: str | None = Non
 
 
 LONGEST_NAME = 100
-"""Longer names are no typing errors, and comparing them takes long."""
+"""Longer names are not typos, and comparing them is slow."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > LONGEST_NAME:
         return None
+    from difflib import get_close_matches  # noqa: PLC0415 - takes long, and only mistakes need it
+
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Give the nearest name as a hint; without one, all names that would do."""
+    """Suggest the nearest name; without one, list all known names."""
     names = sorted(known)
     close = nearest(name, names)
     if close is not None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from batchgen.downloads import decoding
-from batchgen.processes import Processes
+from batchgen.processes import ProcessPool
 from tests.shell import Emulator, Shell, emulating
 
 WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
@@ -43,9 +43,9 @@ def _files_are_worked_on_here(
 ) -> None:
     """Start no process for pictures, except where the processes are what is tested."""
     if request.module.__name__.rpartition(".")[2] not in WITH_PROCESSES:
-        monkeypatch.setattr(Processes, "call", lambda _, work, item: work(item))
+        monkeypatch.setattr(ProcessPool, "call", lambda _, work, item: work(item))
         # A bound of memory is for a worker process: here it would end the threads of later tests.
-        monkeypatch.setattr(decoding, "bound_memory", lambda _most: None)
+        monkeypatch.setattr(decoding, "limit_memory", lambda _max_bytes: None)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 
-PRELOADED = ("batchgen.__main__", "batchgen.cli", "batchgen.runs.execute", "batchgen.emulator")
+PRELOADED = ("batchgen.__main__", "batchgen.cli.run", "batchgen.runs.execute", "batchgen.emulator")
 BECOME_SUBREAPER = 36
 """`PR_SET_CHILD_SUBREAPER` of prctl(2): orphans below this process become its children."""
 LONGEST_ORDER = 1 << 17

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from batchgen.jobs import (
     ENDED,
-    ENTRANCES,
     IN_FLIGHT,
-    LEGAL,
+    LEGAL_SOURCES,
+    LEGAL_TARGETS,
     Job,
     JobState,
     canonical_json,
@@ -73,31 +73,33 @@ def test_the_hash_of_a_job_is_that_of_the_text_that_is_sent() -> None:
 
 
 def test_every_state_has_its_row_in_the_table() -> None:
-    assert LEGAL.keys() == set(JobState)
-    assert ENTRANCES.keys() == set(JobState)
+    assert LEGAL_TARGETS.keys() == set(JobState)
+    assert LEGAL_SOURCES.keys() == set(JobState)
 
 
 @pytest.mark.parametrize("target", JobState)
 def test_entrances_are_the_same_table_read_backwards(target: JobState) -> None:
-    assert set(ENTRANCES[target]) == {state for state in JobState if target in LEGAL[state]}
+    assert set(LEGAL_SOURCES[target]) == {
+        state for state in JobState if target in LEGAL_TARGETS[state]
+    }
 
 
 def test_no_state_follows_itself_and_each_can_be_reached() -> None:
-    assert not [state for state in JobState if state in LEGAL[state]]
-    assert all(ENTRANCES.values())
+    assert not [state for state in JobState if state in LEGAL_TARGETS[state]]
+    assert all(LEGAL_SOURCES.values())
 
 
 def test_what_may_be_paid_never_becomes_pending_by_itself() -> None:
     """Promise 1: from an accepted request no way leads back to a submit but through an end."""
     for state in (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING):
-        assert JobState.PENDING not in LEGAL[state]
-        assert JobState.SUBMITTING not in LEGAL[state]
-    assert ENTRANCES[JobState.SUBMITTING] == (JobState.PENDING,)
+        assert JobState.PENDING not in LEGAL_TARGETS[state]
+        assert JobState.SUBMITTING not in LEGAL_TARGETS[state]
+    assert LEGAL_SOURCES[JobState.SUBMITTING] == (JobState.PENDING,)
 
 
 def test_a_paid_result_becomes_done_or_is_written_off_by_a_person() -> None:
     """Promise 2."""
-    assert LEGAL[JobState.FETCHING] == {JobState.DONE, JobState.FAILED}
+    assert LEGAL_TARGETS[JobState.FETCHING] == {JobState.DONE, JobState.FAILED}
 
 
 def test_in_flight_and_ended_have_nothing_in_common() -> None:
@@ -107,4 +109,4 @@ def test_in_flight_and_ended_have_nothing_in_common() -> None:
 
 def test_a_done_job_is_fetched_again_and_no_other_ended_one_is() -> None:
     fetched = {JobState.QUEUED, JobState.RUNNING, JobState.DONE}
-    assert set(ENTRANCES[JobState.FETCHING]) == fetched
+    assert set(LEGAL_SOURCES[JobState.FETCHING]) == fetched

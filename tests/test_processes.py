@@ -16,7 +16,7 @@ import pytest
 
 from batchgen import processes
 from batchgen.errors import OutputError, StorageError
-from batchgen.processes import ProcessDiedError, Processes, in_processes
+from batchgen.processes import ProcessDiedError, ProcessPool, map_in_processes
 from tests.shell import wait_until
 
 if TYPE_CHECKING:
@@ -79,27 +79,27 @@ def pid(_number: int) -> int:
 
 
 @pytest.fixture
-def one() -> Iterator[Processes]:
-    with Processes(1) as ours:
+def one() -> Iterator[ProcessPool]:
+    with ProcessPool(1) as ours:
         yield ours
 
 
 def test_all_comes_back_in_order_over_many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PAGE", 10)
-    assert list(in_processes(double, range(35), lost)) == list(range(0, 70, 2))
+    assert list(map_in_processes(double, range(35), lost)) == list(range(0, 70, 2))
 
 
 def test_nothing_starts_no_process() -> None:
-    assert list(in_processes(double, [], lost)) == []
+    assert list(map_in_processes(double, [], lost)) == []
 
 
 def test_a_file_that_kills_its_process_is_given_up_and_no_other() -> None:
     expected = [-number if number in DEADLY else number for number in range(40)]
-    assert list(in_processes(die_of_some, range(40), lost)) == expected
+    assert list(map_in_processes(die_of_some, range(40), lost)) == expected
 
 
 def test_a_process_that_was_killed_from_outside_costs_nothing(
-    one: Processes, tmp_path: Path
+    one: ProcessPool, tmp_path: Path
 ) -> None:
     assert one.call(die_once, tmp_path / "died") == "lives"
 
@@ -111,12 +111,12 @@ class _TakenInBetween(list[Any]):
         return True
 
 
-def test_the_last_idle_process_may_be_taken_by_another_thread(one: Processes) -> None:
+def test_the_last_idle_process_may_be_taken_by_another_thread(one: ProcessPool) -> None:
     one._idle = _TakenInBetween()
     assert one.call(double, 2) == 4
 
 
-def test_an_error_comes_back_with_all_that_it_says(one: Processes) -> None:
+def test_an_error_comes_back_with_all_that_it_says(one: ProcessPool) -> None:
     with pytest.raises(OutputError, match="no 7") as caught:
         one.call(fail, 7)
     assert str(caught.value) == "here: no 7\n  → try 2"
@@ -129,13 +129,13 @@ class Unreadable:
         return int, ("no number",)
 
 
-def test_a_question_that_cannot_be_read_is_not_waited_for(one: Processes) -> None:
+def test_a_question_that_cannot_be_read_is_not_waited_for(one: ProcessPool) -> None:
     with pytest.raises(ProcessDiedError):
         one.call(str, Unreadable())
     assert one.call(double, 2) == 4
 
 
-def test_what_the_work_prints_is_no_answer(one: Processes) -> None:
+def test_what_the_work_prints_is_no_answer(one: ProcessPool) -> None:
     assert one.call(print_much, 3) == 3
 
 
@@ -146,10 +146,10 @@ def test_where_every_process_dies_no_file_is_blamed(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(processes, "__name__", "dying")
     with pytest.raises(StorageError, match="killed as soon as they start"):
-        list(in_processes(double, range(9), lost))
+        list(map_in_processes(double, range(9), lost))
 
 
-def test_ctrl_c_in_a_terminal_does_not_reach_them(one: Processes) -> None:
+def test_ctrl_c_in_a_terminal_does_not_reach_them(one: ProcessPool) -> None:
     """A terminal sends it to the group of the process that it shows."""
     group = os.getpgid(one.call(pid, 0))
     assert group != os.getpgid(os.getpid())
@@ -157,7 +157,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_them(one: Processes) -> None:
 
 def test_the_end_waits_for_no_process_that_hangs(tmp_path: Path) -> None:
     mark = tmp_path / "begun"
-    with ThreadPoolExecutor(1) as threads, Processes(1) as ours:
+    with ThreadPoolExecutor(1) as threads, ProcessPool(1) as ours:
         hanging = threads.submit(ours.call, hang, mark)
         wait_until(mark.exists, "the process at work")
     assert isinstance(hanging.exception(), ProcessDiedError)
@@ -168,15 +168,15 @@ def test_no_more_processes_than_cores_that_may_be_used() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert len(set(in_processes(pid, range(8), lost))) == 1
+        assert len(set(map_in_processes(pid, range(8), lost))) == 1
     finally:
         os.sched_setaffinity(0, before)
 
 
 SCRIPT = """\
-from tests.test_processes import Processes, in_processes, double, lost, work_for_ever
+from tests.test_processes import ProcessPool, map_in_processes, double, lost, work_for_ever
 print("once", flush=True)
-print(list(in_processes(WORK, range(2), lost)))
+print(list(map_in_processes(WORK, range(2), lost)))
 """
 
 

@@ -17,7 +17,7 @@ from batchgen.check.measures import require_looks
 from batchgen.check.memory import open_memory
 from batchgen.models.catalog import wrong_kind
 from batchgen.models.fields import SIZE_KEY
-from batchgen.processes import in_processes
+from batchgen.processes import map_in_processes
 from batchgen.state.results import all_results
 from batchgen.state.reviews import Pick
 
@@ -87,7 +87,7 @@ class Report:
 
 
 def in_the_pool(sources: Sequence[Source]) -> Iterator[Examined]:
-    return in_processes(examine, sources, given_up)
+    return map_in_processes(examine, sources, given_up)
 
 
 def check(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.check.measures import LOOK_BYTES, Measure
 from batchgen.errors import DiskFullError, OutputError, StorageError
-from batchgen.fs import NO_LINK, disk_errors
+from batchgen.fs import NO_FOLLOW, disk_errors
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _on_the_disk(path: Path) -> Connection:
 def _create_private(path: Path) -> int:
     """It tells of what is private: only the owner reads it. SQLite keeps the mode."""
     with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
         try:
             return os.fstat(descriptor).st_ino
         finally:

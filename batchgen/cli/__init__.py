@@ -1,4 +1,16 @@
-"""The command line: options and exit codes, no logic. Each verb's work is in commands/."""
+"""The command line. One module a verb holds its options and its work; it is loaded when it is used.
+
+VERBS             every verb, with the line that `batchgen --help` shows
+options.py        options that several verbs have
+completion.py     what a shell completes
+console.py        how text, JSON and errors are printed
+run_lines.py      lines about a run that `status` and the end of a run share
+job_details.py    one job in full, for `show` and `plan --jobs`
+progress.py       progress bars
+on_done.py        the command of `--on-done`
+browser.py        opening a page, for `report` and `watch`
+markdown.py       the manual in a terminal
+"""
 
 from __future__ import annotations
 
@@ -9,12 +21,12 @@ import io
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli import decisions, guide, results, runs, views
-from batchgen.commands.console import print_error, say
+from batchgen.cli.console import print_error, print_problems, print_text
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
 if TYPE_CHECKING:
@@ -25,31 +37,52 @@ OUTPUT_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, e
 COMPLETION = "_BATCHGEN_COMPLETE"
 """The variable by which a shell asks for completions."""
 
-VERBS = (
-    runs.init,
-    runs.validate,
-    runs.plan,
-    runs.run,
-    runs.retry,
-    runs.emulator,
-    views.status,
-    views.show,
-    views.report,
-    views.watch,
-    views.models,
-    guide.guide,
-    decisions.cancel,
-    decisions.resolve,
-    decisions.approve,
-    decisions.pick,
-    results.verify,
-    results.repair,
-    results.check,
-    results.export,
+VERBS = {
+    "init": "Write a commented manifest to start from.",
+    "validate": "Show every problem in manifests; nothing is sent.",
+    "plan": "Show what a run would do, cost and take; nothing is sent.",
+    "run": "Start, continue or finish a run.",
+    "retry": "Run again, including what failed.",
+    "emulator": "Serve the vendor's API on this machine.",
+    "status": "Show how a run is going.",
+    "show": "Show jobs: the exact input, and everything that happened to them.",
+    "report": "Make a page of the results, the failures and the night.",
+    "watch": "Serve the live page of results on this machine.",
+    "models": "Show the models, or every field of one.",
+    "guide": "Show the manual: the list of topics, or the page of one.",
+    "cancel": "Cancel jobs, sent or not.",
+    "resolve": "Decide about submits whose outcome is unknown.",
+    "approve": "Approve results, so that jobs waiting for them can start.",
+    "pick": "Keep or reject results.",
+    "verify": "Compare the files on disk with the state.",
+    "repair": "Download missing and damaged files again; never pays.",
+    "check": "Find blank, damaged, wrong or duplicate results.",
+    "export": "Make a dataset of the results, in the folder DEST.",
+}
+"""Each with the first line of its help, so that the list needs none of them."""
+
+
+def load(verb: str) -> click.Command:
+    """Import the module of a verb and return its command."""
+    command: click.Command = getattr(import_module(f"{__name__}.{verb}"), verb)
+    return command
+
+
+class _Verbs(click.Group):
+    """Knows names and first lines; a verb is loaded once the command line names it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(command.name)), rest
+
+
+@click.group(
+    cls=_Verbs,
+    commands={verb: click.Command(verb, help=line) for verb, line in VERBS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="batchgen")
 def cli() -> None:
     """Turn a manifest of generation jobs into verified files, and pay for none of them twice.
@@ -59,26 +92,20 @@ def cli() -> None:
     """
 
 
-for verb in VERBS:
-    cli.add_command(verb)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: the only place where errors become one."""
     if argv is None:
         _use_utf8_for_names()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that has not every character shows an escape instead of ending the run.
+            # A terminal that lacks a character shows an escape instead of ending the run.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(
             args=argv, prog_name="batchgen", complete_var=COMPLETION, standalone_mode=False
         )
     except ManifestError as exc:
-        from batchgen.commands.validate import say_problems  # noqa: PLC0415 - only then
-
-        say_problems(exc)
+        print_problems(exc)
         return exc.exit_code
     except BatchgenError as exc:
         print_error(exc)
@@ -93,12 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _bug()
         # The rooms translate theirs; this one is stdout's or stderr's own: a full disk behind it.
         with contextlib.suppress(OSError):
-            say(f"batchgen: cannot write what is to be said: {exc.strerror}", to_stderr=True)
-        sys.stdout = None  # else Python tries once more at its exit, and changes the exit code
+            why = f"cannot write to standard output: {exc.strerror}"
+            print_text(f"batchgen: {why}", to_stderr=True)
+        sys.stdout = None  # or Python tries once more at its exit, and changes the exit code
         return ExitCode.IO_ERROR
     except SystemExit as exc:
-        # click leaves by itself after a completion, and where the reader of a pipe left, as
-        # `| head` does: with 1, which would mean failed jobs. A signal leaves with its own code.
+        # click exits by itself after a completion, and with 1 where the reader of a pipe left, as
+        # `| head` does; 1 would mean failed jobs. A signal exits with its own code.
         if COMPLETION in os.environ or exc.code != 1:
             raise
         return ExitCode.IO_ERROR
@@ -123,7 +151,7 @@ def _use_utf8_for_names() -> None:
 
 def _bug() -> int:
     traceback.print_exc()
-    say(
+    print_text(
         "batchgen: this is a bug; the state is safe: run the same command again to continue",
         to_stderr=True,
     )

@@ -74,14 +74,14 @@ def _list_topics(known: Mapping[str, str]) -> None:
 
 def rendered(page: str, columns: int, *, colour: bool) -> str:
     """The page for a terminal, or as plain text."""
-    from batchgen.cli.markdown import render  # noqa: PLC0415 - rich takes long to load
+    from batchgen.cli.markdown import render
 
     text = _COMMENT.sub("", page)
     return render(_LINK.sub(_in_terminal, text), columns, colour=colour)
 
 
 def _in_terminal(link: re.Match[str]) -> str:
-    """Say which command shows the page that a link leads to."""
-    words, topic = link.groups()
+    """Name the command that shows the page of a link."""
+    text, topic = link.groups()
     command = f"`batchgen guide {topic}`"
-    return command if words == topic else f"{words} ({command})"
+    return command if text == topic else f"{text} ({command})"

@@ -1,4 +1,4 @@
-"""Markdown for a terminal, by rich; commands and examples stay as they are, to be copied."""
+"""Markdown for a terminal, by rich, which is slow to load. Examples stay whole, to be copied."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMMENTED = re.compile(r"(?P<command>\S.*?)\s{2,}(?P<comment># .*)")
 
 
 def render(page: str, columns: int, *, colour: bool) -> str:
-    """Lines of at most so many columns, but for commands and examples: those stay whole."""
+    """Wrap lines at so many columns, except commands and examples: those stay whole."""
     out = StringIO()
     console = Console(file=out, width=columns, force_terminal=colour, theme=THEME)
     console.print(_Page(page if colour else _with_marks(page), hyperlinks=False), crop=False)
@@ -34,7 +34,7 @@ def render(page: str, columns: int, *, colour: bool) -> str:
 
 
 def _with_marks(page: str) -> str:
-    """Keep the marks of code: without colours nothing else tells it from prose."""
+    """Keep the marks of code: without colours, only they distinguish it from prose."""
     parts = _FENCED.split(page)
     return "".join(
         part if part.startswith("```") else _INLINE.sub(r"`` `\1` ``", part) for part in parts
@@ -63,7 +63,7 @@ class _Whole(CodeBlock):
 
 
 def _fitting(line: str, columns: int) -> list[str]:
-    """Put the comment of a command above it where both do not fit into a line."""
+    """Put the comment of a command above it if both do not fit on one line."""
     found = _COMMENTED.fullmatch(line)
     if found is None or len(INDENT) + len(line) <= columns:
         return [line]

@@ -1,4 +1,4 @@
-"""Which URLs may be fetched: from the vendor's hosts, those that the manifest adds, the emulator.
+"""Which URLs may be fetched: the vendor's hosts, hosts that the manifest adds, and the emulator.
 
 Input images may be on any public host: the manifest names each of them itself.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 VENDOR_HOSTS = ("*.runcomfy.net", "runcomfy.net", "*.runcomfy.com", "runcomfy.com")
-AS_IT_CAME = re.compile(r"[!-\[\]-~]+")  # printable ASCII but the backslash
+ENCODED = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash
 HTTP_PORT = 80
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
@@ -30,16 +30,16 @@ DOTTED_NAME = re.compile(rf"{LABEL}(\.{LABEL})+")
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """`exact` are whole hosts; `domains` stand for every host below them, not for themselves.
+    """`exact` are whole hosts; `domains` allow every host below them, not the domain itself.
 
-    `loopback` allows this machine, any port, http too: for the emulator. `everywhere` allows all
-    public hosts.
+    `loopback` allows this machine on any port, also by http: for the emulator. `any_public` allows
+    all public hosts.
     """
 
     exact: frozenset[str]
     domains: tuple[str, ...]
     loopback: bool = False
-    everywhere: bool = False
+    any_public: bool = False
 
     @classmethod
     def of(cls, patterns: Iterable[str] = (), *, loopback: bool = False) -> AllowedHosts:
@@ -56,18 +56,18 @@ class AllowedHosts:
 
     @classmethod
     def in_public(cls) -> AllowedHosts:
-        return cls(exact=frozenset(), domains=(), everywhere=True)
+        return cls(exact=frozenset(), domains=(), any_public=True)
 
     def check(self, text: str) -> URL | HostNotAllowed:
-        """Return the URL to fetch, or why not.
+        """Return the URL to fetch, or why it must not be fetched.
 
-        Fetch the very URL that was checked: another parser may read another host. A result's http
-        URL becomes https: nothing is fetched in the clear, and no paid result is lost.
+        Fetch exactly the URL returned: another parser may see another host in the text. A result's
+        http URL becomes https: nothing is fetched in the clear, and no paid result is lost.
         """
         try:
-            # Sent as it came where possible: some signatures cover the exact bytes.
-            url = URL(text, encoded=AS_IT_CAME.fullmatch(text) is not None)
-            # `encoded` is taken on trust, so the careful parser has to agree.
+            # Unchanged where possible: some signatures cover the exact bytes.
+            url = URL(text, encoded=ENCODED.fullmatch(text) is not None)
+            # `encoded` skips validation, so the validating parser has to accept it too.
             URL(text)
         except ValueError:
             return HostNotAllowed("", "the answer has no valid URL")
@@ -76,7 +76,7 @@ class AllowedHosts:
         return HostNotAllowed(host_of(url), reason) if reason else url
 
     def follow(self, url: URL, location: str) -> URL | HostNotAllowed:
-        """Do as `check`, for a redirect from `url`; `location` may be relative to it."""
+        """Check a redirect from `url`; `location` may be relative to it."""
         try:
             return self.check(urljoin(str(url), location))
         except ValueError:
@@ -96,7 +96,7 @@ class AllowedHosts:
         return None
 
     def _secured(self, url: URL) -> URL:
-        is_ours = not self.everywhere and self._is_listed(host_of(url))
+        is_ours = not self.any_public and self._is_listed(host_of(url))
         if url.scheme != "http" or not is_ours:
             return url
         secure = url.with_scheme("https")
@@ -105,7 +105,7 @@ class AllowedHosts:
     def _is_listed(self, host: str) -> bool:
         if not (is_address(host) or HOST_NAME.fullmatch(host)):
             return False
-        return self.everywhere or host in self.exact or host.endswith(self.domains)
+        return self.any_public or host in self.exact or host.endswith(self.domains)
 
 
 def _how_to_allow(host: str) -> str:

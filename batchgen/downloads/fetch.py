@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from batchgen.concurrency import in_thread
-from batchgen.downloads.decoding import decode_apart
+from batchgen.downloads.decoding import decode_in_process
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
 from batchgen.downloads.outcomes import (
     Corrupt,
@@ -34,12 +34,12 @@ from batchgen.downloads.responses import (
     TooSlowError,
     from_error,
     interpret,
-    is_passing,
+    is_transient,
 )
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
 from batchgen.fs import FolderSync
-from batchgen.processes import Processes, cores
+from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -53,39 +53,39 @@ if TYPE_CHECKING:
     from batchgen.downloads.session import GuardedSession
 
 
-MOST_DECODERS = 4
+MAX_DECODERS = 4
 DATA = "data:"
 
 
 class Downloader:
-    """Made by `open_downloader`. Runs as many downloads at once as its callers start."""
+    """Made by `open_downloader`. Callers decide how many downloads run at once."""
 
     def __init__(
         self,
         session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
-        processes: Processes | None = None,
+        processes: ProcessPool | None = None,
     ) -> None:
         self._session = session
-        self._apart = partial(decode_apart, processes) if processes else None
+        self._decode_in_process = partial(decode_in_process, processes) if processes else None
         self._settings = settings
         self._fsync = fsync
         self._folders = FolderSync(fsync)
 
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
-        """Continue what an earlier attempt left as `.part`, where that is still the same file.
+        """Download a file, continuing an earlier attempt's `.part` if it is still the same file.
 
-        `url` may be a `data:` URI: then nothing is fetched, and what it holds is stored likewise.
-        Raises OutputError, StorageError or DiskFullError where the disk fails. A cancellation
-        leaves the `.part` for the next attempt.
+        `url` may be a `data:` URI: then its content is stored and nothing is fetched. Raises
+        OutputError, StorageError or DiskFullError if the disk fails. A cancellation leaves the
+        `.part` for the next attempt.
         """
         if url.startswith(DATA):
-            return await self._keep_data(url, target)
+            return await self._store_data(url, target)
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
-        part = Part(target, self._fsync, self._apart)
+        part = Part(target, self._fsync, self._decode_in_process)
         try:
             resume = await in_thread(part.prepare)
             outcome = await self._attempt(checked, part, resume)
@@ -94,7 +94,7 @@ class Downloader:
         except NETWORK_ERRORS as exc:
             return from_error(exc)
         except OpenFilesError as exc:
-            return Interrupted(exc.what)  # others end, and make room for it
+            return Interrupted(exc.what)  # other files will be closed: try again
         assert not isinstance(outcome, StartOver)
         return await self._durable(outcome, part, target)
 
@@ -103,20 +103,20 @@ class Downloader:
             await self._folders.sync(part.path.parent, target.folder)
         return outcome
 
-    async def _keep_data(self, uri: str, target: Target) -> FetchOutcome:
-        content = await in_thread(partial(bytes_of, uri))
+    async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
+        content = await in_thread(partial(data_uri_bytes, uri))
         if content is None:
             return Corrupt("the data: URI is not base64")
         if len(content) > self._settings.max_bytes:
             return TooLarge(len(content))
-        part = Part(target, self._fsync, self._apart)
+        part = Part(target, self._fsync, self._decode_in_process)
         await in_thread(part.prepare)
-        whole = Body(0, len(content), None)
-        outcome = await in_thread(partial(part.store_whole, content, whole))
+        body = Body(0, len(content), None)
+        outcome = await in_thread(partial(part.store_whole, content, body))
         return await self._durable(outcome, part, target)
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
-        """What the first bytes of a file say it is: picture, video, or (None) neither."""
+        """Return what a file is, by its first bytes: picture, video, or None for neither."""
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return checked
@@ -127,8 +127,8 @@ class Downloader:
                 return response
             async with response:
                 if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-                    passing = is_passing(response.status)
-                    return Interrupted(f"HTTP {response.status}") if passing else None
+                    transient = is_transient(response.status)
+                    return Interrupted(f"HTTP {response.status}") if transient else None
                 return sniff(await read_block(response.content, HEAD_BYTES)).kind
         except NETWORK_ERRORS as exc:
             return from_error(exc)
@@ -185,9 +185,9 @@ class Downloader:
 
 
 class _Blocks:
-    """Reads a body in blocks, and refuses one that comes too slowly.
+    """Reads a body in blocks, and gives up on one that is too slow.
 
-    `rest` is what came of the last block, where the body broke off before that was full.
+    `rest` is what arrived of the last block if the body broke off before the block was full.
     """
 
     def __init__(self, content: aiohttp.StreamReader, settings: DownloadSettings) -> None:
@@ -200,34 +200,34 @@ class _Blocks:
     async def next(self) -> bytes:
         """Return `block_bytes`, fewer only at the end: few large writes, few thread hops.
 
-        Raises TooSlowError, and NETWORK_ERRORS.
+        Raises TooSlowError and NETWORK_ERRORS.
         """
         size, block = self._settings.block_bytes, bytearray()
         try:
             while len(block) < size and (piece := await self._content.read(size - len(block))):
                 block += piece
-                self._refuse_a_trickle(len(piece))
+                self._check_rate(len(piece))
         except NETWORK_ERRORS:
             self.rest = bytes(block)
             raise
         return bytes(block)
 
-    def _refuse_a_trickle(self, more: int) -> None:
+    def _check_rate(self, received: int) -> None:
         now, settings = asyncio.get_running_loop().time(), self._settings
-        self._in_window += more
-        if now - self._began > settings.try_limit:
-            raise TooSlowError(f"the file was not complete after {settings.try_limit:.0f} s")
+        self._in_window += received
+        if now - self._began > settings.attempt_limit:
+            raise TooSlowError(f"the file was not complete after {settings.attempt_limit:.0f} s")
         seconds = now - self._window
         if seconds < settings.rate_window:
             return
-        if self._in_window < settings.least_rate * seconds:
+        if self._in_window < settings.min_rate * seconds:
             rate = self._in_window / seconds
             raise TooSlowError(f"the file came at {rate:.0f} bytes a second, which is too slow")
         self._window, self._in_window = now, 0
 
 
-def bytes_of(uri: str) -> bytes | None:
-    """What a `data:` URI holds; None where it cannot be read."""
+def data_uri_bytes(uri: str) -> bytes | None:
+    """Return the content of a `data:` URI; None if it is not valid base64."""
     head, _, text = uri.partition(",")
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(text)
@@ -260,5 +260,5 @@ async def open_downloader(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        with Processes(min(cores(), MOST_DECODERS)) as processes:
+        with ProcessPool(min(cores(), MAX_DECODERS)) as processes:
             yield Downloader(session, settings, fsync, processes)

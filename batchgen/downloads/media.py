@@ -1,4 +1,4 @@
-"""What a file is, by its bytes and not by a name or a header, and whether all of it decodes."""
+"""What a file is, judged by its bytes rather than by a name or header, and whether it decodes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import BinaryIO
 
 HEAD_BYTES = 512
 MAX_PIXELS = 100_000_000
-"""In one frame: five times what the models make, and less than half a gigabyte once decoded."""
+"""Per frame: five times what the models make, and less than half a gigabyte once decoded."""
 LIGHT_PIXELS = 4096 * 4096
-"""In a picture that is decoded within the run itself: the largest that the models make."""
+"""In a picture that the run itself decodes: the largest that the models make."""
 MAX_DECODED_PIXELS = 100_000_000_000
-"""In all frames: half an hour of 1080p. A small file can hold days of frames."""
+"""In all frames together: half an hour of 1080p. A small file can hold days of frames."""
 
 
 class CorruptFileError(ValueError):
-    """The bytes are not a sound picture or video; the text says why, in plain words."""
+    """The bytes are not a sound picture or video; the message says why in plain language."""
 
 
 class TooHeavyError(CorruptFileError):
@@ -24,7 +24,7 @@ class TooHeavyError(CorruptFileError):
 
 
 class OutOfMemoryError(TooHeavyError):
-    """The machine has no more memory at the moment."""
+    """The machine is out of memory at the moment."""
 
 
 class NotLightError(Exception):
@@ -48,7 +48,7 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What was decoded. `extension` has its dot; `seconds` is None for pictures."""
+    """What was decoded. `extension` includes the dot; `seconds` is None for pictures."""
 
     kind: MediaKind
     media_type: str
@@ -91,7 +91,7 @@ STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
 
 def sniff(head: bytes) -> Format:
-    """The format that the first bytes announce. Raises CorruptFileError where there is none."""
+    """Return the format that the first bytes announce. Raises CorruptFileError if unknown."""
     for magic, found in ((b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"GIF8", GIF)):
         if head.startswith(magic):
             return found
@@ -101,18 +101,18 @@ def sniff(head: bytes) -> Format:
         return MOV if head[8:12] == b"qt  " else MP4
     if head.startswith(EBML):
         return WEBM if b"webm" in head[:64] else MKV
-    raise CorruptFileError(_what_else(head))
+    raise CorruptFileError(_describe(head))
 
 
 def decode(file: BinaryIO) -> Media:
     """Decode every frame. Blocks: call it in a thread. Leaves the file open.
 
-    Raises CorruptFileError, and OSError where the disk fails.
+    Raises CorruptFileError, and OSError if the disk fails.
     """
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    # Loaded when the first file needs it: a run of pictures never loads PyAV.
+    # Imported on first use: a run of pictures never loads PyAV.
     if found.kind is MediaKind.IMAGE:
         from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
 
@@ -123,7 +123,7 @@ def decode(file: BinaryIO) -> Media:
 
 
 def decode_light(file: BinaryIO) -> Media:
-    """Like `decode`, for pictures of a usual size; raises NotLightError for anything else."""
+    """Like `decode`, for pictures of ordinary size; raises NotLightError for anything else."""
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
@@ -134,7 +134,7 @@ def decode_light(file: BinaryIO) -> Media:
     return decode_picture(file, found, LIGHT_PIXELS)
 
 
-def _what_else(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         return "the file is empty"

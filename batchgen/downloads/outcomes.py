@@ -1,11 +1,11 @@
-"""What became of a download, one small class for each outcome, and how downloads are made."""
+"""The outcomes of a download, one small class each, and the settings of downloads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a file goes: `folder/name` and the extension that its bytes ask for.
+    """Where a file goes: `folder/name` plus the extension of its format.
 
     `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
     sure that no two downloads share a target. Raises ValueError for a name that would leave the
@@ -28,12 +28,12 @@ class Target:
     def __post_init__(self) -> None:
         parts = self.name.split("/")
         if any(part in {"", ".", ".."} for part in parts) or "\\" in self.name or "\0" in self.name:
-            raise ValueError(f"not a safe name of a file: {self.name!r}")
+            raise ValueError(f"not a safe file name: {self.name!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """A file of which every frame decoded.
+    """A file whose every frame decoded.
 
     `path` has `/` between folders and begins with the name of the files folder, as in
     `files/boat.png`. `bytes` is the size; `width` and `height` are pixels; `seconds` is None for
@@ -57,7 +57,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class UrlExpired:
-    """The store no longer serves this URL: only a new URL helps."""
+    """The file server no longer serves this URL: only a new URL helps."""
 
     status: int
     reason: str
@@ -65,9 +65,9 @@ class UrlExpired:
 
 @dataclass(frozen=True, slots=True)
 class HostNotAllowed:
-    """Nothing was sent there. `host` is empty where the URL has none.
+    """Nothing was sent to the host. `host` is empty if the URL has none.
 
-    `by_dns`: the URL is not to blame, but where its host's name leads at the moment.
+    `by_dns`: the URL is fine, but its host's name currently resolves to a private address.
     """
 
     host: str
@@ -77,31 +77,31 @@ class HostNotAllowed:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """Over the limit; nothing of it is kept. `bytes` is the size announced, or seen so far."""
+    """Over the limit; nothing is kept. `bytes` is the announced size, or what arrived so far."""
 
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """All bytes came, but they are not a sound picture or video; nothing of them is kept."""
+    """All bytes arrived, but they are not a sound picture or video; nothing is kept."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TooHeavy:
-    """All bytes came, but decoding them would take more memory than a result may have."""
+    """All bytes arrived, but decoding them would take more memory than allowed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A problem of the network: trying again is free, and continues where a `.part` was kept.
+    """A network problem: trying again is free, and continues from the `.part` if one was kept.
 
-    `retry_after` is in seconds, limited; None where the server did not say. `unreached`: the host
-    did not respond at all, which is not a problem of this file alone.
+    `retry_after` is in seconds, capped; None if the server did not say. `unreached`: the host did
+    not respond at all, so the problem is not this file's alone.
     """
 
     reason: str
@@ -124,9 +124,9 @@ class DownloadSettings:
 
     `max_bytes` is the vendor's own limit. `block_bytes` are written at once: a body that fits into
     one block is written, verified and renamed by one thread call. Each download holds one block in
-    memory. A body that stalls, or comes at less than `least_rate` (bytes a second) over a whole
-    `rate_window`, gives its place to another file, as does one that takes `try_limit`: what came of
-    it is kept where the server lets it be continued.
+    memory. An attempt ends, and makes room for another file, when the body stalls, when it arrives
+    slower than `min_rate` (bytes a second) over a whole `rate_window`, or after `attempt_limit`.
+    What arrived is kept if the server allows continuing.
     """
 
     hosts: AllowedHosts
@@ -134,7 +134,7 @@ class DownloadSettings:
     block_bytes: int = MIB
     connect_timeout: float = 10.0
     stall_timeout: float = 60.0
-    least_rate: float = 1024.0
+    min_rate: float = 1024.0
     rate_window: float = 60.0
-    try_limit: float = 3600.0
-    proxies: Proxies = NONE
+    attempt_limit: float = 3600.0
+    proxies: Proxies = NO_PROXIES

@@ -1,7 +1,7 @@
 """The `.part` file, its sidecar, and the one way they become a finished file.
 
-The order of what is durable: bytes → decoded → fsync → rename → fsync of the folder, which
-FolderSync does for many at once. A final name always stands for a whole, verified file.
+The order that makes a file durable: write → decode → fsync → rename → fsync of the folder, which
+FolderSync does for many files at once. A file with a final name is always whole and verified.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
-from batchgen.fs import disk_errors, link_in_the_way, open_to_read, open_to_write, sync_folder
+from batchgen.fs import disk_errors, open_to_read, open_to_write, symlink_error, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,16 +49,19 @@ Stored: TypeAlias = "Fetched | Corrupt | TooHeavy | Interrupted"
 class Part:
     """Blocks, except `write`: call it in a thread. Raises OutputError, StorageError, DiskFullError.
 
-    `fsync` is the port to the disk: tests let it fail. `apart` decodes what is not light in another
-    process.
+    `fsync` is the port to the disk: tests make it fail. `decode_in_process` decodes what is too
+    large for the run's own process.
     """
 
     def __init__(
-        self, target: Target, fsync: Callable[[int], None], apart: Callable[[Path], Media] | None
+        self,
+        target: Target,
+        fsync: Callable[[int], None],
+        decode_in_process: Callable[[Path], Media] | None,
     ) -> None:
         self._target = target
         self._fsync = fsync
-        self._apart = apart
+        self._decode_in_process = decode_in_process
         self._file: BufferedRandom | None = None
         self.path = target.folder / f"{target.name}.part"
         self._sidecar = target.folder / f"{target.name}.part.json"
@@ -68,7 +71,7 @@ class Part:
         return self._file is not None
 
     def prepare(self) -> Resume | None:
-        """Make the folders; return where an earlier attempt can be continued."""
+        """Make the folders; return where to continue an earlier attempt."""
         with disk_errors(self.path):
             make_folders(self._target, self._fsync)
             try:
@@ -80,7 +83,7 @@ class Part:
         return plan_resume(parse_sidecar(text.decode(errors="replace")), size)
 
     def open(self, body: Body) -> None:
-        """Make ready to write at `body.offset`."""
+        """Open the `.part` for writing at `body.offset`."""
         with disk_errors(self.path):
             if body.offset:
                 self._file = open_to_write(self.path, keep=True)
@@ -111,7 +114,7 @@ class Part:
             self.path.unlink(missing_ok=True)
 
     def store_whole(self, content: bytes, body: Body) -> Stored:
-        """Do all that a small file needs, in one thread call."""
+        """Open, write, verify and publish a small file, in one thread call."""
         try:
             self.open(Body(0, body.total, None))
             assert self._file is not None
@@ -122,9 +125,9 @@ class Part:
             self.close()
 
     def publish(self, total: int | None, content: BytesIO | None = None) -> Stored:
-        """Verify what was written and give it its final name; the folder still needs its fsync.
+        """Verify what was written and give it its final name; the folder still needs an fsync.
 
-        `content` is the same bytes where they are in memory: reading them back costs time.
+        `content` is the same bytes if they are in memory, which saves reading them back.
         """
         assert self._file is not None
         with disk_errors(self.path):
@@ -135,7 +138,7 @@ class Part:
             try:
                 digest, media = self._examine(content or self._file)
             except TooHeavyError as exc:
-                # Nothing says that these bytes are bad: they stay, because they were paid for.
+                # The bytes may be good, and were paid for: keep them.
                 return TooHeavy(f"{exc}; its bytes stay as {self.path.name}")
             except CorruptFileError as exc:
                 self.discard()
@@ -147,12 +150,16 @@ class Part:
         return Fetched(_verified(f"{self._target.folder.name}/{name}", size, digest, media))
 
     def _examine(self, file: BufferedRandom | BytesIO) -> tuple[str, Media]:
-        """The SHA-256 in hex, and what was decoded. Raises CorruptFileError."""
+        """Return the SHA-256 in hex, and the decoded media. Raises CorruptFileError."""
         try:
             media = decode_light(file)
         except (NotLightError, OutOfMemoryError):
-            # Too large beside others, a picture may still fit alone.
-            media = decode(file) if self._apart is None else self._apart(self.path)
+            # A picture that does not fit into memory beside others may fit alone.
+            media = (
+                decode(file)
+                if self._decode_in_process is None
+                else self._decode_in_process(self.path)
+            )
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest(), media
 
@@ -160,33 +167,33 @@ class Part:
         try:
             self._fsync(file.fileno())
         except OSError:
-            # What the disk refused may be gone although it still reads well, and a second fsync
-            # would report it as safe: nothing may be continued from this.
+            # After a failed fsync the bytes may be lost although they still read back fine, and a
+            # second fsync would report success: no attempt may continue from this file.
             self._sidecar.unlink(missing_ok=True)
             raise
 
     def _rename(self, final: Path) -> None:
         with disk_errors(final):
             if final.is_symlink():
-                raise link_in_the_way(final)
+                raise symlink_error(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
 
 
 def make_folders(target: Target, fsync: Callable[[int], None]) -> None:
-    """Make the files folder and those inside it that the name asks for.
+    """Make the files folder and the folders inside it that the name contains.
 
-    Not the one above: if its disk were not mounted, the files would go somewhere else.
+    Not its parent: if its disk were not mounted, the files would go somewhere else.
     """
     folder = target.folder
     _make_folder(folder, fsync)
     if folder.is_symlink():
-        raise link_in_the_way(folder)
+        raise symlink_error(folder)
     for part in target.name.split("/")[:-1]:
         folder /= part
         _make_folder(folder, fsync)
         if folder.is_symlink():
-            raise link_in_the_way(folder)
+            raise symlink_error(folder)
 
 
 def _make_folder(folder: Path, fsync: Callable[[int], None]) -> None:

@@ -1,4 +1,4 @@
-"""Every frame of a picture through Pillow."""
+"""Decodes every frame of a picture with Pillow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from batchgen.downloads.media import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# By class, not by Image.open, which warns at a size that only a global can change.
+# By class: Image.open warns above a size that only a global setting can change.
 READERS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -54,10 +54,10 @@ PNG_END = b"IEND"
 TAIL_BYTES = 64 * 1024
 
 
-def decode_picture(file: BinaryIO, found: Format, most: int = MAX_PIXELS) -> Media:
-    """Raise CorruptFileError, NotLightError over `most` pixels, OSError where the disk fails."""
+def decode_picture(file: BinaryIO, found: Format, max_pixels: int = MAX_PIXELS) -> Media:
+    """Raises CorruptFileError, NotLightError over `max_pixels`, and OSError if the disk fails."""
     with damage_translated(found):
-        return _decode(file, found, most)
+        return _decode(file, found, max_pixels)
 
 
 @contextmanager
@@ -68,19 +68,19 @@ def damage_translated(found: Format) -> Iterator[None]:
     except CorruptFileError:
         raise
     except MemoryError as exc:
-        raise OutOfMemoryError(f"the {found.codec} needs more memory than there is") from exc
+        raise OutOfMemoryError(f"the {found.codec} needs more memory than is available") from exc
     except DAMAGE as exc:
-        # Pillow's own OSErrors have no number; one that has a number comes from the disk.
+        # Pillow's own OSErrors have no errno; one with an errno comes from the disk.
         if isinstance(exc, OSError) and exc.errno is not None:
             raise
         raise CorruptFileError(f"the {found.codec} does not decode: {exc}") from exc
 
 
-def _decode(file: BinaryIO, found: Format, most: int) -> Media:
+def _decode(file: BinaryIO, found: Format, max_pixels: int) -> Media:
     with READERS[found.codec](file) as picture:
         width, height = picture.size
         check_pixels(width, height)
-        if width * height > most:
+        if width * height > max_pixels:
             raise NotLightError
         frames = _load_all(picture)
     if found.codec == "PNG":
@@ -101,7 +101,7 @@ def _load_all(picture: ImageFile.ImageFile) -> int:
 
 
 def _check_end(file: BinaryIO) -> None:
-    """Pillow accepts a PNG that breaks off after the last pixel."""
+    """Check what Pillow does not: a PNG that breaks off after the last pixel."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL_BYTES))
     if PNG_END not in file.read():

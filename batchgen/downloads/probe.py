@@ -1,7 +1,7 @@
-"""Probes an input image: what its first bytes and its server say of it.
+"""Probes an input image: its type and size, from its first bytes and its server's headers.
 
-With the same guard as for results: no private address, no token, no way down from https. imagesize
-reads the header; Pillow unpacks its text and EXIF blocks, and warns or fails over them.
+The same guards as for results: no private address, no token, no downgrade from https. imagesize
+reads only the header; Pillow would also unpack text and EXIF blocks, and warn or fail over them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from batchgen.downloads.responses import (
     DIGITS,
     NETWORK_ERRORS,
     from_error,
-    is_passing,
+    is_transient,
 )
 from batchgen.downloads.session import open_session
 from batchgen.net import LOOPBACK_HOSTS, host_of
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -51,31 +51,31 @@ if TYPE_CHECKING:
     from batchgen.downloads.session import GuardedSession
 
 
-TAKEN: Final = "the vendor takes JPEG and PNG"
-_NAMES = {WEBP: "a WebP picture", GIF: "a GIF picture"}
+ACCEPTED: Final = "the vendor takes JPEG and PNG"
+_FORMAT_NAMES = {WEBP: "a WebP picture", GIF: "a GIF picture"}
 
 
 FIRST_BYTES = 64 * 1024
-MOST_BYTES = 2 * 1024 * 1024
-"""The size of a JPEG comes after its EXIF and colour blocks, which can be long."""
+MAX_HEAD_BYTES = 2 * 1024 * 1024
+"""A JPEG's size comes after its EXIF and colour blocks, which can be long."""
 
 _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """Times in seconds; `deadline` is for a whole probe, so that a trickle ends as well."""
+    """Times in seconds; `deadline` is for a whole probe, so that a trickling body ends too."""
 
     hosts: AllowedHosts
     connect_timeout: float = 10.0
     stall_timeout: float = 20.0
     deadline: float = 45.0
-    proxies: Proxies = NONE
+    proxies: Proxies = NO_PROXIES
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A JPEG or PNG. `bytes` is None where the server did not say."""
+    """A JPEG or PNG. `bytes` is None if the server did not say."""
 
     media_type: str
     width: int
@@ -85,10 +85,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class NotUsable:
-    """Asking again will not help: no picture, or one that the vendor does not take.
+    """Trying again will not help: not a picture, or one that the vendor does not take.
 
-    `by_dns`: its host's name leads to a private address. Of a host that has been public that says
-    nothing of the picture: a captive portal's DNS leads every name inside.
+    `by_dns`: its host's name resolves to a private address. If the host has been public before,
+    this says nothing about the picture: a captive portal's DNS does that with every name.
     """
 
     reason: str
@@ -97,14 +97,14 @@ class NotUsable:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The server does not give it out (403, 404, 410): expired, or never there."""
+    """The server does not serve it (403, 404, 410): expired, or never there."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The network's trouble, or the server's: nothing is known of the picture."""
+    """The network or the server failed: nothing is known about the picture."""
 
     reason: str
 
@@ -113,25 +113,25 @@ Probed: TypeAlias = Picture | NotUsable | Gone | NoAnswer
 
 
 def read_header(head: bytes, *, is_whole: bool) -> Picture | NotUsable | None:
-    """None where more bytes are needed, which `is_whole` says there are not.
+    """Return None if more bytes are needed; `is_whole` means that there are no more.
 
-    Its size is as stored: EXIF may ask viewers to turn the picture.
+    Width and height are as stored: EXIF may ask viewers to rotate the picture.
     """
     try:
         found = sniff(head[:HEAD_BYTES])
     except CorruptFileError as exc:
-        return NotUsable(_other(head) or str(exc))
+        return NotUsable(_unaccepted_format(head) or str(exc))
     if found not in {PNG, JPEG}:
-        return NotUsable(f"it is {_NAMES.get(found, 'a video')}; {TAKEN}")
+        return NotUsable(f"it is {_FORMAT_NAMES.get(found, 'a video')}; {ACCEPTED}")
     width, height = imagesize.get(BytesIO(head))
     if width > 0 and height > 0:
         return Picture(found.media_type, width, height, None)
     return NotUsable(f"the header of the {found.codec} is damaged or cut off") if is_whole else None
 
 
-def _other(head: bytes) -> str | None:
+def _unaccepted_format(head: bytes) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
-        return f"it is an AVIF or HEIC picture; {TAKEN}"
+        return f"it is an AVIF or HEIC picture; {ACCEPTED}"
     if head.startswith(b"\x1f\x8b"):
         return "the server sent it compressed, although it was asked not to"
     return None
@@ -139,20 +139,20 @@ def _other(head: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """`total` bytes in all; None where the server did not say."""
+    """`total` is the size of the whole file; None if the server did not say."""
 
     content: bytes
     total: int | None
 
 
 class Prober:
-    """Made by `open_prober`. As many probes at once as its callers start."""
+    """Made by `open_prober`. Callers decide how many probes run at once."""
 
     def __init__(self, session: GuardedSession, settings: ProbeSettings) -> None:
         self._session = session
         self._settings = settings
 
-    async def look(self, url: str) -> Probed:
+    async def probe(self, url: str) -> Probed:
         checked = self._settings.hosts.check(url)
         if isinstance(checked, HostNotAllowed):
             return NotUsable(checked.reason)
@@ -161,39 +161,39 @@ class Prober:
                 return await self._probe(checked)
         except NETWORK_ERRORS as exc:
             if isinstance(exc, aiohttp.ClientConnectorError) and host_of(checked) in LOOPBACK_HOSTS:
-                # No network lies between: an emulator that ended, and may be back on another port.
+                # Not a network problem: the emulator has ended, and may be back on another port.
                 return Gone("nothing on this machine serves it any more")
-            return _not_read(from_error(exc))
+            return _from_failure(from_error(exc))
 
     async def _probe(self, url: URL) -> Probed:
-        for most in (FIRST_BYTES, MOST_BYTES):
-            # From the first byte again: two parts could be of two files.
-            head = await self._read(url, most)
+        for size in (FIRST_BYTES, MAX_HEAD_BYTES):
+            # From the first byte again: two ranges could come from two versions of the file.
+            head = await self._read(url, size)
             if not isinstance(head, _Head):
                 return head
             whole = len(head.content) == head.total
             found = await in_thread(partial(read_header, head.content, is_whole=whole))
             if found is not None:
                 return replace(found, bytes=head.total) if isinstance(found, Picture) else found
-        return NotUsable(f"no size of the picture in its first {MOST_BYTES} bytes")
+        return NotUsable(f"no size of the picture in its first {MAX_HEAD_BYTES} bytes")
 
-    async def _read(self, url: URL, most: int) -> _Head | NotUsable | Gone | NoAnswer:
-        headers = {"Range": f"bytes=0-{most - 1}"}
+    async def _read(self, url: URL, size: int) -> _Head | NotUsable | Gone | NoAnswer:
+        headers = {"Range": f"bytes=0-{size - 1}"}
         response = await self._session.get(url, headers)
         if not isinstance(response, aiohttp.ClientResponse):
-            return _not_read(response)
-        # Leaving a body unread closes its connection: of a whole file no more is taken than this.
+            return _from_failure(response)
+        # Leaving the rest unread closes the connection: no more than this is downloaded.
         async with response:
             refusal = refusal_of(response.status, response.headers)
             if refusal is not None:
                 return refusal
-            content = await read_block(response.content, most)
+            content = await read_block(response.content, size)
         total = announced_bytes(response.status, response.headers)
-        return _Head(content, len(content) if total is None and len(content) < most else total)
+        return _Head(content, len(content) if total is None and len(content) < size else total)
 
 
 def refusal_of(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | NoAnswer | None:
-    """None for a response that begins with the file's first byte."""
+    """Return None for a response that begins with the file's first byte."""
     if status == HTTPStatus.OK:
         return None
     if status == HTTPStatus.PARTIAL_CONTENT:
@@ -205,13 +205,13 @@ def refusal_of(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | No
         return Gone(f"the server answered {status}: it does not give this file out")
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return NotUsable("the file is empty")
-    if is_passing(status):
+    if is_transient(status):
         return NoAnswer(f"the server answered {status}")
     return NotUsable(f"the server answered {status}")
 
 
 def announced_bytes(status: int, headers: Mapping[str, str]) -> int | None:
-    """The size of the whole file, of which an answer may be a part."""
+    """Return the size of the whole file, even if the response is a part of it."""
     if status == HTTPStatus.PARTIAL_CONTENT:
         found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         return None if found is None or found[3] == "*" else int(found[3])
@@ -219,7 +219,7 @@ def announced_bytes(status: int, headers: Mapping[str, str]) -> int | None:
     return int(length) if DIGITS.fullmatch(length) else None
 
 
-def _not_read(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
+def _from_failure(found: HostNotAllowed | Interrupted) -> NotUsable | NoAnswer:
     if isinstance(found, HostNotAllowed):
         return NotUsable(found.reason, by_dns=found.by_dns)
     return NoAnswer(found.reason)

@@ -1,6 +1,6 @@
-"""What a response, or an error of the network, means for a download. Pure.
+"""What a response or a network error means for a download. Pure.
 
-An error's own text is never used: it can carry the URL, and a signed URL is a key to the file.
+An error's own text is never used: it can contain the URL, and a signed URL is a key to the file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ DIGITS = re.compile(r"\d{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes from `offset` on, of `total` in all; None where the server did not say.
+    """The bytes from `offset` on, of `total` in all; None if the server did not say.
 
-    `sidecar` is None where a later attempt could not continue.
+    `sidecar` is None if a later attempt could not continue from here.
     """
 
     offset: int
@@ -42,27 +42,27 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class StartOver:
-    """The `.part` is no part of what is there now."""
+    """The `.part` belongs to another version of the file."""
 
 
-Answer: TypeAlias = Body | StartOver | UrlExpired | TooLarge | Corrupt | Interrupted
+Interpretation: TypeAlias = Body | StartOver | UrlExpired | TooLarge | Corrupt | Interrupted
 
 
 def interpret(
     status: int, headers: Mapping[str, str], resume: Resume | None, max_bytes: int
-) -> Answer:
+) -> Interpretation:
     encoding = headers.get("Content-Encoding", "identity").lower()
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} and encoding != "identity":
-        # Never unpacked: a small body can hide a terabyte.
+        # Never decompressed: a small body can hold a terabyte.
         return Corrupt("the file server sent the file compressed, although it was asked not to")
     if status == HTTPStatus.OK:
         return _capped(_whole(headers), max_bytes)
     if status == HTTPStatus.PARTIAL_CONTENT and resume is not None:
-        rest = _rest(headers, resume)
+        rest = _remainder(headers, resume)
         return rest if isinstance(rest, StartOver) else _capped(rest, max_bytes)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and resume is not None:
         return StartOver()
-    if is_passing(status):
+    if is_transient(status):
         return Interrupted(
             f"the file server answered {status}", retry_after(headers, longest=MAX_RETRY_AFTER)
         )
@@ -76,7 +76,7 @@ def _whole(headers: Mapping[str, str]) -> Body:
     return Body(0, total, Sidecar(etag, total) if etag else None)
 
 
-def _rest(headers: Mapping[str, str], resume: Resume) -> Body | StartOver:
+def _remainder(headers: Mapping[str, str], resume: Resume) -> Body | StartOver:
     """Compare the ETag although If-Range was sent: some caches ignore that header."""
     found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if found is None or headers.get("ETag") != resume.sidecar.etag:
@@ -94,10 +94,10 @@ def _capped(body: Body, max_bytes: int) -> Body | TooLarge:
     return body
 
 
-def is_passing(status: int) -> bool:
-    passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+def is_transient(status: int) -> bool:
+    transient = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return status in passing or not is_client_error
+    return status in transient or not is_client_error
 
 
 NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
@@ -105,7 +105,7 @@ NetworkError: TypeAlias = aiohttp.ClientError | TimeoutError | ConnectionError
 
 
 class TooSlowError(TimeoutError):
-    """A body that comes, but so slowly that its place is better given to another file."""
+    """A body so slow that another file should be downloaded first."""
 
 
 def from_error(exc: NetworkError) -> Interrupted | HostNotAllowed:
@@ -139,5 +139,5 @@ def _not_connected(exc: aiohttp.ClientConnectorError) -> Interrupted | HostNotAl
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return Interrupted(f"no address is known for {exc.host}", unreached=True)
     why = exc.os_error.strerror or "refused"
-    ours = exc.os_error.errno in TOO_MANY_OPEN
-    return Interrupted(f"no connection to {exc.host}: {why}", unreached=not ours)
+    is_local_limit = exc.os_error.errno in TOO_MANY_OPEN
+    return Interrupted(f"no connection to {exc.host}: {why}", unreached=not is_local_limit)

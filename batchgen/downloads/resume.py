@@ -1,7 +1,7 @@
-"""What a `.part` and its sidecar allow to be continued. Pure.
+"""Whether a `.part` and its sidecar can be continued, and where. Pure.
 
-Only a strong ETag is trusted. Last-Modified has whole seconds: two pictures of one request, made
-within one second, would be glued together unnoticed.
+Only a strong ETag is trusted. Last-Modified has whole seconds: parts of two pictures made within a
+second would be joined unnoticed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_ETAG = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What the `.part` is a part of. `total` in bytes; None where the server did not say."""
+    """The file that the `.part` belongs to. `total` is in bytes; None if the server did not say."""
 
     etag: str
     total: int | None
@@ -33,17 +33,17 @@ class Resume:
 
 
 def strong_etag(value: str | None) -> str | None:
-    """The ETag where it stands for exactly these bytes; None for a weak or malformed one."""
+    """Return the ETag if it identifies exact bytes; None for a weak or malformed one."""
     if value is None or len(value) < len('""') or len(value) > MAX_ETAG:
         return None
     return value if value.startswith('"') and value.endswith('"') else None
 
 
 def plan_resume(sidecar: Sidecar | None, part_bytes: int) -> Resume | None:
-    """None: start over.
+    """Return None to start over.
 
-    For a complete part the last byte is fetched again: one byte proves that it is still the same
-    file, where a range past the end would only be refused.
+    For a complete part the last byte is fetched again: it proves that the file is still the same,
+    while a range past the end would only be refused.
     """
     if sidecar is None or part_bytes <= 0:
         return None
@@ -59,7 +59,7 @@ def sidecar_text(sidecar: Sidecar) -> str:
 
 
 def parse_sidecar(text: str) -> Sidecar | None:
-    """None for anything but what sidecar_text wrote: a damaged sidecar costs one more download."""
+    """Return None for anything that sidecar_text did not write: that costs one more download."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The HTTP session of downloads: no token, no cookie and no .netrc can get into it."""
+"""The HTTP session of downloads: it never carries a token, a cookie or .netrc credentials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchgen.connections import PrivateAddressError, PublicResolver, SingleResp
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.responses import REDIRECTS
 from batchgen.net import LOOPBACK_HOSTS, host_of
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -29,12 +29,12 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "batchgen",
 }
-LOCAL_LOOKUP = 3.0
-"""How long this machine's own DNS may take before a request goes to the proxy without it."""
+LOCAL_DNS_SECONDS = 3.0
+"""How long this machine's own DNS may take, before a request goes to the proxy unchecked."""
 
 
 class GuardedSession:
-    """Requests that follow redirects, each only to where `hosts` allows."""
+    """Follows redirects itself, and only to URLs that `hosts` allows."""
 
     def __init__(
         self,
@@ -63,26 +63,26 @@ class GuardedSession:
             if response.status not in REDIRECTS:
                 return response
             response.release()
-            following = self._hosts.follow(url, response.headers.get("Location", ""))
-            if isinstance(following, HostNotAllowed):
-                return following
-            url = following
+            next_url = self._hosts.follow(url, response.headers.get("Location", ""))
+            if isinstance(next_url, HostNotAllowed):
+                return next_url
+            url = next_url
         return Interrupted(f"more than {MAX_REDIRECTS} redirects")
 
     async def _refusal(self, host: str, proxy: URL | None) -> HostNotAllowed | None:
-        """The proxy resolves names by itself, so they are looked up here first."""
+        """Refuse the proxy itself and private hosts: the proxy resolves names unguarded."""
         if self._proxies.is_proxy(host):
             return HostNotAllowed(host, f"{host} is the proxy itself")
         if proxy is None:
             return None
         if host not in self._lookups:
-            self._lookups[host] = await self._private(host)
+            self._lookups[host] = await self._private_host(host)
         return self._lookups[host]
 
-    async def _private(self, host: str) -> HostNotAllowed | None:
-        """Whether this machine's own DNS knows that a name leads to a private network."""
+    async def _private_host(self, host: str) -> HostNotAllowed | None:
+        """Refuse a name that this machine's own DNS resolves to a private address."""
         try:
-            async with asyncio.timeout(LOCAL_LOOKUP):
+            async with asyncio.timeout(LOCAL_DNS_SECONDS):
                 await self._public.resolve(host)
         except PrivateAddressError as exc:
             return HostNotAllowed(host, str(exc), by_dns=True)
@@ -98,14 +98,14 @@ async def open_session(
     *,
     connect_timeout: float,
     stall_timeout: float,
-    proxies: Proxies = NONE,
+    proxies: Proxies = NO_PROXIES,
 ) -> AsyncIterator[GuardedSession]:
     """Times in seconds; `resolver` is the port to DNS."""
     loopback = LOOPBACK_HOSTS if hosts.loopback else frozenset[str]()
-    inside = frozenset[str]() if proxies.url is None else frozenset({host_of(proxies.url)})
-    public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback, inside)
+    proxy_hosts = frozenset[str]() if proxies.url is None else frozenset({host_of(proxies.url)})
+    public = PublicResolver(resolver or aiohttp.ThreadedResolver(), loopback, proxy_hosts)
     session = aiohttp.ClientSession(
-        # The callers decide how many at once, not the pool.
+        # No limit here: callers decide how many connections to open.
         connector=SingleResponseConnector(limit=0, resolver=public),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,

@@ -1,4 +1,4 @@
-"""Every frame of a video through PyAV."""
+"""Decodes every frame of a video with PyAV."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SEGMENT = b"\x18\x53\x80\x67"
 
 
 def decode_video(file: BinaryIO, found: Format) -> Media:
-    """Raise CorruptFileError, and OSError where the disk fails.
+    """Raises CorruptFileError, and OSError if the disk fails.
 
-    The demuxer is named, so that no playlist can make FFmpeg open other files or URLs.
+    The demuxer is fixed, so that no playlist can make FFmpeg open other files or URLs.
     """
     try:
         _check_segment(file)
@@ -38,16 +38,16 @@ def decode_video(file: BinaryIO, found: Format) -> Media:
     except CorruptFileError:
         raise
     except MemoryError as exc:
-        raise OutOfMemoryError("the video needs more memory than there is") from exc
+        raise OutOfMemoryError("the video needs more memory than is available") from exc
     except (av.error.FFmpegError, ValueError, ArithmeticError) as exc:
         raise CorruptFileError(f"the video does not decode: {exc}") from exc
 
 
 def _check_segment(file: BinaryIO) -> None:
-    """Raise CorruptFileError for a Matroska file that is shorter than it says.
+    """Raise CorruptFileError for a Matroska file that is shorter than it announces.
 
-    FFmpeg takes the cut for the end. RFC 8794: the leading zero bits of a size's first byte say how
-    many bytes it has; a size of all ones is unknown, as in a live recording.
+    FFmpeg takes a truncated file for a whole one. RFC 8794: the leading zero bits of a size's first
+    byte give its length in bytes; a size of all ones is unknown, as in a live recording.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -64,11 +64,11 @@ def _check_segment(file: BinaryIO) -> None:
 
 
 def picture_track(container: InputContainer) -> VideoStream:
-    """Raise CorruptFileError where there is none that can be decoded."""
+    """Return the video stream. Raises CorruptFileError if none can be decoded."""
     if not container.streams.video:
         raise CorruptFileError("the file has no picture track")
     stream = container.streams.video[0]
-    # PyAV's types say that it always exists; it does not where FFmpeg has no decoder.
+    # PyAV's types claim that it always exists; without a decoder in FFmpeg it does not.
     if getattr(stream, "codec_context", None) is None:
         raise CorruptFileError("the video uses a codec that FFmpeg does not know here")
     return stream
@@ -95,7 +95,7 @@ def _decode_all(container: InputContainer, stream: VideoStream) -> int:
             check_frames(frame.width, frame.height, frames)
             if packet.is_corrupt or frame.is_corrupt:
                 raise CorruptFileError(f"frame {frames} of the video is damaged")
-    # Where it is cut between two frames, only the index says that there were more.
+    # If the file is cut between two frames, only the index shows that there were more.
     if packets < stream.frames:
         raise CorruptFileError(f"the video stops after {packets} of {stream.frames} frames")
     return frames

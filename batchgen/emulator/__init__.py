@@ -4,10 +4,10 @@
         emulator.base_url                                       # http://127.0.0.1:PORT/v1
         emulator.arm(Fault(on="submit", kind="reset_after"))    # the next submit loses its answer
 
-`GET /emulator/ledger` tells what was charged; `POST /emulator/faults` arms faults from outside.
-`GET /prod/v2/balance`, which the vendor serves from another host, is served from this one: other
-clients ask it here if RUNCOMFY_SERVERLESS_API_BASE is `emulator.origin` + "/prod/v2". Prices are
-invented; see catalogue.py. The kinds of faults are described in faults.py.
+`GET /emulator/ledger` lists every charge; `POST /emulator/faults` arms faults from outside.
+The vendor serves `GET /prod/v2/balance` from another host; the emulator serves it itself. Other
+clients find it if RUNCOMFY_SERVERLESS_API_BASE is `emulator.origin` + "/prod/v2". Prices are
+invented: see catalogue.py. faults.py describes the kinds of faults.
 """
 
 from batchgen.emulator.faults import Fault, fault_problems, parse_faults

@@ -1,8 +1,8 @@
-"""Puts the parts together: which part answers which path; the emulator's own endpoints.
+"""Routes each path to its handler, and serves the emulator's own endpoints.
 
 `/emulator/faults` arms, lists and clears faults. `/emulator/ledger` is every accepted submit, in
-order, as one JSON document, written page by page so that it needs no memory. `/models` lists the
-catalogue.
+order, as one JSON document, streamed page by page so that a long ledger needs little memory.
+`/models` lists the catalogue.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from batchgen.emulator.catalogue import (
     model_document,
     offer_of,
 )
-from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, whole
-from batchgen.emulator.fault_effects import fate_of, page_path, thumbnail_path
+from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, full_response
+from batchgen.emulator.fault_effects import page_path, sticky_fault_of, thumbnail_path
 from batchgen.emulator.faults import FAILED_ENDS, fault_document, parse_faults
-from batchgen.emulator.files import Files, MediaCache, Studio
+from batchgen.emulator.files import Files, MediaCache, Renderer
 from batchgen.emulator.follow import API, FileLinks, Follow
-from batchgen.emulator.middleware import Calls, Work
+from batchgen.emulator.middleware import ApiHandler, Work
 from batchgen.emulator.refusals import refusal, unknown_model, unknown_path
 from batchgen.emulator.submits import SubmitLimits, Submits
 
@@ -64,9 +64,9 @@ class FaultControl:
         return self._listed()
 
     def _listed(self) -> web.Response:
-        """Tell in `times` and `after` what is left of them."""
+        """List the faults with what is left of their `times` and `after`."""
         faults = [
-            {**fault_document(armed.fault), "times": armed.left, "after": armed.to_pass}
+            {**fault_document(armed.fault), "times": armed.uses_left, "after": armed.skips_left}
             for armed in self.plan.armed()
         ]
         return web.json_response({"faults": faults})
@@ -81,7 +81,7 @@ class Ledger:
         response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
         await response.prepare(request)
         for piece in self._pieces():
-            # Each write lets other calls in: the pages are read as of their moment.
+            # Each write lets other calls in: a page shows the state of the moment it is read.
             await response.write(piece.encode())
         return response
 
@@ -104,11 +104,11 @@ class Ledger:
             yield [charge for _seq, charge in page]
 
     def _line(self, charge: Charge) -> str:
-        standing = self.workers.standing(charge.request_id)
-        status = charge.status if standing is None else standing.status
+        progress = self.workers.progress(charge.request_id)
+        status = charge.status if progress is None else progress.status
         head = json.dumps({"request_id": charge.request_id, "model_id": charge.model_id})
         tail = json.dumps({"status": status, "usd": charge.usd})
-        # The input is JSON already.
+        # The input is already JSON.
         return f'{head[:-1]}, "input": {charge.input}, {tail[1:]}'
 
 
@@ -157,8 +157,8 @@ def _whole(text: str | int, lowest: int, highest: int | None = None) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """What all parts share. `random` and `now` are the doors to chance and to the wall clock."""
+class AppBuilder:
+    """`random` gives request ids and the signing key; `now` the seconds since 1970."""
 
     settings: EmulatorSettings
     catalogue: Catalogue
@@ -173,35 +173,33 @@ class House:
         key = self.random.randbytes(32)
         links = FileLinks(self.store.signing_key(key), self.settings.url_ttl)
         cache = MediaCache(self.settings.cache_bytes)
-        studio = Studio(self.catalogue, cache, self.settings.media_bytes)
-        self._add_api(app, links, studio)
-        self._add_files(app, links, studio)
+        renderer = Renderer(self.catalogue, cache, self.settings.media_bytes)
+        self._add_api(app, links, renderer)
+        self._add_files(app, links, renderer)
         self._add_control(app)
         app.router.add_route("*", "/{path:.*}", _nowhere)
         return app
 
-    def _add_api(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
-        calls = Calls(self.settings.token, self.faults, self._model_of)
+    def _add_api(self, app: web.Application, links: FileLinks, renderer: Renderer) -> None:
+        api = ApiHandler(self.settings.token, self.faults, self._model_of)
         follow = Follow(
-            store=self.store, workers=self.workers, links=links, studio=studio, now=self.now
+            store=self.store, workers=self.workers, links=links, renderer=renderer, now=self.now
         )
         listing = Listing(self.catalogue)
         one = f"{API}/models/{{model_id:.+}}"
         request = f"{API}/requests/{{request_id}}"
-        app.router.add_post(one, _endpoint(calls, "submit", self._submits().submit))
-        app.router.add_get(
-            f"{API}/models/categories", _endpoint(calls, "model", listing.categories)
-        )
-        app.router.add_get(one, _endpoint(calls, "model", listing.one))
-        app.router.add_get(f"{API}/models", _endpoint(calls, "model", listing.many))
-        app.router.add_get(f"{request}/status", _endpoint(calls, "status", follow.status))
-        app.router.add_get(f"{request}/result", _endpoint(calls, "result", follow.result))
-        app.router.add_post(f"{request}/cancel", _endpoint(calls, "cancel", follow.cancel))
-        app.router.add_get(submits.PATH, _endpoint(calls, "balance", self._wallet().serve))
+        app.router.add_post(one, _endpoint(api, "submit", self._submits().submit))
+        app.router.add_get(f"{API}/models/categories", _endpoint(api, "model", listing.categories))
+        app.router.add_get(one, _endpoint(api, "model", listing.one))
+        app.router.add_get(f"{API}/models", _endpoint(api, "model", listing.many))
+        app.router.add_get(f"{request}/status", _endpoint(api, "status", follow.status))
+        app.router.add_get(f"{request}/result", _endpoint(api, "result", follow.result))
+        app.router.add_post(f"{request}/cancel", _endpoint(api, "cancel", follow.cancel))
+        app.router.add_get(submits.PATH, _endpoint(api, "balance", self._wallet().serve))
 
-    def _add_files(self, app: web.Application, links: FileLinks, studio: Studio) -> None:
+    def _add_files(self, app: web.Application, links: FileLinks, renderer: Renderer) -> None:
         files = Files(
-            store=self.store, studio=studio, links=links, faults=self.faults, now=self.now
+            store=self.store, renderer=renderer, links=links, faults=self.faults, now=self.now
         )
         app.router.add_get(thumbnail_path("{request_id}"), files.thumbnail)
         app.router.add_get(validation.PATH, validation.Inputs(self.store).serve)
@@ -239,21 +237,21 @@ class House:
         return "" if stored is None else stored.model_id
 
 
-def _endpoint(calls: Calls, place: Place, work: Work) -> Handler:
+def _endpoint(api: ApiHandler, place: Place, work: Work) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await calls.answer(place, request, work)
+        return await api.handle(place, request, work)
 
     return handle
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    """The website's page of a request: nothing to download."""
+    """Serve the website's page of a request: HTML, not a file to download."""
     title = f"<!doctype html><title>{escape(request.match_info['request_id'])}</title>"
     return web.Response(text=title, content_type="text/html")
 
 
 async def _nowhere(request: web.Request) -> web.StreamResponse:
-    return whole(encoded(unknown_path(request.path)))
+    return full_response(encoded(unknown_path(request.path)))
 
 
 def latency_of(settings: EmulatorSettings, model_id: str) -> float:
@@ -261,10 +259,10 @@ def latency_of(settings: EmulatorSettings, model_id: str) -> float:
 
 
 def finish(store: Store, request_id: str, now: float) -> None:
-    """End a request as its fate says: well, where it has none."""
+    """End a request as its sticky fault decides; without one, it succeeds."""
     stored = store.find(request_id)
-    fate = fate_of(stored) if stored is not None else None
-    failed = fate is not None and fate.kind in FAILED_ENDS
-    # Where the balance did not suffice, nothing was taken from it.
-    free = fate is not None and fate.kind == "failed_for_balance"
+    fault = sticky_fault_of(stored) if stored is not None else None
+    failed = fault is not None and fault.kind in FAILED_ENDS
+    # A balance that does not cover the request is not charged.
+    free = fault is not None and fault.kind == "failed_for_balance"
     store.finish(request_id, "failed" if failed else "succeeded", now, free=free)

@@ -1,7 +1,7 @@
 """The models on offer, one for each published schema: name, output and price.
 
-The vendor publishes no prices with the schemas. These are invented for rehearsals, so that budgets
-can be tried; they say nothing about a real bill.
+The vendor publishes no prices with the schemas. These are invented, so that budgets can be
+rehearsed; they predict no real bill.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
-Makes: TypeAlias = Literal["png", "jpg", "mp4"]
+Extension: TypeAlias = Literal["png", "jpg", "mp4"]
 
 FRAMES_PER_SECOND = 24
 DEFAULT_FRAMES = 121
@@ -27,12 +27,12 @@ DEFAULT_FRAMES = 121
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`usd` for each `unit`; `latency` in seconds; `makes` is the extension of the files."""
+    """`usd` for each `unit`; `latency` in seconds; `extension` is the output files'."""
 
     display_name: str
     description: str
     categories: tuple[str, ...]
-    makes: Makes
+    extension: Extension
     usd: float
     unit: Literal["output", "second"]
     latency: float
@@ -74,7 +74,7 @@ OFFERS = {
 
 
 def offer_of(model_id: str) -> Offer:
-    """Rehearse a model that is new to the table like the one whose name is most alike."""
+    """Return a model's offer. A model that is not in the table gets a similar model's."""
     if model_id in OFFERS:
         return OFFERS[model_id]
     return IMAGE_TO_VIDEO if model_id.endswith("video") else TEXT_TO_IMAGE
@@ -85,13 +85,13 @@ def frames_of(job_input: Mapping[str, Any]) -> int:
 
 
 def outputs_of(job_input: Mapping[str, Any], offer: Offer, images_per_request: int) -> int:
-    """How many files a request makes."""
-    single = offer.makes == "mp4" or job_input.get("force_single") is True
+    """Return how many files a request makes."""
+    single = offer.extension == "mp4" or job_input.get("force_single") is True
     return 1 if single else images_per_request
 
 
 def price_of(job_input: Mapping[str, Any], offer: Offer, outputs: int) -> float:
-    """USD. A video is billed in whole seconds: 121 frames are 5, 241 are 10."""
+    """Return USD. A video is billed in whole seconds: 121 frames are 5, 241 are 10."""
     seconds = round(frames_of(job_input) / FRAMES_PER_SECOND) if offer.unit == "second" else 1
     return round(offer.usd * outputs * seconds, 4)
 
@@ -128,7 +128,7 @@ def load_catalogue(folder: Path = SCHEMAS) -> Catalogue:
 def _read_models(folder: Path) -> Iterator[Model]:
     for path in sorted(folder.rglob("*.json")):
         model_id = path.relative_to(folder).with_suffix("").as_posix()
-        # A model id has an owner; what lies on the top level describes no model.
+        # A model id has an owner; a schema at the top level describes no model.
         if "/" in model_id:
             schema = _read_json(path)
             yield Model(model_id, offer_of(model_id), schema, input_validator(schema))
@@ -163,7 +163,7 @@ def model_document(
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What `GET /models` is asked for; empty words match all."""
+    """The filters of `GET /models`; an empty one matches every model."""
 
     search: str = ""
     category: str = ""

@@ -21,7 +21,7 @@ LONGEST_NUMBER = 19
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ByteRange:
     """Bytes `first` to `last`, both included."""
 
     first: int
@@ -33,10 +33,12 @@ class Unsatisfiable:
     pass
 
 
-def asked_part(headers: Mapping[str, str], etag: str, total: int) -> Part | Unsatisfiable | None:
-    """None is the whole file: no range, one that cannot be read, or an `If-Range` that is over.
+def requested_range(
+    headers: Mapping[str, str], etag: str, total: int
+) -> ByteRange | Unsatisfiable | None:
+    """Return None for the whole file: no range, an unreadable one, or an outdated `If-Range`.
 
-    Several ranges at once are answered by the whole file, which a server may do.
+    Several ranges at once also get the whole file, as RFC 9110 allows.
     """
     if headers.get("If-Range", etag) != etag:
         return None
@@ -46,21 +48,21 @@ def asked_part(headers: Mapping[str, str], etag: str, total: int) -> Part | Unsa
     return _part(found[1], found[2], total)
 
 
-def _part(first: str, last: str, total: int) -> Part | Unsatisfiable | None:
+def _part(first: str, last: str, total: int) -> ByteRange | Unsatisfiable | None:
     if not first:
         return _suffix(last, total)
     start = int(first)
     end = min(int(last), total - 1) if last else total - 1
     if last and int(last) < start:
-        return None  # "bytes=5-2" is no range at all
-    return Part(start, end) if start < total else Unsatisfiable()
+        return None  # "bytes=5-2" is not a valid range
+    return ByteRange(start, end) if start < total else Unsatisfiable()
 
 
-def _suffix(length: str, total: int) -> Part | Unsatisfiable | None:
+def _suffix(length: str, total: int) -> ByteRange | Unsatisfiable | None:
     if not length:
         return None
     count = min(int(length), total)
-    return Part(total - count, total - 1) if count else Unsatisfiable()
+    return ByteRange(total - count, total - 1) if count else Unsatisfiable()
 
 
 JSON_TYPE = "application/json"
@@ -83,7 +85,7 @@ class Payload:
 
 
 def encoded(answer: Answer) -> Payload:
-    # ASCII output: a lone surrogate in a prompt has no UTF-8 form.
+    # json.dumps writes ASCII: a lone surrogate in a prompt has no UTF-8 form.
     return Payload(json.dumps(answer.document).encode(), JSON_TYPE, answer.status, answer.headers)
 
 
@@ -94,7 +96,7 @@ PADDING = bytes(256 * 1024)
 LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-def whole(payload: Payload) -> web.Response:
+def full_response(payload: Payload) -> web.Response:
     return web.Response(
         body=payload.body,
         status=payload.status,
@@ -105,7 +107,7 @@ def whole(payload: Payload) -> web.Response:
 
 async def reset(request: web.Request, payload: Payload, _fault: Fault) -> web.StreamResponse:
     _reset(request)
-    return whole(payload)
+    return full_response(payload)
 
 
 async def reset_mid_body(
@@ -123,25 +125,25 @@ async def short_body(request: web.Request, payload: Payload, fault: Fault) -> we
 
 
 async def truncated(_request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
-    kept = payload.body[: _part_deliveries(payload, fault)]
-    return whole(Payload(kept, payload.content_type, payload.status, payload.headers))
+    kept = payload.body[: _bytes_sent(payload, fault)]
+    return full_response(Payload(kept, payload.content_type, payload.status, payload.headers))
 
 
 async def hang(_request: web.Request, payload: Payload, _fault: Fault) -> web.StreamResponse:
     # The server cancels the handler when the client leaves or the emulator closes.
     await asyncio.get_running_loop().create_future()
-    return whole(payload)
+    return full_response(payload)
 
 
 async def slow(_request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     await asyncio.sleep(fault.seconds)
-    return whole(payload)
+    return full_response(payload)
 
 
 async def trickle(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     response = await _started(request, payload, len(payload.body))
     step = fault.size or 1
-    with suppress(ConnectionError):  # the client may lose its patience
+    with suppress(ConnectionError):  # the client may lose patience
         for start in range(0, len(payload.body), step):
             await response.write(payload.body[start : start + step])
             await asyncio.sleep(fault.seconds)
@@ -152,7 +154,7 @@ async def doubled(request: web.Request, payload: Payload, fault: Fault) -> web.S
     response = await _started(request, payload, len(payload.body))
     await response.write(payload.body)
     await response.write_eof()
-    # A client has by then put the connection back, where the copy waits for its next call.
+    # By then the client has pooled the connection; its next call will find the copy there.
     await asyncio.sleep(fault.seconds)
     if request.transport is not None:
         request.transport.write(_as_sent(response, payload))
@@ -194,18 +196,18 @@ async def deliver(
 ) -> web.StreamResponse:
     delivery = DELIVERIES.get(fault.kind) if fault else None
     if delivery is None or fault is None:
-        return whole(payload)
+        return full_response(payload)
     return await delivery(request, payload, fault)
 
 
 async def _first_part(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     response = await _started(request, payload, len(payload.body))
-    await response.write(payload.body[: _part_deliveries(payload, fault)])
+    await response.write(payload.body[: _bytes_sent(payload, fault)])
     return response
 
 
-def _part_deliveries(payload: Payload, fault: Fault) -> int:
-    """Return how many bytes still come: never all of them, or nothing would have gone astray."""
+def _bytes_sent(payload: Payload, fault: Fault) -> int:
+    """Return how many bytes to send: never all of them, or the response would be complete."""
     length = len(payload.body)
     return length // 2 if fault.size is None else max(0, min(fault.size, length - 1))
 
@@ -226,7 +228,7 @@ def _close(request: web.Request) -> None:
 def _reset(request: web.Request) -> None:
     if request.transport is None:
         return
-    # Lingering for zero seconds turns the close into a RST, which is what the kinds promise.
+    # Lingering for zero seconds turns the close into the RST that these kinds promise.
     connection = request.transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
     request.transport.close()

@@ -1,8 +1,8 @@
 """Draws pictures and videos: a small landscape, with the prompt written on it.
 
-A picture has sixteen colours, so that a large one is drawn and packed in some milliseconds. In a
-video only a few rows change, so that it encodes quickly. PNG files that a codec would refuse, or
-take long for, are put together by hand (PNG specification, sections 5 and 11).
+A picture has sixteen colours, so a large one is drawn and compressed in a few milliseconds. In a
+video only a few rows change, so it encodes quickly. PNG files that a codec would refuse, or encode
+slowly, are put together by hand (PNG specification, sections 5 and 11).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ RGB = 2
 
 
 def rgb_png(width: int, height: int, rows: bytes) -> bytes:
-    """Make a PNG of rows that stand as they are, each behind its filter byte.
+    """Make a PNG of raw rows, each behind its filter byte.
 
-    The rows are neither compressed nor counted: the header may claim what it likes.
+    The rows are neither compressed nor counted: the header may claim any size.
     """
     header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, RGB, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))
@@ -56,13 +56,13 @@ COLOURS = 16
 SKY_BANDS = 8
 HILLS = (8, 9, 10)
 SUN, PANEL, INK, FAINT = 11, 12, 13, 14
-LETTERS_A_LINE = 66
-MOST_LINES = 13
+LINE_WIDTH = 66
+MAX_LINES = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture shows. `seed` decides on colours and shapes; equal scenes are equal bytes."""
+    """What a picture shows. `seed` decides colours and shapes; equal scenes give equal bytes."""
 
     text: str
     caption: str
@@ -72,7 +72,7 @@ class Scene:
 
 
 def seed_of(*parts: object) -> int:
-    """Make a number that depends on the parts alone, on every machine."""
+    """Return a number that depends only on the parts: the same on every machine."""
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -125,21 +125,21 @@ def _paint_hill(
 def _write(brush: ImageDraw.ImageDraw, scene: Scene) -> None:
     margin = scene.width // 24
     size = max(9, min(scene.width // 32, scene.height // 22))
-    lines = textwrap.wrap(drawable(scene.text), LETTERS_A_LINE, max_lines=MOST_LINES)
-    room = round(size * (1.35 * len(lines) + 2.2))
-    top = scene.height - room - margin // 2
+    lines = textwrap.wrap(drawable(scene.text), LINE_WIDTH, max_lines=MAX_LINES)
+    panel_height = round(size * (1.35 * len(lines) + 2.2))
+    top = scene.height - panel_height - margin // 2
     panel = (margin // 2, top, scene.width - margin // 2, scene.height - margin // 2)
     brush.rectangle(panel, fill=PANEL)
     for number, line in enumerate(lines):
-        place = (margin, top + size * (0.5 + 1.35 * number))
-        brush.text(place, line, fill=INK, font=_font(size))
+        position = (margin, top + size * (0.5 + 1.35 * number))
+        brush.text(position, line, fill=INK, font=_font(size))
     last = (margin, top + size * (0.6 + 1.35 * len(lines)))
     brush.text(last, scene.caption, fill=FAINT, font=_font(max(8, size * 3 // 4)))
 
 
 def drawable(text: str) -> str:
     """Replace what no font can draw: lone surrogates and control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 @lru_cache(maxsize=32)
@@ -162,7 +162,7 @@ def jpeg(scene: Scene) -> bytes:
 
 
 def noise_png(seed: int, size: int) -> bytes:
-    """Make a square RGB PNG of about `size` bytes: noise does not compress, and decodes at once."""
+    """Make a square RGB PNG of about `size` bytes: noise does not compress, and decodes fast."""
     side = max(1, math.isqrt(size // NOISE_CHANNELS))
     stride = 1 + side * NOISE_CHANNELS
     rows = bytearray(Random(seed).randbytes(side * stride))  # noqa: S311 - only pixels
@@ -171,7 +171,7 @@ def noise_png(seed: int, size: int) -> bytes:
 
 
 def blank_png(side: int) -> bytes:
-    """Make a picture as a model delivers it that has failed without saying so: grey all over."""
+    """Make an all-grey picture, as a model delivers when it fails without saying so."""
     picture = Image.new("P", (side, side))
     picture.putpalette(GREY)
     return _packed(picture, "PNG", bits=1, compress_level=1)
@@ -196,7 +196,7 @@ BRIGHT = 235
 
 
 def mp4(scene: Scene, frames: int) -> bytes:
-    """Exactly `frames` frames, 24 a second. The scene's width and height must be even."""
+    """Encode exactly `frames` frames, 24 a second. The scene's width and height must be even."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(CODEC, rate=FRAMES_PER_SECOND, options=X264_OPTIONS)
@@ -228,7 +228,7 @@ def _frames(scene: Scene, frames: int) -> Iterator[VideoFrame]:
 
 
 def _lit(luma: Image.Image, number: int, frames: int) -> Image.Image:
-    """Put the light where it stands in frame `number`: it goes from left to right."""
+    """Draw the light at its position in frame `number`: it moves from left to right."""
     lit = luma.copy()
     x = (luma.width - LIGHT) * number // max(1, frames - 1)
     lit.paste(BRIGHT, (x, LIGHT, x + LIGHT, 2 * LIGHT))

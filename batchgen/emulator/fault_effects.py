@@ -1,4 +1,4 @@
-"""What faults do to a response: change it, replace it, or stick to a request and spoil its end."""
+"""What faults do to a response: change it, replace it, or spoil a request's result for good."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from batchgen.emulator.deliveries import JSON_TYPE, Answer, Payload, encoded
 from batchgen.emulator.drawing import rgb_png
-from batchgen.emulator.faults import parse_fate
+from batchgen.emulator.faults import parse_fault
 from batchgen.emulator.refusals import (
     INSUFFICIENT_FUNDS,
     INSUFFICIENT_RESOURCES,
@@ -24,7 +24,7 @@ from batchgen.emulator.refusals import (
 )
 
 if TYPE_CHECKING:
-    from batchgen.emulator.catalogue import Makes
+    from batchgen.emulator.catalogue import Extension
     from batchgen.emulator.faults import Fault
     from batchgen.emulator.files import MediaFile
     from batchgen.emulator.store import StoredRequest
@@ -86,7 +86,7 @@ EDITS: Mapping[str, Callable[[Document, Fault], Document]] = {
 
 
 def edited(answer: Answer, fault: Fault) -> Answer:
-    """Refusals are left as they are: there is no state or output in them to change."""
+    """Leave refusals as they are: they have no state or output to change."""
     if fault.kind == "headers":
         return replace(answer, headers={**answer.headers, **fault.headers})
     edit = EDITS.get(fault.kind)
@@ -122,7 +122,7 @@ def no_funds(fault: Fault) -> Payload:
 
 
 def invalid_input(fault: Fault) -> Payload:
-    """Refuse the prompt, as a server does whose schema knows more than the published one."""
+    """Refuse the prompt, as a server with a stricter schema than the published one does."""
     detail = [{"loc": ["body", "prompt"], "msg": fault.message, "type": "value_error"}]
     key = "error_message" if fault.word == "error_message" else "detail"
     status = fault.status or HTTPStatus.UNPROCESSABLE_ENTITY
@@ -134,7 +134,7 @@ def html(fault: Fault) -> Payload:
 
 
 def redirect(fault: Fault) -> Payload:
-    # 307 keeps method and body: the kind of redirect that would send a submit twice.
+    # 307 keeps method and body: a client that follows it sends the submit twice.
     usual = HTTPStatus.FOUND if fault.on == "file" else HTTPStatus.TEMPORARY_REDIRECT
     return Payload(b"", HTML_TYPE, fault.status or usual, {"Location": fault.url})
 
@@ -184,69 +184,69 @@ def png_bomb() -> bytes:
     return rgb_png(BOMB_SIDE, BOMB_SIDE, bytes(1024))
 
 
-COUNTS_LOOKS = frozenset({"early_success", "late_cost"})
+COUNTS_RESULT_CALLS = frozenset({"early_success", "late_cost"})
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a result: the how manieth, from 1, and the seconds since the request ended."""
+class ResultCall:
+    """A call for an ended request's result: its number, from 1, and the seconds since the end."""
 
     number: int
     since_end: float
 
 
-Ending: TypeAlias = Callable[[Document, "Fault", Look], Document]
+ResultEdit: TypeAlias = Callable[[Document, "Fault", ResultCall], Document]
 
 
-def fate_of(stored: StoredRequest) -> Fault | None:
-    return None if stored.fate is None else parse_fate(stored.fate)
+def sticky_fault_of(stored: StoredRequest) -> Fault | None:
+    return None if stored.sticky_fault is None else parse_fault(stored.sticky_fault)
 
 
-def makes_of(stored: StoredRequest, usual: Makes) -> Makes:
-    fate = fate_of(stored)
-    return "png" if fate is not None and fate.kind == "picture_for_video" else usual
+def extension_of(stored: StoredRequest, usual: Extension) -> Extension:
+    fault = sticky_fault_of(stored)
+    return "png" if fault is not None and fault.kind == "picture_for_video" else usual
 
 
-def ended(document: Document, fate: Fault, look: Look) -> Document:
-    """Change the result of an ended request as its fate says."""
-    if fate.kind in ENDINGS:
-        return ENDINGS[fate.kind](document, fate, look)
-    edit = EDITS.get(fate.kind)
-    return document if edit is None else edit(document, fate)
+def spoiled_result(document: Document, fault: Fault, call: ResultCall) -> Document:
+    """Change the result of an ended request as its sticky fault says."""
+    if fault.kind in RESULT_EDITS:
+        return RESULT_EDITS[fault.kind](document, fault, call)
+    edit = EDITS.get(fault.kind)
+    return document if edit is None else edit(document, fault)
 
 
-def _failed(document: Document, fate: Fault, _look: Look) -> Document:
-    return {**document, "error": fate.message}
+def _failed(document: Document, fault: Fault, _call: ResultCall) -> Document:
+    return {**document, "error": fault.message}
 
 
-def _with_reason(document: Document, fate: Fault, _look: Look) -> Document:
-    return {**document, "failure_reason": fate.message}
+def _with_reason(document: Document, fault: Fault, _call: ResultCall) -> Document:
+    return {**document, "failure_reason": fault.message}
 
 
-def _without_balance(document: Document, _fate: Fault, _look: Look) -> Document:
-    words = "InsufficientResources: the balance does not cover this request."
-    return {**document, "error_code": INSUFFICIENT_RESOURCES, "error_message": words}
+def _without_balance(document: Document, _fault: Fault, _call: ResultCall) -> Document:
+    message = "InsufficientResources: the balance does not cover this request."
+    return {**document, "error_code": INSUFFICIENT_RESOURCES, "error_message": message}
 
 
-def _with_word(document: Document, fate: Fault, _look: Look) -> Document:
-    return {**document, "status": fate.word}
+def _with_final_state(document: Document, fault: Fault, _call: ResultCall) -> Document:
+    return {**document, "status": fault.word}
 
 
-def _too_early(document: Document, fate: Fault, look: Look) -> Document:
-    over = look.since_end >= fate.seconds if fate.size is None else look.number > fate.size
+def _too_early(document: Document, fault: Fault, call: ResultCall) -> Document:
+    over = call.since_end >= fault.seconds if fault.size is None else call.number > fault.size
     return document if over else _without(document, "output")
 
 
-def _without_cost(document: Document, fate: Fault, look: Look) -> Document:
-    looks = 1 if fate.size is None else fate.size
-    return document if look.number > looks else _without(document, "cost")
+def _without_cost(document: Document, fault: Fault, call: ResultCall) -> Document:
+    calls = 1 if fault.size is None else fault.size
+    return document if call.number > calls else _without(document, "cost")
 
 
-def _with_text_cost(document: Document, _fate: Fault, _look: Look) -> Document:
+def _with_text_cost(document: Document, _fault: Fault, _call: ResultCall) -> Document:
     return {**document, "cost": str(document["cost"])} if "cost" in document else document
 
 
-def _odd(document: Document, fate: Fault, _look: Look) -> Document:
+def _with_odd_output(document: Document, fault: Fault, _call: ResultCall) -> Document:
     if "output" not in document:
         return document
     urls = list(urls_of(document))
@@ -255,7 +255,7 @@ def _odd(document: Document, fate: Fault, _look: Look) -> Document:
     output = {
         "thumbnail_url": f"{site.scheme}://{site.netloc}{thumbnail_path(request_id)}",
         "page_url": f"{site.scheme}://{site.netloc}{page_path(request_id)}",
-        "source": {"license": fate.url},
+        "source": {"license": fault.url},
         "data": {"result_urls": urls},
     }
     return {**document, "output": output}
@@ -265,15 +265,15 @@ def _without(document: Document, key: str) -> Document:
     return {name: value for name, value in document.items() if name != key}
 
 
-ENDINGS: Mapping[str, Ending] = {
+RESULT_EDITS: Mapping[str, ResultEdit] = {
     "vendor_failed": _failed,
     "failure_reason": _with_reason,
     "failed_for_balance": _without_balance,
-    "final_word": _with_word,
+    "final_word": _with_final_state,
     "early_success": _too_early,
     "late_cost": _without_cost,
     "text_cost": _with_text_cost,
-    "odd_output": _odd,
+    "odd_output": _with_odd_output,
 }
 
 

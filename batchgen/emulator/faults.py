@@ -1,7 +1,7 @@
-"""Failing on demand: what a fault is, and which one a call meets.
+"""Failing on demand: what a fault is, and which one applies to a call.
 
 A fault waits at one place of the API (`on`), lets `after` calls through, then spoils `times` calls
-(None: for ever). `model` is a glob of model ids. What the kinds do, and which fields they read:
+(None: all). `model` is a glob of model ids. What the kinds do, and which fields they read:
 
     instead of the work: nothing is recorded, unless `accepted` is true
       status          any `status`, `body`, `headers`
@@ -18,29 +18,29 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       huge_json       `size` bytes
     the work is done and the answer is changed
       duplicate_request_id    the id of the request before
-      no_request_id           none at all
+      no_request_id           no id
       unknown_state           the state is `word`
       state_backwards         back in the queue
       queue_position          `position`; null leaves it out
       headers                 adds `headers`
       not_ready               the result of an unfinished request is HTTP 400 with error_code 400005
-      other_document          what another request would be told, with that request's id
+      other_document          another request's document, with that request's id
       cancellation_requested  neither cancelled nor refused
     the shape of the output
       no_urls, string_output, list_output, foreign_host (`url`)
-    the shape of the end: armed on submit
+    how the request ends: armed on submit
       vendor_failed       failed, with `message`
       failure_reason      failed, with `message` as `failure_reason`
       failed_for_balance  failed, with error_code 400002, and free
       final_word          the state is `word`, beside output and finished_at
-      early_success       succeeded without output, for `seconds` or for `size` looks at the result
-      late_cost           no cost in the first `size` (1) looks at the result
+      early_success       succeeded without output, for `seconds` or for `size` result calls
+      late_cost           no cost in the first `size` (1) result calls
       text_cost           the cost is a string
       odd_output          URLs under undocumented keys, beside a thumbnail, a page and `url`
       data_uri            the output is a data: URI
       picture_for_video   a PNG, from a video model as well
-    the work is done and the answer goes astray
-      reset_after     not a byte of it comes
+    the work is done and the answer is lost
+      reset_after     not a byte of it is sent
       reset_mid_body  half of it (or `size` bytes), then a reset
       truncated_json  half of it (or `size` bytes), sent as if whole
       doubled         once more after `seconds`, on the same connection
@@ -59,8 +59,8 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       blank           a sound PNG of nothing but grey, `size` x `size` pixels (1024)
       oversize        `size` bytes (3 GiB)
 
-The shapes of output and end, armed on submit, stick to the request they meet: they outlive a
-restart of the emulator.
+Faults armed on submit that shape the output or the end stick to the request: they outlive a restart
+of the emulator.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ ODD_ENDS = (
     *("final_word", "early_success", "late_cost", "text_cost"),
     *("odd_output", "data_uri", "picture_for_video"),
 )
-STICKS = frozenset({*OUTPUT_SHAPES, *FAILED_ENDS, *ODD_ENDS})
+STICKY = frozenset({*OUTPUT_SHAPES, *FAILED_ENDS, *ODD_ENDS})
 
 KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("status", "html", "redirect", "not_found", "gzip_bomb"), PLACES),
@@ -127,7 +127,7 @@ KINDS: Mapping[str, frozenset[str]] = {
 class Fault:
     """One way to fail. Fields that a kind does not read are ignored; None is the kind's default.
 
-    Raises ValueError for a kind that does not exist, or not at that place.
+    Raises ValueError for a kind that does not exist, or that does not apply at that place.
     """
 
     on: Place
@@ -157,21 +157,24 @@ class Fault:
 
 @dataclass(slots=True)
 class ArmedFault:
-    """`until` is the end of an outage that has begun, in the plan's time."""
+    """`skips_left` calls pass before `uses_left` (None: all) are spoiled.
+
+    `outage_until` is the end of an outage that has begun, in the plan's time.
+    """
 
     fault: Fault
-    to_pass: int
-    left: int | None
-    until: float = -math.inf
+    skips_left: int
+    uses_left: int | None
+    outage_until: float = -math.inf
 
-    def meets(self, on: Place, model_id: str) -> bool:
+    def applies_to(self, on: Place, model_id: str) -> bool:
         return self.fault.on == on and fnmatchcase(model_id, self.fault.model)
 
 
 class FaultPlan:
-    """The armed faults, in the order in which they were armed. A call meets at most one.
+    """The armed faults, in the order in which they were armed. At most one applies to a call.
 
-    `now` gives seconds that only grow.
+    `now` is a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -188,30 +191,32 @@ class FaultPlan:
         self._armed.clear()
 
     def armed(self) -> tuple[ArmedFault, ...]:
-        return tuple(armed for armed in self._armed if armed.left != 0 or self._goes_on(armed))
+        return tuple(
+            armed for armed in self._armed if armed.uses_left != 0 or self._is_in_outage(armed)
+        )
 
     def take(self, on: Place, model_id: str = "") -> Fault | None:
         for armed in self._armed:
-            if not armed.meets(on, model_id):
+            if not armed.applies_to(on, model_id):
                 continue
-            if self._goes_on(armed):
+            if self._is_in_outage(armed):
                 return armed.fault
-            if armed.left == 0:
+            if armed.uses_left == 0:
                 continue
-            if armed.to_pass:
-                armed.to_pass -= 1
+            if armed.skips_left:
+                armed.skips_left -= 1
                 continue
-            return self._met(armed)
+            return self._use(armed)
         return None
 
-    def _goes_on(self, armed: ArmedFault) -> bool:
-        return self._now() < armed.until
+    def _is_in_outage(self, armed: ArmedFault) -> bool:
+        return self._now() < armed.outage_until
 
-    def _met(self, armed: ArmedFault) -> Fault:
-        if armed.left is not None:
-            armed.left -= 1
+    def _use(self, armed: ArmedFault) -> Fault:
+        if armed.uses_left is not None:
+            armed.uses_left -= 1
         if armed.fault.kind == "host_down":
-            armed.until = self._now() + armed.fault.seconds
+            armed.outage_until = self._now() + armed.fault.seconds
         return armed.fault
 
 
@@ -252,27 +257,27 @@ _VALIDATOR = Draft202012Validator(FAULTS_SCHEMA)
 
 @dataclass(frozen=True, slots=True)
 class FaultProblem:
-    """`path` leads to what is wrong: the keys and indexes from the top of the document."""
+    """`path` leads to the problem: keys and indexes from the top of the document."""
 
     path: tuple[str | int, ...]
     message: str
 
 
 def fault_problems(document: Any) -> list[FaultProblem]:
-    """Find all that is wrong with a list of faults, in its order."""
+    """Return all problems of a document of faults, in its order."""
     found = [
-        FaultProblem(tuple(error.absolute_path), _sentence(error))
+        FaultProblem(tuple(error.absolute_path), _message(error))
         for error in _VALIDATOR.iter_errors(document)
     ]
     return found or list(_out_of_place(document["faults"]))
 
 
-def _sentence(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     if error.validator != "enum":
         return error.message
-    words: Any = error.validator_value
-    near = get_close_matches(str(error.instance), words, n=1)
-    known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(words)}"
+    names: Any = error.validator_value
+    near = get_close_matches(str(error.instance), names, n=1)
+    known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return f"there is no {error.instance!r}; {known}"
 
 
@@ -285,7 +290,7 @@ def _out_of_place(faults: Sequence[Mapping[str, Any]]) -> Iterator[FaultProblem]
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
-    """Read a body of `POST /emulator/faults`. Raises ValueError with a sentence for people."""
+    """Read a body of `POST /emulator/faults`. Raises ValueError with a readable message."""
     wrong = best_match(_VALIDATOR.iter_errors(document))
     if wrong is not None:
         raise ValueError(f"{wrong.json_path}: {wrong.message}")
@@ -293,7 +298,7 @@ def parse_faults(document: Any) -> tuple[Fault, ...]:
 
 
 def fault_document(fault: Fault) -> dict[str, Any]:
-    """Only what differs from the defaults, so that a list of faults can be read."""
+    """Return only what differs from the defaults, so that a list of faults stays readable."""
     plain = {item.name: item.default for item in fields(Fault)}
     return {
         key: dict(value) if isinstance(value, Mapping) else value
@@ -302,9 +307,9 @@ def fault_document(fault: Fault) -> dict[str, Any]:
     }
 
 
-def fate_text(fault: Fault) -> str:
+def fault_json(fault: Fault) -> str:
     return json.dumps(fault_document(fault))
 
 
-def parse_fate(text: str) -> Fault:
+def parse_fault(text: str) -> Fault:
     return Fault(**json.loads(text))

@@ -1,6 +1,6 @@
 """`GET /files/{request_id}/{n}.{ext}`: the vendor's CDN, which is public and gets no token.
 
-A file is made when it is first asked for, with the same bytes each time.
+A file is made on request, with the same bytes each time.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator.catalogue import Makes, frames_of, offer_of
+from batchgen.emulator.catalogue import Extension, frames_of, offer_of
 from batchgen.emulator.deliveries import (
-    Part,
+    ByteRange,
     Payload,
     Unsatisfiable,
-    asked_part,
     deliver,
     encoded,
-    whole,
+    full_response,
+    requested_range,
 )
 from batchgen.emulator.drawing import Scene, blank_png, jpeg, mp4, noise_png, png, seed_of
-from batchgen.emulator.fault_effects import SUBSTITUTES, makes_of, png_bomb
+from batchgen.emulator.fault_effects import SUBSTITUTES, extension_of, png_bomb
 from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan
 from batchgen.emulator.refusals import refusal, unknown_path
 
@@ -57,28 +57,28 @@ class MediaFile:
 def make_file(
     model: Model, stored: StoredRequest, number: int, noise_bytes: int | None
 ) -> MediaFile:
-    """File `number`, from 1, of a request. Takes milliseconds to a second: call it in a thread."""
-    makes = makes_of(stored, model.offer.makes)
-    body = _make_body(model, stored, number, makes, noise_bytes)
-    return _media_file(body, makes)
+    """Make file `number` (from 1) of a request. Takes up to a second: call it in a thread."""
+    extension = extension_of(stored, model.offer.extension)
+    body = _make_body(model, stored, number, extension, noise_bytes)
+    return _media_file(body, extension)
 
 
 def make_thumbnail(model: Model, stored: StoredRequest) -> MediaFile:
     return _media_file(jpeg(_scene(model, stored, 1, THUMBNAIL_SIZE)), "jpg")
 
 
-def _media_file(body: bytes, makes: Makes) -> MediaFile:
-    return MediaFile(body, MEDIA_TYPES[makes], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+def _media_file(body: bytes, extension: Extension) -> MediaFile:
+    return MediaFile(body, MEDIA_TYPES[extension], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 def _make_body(
-    model: Model, stored: StoredRequest, number: int, makes: Makes, noise_bytes: int | None
+    model: Model, stored: StoredRequest, number: int, extension: Extension, noise_bytes: int | None
 ) -> bytes:
     job_input: dict[str, Any] = json.loads(stored.input)
-    is_clip = model.offer.makes == "mp4"
+    is_clip = model.offer.extension == "mp4"
     size = CLIP_SIZE if is_clip else picture_size(model, job_input)
     scene = _scene(model, stored, number, size)
-    match makes:
+    match extension:
         case "mp4":
             return mp4(scene, frames_of(job_input))
         case "jpg":
@@ -90,11 +90,11 @@ def _make_body(
 
 
 def _scene(model: Model, stored: StoredRequest, number: int, size: tuple[int, int]) -> Scene:
-    counted = f" · {number} of {stored.outputs}" if stored.outputs > 1 else ""
+    count_text = f" · {number} of {stored.outputs}" if stored.outputs > 1 else ""
     width, height = size
     return Scene(
         text=json.loads(stored.input).get("prompt", ""),
-        caption=f"{model.offer.display_name} · rehearsal{counted}",
+        caption=f"{model.offer.display_name} · rehearsal{count_text}",
         seed=seed_of(stored.model_id, stored.input, number),
         width=width,
         height=height,
@@ -102,22 +102,22 @@ def _scene(model: Model, stored: StoredRequest, number: int, size: tuple[int, in
 
 
 def picture_size(model: Model, job_input: Mapping[str, Any]) -> tuple[int, int]:
-    """Pixels: `2304x1728(4:3)` is 2304 wide; what the page suggests where nothing was asked."""
+    """Return pixels: `2304x1728(4:3)` is 2304 wide. Without one, the schema's default applies."""
     asked = job_input.get(SIZE_KEY) or model.default(SIZE_KEY) or ""
     found = re.match(r"(\d+)x(\d+)", asked)
     return (int(found[1]), int(found[2])) if found else (1024, 1024)
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
-    """Makes the files of requests, off the event loop. `noise_bytes`: the setting `media_bytes`."""
+class Renderer:
+    """Makes the files of requests in threads. `noise_bytes` is the setting `media_bytes`."""
 
     catalogue: Catalogue
     cache: MediaCache
     noise_bytes: int | None
 
     async def file(self, stored: StoredRequest, number: int) -> MediaFile:
-        """Raises KeyError where the model is no longer on offer."""
+        """Raises KeyError if the model is no longer on offer."""
         key = f"{stored.request_id}/{number}"
         cached = self.cache.get(key)
         if cached is not None:
@@ -133,7 +133,7 @@ class Studio:
 
 
 class MediaCache:
-    """The files asked for last, up to `limit` bytes together."""
+    """The most recently used files, up to `limit` bytes in all."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -147,7 +147,7 @@ class MediaCache:
         return file
 
     def put(self, path: str, file: MediaFile) -> None:
-        # Two downloads of one file may both have made it.
+        # Two downloads of one file may both make it.
         replaced = self._files.pop(path, None)
         self._bytes += len(file.body) - (len(replaced.body) if replaced else 0)
         self._files[path] = file
@@ -175,7 +175,7 @@ class Files:
     """`now` gives seconds since 1970."""
 
     store: Store
-    studio: Studio
+    renderer: Renderer
     links: FileLinks
     faults: FaultPlan
     now: Callable[[], float]
@@ -186,33 +186,33 @@ class Files:
             self.store.add_token_leak(request.path, self.now())
         wanted = self._wanted(request)
         if wanted is None:
-            return whole(encoded(unknown_path(request.path)))
+            return full_response(encoded(unknown_path(request.path)))
         fault = self.faults.take("file", wanted.stored.model_id)
         if self._is_expired(request, fault):
-            return whole(encoded(refusal(HTTPStatus.FORBIDDEN, "The URL has expired.")))
+            return full_response(encoded(refusal(HTTPStatus.FORBIDDEN, "The URL has expired.")))
         payload = await self._payload(request, wanted, fault)
         return await deliver(request, payload, fault)
 
     async def thumbnail(self, request: web.Request) -> web.StreamResponse:
         stored = self._succeeded(request)
         if stored is None:
-            return whole(encoded(unknown_path(request.path)))
-        return whole(ranged(request, await self.studio.thumbnail(stored)))
+            return full_response(encoded(unknown_path(request.path)))
+        return full_response(ranged(request, await self.renderer.thumbnail(stored)))
 
     def _wanted(self, request: web.Request) -> WantedFile | None:
         stored = self._succeeded(request)
         number = int(request.match_info["number"])
         if stored is None or not 1 <= number <= stored.outputs:
             return None
-        makes = makes_of(stored, offer_of(stored.model_id).makes)
-        expected = file_path(stored.request_id, number, makes)
+        extension = extension_of(stored, offer_of(stored.model_id).extension)
+        expected = file_path(stored.request_id, number, extension)
         return WantedFile(stored, number) if expected == request.path else None
 
     def _succeeded(self, request: web.Request) -> StoredRequest | None:
         stored = self.store.find(request.match_info["request_id"])
         if stored is None or stored.status != "succeeded":
             return None
-        return stored if stored.model_id in self.studio.catalogue.models else None
+        return stored if stored.model_id in self.renderer.catalogue.models else None
 
     def _is_expired(self, request: web.Request, fault: Fault | None) -> bool:
         if fault is not None and fault.kind == "expired":
@@ -226,12 +226,12 @@ class Files:
             return await asyncio.to_thread(SUBSTITUTES[fault.kind], fault)
         if fault is not None and fault.kind in INSTEAD_OF_THE_WORK:
             return Payload(b"")
-        file = await self.studio.file(wanted.stored, wanted.number)
+        file = await self.renderer.file(wanted.stored, wanted.number)
         if fault is None:
             return ranged(request, file)
         spoilt = await asyncio.to_thread(self._spoilt, file, fault)
         if fault.kind == "ignore_range":
-            return _all_of(spoilt)
+            return _full_payload(spoilt)
         payload = ranged(request, spoilt)
         return replace(payload, headers={**payload.headers, **fault.headers})
 
@@ -253,28 +253,28 @@ class Files:
 
 
 def _noise_after_head(body: bytes) -> bytes:
-    """Keep the bytes that say what the file claims to be; the rest only has the right length."""
+    """Keep the bytes that announce the format; the rest only has the right length."""
     noise = Random(len(body)).randbytes(max(0, len(body) - HEAD_KEPT))  # noqa: S311 - only noise
     return body[:HEAD_KEPT] + noise
 
 
 def ranged(request: web.Request, file: MediaFile) -> Payload:
-    part = asked_part(request.headers, file.etag, len(file.body))
+    part = requested_range(request.headers, file.etag, len(file.body))
     match part:
         case None:
-            return _all_of(file)
+            return _full_payload(file)
         case Unsatisfiable():
             headers = {"Content-Range": f"bytes */{len(file.body)}"}
             status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             return Payload(b"", file.media_type, status, headers)
-        case Part(first, last):
-            place = f"bytes {first}-{last}/{len(file.body)}"
-            headers = {**_headers(file), "Content-Range": place}
+        case ByteRange(first, last):
+            content_range = f"bytes {first}-{last}/{len(file.body)}"
+            headers = {**_headers(file), "Content-Range": content_range}
             kept = file.body[first : last + 1]
             return Payload(kept, file.media_type, HTTPStatus.PARTIAL_CONTENT, headers)
 
 
-def _all_of(file: MediaFile) -> Payload:
+def _full_payload(file: MediaFile) -> Payload:
     return Payload(file.body, file.media_type, HTTPStatus.OK, _headers(file))
 
 

@@ -11,21 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.emulator.catalogue import offer_of
 from batchgen.emulator.deliveries import Answer
-from batchgen.emulator.fault_effects import COUNTS_LOOKS, Look, data_uri, ended, fate_of, makes_of
+from batchgen.emulator.fault_effects import (
+    COUNTS_RESULT_CALLS,
+    ResultCall,
+    data_uri,
+    extension_of,
+    spoiled_result,
+    sticky_fault_of,
+)
 from batchgen.emulator.files import file_path
 from batchgen.emulator.refusals import not_ready, unknown_request
-from batchgen.emulator.validation import shown
+from batchgen.emulator.validation import with_picture_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp import web
 
-    from batchgen.emulator.catalogue import Makes
+    from batchgen.emulator.catalogue import Extension
     from batchgen.emulator.faults import Fault
-    from batchgen.emulator.files import Studio
+    from batchgen.emulator.files import Renderer
     from batchgen.emulator.store import Store, StoredRequest
-    from batchgen.emulator.workers import Standing, Workers
+    from batchgen.emulator.workers import Progress, Workers
 
 
 API = "/v1"
@@ -42,7 +49,7 @@ def cancel_link(origin: str, request_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileLinks:
-    """`ttl` in seconds; None makes plain URLs that are good for ever."""
+    """`ttl` in seconds; None makes plain URLs that never expire."""
 
     key: bytes
     ttl: float | None
@@ -66,40 +73,45 @@ class FileLinks:
         return hmac.new(self.key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def present_state(origin: str, request_id: str, standing: Standing) -> dict[str, Any]:
-    """Say what status says of an unfinished request, and the result call as well."""
-    position = {} if standing.position is None else {"queue_position": standing.position}
+def unfinished_state(origin: str, request_id: str, progress: Progress) -> dict[str, Any]:
+    """The answer of both status and result for an unfinished request."""
+    position = {} if progress.position is None else {"queue_position": progress.position}
     links = request_links(origin, request_id)
-    return {"request_id": request_id, "status": standing.status, **position, **links}
+    return {"request_id": request_id, "status": progress.status, **position, **links}
 
 
-def ended_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
-    """Call a failed request `completed`, as the vendor does: only the result says more."""
-    word = "cancelled" if stored.status == "cancelled" else "completed"
+def finished_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
+    """A failed request is `completed` here, as at the vendor: only the result tells."""
+    status = "cancelled" if stored.status == "cancelled" else "completed"
     links = request_links(origin, stored.request_id)
-    return {"request_id": stored.request_id, "status": word, **links}
+    return {"request_id": stored.request_id, "status": status, **links}
 
 
 def result(
-    origin: str, stored: StoredRequest, makes: Makes, urls: Sequence[str], *, with_cost: bool
+    origin: str,
+    stored: StoredRequest,
+    extension: Extension,
+    urls: Sequence[str],
+    *,
+    with_cost: bool,
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "request_id": stored.request_id,
         "model_id": stored.model_id,
         "status": stored.status,
-        "input": shown(stored.input, origin, stored.request_id),
+        "input": with_picture_urls(stored.input, origin, stored.request_id),
         "created_at": iso_time(stored.created_at),
         "finished_at": iso_time(stored.finished_at or stored.created_at),
     }
     if with_cost:
         document["cost"] = stored.usd
     if stored.status == "succeeded":
-        document["output"] = output(makes, urls)
+        document["output"] = output(extension, urls)
     return document
 
 
-def output(makes: Makes, urls: Sequence[str]) -> dict[str, Any]:
-    kind = "video" if makes == "mp4" else "image"
+def output(extension: Extension, urls: Sequence[str]) -> dict[str, Any]:
+    kind = "video" if extension == "mp4" else "image"
     return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": list(urls)}
 
 
@@ -114,42 +126,42 @@ def iso_time(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """`now` gives the seconds since 1970."""
+    """`now` gives seconds since 1970."""
 
     store: Store
     workers: Workers
     links: FileLinks
-    studio: Studio
+    renderer: Renderer
     now: Callable[[], float]
 
     async def status(self, request: web.Request, fault: Fault | None) -> Answer:
-        request_id = self._asked_for(request, fault)
-        standing = self.workers.standing(request_id)
-        if standing is not None:
-            return Answer(present_state(_origin(request), request_id, standing))
+        request_id = self._request_id(request, fault)
+        progress = self.workers.progress(request_id)
+        if progress is not None:
+            return Answer(unfinished_state(_origin(request), request_id, progress))
         stored = self.store.find(request_id)
         if stored is None:
             return unknown_request(request_id)
-        document = ended_state(_origin(request), stored)
-        fate = fate_of(stored)
-        if fate is not None and fate.kind == "final_word" and stored.status == "succeeded":
-            document["status"] = fate.word
+        document = finished_state(_origin(request), stored)
+        sticky = sticky_fault_of(stored)
+        if sticky is not None and sticky.kind == "final_word" and stored.status == "succeeded":
+            document["status"] = sticky.word
         return Answer(document)
 
     async def result(self, request: web.Request, fault: Fault | None) -> Answer:
-        request_id = self._asked_for(request, fault)
-        standing = self.workers.standing(request_id)
-        if standing is not None and fault is not None and fault.kind == "not_ready":
+        request_id = self._request_id(request, fault)
+        progress = self.workers.progress(request_id)
+        if progress is not None and fault is not None and fault.kind == "not_ready":
             return not_ready(request_id)
-        if standing is not None:
-            return Answer(present_state(_origin(request), request_id, standing))
+        if progress is not None:
+            return Answer(unfinished_state(_origin(request), request_id, progress))
         stored = self.store.find(request_id)
         if stored is None:
             return unknown_request(request_id)
-        return Answer(await self._ended(request, stored))
+        return Answer(await self._final_document(request, stored))
 
-    def _asked_for(self, request: web.Request, fault: Fault | None) -> str:
-        """Return the id in the URL, or another where a fault mixes them up."""
+    def _request_id(self, request: web.Request, fault: Fault | None) -> str:
+        """Return the id in the URL, or another if a fault mixes them up."""
         request_id = request.match_info["request_id"]
         if fault is None or fault.kind != "other_document":
             return request_id
@@ -157,38 +169,41 @@ class Follow:
 
     async def cancel(self, request: web.Request, fault: Fault | None) -> Answer:
         request_id = request.match_info["request_id"]
-        standing = self.workers.standing(request_id)
-        if fault is not None and fault.kind == "cancellation_requested" and standing:
-            return _cancellation(request_id, standing.status, "cancellation_requested")
+        progress = self.workers.progress(request_id)
+        if fault is not None and fault.kind == "cancellation_requested" and progress:
+            return _cancellation(request_id, progress.status, "cancellation_requested")
         if self.workers.cancel(request_id):
             self.store.finish(request_id, "cancelled", self.now(), free=True)
             return _cancellation(request_id, "cancelled", "cancelled")
-        if standing is not None:
-            return _cancellation(request_id, standing.status, "not_cancellable")
+        if progress is not None:
+            return _cancellation(request_id, progress.status, "not_cancellable")
         stored = self.store.find(request_id)
         if stored is None:
             return unknown_request(request_id)
         return _cancellation(request_id, stored.status, "not_cancellable")
 
-    async def _ended(self, request: web.Request, stored: StoredRequest) -> Mapping[str, Any]:
+    async def _final_document(
+        self, request: web.Request, stored: StoredRequest
+    ) -> Mapping[str, Any]:
         with_cost = request.query.get("include_cost", "").lower() in ("true", "1")
         origin = _origin(request)
         urls = self._urls(origin, stored)
-        makes = offer_of(stored.model_id).makes
-        document = result(origin, stored, makes, urls, with_cost=with_cost)
-        fate = fate_of(stored)
-        if fate is None or stored.status == "cancelled":
+        extension = offer_of(stored.model_id).extension
+        document = result(origin, stored, extension, urls, with_cost=with_cost)
+        sticky = sticky_fault_of(stored)
+        if sticky is None or stored.status == "cancelled":
             return document
-        if fate.kind == "data_uri":
-            return {**document, "output": data_uri(await self.studio.file(stored, 1))}
-        number = self.store.look(stored.request_id) if fate.kind in COUNTS_LOOKS else 1
+        if sticky.kind == "data_uri":
+            return {**document, "output": data_uri(await self.renderer.file(stored, 1))}
+        counts = sticky.kind in COUNTS_RESULT_CALLS
+        number = self.store.count_result_call(stored.request_id) if counts else 1
         since_end = self.now() - (stored.finished_at or stored.created_at)
-        return ended(document, fate, Look(number, since_end))
+        return spoiled_result(document, sticky, ResultCall(number, since_end))
 
     def _urls(self, origin: str, stored: StoredRequest) -> list[str]:
-        makes = makes_of(stored, offer_of(stored.model_id).makes)
+        extension = extension_of(stored, offer_of(stored.model_id).extension)
         numbers = range(1, stored.outputs + 1)
-        paths = (file_path(stored.request_id, number, makes) for number in numbers)
+        paths = (file_path(stored.request_id, number, extension) for number in numbers)
         return [self.links.url(origin, path, self.now()) for path in paths]
 
 

@@ -1,4 +1,4 @@
-"""One call of the API, with the fault it may meet: before, in or after the work."""
+"""One call of the API: authorisation, the work, and a fault before, in or after it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Work: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """`token` None takes any that is not empty. `model_of` tells which model a call is about."""
+class ApiHandler:
+    """`token` None accepts any that is not empty. `model_of` returns the model a call is about."""
 
     token: str | None
     faults: FaultPlan
     model_of: Callable[[web.Request], str]
 
-    async def answer(self, place: Place, request: web.Request, work: Work) -> web.StreamResponse:
+    async def handle(self, place: Place, request: web.Request, work: Work) -> web.StreamResponse:
         fault = self._fault(place, request)
         if fault is None:
             return await deliver(request, encoded(await self._work(request, work, None)), None)
@@ -34,7 +34,7 @@ class Calls:
         return await deliver(request, payload, fault)
 
     def _fault(self, place: Place, request: web.Request) -> Fault | None:
-        # Which model it is may take a query, so it is asked only where a fault waits.
+        # Finding the model may take a query, so it is skipped unless a fault is armed.
         if not self.faults.armed():
             return None
         return self.faults.take(place, self.model_of(request))
@@ -58,7 +58,7 @@ class Calls:
             return False
         if self.token is None:
             return True
-        # Bytes: compare_digest takes no text beyond ASCII.
+        # As bytes: compare_digest refuses text beyond ASCII.
         return hmac.compare_digest(
             given.encode(errors="surrogateescape"), self.token.encode(errors="surrogateescape")
         )

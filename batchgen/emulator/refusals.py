@@ -1,4 +1,4 @@
-"""The ways in which the API says no, with the vendor's codes."""
+"""The API's refusals, with the vendor's error codes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,13 @@ if TYPE_CHECKING:
 
 
 INVALID_RESOURCE = 400001
-
-
 INSUFFICIENT_RESOURCES = 400002
-
-
 USER_ACCOUNT = 400004
-
-
 NOT_READY = 400005
-
-
 NOT_FOUND = 404001
-
-
 INVALID_INPUT = 422001
-
-
 INSUFFICIENT_FUNDS = 10001
-"""The name that the vendor's serverless API has for INSUFFICIENT_RESOURCES."""
+"""What the vendor's serverless API sends for INSUFFICIENT_RESOURCES."""
 
 
 def refusal(status: int, message: str, error_code: int | None = None) -> Answer:
@@ -83,14 +71,14 @@ def too_many(retry_after: int) -> Answer:
 
 
 def bad_input(problems: Sequence[InputProblem]) -> Answer:
-    """422 with `detail`: one entry for each problem, `loc` being the way to it from the body."""
-    words = "; ".join(f"{_place(problem)}: {problem.message}" for problem in problems)
+    """422 with `detail`: one entry for each problem; `loc` is the path to it from the body."""
+    message = "; ".join(f"{_path(problem)}: {problem.message}" for problem in problems)
     detail = [
-        {"loc": ["body", *problem.place], "msg": problem.message, "type": problem.rule}
+        {"loc": ["body", *problem.path], "msg": problem.message, "type": problem.rule}
         for problem in problems
     ]
-    return Answer({"error_message": words, "detail": detail}, 422)
+    return Answer({"error_message": message, "detail": detail}, 422)
 
 
-def _place(problem: InputProblem) -> str:
-    return ".".join(map(str, problem.place)) or "input"
+def _path(problem: InputProblem) -> str:
+    return ".".join(map(str, problem.path)) or "input"

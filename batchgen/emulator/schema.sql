@@ -1,4 +1,4 @@
--- The emulator's memory. One row is one accepted submit, in order of acceptance.
+-- The emulator's state. One row is one accepted submit, in order of acceptance.
 CREATE TABLE IF NOT EXISTS requests (
     seq         INTEGER PRIMARY KEY,
     request_id  TEXT NOT NULL UNIQUE,
@@ -9,24 +9,24 @@ CREATE TABLE IF NOT EXISTS requests (
     usd         REAL NOT NULL,
     created_at  REAL NOT NULL,          -- seconds since 1970
     finished_at REAL,
-    fate        TEXT                    -- the fault that sticks to it, as JSON
+    sticky_fault TEXT                   -- the fault that shapes its end, as JSON
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS unfinished ON requests (seq) WHERE finished_at IS NULL;
 
--- How often the result of an ended request was asked for, where its fate counts that.
-CREATE TABLE IF NOT EXISTS looks (
+-- How often the result of an ended request was requested, for faults that count it.
+CREATE TABLE IF NOT EXISTS result_calls (
     request_id TEXT PRIMARY KEY,
     count      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Requests for files that bore a token.
+-- Requests for files that carried a token.
 CREATE TABLE IF NOT EXISTS token_leaks (
     path TEXT NOT NULL,
     at   REAL NOT NULL
 ) STRICT;
 
--- Signs result URLs; kept so that a URL is good across a restart.
+-- Signs result URLs; kept so that URLs survive a restart.
 CREATE TABLE IF NOT EXISTS signing_key (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     key      BLOB NOT NULL

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from batchgen.emulator.app import House, Ledger, finish, latency_of
+from batchgen.emulator.app import AppBuilder, Ledger, finish, latency_of
 from batchgen.emulator.catalogue import load_catalogue
 from batchgen.emulator.faults import Fault, FaultPlan
 from batchgen.emulator.follow import API
@@ -85,25 +85,24 @@ async def running_emulator(
     random: Random | None = None,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Emulator]:
-    """Serve on 127.0.0.1 until the block is left. What is unfinished then waits in the memory.
+    """Serve on 127.0.0.1 until the block ends. Unfinished requests stay in the state file.
 
-    `random` gives request ids; `now` the seconds since 1970 that stand in answers. Raises
-    EmulatorError where the port or the state file cannot be had.
+    `random` gives request ids; `now` the seconds since 1970 for answers. Raises EmulatorError if
+    the port is taken or the state file cannot be used.
     """
-    chance = random or SystemRandom()
     with open_store(settings.state) as store, _listening(settings.port) as listener:
         faults = FaultPlan(settings.faults)
         async with _working(settings, store, now) as workers:
-            house = House(
+            builder = AppBuilder(
                 settings=settings,
                 catalogue=load_catalogue(),
                 store=store,
                 workers=workers,
                 faults=faults,
-                random=chance,
+                random=random or SystemRandom(),
                 now=now,
             )
-            async with _serving(house.application(), listener):
+            async with _serving(builder.application(), listener):
                 port = listener.getsockname()[1]
                 yield Emulator(port, faults, Ledger(store, workers))
 
@@ -122,7 +121,7 @@ def _listening(port: int) -> socket.socket:
 async def _working(
     settings: EmulatorSettings, store: Store, now: Callable[[], float]
 ) -> AsyncIterator[Workers]:
-    """Start the workers; what an earlier process left unfinished is queued again in its order."""
+    """Start the workers on the requests that an earlier process left unfinished, in order."""
     checkpoints = Checkpoints(store)
 
     def end(request_id: str) -> None:
@@ -144,7 +143,7 @@ async def _working(
 
 @asynccontextmanager
 async def _serving(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-    # Cancelling handlers ends those that hang on purpose, as soon as their client has left.
+    # handler_cancellation ends handlers that hang on purpose once their client has left.
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=SECONDS_TO_SHUT
     )

@@ -1,4 +1,4 @@
-"""What can be set when the emulator starts, and the error that stops it."""
+"""The emulator's settings, and the error that stops it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EmulatorError(Exception):
-    """The emulator cannot start or go on: `what` happened, and the `next_step` to take."""
+    """The emulator cannot start: `what` happened, and the `next_step` to take."""
 
     def __init__(self, what: str, *, next_step: str) -> None:
         super().__init__(what)
@@ -28,19 +28,19 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorSettings:
-    """Every setting has a value that suits a rehearsal.
+    """The defaults suit a rehearsal.
 
-    `port` 0 takes a free one. `token` None takes any that is not empty. `latency` is the seconds a
-    request is worked on, for every model; None is 1 s a picture and 2 s a video. `workers` is how
-    many requests of one model are worked on at once. `state` is the SQLite file that remembers
-    requests; None keeps them until the end only. `rate` submits are taken in any `rate_seconds`,
-    and none beyond `max_parallel` unfinished requests; None does not limit. `images_per_request` is
-    how many pictures a request makes unless it asks for `force_single`. `media_bytes` replaces each
-    text-to-image picture by a small PNG of about that size, for benchmarks. `url_ttl` is the
-    seconds for which a result URL is good. `balance` is what the wallet held before the first
-    charge, in USD; None is never used up.
+    `port` 0 takes a free one. `token` None accepts any that is not empty. `latency` is how long a
+    request takes, in seconds, for every model; None is 1 s a picture and 2 s a video. `workers`
+    requests of one model run at once. `state` is the SQLite file that keeps requests; None forgets
+    them when the emulator stops. At most `rate` submits are accepted in any `rate_seconds`, and at
+    most `max_parallel` requests are unfinished; None is no limit. A request makes
+    `images_per_request` pictures unless it asks for `force_single`. `media_bytes` replaces each
+    text-to-image picture by a small PNG of about that size, for benchmarks. A result URL is good
+    for `url_ttl` seconds. `balance` is the wallet before the first charge, in USD; None is never
+    used up.
 
-    Raises ValueError for a value that makes no sense.
+    Raises ValueError for a value out of range.
     """
 
     port: int = 0

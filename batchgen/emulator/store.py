@@ -1,4 +1,4 @@
-"""The emulator's memory: every accepted request, in SQLite. Nothing of a finished one is in RAM."""
+"""The emulator's state: every accepted request, in SQLite. RAM holds unfinished ones only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x42474D55  # "BGMU": this file is an emulator's, not a run's
 SCHEMA = Path(__file__).with_name("schema.sql")
+VERSION = 1
+"""Of the tables. Raise it with every change of schema.sql."""
 PAGE = 500
 
-COLUMNS = "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at, fate"
+COLUMNS = (
+    "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at, sticky_fault"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """An accepted submit. `input` is ASCII JSON; `fate` is the fault that sticks to it, as JSON."""
+    """An accepted submit. `input` and `sticky_fault` (the fault that shapes its end) are JSON."""
 
     request_id: str
     model_id: str
@@ -30,12 +34,12 @@ class NewRequest:
     outputs: int
     usd: float
     created_at: float
-    fate: str | None = None
+    sticky_fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest(NewRequest):
-    """`finished_at` is None while the request is in the queue or worked on."""
+    """`finished_at` is None while the request is queued or in progress."""
 
     seq: int = 0
     status: str = "in_queue"
@@ -54,10 +58,10 @@ class Charge:
 
 
 class Store:
-    """One connection. Each call commits by itself, so an answer never runs ahead of the memory.
+    """One connection. Each call commits by itself, so a request is stored before it is answered.
 
     The calls are made on the event loop: in WAL mode with synchronous=NORMAL a commit is a write
-    without fsync, some 30 µs. Only a checkpoint waits for the disk: see `checkpoint`.
+    without fsync, about 30 µs. Only a checkpoint waits for the disk: see `checkpoint`.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
@@ -67,7 +71,7 @@ class Store:
     def add(self, new: NewRequest) -> None:
         self._connection.execute(
             "INSERT INTO requests"
-            " (request_id, model_id, input, outputs, status, usd, created_at, fate)"
+            " (request_id, model_id, input, outputs, status, usd, created_at, sticky_fault)"
             " VALUES (?, ?, ?, ?, 'in_queue', ?, ?, ?)",
             (
                 new.request_id,
@@ -76,12 +80,12 @@ class Store:
                 new.outputs,
                 new.usd,
                 new.created_at,
-                new.fate,
+                new.sticky_fault,
             ),
         )
 
     def finish(self, request_id: str, status: str, at: float, *, free: bool = False) -> None:
-        """Record an end. A failed request may cost something, so here it does unless it is free."""
+        """Record an end. A failed request costs, as it may at the vendor, unless it is `free`."""
         self._connection.execute(
             "UPDATE requests SET status = ?, finished_at = ?,"
             " usd = CASE WHEN ? THEN 0 ELSE usd END WHERE request_id = ?",
@@ -102,7 +106,7 @@ class Store:
         return None if row is None else str(row[0])
 
     def other_than(self, request_id: str) -> str | None:
-        """Return the id of another request: of the last one that succeeded, where there is one."""
+        """Return the id of another request, preferably the last one that succeeded."""
         row = self._connection.execute(
             "SELECT request_id FROM requests WHERE request_id != ?"
             " ORDER BY status = 'succeeded' DESC, seq DESC LIMIT 1",
@@ -110,23 +114,23 @@ class Store:
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def look(self, request_id: str) -> int:
-        """Count a look at a result; 1 is the first."""
+    def count_result_call(self, request_id: str) -> int:
+        """Count a call for a result; return 1 for the first."""
         row = self._connection.execute(
-            "INSERT INTO looks (request_id, count) VALUES (?, 1)"
+            "INSERT INTO result_calls (request_id, count) VALUES (?, 1)"
             " ON CONFLICT (request_id) DO UPDATE SET count = count + 1 RETURNING count",
             (request_id,),
         ).fetchone()
         return int(row[0])
 
     def unfinished(self) -> Iterator[tuple[str, str]]:
-        """Request id and model id, in the order of acceptance."""
+        """Yield request id and model id, in the order of acceptance."""
         yield from self._connection.execute(
             "SELECT request_id, model_id FROM requests WHERE finished_at IS NULL ORDER BY seq"
         )
 
     def charges_after(self, seq: int, limit: int = PAGE) -> list[tuple[int, Charge]]:
-        """Read a page of the ledger: what was accepted after number `seq`."""
+        """Read a page of the ledger: the requests accepted after number `seq`."""
         rows = self._connection.execute(
             "SELECT seq, request_id, model_id, input, status, usd FROM requests"
             " WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -145,7 +149,7 @@ class Store:
         return int(self._connection.execute("SELECT count(*) FROM token_leaks").fetchone()[0])
 
     def signing_key(self, fresh: bytes) -> bytes:
-        """Return the key of this memory; `fresh` becomes it where there is none yet."""
+        """Return the stored key; `fresh` is stored if there is none yet."""
         self._connection.execute(
             "INSERT OR IGNORE INTO signing_key (only_row, key) VALUES (1, ?)", (fresh,)
         )
@@ -168,7 +172,7 @@ def _stored(row: tuple[Any, ...]) -> StoredRequest:
 
 @contextmanager
 def open_store(path: Path | None) -> Iterator[Store]:
-    """Open the memory. Raises EmulatorError where the file is unusable or something else."""
+    """Open the state file. Raises EmulatorError if it cannot be used or is not an emulator's."""
     try:
         connection = sqlite3.connect(path or ":memory:", isolation_level=None)
     except sqlite3.Error as exc:
@@ -187,8 +191,9 @@ def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
         # Checkpoints run in a thread instead; see Store.checkpoint.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.executescript(SCHEMA.read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.executescript(SCHEMA.read_text(encoding="utf-8"))
     except sqlite3.Error as exc:
         raise _unusable(path, exc) from exc
 
@@ -198,13 +203,19 @@ def _check_owner(connection: sqlite3.Connection, path: Path | None) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and owner != APPLICATION_ID:
         raise EmulatorError(
-            f"{path} is a database, but not an emulator's memory.",
+            f"{path} is a database, but not an emulator's state.",
             next_step="Name another file with --state.",
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if tables and version != VERSION:
+        raise EmulatorError(
+            f"{path} is the state of another version of the emulator.",
+            next_step="Delete it, or name another file with --state.",
         )
 
 
 def _unusable(path: Path | None, exc: sqlite3.Error) -> EmulatorError:
     return EmulatorError(
-        f"The emulator's memory {path} cannot be used: {exc}.",
+        f"The emulator's state file {path} cannot be used: {exc}.",
         next_step="Name a file in a folder that exists and can be written, with --state.",
     )

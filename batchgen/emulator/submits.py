@@ -1,7 +1,7 @@
 """`POST /models/{model_id}`: check an input, charge for it, record it and queue it.
 
-Limits are a sliding window of submits and a number of unfinished requests. The balance is served at
-`GET /prod/v2/balance`, by the vendor on another host (RUNCOMFY_SERVERLESS_API_BASE).
+Limits are a sliding window of submits and a number of unfinished requests. `GET /prod/v2/balance`
+serves the balance; the vendor serves it from another host (RUNCOMFY_SERVERLESS_API_BASE).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiohttp import web
 
 from batchgen.emulator.catalogue import outputs_of, price_of
 from batchgen.emulator.deliveries import Answer
-from batchgen.emulator.faults import STICKS, Fault, fate_text
+from batchgen.emulator.faults import STICKY, Fault, fault_json
 from batchgen.emulator.follow import cancel_link, request_links
 from batchgen.emulator.refusals import (
     bad_input,
@@ -44,7 +44,7 @@ PARALLEL_RETRY_SECONDS = 1
 
 @dataclass(slots=True)
 class SubmitLimits:
-    """`rate` submits in any `seconds`. `now` is always the event loop's time, in seconds."""
+    """`rate` submits in any `seconds`. `now` is the event loop's time, in seconds."""
 
     rate: int | None
     seconds: float
@@ -52,7 +52,7 @@ class SubmitLimits:
     _taken: deque[float] = field(default_factory=deque)
 
     def take(self, now: float, unfinished: int) -> int | None:
-        """Take a place and return None, or return the seconds after which to ask again."""
+        """Count a submit and return None, or return the seconds until the next attempt."""
         if self.max_parallel is not None and unfinished >= self.max_parallel:
             return PARALLEL_RETRY_SECONDS
         if self.rate is None:
@@ -67,20 +67,20 @@ class SubmitLimits:
 
 PATH = "/prod/v2/balance"
 MICRO = 1_000_000
-PLENTY = 1_000_000.0
+UNLIMITED_BALANCE = 1_000_000.0
 """USD in a wallet that is never used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """`balance` is what it held before the first charge; None is never used up."""
+    """`balance` is the USD before the first charge; None is never used up."""
 
     store: Store
     balance: float | None
 
     def left(self) -> float:
         if self.balance is None:
-            return PLENTY
+            return UNLIMITED_BALANCE
         return round(self.balance - self.store.charged(), 6)
 
     def covers(self, usd: float) -> bool:
@@ -97,7 +97,7 @@ LARGE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class JsonBody:
-    """`text` is the same value again, in ASCII: a lone surrogate could not be stored else."""
+    """`text` is the same value in ASCII, because a lone surrogate could not be stored."""
 
     value: Any
     text: str
@@ -105,7 +105,7 @@ class JsonBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submits:
-    """`random` gives the request ids; `now` the seconds since 1970."""
+    """`random` gives request ids; `now` the seconds since 1970."""
 
     store: Store
     catalogue: Catalogue
@@ -134,21 +134,21 @@ class Submits:
         return self._admit(model, body, fault, _origin(request))
 
     def _admit(self, model: Model, body: JsonBody, fault: Fault | None, origin: str) -> Answer:
-        # No await from here to the commit: the limits hold for submits that come together.
+        # No await from here to the commit: simultaneous submits must not pass a limit together.
         now = asyncio.get_running_loop().time()
         retry_after = self.limits.take(now, self.workers.unfinished)
         if retry_after is not None:
             return too_many(retry_after)
-        told_id = self._told_id(fault)
+        answered_id = self._answered_id(fault)
         new = self._new_request(model, body, fault)
         if not self.wallet.covers(new.usd):
             return no_balance()
         self.store.add(new)
         self.workers.accept(new.request_id, model.model_id)
-        return Answer(_receipt(origin, told_id or new.request_id))
+        return Answer(_accepted(origin, answered_id or new.request_id))
 
-    def _told_id(self, fault: Fault | None) -> str | None:
-        """Return the id of the request before, where a fault mixes them up."""
+    def _answered_id(self, fault: Fault | None) -> str | None:
+        """Return the previous request's id if a fault mixes them up."""
         mixed_up = fault is not None and fault.kind == "duplicate_request_id"
         return self.store.latest_id() if mixed_up else None
 
@@ -161,20 +161,20 @@ class Submits:
             outputs=outputs,
             usd=price_of(body.value, model.offer, outputs),
             created_at=self.now(),
-            fate=fate_text(fault) if fault is not None and fault.kind in STICKS else None,
+            sticky_fault=fault_json(fault) if fault is not None and fault.kind in STICKY else None,
         )
 
     def _fresh_id(self) -> str:
         while True:
             request_id = str(UUID(int=self.random.getrandbits(128), version=4))
-            # A seeded source repeats itself when the memory outlives the process.
+            # A seeded source repeats itself when the state outlives the process.
             if self.store.find(request_id) is None:
                 return request_id
 
 
 async def _read_body(request: web.Request) -> JsonBody:
     raw = await request.read()
-    # Pictures in the body make it large enough to hold up everything else.
+    # Pictures in the body make it large enough to block the event loop.
     return await asyncio.to_thread(parse_body, raw) if len(raw) > LARGE else parse_body(raw)
 
 
@@ -186,7 +186,7 @@ async def _problems(model: Model, body: JsonBody) -> tuple[InputProblem, ...]:
 
 
 def parse_body(raw: bytes) -> JsonBody:
-    """Read a body. Raises ValueError for what is not JSON: NaN and endless nesting as well."""
+    """Read a body. Raises ValueError for invalid JSON, including NaN and too deep nesting."""
     try:
         value = json.loads(raw, parse_constant=_no_constant)
         return JsonBody(value, json.dumps(value))
@@ -194,11 +194,11 @@ def parse_body(raw: bytes) -> JsonBody:
         raise ValueError("it is nested too deeply") from exc
 
 
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a JSON number")
+def _no_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-def _receipt(origin: str, request_id: str) -> dict[str, str]:
+def _accepted(origin: str, request_id: str) -> dict[str, str]:
     links = request_links(origin, request_id)
     return {"request_id": request_id, **links, "cancel_url": cancel_link(origin, request_id)}
 

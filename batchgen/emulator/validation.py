@@ -1,8 +1,8 @@
 """RunComfy's dialect of JSON Schema, as far as a server can check an input without fetching.
 
 `"type": "float"` is a JSON number; `"format": "image_uri"` is a URL that the vendor's servers can
-fetch. Unknown keys are not forbidden: the vendor's schemas do not forbid them either. Pictures sent
-as data: URIs are kept, and get a URL of their own.
+fetch. Unknown keys are allowed, as in the vendor's schemas. Pictures sent as data: URIs are kept;
+each gets a URL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.validators import extend
 
-from batchgen.emulator.deliveries import Payload, encoded, whole
+from batchgen.emulator.deliveries import Payload, encoded, full_response
 from batchgen.emulator.refusals import unknown_path
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ DATA_URI = re.compile(r"data:(image/(?:png|jpeg));base64,")
 
 
 def is_picture(text: str) -> bool:
-    """Tell whether a text is a data: URI of a PNG or JPEG, by its head and alphabet."""
+    """Whether a text is a data: URI of a PNG or JPEG, judged by its prefix and base64."""
     found = DATA_URI.match(text)
     if found is None:
         return False
@@ -48,21 +48,21 @@ def is_picture(text: str) -> bool:
         return False
 
 
-def shown(text: str, origin: str, request_id: str) -> Any:
-    """Read an input back, with a URL in the place of each picture that came within it."""
+def with_picture_urls(text: str, origin: str, request_id: str) -> Any:
+    """Return an input with a URL in place of each picture sent inside it."""
     numbers = count(1)
 
-    def show(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         match value:
             case dict():
-                return {key: show(one) for key, one in value.items()}
+                return {key: replaced(one) for key, one in value.items()}
             case list():
-                return [show(one) for one in value]
+                return [replaced(one) for one in value]
             case str() if DATA_URI.match(value):
                 return f"{origin}/inputs/{request_id}/{next(numbers)}"
         return value
 
-    return show(json.loads(text))
+    return replaced(json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class Inputs:
         pictures = [] if stored is None else list(_pictures(json.loads(stored.input)))
         number = int(request.match_info["number"])
         if not 1 <= number <= len(pictures):
-            return whole(encoded(unknown_path(request.path)))
+            return full_response(encoded(unknown_path(request.path)))
         media_type, text = pictures[number - 1]
-        return whole(Payload(base64.b64decode(text), media_type))
+        return full_response(Payload(base64.b64decode(text), media_type))
 
 
 def _pictures(value: Any) -> Iterator[tuple[str, str]]:
@@ -92,14 +92,14 @@ def _pictures(value: Any) -> Iterator[tuple[str, str]]:
 
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
-LONGEST_MESSAGE = 300
+MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
-    """One thing wrong with an input. `place` are the keys and indexes that lead to it."""
+    """One problem of an input. `path` is the keys and indexes that lead to it."""
 
-    place: tuple[str | int, ...]
+    path: tuple[str | int, ...]
     message: str
     rule: str
 
@@ -115,21 +115,21 @@ _DialectValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
 
 
 def input_validator(schema: Mapping[str, Any]) -> Validator:
-    """Prepare a validator, once a model: compiling is most of a check's cost."""
+    """Build a validator, once per model: building it is most of a check's cost."""
     formats = FormatChecker(formats=())
     formats.checks("image_uri")(is_fetchable)
     return _DialectValidator(schema, format_checker=formats)
 
 
 def is_fetchable(value: object) -> bool:
-    """Tell whether the vendor's servers could fetch the URL: HTTPS, a public host, no login.
+    """Whether the vendor's servers could fetch the URL: HTTPS, a public host, no login.
 
-    A data: URI of a picture needs no fetch; the vendor's own clients send those.
-    Plain HTTP of this machine is fetchable too: chains are rehearsed with the emulator's own
-    results, of which an earlier emulator may have had another port, and with local test pictures.
+    A data: URI of a picture needs no fetch; the vendor's own clients send those. Plain HTTP on this
+    machine is allowed on any port: rehearsed chains use the emulator's own results, which an
+    earlier emulator may have served on another port, and local test pictures.
     """
     if not isinstance(value, str):
-        return True  # "type" says what is wrong with it
+        return True  # the "type" keyword reports it
     if value.startswith("data:"):
         return is_picture(value)
     try:
@@ -149,15 +149,15 @@ def _is_public(url: SplitResult) -> bool:
     try:
         return ip_address(host).is_global
     except ValueError:
-        return True  # a name; only a fetch could tell more
+        return True  # a name: only DNS could tell more
 
 
 def input_problems(validator: Validator, value: Any) -> Iterator[InputProblem]:
     for error in validator.iter_errors(value):
-        yield InputProblem(tuple(error.absolute_path), _sentence(error), str(error.validator))
+        yield InputProblem(tuple(error.absolute_path), _message(error), str(error.validator))
 
 
-def _sentence(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     instance: Any = error.instance
     asked: Any = error.validator_value
     match error.validator:
@@ -170,4 +170,4 @@ def _sentence(error: ValidationError) -> str:
         case "enum":
             return f"must be one of {', '.join(map(str, asked))}"
     message = error.message
-    return message if len(message) <= LONGEST_MESSAGE else f"…{message[-LONGEST_MESSAGE:]}"
+    return message if len(message) <= MAX_MESSAGE else f"…{message[-MAX_MESSAGE:]}"

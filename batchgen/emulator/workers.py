@@ -1,6 +1,6 @@
-"""Some workers for each model: each holds one request for its latency; the others wait in a queue.
+"""Workers for each model: each holds one request for its latency; the others wait in a queue.
 
-A worker is a task that lives as long as there is something to do. Nothing waits by polling.
+A worker is a task that ends when its queue is empty. Nothing polls.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class WaitingLine:
-    """Request ids in the order of arrival; any of them may leave early.
+class RequestQueue:
+    """Request ids in the order of arrival; any of them can be removed early.
 
-    `_numbers` stays sorted because numbers only grow, so a position is one bisection even among
-    ten thousand.
+    `_numbers` stays sorted because numbers only grow, so finding a position is one bisection even
+    among ten thousand.
     """
 
     _next: int = 0
@@ -30,20 +30,20 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def join(self, request_id: str) -> None:
+    def add(self, request_id: str) -> None:
         self._numbers.append(self._next)
         self._ids[self._next] = request_id
         self._number_of[request_id] = self._next
         self._next += 1
 
-    def next(self) -> str | None:
+    def pop(self) -> str | None:
         if not self._numbers:
             return None
         request_id = self._ids[self._numbers[0]]
-        self.leave(request_id)
+        self.remove(request_id)
         return request_id
 
-    def leave(self, request_id: str) -> bool:
+    def remove(self, request_id: str) -> bool:
         number = self._number_of.pop(request_id, None)
         if number is None:
             return False
@@ -52,14 +52,14 @@ class WaitingLine:
         return True
 
     def position(self, request_id: str) -> int | None:
-        """1 is the next to be worked on; None where the request is not in this line."""
+        """1 is the next to start; None if the request is not in this queue."""
         number = self._number_of.get(request_id)
         return None if number is None else bisect_left(self._numbers, number) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an unfinished request stands: `position` in the queue, or None while worked on."""
+class Progress:
+    """Of an unfinished request: its `position` in the queue, or None while it is in progress."""
 
     position: int | None
 
@@ -69,17 +69,17 @@ class Standing:
 
 
 @dataclass(slots=True)
-class Bench:
-    """One model's line, and how many of its workers are at work."""
+class ModelWorkers:
+    """One model's queue, and how many of its workers are busy."""
 
     model_id: str
     latency: float
-    line: WaitingLine
+    queue: RequestQueue
     busy: int = 0
 
 
 class Workers:
-    """`latency_of` gives the seconds of a model; `finish` is called when a request is done."""
+    """`latency_of` returns a model's seconds; `finish` is called when a request is done."""
 
     def __init__(
         self, count: int, latency_of: Callable[[str], float], finish: Callable[[str], None]
@@ -87,7 +87,7 @@ class Workers:
         self._count = count
         self._latency_of = latency_of
         self._finish = finish
-        self._benches: dict[str, Bench] = {}
+        self._models: dict[str, ModelWorkers] = {}
         self._model_of: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -96,29 +96,29 @@ class Workers:
         return len(self._model_of)
 
     def accept(self, request_id: str, model_id: str) -> None:
-        bench = self._bench(model_id)
+        model = self._model_workers(model_id)
         self._model_of[request_id] = model_id
-        bench.line.join(request_id)
-        if bench.busy < self._count:
-            self._start_worker(bench)
+        model.queue.add(request_id)
+        if model.busy < self._count:
+            self._start_worker(model)
 
-    def standing(self, request_id: str) -> Standing | None:
-        """None for a request that is finished or was never accepted."""
+    def progress(self, request_id: str) -> Progress | None:
+        """Return None for a request that is finished or was never accepted."""
         model_id = self._model_of.get(request_id)
         if model_id is None:
             return None
-        return Standing(self._benches[model_id].line.position(request_id))
+        return Progress(self._models[model_id].queue.position(request_id))
 
     def cancel(self, request_id: str) -> bool:
-        """Take a request out of the queue; False where it is worked on or not there."""
+        """Take a request out of the queue; False if it is in progress or unknown."""
         model_id = self._model_of.get(request_id)
-        if model_id is None or not self._benches[model_id].line.leave(request_id):
+        if model_id is None or not self._models[model_id].queue.remove(request_id):
             return False
         del self._model_of[request_id]
         return True
 
     async def aclose(self) -> None:
-        """Stop the workers where they stand. Raises what a worker died of, if one did."""
+        """Stop the workers at once. Raises the error of a worker that failed."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -127,33 +127,33 @@ class Workers:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    def _bench(self, model_id: str) -> Bench:
-        if model_id not in self._benches:
+    def _model_workers(self, model_id: str) -> ModelWorkers:
+        if model_id not in self._models:
             latency = self._latency_of(model_id)
-            self._benches[model_id] = Bench(model_id, latency, WaitingLine())
-        return self._benches[model_id]
+            self._models[model_id] = ModelWorkers(model_id, latency, RequestQueue())
+        return self._models[model_id]
 
-    def _start_worker(self, bench: Bench) -> None:
-        # The request is taken here, not in the task: a free worker never leaves it in the queue.
-        request_id = bench.line.next()
+    def _start_worker(self, model: ModelWorkers) -> None:
+        # Taken here, not in the task, so that no request is queued while a worker is free.
+        request_id = model.queue.pop()
         if request_id is None:
             return
-        bench.busy += 1
-        work = self._work(bench, request_id)
-        task = asyncio.create_task(work, name=f"emulator worker {bench.model_id}")
+        model.busy += 1
+        work = self._work(model, request_id)
+        task = asyncio.create_task(work, name=f"emulator worker {model.model_id}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._discard)
 
-    async def _work(self, bench: Bench, first: str) -> None:
+    async def _work(self, model: ModelWorkers, first: str) -> None:
         request_id: str | None = first
         while request_id is not None:
-            await asyncio.sleep(bench.latency)
+            await asyncio.sleep(model.latency)
             self._finish(request_id)
             del self._model_of[request_id]
-            request_id = bench.line.next()
-        bench.busy -= 1
+            request_id = model.queue.pop()
+        model.busy -= 1
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        # One that died of a bug stays, for aclose to tell.
+    def _discard(self, task: asyncio.Task[None]) -> None:
+        # A worker that failed stays, so that aclose raises its error.
         if task.cancelled() or task.exception() is None:
             self._tasks.discard(task)

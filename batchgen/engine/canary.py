@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.control import Control
     from batchgen.state.queries import Selection
-    from batchgen.state.records import JobRow, PendingJob
+    from batchgen.state.records import JobRow
     from batchgen.state.store import Store
 
 SAID = {
@@ -102,12 +102,12 @@ class Canary:
     def closed(self, model: str) -> frozenset[str]:
         return frozenset(sweep for of, sweep in self._closed if of == model)
 
-    def holds_back(self, job: PendingJob) -> bool:
+    def holds_back(self, job: JobRow) -> bool:
         """Whether this job has to wait until others of its sweep are done."""
         trial = self._closed.get((job.model, job.sweep))
         return trial is not None and not trial.takes(job.seq, self._count)
 
-    async def first_jobs(self, model: str) -> list[PendingJob]:
+    async def first_jobs(self, model: str) -> list[JobRow]:
         """The due jobs of closed sweeps that may go before those are open."""
         found = []
         for trial in [one for one in self._closed.values() if one.model == model]:
@@ -117,7 +117,7 @@ class Canary:
                     found.append(job)
         return found
 
-    async def _first_due(self, trial: Trial, count: int) -> list[PendingJob]:
+    async def _first_due(self, trial: Trial, count: int) -> list[JobRow]:
         return await self._store.first_due(trial.model, trial.sweep, self._selection, count)
 
     async def heard_of(self, seq: int) -> None:

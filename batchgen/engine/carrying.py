@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
     from batchgen.runcomfy.outcomes import ResultOutcome
-    from batchgen.state.records import LiveRequest, PendingJob
+    from batchgen.state.records import JobRow, LiveRequest
     from batchgen.state.store import Store
 
 
@@ -113,7 +113,7 @@ class Lifecycle:
         budget: Budget,
         downloads: DownloadPool,
         canary: Canary,
-        queue: Callable[[PendingJob], Awaitable[None]],
+        queue: Callable[[JobRow], Awaitable[None]],
     ) -> None:
         self._ports = ports
         self._policy = policy
@@ -146,7 +146,7 @@ class Lifecycle:
             )
             yield
 
-    async def carry(self, track: Track, job: PendingJob, price: float | None) -> None:
+    async def carry(self, track: Track, job: JobRow, price: float | None) -> None:
         """From due to its end, as far as it goes. `price` is reserved by the caller."""
         readiness = await self._readied(job)
         if isinstance(readiness, Ready) and self._control.submitting:
@@ -161,13 +161,13 @@ class Lifecycle:
         self.retries.forget(job.seq)
         await self._over(job.seq)
 
-    async def _readied(self, job: PendingJob) -> Readiness:
+    async def _readied(self, job: JobRow) -> Readiness:
         """A job that rested meanwhile is looked at again only if it is still due."""
         if self.retries.has_rested(job.seq) and not await self._may_go_later(job):
             return NotNow()
         return await self._inputs.ready(job)
 
-    async def _may_go_later(self, job: PendingJob) -> bool:
+    async def _may_go_later(self, job: JobRow) -> bool:
         """A cancelled job, or one refused with its model, must not keep the run going."""
         still_due = await self._ports.store.pending_job(job.seq) is not None
         return still_due and self._control.submitting
@@ -176,7 +176,7 @@ class Lifecycle:
         """From where an earlier run, or a person's word, left it."""
         await self._follow(request, sent_now=False)
 
-    def put_back(self, track: Track, job: PendingJob) -> None:
+    def put_back(self, track: Track, job: JobRow) -> None:
         """A job in hand that could not go."""
         track.lane.in_hand.discard(job.seq)
         track.jobs.put_back(job)
@@ -225,7 +225,7 @@ class Lifecycle:
         outcome = await self._ports.api.cancel(request.request_id)
         self._control.emit(Noted(f"cancel asked for: {outcome.value}", request.id))
 
-    async def _send(self, track: Track, job: PendingJob, body: str, price: float | None) -> None:
+    async def _send(self, track: Track, job: JobRow, body: str, price: float | None) -> None:
         submission = await self._submitter.submit(job, body, track.lane, price)
         if submission == Again(rests=True) and self._control.submitting:
             track.lane.in_hand.add(job.seq)

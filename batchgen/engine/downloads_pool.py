@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from batchgen.downloads.outcomes import Fetched, FetchOutcome
     from batchgen.engine.control import Control
     from batchgen.engine.ports import Ports
-    from batchgen.state.records import FetchJob, ResultFile, Verified
+    from batchgen.state.records import FetchJob, FileRow, Verified
 
 
 NOT_WRITABLE_IN_A_ROW = 3
@@ -142,7 +142,7 @@ class DownloadPool:
         if host.parked:
             self._queue.put_nowait(host.parked.popleft())
 
-    def _done(self, seq: int, files: Iterable[ResultFile]) -> None:
+    def _done(self, seq: int, files: Iterable[FileRow]) -> None:
         for file in files:
             self._troubles.pop(file.id, None)
             if file.id in self._given_up and (host := self._host(file.url)).gave_up:
@@ -156,7 +156,7 @@ class DownloadPool:
         if not self._at_hand:
             self._control.wake.set()
 
-    async def _fetch_file(self, job: FetchJob, file: ResultFile) -> float | FileHost | None:
+    async def _fetch_file(self, job: FetchJob, file: FileRow) -> float | FileHost | None:
         """Try one file once. Returns the seconds, or the host, to wait for; None: not again."""
         if self._disk_failed or file.id in self._given_up:
             return None
@@ -176,7 +176,7 @@ class DownloadPool:
             host.trying = False
         return await self._act(job, file, host, outcome)
 
-    async def _fetch(self, job: FetchJob, file: ResultFile) -> FetchOutcome:
+    async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
         if not file.url.startswith("data:"):
             return await self._ports.files.fetch(file.url, file.name)
         # Of a file that came inside an answer the state has no more than the hash.
@@ -187,7 +187,7 @@ class DownloadPool:
         return await self._ports.files.fetch(answer.data.get(url, url), file.name)
 
     async def _wait_or_renew(
-        self, job: FetchJob, file: ResultFile, host: FileHost
+        self, job: FetchJob, file: FileRow, host: FileHost
     ) -> float | FileHost | None:
         """Its host is down: another URL may lead elsewhere, and is asked for."""
         asked = self._asked(file)
@@ -199,7 +199,7 @@ class DownloadPool:
         return host
 
     async def _act(
-        self, job: FetchJob, file: ResultFile, host: FileHost, outcome: FetchOutcome
+        self, job: FetchJob, file: FileRow, host: FileHost, outcome: FetchOutcome
     ) -> float | FileHost | None:
         facts = self._count(file, host, outcome)
         match after_fetch(outcome, facts):
@@ -219,7 +219,7 @@ class DownloadPool:
                     return host
                 return max(after, delay(facts.tries, self._ports.dice))
 
-    def _count(self, file: ResultFile, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
+    def _count(self, file: FileRow, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
         now, trouble = _loop_time(), self._trouble(file)
         trouble.tries += 1
         trouble.since = now if trouble.since is None else trouble.since
@@ -246,7 +246,7 @@ class DownloadPool:
         while host.parked:
             self._queue.put_nowait(host.parked.popleft())
 
-    def _asked(self, file: ResultFile) -> float:
+    def _asked(self, file: FileRow) -> float:
         """For how many seconds the vendor has not been asked for the URL of a file."""
         asked = self._trouble(file).asked
         return inf if asked is None else _loop_time() - asked
@@ -255,10 +255,10 @@ class DownloadPool:
         name = host_of(url)
         return self._hosts.setdefault(name, FileHost(name))
 
-    def _trouble(self, file: ResultFile) -> _Trouble:
+    def _trouble(self, file: FileRow) -> _Trouble:
         return self._troubles.setdefault(file.id, _Trouble())
 
-    async def _keep(self, job: FetchJob, file: ResultFile, fetched: Fetched) -> None:
+    async def _keep(self, job: FetchJob, file: FileRow, fetched: Fetched) -> None:
         self._troubles.pop(file.id, None)
         self._not_writable_in_a_row = 0
         verified = await self._ports.store.verified(file.id, fetched.file)
@@ -273,13 +273,13 @@ class DownloadPool:
             if self._on_done is not None:
                 await self._on_done(job.seq, verified)
 
-    async def _give_up(self, job: FetchJob, file: ResultFile, code: str, reason: str) -> None:
+    async def _give_up(self, job: FetchJob, file: FileRow, code: str, reason: str) -> None:
         self._given_up.add(file.id)
         await self._ports.store.trouble(job.seq, code, reason)
         self._tell(job, JobState.FETCHING, code, reason)
 
     async def _renew(
-        self, job: FetchJob, file: ResultFile, reason: str, *, expired: bool = False
+        self, job: FetchJob, file: FileRow, reason: str, *, expired: bool = False
     ) -> float | FileHost | None:
         """The request is asked for a URL of today, which costs nothing.
 
@@ -302,7 +302,7 @@ class DownloadPool:
             host.asked_in_vain = host.is_down
         return host if host.is_down else delay(max(trouble.tries, 1), self._ports.dice)
 
-    async def _not_writable(self, job: FetchJob, file: ResultFile, error: OutputError) -> None:
+    async def _not_writable(self, job: FetchJob, file: FileRow, error: OutputError) -> None:
         """Something stands where one file should go; for several in a row, it is the folder."""
         self._not_writable_in_a_row += 1
         if self._not_writable_in_a_row >= NOT_WRITABLE_IN_A_ROW:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batchgen.engine.health import Health
     from batchgen.engine.ports import Ports
     from batchgen.references import Reference
-    from batchgen.state.records import NeededFile, PendingJob
+    from batchgen.state.records import JobRow, Result
 
 MORE_LOOKS = 2
 """At another job's result that seems broken. It was sound when it came home: the URL may expire
@@ -49,7 +49,7 @@ class NoSuchOutput:
     reason: str
 
 
-def file_for(reference: Reference, files: Iterable[NeededFile]) -> NeededFile | NoSuchOutput:
+def file_for(reference: Reference, files: Iterable[Result]) -> Result | NoSuchOutput:
     """The file at the reference's place among those of its kind, in the vendor's order."""
     kind = reference.kind
     found = sorted(
@@ -68,7 +68,7 @@ def file_for(reference: Reference, files: Iterable[NeededFile]) -> NeededFile | 
     )
 
 
-def expired(file: NeededFile, reason: str) -> str:
+def expired(file: Result, reason: str) -> str:
     """Why a result cannot be handed on, and what a person can do about it."""
     return (
         f"the vendor no longer serves the result of {file.job_id} ({reason});"
@@ -116,7 +116,7 @@ class InputResolver:
         self._control = control
         self._health = health
 
-    async def ready(self, job: PendingJob) -> Readiness:
+    async def ready(self, job: JobRow) -> Readiness:
         finding: Ready | _Broken | _Unclear = _Unclear("")
         with self._control.drain.scope() as scope:
             finding = await self._inspect(job)
@@ -132,7 +132,7 @@ class InputResolver:
                 self._health.no_contact(reason, whose)
                 return NotNow()
 
-    async def _reject(self, job: PendingJob, code: str, reason: str) -> None:
+    async def _reject(self, job: JobRow, code: str, reason: str) -> None:
         if await self._ports.store.reject(job.seq, code, reason):
             self._control.emit(
                 JobMoved(
@@ -140,7 +140,7 @@ class InputResolver:
                 )
             )
 
-    async def _inspect(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _inspect(self, job: JobRow) -> Ready | _Broken | _Unclear:
         finding = await self._look_at(job)
         for _ in range(MORE_LOOKS):
             if not (isinstance(finding, _Broken) and references_in(job.body)):
@@ -148,7 +148,7 @@ class InputResolver:
             finding = await self._look_at(job)
         return finding
 
-    async def _look_at(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _look_at(self, job: JobRow) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
         if not isinstance(filled, Ready) or self._ports.inputs is None:
             return filled
@@ -160,7 +160,7 @@ class InputResolver:
             case _:
                 return filled
 
-    async def _fill_in(self, job: PendingJob) -> Ready | _Broken | _Unclear:
+    async def _fill_in(self, job: JobRow) -> Ready | _Broken | _Unclear:
         references = references_in(job.body)
         if not references:
             return Ready(job.body)
@@ -174,7 +174,7 @@ class InputResolver:
         return Ready(resolved(job.body, urls))
 
     async def _served_url(
-        self, reference: Reference, files: tuple[NeededFile, ...]
+        self, reference: Reference, files: tuple[Result, ...]
     ) -> str | _Broken | _Unclear:
         file = file_for(reference, files)
         if isinstance(file, NoSuchOutput):
@@ -197,7 +197,7 @@ class InputResolver:
         """The URL, where it still answers. What it answers is judged by the look at the input."""
         if self._ports.inputs is None:
             return url
-        match await self._ports.inputs.look(url):
+        match await self._ports.inputs.probe(url):
             case probe.Gone() as gone:
                 return gone
             # The result came from there once, so a name that leads inside today is no fault of it.
@@ -206,7 +206,7 @@ class InputResolver:
             case _:
                 return url
 
-    async def _asked_again(self, file: NeededFile, reason: str) -> str | _Broken | _Unclear:
+    async def _asked_again(self, file: Result, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
         answer: Seen = await self._ports.api.result(file.request_id)
         if isinstance(answer, Halted) and is_short_of_an_end(answer):
@@ -215,7 +215,7 @@ class InputResolver:
         match answer:
             case Succeeded(urls) if len(urls) >= file.position:
                 url = urls[file.position - 1]
-                await self._ports.store.refresh_url(file.file_id, url)
+                await self._ports.store.refresh_url(file.id, url)
                 return url
             case NoAnswer(why) | NotReady(why):
                 return _Unclear(why, "the API")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batchgen.engine.limits import Expectations
     from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import DueKey, Selection
-    from batchgen.state.records import PendingJob
+    from batchgen.state.records import JobRow
     from batchgen.state.store import Store
 
 
@@ -94,8 +94,8 @@ class PendingQueue:
         self._selection = selection
         self._store = store
         self._canary = canary
-        self._page: deque[PendingJob] = deque()
-        self._returned: dict[int, PendingJob] = {}
+        self._page: deque[JobRow] = deque()
+        self._returned: dict[int, JobRow] = {}
         self._order: list[DueKey] = []
         self._after: DueKey | None = None
         self._exhausted = False
@@ -111,7 +111,7 @@ class PendingQueue:
         returned = [-self._order[0][0]] if self._order else []
         return max(page + returned)
 
-    def take(self) -> PendingJob:
+    def take(self) -> JobRow:
         """The next job: it is in hand now."""
         if self._order and (not self._page or -self._order[0][0] >= self._page[0].priority):
             _, seq = heappop(self._order)
@@ -121,7 +121,7 @@ class PendingQueue:
         self._lane.in_hand.add(job.seq)
         return job
 
-    def put_back(self, job: PendingJob) -> None:
+    def put_back(self, job: JobRow) -> None:
         """A job that is pending again. One that is here or in hand already is not queued twice."""
         seq = job.seq
         if seq in self._lane.in_hand or seq in self._returned or self._is_on_page(seq):
@@ -158,12 +158,12 @@ class PendingQueue:
             if rewinds == self._rewinds:
                 self._turn_to(page, held)
 
-    async def _read(self) -> list[PendingJob]:
+    async def _read(self) -> list[JobRow]:
         model = self._lane.model
         closed = self._canary.closed(model)
         return await self._store.due_page(model, self._selection, self._after, PAGE, closed)
 
-    def _turn_to(self, page: list[PendingJob], held: frozenset[int]) -> None:
+    def _turn_to(self, page: list[JobRow], held: frozenset[int]) -> None:
         self._exhausted = len(page) < PAGE
         if page:
             self._after = (page[-1].priority, page[-1].seq)

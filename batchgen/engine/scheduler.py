@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
     from batchgen.state.queries import Selection
-    from batchgen.state.records import LiveRequest, PendingJob, Verified
+    from batchgen.state.records import JobRow, LiveRequest, Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class Scheduler:
         permit = self._enter(track.lane, now)
         self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
 
-    async def _queue(self, job: PendingJob) -> None:
+    async def _queue(self, job: JobRow) -> None:
         track = await self._queues.open(job.model)
         track.jobs.put_back(job)
 
@@ -252,9 +252,7 @@ class Scheduler:
         self._active += 1
         return take((lane.limiter, self._overall), now)
 
-    async def _carry(
-        self, track: Track, job: PendingJob, price: float | None, permit: Permit
-    ) -> None:
+    async def _carry(self, track: Track, job: JobRow, price: float | None, permit: Permit) -> None:
         async with self._place(permit):
             await self._lifecycle.carry(track, job, price)
 

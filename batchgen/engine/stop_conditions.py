@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.errors import OutputError, StorageError
 from batchgen.manifest.units import next_moment
 from batchgen.pauses import Pause, PauseReason, pause_for, pause_for_disk
+from batchgen.text import format_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,6 @@ MEBIBYTE = 1024**2
 USUAL_FLOOR = 512 * MEBIBYTE
 USUAL_SHARE = 100
 """A small disk need not keep 512 MiB free: a hundredth of it will do."""
-HOUR, MINUTE = 3600, 60
 
 
 class StopConditions:
@@ -85,9 +85,8 @@ class Schedule:
         if self._left_by_clock() == 0.0:
             return self._pause_for_clock()
         if self._left_by_duration() == 0.0:
-            return pause_for(
-                PauseReason.MAX_DURATION, duration=_spoken(self._policy.max_duration or 0.0)
-            )
+            allowed = format_setting(self._policy.max_duration or 0.0)
+            return pause_for(PauseReason.MAX_DURATION, duration=allowed)
         return None
 
     def end(self) -> float | None:
@@ -140,14 +139,6 @@ def pause_for_room(room: Room, min_free: int | None) -> Pause | None:
         free=room.free / MEBIBYTE,
         floor=floor / MEBIBYTE,
     )
-
-
-def _spoken(seconds: float) -> str:
-    """Say `8 h`, `1 h 30 min`, `1.5 s`."""
-    hours, rest = divmod(seconds, HOUR)
-    minutes, rest = divmod(rest, MINUTE)
-    parts = ((hours, "h"), (minutes, "min"), (round(rest, 3), "s"))
-    return " ".join(f"{count:g} {unit}" for count, unit in parts if count)
 
 
 def _loop_time() -> float:

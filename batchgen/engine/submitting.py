@@ -27,7 +27,7 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
     Unclear,
 )
-from batchgen.state.records import LiveRequest, PendingJob
+from batchgen.state.records import JobRow, LiveRequest
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -134,7 +134,7 @@ class _Attempt:
     submits of a run in the order in which they went out.
     """
 
-    job: PendingJob
+    job: JobRow
     body: str
     number: int
     lane: ModelLimits
@@ -166,7 +166,7 @@ class Submitter:
         self._sent = itertools.count(1)
 
     async def submit(
-        self, job: PendingJob, body: str, lane: ModelLimits, price: float | None
+        self, job: JobRow, body: str, lane: ModelLimits, price: float | None
     ) -> Submission:
         """Carry a job from pending to an accepted request, as far as it goes.
 
@@ -177,7 +177,7 @@ class Submitter:
         return exchange.result()
 
     async def _exchange(
-        self, job: PendingJob, body: str, lane: ModelLimits, price: float | None
+        self, job: JobRow, body: str, lane: ModelLimits, price: float | None
     ) -> Submission:
         sent = None if body == job.body else body
         number = await self._ports.store.begin_attempt(job, price, sent)

@@ -186,7 +186,7 @@ def export(
     if next(results(db, asked.selection, asked.only), None) is None:
         kept = "kept " if asked.only is Picked.KEPT else ""
         raise UsageError(
-            f"no job that is selected has a {kept}result yet",
+            f"none of the selected jobs has a {kept}result yet",
             next_step="batchgen status MANIFEST shows what there is",
         )
     _refuse_pattern(target)

@@ -23,7 +23,7 @@ from batchgen.errors import (
     UsageError,
 )
 from batchgen.export.rows import Row
-from batchgen.fs import disk_errors, link_in_the_way, sync_folder
+from batchgen.fs import disk_errors, symlink_error, sync_folder
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
 from batchgen.state.records import Result
 
@@ -115,7 +115,7 @@ class Destination:
         while folder != self.root:
             # Through a link, files would be written to where nobody asked for them.
             if folder.is_symlink():
-                raise link_in_the_way(folder)
+                raise symlink_error(folder)
             self._touched.add(folder)
             folder = folder.parent
         self._touched.add(folder)

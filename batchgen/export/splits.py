@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.matrix import suffix
 from batchgen.models.catalog import find_model
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,11 +97,13 @@ class Splitter:
         text = _text(value)
         name = _NOT_IN_NAME.sub("_", text)
         if value in (None, "") or not _NAME.fullmatch(name):
-            what = f"{result.job_id}: {self._by.column} names no split: {shown(value)}"
+            what = f"{result.job_id}: {self._by.column} names no split: {format_value(value)}"
             raise UsageError(what, next_step=_NAMES_HINT)
         first = self._values.setdefault(name.lower(), text)
         if first != text:
-            raise UsageError(f"{shown(first)} and {shown(text)} would be one split: {name}")
+            raise UsageError(
+                f"{format_value(first)} and {format_value(text)} would be one split: {name}"
+            )
         if len(self._values) > MOST_SPLITS:
             what = f"{self._by.column} has more than {MOST_SPLITS} values"
             raise UsageError(what, next_step="choose a column of few values")
@@ -192,14 +194,16 @@ def parse_split_by(text: str) -> SplitBy:
         tags = tuple(name.strip() for name in names.split(","))
         for name in tags:
             if not _NAME.fullmatch(name):
-                raise InputError(f"{shown(name)} is no name of a split", next_step=_NAMES_HINT)
+                raise InputError(
+                    f"{format_value(name)} is no name of a split", next_step=_NAMES_HINT
+                )
         if len({name.lower() for name in tags}) < len(tags):
             raise InputError("a split is named twice", next_step="name each tag once")
         return SplitBy(tags=tags)
     holder, _, key = column.partition(".")
     if names or not ((column in COLUMNS) or (holder in {"axes", "input"} and key)):
         known = ", ".join(COLUMNS)
-        what = f"there is no splitting by {shown(text)}"
+        what = f"there is no splitting by {format_value(text)}"
         hint = f"write tag:train,test, or a column: {known}, axes.NAME, input.NAME"
         raise InputError(what, next_step=hint)
     return SplitBy(column)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchgen.manifest.dependencies import Needs, misnamed
+from batchgen.manifest.dependencies import Needs, job_name_problem
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.problem_location import CellError
-from batchgen.manifest.stray_templates import half_template, texts_in
+from batchgen.manifest.stray_templates import single_braces_problem, texts_in
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, Render, Variables, compile_text
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recipe:
-    """`from_defaults` are the keys that the item does not have itself.
+class CompiledInput:
+    """An item's input, compiled for one model.
 
-    `never_blank` are texts that the model asks for and a template makes. Of those that may say
-    anything, `written_texts` are literal, `filled_texts` come from templates.
+    `from_defaults` are the keys that the item does not have itself. `never_blank` are the keys of
+    required texts that are templates. Of the free texts, such as a prompt, `written_texts` are
+    literal and `filled_texts` are templates.
     """
 
     model: Model
-    input: CompiledTree
+    tree: CompiledTree
     needs: Needs
     from_defaults: frozenset[str]
     never_blank: tuple[str, ...]
@@ -48,30 +49,28 @@ class Recipe:
     filled_texts: tuple[tuple[str, CompiledText], ...]
 
 
-def build_recipe(
+def compile_input(
     item: Item, model: Model, sweeps: Mapping[str, SweepHead], known: Collection[str], name: str
-) -> Recipe:
-    """Compile the input of an item for a model. `known` are the variables of its cells.
+) -> CompiledInput:
+    """Compile the input of an item for a model. Raises CellError.
 
-    `name` is the template of its files' names.
-
-    Raises CellError.
+    `known` are the variables of its cells, `name` is the template of its file names.
     """
     whole, from_defaults = merged(item.input, item.part.defaults.values, model)
     tree = compile_tree(whole)
     if not isinstance(tree, CompiledTree):
-        raise CellError(list(map(_in_input, tree)), from_defaults, of_item=True)
+        raise CellError(list(map(_in_input, tree)), from_defaults, item_wide=True)
     wrong = list(_wrong_names(item, tree, sweeps))
-    if item.is_sweep and (half := half_template(_texts_of(item, whole), known)):
+    if item.is_sweep and (half := single_braces_problem(_texts_of(item, whole), known)):
         wrong.append(half)
-    # A row of JSON Lines may have keys that another has not: those are missed when it is rendered.
+    # Rows of JSON may have different keys: a missing one is found only when a row is rendered.
     if not item.has_open_rows:
         variables = {*known, *item.include_keys}
         wrong += [*map(_in_input, tree.name_problems({*variables, JOBS}))]
         wrong += item.name_problems(variables)
         wrong += _name_problems(name, variables)
     if wrong:
-        raise CellError(wrong, from_defaults, of_item=True)
+        raise CellError(wrong, from_defaults, item_wide=True)
     needs = Needs(item, sweeps, sorted(tree.job_names))
     filled = tuple((key, tree.texts[(key,)]) for key in free_texts() if (key,) in tree.texts)
     written = tuple(
@@ -80,14 +79,14 @@ def build_recipe(
         if (key,) not in tree.texts and isinstance(text := whole.get(key), str)
     )
     never_blank = tuple(_never_blank(model, tree))
-    return Recipe(model, tree, needs, from_defaults, never_blank, written, filled)
+    return CompiledInput(model, tree, needs, from_defaults, never_blank, written, filled)
 
 
 def merged(
     own: JsonObject, defaults: Mapping[str, JsonValue], model: Model
 ) -> tuple[dict[str, JsonValue], frozenset[str]]:
-    """Put under an input the defaults that its model knows; which keys came so."""
-    # `size` and the schema's own key are one: the job's spelling must not meet the other.
+    """Merge the defaults that the model knows under an input; also return the keys they added."""
+    # `size` and the schema's own key mean the same: a job must not get both.
     hidden = {SHORT_KEY, SIZE_KEY} if {SHORT_KEY, SIZE_KEY} & own.keys() else set()
     under = {
         key: value
@@ -102,12 +101,12 @@ def _wrong_names(
 ) -> Iterator[InputProblem]:
     for path, text in tree.texts.items():
         for name in sorted(text.job_names):
-            if problem := misnamed(("input", *path), name, item, sweeps):
+            if problem := job_name_problem(("input", *path), name, item, sweeps):
                 yield problem
 
 
 def _texts_of(item: Item, whole: JsonValue) -> Iterator[tuple[Path, str]]:
-    """The texts that may be templates."""
+    """Yield the texts that may be templates."""
     if item.id is not None:
         yield ("id",), item.id.source
     yield from texts_in(whole, ("input",))
@@ -122,7 +121,7 @@ def _never_blank(model: Model, tree: CompiledTree) -> Iterator[str]:
 
 
 def _name_problems(template: str, variables: Collection[str]) -> list[InputProblem]:
-    """A problem of an item's or the output's name: reported once, not for each cell."""
+    """Check the template of file names once, not for each cell."""
     try:
         check_template(template, variables)
     except NameTemplateError as exc:
@@ -138,16 +137,16 @@ def _in_input(problem: TemplateProblem) -> InputProblem:
 class CompiledTree:
     """A JSON value with templates at the paths of `texts`.
 
-    `render` leaves a key out where its template gives none, and `leave_out` an item of a list, once
-    nothing counts on the places of the items any more. What it gives shares parts with the
-    value and the variables: nothing inside of it must be changed. It raises TemplateProblem, whose
-    `path` leads to the template.
+    `render` leaves out a key whose template gives none. `leave_out` removes such items of lists,
+    and comes later because until then items are found by their index. The rendered value shares
+    parts with the original and the variables, so it must not be changed in place. `render` raises
+    TemplateProblem, whose `path` leads to the template.
     """
 
     texts: Mapping[Path, CompiledText]
     render: Render
     _lists: Mapping[Path, Collection[int]] = field(init=False)
-    """Which items of a list are templates; lists in a list come before it."""
+    """Which items of each list are templates; inner lists come before outer ones."""
 
     def __post_init__(self) -> None:
         lists: dict[Path, set[int]] = {}
@@ -173,9 +172,9 @@ class CompiledTree:
         return frozenset().union(*(text.job_names for text in self.texts.values()))
 
     def leave_out(self, values: dict[str, JsonValue]) -> dict[Path, list[int]]:
-        """Take out of what `render` gave the items that are none, and a list of nothing else.
+        """Remove items whose template gave none from the lists of `values`, and emptied lists.
 
-        Give, for each list that is shorter now, where its items are written.
+        Returns, for each list that is shorter now, the original indices of its items.
         """
         kept: dict[Path, list[int]] = {}
         for path, templates in self._lists.items():
@@ -194,7 +193,7 @@ class CompiledTree:
         return kept
 
     def name_problems(self, known: Collection[str]) -> list[TemplateProblem]:
-        """Find the templates with a name that no cell will have."""
+        """Find the templates with a variable that no cell has."""
         problems = []
         for path, text in self.texts.items():
             try:
@@ -206,7 +205,7 @@ class CompiledTree:
 
 
 def compile_tree(value: JsonValue) -> CompiledTree | list[TemplateProblem]:
-    """Keys are no templates. Return all problems where there are any, each with its path."""
+    """Compile all texts but the keys; if any fail, return their problems, each with its path."""
     texts: dict[Path, CompiledText] = {}
     problems: list[TemplateProblem] = []
     render = _compile(value, (), texts, problems)
@@ -216,7 +215,7 @@ def compile_tree(value: JsonValue) -> CompiledTree | list[TemplateProblem]:
 def _compile(
     value: JsonValue, path: Path, texts: dict[Path, CompiledText], problems: list[TemplateProblem]
 ) -> Render | None:
-    """Give the way to render it; None where nothing in it is a template."""
+    """Return the function that renders `value`; None if nothing in it is a template."""
     if isinstance(value, str):
         return _compile_leaf(value, path, texts, problems)
     if not isinstance(value, list | Mapping):

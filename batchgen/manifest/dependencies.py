@@ -1,7 +1,7 @@
 """Which jobs a cell needs, by id or by sweep, and `{{ jobs.still.image }}` in templates.
 
-A need of a sweep means its cell with the same values. `jobs` in a template becomes a reference to
-another job's result.
+Needing a sweep means needing its cell with the same values. `jobs` in a template becomes a
+reference to another job's result.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.manifest.templates.values import Openable
-from batchgen.models.messages import InputProblem, shown
+from batchgen.manifest.templates.values import Namespace
+from batchgen.models.messages import InputProblem, format_value
 from batchgen.references import reference_url
 from batchgen.text import did_you_mean
 
@@ -30,19 +30,18 @@ _NOT_WORD = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Needs:
-    """Finds the jobs that the cells of one item need. `names`: what its templates refer to."""
+    """Finds the jobs that the cells of one item need. `names`: what the item calls them."""
 
     def __init__(
         self, item: Item, sweeps: Mapping[str, SweepHead], referred: Iterable[str]
     ) -> None:
         self._item = item
         self._sweeps = sweeps
-        self._names = tuple(dict.fromkeys((*item.needs, *referred)))
-        self.any = bool(self._names)
+        self.names = tuple(dict.fromkeys((*item.needs, *referred)))
 
-    def of(self, cell: Cell) -> dict[str, str]:
-        """Name → id of the job, for this cell. Raises TemplateProblem."""
-        return {name: self._job_id(name, cell) for name in self._names}
+    def ids_for(self, cell: Cell) -> dict[str, str]:
+        """Name → id of the job that this cell needs. Raises TemplateProblem."""
+        return {name: self._job_id(name, cell) for name in self.names}
 
     def _job_id(self, name: str, cell: Cell) -> str:
         template = self._item.needs.get(name)
@@ -55,14 +54,17 @@ class Needs:
         return f"{wanted}-{suffix}" if suffix else wanted
 
     def _require_same_axes(self, head: SweepHead, cell: Cell) -> None:
-        """Otherwise it is unclear which of its jobs is meant."""
-        hint = f"sweep over the same here, or name one job: needs: {{{head.id}: '{head.id}-…'}}"
+        """Raise TemplateProblem if it is unclear which job of the sweep is meant."""
+        one_job = f"needs: {{{head.id}: '{head.id}-…'}}"
+        hint = f"use the same axes and repeats here, or name one job: {one_job}"
         missing = [axis for axis in head.axes if axis not in cell.variables]
         if missing:
             what = f"'{head.id}' sweeps over '{missing[0]}', and this job does not"
             raise TemplateProblem(what, hint)
         if head.rows is not None and not self._has_rows_of(head, cell):
-            what = f"'{head.id}' has one job for each row of {head.rows.name}, and this one has not"
+            what = (
+                f"'{head.id}' has one job for each row of {head.rows.name}, and this job does not"
+            )
             raise TemplateProblem(what, f"add 'from: {head.rows.name}' here")
         if head.repeats > 1 and "repeat" not in self._item.node.children:
             what = f"'{head.id}' is repeated {head.repeats} times, and this job is not"
@@ -74,19 +76,19 @@ class Needs:
 
 
 def references(ids: Mapping[str, str]) -> JobReferences:
-    """What `{{ jobs.… }}` means in the templates of one cell."""
+    """The value of `jobs` in the templates of one cell."""
     return JobReferences(lambda name: ids[name])
 
 
-def misnamed(
+def job_name_problem(
     path: Path, name: str, item: Item, sweeps: Mapping[str, SweepHead]
 ) -> InputProblem | None:
-    """Say how to name a job whose id is a template: `jobs.NAME` itself is none."""
+    """Find a `jobs.NAME` that fits no need, though a need whose id is a template was meant."""
     if name in item.needs or name in sweeps:
         return None
     if not is_literal(name):
         return InputProblem(
-            path, f"{shown(name)} names no job: it is not read as a template", _alias(name)
+            path, f"{format_value(name)} names no job: it is not read as a template", _alias(name)
         )
     meant = next((text for text in item.needs if _stem(text) == name), None)
     if meant is None or is_literal(meant):
@@ -100,8 +102,8 @@ def _stem(template: str) -> str:
 
 
 def _alias(template: str) -> str:
-    word = _NOT_WORD.sub("_", _stem(template)).strip("_") or "it"
-    return f'write needs: {{{word}: "{template}"}}, and jobs.{word}.image'
+    name = _NOT_WORD.sub("_", _stem(template)).strip("_") or "it"
+    return f'write needs: {{{name}: "{template}"}}, and jobs.{name}.image'
 
 
 Kind = Literal["image", "video"]
@@ -114,10 +116,10 @@ _OUTPUTS: dict[str, Kind] = {
 }
 
 
-class JobReferences(Openable):
-    """All jobs that this one may use. `lookup` gives the id of the one that a name means.
+class JobReferences(Namespace):
+    """The jobs that this one needs. `lookup` returns the id of a job by its name.
 
-    Whether that one makes an image or a video is known only once all jobs are.
+    Whether a job makes an image or a video is known only once all jobs are.
     """
 
     __slots__ = ("_lookup",)
@@ -130,12 +132,12 @@ class JobReferences(Openable):
         return _Outputs(name, self._lookup(name))
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         return "name one of the jobs and its output: jobs.NAME.image"
 
 
-class _Outputs(Openable):
-    """What one job makes."""
+class _Outputs(Namespace):
+    """The outputs of one job, by kind."""
 
     __slots__ = ("_job_id", "_name")
 
@@ -152,13 +154,13 @@ class _Outputs(Openable):
         return files[0] if key == kind else files
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         written = _written(self._name)
         return f"{written} is a job: name its output: {written}.image"
 
 
-class _Files(Openable):
-    """The outputs of one job, in the vendor's order."""
+class _Files(Namespace):
+    """The images or videos of one job, in the vendor's order."""
 
     __slots__ = ("_job_id", "_kind", "_name")
 
@@ -169,12 +171,12 @@ class _Files(Openable):
 
     def __getitem__(self, key: object) -> str:
         if type(key) is not int or key < 0:
-            what = f"{self._written()}[{key!r}] is no output: they are counted from 0"
+            what = f"{self._written()}[{key!r}] is not an output: they are counted from 0"
             raise TemplateProblem(what, f"the first is {self._written()}[0]")
         return reference_url(self._job_id, self._kind, key)
 
     @property
-    def complaint(self) -> str:
+    def misuse(self) -> str:
         return f"name one of them: {self._written()}[0]"
 
     def _written(self) -> str:

@@ -3,8 +3,8 @@
     python -m batchgen.manifest.editor_schema          print it
     python -m batchgen.manifest.editor_schema --write  renew schema.json after a change
 
-Editors complete and check a manifest with it while it is being written. So every field also takes a
-template, and nothing is required of an input, since the defaults may have it.
+Editors use it to complete and check a manifest while it is written. So every field also takes a
+template, and no key of an input is required, since the defaults may have it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TYPES = {"float": "number"}
 
 
 def editor_schema(by_hand: Schema, models: Iterable[Model]) -> Schema:
-    """Put the models into the part that is `written_by_hand`."""
+    """Add the models to `by_hand`, the part that is written by hand."""
     known = tuple(models)
     policies = {name: {"$ref": "#/$defs/model_policy"} for name in _names(known)}
     parts: Mapping[tuple[str, ...], Any] = {
@@ -71,13 +71,13 @@ def schema_text(schema: Schema) -> str:
 
 
 def _put(schema: Schema, path: tuple[str, ...], value: Any) -> Schema:
-    """Copy what lies along `path` and set its end."""
+    """Copy the schema along `path`, with the last key set to `value`."""
     key, *rest = path
     return schema | {key: _put(schema[key], tuple(rest), value) if rest else value}
 
 
 def _names(models: Iterable[Model]) -> list[str]:
-    """What a manifest may call them: their ids, and their short names."""
+    """The names of models in a manifest: their ids and their short names."""
     known = tuple(models)
     return [*(model.id for model in known), *(model.alias for model in known)]
 
@@ -97,7 +97,7 @@ def _if_model(model: Model, then: Schema) -> Schema:
 
 
 def _if_default(model: Model) -> Schema:
-    """A job that names no model has the default's keys."""
+    """With this default model, the input of a job without a model has its keys."""
     by_default = _if_model(model, {})["if"]
     nameless = {"if": {"not": {"required": ["model"]}}, "then": _has_input(model.alias)}
     return {
@@ -137,13 +137,13 @@ def _fields(model: Model) -> dict[str, Schema]:
 
 
 def _field(part: Mapping[str, Any]) -> Schema:
-    """What may be written for one field, with the published description."""
-    words = {"title": part["title"]} if "title" in part else {}
+    """The values that a field takes in a manifest, with the published description."""
+    labels = {"title": part["title"]} if "title" in part else {}
     about = " ".join(filter(None, (part.get("description"), *_file_sentences(part))))
-    words |= {"description": about} if about else {}
-    # A page's default is a suggestion that is not sent, so it must not look like a default here.
+    labels |= {"description": about} if about else {}
+    # The page's default is only a suggestion and never sent, so it must not look like a default.
     examples = {"examples": [part["default"]]} if "default" in part else {}
-    return {**words, "anyOf": [_value(part), TEMPLATE], **examples}
+    return {**labels, "anyOf": [_value(part), TEMPLATE], **examples}
 
 
 def _file_sentences(part: Mapping[str, Any]) -> list[str]:
@@ -164,7 +164,7 @@ def _value(part: Mapping[str, Any]) -> Schema:
 
 
 def _any_input(models: tuple[Model, ...]) -> Schema:
-    """Every key of every model, where the model is not known yet."""
+    """Every key of every model, for inputs whose model is not known yet."""
     variants: dict[str, list[Schema]] = {}
     for model in models:
         for name, field in _fields(model).items():

@@ -1,4 +1,4 @@
-"""The header of a manifest: checked, and turned into what the other rooms read."""
+"""The header of a manifest: read, checked, and turned into a `Manifest`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.header_checks import (
-    _mapping,
-    _meaning_problems,
-    _template_problems,
-    discreet,
+    mapping_at,
+    meaning_problems,
     read_notify,
+    redacted,
+    template_problems,
     without,
 )
 from batchgen.manifest.items import warn_of_cut_prompts
@@ -33,8 +33,8 @@ from batchgen.manifest.scope import (
     read_sweeps,
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
-from batchgen.models.messages import shown
-from batchgen.notify import NOBODY
+from batchgen.models.messages import format_value
+from batchgen.notify import NO_NOTIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest without its jobs, which only stream by: see `checked_jobs`.
+    """A manifest without its jobs, which `checked_jobs` streams.
 
-    `parts` are its files, those that it includes first; `sweeps` are found by their items' ids.
-    `env` holds the environment variables that templates may read, `patterns` what `include` says;
-    rows come from `data_files`. `name_at` is the place of `output.name`. `notify` is empty where
-    the manifest was read without `env`.
+    `parts` are its files, the included ones first; `sweeps` maps ids of items to sweeps. `env`
+    holds the environment variables that templates may read, `patterns` the values of `include`,
+    each with the folder it is relative to; rows come from `data_files`. `name_at` is the place of
+    `output.name`. `notify` is empty if the manifest was read without `env`.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Manifest:
     data_files: tuple[Path, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
-    notify: Notify = NOBODY
+    notify: Notify = NO_NOTIFICATIONS
 
 
 def read_manifest(
@@ -78,25 +78,25 @@ def read_manifest(
     env: Mapping[str, str] | None = None,
     withheld: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest | None:
-    """Read all but the jobs; None where the file is too broken to look at its jobs.
+    """Read everything but the jobs; None if the file is too broken to read its jobs.
 
-    A value that is wrong is logged and replaced by its default, so that the jobs can be checked as
-    well. With `rehearsal`, files may be on this machine. `env` is the environment, without secrets;
-    without it nothing is asked of it, and the jobs cannot be read. `withheld` names the secrets,
-    and says what each is.
+    An invalid value is logged and replaced by its default, so that the jobs can be checked too.
+    With `rehearsal`, files may be on this machine. `env` is the environment without secrets; if it
+    is None, variables are not checked and the jobs cannot be read. `withheld` maps names of
+    secrets to what they are, such as `is the token`.
 
     Raises MissingFileError, StorageError.
     """
-    reading = _Reading(path, problems, env, withheld)
-    sound = reading.read(path, Defaults(), {})
-    if sound is None or not any(part.has_jobs for part in reading.parts):
+    reading = _ManifestReader(path, problems, env, withheld)
+    valid = reading.read(path, Defaults(), {})
+    if valid is None or not any(part.has_jobs for part in reading.parts):
         return None
-    name = sound.get("name", path.stem)
+    name = valid.get("name", path.stem)
     return Manifest(
         path=path,
         name=name,
-        policy=build_policy(sound.get("run", {})),
-        output=build_output(sound.get("output", {}), name),
+        policy=build_policy(valid.get("run", {})),
+        output=build_output(valid.get("output", {}), name),
         parts=tuple(reading.parts),
         sweeps=reading.sweeps,
         env=reading.env_used,
@@ -108,8 +108,8 @@ def read_manifest(
     )
 
 
-class _Reading:
-    """Collects the files of one manifest, an including one after those that it includes."""
+class _ManifestReader:
+    """Collects the files of one manifest, included ones first."""
 
     def __init__(
         self,
@@ -128,22 +128,25 @@ class _Reading:
         self.patterns: list[tuple[Path, str]] = []
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
-        self.notify = NOBODY
+        self.notify = NO_NOTIFICATIONS
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
     ) -> Mapping[str, Any] | None:
-        """Read one file and those below it; its sound values, None where it is too broken."""
+        """Read one file and the ones it includes. Return its valid values; None if too broken."""
         reporter = Reporter(path, self._problems)
         header = read_header(reporter)
         if header is None:
             return None
-        sound = self._sound(header, reporter)
-        # Those that are refused too, so that the jobs that use them are not refused as well.
-        written = _mapping(header.node.value, "vars")
+        valid = self._valid_values(header, reporter)
+        # Refused variables too, so that jobs that use them are not refused because of them.
+        written = mapping_at(header.node.value, "vars")
         inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
-        inner["env"] = {**_mapping(constants, "env"), **self._environment(header, sound, reporter)}
-        defaults = _build_defaults(header, sound.get("defaults", {}), path).over(outer)
+        inner["env"] = {
+            **mapping_at(constants, "env"),
+            **self._environment(header, valid, reporter),
+        }
+        defaults = _build_defaults(header, valid.get("defaults", {}), path).over(outer)
         warn_of_cut_texts(header.children.get("vars"), reporter)
         if (written_defaults := header.children.get("defaults")) is not None:
             warn_of_cut_prompts(written_defaults.child("input"), reporter)
@@ -154,57 +157,56 @@ class _Reading:
         self.data_files += data_files_of(header.sweeps, path.parent)
         for head in read_sweeps(header.sweeps, path):
             self._add_sweep(head, reporter)
-        # The last one to be read is the manifest itself: an output of those that it includes does
-        # not count.
+        # The manifest itself is read last: `output` of an included file does not count.
         self.name_at = place_of(header.node, ("output", "name"))
         has_jobs = header.jobs_at is not None
         self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
-        # The including file comes last: it is the one that counts.
-        self.notify = self._notify(header, sound, inner, reporter)
-        return sound
+        # As above: `notify` of an included file does not count.
+        self.notify = self._notify(header, valid, inner, reporter)
+        return valid
 
     def _add_sweep(self, head: SweepHead, reporter: Reporter) -> None:
         first = self.sweeps.setdefault(head.id, head)
         if first is not head:
             places = f"{first.path}:{first.place.line} and {head.path}:{head.place.line}"
-            message = f"two sweeps are called {shown(head.id)}: {places}"
-            reporter.at(head.place, message, "give one another id")
+            message = f"two sweeps are called {format_value(head.id)}: {places}"
+            reporter.at(head.place, message, "give one of them another id")
 
-    def _sound(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
+    def _valid_values(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
         value = header.node.value
-        found = [discreet(one) for one in header_problems(value, complete=header.complete)]
+        found = [redacted(one) for one in header_problems(value, complete=header.complete)]
         reported = {problem.path for problem in found}
-        extra = None if header.sweeps or "include" in header.keys else _mapping(value, "vars")
-        meant = [*_meaning_problems(value), *_template_problems(_mapping(value, "output"), extra)]
+        extra = None if header.sweeps or "include" in header.keys else mapping_at(value, "vars")
+        meant = [*meaning_problems(value), *template_problems(mapping_at(value, "output"), extra)]
         found += [one for one in meant if one.path not in reported]
         reporter.below(header.node, found)
         if header.complete and "jobs" not in header.keys and "include" not in header.keys:
             reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
-        sound: Mapping[str, Any] = without(value, {problem.path for problem in found})
-        return sound
+        valid: Mapping[str, Any] = without(value, {problem.path for problem in found})
+        return valid
 
     def _notify(
         self,
         header: Header,
-        sound: Mapping[str, Any],
+        valid: Mapping[str, Any],
         variables: Mapping[str, JsonValue],
         reporter: Reporter,
     ) -> Notify:
         node = header.children.get("notify")
-        # Reading a run's status needs no apprise, and no secret of the environment.
+        # Without `env`, as for the status of a run, neither apprise nor secrets are needed.
         if node is None or self._env is None:
-            return NOBODY
-        return read_notify(node, sound.get("notify"), variables, reporter)
+            return NO_NOTIFICATIONS
+        return read_notify(node, valid.get("notify"), variables, reporter)
 
     def _environment(
-        self, header: Header, sound: Mapping[str, Any], reporter: Reporter
+        self, header: Header, valid: Mapping[str, Any], reporter: Reporter
     ) -> dict[str, JsonValue]:
-        wanted: list[str] = [] if self._env is None else list(sound.get("env", ()))
+        wanted: list[str] = [] if self._env is None else list(valid.get("env", ()))
         known = self._env or {}
         for name in wanted:
             place = place_of(header.node, ("env", wanted.index(name)))
-            if why := self._withheld.get(name):
-                what = f"{name} {why}, which no manifest is given"
+            if secret := self._withheld.get(name):
+                what = f"{name} {secret}, which no manifest may read"
                 reporter.at(place, what, "remove it from this list")
             elif name not in known:
                 hint = f"set it: export {name}=…"
@@ -214,16 +216,16 @@ class _Reading:
         return dict(found)
 
 
-def _build_defaults(header: Header, sound: Mapping[str, Any], path: Path) -> Defaults:
+def _build_defaults(header: Header, valid: Mapping[str, Any], path: Path) -> Defaults:
     node = header.children.get("defaults")
     if node is None or not isinstance(node.value, dict):
         return Defaults()
-    tags = node.child("tags") if "tags" in sound else None
-    given = node.child("input") if "input" in sound else None
-    model = node.child("model") if "model" in sound else None
+    tags = node.child("tags") if "tags" in valid else None
+    given = node.child("input") if "input" in valid else None
+    model = node.child("model") if "model" in valid else None
     return Defaults(
         model=_default_text(path, model) if model else None,
-        model_is_wrong="model" in node.value and "model" not in sound,
+        model_is_wrong="model" in node.value and "model" not in valid,
         inputs=(DefaultInput(path, given),) if given else (),
         tags=tuple(_default_text(path, tag) for tag in tags.children.values()) if tags else (),
     )

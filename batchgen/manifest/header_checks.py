@@ -1,4 +1,4 @@
-"""What the schema file cannot know of a header: models, templates, folders, addresses."""
+"""Checks of the header that the schema cannot do: models, templates, folders, addresses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.stray_templates import IN_HEADER, unread_templates
+from batchgen.manifest.stray_templates import HEADER_HINTS, unread_templates
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.units import parse_duration, parse_stop_at
 from batchgen.models.catalog import catalog, named_model, nearest_model
-from batchgen.models.messages import InputProblem, place_words, shown
+from batchgen.models.messages import InputProblem, describe_path, format_value
 from batchgen.notify import Notify, Occasion, read_address
 from batchgen.text import did_you_mean
 
@@ -27,27 +27,29 @@ if TYPE_CHECKING:
 
 
 def unknown_model(path: tuple[str | int, ...], model: str, *, at_key: bool = False) -> InputProblem:
-    return InputProblem(path, f"unknown model {shown(model)}", nearest_model(model), at_key=at_key)
+    return InputProblem(
+        path, f"unknown model {format_value(model)}", nearest_model(model), at_key=at_key
+    )
 
 
-def _meaning_problems(header: Any) -> list[InputProblem]:
-    """Find what the schema file cannot know: models, their keys, templates."""
-    defaults, run = _mapping(header, "defaults"), _mapping(header, "run")
+def meaning_problems(header: Any) -> list[InputProblem]:
+    """Find unknown models and keys, stray templates, unusable folders and times."""
+    defaults, run = mapping_at(header, "defaults"), mapping_at(header, "run")
     found = [
         unknown_model(("run", "models", model), model, at_key=True)
-        for model in _mapping(run, "models")
+        for model in mapping_at(run, "models")
         if named_model(model) is None
     ]
-    found += _named_twice(_mapping(run, "models"))
+    found += _named_twice(mapping_at(run, "models"))
     model = defaults.get("model")
     if isinstance(model, str) and is_literal(model) and named_model(model) is None:
         found.append(unknown_model(("defaults", "model"), model))
     known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
-    for key in _mapping(defaults, "input").keys() - known:
-        message, hint = f"no model has the key {shown(key)}", did_you_mean(key, known)
+    for key in mapping_at(defaults, "input").keys() - known:
+        message, hint = f"no model has the key {format_value(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
-    found += unread_templates(header, IN_HEADER)
-    found += _folder_problems(_mapping(header, "output"))
+    found += unread_templates(header, HEADER_HINTS)
+    found += _folder_problems(mapping_at(header, "output"))
     for key, parse in _TIMES.items():
         found += _time_problems(run, key, parse)
     return found
@@ -72,7 +74,7 @@ def _folder_problems(output: Mapping[str, Any]) -> list[InputProblem]:
 def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
     named = [
         name
-        for policy in _mapping(run, "models").values()
+        for policy in mapping_at(run, "models").values()
         if isinstance(policy, dict) and isinstance(policy.get("accept_fields"), list)
         for name in policy["accept_fields"]
     ]
@@ -80,15 +82,15 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
 
 
 def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
-    """Find a model that is given by its id and by its short name."""
+    """Find a model that is given twice: by its id and by its short name."""
     first: dict[str, str] = {}
     found = []
     for name in models:
         model = named_model(name)
         if model is not None and (other := first.setdefault(model.id, name)) != name:
-            message = f"{shown(name)} and {shown(other)} are the same model"
+            message = f"{format_value(name)} and {format_value(other)} are the same model"
             path = ("run", "models", name)
-            found.append(InputProblem(path, message, "put both into one", at_key=True))
+            found.append(InputProblem(path, message, "combine them into one", at_key=True))
     return found
 
 
@@ -103,7 +105,7 @@ _TIMES: Mapping[str, Callable[[str], object]] = {
 def _time_problems(
     run: Mapping[str, Any], key: str, parse: Callable[[str], object]
 ) -> list[InputProblem]:
-    """Find a time that looks like one and is none: `0s`, a hundred days, `25:00`."""
+    """Find times that pass the schema but are invalid: `0s`, `100d`, `25:00`."""
     text = run.get(key)
     if not isinstance(text, str):
         return []
@@ -114,10 +116,10 @@ def _time_problems(
     return []
 
 
-def _template_problems(
+def template_problems(
     output: Mapping[str, Any], extra: Mapping[str, Any] | None
 ) -> list[InputProblem]:
-    """Without sweeps, all variables are known before any job is."""
+    """Check `output.name`. `extra` are all variables of the jobs; None if not known yet."""
     name = output.get("name")
     if not isinstance(name, str):
         return []
@@ -128,7 +130,7 @@ def _template_problems(
     return []
 
 
-def _mapping(parent: Any, key: str) -> Mapping[str, Any]:
+def mapping_at(parent: Any, key: str) -> Mapping[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -157,7 +159,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def refuse_address(folder: str) -> None:
-    """Raise InputError for s3://… and its like: it would become a folder of that name here."""
+    """Raise InputError for s3://… and the like, which would become a local folder of that name."""
     found = _SCHEME.match(folder)
     if found is None:
         return
@@ -173,25 +175,25 @@ def refuse_address(folder: str) -> None:
 KEY = "notify"
 
 
-def read_notify(node: Node, sound: Any, variables: Mapping[str, Any], reporter: Reporter) -> Notify:
-    """Check every address of the value at `node`; what is wrong is reported and left out.
+def read_notify(node: Node, valid: Any, variables: Mapping[str, Any], reporter: Reporter) -> Notify:
+    """Check every address of the value at `node`; invalid ones are reported and left out.
 
-    `sound` is the same value without what the schema file refuses.
+    `valid` is the same value without the parts that the schema refuses.
     """
     addresses = []
     for path, one in _texts((KEY,), node):
         try:
             addresses.append(_address(str(one.value), variables))
         except InputError as exc:
-            reporter.at(one.place, f"{place_words(path)} {exc.what}", exc.next_step)
-    on = sound.get("on") if isinstance(sound, dict) else None
+            reporter.at(one.place, f"{describe_path(path)} {exc.what}", exc.next_step)
+    on = valid.get("on") if isinstance(valid, dict) else None
     if not on:
         return Notify(tuple(addresses))
     return Notify(tuple(addresses), frozenset(Occasion(name) for name in on))
 
 
-def discreet(problem: InputProblem) -> InputProblem:
-    """The same problem without the value: it may hold a password."""
+def redacted(problem: InputProblem) -> InputProblem:
+    """The same problem without the value, which may contain a password."""
     if problem.path[:1] != (KEY,):
         return problem
     if "://" in problem.message:
@@ -201,7 +203,7 @@ def discreet(problem: InputProblem) -> InputProblem:
 
 
 def _texts(path: tuple[str | int, ...], node: Node) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-    """The addresses: one text, a list of them, or what is under `to`."""
+    """Yield the addresses: a text, a list of texts, or either of them under `to`."""
     if isinstance(node.value, str):
         if node.value:
             yield path, node
@@ -214,8 +216,8 @@ def _texts(path: tuple[str | int, ...], node: Node) -> Iterator[tuple[tuple[str 
 
 
 def _address(text: str, variables: Mapping[str, Any]) -> Address:
-    # Completion reads settings too, and Jinja takes long to load.
-    from batchgen.manifest.templates.texts import compile_text  # noqa: PLC0415 - see above
+    # Shell completion imports this module too, and Jinja is slow to load.
+    from batchgen.manifest.templates.texts import compile_text  # noqa: PLC0415 - as above
 
     try:
         return read_address(str(compile_text(text).render(variables)))

@@ -1,4 +1,4 @@
-"""An item of `jobs`: its structure judged, its texts compiled, before any cell of it is made."""
+"""An item of `jobs`: its structure checked and its texts compiled, before it gives any cells."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchgen.jobs import Refused
+from batchgen.jobs import RejectedJob
 from batchgen.manifest.naming import NameTemplateError, check_template
-from batchgen.manifest.parsing.document import SWEEPING_KEYS
+from batchgen.manifest.parsing.document import SWEEP_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
 from batchgen.manifest.schema_validation import job_problems
-from batchgen.manifest.stray_templates import IN_JOBS, unread_templates, warn_of_cut_texts
+from batchgen.manifest.stray_templates import JOB_HINTS, unread_templates, warn_of_cut_texts
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import CompiledText, compile_text, is_literal
 from batchgen.models.catalog import free_texts
@@ -32,9 +32,9 @@ _OPENER = re.compile(r"\{[{%#]")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of `jobs`. `needs` are ids of jobs or of sweeps, by the names in templates.
+    """One entry of `jobs`. `needs` maps names in templates to ids of jobs or of sweeps.
 
-    The tags' paths begin with `defaults` where they are not the item's own.
+    The path of a tag that comes from the defaults begins with `defaults`.
     """
 
     node: Node = field(repr=False)
@@ -50,7 +50,7 @@ class Item:
 
     @property
     def is_sweep(self) -> bool:
-        return bool(SWEEPING_KEYS & self.node.children.keys())
+        return bool(SWEEP_KEYS & self.node.children.keys())
 
     @property
     def is_repeated(self) -> bool:
@@ -62,7 +62,7 @@ class Item:
 
     @property
     def has_open_rows(self) -> bool:
-        """Whether each row may have other columns."""
+        """Whether each row may have different columns."""
         return self.has_rows and str(self._value["from"]).lower().endswith(
             (".json", ".jsonl", ".ndjson")
         )
@@ -77,7 +77,7 @@ class Item:
 
     @property
     def sweep_name(self) -> str:
-        """What people call the sweep: its id as it is written."""
+        """The sweep's name in messages and reports: its id as written, or its line."""
         if not self.is_sweep:
             return ""
         return f"line {self.node.place.line}" if self.id is None else self.id.source
@@ -89,7 +89,7 @@ class Item:
         return frozenset(key for entry in entries for key in entry)
 
     def name_problems(self, known: Collection[str]) -> list[InputProblem]:
-        """Find templates beside the input with a variable that no cell has."""
+        """Find templates outside the input with a variable that no cell has."""
         texts = [(("id",), self.id), *self.tags]
         texts += [(("needs", name), text) for name, text in self.needs.items()]
         found = []
@@ -108,55 +108,55 @@ class Item:
 
 
 def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
-    """None where something is wrong with the item as such, which is reported."""
-    problems = job_problems(node.value) or unread_templates(node.value, IN_JOBS)
+    """Check and compile an item. None if the item itself is wrong, which is reported."""
+    problems = job_problems(node.value) or unread_templates(node.value, JOB_HINTS)
     if problems:
         reporter.below(node, problems, job_id=id_of(node))
         return None
     warn_of_cut_texts(node.child("matrix"), reporter)
     warn_of_cut_prompts(node.child("input"), reporter)
-    return _Compiling(node, reporter).item(part)
+    return _ItemCompiler(node, reporter).item(part)
 
 
 def warn_of_cut_prompts(given: Node | None, reporter: Reporter) -> None:
-    """Of an input, only values that may be any text: others have genuine comments."""
+    """Warn about free texts of an input only: comments after other values are genuine."""
     for key in free_texts():
         child = None if given is None else given.child(key)
         warn_of_cut_texts(child, reporter, surely_text=True)
 
 
 def id_of(node: Node) -> str | None:
-    """The id as it is written, for messages."""
+    """The id as written, for messages."""
     child = node.child("id")
     if child is None or isinstance(child.value, list | dict | None):
         return None
     return text_of(child)[:200].strip() or None
 
 
-def refused(node: Node, path: FilePath) -> Refused:
-    """What is known of an item that gives no jobs, or not all of them."""
+def refused(node: Node, path: FilePath) -> RejectedJob:
+    """What is known of an item that gives no jobs, or not all of its jobs."""
     own = node.child("id")
     if own is None or isinstance(own.value, list | dict | None):
-        # Its jobs are named after their content: none is needed by its id.
+        # Its jobs are named after their content, so no other job needs them by id.
         is_mapping = isinstance(node.value, Mapping)
-        return Refused("\0" if is_mapping else "", is_stem=True)
+        return RejectedJob("\0" if is_mapping else "", is_stem=True)
     text = text_of(own)
-    if is_literal(text) and not SWEEPING_KEYS & node.children.keys():
-        return Refused(text, str(path), node.place.line)
-    return Refused(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
+    if is_literal(text) and not SWEEP_KEYS & node.children.keys():
+        return RejectedJob(text, str(path), node.place.line)
+    return RejectedJob(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
 
 
 def _children(node: Node | None) -> Iterable[str | int]:
     return () if node is None else node.children
 
 
-class _Compiling:
-    """Compiles the texts of one item and reports each that is no template."""
+class _ItemCompiler:
+    """Compiles the texts of one item and reports invalid templates."""
 
     def __init__(self, node: Node, reporter: Reporter) -> None:
         self._node = node
         self._reporter = reporter
-        self._sound = True
+        self._is_valid = True
 
     def item(self, part: Part) -> Item | None:
         node = self._node
@@ -177,7 +177,7 @@ class _Compiling:
             priority=priority,
             gate=bool(value.get("gate", False)),
         )
-        return found if self._sound else None
+        return found if self._is_valid else None
 
     def _text(self, path: Path, default: DefaultText | None = None) -> CompiledText | None:
         node: Node | None = self._node
@@ -231,11 +231,11 @@ class _Compiling:
             if default is None:
                 self._wrong((*path, *exc.path), exc.what, exc.next_step)
             else:
-                self._sound = False
+                self._is_valid = False
                 self._reporter.of(default.path).at(default.place, exc.what, exc.next_step)
             return None
 
     def _wrong(self, path: Path, what: str, hint: str | None) -> None:
-        self._sound = False
+        self._is_valid = False
         place = place_of(self._node, path)
         self._reporter.at(place, what, hint, id_of(self._node))

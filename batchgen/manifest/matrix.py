@@ -1,8 +1,8 @@
 """The matrix of a sweep: its axes, their combinations, its mistakes, the suffixes of ids.
 
-`include` and `exclude` work as in GitHub's strategy.matrix: excluding comes first. Each include
-then joins the combinations whose own values it does not contradict; one that fits none is a
-combination of its own. Mistakes are found without going through the combinations.
+`include` and `exclude` work as in GitHub's strategy.matrix: excluding comes first. Each include is
+then added to the combinations whose axis values it does not contradict; if there are none, it is a
+separate combination. Mistakes are found without expanding the combinations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from batchgen.models.messages import InputProblem, shown
+from batchgen.models.messages import InputProblem, format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -45,78 +45,78 @@ def entries_in(matrix: Mapping[str, JsonValue], key: str) -> list[Mapping[str, J
 
 
 def same_key(value: JsonValue) -> str:
-    """Text that is the same for equal values only: 1, 1.0, true and "1" differ."""
-    # Unlike canonical_json it takes NaN, which the models refuse later, at its place.
+    """Text that is equal only for equal values: 1, 1.0, true and "1" differ."""
+    # Unlike canonical_json it accepts NaN, which is refused later, where its place is known.
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 Picks: TypeAlias = tuple[int, ...]
-"""For each axis the place of the chosen value."""
+"""For each axis, the index of the chosen value."""
 
 
-class Cell(NamedTuple):
-    """One combination. `number`, from 1, is its place before anything was excluded."""
+class Combination(NamedTuple):
+    """`number`, from 1, is its place before anything is excluded."""
 
     values: Mapping[str, JsonValue]
     number: int
 
 
 class Matrix:
-    """A matrix in which `matrix_problems` finds nothing."""
+    """A valid matrix: `matrix_problems` finds nothing in it."""
 
     def __init__(self, matrix: Mapping[str, JsonValue]) -> None:
         self._axes = axes_in(matrix)
         self._includes = entries_in(matrix, INCLUDE)
-        self._joining = _Lookup(self._axes, self._includes)
-        self._leaving = _Lookup(self._axes, entries_in(matrix, EXCLUDE))
+        self._included = _Lookup(self._axes, self._includes)
+        self._excluded = _Lookup(self._axes, entries_in(matrix, EXCLUDE))
         # The product of no axes is one empty combination, which every include would join.
         self._size = math.prod(map(len, self._axes.values())) if self._axes else 0
 
     @property
     def width(self) -> int:
-        """The highest number that a cell can have, whatever is excluded or joined."""
+        """The highest number that a combination can have; excludes do not change it."""
         return self._size + len(self._includes)
 
-    def cells(self) -> Iterator[Cell]:
-        """Yield the combinations, the last axis quickest, then the includes that joined none."""
+    def combinations(self) -> Iterator[Combination]:
+        """Yield the combinations, the last axis fastest, then the includes that fit none."""
         joined: set[int] = set()
         for number, picks in enumerate(self._product(), start=1):
-            if self._leaving.fitting(picks):
+            if self._excluded.fitting(picks):
                 continue
             values = {
                 axis: choices[pick]
                 for (axis, choices), pick in zip(self._axes.items(), picks, strict=True)
             }
-            # In their order: a later include may replace what an earlier one added.
-            for entry in self._joining.fitting(picks):
+            # In order: a later include may replace what an earlier one added.
+            for entry in self._included.fitting(picks):
                 values.update(self._includes[entry])
                 joined.add(entry)
-            yield Cell(values, number)
+            yield Combination(values, number)
         for entry, own in enumerate(self._includes):
             if entry not in joined:
-                yield Cell(own, self._size + 1 + entry)
+                yield Combination(own, self._size + 1 + entry)
 
     def _product(self) -> Iterable[Picks]:
         return product(*(range(len(one)) for one in self._axes.values())) if self._axes else ()
 
 
-def axes_of(matrix: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    """Name what its cells differ in: the axes; with includes only, all that these have.
+def axis_names(matrix: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """Names of what its cells differ in: the axes or, without axes, all keys of the includes.
 
-    Sorted, since the keys of YAML have no order: writing them in another one renames no job.
+    Sorted, because keys of YAML have no order: reordering them must not rename jobs.
     """
     names = axes_in(matrix).keys()
     return tuple(sorted(names or {key for entry in entries_in(matrix, INCLUDE) for key in entry}))
 
 
-def are_told_apart(matrix: Mapping[str, JsonValue], names: Collection[str]) -> bool:
+def are_distinguished(matrix: Mapping[str, JsonValue], names: Collection[str]) -> bool:
     """Whether no two combinations have the same values under these names."""
     axes = axes_in(matrix)
     if axes and not matrix.keys() & {INCLUDE, EXCLUDE}:
         return all(len(choices) == 1 for axis, choices in axes.items() if axis not in names)
     seen: set[tuple[str | None, ...]] = set()
-    for cell in Matrix(matrix).cells():
-        key = tuple(same_key(cell.values[name]) if name in cell.values else None for name in names)
+    for one in Matrix(matrix).combinations():
+        key = tuple(same_key(one.values[name]) if name in one.values else None for name in names)
         if key in seen:
             return False
         seen.add(key)
@@ -124,7 +124,7 @@ def are_told_apart(matrix: Mapping[str, JsonValue], names: Collection[str]) -> b
 
 
 class _Lookup:
-    """Finds the entries that agree with a combination, without trying each of them."""
+    """Finds the entries that fit a combination, without trying each of them."""
 
     def __init__(
         self,
@@ -153,23 +153,23 @@ class _Lookup:
 
 MOST_CELLS = 10_000_000
 RESERVED = frozenset({"jobs", "env", "row"})
-"""Names that mean something else in every template."""
+"""Names with a special meaning in every template."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_JINJA_WORDS = frozenset(
+_JINJA_KEYWORDS = frozenset(
     {"and", "else", "false", "if", "in", "is", "none", "not", "or", "true", "True", "False", "None"}
 )
 
 
 def matrix_problems(matrix: Mapping[str, JsonValue]) -> list[InputProblem]:
-    """List everything that is wrong; paths begin in the matrix."""
+    """Return everything that is wrong; paths are relative to the matrix."""
     found = [*_axis_problems(matrix), *_entry_problems(matrix), *_exclude_problems(matrix)]
     return found or list(_problems_of_all(matrix))
 
 
 def is_variable_name(name: str) -> bool:
-    """Say whether `{{ name }}` can mean a variable of the user's."""
-    return bool(_NAME.fullmatch(name)) and name not in _JINJA_WORDS and name not in RESERVED
+    """Whether a user's variable may have this name."""
+    return bool(_NAME.fullmatch(name)) and name not in _JINJA_KEYWORDS and name not in RESERVED
 
 
 def _given_axes(matrix: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
@@ -180,32 +180,33 @@ def _axis_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
     for axis, choices in _given_axes(matrix):
         yield from _name_problems((axis,), axis)
         if not isinstance(choices, list):
-            message = f"the axis {shown(axis)} must be a list; got {shown(choices)}"
+            message = f"the axis {format_value(axis)} must be a list; got {format_value(choices)}"
             yield InputProblem((axis,), message, "a list of one is written [ … ]")
         elif not choices:
-            message = f"the axis {shown(axis)} is empty: there is nothing to combine"
+            message = f"the axis {format_value(axis)} is empty: there is nothing to combine"
             yield InputProblem((axis,), message, "give it a value, or remove it")
         else:
-            yield from _twins(axis, choices)
+            yield from _duplicates(axis, choices)
 
 
-def _twins(axis: str, choices: Sequence[JsonValue]) -> Iterator[InputProblem]:
+def _duplicates(axis: str, choices: Sequence[JsonValue]) -> Iterator[InputProblem]:
     first: dict[str, int] = {}
     for number, value in enumerate(choices):
         earlier = first.setdefault(same_key(value), number)
         if earlier != number:
-            message = f"the axis {shown(axis)} has {shown(value)} twice: items {earlier + 1}"
+            twice = f"the axis {format_value(axis)} has {format_value(value)} twice"
+            message = f"{twice}: items {earlier + 1} and {number + 1}"
             hint = "keep one; 'repeat: 2' makes each job twice"
-            yield InputProblem((axis, number), f"{message} and {number + 1}", hint)
+            yield InputProblem((axis, number), message, hint)
 
 
 def _name_problems(path: tuple[str | int, ...], name: str) -> Iterator[InputProblem]:
     if name in RESERVED:
-        message = f"{shown(name)} has a meaning of its own in templates"
+        message = f"{format_value(name)} has a special meaning in templates"
         yield InputProblem(path, message, "choose another name", at_key=True)
     elif not is_variable_name(name):
-        message = f"{shown(name)} cannot be the name of a variable"
-        hint = "use letters, digits and _, and begin with no digit"
+        message = f"{format_value(name)} cannot be the name of a variable"
+        hint = "use letters, digits and _, and do not begin with a digit"
         yield InputProblem(path, message, hint, at_key=True)
 
 
@@ -213,12 +214,12 @@ def _entry_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
     for key in (INCLUDE, EXCLUDE):
         entries = matrix.get(key, [])
         if not isinstance(entries, list):
-            message = f"{key} must be a list of mappings; got {shown(entries)}"
+            message = f"{key} must be a list of mappings; got {format_value(entries)}"
             yield InputProblem((key,), message, f"write '{key}: [{{axis: value}}]'")
             continue
         for number, entry in enumerate(entries):
             if not isinstance(entry, Mapping):
-                message = f"item {number + 1} of {key} must be a mapping; got {shown(entry)}"
+                message = f"item {number + 1} of {key} must be a mapping; got {format_value(entry)}"
                 yield InputProblem((key, number), message, "write it as 'axis: value'")
             elif not entry:
                 message = f"item {number + 1} of {key} is empty"
@@ -236,7 +237,7 @@ def _exclude_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]
         for axis, value in entry.items() if isinstance(entry, Mapping) else ():
             path = (EXCLUDE, number, axis)
             if axis not in axes:
-                message = f"exclude names {shown(axis)}, which is no axis of this matrix"
+                message = f"exclude names {format_value(axis)}, which is not an axis of this matrix"
                 yield InputProblem(path, message, did_you_mean(axis, axes), at_key=True)
             # An axis that is empty or not a list has been reported.
             elif keys.get(axis) and same_key(value) not in keys[axis]:
@@ -246,7 +247,9 @@ def _exclude_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]
 def _excludes_nothing(
     path: tuple[str | int, ...], value: JsonValue, choices: JsonValue
 ) -> InputProblem:
-    message = f"this excludes nothing: the axis {shown(path[-1])} has no {shown(value)}"
+    message = (
+        f"this excludes nothing: the axis {format_value(path[-1])} has no {format_value(value)}"
+    )
     known = choices if isinstance(choices, list) else []
     texts = [one for one in known if isinstance(one, str)]
     close = nearest(value, texts) if isinstance(value, str) else None
@@ -254,7 +257,7 @@ def _excludes_nothing(
 
 
 def _problems_of_all(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
-    """Find what is wrong with a matrix of sound parts."""
+    """Find problems of the matrix as a whole; its parts are valid."""
     axes, includes = axes_in(matrix), entries_in(matrix, INCLUDE)
     size = math.prod(map(len, axes.values()))
     if not axes and not includes:
@@ -265,28 +268,28 @@ def _problems_of_all(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
         yield InputProblem((), message, "use fewer values, or a data file with 'from'")
     elif axes and not includes and _all_excluded(axes, entries_in(matrix, EXCLUDE)):
         message = "exclude leaves no combination: there is nothing to do"
-        hint = "remove an item of it, or the whole job"
+        hint = "remove one of its items, or the whole job"
         yield InputProblem((EXCLUDE,), message, hint, at_key=True)
 
 
 def _all_excluded(
     axes: Mapping[str, Sequence[JsonValue]], excludes: Sequence[Mapping[str, JsonValue]]
 ) -> bool:
-    """Look only where a combination is least likely to be excluded.
+    """Whether no combination is left, without trying all of them.
 
-    An axis with a value that no exclude names needs no other value: whatever hits that one, hits
-    all of them. So the product is small unless the excludes themselves are very many.
+    If no exclude names some value of an axis, that value is enough: any exclude that matches it
+    matches all values of the axis. So the product is small unless there are very many excludes.
     """
     patterns = [{axis: same_key(value) for axis, value in entry.items()} for entry in excludes]
-    telling: list[Iterable[tuple[str, str]]] = []
+    candidates: list[Iterable[tuple[str, str]]] = []
     for axis, choices in axes.items():
         named = {pattern[axis] for pattern in patterns if axis in pattern}
         keys = [same_key(value) for value in choices]
         free = next((key for key in keys if key not in named), None)
-        telling.append([(axis, key) for key in (keys if free is None else [free])])
+        candidates.append([(axis, key) for key in (keys if free is None else [free])])
     return all(
         any(pattern.items() <= frozenset(combination) for pattern in patterns)
-        for combination in product(*telling)
+        for combination in product(*candidates)
     )
 
 
@@ -297,22 +300,22 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
 def suffix(axes: Sequence[str], values: Mapping[str, JsonValue], repeat: int = 1) -> str:
-    """Distinguish a cell from the others: `dawn`, `a-red-fox-3f9a1c`, `dusk-2`.
+    """What distinguishes a cell from the others: `dawn`, `a-red-fox-3f9a1c`, `dusk-2`.
 
-    Made from the cell's own values alone, so that no edit of the matrix renames another cell. Empty
-    for the first of a cell without any of the axes.
+    It depends on the cell's own values alone, so that no edit of the matrix renames another cell.
+    Empty for the first repeat of a cell that has none of the axes.
     """
-    words = [_word(values[axis]) for axis in axes if axis in values]
+    parts = [_label(values[axis]) for axis in axes if axis in values]
     if repeat > 1:
-        words.append(str(repeat))
-    return "-".join(words)
+        parts.append(str(repeat))
+    return "-".join(parts)
 
 
-def _word(value: JsonValue) -> str:
+def _label(value: JsonValue) -> str:
     if isinstance(value, Mapping):
         names = (value[key] for key in ("id", "name") if _is_scalar(value.get(key)))
         name = next(names, None)
-        return _digest(value, 8) if name is None else _word(name)
+        return _digest(value, 8) if name is None else _label(name)
     if isinstance(value, list):
         return _digest(value, 8)
     text = value if isinstance(value, str) else json.dumps(value)
@@ -326,7 +329,7 @@ def _is_scalar(value: JsonValue) -> bool:
 
 
 def _slug(text: str) -> str:
-    """Keep the first words, as many as fit; of a long one its beginning."""
+    """Keep as many whole words as fit; cut the first one if it is too long."""
     plain = unicodedata.normalize("NFKD", text[: 10 * LONGEST_SLUG])
     words = _NOT_WORD.sub(" ", plain.encode("ascii", "ignore").decode().lower()).strip()
     if len(words) <= LONGEST_SLUG:
@@ -336,6 +339,6 @@ def _slug(text: str) -> str:
 
 
 def _digest(value: JsonValue, digits: int) -> str:
-    # A lone surrogate is refused later, at its place; here it must only not raise.
+    # A lone surrogate is refused later, where its place is known; here it must not raise.
     text = same_key(value).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:digits]

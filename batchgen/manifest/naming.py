@@ -1,4 +1,4 @@
-"""Names of files from templates such as `{{ model }}/{{ id }}`."""
+"""File names from templates such as `{{ model }}/{{ id }}`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchgen.manifest.templates.problems import (
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, compile_text
 from batchgen.manifest.templates.values import as_text
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class NameTemplateError(TemplateProblem):
 
 @dataclass(frozen=True, slots=True)
 class NameValues:
-    """What a template can put into a name. `model` is the model's short form, e.g. `t2i`.
+    """The variables of a name's template. `model` is the model's short form, e.g. `t2i`.
 
-    Of the cell's own `variables`, one that is called like a field of ours is hidden by it.
+    `variables` are those of the cell; the fields here hide any of the same name.
     """
 
     id: str
@@ -45,9 +45,9 @@ class NameValues:
 
 
 def check_template(text: str, extra: Collection[str] | None = ()) -> None:
-    """Raise NameTemplateError unless the template can be used.
+    """Raise NameTemplateError if the template cannot be used.
 
-    `extra`: the variables of its cells; None where they are not known yet.
+    `extra` are the variables of its cells; None if they are not known yet.
     """
     compiled = _compiled(text)
     known = {*VARIABLES, *(compiled.names if extra is None else extra)} - {JOBS}
@@ -56,7 +56,7 @@ def check_template(text: str, extra: Collection[str] | None = ()) -> None:
 
 
 def render_name(text: str, values: NameValues) -> str:
-    """Give the name of a job's files. Raises NameTemplateError."""
+    """Return the name of a job's files. Raises NameTemplateError."""
     compiled = _compiled(text)
     name = compiled.source if compiled.is_literal else _render(compiled, values)
     if not name.strip():
@@ -81,7 +81,7 @@ def _render(compiled: CompiledText, values: NameValues) -> str:
     except UnknownVariableError as exc:
         raise _unknown(exc.name, known.keys()) from exc
     except TemplateProblem as exc:
-        what = f"the name {shown(compiled.source)} cannot be made: {exc.what}"
+        what = f"the name {format_value(compiled.source)} cannot be made: {exc.what}"
         raise NameTemplateError(what, exc.next_step) from exc
 
 
@@ -89,11 +89,13 @@ def _compiled(text: str) -> CompiledText:
     try:
         return compile_text(text)
     except ForbiddenConstructError as exc:
-        what = f"a name's template cannot have '{exc.construct}'"
+        what = f"the template of a name cannot have '{exc.construct}'"
         raise NameTemplateError(what, exc.next_step) from exc
     except TemplateProblem as exc:
         raise NameTemplateError(exc.what, exc.next_step) from exc
 
 
 def _unknown(name: str, known: Collection[str]) -> NameTemplateError:
-    return NameTemplateError(f"a name's template knows no '{name}'", did_you_mean(name, known))
+    return NameTemplateError(
+        f"the template of a name has no variable '{name}'", did_you_mean(name, known)
+    )

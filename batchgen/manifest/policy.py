@@ -1,7 +1,7 @@
-"""`run:` and `output:` of a manifest: how a run goes, and where its results are put.
+"""`run:` and `output:` of a manifest: how to run it, and where to put the results.
 
 `SETTINGS` is the one table of the keys under `run:`. The schema file, the command line, the options
-of a run and the engine are checked against it, or made from it.
+of a run and the engine's policy are checked against it or made from it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ DEFAULT_NAME = "{{ id }}"
 
 
 class OnUnknown(StrEnum):
-    """What becomes of a job whose submit has an unknown outcome."""
+    """What to do with a job whose submit has an unknown outcome."""
 
     HOLD = "hold"
     RESUBMIT = "resubmit"
 
 
 class CheckInputs(StrEnum):
-    """Whether the pictures behind the URLs of an input are looked at before money is spent."""
+    """Whether to check the images behind the URLs of an input before money is spent."""
 
     AUTO = "auto"
     OFF = "off"
 
 
 class FullCheck(StrEnum):
-    """Whether a first run of very many jobs may begin before the last one is checked."""
+    """Whether the first run of a huge manifest may start before the last job is checked."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -53,9 +53,9 @@ class FullCheck(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """Limits of one model, besides those of the run. `price` in USD for one request.
+    """Limits of one model, besides those of the run. `price` is USD per request.
 
-    `accept_fields` are keys of its input that are sent as they are, whatever the schemas say.
+    `accept_fields` are keys of its input that are sent unchecked.
     """
 
     concurrency: int | None = None
@@ -68,9 +68,9 @@ class ModelPolicy:
 class Policy:
     """`timeout` in seconds, for one request from accept to end; `budget` in USD.
 
-    Submits begin at `start_at`, if that is to come; `stop_at` and `max_duration` (seconds, from the
-    first moment at which one may go) end them, not what is under way by then. Of each
-    model and sweep, `canary` jobs go first, and the others once those are done; 0 means none.
+    Nothing is submitted before `start_at`, nor after `stop_at` or `max_duration` (seconds from the
+    first moment at which a submit is allowed); what is under way then goes on. `canary` jobs of
+    each model and sweep go first, and the rest once those are done; 0 means no canary.
     """
 
     concurrency: int = 8
@@ -91,10 +91,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`dir` is relative to the working directory. `name` is the template of the files' names.
+    """`dir` is relative to the working directory. `name` is the template of file names.
 
     `allow_hosts` are hosts, or `*.domain`, that results may come from besides the vendor's own.
-    `min_free` bytes must be free for a submit: 0 looks at no disk, None leaves it to the engine.
+    Nothing is submitted unless `min_free` bytes are free: 0 never checks, None leaves the limit to
+    the engine.
     """
 
     dir: Path
@@ -127,7 +128,7 @@ def _rate(text: str | None) -> Rate | None:
 
 
 def _halt(part: Mapping[str, Any] | None) -> Halt | None:
-    """A broken `failed` has been left out, so `halt` may be empty."""
+    """None if there is no valid `failed`: an invalid one has been left out."""
     return read_halt(part["failed"], part.get("after")) if part and "failed" in part else None
 
 
@@ -148,8 +149,8 @@ class Setting:
     """A key under `run:`, and the field of Policy that has its name.
 
     `default` is written as in a manifest; `read` turns a valid value into the policy's. With
-    `is_flag`, an option of the command line and a field of RunOptions, both of the same name,
-    override it. With `is_engines`, EnginePolicy has a field of the same name and meaning.
+    `is_flag`, a command-line option and a field of RunOptions of the same name override it. With
+    `is_engines`, EnginePolicy has a field of the same name and meaning.
     """
 
     key: str
@@ -183,7 +184,7 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
 
 
 def build_output(output: Mapping[str, Any], name: str) -> Output:
-    # `~` would otherwise become a folder of that name, which is dangerous to delete.
+    # Otherwise `~` becomes a folder of that name, which is dangerous to delete.
     folder = Path(output.get("dir", f"output/{name}"))
     return Output(
         dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
 MOST_WRONG = 50_000
-"""Cells of an item that are looked at once they are wrong: more would take very long."""
+"""After so many wrong cells of an item the rest is not checked: it would take too long."""
 
 
 class CellError(Exception):
-    """Something is wrong with a cell: no error of the tree, since it never leaves this room.
+    """Problems of a cell. Not in the tree of errors, since it never leaves this room.
 
-    The problems have paths in the item. `of_item`: no other cell would fare better. `rendered` are
+    The problems have paths in the item. `item_wide`: every other cell has them too. `rendered` are
     the paths of templates.
     """
 
@@ -41,25 +41,25 @@ class CellError(Exception):
         from_defaults: Collection[str] = (),
         rendered: Collection[ProblemPath] = (),
         *,
-        of_item: bool = False,
+        item_wide: bool = False,
         job_id: str | None = None,
     ) -> None:
         super().__init__()
         self.problems = problems
         self.from_defaults = from_defaults
         self.rendered = rendered
-        self.of_item = of_item
+        self.item_wide = item_wide
         self.job_id = job_id
 
-    def is_of_row(self, cell: Cell) -> bool:
-        """Whether what is wrong came from the cell's row."""
+    def is_from_row(self, cell: Cell) -> bool:
+        """Whether the cell's row may have caused all of the problems."""
         return (
             cell.row is not None
-            and not self.of_item
+            and not self.item_wide
             and all(_is_rendered(one.path, self.rendered) for one in self.problems)
         )
 
-    def of_job(self, job_id: str | None) -> CellError:
+    def with_job(self, job_id: str | None) -> CellError:
         self.job_id = job_id
         return self
 
@@ -78,41 +78,41 @@ class ProblemLocator:
         self.item_is_wrong = False
 
     def report(self, error: CellError, cell: Cell) -> None:
-        self.item_is_wrong = self.item_is_wrong or error.of_item
+        self.item_is_wrong = self.item_is_wrong or error.item_wide
         for problem in error.problems:
-            # What no template made is wrong in every cell: report it once.
-            of_cell = not error.of_item and _is_rendered(problem.path, error.rendered)
+            # A value that no template made is wrong in every cell: report it once.
+            of_cell = not error.item_wide and _is_rendered(problem.path, error.rendered)
             if of_cell and self._item.is_sweep:
-                self._tell_cell(problem, cell, error)
+                self._report_cell(problem, cell, error)
             else:
-                self._reporter.log.add(self._in_text(problem, error, of_cell=of_cell))
+                self._reporter.log.add(self._in_manifest(problem, error, of_cell=of_cell))
         self._wrong_cells += 1
         if self._wrong_cells == MOST_WRONG and not self.item_is_wrong:
             self._give_up()
 
     def warn(self, found: CellError, cell: Cell) -> None:
-        """Warn about what is most likely a mistake; the same text in several jobs counts as one."""
+        """Warn about a likely mistake; the same one in several jobs is reported once."""
         for problem in found.problems:
             if self._item.is_sweep and _is_rendered(problem.path, found.rendered):
-                self._tell_cell(problem, cell, found, is_warning=True)
+                self._report_cell(problem, cell, found, is_warning=True)
                 continue
-            warning = replace(self._in_text(problem, found, of_cell=False), is_warning=True)
+            warning = replace(self._in_manifest(problem, found, of_cell=False), is_warning=True)
             key = warning.file, kind_of(warning.message)
             self._reporter.log.add_alike(
                 warning, Spot(warning.file, warning.line), noun="jobs", key=key
             )
 
-    def _tell_cell(
+    def _report_cell(
         self, problem: InputProblem, cell: Cell, error: CellError, *, is_warning: bool = False
     ) -> None:
-        """Cells that have it alike become one problem, of the template or of the rows."""
-        common = self._in_text(problem, error, of_cell=False)
+        """Report a problem once for all cells that have it: of the template, or of the rows."""
+        common = self._in_manifest(problem, error, of_cell=False)
         common = replace(common, is_warning=is_warning) if is_warning else common
         key = common.place, kind_of(problem.message)
         log = self._reporter.log
         if cell.row is None:
             alone = replace(common, job_id=error.job_id or common.job_id)
-            spot = Spot(words=cell.label or "the first")
+            spot = Spot(label=cell.label or "the first")
             log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
         file = self._data_file
@@ -121,26 +121,26 @@ class ProblemLocator:
         spot = Spot(file, cell.line)
         log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)
 
-    def see_row(self, line: int) -> None:
-        """A cell of the row at this line is looked at."""
+    def count_row(self, line: int) -> None:
+        """Count the row at this line, once for all of its cells."""
         if line != self._line:
             self._line = line
-            self._rows.looked_at += 1
+            self._rows.checked += 1
 
-    def _in_text(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:
-        """The problem where the manifest has its cause: once, and not for each job that has it."""
+    def _in_manifest(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:
+        """The problem at its cause in the manifest, so that it is reported once and not per job."""
         item, job_id = self._item, None
-        above = self._above(problem, error.from_defaults)
-        if above is None:
+        source = self._inherited(problem, error.from_defaults)
+        if source is None:
             job_id = (error.job_id if of_cell else None) or id_of(item.node)
             place = place_of(item.node, problem.path, at_key=problem.at_key)
-            above = self._reporter.path, place
-        return Problem(str(above[0]), *above[1], problem.message, problem.hint, job_id)
+            source = self._reporter.path, place
+        return Problem(str(source[0]), *source[1], problem.message, problem.hint, job_id)
 
-    def _above(
+    def _inherited(
         self, problem: InputProblem, from_defaults: Collection[str]
     ) -> tuple[FilePath, Place] | None:
-        """The file and place of a text that the item has from above."""
+        """The file and place of a text that the item inherits; None if the text is its own."""
         item, path = self._item, problem.path
         defaults = item.part.defaults
         text: DefaultText | None = None
@@ -159,8 +159,8 @@ class ProblemLocator:
 
     def _give_up(self) -> None:
         self.item_is_wrong = True
-        message = f"{MOST_WRONG:,} of its jobs are wrong; the others are not looked at"
-        hint = "mend these first"
+        message = f"{MOST_WRONG:,} of its jobs are wrong; the others are not checked"
+        hint = "fix these first"
         self._reporter.at(self._item.node.place, message, hint, id_of(self._item.node))
 
 

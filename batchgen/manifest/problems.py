@@ -1,7 +1,7 @@
-"""The collector of everything that is wrong with a manifest, and of what merely looks wrong.
+"""Collects the problems of a manifest, and warnings about likely mistakes.
 
-Each problem has a file, a line and a column. What many rows or jobs have in common is one problem,
-with its first places and a count.
+Each has a file, a line and a column. A problem that many rows or jobs share is reported once, with
+its first places and a count.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
 
 SKIPPED = "skipped: "
-"""Begins the warning of a row that `bad_rows: skip` passes over."""
+"""Begins the warning about a row that `bad_rows: skip` leaves out."""
 KEPT = 1000
-"""A manifest of a million wrong jobs is counted, not kept."""
+"""Problems in memory: a million of them are counted, not kept."""
 SPOTS = 5
-"""Rows or jobs that are named of all that have the same problem."""
+"""Rows or jobs that are named if many have the same problem."""
 
 _VALUES = re.compile(r"(?:; got|cannot use|not on|its values:) .*|\d+(?:[.,]\d+)*", re.DOTALL)
 
 
 def kind_of(message: str) -> str:
-    """Whether two messages differ only in their values."""
+    """Return the message without its values: messages of one kind differ only in these."""
     return _VALUES.sub("#", message)
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many jobs, or rows, were looked at so far: of these, more or less than half are wrong."""
+    """How many rows have been checked so far, to know whether more than half of them are wrong."""
 
-    looked_at: int = 0
+    checked: int = 0
 
 
 @dataclass(slots=True)
 class _Group:
     """The same problem of several rows or jobs.
 
-    `first` is the problem of the first one alone, `common` where the cause would be, if most have
-    it; None: it is theirs. `within` says what they are part of.
+    `first` is the problem of the first one; `common`, if given, is the problem at the place that
+    is to blame if most of them have it. `within` describes what they belong to.
     """
 
     first: Problem
@@ -62,7 +62,7 @@ class _Group:
     last: Spot | None = None
 
     def add(self, spot: Spot) -> None:
-        # The jobs of one row come one after the other: it counts once.
+        # The jobs of one row follow each other, and count as one.
         if spot == self.last:
             return
         self.last = spot
@@ -73,30 +73,30 @@ class _Group:
     def problem(self) -> Problem:
         if self.count == 1:
             return self._with(self.first, self.within)
-        blamed = self.common if self.common is not None and self._is_of_most() else self.first
-        within = "" if blamed is self.common else self.within
-        of = f"in {self.count:,} {self.noun}: {self._spot_words(blamed)}"
-        words = ", ".join(filter(None, (within, of)))
-        return replace(self._with(blamed, words), count=self.count, spots=tuple(self.spots))
+        problem = self.common if self.common is not None and self._is_of_most() else self.first
+        within = "" if problem is self.common else self.within
+        places = f"in {self.count:,} {self.noun}: {self._format_spots(problem)}"
+        note = ", ".join(filter(None, (within, places)))
+        return replace(self._with(problem, note), count=self.count, spots=tuple(self.spots))
 
     def _is_of_most(self) -> bool:
-        return self.tally is None or 2 * self.count > self.tally.looked_at
+        return self.tally is None or 2 * self.count > self.tally.checked
 
-    def _spot_words(self, blamed: Problem) -> str:
+    def _format_spots(self, problem: Problem) -> str:
         more = ["…"] if self.count > len(self.spots) else []
         first = self.spots[0]
         if not first.line:
-            return "; ".join([*(spot.words for spot in self.spots), *more])
-        file = "" if first.file == blamed.file else f"{PurePath(first.file).name} "
+            return "; ".join([*(spot.label for spot in self.spots), *more])
+        file = "" if first.file == problem.file else f"{PurePath(first.file).name} "
         return f"{file}lines {', '.join([*(str(spot.line) for spot in self.spots), *more])}"
 
     @staticmethod
-    def _with(problem: Problem, words: str) -> Problem:
-        return replace(problem, message=f"{problem.message} ({words})") if words else problem
+    def _with(problem: Problem, note: str) -> Problem:
+        return replace(problem, message=f"{problem.message} ({note})") if note else problem
 
 
 class _Findings:
-    """Keeps the first ones, counts all of them, and has none twice."""
+    """Keeps the first problems and counts all of them, without duplicates."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Problem | _Group] = {}
@@ -124,14 +124,14 @@ class _Findings:
 
 
 class ProblemLog:
-    """Everything that was found. Where it is `strict`, a warning is as bad as a problem."""
+    """All problems and warnings. If `strict`, a warning is as bad as a problem."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict
         self._problems = _Findings()
         self._warnings = _Findings()
         self.has_unread = False
-        """Whether there may be jobs where nothing could be read."""
+        """Whether something could not be read, which may contain jobs."""
 
     def add(self, problem: Problem) -> None:
         self._of(problem).add(problem)
@@ -147,11 +147,11 @@ class ProblemLog:
         noun: str = "rows",
         key: Hashable | None = None,
     ) -> None:
-        """Add a problem of one row or job; those that others have alike become one.
+        """Add a problem of one row or job; the same problem of others becomes one with it.
 
-        `common` is what is said instead, at the place of the cause, where more than half of those
-        that `tally` counts have it. `within` says what the row is part of. `key` tells apart what
-        is alike; without it, the file and the message without its values do.
+        `common` is reported instead if more than half of the rows that `tally` counts have the
+        problem, or if there is no tally. `within` describes what the row belongs to. Problems with
+        the same `key` are the same; its default is the file and the message without values.
         """
         if key is None:
             key = problem.file, kind_of(problem.message)
@@ -162,7 +162,7 @@ class ProblemLog:
         return self._warnings if problem.is_warning else self._problems
 
     def __bool__(self) -> bool:
-        """Whether something is wrong, so that nothing may be sent."""
+        """Whether anything is wrong, so that nothing may be sent."""
         return self.total > 0 or (self._strict and self._warnings.total > 0)
 
     @property
@@ -171,19 +171,19 @@ class ProblemLog:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Those that are kept, in the order of the file."""
+        """The kept problems, by file, line and column."""
         return self._problems.in_order()
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """Those that are kept, in the order of the file."""
+        """The kept warnings, by file, line and column."""
         return self._warnings.in_order()
 
     def error(self) -> ManifestError:
         return ManifestError(self.problems, self.total, warnings=self.warnings)
 
     def raise_if_any(self) -> None:
-        """Raise ManifestError unless nothing is wrong."""
+        """Raise ManifestError if anything is wrong."""
         if self:
             raise self.error()
 
@@ -203,20 +203,20 @@ class Reporter:
     def warn(
         self, place: Place, message: str, hint: str | None = None, job_id: str | None = None
     ) -> None:
-        """Report a likely mistake; it stops nothing."""
+        """Report a likely mistake; it does not stop a run."""
         self.log.add(Problem(str(self.path), *place, message, hint, job_id, is_warning=True))
 
     def row(self, line: int, message: str, hint: str | None = None, *, warn: bool = False) -> None:
-        """Report what is wrong with a row of this data file; with many alike, once."""
+        """Report a problem of a row of this data file; the same one in many rows only once."""
         problem = Problem(str(self.path), line, 1, message, hint, is_warning=warn)
         self.log.add_alike(problem, Spot(str(self.path), line))
 
     def of(self, path: Path) -> Reporter:
-        """The same log, for another file."""
+        """A reporter for another file, with the same log."""
         return Reporter(path, self.log)
 
     def whole(self, message: str, hint: str | None = None) -> None:
-        """Report what is wrong with the file as such."""
+        """Report a problem of the file as a whole."""
         self.log.has_unread = True
         self.at(Place(0, 0), message, hint)
 

@@ -1,7 +1,7 @@
-"""The manifest's own structure, judged by the schema file that editors use as well.
+"""The manifest's own structure, validated by the schema file that editors use too.
 
-The file also holds what editor_schema.py made of the models' schemas. That part serves editors
-alone: the models judge an input themselves, once, when its templates are filled in.
+The file also has a part that editor_schema.py generates from the models' schemas. It is only for
+editors: batchgen checks an input against its model once its templates are filled in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.models.catalog import catalog
 from batchgen.models.compiled_validator import compile_schema
-from batchgen.models.messages import InputProblem, describe_all, shown
+from batchgen.models.messages import InputProblem, describe_all, format_value
 from batchgen.models.validator import build_validator
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Schema: TypeAlias = dict[str, Any]
 
 INPUTS = "input_"
-"""How the names of the models' inputs begin under `$defs`."""
+"""Prefix of the names of the models' inputs under `$defs`."""
 
-MADE = (
+GENERATED = (
     ("allOf",),
     ("properties", "defaults", "properties", "model", "anyOf"),
     ("properties", "defaults", "properties", "input", "allOf"),
@@ -39,29 +39,31 @@ MADE = (
     ("$defs", "job", "allOf"),
     ("$defs", "job", "properties", "model", "anyOf"),
 )
-"""The generated parts, besides the models' inputs; everything else is written by hand."""
+"""The generated parts, besides the models' inputs; the rest is written by hand."""
 
 
 def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
-    """Judge all but the jobs. Of an incomplete header nothing is asked that may yet have come."""
-    problems = with_homes(describe_all(_header_validator().iter_errors(header)))
+    """Check everything but the jobs. An incomplete header may lack keys that come later."""
+    problems = with_key_hints(describe_all(_header_validator().iter_errors(header)))
     missing = (["version"],)
     return [one for one in problems if complete or list(one.path) not in missing]
 
 
 def job_problems(job: JsonValue) -> list[InputProblem]:
     if not isinstance(job, dict):
-        message = f"a job must be a mapping of keys; got {shown(job)}"
+        message = f"a job must be a mapping of keys; got {format_value(job)}"
         return [InputProblem((), message, "write each key on its own line: 'id: …', 'input: …'")]
-    if _job_is_sound()(job):
+    if _accepts_job()(job):
         return []
-    return with_homes(describe_all(_job_validator().iter_errors(job)))
+    return with_key_hints(describe_all(_job_validator().iter_errors(job)))
 
 
-def with_homes(problems: Iterable[InputProblem], *, in_input: bool = False) -> list[InputProblem]:
-    """Say of each unknown key that is known elsewhere where it belongs."""
+def with_key_hints(
+    problems: Iterable[InputProblem], *, in_input: bool = False
+) -> list[InputProblem]:
+    """Add a hint to each unknown key that is known in another place of the manifest."""
     return [
-        replace(one, hint=_home_of(str(one.path[-1]), in_input=in_input) or one.hint)
+        replace(one, hint=_section_hint(str(one.path[-1]), in_input=in_input) or one.hint)
         if one.at_key
         and one.message.startswith("unknown key")
         and not (len(one.path) > 1 and one.path[0] in _FREE)
@@ -70,34 +72,34 @@ def with_homes(problems: Iterable[InputProblem], *, in_input: bool = False) -> l
     ]
 
 
-def _home_of(key: str, *, in_input: bool) -> str | None:
-    homes = [words for words, keys in _homes() if key in keys]
+def _section_hint(key: str, *, in_input: bool) -> str | None:
+    sections = [section for section, keys in _keys_by_section() if key in keys]
     if in_input:
-        # Of another model: nothing that this one could be given.
-        homes = [words for words in homes if words != _INPUT]
-    return f"it belongs {', or '.join(homes)}" if homes else None
+        # It is a key of another model, so this is no help.
+        sections = [section for section in sections if section != _INPUT]
+    return f"it belongs {', or '.join(sections)}" if sections else None
 
 
 _FREE = frozenset({"where", "matrix"})
-_INPUT = "under input, of defaults or of a job"
+_INPUT = "under input, in defaults or in a job"
 
 
 @cache
-def _homes() -> tuple[tuple[str, frozenset[str]], ...]:
+def _keys_by_section() -> tuple[tuple[str, frozenset[str]], ...]:
     schema = read_schema()
     top = schema["properties"]
 
     def below(part: Schema) -> frozenset[str]:
         return frozenset(part["properties"])
 
-    of_job, of_defaults = below(schema["$defs"]["job"]), below(top["defaults"]) - {"input"}
+    with_job, of_defaults = below(schema["$defs"]["job"]), below(top["defaults"]) - {"input"}
     return (
-        ("at the top of the manifest", frozenset(top) - of_job - {"defaults"}),
+        ("at the top of the manifest", frozenset(top) - with_job - {"defaults"}),
         ("under run", below(top["run"])),
-        ("under output", below(top["output"]) - frozenset(top) - of_job),
+        ("under output", below(top["output"]) - frozenset(top) - with_job),
         ("under defaults", of_defaults),
-        ("in a job", of_job & of_defaults),
-        ("in a job, below jobs", of_job - of_defaults - {"input"}),
+        ("in a job", with_job & of_defaults),
+        ("in a job, under jobs", with_job - of_defaults - {"input"}),
         (
             _INPUT,
             frozenset(key for model in catalog().values() for key in model.keys),
@@ -112,16 +114,16 @@ def read_schema() -> Schema:
 
 
 def written_by_hand(schema: Schema) -> Schema:
-    """Take the editor's part out."""
+    """Return the schema without the generated part."""
     kept = schema
-    for path in MADE:
+    for path in GENERATED:
         kept = _without(kept, path)
     defs = {name: part for name, part in kept["$defs"].items() if not name.startswith(INPUTS)}
     return kept | {"$defs": defs}
 
 
 def _without(schema: Schema, path: tuple[str, ...]) -> Schema:
-    """Copy what lies along `path` and leave its end out."""
+    """Copy the schema along `path`, without the last key."""
     key, *rest = path
     if key not in schema:
         return schema
@@ -132,9 +134,9 @@ def _without(schema: Schema, path: tuple[str, ...]) -> Schema:
 
 @cache
 def _header_validator() -> Validator:
-    """Make the judge of a header: jobs are judged one by one, as they stream by.
+    """The validator of everything but the jobs, which are streamed and checked one by one.
 
-    Whether there are jobs at all is checked by the reader, which knows where they belong.
+    header.py checks whether there are any jobs.
     """
     schema = _without(written_by_hand(read_schema()), ("anyOf",))
     return build_validator(schema | {"properties": {**schema["properties"], "jobs": {}}})
@@ -146,12 +148,12 @@ def _job_validator() -> Validator:
 
 
 @cache
-def _job_is_sound() -> Callable[[Mapping[str, Any]], bool]:
+def _accepts_job() -> Callable[[Mapping[str, Any]], bool]:
     return compile_schema(_job_schema())
 
 
 def _job_schema() -> Schema:
-    """Leave the inside of a matrix to `matrix_problems`, which knows what it means."""
+    """The schema of a job, without the contents of a matrix: `matrix_problems` checks these."""
     job: Schema = written_by_hand(read_schema())["$defs"]["job"]
     return job | {
         "properties": {**job["properties"], "matrix": {"type": "object", "minProperties": 1}}

@@ -1,4 +1,4 @@
-"""What a file gives to its jobs: defaults, variables, environment, sweeps, and its includes.
+"""What a file provides for its jobs: defaults, variables, environment, sweeps, and its includes.
 
 `include` names other manifests by paths or globs, relative to the file that contains it.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.matrix import axes_of
+from batchgen.manifest.matrix import axis_names
 from batchgen.manifest.parsing.nodes import text_of
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.text import did_you_mean
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.document import Glance
+    from batchgen.manifest.parsing.document import Prescan
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.parsing.source import Stamp
     from batchgen.manifest.problems import Reporter
@@ -44,9 +44,9 @@ class DefaultText:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is merged under every job; of several files' inputs the nearest comes first.
+    """What is merged into every job. The `inputs` of the innermost file come first.
 
-    `model_is_wrong`: the default model has been refused; jobs without a model are not reported.
+    `model_is_wrong`: the default model was refused, so jobs without a model are not reported.
     """
 
     model: DefaultText | None = None
@@ -55,7 +55,7 @@ class Defaults:
     tags: tuple[DefaultText, ...] = ()
 
     def source_of(self, key: str) -> DefaultInput | None:
-        """Where the default of an input's key is written."""
+        """The `defaults.input` that the default of this key comes from."""
         return next((one for one in self.inputs if one.node.child(key) is not None), None)
 
     @property
@@ -67,7 +67,7 @@ class Defaults:
         return merged
 
     def over(self, outer: Defaults) -> Defaults:
-        """These, with those of the including manifest for what they do not say."""
+        """These, completed by those of the including manifest."""
         own = self.model is not None or self.model_is_wrong
         return Defaults(
             self.model if own else outer.model,
@@ -79,7 +79,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class SweepHead:
-    """As much of a sweep as determines the ids of its jobs: the item `id`, and what it sweeps over.
+    """The part of a sweep that determines the ids of its jobs: the item `id`, and its dimensions.
 
     `rows` is the data file, `repeats` how often a cell repeats. The item is at `place` in `path`.
     """
@@ -91,13 +91,13 @@ class SweepHead:
     rows: Path | None = None
     repeats: int = 1
 
-    def stands_at(self, place: Place, path: Path) -> bool:
+    def is_at(self, place: Place, path: Path) -> bool:
         return self.place == place and self.path == path
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a manifest, and what it was when this was read from it.
+    """One file of a manifest; `stamp` identifies the version that was read.
 
     `constants` are variables of every template in it.
     """
@@ -109,12 +109,12 @@ class Part:
     has_jobs: bool = True
 
 
-def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
-    """Those that have a name: an id that is no template, which names each job by itself.
+def read_sweeps(prescans: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
+    """Yield the sweeps that have a name: an id that is not a template.
 
-    What is wrong with one is reported when it is read.
+    Their problems are reported when their jobs are read.
     """
-    for place, parts in glanced:
+    for place, parts in prescans:
         item = parts.get("id")
         if item is None or isinstance(item.value, list | dict | None):
             continue
@@ -122,24 +122,24 @@ def read_sweeps(glanced: Iterable[Glance], path: Path) -> Iterable[SweepHead]:
         if not is_literal(name):
             continue
         matrix, rows, repeat = parts.get("matrix"), parts.get("from"), parts.get("repeat")
-        axes = axes_of(matrix.value) if matrix and isinstance(matrix.value, dict) else ()
+        axes = axis_names(matrix.value) if matrix and isinstance(matrix.value, dict) else ()
         file = path.parent / rows.value if rows and isinstance(rows.value, str) else None
         repeats = repeat.value if repeat and type(repeat.value) is int else 1
         yield SweepHead(name, path, place, axes, file, repeats)
 
 
-def data_files_of(glanced: Iterable[Glance], folder: Path) -> list[Path]:
-    rows = (one.parts["from"].value for one in glanced if "from" in one.parts)
+def data_files_of(prescans: Iterable[Prescan], folder: Path) -> list[Path]:
+    rows = (one.parts["from"].value for one in prescans if "from" in one.parts)
     return [folder / name for name in rows if isinstance(name, str)]
 
 
 MOST_FILES = 10_000
 DEEPEST = 50
-"""Manifests that include each other in a row."""
+"""Levels of manifests that include each other."""
 
 
 def patterns_in(node: Node | None) -> list[Node]:
-    """The nodes of the texts that `include` gives: one, or a list of them."""
+    """The nodes of the patterns in `include`, which is a text or a list of texts."""
     if node is None:
         return []
     found = node.children.values() if isinstance(node.value, list) else [node]
@@ -147,7 +147,7 @@ def patterns_in(node: Node | None) -> list[Node]:
 
 
 def matching(pattern: str, folder: Path) -> list[Path]:
-    """The files that a pattern means, in the order of their names."""
+    """The files that a pattern matches, ordered by name."""
     if not glob.has_magic(pattern):
         return [folder / pattern]
     found = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)  # noqa: PTH207 - takes absolute patterns too
@@ -155,7 +155,7 @@ def matching(pattern: str, folder: Path) -> list[Path]:
 
 
 class IncludeTree:
-    """Which file was included by which. A file counts once, however it is spelt."""
+    """Which file was included by which. Different spellings of a path are the same file."""
 
     def __init__(self, top: Path) -> None:
         self._top = top

@@ -1,6 +1,6 @@
-"""Texts that mean something else than their writer thought: braces, ` #`, marks of other tools.
+"""Texts that mean something else than their author thinks: braces, ` #`, syntax of other tools.
 
-They would be sent as they are, and paid.
+They would be sent and paid as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.manifest.matrix import RESERVED
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.models.messages import SHOWN, InputProblem, shown
+from batchgen.models.messages import LONGEST_VALUE, InputProblem, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 AROUND = 20
-"""Characters on either side of a hole that a message shows."""
+"""Characters that a message shows on either side of a hole."""
 
 _EMPTY = ("", None)
 _HOLE = re.compile(
     r"[,;:]\s*[,;:.]|[,;:]\s*$|^\s*[,;:.]|\(\s*\)|\"\s*\"|\s[,.;:](?=\s|$)|\S[ \t]{2,}\S"
     r"|\b(?:a|an|and|at|by|in|of|on|the|with)\s*(?:[,.;]|$)"
 )
-_CHOICES = "let a matrix or a data file have the values, and write {{ name }} for each"
-_FOREIGN = (
+_CHOICES = "put the choices into a matrix or a data file, and write {{ name }} here"
+_FOREIGN_SYNTAX = (
     ("|", re.compile(r"\{[^{}|]*\|[^{}]*\}|\[[^][|]*\|[^][]*\]"), "choice", _CHOICES),
     ("__", re.compile(r"(?<!\w)__[A-Za-z0-9][\w/ *-]*?__(?!\w)"), "wildcard", _CHOICES),
     ("<", re.compile(r"<(?:lora|lyco|hypernet|embedding):[^<>]*>"), "tag", "remove it"),
@@ -40,7 +40,7 @@ _FOREIGN = (
         ":",
         re.compile(r"[(\[][^()\[\]:]*[^\W\d]:[0-2]?(?:\.\d+|(?<=\d))[)\]]"),
         "weight",
-        "write the text alone",
+        "write only the text",
     ),
     (
         "--",
@@ -50,10 +50,10 @@ _FOREIGN = (
     ),
 )
 
-_PUT_TOGETHER = "put it into the job's own text; braces as they are can come from a data file"
+_PUT_TOGETHER = "put it into the job's own text; literal braces can come from a data file"
 
-IN_HEADER: Mapping[str, str] = {"vars": _PUT_TOGETHER, "include": "write the path out"}
-IN_JOBS: Mapping[str, str] = {
+HEADER_HINTS: Mapping[str, str] = {"vars": _PUT_TOGETHER, "include": "write the path out"}
+JOB_HINTS: Mapping[str, str] = {
     "matrix": _PUT_TOGETHER,
     "from": "write the path out",
     "where": "write the value out",
@@ -66,7 +66,7 @@ _SINGLE_BRACES = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}")
 
 
 def unread_templates(whole: JsonValue, hints: Mapping[str, str]) -> list[InputProblem]:
-    """Find templates below the keys of `hints`, where none is read; each has a cure of its own."""
+    """Find templates under the keys of `hints`, where templates are not read."""
     assert isinstance(whole, Mapping)
     return [
         InputProblem(path, "templates are not read here", hint)
@@ -77,10 +77,10 @@ def unread_templates(whole: JsonValue, hints: Mapping[str, str]) -> list[InputPr
 
 
 def warn_of_cut_texts(node: Node | None, reporter: Reporter, *, surely_text: bool = False) -> None:
-    """Warn of each unquoted text at or below the node that a ` #` cuts off.
+    """Warn about each unquoted text at or below the node that a ` #` cuts off.
 
-    A comment behind a single word is most likely one; behind `surely_text`, such as a prompt, even
-    a genuine one is reported, since being wrong would cost a picture of half a prompt.
+    After a single word it is most likely a genuine comment. After `surely_text`, such as a prompt,
+    even that is reported: half a prompt would cost a picture.
     """
     if node is None:
         return
@@ -89,7 +89,9 @@ def warn_of_cut_texts(node: Node | None, reporter: Reporter, *, surely_text: boo
     comment = node.comment
     if comment is None or not (surely_text or _may_be_text(node, comment)):
         return
-    message = f"only {_end_of(node.text)} is read: {shown(comment.text)} is taken for a comment"
+    message = (
+        f"only {_end_of(node.text)} is read: {format_value(comment.text)} is taken for a comment"
+    )
     reporter.warn(comment.place, message, "if it is text, put all of the text in quotes")
 
 
@@ -98,23 +100,23 @@ def _may_be_text(node: Node, comment: Comment) -> bool:
 
 
 def _end_of(text: str) -> str:
-    return shown(text if len(text) < SHOWN else f"…{text[5 - SHOWN :]}")
+    return format_value(text if len(text) < LONGEST_VALUE else f"…{text[5 - LONGEST_VALUE :]}")
 
 
-def foreign_marks(text: str) -> list[tuple[str, str]]:
-    """Find what other tools replace, and these models read as text: what, and what to do."""
+def foreign_syntax(text: str) -> list[tuple[str, str]]:
+    """Find syntax that other tools replace but these models read as text: messages with hints."""
     return [
-        (f"the model reads this {what} as text; got {shown(found[0])}", hint)
-        for needle, pattern, what, hint in _FOREIGN
+        (f"the model reads this {what} as text; got {format_value(found[0])}", hint)
+        for needle, pattern, what, hint in _FOREIGN_SYNTAX
         if needle in text and (found := pattern.search(text))
     ]
 
 
 def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
-    """Say quickly, for each of a million rows, that `odd_text` finds nothing."""
+    """A quick test for a million rows: if False, `odd_text` finds nothing."""
     if "|" in text or ":" in text or "__" in text or "<" in text or "--" in text:
         return True
-    for name in template.names:  # noqa: SIM110 - a generator takes twice the time
+    for name in template.names:  # noqa: SIM110 - a generator takes twice as long
         if variables.get(name, True) in _EMPTY:
             return True
     return False
@@ -123,13 +125,13 @@ def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
 def odd_text(
     text: str, template: CompiledText, variables: Variables
 ) -> list[tuple[str, str | None]]:
-    """Find likely mistakes in a text that a template made."""
-    found: list[tuple[str, str | None]] = [*foreign_marks(text)]
+    """Find likely mistakes in a text that a template made: messages with hints."""
+    found: list[tuple[str, str | None]] = [*foreign_syntax(text)]
     empty = [name for name in template.names if variables.get(name, True) in _EMPTY]
     if empty and (hole := _new_hole(text, template, {**variables, **dict.fromkeys(empty, "x")})):
         names = " and ".join(f"'{name}'" for name in sorted(empty))
         verb = "is" if len(empty) == 1 else "are"
-        what = f"a hole is left where {names} {verb} empty; got {shown(hole)}"
+        what = f"a hole is left where {names} {verb} empty; got {format_value(hole)}"
         first = min(empty)
         hint = f"fill it in, or leave text out with it: {{% if {first} %}}…{{% endif %}}"
         found.append((what, hint))
@@ -137,14 +139,14 @@ def odd_text(
 
 
 def _new_hole(text: str, template: CompiledText, filled: Variables) -> str | None:
-    """Find a hole that is not there where nothing is empty."""
+    """Find a hole that is there only because some variables are empty."""
     hole = _HOLE.search(text)
     if hole is None:
         return None
     try:
         whole = template.render(filled)
     except TemplateProblem:
-        # A number was asked for: what it would be is not known.
+        # The template needs a number, and no example of one is known.
         whole = ""
     if len(_HOLE.findall(text)) <= len(_HOLE.findall(str(whole))):
         return None
@@ -152,7 +154,7 @@ def _new_hole(text: str, template: CompiledText, filled: Variables) -> str | Non
     return f"{'…' if start else ''}{text[start : hole.end() + AROUND]}"
 
 
-def half_template(
+def single_braces_problem(
     texts: Iterable[tuple[Path, str]], variables: Collection[str]
 ) -> InputProblem | None:
     """Find the first variable in single braces, as in Python's format strings."""
@@ -161,7 +163,7 @@ def half_template(
             name = found[1]
             if name in variables and name not in RESERVED:
                 message = f"'{found[0]}' is plain text; a template has two braces: {{{{ {name} }}}}"
-                hint = f"if it is meant as it is: {{% raw %}}{found[0]}{{% endraw %}}"
+                hint = f"if it is meant literally: {{% raw %}}{found[0]}{{% endraw %}}"
                 return InputProblem(path, message, hint)
     return None
 

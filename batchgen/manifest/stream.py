@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import Refused
+from batchgen.jobs import RejectedJob
 from batchgen.manifest.items import build_item, refused
-from batchgen.manifest.job_builder import JobMaker
+from batchgen.manifest.job_builder import JobBuilder
 from batchgen.manifest.parsing.document import read_jobs
 from batchgen.manifest.parsing.source import UnreadableYamlError
 from batchgen.manifest.problems import Reporter
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from batchgen.manifest.sweeps import Cell
 
 AT_A_TIME = 32
-"""Cells that go through one step before the next step begins: measured a fifth faster than one by
-one, most likely since a processor's caches hold one step and not all of them. Fewer gain less; more
-gain nothing, and hold more long rows in memory.
+"""Cells that go through one step before the next step begins. Measured a fifth faster than one by
+one, most likely because the CPU's caches hold one step but not all of them. Fewer gain less; more
+gain nothing and keep more long rows in memory.
 """
 
 
 def checked_jobs(
     manifest: Manifest, problems: ProblemLog, refuse: Refuse = lambda _: None
 ) -> Iterator[Job]:
-    """Yield the sound jobs and log what is wrong with the others; few jobs are in memory at a time.
+    """Yield the valid jobs and log the problems of the others; few jobs are in memory at a time.
 
-    What only all of them together show, a duplicate id or a missing dependency, is
-    left to the caller: `refuse` gets what is known of the jobs that are not valid.
-    Nothing may be sent before the stream has ended and the log is empty.
+    Checks across jobs (duplicate ids, missing dependencies) are left to the caller: `refuse` is
+    called with what is known of each invalid job. Send nothing before the stream has ended and the
+    log is empty.
 
     Raises MissingFileError, StorageError.
     """
@@ -46,13 +46,13 @@ def checked_jobs(
         if part.has_jobs:
             yield from _jobs_of(part, manifest, Reporter(part.path, problems), refuse)
     if problems.has_unread:
-        refuse(Refused("", is_stem=True))
+        refuse(RejectedJob("", is_stem=True))
 
 
 def _jobs_of(part: Part, manifest: Manifest, reporter: Reporter, refuse: Refuse) -> Iterator[Job]:
     try:
-        for node, is_sound in read_jobs(part.path, reporter.at):
-            item = build_item(node, part, reporter) if is_sound else None
+        for node, is_valid in read_jobs(part.path, reporter.at):
+            item = build_item(node, part, reporter) if is_valid else None
             if item is None:
                 refuse(refused(node, reporter.path))
             else:
@@ -66,19 +66,19 @@ def _cells_as_jobs(
 ) -> Iterator[Job]:
     before = reporter.log.total
     sweep = Sweep(item, reporter)
-    maker = JobMaker(item, manifest, reporter, refuse, sweep)
+    builder = JobBuilder(item, manifest, reporter, refuse, sweep)
     cells = sweep.cells()
-    while not maker.is_hopeless and (some := list(islice(cells, AT_A_TIME))):
-        yield from list(_made(some, maker))
-    maker.tell_if_none_is_left()
-    if maker.is_hopeless or (item.is_sweep and reporter.log.total > before):
+    while not builder.item_is_wrong and (some := list(islice(cells, AT_A_TIME))):
+        yield from list(_build_jobs(some, builder))
+    builder.report_if_all_skipped()
+    if builder.item_is_wrong or (item.is_sweep and reporter.log.total > before):
         refuse(refused(item.node, reporter.path))
 
 
-def _made(cells: Iterable[Cell], maker: JobMaker) -> Iterator[Job]:
+def _build_jobs(cells: Iterable[Cell], builder: JobBuilder) -> Iterator[Job]:
     for cell in cells:
-        job = maker.make(cell)
+        job = builder.build(cell)
         if job is not None:
             yield job
-        elif maker.is_hopeless:
+        elif builder.item_is_wrong:
             return

@@ -1,7 +1,7 @@
 """An item → its cells: rows outermost, then the matrix, then repeats.
 
-A cell's index is its place in the whole product, so that neither `where`, `offset`, `limit` nor
-`exclude` moves a seed that was made from it.
+A cell's index is its place in the full product, so that `where`, `offset`, `limit` and `exclude` do
+not change a seed that is made from it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchgen.errors import InputError, MissingFileError
-from batchgen.manifest.matrix import Cell as Combination
-from batchgen.manifest.matrix import Matrix, are_told_apart, axes_of, matrix_problems, suffix
+from batchgen.manifest.matrix import (
+    Combination,
+    Matrix,
+    are_distinguished,
+    axis_names,
+    matrix_problems,
+    suffix,
+)
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.problems import SKIPPED
-from batchgen.manifest.rows import Chosen, Row, Rows, open_rows, where_problems
+from batchgen.manifest.rows import FilteredRows, Row, Rows, open_rows, where_problems
 from batchgen.manifest.scope import SweepHead
-from batchgen.models.messages import InputProblem, shown
+from batchgen.models.messages import InputProblem, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,12 +35,12 @@ if TYPE_CHECKING:
     from batchgen.manifest.problems import Reporter
 
 KEPT_COMBINATIONS = 10_000
-"""A matrix of so many is worked out once; a larger one anew for each row."""
+"""Up to this size the combinations are kept; a larger matrix is expanded again for each row."""
 
 
-# Made a million times: a named tuple takes half the time of a dataclass.
+# Made a million times: a named tuple takes half as long as a dataclass.
 class Cell(NamedTuple):
-    """The variables of one job. `row`, its `number` and `line` are from a data file."""
+    """The variables of one job. `row`, `number` and `line` come from a data file."""
 
     variables: Mapping[str, JsonValue]
     axes: Mapping[str, JsonValue]
@@ -45,14 +51,14 @@ class Cell(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Which cell this is, for messages."""
-        words = [f"{name}: {shown(value)}" for name, value in self.axes.items()]
-        words += [f"repeat {self.repeat}"] if self.repeat > 1 else []
-        return ", ".join(words)
+        """The axis values and the repeat, for messages."""
+        parts = [f"{name}: {format_value(value)}" for name, value in self.axes.items()]
+        parts += [f"repeat {self.repeat}"] if self.repeat > 1 else []
+        return ", ".join(parts)
 
 
 class Sweep:
-    """What an item goes through. Made for each item; a written-out job is one cell."""
+    """Yields the cells of any item; a single job is one cell."""
 
     def __init__(self, item: Item, reporter: Reporter) -> None:
         value = item.node.value
@@ -63,30 +69,30 @@ class Sweep:
         self._repeats = int(self._value.get("repeat", 1))
         self._has_several_rows = False
 
-    def unnamed(self, cell: Cell) -> SweepHead | None:
-        """What the item's id, a template, does not name, though its cells differ in it.
+    def suffix_head(self, cell: Cell) -> SweepHead | None:
+        """What a suffix must add to an id that is a template, so that no two jobs have the same id.
 
-        Without it, several jobs would have one id: so it changes no id of a manifest that was sound
-        before. A single value, or a single row, is therefore left out.
+        Only what the cells differ in and the template does not name: a single value or a single row
+        needs no suffix, and ids that are distinct without one never change.
         """
         template = self._item.id
         if template is None or template.is_literal or "index" in template.names:
             return None
         names, matrix = template.names, self._value.get("matrix", {})
         axes: tuple[str, ...] = ()
-        if matrix and not are_told_apart(matrix, names):
-            axes = tuple(axis for axis in axes_of(matrix) if axis not in names)
+        if matrix and not are_distinguished(matrix, names):
+            axes = tuple(axis for axis in axis_names(matrix) if axis not in names)
         rows = None
         if cell.row is not None and self._has_several_rows and not names & {"row", *cell.row}:
             rows = data_file(self._item)
         repeats = 1 if "repeat" in names else self._repeats
         if not axes and rows is None and repeats == 1:
-            # Nearly always so: no cell of a million is asked for a suffix that is empty.
+            # The usual case: a million cells need not each build an empty suffix.
             return None
         return SweepHead("", self._item.part.path, self._item.node.place, axes, rows, repeats)
 
     def cells(self) -> Iterator[Cell]:
-        """Yield the cells; report what is wrong with the matrix or a row."""
+        """Yield the cells; report problems of the matrix and of rows."""
         constants = self._item.part.constants
         if not self._item.is_sweep:
             yield Cell(constants, {})
@@ -103,7 +109,7 @@ class Sweep:
         first = list(islice(rows, 2))
         self._has_several_rows = len(first) > 1
         for row in chain(first, rows):
-            # A column may be called like a constant of ours, but must not hide it.
+            # A column called `row` or `env` must not hide ours.
             named = {**constants, **row.values, "row": row.values, "env": env}
             yield from grid.cells(named, row)
 
@@ -117,14 +123,14 @@ class Sweep:
             self._reporter.at(at, f"{exc.where or file}: {exc.what}", exc.next_step)
 
     def _chosen(self, rows: Rows, file: Path, at: Place) -> Iterator[Row]:
-        """Yield the chosen rows; a bad one is reported at its place in its own file."""
+        """Yield the chosen rows; a bad row is reported at its line of the data file."""
         where = self._value.get("where", {})
         wrong, clashes = where_problems(rows.columns, where), self._clashes(rows, file)
         self._reporter.below(self._item.node, wrong, ("where",))
         self._reporter.below(self._item.node, clashes)
         if wrong or clashes:
             return
-        picked = Chosen(rows, where, self._value.get("offset", 0), self._value.get("limit"))
+        picked = FilteredRows(rows, where, self._value.get("offset", 0), self._value.get("limit"))
         refused, skipped = False, 0
         for row in picked:
             if isinstance(row, Row):
@@ -142,12 +148,12 @@ class Sweep:
         if not (picked.count or refused or wrong):
             self._reporter.at(at, *self._why_nothing(picked, file.name, skipped))
 
-    def _why_nothing(self, picked: Chosen, name: str, skipped: int) -> tuple[str, str]:
+    def _why_nothing(self, picked: FilteredRows, name: str, skipped: int) -> tuple[str, str]:
         if not picked.seen:
             if skipped:
-                return f"no row of {name} can be read: all were skipped", "mend some of them"
-            return f"{name} has no rows", "a job is made of each row: the file needs at least one"
-        read = None if picked.matching else read_otherwise(self._item.node.child("where"))
+                return f"no row of {name} can be read: all were skipped", "fix some of them"
+            return f"{name} has no rows", "each row makes a job: the file needs at least one"
+        read = None if picked.matching else misread_number(self._item.node.child("where"))
         hint = f"{picked.matching} rows match 'where'; see offset and limit"
         return f"no row of {name} is chosen", read or hint
 
@@ -166,7 +172,7 @@ class Sweep:
 
 
 class _Grid:
-    """The combinations of an item's matrix, each as often as it is repeated."""
+    """The combinations of an item's matrix, each one repeated."""
 
     def __init__(self, matrix: Mapping[str, JsonValue] | None, repeats: int) -> None:
         self._repeats = repeats
@@ -175,34 +181,36 @@ class _Grid:
         self._kept: tuple[Combination, ...] = (Combination({}, 1),)
         if self._matrix is not None:
             small = self._width <= KEPT_COMBINATIONS
-            self._kept = tuple(self._matrix.cells()) if small else ()
+            self._kept = tuple(self._matrix.combinations()) if small else ()
 
     def cells(self, named: Mapping[str, JsonValue], row: Row | None = None) -> Iterator[Cell]:
-        """Yield the cells of one row, or of no row. What the user `named` so wins over our own."""
+        """Yield the cells of one row, or without a row. Variables in `named` win over ours."""
         values, number, line = row or (None, 1, 0)
         before = (number - 1) * self._width
         for one in self._combinations():
             first = (before + one.number - 1) * self._repeats
             for repeat in range(1, self._repeats + 1):
-                own = {"index": first + repeat, "repeat": repeat, **named}
-                variables = {**own, **one.values} if one.values else own
+                known = {"index": first + repeat, "repeat": repeat, **named}
+                variables = {**known, **one.values} if one.values else known
                 yield Cell(variables, one.values, repeat, values, number, line)
 
     def _combinations(self) -> Iterable[Combination]:
         if self._kept or self._matrix is None:
             return self._kept
-        return self._matrix.cells()
+        return self._matrix.combinations()
 
 
-def read_otherwise(node: Node | None) -> str | None:
-    """Say which number below is not as it is written: `007` is 7 to YAML, and no row has that."""
+def misread_number(node: Node | None) -> str | None:
+    """Find a number that YAML reads differently: `007` is 7 to YAML, and rows have `007`."""
     if node is None:
         return None
     for child in node.children.values():
         if isinstance(child.value, list | Mapping):
-            if found := read_otherwise(child):
+            if found := misread_number(child):
                 return found
-        elif type(child.value) in (int, float) and (read := shown(child.value)) != child.text:
+        elif (
+            type(child.value) in (int, float) and (read := format_value(child.value)) != child.text
+        ):
             return f"YAML reads {child.text} as {read}: put it in quotes"
     return None
 
@@ -216,11 +224,11 @@ def data_file(item: Item) -> Path:
 def cell_suffix(head: SweepHead, cell: Cell) -> str:
     """What distinguishes the jobs of a sweep.
 
-    A row is identified by its number, not by its content: another column renames nothing, and a row
-    put in between shows as changed inputs, which a run refuses, and not as jobs to be paid anew.
+    A row is identified by its number, not its content: adding a column renames nothing, and an
+    inserted row shows up as changed inputs, which a run refuses, not as new jobs to pay for.
     """
     repeat = cell.repeat if head.repeats > 1 else 1
-    words = suffix(head.axes, cell.variables, repeat)
+    axes = suffix(head.axes, cell.variables, repeat)
     if head.rows is None or cell.row is None:
-        return words
-    return f"{cell.number}-{words}" if words else str(cell.number)
+        return axes
+    return f"{cell.number}-{axes}" if axes else str(cell.number)

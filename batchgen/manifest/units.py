@@ -1,6 +1,6 @@
-"""What people write for rates, durations, moments, sizes and shares → numbers. Pure.
+"""Rates, durations, moments, sizes and shares as written in a manifest → numbers. Pure.
 
-`60/min`, `1h30m`, `07:00`, `2GiB`, `20%`. Whatever is none of these is an InputError.
+`60/min`, `1h30m`, `07:00`, `2GiB`, `20%`. Anything that cannot be read raises InputError.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ StopAt: TypeAlias = "time | datetime"
 """A time of day means the next one to come. Without an offset, both are local."""
 
 AFTER = 25
-"""A share of fewer jobs says little: of three jobs, one that failed is a third."""
+"""Of fewer jobs a share means little: one failure in three jobs is a third already."""
 
 _MOMENT = re.compile(
     r"\s*(?P<day>20[0-9]{2}-[0-9]{2}-[0-9]{2})?(?(day)[Tt ])"
@@ -29,7 +29,7 @@ _POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """Stop once `after` jobs have ended and so many of them failed: `percent`, or else `count`."""
+    """Stop once `after` jobs have ended and `percent`, or `count`, of them have failed."""
 
     after: int
     percent: float | None = None
@@ -44,9 +44,9 @@ class Halt:
 
 
 def read_halt(failed: str | int, after: int | None) -> Halt:
-    """`failed` is `20%` or a number of jobs, as the schema file has checked.
+    """`failed` is `20%` or a number of jobs, already checked by the schema.
 
-    A number says all by itself: it waits for no other jobs to end.
+    Without `after`, a number of failed jobs counts at once; only a share waits for more to end.
     """
     if isinstance(failed, int):
         return Halt(count=failed, after=after or 1)
@@ -58,7 +58,7 @@ def parse_stop_at(text: str) -> StopAt:
     parts = _MOMENT.fullmatch(text)
     if parts is None:
         raise _no_moment(text)
-    # 7:00 is what people write; the standard wants two digits.
+    # People write 7:00; the standard wants two digits.
     moment = parts["hour"].zfill(2) + parts["rest"] + (parts["offset"] or "").upper()
     try:
         if parts["day"]:
@@ -69,16 +69,17 @@ def parse_stop_at(text: str) -> StopAt:
 
 
 SAME_NIGHT = 12 * 3600.0
-"""Seconds. A run that was cut off after its time to start goes on at once for so long."""
+"""Seconds. For this long after its start time, an interrupted run continues at once."""
 
 
 def start_moment(
     start_at: StopAt, stop_at: StopAt | None, now: float, begun: float | None
 ) -> float | None:
-    """When submits may begin, seen from `now`; both in epoch seconds. None: at once.
+    """When submits may begin, as of `now`; both in epoch seconds. None means at once.
 
-    `begun` is when an earlier run of the same jobs was to start, if that has come. A time of day is
-    the next one, unless it is that one's night still: by `begun`, or by a `stop_at` yet to come.
+    `begun` is the start time of an earlier run of the same jobs, if it has passed. A time of day
+    means the next one, unless its last occurrence is still in force: because of `begun`, or because
+    the `stop_at` that follows it is yet to come.
     """
     moment = next_moment(start_at, now)
     if isinstance(start_at, datetime):
@@ -91,7 +92,7 @@ def start_moment(
 
 
 def _last_moment(of: time, now: float) -> float:
-    """When the time of day came last."""
+    """When the time of day last occurred."""
     today = datetime.fromtimestamp(now, of.tzinfo).date()
     days = (today, today - timedelta(days=1))
     return max(at for day in days if (at := datetime.combine(day, of).timestamp()) <= now)
@@ -100,15 +101,15 @@ def _last_moment(of: time, now: float) -> float:
 def _no_moment(text: str) -> InputError:
     return InputError(
         f"a time looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
-        next_step="write a time of day, or a date and a time; +01:00 or Z behind it is an offset",
+        next_step="write a time of day, or a date and a time; +01:00 or Z after it is an offset",
     )
 
 
 def next_moment(stop_at: StopAt, now: float) -> float:
-    """When the time to stop comes, seen from `now`; both in epoch seconds.
+    """When `stop_at` comes, as of `now`; both in epoch seconds. A date may have passed.
 
-    A date may have passed. A time of day is tomorrow's once today's has come: by the calendar,
-    since the day on which the clocks change has not 24 hours.
+    A time of day that has passed today means tomorrow's: by the calendar, since a day on which the
+    clocks change does not have 24 hours.
     """
     if isinstance(stop_at, datetime):
         return stop_at.timestamp()
@@ -173,7 +174,7 @@ def parse_rate(text: str) -> Rate:
     if parts is None:
         raise InputError(
             f"a rate looks like 60/min, 2/s or 1000/h; got '{text[:60]}'",
-            next_step="write how many submits in which time, e.g. 60/min",
+            next_step="write a number of submits per time, e.g. 60/min",
         )
     return Rate(int(parts["count"]), _UNIT_SECONDS[parts["unit"][0]])
 

@@ -1,4 +1,4 @@
-"""The list of models, read once from the schemas as published."""
+"""The list of models, read once from their published schemas."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Makes(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """One model. `schema` is its input schema exactly as published.
+    """`schema` is the input schema exactly as published.
 
-    `sizes` maps the short form of a size to the schema's value; empty where the model has no sizes.
+    `sizes` maps the short form of a size to the schema's value; empty if the model has no sizes.
     """
 
     id: str
@@ -43,18 +43,18 @@ class Model:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that an input may have, `size` among them where it stands for another."""
+        """The keys that an input may have, with `size` if it is short for another key."""
         short = (SHORT_KEY,) if self.sizes else ()
         return tuple(field.name for field in self.fields) + short
 
     def accepting(self, names: tuple[str, ...]) -> Model:
-        """The same model, with these keys of its input taken as they are, known or not."""
+        """The same model, but accepting any values of these keys, known or not."""
         return _accepting(self, names) if names else self
 
 
 @cache
 def _accepting(model: Model, names: tuple[str, ...]) -> Model:
-    # A size is sent under the schema's own key, whichever of the two the manifest has.
+    # A size is always sent under the schema's own key.
     keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]
     anything: dict[str, Mapping[str, Any]] = {key: {} for key in keys}
     schema = {**model.schema, "properties": {**model.schema["properties"], **anything}}
@@ -64,13 +64,13 @@ def _accepting(model: Model, names: tuple[str, ...]) -> Model:
 
 @cache
 def catalog() -> Mapping[str, Model]:
-    """Model id → model, in the order of the ids."""
+    """Model id → model, ordered by id."""
     return read_catalog(files("batchgen.models") / "schemas")
 
 
 @cache
 def model_ids() -> tuple[str, ...]:
-    """The ids alone: no schema is read."""
+    """The ids alone, without reading any schema."""
     groups = (files("batchgen.models") / "schemas").iterdir()
     return tuple(
         sorted(
@@ -97,22 +97,22 @@ def find_model(model_id: str) -> Model | None:
     return catalog().get(model_id)
 
 
-def named_model(word: str) -> Model | None:
+def named_model(name: str) -> Model | None:
     """The model with this id or short name, such as `t2i`."""
-    return find_model(word) or _by_alias().get(word)
+    return find_model(name) or _by_alias().get(name)
 
 
 @cache
 def _by_alias() -> Mapping[str, Model]:
-    """A short name that two models share names neither."""
+    """Short name → model, without names that several models share."""
     names = [model.alias for model in catalog().values()]
     return {model.alias: model for model in catalog().values() if names.count(model.alias) == 1}
 
 
 def nearest_model(model_id: str) -> str | None:
-    """What an unknown id may mean: `did you mean '…'?`, or a list of all ids.
+    """A hint for an unknown id: `did you mean '…'?`, or a list of all ids.
 
-    `text-to-image` and `t2i` stand for the one model that they can mean.
+    `text-to-image` and `t2i` suggest the model they belong to, if there is only one.
     """
     spellings = {one: one for one in catalog()}
     for short in (lambda one: one.rsplit("/", 1)[-1], model_alias):
@@ -128,10 +128,10 @@ def nearest_model(model_id: str) -> str | None:
 
 
 def read_catalog(folder: Traversable) -> dict[str, Model]:
-    """Every schema below `folder`; a model's id is its path without `.json`.
+    """Read every schema below `folder`; a model's id is its path without `.json`.
 
-    Files in the top folder itself are not models: no model id is a single word.
-    Raises BatchgenError for a file that is no schema of the dialect.
+    Files in `folder` itself are not models: a model id has at least one slash.
+    Raises BatchgenError for a file that is not a valid schema.
     """
     models = [
         _read_model(f"{group.name}/{model_id}", file)
@@ -151,7 +151,7 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 def _read_model(model_id: str, file: Traversable) -> Model:
-    # Here, so that a look at the names does not wait for jsonschema.
+    # Here, so that model_ids does not wait for jsonschema.
     from batchgen.models.validator import build_validator  # noqa: PLC0415 - as above
 
     try:
@@ -172,9 +172,9 @@ def makes_of(model_id: str) -> Makes:
 
 
 def wrong_kind(model_id: str, media_type: str) -> str:
-    """What is wrong where a file is not of the kind that its model makes; "" where nothing is.
+    """What is wrong if a file is not of the kind that its model makes; "" if nothing is.
 
-    A video from a model that makes images is fine: a moving picture may come as one.
+    A video from a model that makes images is fine: it may be an animated image.
     """
     if makes_of(model_id) is Makes.VIDEO and not media_type.startswith("video/"):
         return f"{media_type} came from a model that makes videos"

@@ -1,9 +1,8 @@
-"""A fast yes, ahead of the validator: the schema compiled by jsonschema-rs, thirty times faster.
+"""A fast check ahead of the validator: the schema compiled by jsonschema-rs, thirty times faster.
 
-A yes is final, so it is never more lenient than the validator; a no only sends the value to the
-validator, which decides and finds the words. Draft 4 is the target: later drafts take 1.0 for an
-integer, which the dialect does not. Values are what JSON has: dict, list, str, int, float, bool
-and None.
+A yes is final, so this is never more lenient than the validator. After a no, the validator decides
+and writes the messages. The target is draft 4, because later drafts accept 1.0 as an integer, which
+the dialect does not. Values are those of JSON: dict, list, str, int, float, bool and None.
 """
 
 from __future__ import annotations
@@ -56,9 +55,9 @@ _NOTHING: Mapping[str, Any] = {"not": {}}
 
 
 def compile_schema(schema: Schema, *, rehearsal: bool = False) -> Accepts:
-    """Return a function that says whether a value is surely valid. Compile once, ask often.
+    """Return a function that is True only for valid values. Compile once, call often.
 
-    With `rehearsal`, URLs of this machine pass as files.
+    With `rehearsal`, URLs of this machine are accepted.
     """
     is_file = is_public_or_loopback_url if rehearsal else is_public_url
     try:
@@ -74,7 +73,7 @@ def compile_schema(schema: Schema, *, rehearsal: bool = False) -> Accepts:
         try:
             return validator.is_valid(value)
         except ValueError:
-            # Not JSON, such as half a character.
+            # Not JSON, such as a lone surrogate.
             return False
 
     return fits
@@ -106,12 +105,12 @@ def _translated(schema: Any) -> dict[str, Any]:
 
 
 def _differs(schema: Schema) -> bool:
-    """Whether the two may read its pattern differently, as they do character classes."""
+    """Whether the validators may read the pattern differently, as they do character classes."""
     return re.search(r"\\[^u]", schema.get("pattern", "")) is not None
 
 
 def _type(schema: Schema) -> dict[str, Any]:
-    """Limit numbers to 64 bits: floats beyond them, and NaN, are left to the validator."""
+    """Limit numbers to 64 bits; larger floats and NaN are left to the validator."""
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     found: dict[str, Any] = {"type": ["number" if kind == "float" else kind for kind in kinds]}
     if _NUMBERS & set(kinds):

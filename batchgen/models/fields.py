@@ -1,6 +1,6 @@
-"""The fields of a model's input, as a person wants to read them, and `size: 2048x2048`.
+"""The fields of a model's input in readable form, and `size: 2048x2048`.
 
-`size` is a form that can be typed for the schema's own key and value.
+`size` is an easy way to type a key and values of the schema that are hard to type.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _PLAIN_OPERATORS = {"≤": "<=", "≥": ">=", "=": "=="}
 class FileRule:
     """A rule on the file behind a URL, from the schema's `validations`.
 
-    `quantity` is the vendor's word: `file_size_mb`, `width_pixels`, `height_pixels`,
-    `width/height`. `operator` is one of `<`, `<=`, `>`, `>=`, `==`. `sentence` is the page's own.
+    `quantity` is the vendor's: `file_size_mb`, `width_pixels`, `height_pixels` or `width/height`.
+    `operator` is one of `<`, `<=`, `>`, `>=`, `==`. `sentence` is quoted from the page.
     """
 
     quantity: str
@@ -36,7 +36,7 @@ class FileRule:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of an input. `default` is what the page suggests; it is never sent unasked."""
+    """One key of an input. `default` is only the page's suggestion and never sent by itself."""
 
     name: str
     title: str
@@ -61,7 +61,7 @@ def _read_field(name: str, part: Mapping[str, Any], *, required: bool) -> Field:
     return Field(
         name=name,
         title=part.get("title", name),
-        type=_type_words(part),
+        type=_type_name(part),
         required=required,
         limits=", ".join(_limits(part)),
         choices=tuple(part.get("enum", ())),
@@ -71,9 +71,9 @@ def _read_field(name: str, part: Mapping[str, Any], *, required: bool) -> Field:
     )
 
 
-def _type_words(part: Mapping[str, Any]) -> str:
+def _type_name(part: Mapping[str, Any]) -> str:
     if part.get("type") == "array":
-        return f"list of {_type_words(part.get('items', {}))}"
+        return f"list of {_type_name(part.get('items', {}))}"
     kind = part.get("format", part.get("type", "any"))
     return kind if isinstance(kind, str) else " or ".join(kind)
 
@@ -84,9 +84,9 @@ def _limits(part: Mapping[str, Any]) -> Iterator[str]:
         ("minLength", "maxLength", " characters"),
         ("minItems", "maxItems", " items"),
     ):
-        words = _range(part.get(least), part.get(most))
-        if words:
-            yield f"{words}{unit.removesuffix('s') if words in {'1', 'at most 1'} else unit}"
+        limits = _range(part.get(least), part.get(most))
+        if limits:
+            yield f"{limits}{unit.removesuffix('s') if limits in {'1', 'at most 1'} else unit}"
 
 
 def _range(least: float | None, most: float | None) -> str:
@@ -102,7 +102,7 @@ def _validations(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _read_rule(rule: Mapping[str, Any]) -> FileRule:
-    """Read one rule. Raises ValueError where it has no comparison or no number."""
+    """Read one rule. Raises ValueError if it has no comparison or no number."""
     parts = _RULE.fullmatch(rule["validation_rule"].strip())
     if parts is None:
         raise ValueError(f"the rule '{rule['validation_rule']}' is not understood")
@@ -120,9 +120,9 @@ SHORT_KEY = "size"
 
 
 def short_sizes(choices: Iterable[str]) -> dict[str, str]:
-    """Short → full value, where exactly one full value begins so: `2048x2048` → `2048x2048(1:1)`.
+    """Short → full value: `2048x2048` → `2048x2048(1:1)`.
 
-    A full value whose beginning is shared stands for itself.
+    Full values that have the same short form are not shortened.
     """
     full = list(choices)
     beginnings = Counter(map(short_size, full))
@@ -134,7 +134,7 @@ def short_size(full: str) -> str:
 
 
 def with_full_size(given: JsonObject, sizes: Mapping[str, str]) -> dict[str, JsonValue]:
-    """Use the schema's own key and value; a value that is no size stays as it is."""
+    """Replace a size by the schema's own key and value; an unknown value stays as it is."""
     expanded = dict(given)
     if SHORT_KEY in expanded:
         expanded[SIZE_KEY] = expanded.pop(SHORT_KEY)

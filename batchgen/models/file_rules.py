@@ -1,6 +1,6 @@
 """Does the file behind a URL follow the rules on the model's page? Pure.
 
-Tolerant where the page is unclear: a refusal by the vendor is cheap, ours stops a run.
+Tolerant where the page is unclear: a refusal by the vendor is cheap, but ours stops a run.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from batchgen.models.fields import FileRule
 
 MEGABYTES = (1_000_000, 1_048_576)
-"""No page says which megabyte it means: a file is refused only where both meanings refuse it."""
+"""No page says which megabyte it means, so a file must exceed the limit in both."""
 
-_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -30,7 +30,7 @@ _HOLDS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a picture: pixels, and bytes where the server said."""
+    """What is known of an image. `width` and `height` in pixels; `bytes` if the server sent it."""
 
     media_type: str
     width: int
@@ -40,7 +40,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """`sentence` is the page's own; `got` is what the file has, e.g. `6.1 MB`."""
+    """`sentence` is quoted from the page; `got` is the file's value, e.g. `6.1 MB`."""
 
     sentence: str
     got: str
@@ -50,12 +50,12 @@ class BrokenRule:
 
 
 def image_keys(model: Model) -> tuple[str, ...]:
-    """The keys of an input that take URLs of pictures."""
+    """The keys of an input that take URLs of images."""
     return tuple(field.name for field in model.fields if "image_uri" in field.type.split())
 
 
 def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
-    """The key and URL of each picture in a checked body."""
+    """The key and URL of each image in a checked body."""
     values = json.loads(body)
     for key in image_keys(model):
         given = values.get(key, [])
@@ -63,9 +63,9 @@ def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
 
 
 def broken_rules(model: Model, key: str, facts: FileFacts) -> list[BrokenRule]:
-    """One for each published sentence: some belong to two rules.
+    """The broken rules, one per published sentence, since some sentences cover two rules.
 
-    A quantity that is not known here, or that the server did not state, breaks nothing.
+    A quantity that is unknown here, or that the server did not send, breaks no rule.
     """
     rules = [rule for field in model.fields if field.name == key for rule in field.file_rules]
     broken = {rule.sentence: _got(rule, facts) for rule in rules if not _keeps(rule, facts)}
@@ -74,11 +74,11 @@ def broken_rules(model: Model, key: str, facts: FileFacts) -> list[BrokenRule]:
 
 def _keeps(rule: FileRule, facts: FileFacts) -> bool:
     readings = _readings(rule.quantity, facts)
-    return not readings or any(_HOLDS[rule.operator](value, rule.limit) for value in readings)
+    return not readings or any(_OPERATORS[rule.operator](value, rule.limit) for value in readings)
 
 
 def _readings(quantity: str, facts: FileFacts) -> tuple[float, ...]:
-    """Every value that the vendor's word may mean."""
+    """Every value that the vendor's quantity may mean."""
     match quantity:
         case "file_size_mb" if facts.bytes is not None:
             return tuple(facts.bytes / unit for unit in MEGABYTES)

@@ -1,4 +1,4 @@
-"""Is this input what its model takes? Asked for every job, before any money is spent."""
+"""Checks the input of every job against its model, before any money is spent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from batchgen.jobs import JsonObject, JsonValue, canonical_json
 from batchgen.models.compiled_validator import Accepts, compile_schema
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, with_full_size
 from batchgen.models.messages import (
-    BEHIND_A_COMMA,
+    AFTER_COMMA_HINT,
     InputProblem,
     Path,
     describe_all,
+    describe_path,
+    format_value,
     one_of,
-    place_words,
-    shown,
 )
 from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN, build_validator
 from batchgen.text import did_you_mean, nearest
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-# Made a million times: a named tuple takes half the time of a dataclass.
+# Made a million times: a named tuple takes half as long as a dataclass.
 class CheckedInput(NamedTuple):
-    """A sound input. `values` has the schema's own keys; `body` is the text that is sent."""
+    """A valid input. `values` has the schema's own keys; `body` is the text that is sent."""
 
     values: JsonObject
     body: str
@@ -44,11 +44,11 @@ def check_input(
 ) -> CheckedInput | list[InputProblem]:
     """Return the input ready to be sent, or everything that is wrong with it.
 
-    With `rehearsal`, URLs of this machine pass as files.
+    With `rehearsal`, URLs of this machine are accepted.
     """
     values = with_full_size(given, model.sizes) if model.sizes else dict(given)
     if not _has_two_sizes(model, given) and _is_valid(model, values, rehearsal=rehearsal):
-        body = _sound_body(values)
+        body = _sendable_body(values)
         if body is not None:
             return CheckedInput(values, body)
     return _problems(model, given, values, _validator(model, rehearsal))
@@ -72,15 +72,15 @@ def _has_two_sizes(model: Model, given: JsonObject) -> bool:
     return bool(model.sizes) and SHORT_KEY in given and SIZE_KEY in given
 
 
-def _sound_body(values: JsonObject) -> str | None:
-    """The body; None where some text or number in it needs a closer look."""
+def _sendable_body(values: JsonObject) -> str | None:
+    """The body; None if a text or number in it cannot be sent."""
     try:
         body = canonical_json(values)
         body.encode()
     except ValueError:
         return None
-    # Also matches a literal backslash before "u0000"; `_unsound` knows the difference.
-    if "\\u0000" in body and any(_unsound(values, ())):
+    # Also matches a literal backslash before "u0000"; `_unsendable` knows the difference.
+    if "\\u0000" in body and any(_unsendable(values, ())):
         return None
     return body
 
@@ -90,51 +90,53 @@ def _problems(
 ) -> list[InputProblem]:
     found = describe_all(validator.iter_errors(values))
     if model.sizes:
-        found = [_in_size_words(model, given, problem) for problem in found]
-    told = {problem.path for problem in found}
-    found += [problem for problem in _unsound(values, ()) if problem.path not in told]
+        found = [_in_short_form(model, given, problem) for problem in found]
+    reported = {problem.path for problem in found}
+    found += [problem for problem in _unsendable(values, ()) if problem.path not in reported]
     if _has_two_sizes(model, given):
         hint = f"keep '{SHORT_KEY}'"
-        message = f"'{SHORT_KEY}' and '{SIZE_KEY}' say the same thing"
+        message = f"'{SHORT_KEY}' and '{SIZE_KEY}' mean the same"
         found.append(InputProblem((SHORT_KEY,), message, hint, at_key=True))
     return found
 
 
-def _in_size_words(model: Model, given: JsonObject, problem: InputProblem) -> InputProblem:
-    """Describe a problem with a size by the key and the short values that people write."""
-    if problem.at_key and problem.hint != BEHIND_A_COMMA:
+def _in_short_form(model: Model, given: JsonObject, problem: InputProblem) -> InputProblem:
+    """Describe a problem with a size in the manifest's own key and short values."""
+    if problem.at_key and problem.hint != AFTER_COMMA_HINT:
         hint = did_you_mean(str(problem.path[-1]), model.keys) if len(problem.path) == 1 else None
         return InputProblem(problem.path, problem.message, hint or problem.hint, at_key=True)
     if problem.path != (SIZE_KEY,):
         return problem
     key = SHORT_KEY if SHORT_KEY in given else SIZE_KEY
     value = given.get(key)
-    message = f"{key} must be one of {one_of(list(model.sizes))}; got {shown(value)}"
+    message = f"{key} must be one of {one_of(list(model.sizes))}; got {format_value(value)}"
     close = nearest(value, model.sizes) if isinstance(value, str) else None
     return InputProblem((key,), message, close and f"did you mean '{close}'?")
 
 
-def _unsound(value: JsonValue, path: Path) -> Iterator[InputProblem]:
-    """Find what no schema forbids, but JSON or 64 bits cannot hold."""
+def _unsendable(value: JsonValue, path: Path) -> Iterator[InputProblem]:
+    """Find values that no schema forbids, but that JSON or 64 bits cannot hold."""
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _unsound(part, (*path, key))
+            yield from _unsendable(part, (*path, key))
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _unsound(part, (*path, index))
+            yield from _unsendable(part, (*path, index))
     elif isinstance(value, str):
-        yield from _unsound_text(value, path)
+        yield from _unsendable_text(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
-        yield InputProblem(path, f"{place_words(path)} must be a finite number; got {value}")
+        yield InputProblem(path, f"{describe_path(path)} must be a finite number; got {value}")
     elif isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
-        yield InputProblem(path, f"{place_words(path)} must fit in 64 bits; got {shown(value)}")
+        yield InputProblem(
+            path, f"{describe_path(path)} must fit in 64 bits; got {format_value(value)}"
+        )
 
 
-def _unsound_text(text: str, path: Path) -> Iterator[InputProblem]:
+def _unsendable_text(text: str, path: Path) -> Iterator[InputProblem]:
     if "\0" in text:
         yield InputProblem(
-            path, f"{place_words(path)} has a NUL character, which text must not have"
+            path, f"{describe_path(path)} has a NUL character, which text must not have"
         )
     elif _SURROGATE.search(text):
-        message = f"{place_words(path)} has half a character (a lone surrogate)"
+        message = f"{describe_path(path)} has half a character (a lone surrogate)"
         yield InputProblem(path, message, "write the character itself")

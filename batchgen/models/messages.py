@@ -1,4 +1,4 @@
-"""What the validator found, in plain words: for inputs, and for the manifest's own structure."""
+"""Validation errors in plain English, for inputs and for the manifest's own structure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.models.urls import UnfitUrlError
-from batchgen.text import did_you_mean, nearest
+from batchgen.text import did_you_mean, nearest, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +21,8 @@ Path: TypeAlias = tuple[str | int, ...]
 
 _ABOUT_KEYS = frozenset({"additionalProperties", "dependentRequired"})
 
-KEYS_SHOWN = 6
-SHOWN = 60
+MOST_KEYS_LISTED = 6
+LONGEST_VALUE = 60
 """Characters of a wrong value that a message shows."""
 
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+\s*")
@@ -31,10 +31,10 @@ _SHORTENED = re.compile(r"\s*[-+]?[0-9.]+[eE]\+?[0-9]+\s*")
 _ENDS_IN_ZEROS = re.compile(r"\s*[-+]?[1-9][0-9]{14}0+(\.0*)?\s*")
 _ROUNDED_HINT = "did a spreadsheet round it? format its column as text, then enter the number again"
 _NULL_ITEM_HINT = "leave the item out; an item that is a template may give none: '{{ b or none }}'"
-BEHIND_A_COMMA = "if it is text behind a comma, put all of the text in quotes"
+AFTER_COMMA_HINT = "if it is text after a comma, put all of the text in quotes"
 _NUMBERS = frozenset({"number", "float", "integer"})
 
-_TYPE_WORDS = {
+_TYPE_NAMES = {
     "string": "text",
     "float": "a number",
     "number": "a number",
@@ -48,7 +48,7 @@ _TYPE_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
-    """One thing wrong at `path`. `at_key`: the key itself is wrong, not what it holds."""
+    """One problem at `path`. `at_key`: the key itself is wrong, not its value."""
 
     path: Path
     message: str
@@ -57,7 +57,7 @@ class InputProblem:
 
 
 def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
-    """One problem for each place: where the type is wrong, the other complaints only repeat it."""
+    """One problem per path: if the type is wrong, other errors would only repeat that."""
     by_path: dict[Path, ValidationError] = {}
     for error in errors:
         path = tuple(error.absolute_path)
@@ -68,36 +68,36 @@ def describe_all(errors: Iterable[ValidationError]) -> list[InputProblem]:
 
 def describe(error: ValidationError) -> InputProblem:
     path = tuple(error.absolute_path)
-    message_of = _MESSAGES.get(str(error.validator), _unforeseen_message)
-    message, hint = message_of(error, place_words(path))
+    message_of = _MESSAGES.get(str(error.validator), _other_message)
+    message, hint = message_of(error, describe_path(path))
     at_key = error.validator in _ABOUT_KEYS or "propertyNames" in error.absolute_schema_path
     return InputProblem(path, message, hint, at_key=at_key)
 
 
-def place_words(path: Path) -> str:
-    """`run.rate`, `item 3 of image_urls`; `this` for the whole."""
+def describe_path(path: Path) -> str:
+    """`run.rate`, `item 3 of image_urls`; `this` for the whole value."""
     if not path:
         return "this"
     if isinstance(path[-1], int):
-        return f"item {path[-1] + 1} of {place_words(path[:-1])}"
+        return f"item {path[-1] + 1} of {describe_path(path[:-1])}"
     return ".".join(map(str, path))
 
 
-def shown(value: object) -> str:
-    """A value for a message: on one line, of limited length, without control characters."""
-    if isinstance(value, int) and not -(10**SHOWN) < value < 10**SHOWN:
-        # Python refuses to print integers of some thousand digits.
+def format_value(value: object) -> str:
+    """A value for a message: one line, of limited length, without control characters."""
+    if isinstance(value, int) and not -(10**LONGEST_VALUE) < value < 10**LONGEST_VALUE:
+        # Python refuses to print integers with thousands of digits.
         return f"an integer of {_digits(abs(value))} digits"
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "a mapping"
     if isinstance(value, str):
-        text = f"'{value[: SHOWN + 1]}'"
+        text = f"'{value[: LONGEST_VALUE + 1]}'"
     else:
         text = str(value) if isinstance(value, float) else json.dumps(value)
     safe = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
-    return safe if len(safe) <= SHOWN else f"{safe[: SHOWN - 1]}…"
+    return safe if len(safe) <= LONGEST_VALUE else f"{safe[: LONGEST_VALUE - 1]}…"
 
 
 def _digits(number: int) -> int:
@@ -106,12 +106,10 @@ def _digits(number: int) -> int:
     return fewest + 1 if number >= 10**fewest else fewest
 
 
-def counted(amount: int, noun: str) -> str:
-    return f"{amount} {noun if amount == 1 else f'{noun}s'}"
-
-
 def one_of(choices: Sequence[object]) -> str:
-    return ", ".join(choice if isinstance(choice, str) else shown(choice) for choice in choices)
+    return ", ".join(
+        choice if isinstance(choice, str) else format_value(choice) for choice in choices
+    )
 
 
 Message: TypeAlias = tuple[str, str | None]
@@ -123,13 +121,13 @@ def _required_message(_: ValidationError, place: str) -> Message:
 
 def _unknown_key_message(error: ValidationError, _: str) -> Message:
     *parents, key = error.absolute_path
-    within = f" in {place_words(tuple(parents))}" if parents else ""
+    within = f" in {describe_path(tuple(parents))}" if parents else ""
     known = error.schema.get("properties", ()) if isinstance(error.schema, dict) else ()
     given: Any = error.instance
     if " " in str(key) and given[key] is None:
-        # `{prompt: a fox, in the snow}`: to YAML, a comma in braces ends the text.
-        return f"unknown key {shown(key)}{within}", BEHIND_A_COMMA
-    return f"unknown key {shown(key)}{within}", did_you_mean(str(key), known)
+        # `{prompt: a fox, in the snow}`: in YAML, a comma in braces ends the text.
+        return f"unknown key {format_value(key)}{within}", AFTER_COMMA_HINT
+    return f"unknown key {format_value(key)}{within}", did_you_mean(str(key), known)
 
 
 def _dependent_message(error: ValidationError, place: str) -> Message:
@@ -142,7 +140,7 @@ def _no_keys_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
     least: Any = error.validator_value
-    return f"{place} must have at least {counted(least, 'key')}", None
+    return f"{place} must have at least {plural(least, 'key')}", None
 
 
 def _type_message(error: ValidationError, place: str) -> Message:
@@ -151,19 +149,19 @@ def _type_message(error: ValidationError, place: str) -> Message:
     value: Any = error.instance
     if _NUMBERS & set(kinds):
         if isinstance(value, float) and not math.isfinite(value):
-            return f"{place} must be a finite number; got {shown(value)}", None
+            return f"{place} must be a finite number; got {format_value(value)}", None
         if type(value) is int:
-            return f"{place} must fit in 64 bits; got {shown(value)}", None
+            return f"{place} must fit in 64 bits; got {format_value(value)}", None
     if not _is_right_in_quotes(error.schema, kinds, value):
         return _pattern_message(error, place)
-    words = list(dict.fromkeys(_TYPE_WORDS.get(kind, kind) for kind in kinds))
+    names = list(dict.fromkeys(_TYPE_NAMES.get(kind, kind) for kind in kinds))
     hint = _mapping_hint(error.schema, value) if kinds == ["object"] else _type_hint(kinds, value)
     if kinds == ["string"] and isinstance(value, list | dict) and _takes_any_text(error):
-        # `[cinematic]` and `{red|blue}` are no texts to YAML.
+        # YAML does not read `[cinematic]` and `{red|blue}` as texts.
         hint = "put all of the text in quotes"
     if value is None and isinstance(error.absolute_path[-1], int):
         hint = _NULL_ITEM_HINT
-    return f"{place} must be {' or '.join(words)}; got {shown(value)}", hint
+    return f"{place} must be {' or '.join(names)}; got {format_value(value)}", hint
 
 
 def _takes_any_text(error: ValidationError) -> bool:
@@ -172,16 +170,16 @@ def _takes_any_text(error: ValidationError) -> bool:
 
 
 def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> bool:
-    """False where quotes would only lead to the next complaint: `rate: 60`."""
+    """False if quotes would only lead to the next error: `rate: 60`."""
     if kinds != ["string"] or not isinstance(value, int | float) or isinstance(value, bool):
         return True
     described = "pattern" in schema and "patternErrorMessage" in schema
-    return not described or re.search(schema["pattern"], shown(value)) is not None
+    return not described or re.search(schema["pattern"], format_value(value)) is not None
 
 
 def _mapping_hint(schema: Any, value: object) -> str:
     known = sorted(schema.get("properties", ()))
-    few = 0 < len(known) <= KEYS_SHOWN
+    few = 0 < len(known) <= MOST_KEYS_LISTED
     keys = f"its keys are {', '.join(known)}" if few else "write 'key: value'"
     return f"{keys}, without '- '" if isinstance(value, list) else f"{keys}, on lines below it"
 
@@ -202,14 +200,14 @@ def _type_hint(kinds: Sequence[str], value: object) -> str | None:
 
 
 def comma_hint(text: str) -> str | None:
-    """Point out the decimal comma, which many spreadsheets write."""
+    """A hint about the decimal comma, which many spreadsheets write."""
     return _DECIMAL_COMMA_HINT if _DECIMAL_COMMA.fullmatch(text) else None
 
 
 def rounded_hint(text: str) -> str | None:
-    """Explain what happened to a whole number that is too long for a spreadsheet.
+    """A hint about an integer that was too long for a spreadsheet.
 
-    It keeps 15 digits, and may show fewer: `1.23457E+15`, `1234567890123450000`.
+    Spreadsheets keep 15 digits and may show fewer: `1.23457E+15`, `1234567890123450000`.
     """
     if _SHORTENED.fullmatch(text):
         return _ROUNDED_HINT
@@ -222,14 +220,14 @@ def _is_numeral(text: str) -> bool:
 
 def _enum_message(error: ValidationError, place: str) -> Message:
     choices: Any = error.validator_value
-    message = f"{place} must be one of {one_of(choices)}; got {shown(error.instance)}"
+    message = f"{place} must be one of {one_of(choices)}; {_got(error)}"
     texts = [choice for choice in choices if isinstance(choice, str)]
     close = nearest(error.instance, texts) if isinstance(error.instance, str) else None
     return message, close and f"did you mean '{close}'?"
 
 
 def _const_message(error: ValidationError, place: str) -> Message:
-    return f"{place} must be {shown(error.validator_value)}; got {shown(error.instance)}", None
+    return f"{place} must be {format_value(error.validator_value)}; {_got(error)}", None
 
 
 def _range_message(error: ValidationError, place: str) -> Message:
@@ -239,30 +237,27 @@ def _range_message(error: ValidationError, place: str) -> Message:
         limits = f"between {least} and {most}"
     else:
         limits = f"at least {least}" if most is None else f"at most {most}"
-    return f"{place} must be {limits}; got {shown(error.instance)}", None
+    return f"{place} must be {limits}; {_got(error)}", None
 
 
 def _exclusive_message(error: ValidationError, place: str) -> Message:
     side = "more" if error.validator == "exclusiveMinimum" else "less"
-    return f"{place} must be {side} than {error.validator_value}; got {shown(error.instance)}", None
+    return f"{place} must be {side} than {error.validator_value}; {_got(error)}", None
 
 
 def _multiple_message(error: ValidationError, place: str) -> Message:
-    return (
-        f"{place} must be a multiple of {error.validator_value}; got {shown(error.instance)}",
-        None,
-    )
+    return f"{place} must be a multiple of {error.validator_value}; {_got(error)}", None
 
 
 def _too_long_message(error: ValidationError, place: str) -> Message:
-    length = counted(len(_text(error)), "character")
+    length = plural(len(_text(error)), "character")
     return f"{place} is {length} long; at most {error.validator_value} are allowed", None
 
 
 def _too_short_message(error: ValidationError, place: str) -> Message:
     if not error.instance:
         return f"{place} is empty", None
-    length = counted(len(_text(error)), "character")
+    length = plural(len(_text(error)), "character")
     return f"{place} is {length} long; at least {error.validator_value} are needed", None
 
 
@@ -271,7 +266,10 @@ def _items_message(error: ValidationError, place: str) -> Message:
     items: Any = error.instance
     noun = schema.get("items", {}).get("format", "item").removesuffix("_uri")
     side = "most" if error.validator == "maxItems" else "least"
-    return f"{place}: {counted(len(items), noun)} given; at {side} {error.validator_value}", None
+    return (
+        f"{place}: {plural(len(items), noun)} given; at {side} {error.validator_value}",
+        None,
+    )
 
 
 def _unique_message(_: ValidationError, place: str) -> Message:
@@ -281,21 +279,22 @@ def _unique_message(_: ValidationError, place: str) -> Message:
 def _pattern_message(error: ValidationError, place: str) -> Message:
     schema: Any = error.schema
     rule = schema.get("patternErrorMessage", f"must match {error.validator_value}")
-    return f"{place} {rule}; got {shown(error.instance)}", None
+    return f"{place} {rule}; {_got(error)}", None
 
 
 def _format_message(error: ValidationError, place: str) -> Message:
     if isinstance(error.cause, UnfitUrlError):
         hint = "the vendor's servers fetch the file: HTTPS, public, without login"
-        return f"{place} {error.cause}; got {shown(error.instance)}", hint
-    return f"{place} must be a valid {error.validator_value}; got {shown(error.instance)}", None
+        return f"{place} {error.cause}; {_got(error)}", hint
+    return f"{place} must be a valid {error.validator_value}; {_got(error)}", None
 
 
-def _unforeseen_message(error: ValidationError, place: str) -> Message:
-    return (
-        f"{place} breaks the schema's rule '{error.validator}'; got {shown(error.instance)}",
-        None,
-    )
+def _other_message(error: ValidationError, place: str) -> Message:
+    return f"{place} breaks the schema's rule '{error.validator}'; {_got(error)}", None
+
+
+def _got(error: ValidationError) -> str:
+    return f"got {format_value(error.instance)}"
 
 
 def _text(error: ValidationError) -> str:

@@ -1,6 +1,6 @@
 """URLs of input files: HTTPS, public, no login. The vendor's servers fetch them, not this machine.
 
-Only what the URL itself says is looked at: no name is resolved, nothing is fetched.
+Only the URL itself is checked: no name is resolved and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLAIN_URL = re.compile(
     r"https://(?:[a-z0-9][a-z0-9-]*\.)+(?!(?:local|localhost|internal|arpa)(?:[/?#]|\Z))[a-z]{2,}"
     r"(?:[/?#][!-\[\]-~]*)?"
 )
-"""Most URLs of data sets: a plain host with a top domain of letters; no port, no user."""
+"""Most URLs in data sets: a plain host with an alphabetic top-level domain; no port, no user."""
 
 
 class UnfitUrlError(ValueError):
@@ -52,7 +52,7 @@ def require_public_url(url: str) -> None:
 
 
 def _is_plain(url: str) -> bool:
-    """A quick look that accepts most sound URLs; False says nothing yet."""
+    """A quick check that accepts most valid URLs; False means the full check must decide."""
     return len(url) <= LONGEST_URL and _PLAIN_URL.fullmatch(url) is not None
 
 
@@ -64,7 +64,7 @@ def _require_public_url(url: str) -> None:
 
 
 def require_public_or_loopback_url(url: str) -> None:
-    """Like `require_public_url`, but an http server on this machine is allowed: a rehearsal's."""
+    """Like `require_public_url`, but allows http servers on this machine, for rehearsals."""
     if _is_plain(url):
         return
     parts = _split(url)
@@ -107,7 +107,7 @@ def _require_public_host(host: str) -> None:
     if not _HOST_NAME.fullmatch(host) or ".." in host:
         raise UnfitUrlError("has a host name that is not plain ASCII (use its xn-- form)")
     labels = host.split(".")
-    # Some parsers take `127.1` or `0x7f.1` for an IPv4 address.
+    # Some parsers read `127.1` or `0x7f.1` as an IPv4 address.
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         raise UnfitUrlError("has a host that is neither a name nor an IP address")
     if len(labels) == 1 or _in_private_zone(host):

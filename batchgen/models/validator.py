@@ -1,7 +1,7 @@
 """The validator of RunComfy's dialect of JSON Schema, based on draft 2020-12.
 
-What differs from the draft: the type `float`; what JSON or 64 bits cannot hold is not a number;
-`*_uri` is a public URL; unknown keys are errors; `validations` (rules on the file behind the URL)
+Differences from the draft: there is a type `float`; numbers must fit in JSON and in 64 bits;
+`*_uri` is a public URL; unknown keys are errors; `validations` (rules for the file behind the URL)
 is only an annotation here.
 """
 
@@ -46,12 +46,12 @@ _KEYS_FROM_ELSEWHERE = frozenset(
 def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
     """Build the validator of one schema; build it once, use it often.
 
-    With `rehearsal`, URLs of this machine pass as files. Raises ValueError for a type that the
+    With `rehearsal`, URLs of this machine are accepted. Raises ValueError for a type that the
     dialect does not have.
     """
-    for word in _types(schema):
-        if word not in _TYPES._type_checkers:  # noqa: SLF001 - has no public list of its types
-            raise ValueError(f"the type '{word}' is not known")
+    for name in _types(schema):
+        if name not in _TYPES._type_checkers:  # noqa: SLF001 - has no public list of its types
+            raise ValueError(f"the type '{name}' is not known")
     formats = _REHEARSAL_FORMATS if rehearsal else _FORMATS
     validator: Validator = _Dialect(closed(schema), format_checker=formats)
     return validator
@@ -108,7 +108,7 @@ def _dependent_required(
 def _property_names(
     validator: Any, rule: Schema, instance: object, __: Schema
 ) -> Iterator[ValidationError]:
-    """Like the draft, but name the key."""
+    """Like the draft, but the errors have the path of the key."""
     if isinstance(instance, Mapping):
         for key in instance:
             for error in validator.descend(key, rule):
@@ -138,7 +138,7 @@ def _pattern(_: Validator, pattern: str, instance: object, __: Schema) -> Iterat
 
 @lru_cache(maxsize=256)
 def _ecma_regex(pattern: str) -> re.Pattern[str]:
-    # In ECMAScript `$` matches only at the very end; in Python also before a final "\n".
+    # In ECMAScript `$` matches only at the end; in Python also before a final "\n".
     return re.compile(f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern)
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.state.records import Result
-    from batchgen.state.report_queries import ShownJob
+    from batchgen.state.records import Attempt, JobRow, ReportedJob, Result
 
 JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
@@ -32,7 +31,7 @@ def thumb_name(sha256: str) -> str:
     return f"{name[:2]}/{name}.webp"
 
 
-def chunk_script(jobs: Sequence[ShownJob], has_thumb: Callable[[str], bool]) -> str:
+def chunk_script(jobs: Sequence[ReportedJob], has_thumb: Callable[[str], bool]) -> str:
     """ASCII alone: no character of a prompt can end the script or change its meaning."""
     return take_script(chunk_document(jobs, has_thumb))
 
@@ -42,7 +41,7 @@ def take_script(document: JsonValue) -> str:
 
 
 def chunk_document(
-    jobs: Sequence[ShownJob], has_thumb: Callable[[str], bool]
+    jobs: Sequence[ReportedJob], has_thumb: Callable[[str], bool]
 ) -> dict[str, JsonValue]:
     """What assets/store.js takes."""
     texts = _Texts()
@@ -64,9 +63,10 @@ class _Texts:
         return list(self._places)
 
 
-def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+def _row(reported: ReportedJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
     """In the order in which assets/store.js reads it."""
-    sent = json.loads(job.body)
+    job, attempt = reported.job, reported.attempt
+    sent = json.loads(attempt.body if attempt else job.body)
     prompt = sent.pop("prompt", "")
     inputs: list[JsonValue] = []
     for name, value in sent.items():
@@ -75,7 +75,7 @@ def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
     return [
         job.seq,
         job.id,
-        texts.place(job.model),
+        texts.place(attempt.model if attempt else job.model),
         texts.place(job.state.value),
         texts.place(job.sweep),
         tags,
@@ -84,16 +84,30 @@ def _row(job: ShownJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
         texts.place(_cause(job)),
         texts.place("" if job.state is JobState.DONE else _words(job)),
         job.attempts,
-        job.request_id,
-        _rounded(job.cost, 6),
-        _rounded(job.seconds, 2),
-        [_file(file, texts, has_thumb) for file in job.files],
+        attempt.request_id if attempt else None,
+        _rounded(attempt.cost if attempt else None, 6),
+        _rounded(_seconds(attempt), 2),
+        [_file(file, texts, has_thumb) for file in reported.files],
         _axes(job, texts),
-        job.gate.value,
+        _gate(job),
     ]
 
 
-def _axes(job: ShownJob, texts: _Texts) -> list[JsonValue]:
+def _seconds(attempt: Attempt | None) -> float | None:
+    """From the vendor's acceptance to the end."""
+    if attempt is None or attempt.ended_at is None or attempt.accepted_at is None:
+        return None
+    return attempt.ended_at - attempt.accepted_at
+
+
+def _gate(job: JobRow) -> str:
+    """Whether other jobs wait for someone to approve this one."""
+    if not job.gate:
+        return ""
+    return "open" if job.approved else "closed"
+
+
+def _axes(job: JobRow, texts: _Texts) -> list[JsonValue]:
     # Whole: values that begin alike, as prompts do, are not one value.
     found: list[JsonValue] = []
     for name, value in json.loads(job.axes).items():
@@ -101,14 +115,14 @@ def _axes(job: ShownJob, texts: _Texts) -> list[JsonValue]:
     return found
 
 
-def _cause(job: ShownJob) -> str:
+def _cause(job: JobRow) -> str:
     """The key of the cause that the job is counted under; empty where it is in no trouble."""
     if not is_trouble(job.state, job.error_code):
         return ""
     return cause_key(job.id, job.state, job.error_code, job.error)
 
 
-def _words(job: ShownJob) -> str:
+def _words(job: JobRow) -> str:
     return ": ".join(filter(None, (job.error_code, job.error)))
 
 

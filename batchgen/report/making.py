@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.errors import OutputError
-from batchgen.fs import disk_errors, link_in_the_way, of_this_process, publishing
+from batchgen.fs import disk_errors, own_part, publishing, symlink_error
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.report.night import Night
     from batchgen.report.page import Shell
     from batchgen.state.database import Connection
-    from batchgen.state.report_queries import ShownJob
+    from batchgen.state.records import ReportedJob
 
 
 MARK = "batchgen-report.txt"
@@ -57,7 +57,7 @@ class ReportFolder:
         for part in ("", *PARTS):
             if (self.root / part).is_symlink():
                 # A stranger may have put it there, so that pages and prompts go somewhere else.
-                raise link_in_the_way(self.root / part)
+                raise symlink_error(self.root / part)
         if self.root.is_dir() and any(self.root.iterdir()) and not mark.exists():
             raise OutputError(
                 "the folder holds something else than a report",
@@ -102,7 +102,7 @@ class ReportFolder:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    with publishing(path, of_this_process(path)) as file:
+    with publishing(path, own_part(path)) as file:
         file.write(data)
 
 
@@ -193,11 +193,11 @@ def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Fac
     return Facts(name, count_shown(db), money(db), night, at)
 
 
-def _pages(db: Connection) -> Iterator[list[ShownJob]]:
+def _pages(db: Connection) -> Iterator[list[ReportedJob]]:
     after = 0
     while page := shown_jobs(db, after, JOBS_IN_CHUNK):
         yield page
-        after = page[-1].seq
+        after = page[-1].job.seq
 
 
 def _missing_thumbs(db: Connection, root: Path, folder: ReportFolder) -> tuple[int, list[Wanted]]:

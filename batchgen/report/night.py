@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from batchgen.state.report_queries import ShownAttempt
+    from batchgen.state.report_queries import AttemptTimes
 
 BINS = 144
 IDLE = 900.0
@@ -64,7 +64,7 @@ class Night:
         return self.edges[-1]
 
 
-def night_of(attempts: Callable[[], Iterable[ShownAttempt]]) -> Night | None:
+def night_of(attempts: Callable[[], Iterable[AttemptTimes]]) -> Night | None:
     """None where nothing was sent. `attempts` gives them in the order of their submits, twice.
 
     Twice, since no bin is known before the whole length is: a million attempts are not held.
@@ -89,7 +89,7 @@ def night_of(attempts: Callable[[], Iterable[ShownAttempt]]) -> Night | None:
     )
 
 
-def _stretches(attempts: Iterable[ShownAttempt]) -> tuple[Stretch, ...]:
+def _stretches(attempts: Iterable[AttemptTimes]) -> tuple[Stretch, ...]:
     """What is not ended goes on until the last thing that happened."""
     closed: list[Stretch] = []
     last, going = -math.inf, math.inf
@@ -104,7 +104,7 @@ def _stretches(attempts: Iterable[ShownAttempt]) -> tuple[Stretch, ...]:
     return tuple(closed)
 
 
-def _last(one: ShownAttempt) -> float:
+def _last(one: AttemptTimes) -> float:
     return max(
         when
         for when in (one.submitted_at, one.accepted_at, one.ended_at, one.done_at)
@@ -183,7 +183,7 @@ class _Figures:
         self._seconds: dict[str, array[float]] = {}
         self._costs: dict[str, float] = {}
 
-    def add(self, one: ShownAttempt) -> None:
+    def add(self, one: AttemptTimes) -> None:
         self.begun.add(self._at(one.submitted_at))
         landed = self._at(self._last if one.ended_at is None else one.ended_at)
         number = self.landed.add(landed)

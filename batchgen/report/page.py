@@ -17,7 +17,7 @@ from batchgen.jobs import JobState
 from batchgen.report.plots import latency_ranges, time_plots
 from batchgen.state.causes import cause_key
 from batchgen.state.selection import exactly
-from batchgen.text import command_line, duration
+from batchgen.text import command_line, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from batchgen.report.making import ReportFolder
     from batchgen.report.night import Night
-    from batchgen.state.records import Money
-    from batchgen.state.report_queries import Trouble
+    from batchgen.state.records import JobRow, Money
 
 
 NAMED = 3
@@ -61,14 +60,14 @@ class Shell:
         return command_line(verb, self.manifest, *words, emulator=rehearsal)
 
 
-def causes(troubled: Iterable[Trouble]) -> list[Cause]:
+def causes(troubled: Iterable[JobRow]) -> list[Cause]:
     """The commonest first."""
     found: dict[str, Cause] = {}
     for job in troubled:
         key = cause_key(job.id, job.state, job.error_code, job.error)
         cause = found.get(key)
         if cause is None:
-            cause = found[key] = Cause(key, job.state, job.error_code, job.error)
+            cause = found[key] = Cause(key, job.state, job.error_code or "", job.error or "")
         cause.jobs.append(job.id)
     return sorted(found.values(), key=lambda cause: -len(cause.jobs))
 
@@ -205,7 +204,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters["duration"] = format_duration
     return environment.get_template("index.html.j2")
 
 

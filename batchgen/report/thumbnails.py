@@ -17,8 +17,8 @@ from batchgen.downloads.media import (
     sniff,
 )
 from batchgen.downloads.pictures import READERS, damage_translated
-from batchgen.fs import of_this_process, publishing
-from batchgen.processes import in_processes
+from batchgen.fs import own_part, publishing
+from batchgen.processes import map_in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +106,7 @@ def _small(picture: Image.Image) -> Image.Image:
 def _publish(picture: Image.Image, target: Path) -> None:
     """Under its name only when it is whole: the next report takes what it finds."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with publishing(target, of_this_process(target)) as file:
+    with publishing(target, own_part(target)) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
 
 
@@ -115,7 +115,7 @@ def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
 
     Raises OSError where one cannot be written, StorageError where processes die without a file.
     """
-    return in_processes(make_thumbnail, wanted, _lost)
+    return map_in_processes(make_thumbnail, wanted, _lost)
 
 
 def _lost(_wanted: Wanted) -> str:

@@ -19,7 +19,7 @@ from yarl import URL
 
 from batchgen.connections import SingleResponseConnector
 from batchgen.pauses import PauseReason
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     Halted,
@@ -97,7 +97,7 @@ class RunComfy:
         *,
         limits: Limits = DEFAULT_LIMITS,
         wall_clock: Callable[[], float] = time.time,
-        proxies: Proxies = NONE,
+        proxies: Proxies = NO_PROXIES,
     ) -> None:
         self._session = session
         self._fresh = fresh
@@ -238,7 +238,7 @@ async def connect(
     limits: Limits = DEFAULT_LIMITS,
     wall_clock: Callable[[], float] = time.time,
     resolver: AbstractResolver | None = None,
-    proxies: Proxies = NONE,
+    proxies: Proxies = NO_PROXIES,
 ) -> AsyncIterator[RunComfy]:
     """Open a client for the API at `base`, as `api_base` gives it, for as long as the block lasts.
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from batchgen.net import retry_after
-from batchgen.text import RAW_LIMIT, WORDS_LIMIT, plain_text
+from batchgen.text import RAW_LIMIT, TEXT_LIMIT, plain_text
 
 Fields: TypeAlias = Mapping[str, Any]
 """A JSON object as it came. It does not leave the functions that read answers."""
@@ -62,7 +62,7 @@ class Answer:
     def is_success(self) -> bool:
         return 200 <= self.status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
 
-    def words(self, text: str, limit: int = WORDS_LIMIT) -> str:
+    def words(self, text: str, limit: int = TEXT_LIMIT) -> str:
         """Make the server's own text safe to show."""
         return plain_text(self.redact(text), limit)
 

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Self
 
-from batchgen.fs import NO_LINK, disk_error
+from batchgen.fs import NO_FOLLOW, disk_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject
 
 
-APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_LINK
+APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_FOLLOW
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from batchgen.proxies import NONE, Proxies
+from batchgen.proxies import NO_PROXIES, Proxies
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.ownership import is_rehearsal, provider_name, refuse_other_manifest
@@ -117,4 +117,4 @@ class RunContext(FoundRun):
     @property
     def proxies(self) -> Proxies:
         """Raises UsageError. A rehearsal goes nowhere."""
-        return NONE if self.options.emulator else Proxies.of(self.world.env)
+        return NO_PROXIES if self.options.emulator else Proxies.of(self.world.env)

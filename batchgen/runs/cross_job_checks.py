@@ -38,7 +38,7 @@ def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> No
     if not sweep:
         problems.add(problem)
         return
-    spot = Spot(words=str(problem.job_id))
+    spot = Spot(label=str(problem.job_id))
     key = (problem.file, sweep, kind)
     problems.add_alike(problem, spot, common=problem, noun="jobs", key=key)
 

@@ -23,7 +23,7 @@ from batchgen.errors import (
     OutputError,
     SchemaVersionError,
 )
-from batchgen.fs import NO_LINK, disk_error, link_in_the_way, sync_folder, unwritable_name
+from batchgen.fs import NO_FOLLOW, disk_error, symlink_error, sync_folder, unwritable_name
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.meta import Meta, get_meta
 
@@ -81,7 +81,7 @@ class RunFolder:
         probe = self.files / ".writable"
         if self.files.is_symlink():
             # A stranger may have put it there. Who wants another disk makes a link of `root`.
-            raise link_in_the_way(self.files)
+            raise symlink_error(self.files)
         try:
             self.files.mkdir(parents=True, exist_ok=True)
             probe.touch()
@@ -122,7 +122,7 @@ def open_private(path: Path, flags: int) -> int:
 
     A link is not followed: a stranger may have put it there, and what it leads to is not ours.
     """
-    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | NO_LINK, 0o600)
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | NO_FOLLOW, 0o600)
 
 
 HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})

@@ -103,7 +103,7 @@ MOST_LOOKS_A_HOST = 4
 class Eye(Protocol):
     """A look over the network; batchgen.downloads.probe has the real one."""
 
-    async def look(self, url: str) -> Probed: ...
+    async def probe(self, url: str) -> Probed: ...
 
 
 class InputImages:
@@ -144,7 +144,7 @@ class InputImages:
             unclear.append(f"{shown(url)}: {trouble}")
         return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
 
-    async def look(self, url: str) -> Probed:
+    async def probe(self, url: str) -> Probed:
         """Look now; those who ask at once share one look."""
         asked = self._store.now()
         return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
@@ -183,7 +183,7 @@ class InputImages:
         host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
         # The host first: those who wait for a slow one must not hold up the others.
         async with host, self._all:
-            outcome = await self._eye.look(url)
+            outcome = await self._eye.probe(url)
         if tells_nothing(outcome):
             self._silences.note(url)
         else:

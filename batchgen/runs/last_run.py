@@ -21,6 +21,7 @@ from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
 from batchgen.runs.ownership import known_run_id
 from batchgen.state.costs import attempts_made
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,7 @@ def is_of(last: LastRun, db: Connection) -> bool:
     return known_run_id(db) == last.run_id
 
 
-def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
+def refuse_lost(last: LastRun, folder: RunFolder, manifest: Path, *, older: bool) -> NoReturn:
     """`older`: what is there is a state of that run, from before its last submits."""
     count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
     if not last.is_over:
@@ -129,13 +130,13 @@ def refuse_lost(last: LastRun, folder: RunFolder, *, older: bool) -> NoReturn:
     gone = f"{gone}, so every job would be paid for again"
     ways = (
         "mount the disk, or put the folder back or name it as output.dir; or, to pay for all jobs"
-        " anew: batchgen run MANIFEST --start-over"
+        f" again: {command_line('run', manifest, '--start-over')}"
     )
     if older:
         gone = "the state here is an older one, so what it does not know would be paid for again"
         ways = (
             "put the latest state back; or, to go on with this one and pay again for what it does"
-            " not know: batchgen run MANIFEST --accept-copy"
+            f" not know: {command_line('run', manifest, '--accept-copy')}"
         )
     raise LostStateError(
         f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"

@@ -22,6 +22,7 @@ from batchgen.runs.verify import walk
 from batchgen.state import recovery
 from batchgen.state.database import open_for_reading, transaction, translated
 from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,26 +116,26 @@ def _is_missing(folder: RunFolder) -> bool:
         return not folder.state.exists() or not folder.state.stat().st_size
 
 
-def refuse_where_lost(folder: RunFolder) -> None:
+def refuse_where_lost(folder: RunFolder, manifest: Path) -> None:
     """Raise LostStateError where there is no state, and an earlier run was paid for all the same.
 
     What is only looked at needs no more: that an older state is one, the next run says.
     """
     if traces := find_traces(folder, None):
-        refuse_traces(traces, folder)
+        refuse_traces(traces, folder, manifest)
 
 
-def refuse_traces(traces: Traces, folder: RunFolder) -> NoReturn:
+def refuse_traces(traces: Traces, folder: RunFolder, manifest: Path) -> NoReturn:
     recovering = ""
     if traces.has_requests:
-        recovering = "batchgen run MANIFEST --recover follows these requests and pays nothing for"
-        recovering += " them; "
+        command = command_line("run", manifest, "--recover")
+        recovering = f"{command} follows these requests and pays nothing for them; "
     raise LostStateError(
         f"the state file does not know of {_what(traces)}; nothing was sent",
         where=str(folder.root),
-        next_step=f"put state.db back from a backup; or go on without it: {recovering}batchgen run"
-        " MANIFEST --start-over pays for all jobs again, and keeps what is here in a folder of its"
-        " own",
+        next_step=f"put state.db back from a backup; or go on without it:"
+        f" {recovering}{command_line('run', manifest, '--start-over')} pays for all jobs again, and"
+        " keeps what is here in a folder of its own",
     )
 
 
@@ -235,6 +236,7 @@ class Lost:
     last: LastRun | None
     has_state: bool
     older: bool
+    manifest: Path
 
     def __bool__(self) -> bool:
         return bool(self.traces) or self.last is not None
@@ -242,9 +244,9 @@ class Lost:
     def refuse(self, folder: RunFolder) -> None:
         """Raise LostStateError where there is something."""
         if self.traces:
-            refuse_traces(self.traces, folder)
+            refuse_traces(self.traces, folder, self.manifest)
         if self.last is not None:
-            refuse_lost(self.last, folder, older=self.older)
+            refuse_lost(self.last, folder, self.manifest, older=self.older)
 
 
 def find_lost(place: RunContext) -> Lost:
@@ -258,4 +260,4 @@ def find_lost(place: RunContext) -> Lost:
         older = last is not None and db is not None and is_of(last, db)
         accepted = older and place.options.accept_copy
         lost = None if accepted or not is_lost(last, db) else last
-        return Lost(traces, lost, db is not None, older)
+        return Lost(traces, lost, db is not None, older, place.manifest.path)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import LEAVE_SOON, LEAVE_WITHIN, in_thread, stop_signals
+from batchgen.concurrency import TERMINATION_SECONDS, TERMINATION_SIGNALS, in_thread, stop_signals
 from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, Paused
 from batchgen.errors import BatchgenError, ExitCode
-from batchgen.jobs import JobState
-from batchgen.notify import Message, Mood, Notify, Occasion, deliver, read_address
+from batchgen.jobs import JobState, counts_line
+from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
 from batchgen.state.costs import money
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import counts, totals
 from batchgen.state.records import money_line
-from batchgen.text import counts_line, duration, plain_text
+from batchgen.text import format_duration, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -45,7 +45,7 @@ class Cause:
     """Why a word is sent."""
 
     text: str
-    mood: Mood
+    severity: Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ def message(
     parts = [f"{name}: {plain_text(cause.text, CAUSE_LIMIT)}"]
     if figures is not None:
         parts += [counts_line(figures.counts), money_line(figures.money)]
-    parts += [duration(seconds), str(folder.root.absolute())]
+    parts += [format_duration(seconds), str(folder.root.absolute())]
     if report := report_of(folder):
         parts.append(f"report: {report}")
-    return Message(f"batchgen: {name}", " · ".join(parts), cause.mood)
+    return Message(f"batchgen: {name}", " · ".join(parts), cause.severity)
 
 
 def report_of(folder: RunFolder) -> Path | None:
@@ -83,34 +83,34 @@ def report_of(folder: RunFolder) -> Path | None:
 
 def first_failure(event: JobMoved | ModelRefused) -> Cause:
     if isinstance(event, ModelRefused):
-        return Cause(f"first failure: {event.model}: {event.reason}", Mood.WARNING)
+        return Cause(f"first failure: {event.model}: {event.reason}", Severity.WARNING)
     state = "outcome unknown" if event.state is JobState.UNKNOWN else event.state.value
-    return Cause(f"first failure: {event.job_id} {state}: {event.reason}", Mood.WARNING)
+    return Cause(f"first failure: {event.job_id} {state}: {event.reason}", Severity.WARNING)
 
 
 def pause(found: Pause) -> Cause:
-    return Cause(f"paused: {found.sentence}; {found.next_step}", Mood.FAILURE)
+    return Cause(f"paused: {found.sentence}; {found.next_step}", Severity.FAILURE)
 
 
 def broken(error: BatchgenError) -> Cause:
-    return Cause(f"ended by an error: {error.what}", Mood.FAILURE)
+    return Cause(f"ended by an error: {error.what}", Severity.FAILURE)
 
 
 def end(summary: Summary) -> Cause:
     if summary.stopped_by is not None:
-        return Cause(f"stopped by {summary.stopped_by.name}", Mood.WARNING)
+        return Cause(f"stopped by {summary.stopped_by.name}", Severity.WARNING)
     if summary.pause is not None:
-        return Cause(f"paused: {summary.pause.sentence}", Mood.FAILURE)
+        return Cause(f"paused: {summary.pause.sentence}", Severity.FAILURE)
     if summary.held.to_approve:
-        return Cause(f"{summary.held.to_approve} to approve", Mood.WARNING)
+        return Cause(f"{summary.held.to_approve} to approve", Severity.WARNING)
     return _ENDS.get(summary.exit_code, _GOES_ON)
 
 
-_GOES_ON = Cause("not finished; run the same command again to continue", Mood.WARNING)
+_GOES_ON = Cause("not finished; run the same command again to continue", Severity.WARNING)
 _ENDS = {
-    ExitCode.DONE: Cause("all done", Mood.SUCCESS),
-    ExitCode.SOME_FAILED: Cause("ended, some jobs failed", Mood.FAILURE),
-    ExitCode.UNKNOWN_OUTCOMES: Cause("ended, outcomes unknown: batchgen resolve", Mood.FAILURE),
+    ExitCode.DONE: Cause("all done", Severity.SUCCESS),
+    ExitCode.SOME_FAILED: Cause("ended, some jobs failed", Severity.FAILURE),
+    ExitCode.UNKNOWN_OUTCOMES: Cause("ended, outcomes unknown: batchgen resolve", Severity.FAILURE),
 }
 
 
@@ -176,12 +176,12 @@ class Notifier:
                 self._pauses.add(why.reason)
                 self.send(Occasion.PAUSE, pause(why))
             case Draining():
-                self._latest_end = self._loop.time() + LEAVE_WITHIN
+                self._latest_end = self._loop.time() + TERMINATION_SECONDS
             case _:
                 pass
 
     def ended(self, summary: Summary) -> None:
-        if summary.stopped_by not in LEAVE_SOON:
+        if summary.stopped_by not in TERMINATION_SIGNALS:
             self._latest_end = float("inf")
         self._send_end(end(summary))
 
@@ -238,7 +238,7 @@ class Notifier:
         async with asyncio.TaskGroup() as group:
             for address in self._notify.to:
                 group.create_task(
-                    self._send(address, text, occasion), name=f"notify {address.shown}"
+                    self._send(address, text, occasion), name=f"notify {address.masked}"
                 )
 
     async def _send(self, address: Address, message: Message, occasion: Occasion) -> None:
@@ -246,4 +246,4 @@ class Notifier:
         try:
             trouble = await deliver(address, message, SEND_SECONDS)
         finally:
-            self._emit(Notified(address.shown, occasion.value, trouble))
+            self._emit(Notified(address.masked, occasion.value, trouble))

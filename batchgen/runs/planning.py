@@ -44,7 +44,7 @@ from batchgen.state.results import (
     any_selected,
     foreseen_jobs,
     gone_jobs,
-    known_jobs,
+    job_histories,
     remembered_jobs,
     some_ids,
 )
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
     from batchgen.state.planned import ChangedInput as ChangedRow
     from batchgen.state.planned import Outlook
-    from batchgen.state.results import KnownJob, ListedJob
+    from batchgen.state.records import JobHistory
+    from batchgen.state.results import ListedJob
 
 
 MOST_CHANGES = 1000
@@ -243,7 +244,7 @@ class Listing:
 
     name: str
     folder: RunFolder
-    jobs: Iterator[tuple[ListedJob, KnownJob | None]]
+    jobs: Iterator[tuple[ListedJob, JobHistory | None]]
     warnings: tuple[Problem, ...] = ()
 
 
@@ -315,7 +316,7 @@ def _look_up(db: Connection, names: Sequence[str], *tables: str) -> None:
 
 def _with_history(
     db: Connection, jobs: Iterable[ListedJob]
-) -> Iterator[tuple[ListedJob, KnownJob | None]]:
+) -> Iterator[tuple[ListedJob, JobHistory | None]]:
     for job in jobs:
-        known = None if job.seq is None else known_jobs(db, ("seq = ?", (job.seq,)))
+        known = None if job.seq is None else job_histories(db, ("seq = ?", (job.seq,)))
         yield job, next(known, None) if known else None

@@ -11,7 +11,7 @@ from batchgen.references import as_written
 from batchgen.state.causes import SHOWN
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import Selection
-from batchgen.state.results import known_jobs
+from batchgen.state.results import job_histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JobState, JsonObject
     from batchgen.runs.folder import RunFolder
-    from batchgen.state.results import AttemptFile, KnownJob
+    from batchgen.state.records import FileRow, JobHistory
 
 
 EVERYTHING = Selection()
@@ -71,29 +71,30 @@ def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterato
     condition, values = selection.where()
     root = folder.root.absolute()
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        for job in known_jobs(db, (f"{SHOWN} AND {condition}", values)):
+        for job in job_histories(db, (f"{SHOWN} AND {condition}", values)):
             yield _result(job, root)
 
 
-def _result(job: KnownJob, root: Path) -> JobResult:
-    last = job.attempts[-1] if job.attempts else None
-    costs = [attempt.cost for attempt in job.attempts if attempt.cost is not None]
+def _result(history: JobHistory, root: Path) -> JobResult:
+    job, attempts = history.job, history.attempts
+    last = attempts[-1] if attempts else None
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
     return JobResult(
         id=job.id,
         model=last.model if last else job.model,
         state=job.state,
         input=json.loads(as_written(last.body if last else job.body)),
-        tags=job.tags,
+        tags=tuple(json.loads(job.tags)),
         files=tuple(_file(file, root) for file in last.files if file.path) if last else (),
         cost=sum(costs) if costs else None,
-        attempts=len(job.attempts),
+        attempts=len(attempts),
         request_id=last.request_id if last else None,
         error_code=job.error_code,
         error=job.error,
     )
 
 
-def _file(file: AttemptFile, root: Path) -> ResultFile:
+def _file(file: FileRow, root: Path) -> ResultFile:
     assert file.path is not None, "only verified files have a path"
     assert file.media_type is not None
     assert file.sha256 is not None

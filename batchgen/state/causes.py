@@ -49,7 +49,7 @@ ids are; a shorter one, such as h264 or t2i, may be what the cause is about.
 """
 
 
-def is_trouble(state: JobState, error_code: str) -> bool:
+def is_trouble(state: JobState, error_code: str | None) -> bool:
     """The same question as TROUBLED's, of a job that was read."""
     return state in ENDED_BADLY or (bool(error_code) and state is not JobState.DONE)
 

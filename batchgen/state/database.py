@@ -24,7 +24,7 @@ from batchgen.errors import (
     SchemaVersionError,
     StorageError,
 )
-from batchgen.fs import may_open_no_more, name_key, too_many_open
+from batchgen.fs import is_out_of_descriptors, name_key, too_many_open
 from batchgen.jobs import model_alias
 from batchgen.state.causes import cause_key
 from batchgen.state.names import distinct_name
@@ -186,7 +186,7 @@ def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
             )
         case Fault.DAMAGED:
             return _damaged(str(exc), path)
-        case Fault.NOT_WRITABLE if may_open_no_more():
+        case Fault.NOT_WRITABLE if is_out_of_descriptors():
             return too_many_open(where)
         case Fault.NOT_WRITABLE:
             return OutputError(

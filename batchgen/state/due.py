@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import UNDER_WAY
-from batchgen.state.records import NeededFile, PendingJob
+from batchgen.state.records import JOB_COLUMNS, RESULT_COLUMNS, JobRow, Result, job_row, result_of
 from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DueKey: TypeAlias = tuple[int, int]
 """Where a page ended: priority and number of its last job."""
 
-_COLUMNS = "SELECT seq, id, model, body, failures, priority, sweep FROM job"
+_COLUMNS = f"SELECT {JOB_COLUMNS} FROM job"
 _DUE = "state = 'pending' AND listed = 1 AND waiting = 0"
 _OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
 
@@ -30,7 +30,7 @@ def due_page(
     after: DueKey | None,
     limit: int,
     closed: frozenset[str] = frozenset(),
-) -> list[PendingJob]:
+) -> list[JobRow]:
     """The next due jobs of a model: the highest priority first, then in the manifest's order.
 
     Jobs of the `closed` sweeps are left out.
@@ -38,13 +38,13 @@ def due_page(
     condition, values = selection.where()
     rest = (model, *values, json.dumps(sorted(closed)))
 
-    def page(where: str, key: tuple[int, ...], count: int) -> list[PendingJob]:
+    def page(where: str, key: tuple[int, ...], count: int) -> list[JobRow]:
         rows = db.execute(
             f"{_COLUMNS} WHERE {_DUE} AND model = ? AND {condition} AND {_OPEN_SWEEP} AND {where}"
             " ORDER BY priority DESC, seq LIMIT ?",
             (*rest, *key, count),
         )
-        return [PendingJob(*row) for row in rows]
+        return [*map(job_row, rows)]
 
     if after is None:
         return page("1", (), limit)
@@ -55,7 +55,7 @@ def due_page(
 
 def first_due(
     db: sqlite3.Connection, model: str, sweep: str, selection: Selection, count: int
-) -> list[PendingJob]:
+) -> list[JobRow]:
     """The first due jobs of one sweep, in the order in which they are submitted."""
     condition, values = selection.where()
     rows = db.execute(
@@ -63,28 +63,26 @@ def first_due(
         " ORDER BY priority DESC, seq LIMIT ?",
         (model, sweep, *values, count),
     )
-    return [PendingJob(*row) for row in rows]
+    return [*map(job_row, rows)]
 
 
-def pending_job(db: sqlite3.Connection, seq: int) -> PendingJob | None:
+def pending_job(db: sqlite3.Connection, seq: int) -> JobRow | None:
     """One job, only if it is due."""
     row = db.execute(f"{_COLUMNS} WHERE seq = ? AND {_DUE}", (seq,)).fetchone()
-    return PendingJob(*row) if row else None
+    return job_row(row) if row else None
 
 
-def needed_files(db: sqlite3.Connection, seq: int) -> tuple[NeededFile, ...]:
+def needed_files(db: sqlite3.Connection, seq: int) -> tuple[Result, ...]:
     """Every verified file of the latest attempts of the jobs that this one needs."""
     rows = db.execute(
-        "SELECT needed.id, file.id, attempt.request_id, file.position, file.url,"
-        " file.media_type, file.width, file.height, file.bytes"
-        " FROM need JOIN job AS needed ON needed.seq = need.needs"
-        " JOIN attempt ON attempt.job = needed.seq AND attempt.number = needed.attempts"
+        f"SELECT {RESULT_COLUMNS} FROM need JOIN job ON job.seq = need.needs"
+        " JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         " JOIN file ON file.job = attempt.job AND file.attempt = attempt.number"
         " WHERE need.job = ? AND file.verified_at IS NOT NULL"
-        " ORDER BY needed.seq, file.position",
+        " ORDER BY job.seq, file.position",
         (seq,),
     )
-    return tuple(NeededFile(*row) for row in rows)
+    return tuple(map(result_of, rows))
 
 
 def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -> list[str]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.records import (
+    FILE_COLUMNS,
+    IMAGE_COLUMNS,
     IS_LATEST,
     RESULT_COLUMNS,
+    VERIFIED,
     FetchJob,
+    FileRow,
     KnownImage,
     Result,
-    ResultFile,
     Verified,
     result_of,
+    verified_values,
 )
 from batchgen.state.reviews import forget
 from batchgen.state.transitions import move
@@ -62,12 +67,12 @@ def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     if row is None:
         return None
     files = db.execute(
-        "SELECT id, position, url, name FROM file"
+        f"SELECT {FILE_COLUMNS} FROM file"
         " WHERE job = ? AND attempt = ? AND verified_at IS NULL ORDER BY position",
         (seq, row[3]),
     )
     seq, job_id, model, attempt, request_id = row
-    results = tuple(ResultFile(*file) for file in files)
+    results = tuple(FileRow(*file) for file in files)
     return FetchJob(seq, job_id, model, attempt, request_id, results)
 
 
@@ -75,20 +80,9 @@ def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float
     """Record a file that is on the disk under its final name."""
     _judge_again(db, file_id, file.sha256)
     db.execute(
-        "UPDATE file SET path = ?, bytes = ?, sha256 = ?, media_type = ?, width = ?, height = ?,"
-        " seconds = ?, frames = ?, verified_at = ? WHERE id = ?",
-        (
-            file.path,
-            file.bytes,
-            file.sha256,
-            file.media_type,
-            file.width,
-            file.height,
-            file.seconds,
-            file.frames,
-            at,
-            file_id,
-        ),
+        f"UPDATE file SET {', '.join(f'{column} = ?' for column in VERIFIED)}, verified_at = ?"
+        " WHERE id = ?",
+        (*verified_values(file), at, file_id),
     )
     saved = result_numbered(db, file_id)
     assert saved is not None, "it was verified a moment ago"
@@ -170,9 +164,8 @@ def fetch_again(db: sqlite3.Connection, file: Result) -> bool:
     False, changing nothing, where the file belongs to no result that could be asked for.
     """
     cleared = db.execute(
-        "UPDATE file SET path = NULL, bytes = NULL, sha256 = NULL, media_type = NULL,"
-        " width = NULL, height = NULL, seconds = NULL, frames = NULL, verified_at = NULL"
-        " WHERE id = ? AND verified_at IS NOT NULL"
+        f"UPDATE file SET {', '.join(f'{column} = NULL' for column in VERIFIED)},"
+        " verified_at = NULL WHERE id = ? AND verified_at IS NOT NULL"
         f" AND EXISTS (SELECT 1 FROM job WHERE seq = file.job AND {IS_LATEST})",
         (file.id,),
     ).rowcount
@@ -189,8 +182,7 @@ def fetch_again(db: sqlite3.Connection, file: Result) -> bool:
 def known_images(db: sqlite3.Connection, urls: Iterable[str]) -> dict[str, KnownImage]:
     """What was seen at these URLs; one that was never looked at is not among them."""
     rows = db.execute(
-        "SELECT url, looked_at, media_type, width, height, bytes, trouble FROM image"
-        " WHERE url IN (SELECT value FROM json_each(?))",
+        f"SELECT {IMAGE_COLUMNS} FROM image WHERE url IN (SELECT value FROM json_each(?))",
         (json.dumps(list(urls)),),
     )
     return {row[0]: KnownImage(*row) for row in rows}
@@ -198,16 +190,5 @@ def known_images(db: sqlite3.Connection, urls: Iterable[str]) -> dict[str, Known
 
 def remember_image(db: sqlite3.Connection, image: KnownImage) -> None:
     """The last look is the one that counts."""
-    db.execute(
-        "INSERT OR REPLACE INTO image (url, looked_at, media_type, width, height, bytes, trouble)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            image.url,
-            image.looked_at,
-            image.media_type,
-            image.width,
-            image.height,
-            image.bytes,
-            image.trouble,
-        ),
-    )
+    values = astuple(image)
+    db.execute(f"INSERT OR REPLACE INTO image VALUES ({', '.join('?' * len(values))})", values)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from batchgen.state.database import translated
+from batchgen.state.records import FOLLOWS_MANIFEST
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,8 +64,7 @@ _MEET = f"""
         job.body != today.body OR job.model != today.model,
         NOT {NEVER_ATTEMPTED},
         job.name != today.name,
-        job.listed = 0 OR job.tags != today.tags OR job.priority != today.priority
-            OR job.sweep != today.sweep OR job.gate != today.gate OR job.axes != today.axes,
+        job.listed = 0 OR {" OR ".join(f"job.{c} IS NOT today.{c}" for c in FOLLOWS_MANIFEST)},
         NULL, 0, 0
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
 """

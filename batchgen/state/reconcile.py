@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.state.meeting import LIVE, NEVER_ATTEMPTED, attached
 from batchgen.state.names import make_names_distinct, rename
+from batchgen.state.records import FOLLOWS_MANIFEST, STAGED
 from batchgen.state.renames import choose_reruns, meet_all, take_up_renamed
 from batchgen.state.selection import Selection
 
@@ -247,10 +248,8 @@ def _forget_todays_inputs(db: sqlite3.Connection) -> None:
 
 def _update_listing(db: sqlite3.Connection) -> None:
     db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
-    db.execute(
-        "UPDATE job SET listed = 1, tags = today.tags, priority = today.priority,"
-        f" sweep = today.sweep, gate = today.gate, axes = today.axes {_MET} AND met.relisted"
-    )
+    followed = ", ".join(f"{column} = today.{column}" for column in FOLLOWS_MANIFEST)
+    db.execute(f"UPDATE job SET listed = 1, {followed} {_MET} AND met.relisted")
 
 
 _NEW = "SELECT today FROM temp.meeting WHERE seq IS NULL"
@@ -267,8 +266,8 @@ def _insert_new(db: sqlite3.Connection) -> int:
     while rename(db, "incoming.job", _NAME_TAKEN):
         # The new name may be that of another staged job.
         make_names_distinct(db, "incoming")
+    columns = ", ".join(STAGED)
     return db.execute(
-        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
-        " SELECT id, model, body, name, name_key, tags, priority, sweep, gate, axes"
+        f"INSERT INTO job ({columns}) SELECT {columns}"
         f" FROM incoming.job WHERE seq IN ({_NEW}) ORDER BY seq"
     ).rowcount

@@ -1,18 +1,29 @@
-"""What the state file hands out: rows as frozen dataclasses."""
+"""What the state file hands out: one record for each table, and the views that others need.
+
+The columns of a table are spelled out in schema.sql and in its record here; queries, inserts and
+the staging tables are made from these.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from batchgen.jobs import JobState
 
+FOLLOWS_MANIFEST = ("tags", "priority", "sweep", "gate", "axes")
+"""Columns of `job` that are brought up to the manifest without a question, whatever was paid."""
+
+STAGED = ("id", "model", "body", "name", "name_key", *FOLLOWS_MANIFEST)
+"""Columns of `job` that come from the manifest."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as the table `job` has it: see schema.sql. `tags` and `axes` are JSON."""
+    """The table `job`, save for `name_key`: see schema.sql. `tags` and `axes` are JSON."""
 
     seq: int
     id: str
@@ -41,45 +52,154 @@ class JobRow:
         return self.error or self.error_code
 
 
-JOB_COLUMNS = ", ".join(f"job.{field.name}" for field in fields(JobRow))
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """The table `file`, save for `name_key`: one output, whose bytes may not be on the disk yet."""
+
+    id: int
+    job: int
+    attempt: int
+    position: int
+    url: str
+    name: str
+    path: str | None
+    bytes: int | None
+    sha256: str | None
+    media_type: str | None
+    width: int | None
+    height: int | None
+    seconds: float | None
+    frames: int | None
+    verified_at: float | None
+    pick: str | None
+
+
+VERIFIED = (
+    "path",
+    "bytes",
+    "sha256",
+    "media_type",
+    "width",
+    "height",
+    "seconds",
+    "frames",
+)
+"""Columns of `file` that a download fills in, by the names that VerifiedFile has for them."""
+
+verified_values = attrgetter(*VERIFIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The table `attempt`, save for the vendor's raw answers, with the files where they are read.
+
+    Times are epoch seconds; `model` and `body` are what was sent then.
+    """
+
+    job: int
+    number: int
+    model: str
+    body: str
+    price: float | None
+    submitted_at: float
+    request_id: str | None
+    accepted_at: float | None
+    cost: float | None
+    ended_at: float | None
+    outcome: str | None
+    error_code: str | None
+    error: str | None
+    files: tuple[FileRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A verified file, and all that is known of how it was made. `body`, `tags`, `axes` are JSON.
+
+    `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` the USD of
+    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description. It
+    `is_latest` where it belongs to what its job is done with today, so that it can be fetched
+    again.
+    """
+
+    id: int
+    seq: int
+    job_id: str
+    attempt: int
+    position: int
+    model: str
+    body: str
+    tags: str
+    sweep: str
+    axes: str
+    request_id: str
+    cost: float | None
+    url: str
+    path: str
+    bytes: int
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    seconds: float | None
+    frames: int | None
+    pick: str | None
+    flaws: Mapping[str, str]
+    is_latest: bool
+
+
+def _columns(record: type, table: str, others: Mapping[str, str] | None = None) -> str:
+    names = [field.name for field in fields(record) if field.name != "files"]
+    return ", ".join((others or {}).get(name, f"{table}.{name}") for name in names)
+
+
+IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
+
+_SENT = {
+    "model": "coalesce(attempt.model, job.model)",
+    "body": "coalesce(attempt.body, job.body)",
+}
+
+JOB_COLUMNS = _columns(JobRow, "job")
+FILE_COLUMNS = _columns(FileRow, "file")
+ATTEMPT_COLUMNS = _columns(Attempt, "attempt", _SENT)
+RESULT_COLUMNS = _columns(
+    Result,
+    "file",
+    {
+        "seq": "job.seq",
+        "job_id": "job.id",
+        **_SENT,
+        **{name: f"job.{name}" for name in ("tags", "sweep", "axes")},
+        **{name: f"attempt.{name}" for name in ("request_id", "cost")},
+        "flaws": "(SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id)",
+        "is_latest": IS_LATEST,
+    },
+)
+"""Each of a query on `job`, `attempt` and `file`, by these names, as far as it needs them."""
+
+_JOB_KINDS = {"bool": bool, "JobState": JobState}
+_JOB_CONVERSIONS = tuple(
+    (place, _JOB_KINDS[str(field.type)])
+    for place, field in enumerate(fields(JobRow))
+    if field.type in _JOB_KINDS
+)
 
 
 def job_row(row: Sequence[Any]) -> JobRow:
     """Of a query for JOB_COLUMNS."""
-    values = dict(zip(JobRow.__slots__, row, strict=True))
-    flags = {name: bool(values[name]) for name in _JOB_FLAGS}
-    return JobRow(**(values | flags | {"state": JobState(values["state"])}))
+    values = [*row]
+    for place, kind in _JOB_CONVERSIONS:
+        values[place] = kind(values[place])
+    return JobRow(*values)
 
 
-_JOB_FLAGS = tuple(field.name for field in fields(JobRow) if field.type == "bool")
-
-
-@dataclass(frozen=True, slots=True)
-class PendingJob:
-    """A job that may be submitted. `failures`: attempts that the vendor failed so far."""
-
-    seq: int
-    id: str
-    model: str
-    body: str
-    failures: int
-    priority: int = 0
-    sweep: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NeededFile:
-    """A result of a job that another one needs. `position`: in the vendor's order, from 1."""
-
-    job_id: str
-    file_id: int
-    request_id: str
-    position: int
-    url: str
-    media_type: str
-    width: int
-    height: int
-    bytes: int
+def result_of(row: Sequence[Any]) -> Result:
+    """Of a query for RESULT_COLUMNS."""
+    *columns, flaws, is_latest = row
+    known = {} if flaws == "{}" else json.loads(flaws)
+    values = (*columns, known, bool(is_latest))
+    return Result(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,92 +225,40 @@ class LiveRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultFile:
-    """One output of a request whose URL is on the disk, and its bytes are not yet."""
-
-    id: int
-    position: int
-    url: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class FetchJob:
-    """A job whose results are to be downloaded."""
+    """A job whose results are to be downloaded: the files that are not on the disk yet."""
 
     seq: int
     id: str
     model: str
     attempt: int
     request_id: str
-    files: tuple[ResultFile, ...]
+    files: tuple[FileRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A verified file, and all that is known of how it was made. `body`, `tags`, `axes` are JSON.
+class JobHistory:
+    """A job with all its attempts and their files."""
 
-    `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` the USD of
-    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description. It
-    `is_latest` where its job stands for it today, so that it can be fetched again.
-    """
-
-    id: int
-    seq: int
-    job_id: str
-    attempt: int
-    position: int
-    model: str
-    body: str
-    tags: str
-    sweep: str
-    axes: str
-    request_id: str
-    cost: float | None
-    path: str
-    bytes: int
-    sha256: str
-    media_type: str
-    width: int
-    height: int
-    seconds: float | None
-    frames: int | None
-    pick: str | None
-    flaws: Mapping[str, str]
-    is_latest: bool
+    job: JobRow
+    attempts: tuple[Attempt, ...]
 
 
-IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
+@dataclass(frozen=True, slots=True)
+class ReportedJob:
+    """A job with its latest attempt, and the verified files of that."""
 
-RESULT_COLUMNS = (
-    "file.id, job.seq, job.id, file.attempt, file.position, coalesce(attempt.model, job.model),"
-    " coalesce(attempt.body, job.body), job.tags, job.sweep, job.axes, attempt.request_id,"
-    " attempt.cost, file.path, file.bytes, file.sha256, file.media_type, file.width, file.height,"
-    " file.seconds, file.frames, file.pick,"
-    " (SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id),"
-    f" {IS_LATEST}"
-)
-
-
-def result_of(row: Sequence[Any]) -> Result:
-    """Of a query for RESULT_COLUMNS."""
-    *columns, flaws, is_latest = row
-    known = {} if flaws == "{}" else json.loads(flaws)
-    values = (*columns, known, bool(is_latest))
-    return Result(*values)
+    job: JobRow
+    attempt: Attempt | None
+    files: tuple[Result, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as `status` shows it, with the files of all its attempts and its latest request."""
+    """A job as `status` prints it, with the files of all its attempts and its latest request."""
 
-    id: str
-    model: str
-    state: JobState
-    attempts: int
+    job: JobRow
     request_id: str | None
-    error_code: str | None
-    error: str | None
     files: tuple[Result, ...]
 
 
@@ -214,6 +282,9 @@ class KnownImage:
     height: int | None
     bytes: int | None
     trouble: str | None
+
+
+IMAGE_COLUMNS = _columns(KnownImage, "image")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,66 +9,32 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.causes import SHOWN, TROUBLED
 from batchgen.state.meta import Meta, get_meta
-from batchgen.state.records import RESULT_COLUMNS, Result, result_of
+from batchgen.state.records import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    RESULT_COLUMNS,
+    Attempt,
+    JobRow,
+    ReportedJob,
+    Result,
+    job_row,
+    result_of,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-class Gate(StrEnum):
-    """Whether other jobs wait for a person's word about this one."""
-
-    NONE = ""
-    CLOSED = "closed"
-    OPEN = "open"
-
-
 @dataclass(frozen=True, slots=True)
-class ShownJob:
-    """A job with the verified files of its latest attempt. `seconds`: from accept to end.
-
-    `axes` is JSON, axis to value.
-    """
-
-    seq: int
-    id: str
-    model: str
-    body: str
-    state: JobState
-    tags: str
-    sweep: str
-    axes: str
-    gate: Gate
-    error_code: str
-    error: str
-    attempts: int
-    request_id: str | None
-    cost: float | None
-    seconds: float | None
-    files: tuple[Result, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A job that is not done, for a reason."""
-
-    id: str
-    state: JobState
-    error_code: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShownAttempt:
+class AttemptTimes:
     """One submit. Times are epoch seconds; `done_at`: when the last of its files was verified."""
 
     model: str
@@ -80,7 +46,7 @@ class ShownAttempt:
     done_at: float | None
 
 
-def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]:
+def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ReportedJob]:
     """The next jobs in the manifest's order, after the one numbered `after`.
 
     By pages: 100,000 jobs are written down without being held in memory together.
@@ -88,35 +54,33 @@ def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ShownJob]
     return _jobs(db, f"{SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
 
 
-def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ShownJob]:
+def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ReportedJob]:
     """Those of the shown jobs that are numbered from `first` to `last`."""
     return _jobs(db, f"{SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
 
 
-def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ShownJob]:
+def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ReportedJob]:
     """Those of the jobs that are shown, in the manifest's order."""
     among = "job.seq IN (SELECT value FROM json_each(?))"
     return _jobs(db, f"{SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
 
 
-def _jobs(db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]) -> list[ShownJob]:
+def _jobs(
+    db: sqlite3.Connection, condition: str, values: tuple[int | str, ...]
+) -> list[ReportedJob]:
     rows = db.execute(
-        "SELECT job.seq, job.id, coalesce(attempt.model, job.model),"
-        " coalesce(attempt.body, job.body), job.state, job.tags, job.sweep, job.axes,"
-        " iif(job.gate, iif(job.approved, 'open', 'closed'), ''),"
-        " coalesce(job.error_code, ''), coalesce(job.error, ''), job.attempts,"
-        " attempt.request_id, attempt.cost, attempt.ended_at - attempt.accepted_at"
+        f"SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}"
         " FROM job LEFT JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         f" WHERE {condition}",
         values,
     ).fetchall()
-    files = _files(db, [row[0] for row in rows])
-    return [_shown(row, files.get(row[0], ())) for row in rows]
-
-
-def _shown(row: tuple[Any, ...], files: tuple[Result, ...]) -> ShownJob:
-    values = (*row[:4], JobState(row[4]), *row[5:8], Gate(row[8]), *row[9:], files)
-    return ShownJob(*values)
+    width = len(fields(JobRow))
+    pairs = [(job_row(row[:width]), row[width:]) for row in rows]
+    files = _files(db, [job.seq for job, _ in pairs])
+    return [
+        ReportedJob(job, Attempt(*latest) if job.attempts else None, files.get(job.seq, ()))
+        for job, latest in pairs
+    ]
 
 
 def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[Result, ...]]:
@@ -132,13 +96,10 @@ def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[Re
     return {seq: tuple(group) for seq, group in groupby(results, key=lambda one: one.seq)}
 
 
-def troubled_jobs(db: sqlite3.Connection) -> Iterator[Trouble]:
+def troubled_jobs(db: sqlite3.Connection) -> Iterator[JobRow]:
     """Every shown job that is not done and will not be without a word, in the manifest's order."""
-    rows = db.execute(
-        "SELECT id, state, coalesce(error_code, ''), coalesce(error, '') FROM job"
-        f" WHERE {TROUBLED} AND {SHOWN} ORDER BY seq"
-    )
-    return (Trouble(job_id, JobState(state), code, error) for job_id, state, code, error in rows)
+    rows = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE {TROUBLED} AND {SHOWN} ORDER BY seq")
+    return map(job_row, rows)
 
 
 def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
@@ -147,7 +108,7 @@ def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
     return {JobState(state): count for state, count in rows}
 
 
-def shown_attempts(db: sqlite3.Connection) -> Iterator[ShownAttempt]:
+def shown_attempts(db: sqlite3.Connection) -> Iterator[AttemptTimes]:
     """Every attempt of the run, in the order of the submits."""
     rows = db.execute(
         "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
@@ -155,7 +116,7 @@ def shown_attempts(db: sqlite3.Connection) -> Iterator[ShownAttempt]:
         " AND file.attempt = attempt.number)"
         " FROM attempt JOIN job ON job.seq = attempt.job ORDER BY submitted_at"
     )
-    return (ShownAttempt(*row) for row in rows)
+    return (AttemptTimes(*row) for row in rows)
 
 
 _STATES = tuple(JobState)

@@ -6,10 +6,22 @@ import json
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import JobState
-from batchgen.state.records import RESULT_COLUMNS, Result, result_of
+from batchgen.state.records import (
+    ATTEMPT_COLUMNS,
+    FILE_COLUMNS,
+    JOB_COLUMNS,
+    RESULT_COLUMNS,
+    Attempt,
+    FileRow,
+    JobHistory,
+    Result,
+    job_row,
+    result_of,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,53 +61,6 @@ class ListedJob:
     waiting: bool
     listed: bool
     seq: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFile:
-    """One output; the rest is None as long as it is not verified on the disk."""
-
-    path: str | None
-    bytes: int | None
-    sha256: str | None
-    media_type: str | None
-    width: int | None
-    height: int | None
-    seconds: float | None
-    pick: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class KnownAttempt:
-    """One submit. Times are epoch seconds; `body` is what was sent then, as far as it is known."""
-
-    number: int
-    model: str
-    body: str
-    price: float | None
-    submitted_at: float
-    request_id: str | None
-    accepted_at: float | None
-    ended_at: float | None
-    outcome: str | None
-    cost: float | None
-    error_code: str | None
-    error: str | None
-    files: tuple[AttemptFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownJob:
-    """A job as the state has it, with every attempt."""
-
-    id: str
-    model: str
-    body: str
-    tags: tuple[str, ...]
-    state: JobState
-    error_code: str | None
-    error: str | None
-    attempts: tuple[KnownAttempt, ...]
 
 
 _NEEDED = "(SELECT json_group_array(needed.id) FROM need JOIN job AS needed ON needed.seq = needs"
@@ -168,43 +133,43 @@ def _listed(row: tuple[Any, ...]) -> ListedJob:
     return ListedJob(*values, changed, to_do, waiting, listed, seq)
 
 
-def known_jobs(db: sqlite3.Connection, condition: Condition) -> Generator[KnownJob]:
+def job_histories(db: sqlite3.Connection, condition: Condition) -> Generator[JobHistory]:
     """Jobs of the state with their attempts and files, in the manifest's order, as a stream."""
     words, values = condition
     after = -1
     while rows := db.execute(
-        "SELECT seq, id, model, body, tags, state, error_code, error FROM job"
-        f" WHERE seq > ? AND {words} ORDER BY seq LIMIT {PAGE}",
+        f"SELECT {JOB_COLUMNS} FROM job WHERE seq > ? AND {words} ORDER BY seq LIMIT {PAGE}",
         (after, *values),
     ).fetchall():
-        after = rows[-1][0]
-        attempts = _attempts(db, [row[0] for row in rows])
-        for seq, job_id, model, body, tags, state, code, error in rows:
-            known = (job_id, model, body, tuple(json.loads(tags)), JobState(state), code, error)
-            yield KnownJob(*known, tuple(attempts.get(seq, ())))
+        jobs = [*map(job_row, rows)]
+        after = jobs[-1].seq
+        attempts = _attempts(db, [job.seq for job in jobs])
+        for job in jobs:
+            yield JobHistory(job, tuple(attempts.get(job.seq, ())))
 
 
-def _attempts(db: sqlite3.Connection, seqs: list[int]) -> dict[int, list[KnownAttempt]]:
+def _attempts(db: sqlite3.Connection, seqs: list[int]) -> dict[int, list[Attempt]]:
     wanted = json.dumps(seqs)
-    files: dict[tuple[int, int], list[AttemptFile]] = {}
-    for job, number, *columns in db.execute(
-        "SELECT file.job, file.attempt, file.path, bytes, sha256, media_type, width, height,"
-        " seconds, pick FROM json_each(?) AS wanted CROSS JOIN file ON file.job = wanted.value"
-        " ORDER BY file.job, file.attempt, file.position",
-        (wanted,),
+    files: dict[tuple[int, int], list[FileRow]] = {}
+    for file in starmap(
+        FileRow,
+        db.execute(
+            f"SELECT {FILE_COLUMNS} FROM json_each(?) AS wanted"
+            " CROSS JOIN file ON file.job = wanted.value"
+            " ORDER BY file.job, file.attempt, file.position",
+            (wanted,),
+        ),
     ):
-        files.setdefault((job, number), []).append(AttemptFile(*columns))
-    attempts: dict[int, list[KnownAttempt]] = {}
+        files.setdefault((file.job, file.attempt), []).append(file)
+    attempts: dict[int, list[Attempt]] = {}
     for job, number, *columns in db.execute(
-        "SELECT attempt.job, attempt.number, coalesce(attempt.model, job.model),"
-        " coalesce(attempt.body, job.body), price, submitted_at, request_id, accepted_at, ended_at,"
-        " outcome, cost, attempt.error_code, attempt.error FROM json_each(?) AS wanted"
+        f"SELECT {ATTEMPT_COLUMNS} FROM json_each(?) AS wanted"
         " CROSS JOIN attempt ON attempt.job = wanted.value"
         " CROSS JOIN job ON job.seq = attempt.job ORDER BY attempt.job, attempt.number",
         (wanted,),
     ):
-        values = (number, *columns, tuple(files.get((job, number), ())))
-        attempts.setdefault(job, []).append(KnownAttempt(*values))
+        values = (job, number, *columns, tuple(files.get((job, number), ())))
+        attempts.setdefault(job, []).append(Attempt(*values))
     return attempts
 
 

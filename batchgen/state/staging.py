@@ -13,8 +13,9 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,14 +23,14 @@ from batchgen.fs import name_key, safe_name
 from batchgen.state import staged_checks
 from batchgen.state.database import add_functions, storable, translated
 from batchgen.state.names import distinct_name, make_names_distinct
-from batchgen.state.records import Origin
+from batchgen.state.records import STAGED, JobRow, Origin
 from batchgen.state.selection import Selection
 from batchgen.state.staged_checks import NeededModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from batchgen.jobs import Job, Refused
+    from batchgen.jobs import Job, RejectedJob
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
 
 
@@ -38,18 +39,21 @@ _LIKE_CONTENT = re.compile("[a-z0-9]+-[0-9a-f]{10}")
 BUFFERED = 500
 """Jobs in one call of SQLite: more saves nothing and holds more prompts in memory."""
 
+_MADE = ("tags", "name", "name_key")
+"""Columns of `job` that are made from what a manifest's job says; the others are as it says."""
+
+_AS_WRITTEN = tuple(column for column in STAGED if column not in _MADE)
+_STAGED = (*_AS_WRITTEN, *_MADE)
+_as_written = attrgetter(*_AS_WRITTEN)
+_NUMBERS = {field.name for field in fields(JobRow) if field.type in {"int", "bool"}}
+_KINDS = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in _STAGED)
+
 # No index while rows come in: writing into the middle of one is what makes a million slow.
-_SCHEMA = """
+_SCHEMA = f"""
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -2000;
-CREATE TABLE job (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL, model TEXT NOT NULL, body TEXT NOT NULL, tags TEXT NOT NULL,
-    name TEXT NOT NULL, name_key TEXT NOT NULL,
-    priority INTEGER NOT NULL, sweep TEXT NOT NULL, gate INTEGER NOT NULL,
-    file TEXT NOT NULL, line INTEGER NOT NULL, axes TEXT NOT NULL
-);
+CREATE TABLE job (seq INTEGER PRIMARY KEY, {_KINDS}, file TEXT, line INTEGER);
 CREATE TABLE need (
     job INTEGER NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (job, needs)
 ) WITHOUT ROWID;
@@ -65,8 +69,13 @@ CREATE TABLE judged (seq INTEGER, id TEXT, judgement TEXT);
 BEGIN;
 """
 
-_INSERT = "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_JUDGED = "INSERT INTO job VALUES (?, ?, ?, ?, '[]', '', '', 0, ?, 0, ?, ?, '{}')"
+_INSERT = (
+    f"INSERT INTO job (seq, {', '.join(_STAGED)}, file, line)"
+    f" VALUES (?, {', '.join('?' * len(_STAGED))}, ?, ?)"
+)
+_INSERT_JUDGED = (
+    "INSERT INTO job (seq, id, model, body, sweep, file, line) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 MOST_STEMS = 1000
 
@@ -97,7 +106,7 @@ class Staging:
         if len(self._jobs) >= BUFFERED:
             self._flush()
 
-    def refuse(self, job: Refused) -> None:
+    def refuse(self, job: RejectedJob) -> None:
         """Note a job that cannot be made: what needs it, or has its id, is judged all the same."""
         if self._is_finished:
             return
@@ -187,21 +196,12 @@ def _tags(tags: tuple[str, ...]) -> str:
 
 def _row(seq: int, job: Job) -> _Row:
     name = safe_name(job.name)
-    return (
-        seq,
-        job.id,
-        job.model,
-        job.body,
-        _tags(job.tags),
-        name,
-        name_key(name),
-        job.priority,
-        job.sweep,
-        job.gate,
-        storable(job.file),
-        job.line,
-        job.axes,
-    )
+    return (seq, *_staged(job, name, name_key(name)), storable(job.file), job.line)
+
+
+def _staged(job: Job, name: str, key: str) -> _Row:
+    """The values of _STAGED."""
+    return (*_as_written(job), _tags(job.tags), name, key)
 
 
 def _judged_row(seq: int, job: Job) -> _Row:
@@ -270,20 +270,9 @@ def _append(db: sqlite3.Connection, job: Job, objects: Objects | None) -> Unfit 
 def _insert(db: sqlite3.Connection, job: Job, needed: Iterable[int]) -> None:
     name, key = _free_name(db, job)
     (seq,) = db.execute(
-        "INSERT INTO job (id, model, body, name, name_key, tags, priority, sweep, gate, axes)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
-        (
-            job.id,
-            job.model,
-            job.body,
-            name,
-            key,
-            json.dumps(job.tags),
-            job.priority,
-            job.sweep,
-            job.gate,
-            job.axes,
-        ),
+        f"INSERT INTO job ({', '.join(_STAGED)})"
+        f" VALUES ({', '.join('?' * len(_STAGED))}) RETURNING seq",
+        _staged(job, name, key),
     ).fetchone()
     db.executemany("INSERT INTO need (job, needs) VALUES (?, ?)", [(seq, one) for one in needed])
 

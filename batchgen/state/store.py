@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from batchgen.state.records import (
         Counts,
         FetchJob,
+        JobRow,
         LiveRequest,
         Money,
-        NeededFile,
-        PendingJob,
+        Result,
         Verified,
     )
     from batchgen.state.selection import Selection
@@ -55,22 +55,22 @@ class Store:
         after: DueKey | None,
         limit: int,
         closed: frozenset[str] = frozenset(),
-    ) -> list[PendingJob]:
+    ) -> list[JobRow]:
         return await self.run(due.due_page, model, selection, after, limit, closed)
 
     async def first_due(
         self, model: str, sweep: str, selection: Selection, count: int
-    ) -> list[PendingJob]:
+    ) -> list[JobRow]:
         return await self.run(due.first_due, model, sweep, selection, count)
 
     async def unproven_sweeps(self) -> frozenset[tuple[str, str]]:
         return await self.run(due.unproven_sweeps)
 
-    async def needed_files(self, seq: int) -> tuple[NeededFile, ...]:
+    async def needed_files(self, seq: int) -> tuple[Result, ...]:
         return await self.run(due.needed_files, seq)
 
     async def begin_attempt(
-        self, job: PendingJob, price: float | None, body: str | None = None
+        self, job: JobRow, price: float | None, body: str | None = None
     ) -> int | None:
         sent = job.body if body is None else body
         digest = hashlib.sha256(sent.encode()).hexdigest()
@@ -135,7 +135,7 @@ class Store:
     async def trouble(self, seq: int, code: str, reason: str) -> None:
         await self.run(transitions.trouble, seq, code, reason)
 
-    async def pending_job(self, seq: int) -> PendingJob | None:
+    async def pending_job(self, seq: int) -> JobRow | None:
         return await self.run(due.pending_job, seq)
 
     async def live_request(self, seq: int) -> LiveRequest | None:

@@ -1,7 +1,7 @@
 """Every change of a job's state: short functions that take the writing connection.
 
-Each moves a job only along jobs.LEGAL. It returns False, and changes nothing, where the job is no
-longer in the state that the caller expected: a cancel or another decision was quicker.
+Each moves a job only along jobs.LEGAL_TARGETS. It returns False, and changes nothing, if the job is
+no longer in the state that the caller expected: a cancel or another decision was quicker.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import ENTRANCES, JobState
+from batchgen.jobs import LEGAL_SOURCES, JobState
 from batchgen.state.names import claim_file_names
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def move(
     code: str | None = None,
     reason: str | None = None,
 ) -> bool:
-    """One legal step of a job; False where the table of jobs.LEGAL does not allow it."""
+    """One legal step of a job; False where the table of jobs.LEGAL_TARGETS does not allow it."""
     return (
         db.execute(
             "UPDATE job SET state = ?, error_code = ?, error = ?"
@@ -91,7 +91,7 @@ def move(
 
 _SOURCES = {
     state: "(" + ", ".join(f"'{source.value}'" for source in sources) + ")"
-    for state, sources in ENTRANCES.items()
+    for state, sources in LEGAL_SOURCES.items()
 }
 
 

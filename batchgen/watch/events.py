@@ -54,7 +54,7 @@ def chunk(db: Connection, number: int, moment: int) -> str:
 def rows_document(db: Connection, seqs: Sequence[int], moment: int) -> dict[str, JsonValue]:
     """These jobs as they are; `gone` are those that are shown no more."""
     jobs = shown_among(db, seqs)
-    shown = {job.seq for job in jobs}
+    shown = {one.job.seq for one in jobs}
     gone: list[JsonValue] = [seq for seq in seqs if seq not in shown]
     return {**chunk_document(jobs, _has_thumb), "gone": gone, "moment": moment}
 

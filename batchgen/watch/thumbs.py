@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batchgen.errors import OutputError, StorageError
-from batchgen.processes import ProcessDiedError, Processes, cores
+from batchgen.processes import ProcessDiedError, ProcessPool, cores
 from batchgen.report.making import ReportFolder
 from batchgen.report.thumbnails import Wanted, make_thumbnail
 
@@ -20,7 +20,7 @@ class Thumbs:
         self._is_there = asyncio.Lock()
         self._created = False
         self._aside: TemporaryDirectory[str] | None = None
-        self._processes = Processes(cores())
+        self._processes = ProcessPool(cores())
         self._hands = asyncio.Semaphore(cores())
         self._making: dict[str, asyncio.Task[bool]] = {}
         self._asking: dict[str, int] = {}

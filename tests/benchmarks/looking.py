@@ -24,7 +24,7 @@ from batchgen.check.judging import likenesses
 from batchgen.check.kinds import Asked
 from batchgen.check.measures import LOOK_BYTES
 from batchgen.downloads.media import decode
-from batchgen.processes import in_processes
+from batchgen.processes import map_in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
         for number, content in enumerate(contents):
             world.put(f"j{number}", content, **more)
         paths = [str(one) for one in (world.root / "files").iterdir()]
-        plainly, _ = timed(lambda: list(in_processes(decode_all, paths, len)))
+        plainly, _ = timed(lambda: list(map_in_processes(decode_all, paths, len)))
         first, found = timed(lambda: world.check(work=in_the_pool))
         again = checked_again(world)
         rate = len(contents) / first

@@ -174,7 +174,7 @@ def test_a_check_while_a_run_goes_on_hands_over_what_it_finds(shell: Shell) -> N
     with shell.start(*words) as runner:
         wait_until(lambda: shell.states().get("boat-001") in {"queued", "running"}, "a request")
         said = shell.expect(1, "check", path).out
-        assert "(handed to the runner at work)" in said
+        assert "(handed to the active runner)" in said
         wait_until(lambda: flaws(shell) == {"twin-1": {"duplicate"}}, "the runner's pen")
         runner.send_signal(signal.SIGINT)
         runner.send_signal(signal.SIGINT)

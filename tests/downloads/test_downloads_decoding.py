@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from batchgen.downloads import decoding
-from batchgen.downloads.decoding import DIED, bound_memory, decode_apart, decode_bounded
+from batchgen.downloads.decoding import DIED, decode_in_process, decode_with_limit, limit_memory
 from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode_light
-from batchgen.processes import Processes
+from batchgen.processes import ProcessPool
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
-    with Processes(1) as one:
+def processes() -> Iterator[ProcessPool]:
+    with ProcessPool(1) as one:
         yield one
 
 
@@ -50,34 +50,34 @@ def grey_png(side: int) -> bytes:
 
 
 def test_a_video_and_a_large_picture_are_decoded_apart(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes]
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
-    clip = decode_apart(processes, write(tmp_path, "a.mp4", media["mp4"]))
+    clip = decode_in_process(processes, write(tmp_path, "a.mp4", media["mp4"]))
     assert (clip.kind, clip.width, clip.frames) == (MediaKind.VIDEO, 96, 12)
-    large = decode_apart(processes, write(tmp_path, "a.png", grey_png(4200)))
+    large = decode_in_process(processes, write(tmp_path, "a.png", grey_png(4200)))
     assert (large.kind, large.width, large.extension) == (MediaKind.IMAGE, 4200, ".png")
 
 
 def test_what_is_damaged_is_told_in_the_decoders_words(
-    processes: Processes, tmp_path: Path
+    processes: ProcessPool, tmp_path: Path
 ) -> None:
     with pytest.raises(CorruptFileError, match="HTML page"):
-        decode_apart(processes, write(tmp_path, "a.png", b"<html>"))
+        decode_in_process(processes, write(tmp_path, "a.png", b"<html>"))
     with pytest.raises(FileNotFoundError):
-        decode_apart(processes, tmp_path / "gone.png")
+        decode_in_process(processes, tmp_path / "gone.png")
 
 
 def decode_with_little_memory(path: Path) -> Media:
-    bound_memory(96 * 1024**2)
-    return decode_bounded(path)
+    limit_memory(96 * 1024**2)
+    return decode_with_limit(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds this memory")
 def test_a_picture_over_the_bound_of_memory_is_given_up_and_the_next_one_is_not(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes]
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes]
 ) -> None:
     large, small = write(tmp_path, "a.png", grey_png(9000)), write(tmp_path, "b.png", media["png"])
-    with pytest.raises(TooHeavyError, match="more memory than there is"):
+    with pytest.raises(TooHeavyError, match="more memory than is available"):
         processes.call(decode_with_little_memory, large)
     assert processes.call(decode_with_little_memory, small).width == 96
 
@@ -87,14 +87,14 @@ def die(_: Path) -> None:
 
 
 def test_a_file_that_kills_its_decoder_is_given_up(
-    processes: Processes, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    processes: ProcessPool, tmp_path: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "a.png", media["png"])
-    monkeypatch.setattr(decoding, "decode_bounded", die)
+    monkeypatch.setattr(decoding, "decode_with_limit", die)
     with pytest.raises(TooHeavyError, match=DIED):
-        decode_apart(processes, path)
+        decode_in_process(processes, path)
     monkeypatch.undo()
-    assert decode_apart(processes, path).width == 96
+    assert decode_in_process(processes, path).width == 96
 
 
 def test_a_picture_of_a_usual_size_stays_in_the_run(media: dict[str, bytes]) -> None:

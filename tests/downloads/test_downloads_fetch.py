@@ -221,7 +221,7 @@ async def test_a_name_may_have_folders_and_dots(
 @pytest.mark.parametrize("name", ["../boat", "/boat", "a//b", "", ".", "a\\b", "a\0b"])
 def test_a_name_that_leaves_the_folder_is_a_bug_of_the_caller(tmp_path: Path, name: str) -> None:
     """Row 67."""
-    with pytest.raises(ValueError, match="not a safe name"):
+    with pytest.raises(ValueError, match="not a safe file name"):
         Target(tmp_path, name)
 
 
@@ -416,8 +416,8 @@ def trickle(content: bytes, etag: str) -> Callable[[web.BaseRequest], Awaitable[
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"rate_window": 0.1, "least_rate": 1e6}, "bytes a second, which is too slow"),
-        ({"try_limit": 0.1}, "was not complete after"),
+        ({"rate_window": 0.1, "min_rate": 1e6}, "bytes a second, which is too slow"),
+        ({"attempt_limit": 0.1}, "was not complete after"),
     ],
 )
 async def test_a_body_that_trickles_gives_its_place_back_and_is_continued(

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.probe import (
     FIRST_BYTES,
-    MOST_BYTES,
+    MAX_HEAD_BYTES,
     Gone,
     NoAnswer,
     NotUsable,
@@ -68,9 +68,9 @@ async def gallery() -> AsyncIterator[Gallery]:
     await runner.cleanup()
 
 
-async def look(url: str, settings: ProbeSettings = HERE) -> Probed:
-    async with open_prober(settings) as looker:
-        return await looker.look(url)
+async def probe_url(url: str, settings: ProbeSettings = HERE) -> Probed:
+    async with open_prober(settings) as prober:
+        return await prober.probe(url)
 
 
 async def in_ranges(gallery: Gallery, request: web.BaseRequest) -> web.StreamResponse:
@@ -128,24 +128,24 @@ async def test_a_picture_is_known_by_its_first_bytes(
     """Neither by its name nor by what the server calls it."""
     gallery.content = picture(codec, (900, 760))
     assert len(gallery.content) > FIRST_BYTES
-    assert await look(gallery.url) == Picture(media_type, 900, 760, len(gallery.content))
+    assert await probe_url(gallery.url) == Picture(media_type, 900, 760, len(gallery.content))
     assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}"]
 
 
 async def test_a_server_without_ranges_tells_the_size_by_the_length(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), whole
-    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
+    assert await probe_url(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
 
 
 async def test_of_a_large_file_no_more_is_taken_than_the_header_needs(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), endless(PLENTY)
-    assert await look(gallery.url) == Picture("image/png", 96, 64, PLENTY)
+    assert await probe_url(gallery.url) == Picture("image/png", 96, 64, PLENTY)
     await asyncio.wait_for(gallery.over.wait(), 10)
 
 
 async def test_a_server_that_tells_no_length_leaves_the_size_open(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), endless(None)
-    assert await look(gallery.url) == Picture("image/png", 96, 64, None)
+    assert await probe_url(gallery.url) == Picture("image/png", 96, 64, None)
 
 
 async def test_a_small_file_without_a_length_is_counted(gallery: Gallery) -> None:
@@ -156,7 +156,7 @@ async def test_a_small_file_without_a_length_is_counted(gallery: Gallery) -> Non
         return response
 
     gallery.content, gallery.serve = picture("PNG"), chunked
-    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
+    assert await probe_url(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
 
 
 @pytest.mark.parametrize("serve", [in_ranges, whole])
@@ -164,13 +164,13 @@ async def test_a_jpeg_whose_exif_is_long_is_read_on(
     gallery: Gallery, serve: Callable[..., Awaitable[web.StreamResponse]]
 ) -> None:
     gallery.content, gallery.serve = with_long_exif(900_000), serve
-    assert await look(gallery.url) == Picture("image/jpeg", 96, 64, len(gallery.content))
-    assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}", f"bytes=0-{MOST_BYTES - 1}"]
+    assert await probe_url(gallery.url) == Picture("image/jpeg", 96, 64, len(gallery.content))
+    assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}", f"bytes=0-{MAX_HEAD_BYTES - 1}"]
 
 
 async def test_a_header_without_end_is_not_read_for_ever(gallery: Gallery) -> None:
-    gallery.content = with_long_exif(MOST_BYTES)
-    found = await look(gallery.url)
+    gallery.content = with_long_exif(MAX_HEAD_BYTES)
+    found = await probe_url(gallery.url)
     assert isinstance(found, NotUsable)
     assert len(gallery.requests) == 2
 
@@ -189,7 +189,7 @@ async def test_what_is_no_jpeg_and_no_png_is_not_usable(
     gallery: Gallery, content: bytes, words: str
 ) -> None:
     gallery.content, gallery.serve = content, whole
-    found = await look(gallery.url)
+    found = await probe_url(gallery.url)
     assert isinstance(found, NotUsable)
     assert words in found.reason
 
@@ -197,7 +197,7 @@ async def test_what_is_no_jpeg_and_no_png_is_not_usable(
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_a_file_that_is_not_given_out_is_gone(gallery: Gallery, status: int) -> None:
     gallery.serve = answering(status)
-    found = await look(gallery.url)
+    found = await probe_url(gallery.url)
     assert isinstance(found, Gone)
     assert str(status) in found.reason
 
@@ -205,7 +205,7 @@ async def test_a_file_that_is_not_given_out_is_gone(gallery: Gallery, status: in
 @pytest.mark.parametrize("status", [400, 401, 402, 405, 414, 416, 451])
 async def test_a_refusal_is_not_usable(gallery: Gallery, status: int) -> None:
     gallery.serve = answering(status)
-    assert isinstance(await look(gallery.url), NotUsable)
+    assert isinstance(await probe_url(gallery.url), NotUsable)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -213,7 +213,7 @@ async def test_a_server_in_trouble_has_said_nothing_of_the_file(
     gallery: Gallery, status: int
 ) -> None:
     gallery.serve = answering(status)
-    assert await look(gallery.url) == NoAnswer(f"the server answered {status}")
+    assert await probe_url(gallery.url) == NoAnswer(f"the server answered {status}")
 
 
 async def test_a_part_that_nobody_asked_for_is_not_taken_for_the_beginning(
@@ -221,7 +221,7 @@ async def test_a_part_that_nobody_asked_for_is_not_taken_for_the_beginning(
 ) -> None:
     gallery.content = picture("PNG")
     gallery.serve = answering(206, **{"Content-Range": "bytes 5-100/1000"})
-    assert isinstance(await look(gallery.url), NotUsable)
+    assert isinstance(await probe_url(gallery.url), NotUsable)
 
 
 async def test_an_answer_that_is_cut_says_nothing(gallery: Gallery) -> None:
@@ -234,7 +234,7 @@ async def test_an_answer_that_is_cut_says_nothing(gallery: Gallery) -> None:
         return response
 
     gallery.content, gallery.serve = picture("PNG"), cut
-    assert isinstance(await look(gallery.url), NoAnswer)
+    assert isinstance(await probe_url(gallery.url), NoAnswer)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ async def test_a_server_that_takes_its_time_says_nothing(
         return web.Response()
 
     gallery.serve = slow
-    assert isinstance(await look(gallery.url, settings), NoAnswer)
+    assert isinstance(await probe_url(gallery.url, settings), NoAnswer)
 
 
 def closed_port() -> int:
@@ -259,7 +259,7 @@ def closed_port() -> int:
 
 async def test_a_closed_port_of_this_machine_will_not_serve_it_again() -> None:
     """A rehearsal that is continued has its emulator on another port."""
-    found = await look(f"http://127.0.0.1:{closed_port()}/a.png")
+    found = await probe_url(f"http://127.0.0.1:{closed_port()}/a.png")
     assert found == Gone("nothing on this machine serves it any more")
 
 
@@ -270,8 +270,8 @@ async def test_a_name_that_leads_nowhere_says_nothing_and_keeps_the_signature() 
         ) -> list[ResolveResult]:
             raise OSError(socket.EAI_NONAME, "no such name")
 
-    async with in_public(Nowhere("")) as looker:
-        found = await looker.look("https://pictures.example.com/a.png?sig=secret")
+    async with in_public(Nowhere("")) as prober:
+        found = await prober.probe("https://pictures.example.com/a.png?sig=secret")
     assert found == NoAnswer("no address is known for pictures.example.com")
 
 
@@ -282,13 +282,13 @@ async def test_redirects_are_followed_to_the_picture(gallery: Gallery) -> None:
         return await in_ranges(gallery, request)
 
     gallery.content, gallery.serve = picture("PNG"), moved
-    assert await look(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
+    assert await probe_url(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
     assert [request.path for request in gallery.requests] == ["/boat.jpg", "/there"]
 
 
 async def test_redirects_in_a_circle_end(gallery: Gallery) -> None:
     gallery.serve = answering(302, Location="/boat.jpg")
-    assert await look(gallery.url) == NoAnswer("more than 5 redirects")
+    assert await probe_url(gallery.url) == NoAnswer("more than 5 redirects")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ async def test_a_redirect_into_a_private_network_or_off_https_is_not_followed(
     gallery: Gallery, location: str
 ) -> None:
     gallery.serve = answering(302, Location=location)
-    assert isinstance(await look(gallery.url), NotUsable)
+    assert isinstance(await probe_url(gallery.url), NotUsable)
     assert len(gallery.requests) == 1
 
 
@@ -308,7 +308,7 @@ async def test_nothing_that_could_be_a_key_is_sent(
 ) -> None:
     monkeypatch.setenv("RUNCOMFY_TOKEN", "secret-token")
     gallery.content = picture("PNG")
-    await look(gallery.url)
+    await probe_url(gallery.url)
     (request,) = gallery.requests
     assert not {"Authorization", "Cookie", "Proxy-Authorization"} & set(request.headers)
     assert "secret-token" not in str(request.headers)
@@ -342,14 +342,14 @@ class Names(AbstractResolver):
 
 @asynccontextmanager
 async def in_public(names: Names) -> AsyncIterator[Prober]:
-    async with open_prober(ProbeSettings(AllowedHosts.in_public()), resolver=names) as looker:
-        yield looker
+    async with open_prober(ProbeSettings(AllowedHosts.in_public()), resolver=names) as prober:
+        yield prober
 
 
 async def test_any_public_host_is_asked_but_not_where_its_name_leads_home() -> None:
     names = Names("192.168.1.1")
-    async with in_public(names) as looker:
-        found = await looker.look("https://pictures.example.com/a.png")
+    async with in_public(names) as prober:
+        found = await prober.probe("https://pictures.example.com/a.png")
     reason = "pictures.example.com leads to 192.168.1.1, a private address"
     assert found == NotUsable(reason, by_dns=True)
     assert names.asked == ["pictures.example.com"]
@@ -368,8 +368,8 @@ async def test_any_public_host_is_asked_but_not_where_its_name_leads_home() -> N
 )
 async def test_a_url_that_leads_home_is_not_even_resolved(url: str) -> None:
     names = Names("192.168.1.1")
-    async with in_public(names) as looker:
-        assert isinstance(await looker.look(url), NotUsable)
+    async with in_public(names) as prober:
+        assert isinstance(await prober.probe(url), NotUsable)
     assert names.asked == []
 
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, TooLarge, UrlExpired
-from batchgen.downloads.responses import Answer, Body, StartOver, interpret
+from batchgen.downloads.responses import Body, Interpretation, StartOver, interpret
 from batchgen.downloads.resume import Resume, Sidecar
 
 KNOWN = Sidecar('"v1"', 1000)
 AT_400 = Resume(400, KNOWN)
 
 
-def answer(status: int, headers: dict[str, str], resume: Resume | None = None) -> Answer:
+def answer(status: int, headers: dict[str, str], resume: Resume | None = None) -> Interpretation:
     return interpret(status, CIMultiDict(headers), resume, 5000)
 
 

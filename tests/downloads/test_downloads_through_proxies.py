@@ -213,7 +213,7 @@ async def test_a_machine_that_knows_no_names_outside_leaves_them_to_the_proxy(
     media: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session, "LOCAL_LOOKUP", 0.05)
+    monkeypatch.setattr(session, "LOCAL_DNS_SECONDS", 0.05)
 
     class Silent(FixedResolver):
         async def resolve(

@@ -13,7 +13,7 @@ from PIL import Image
 
 import batchgen.emulator
 from batchgen.emulator import EmulatorSettings, running_emulator
-from batchgen.emulator.deliveries import Part, asked_part
+from batchgen.emulator.deliveries import ByteRange, requested_range
 from batchgen.emulator.files import MediaCache, MediaFile
 from tests.emulator.emulator_client import (
     EDIT,
@@ -190,15 +190,16 @@ def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
 
 @given(st.text(alphabet="bytes=0123456789-, ", max_size=30), st.integers(0, 200))
 def test_any_range_is_inside_the_file_or_no_part(text: str, total: int) -> None:
-    part = asked_part({"Range": text}, '"e"', total)
-    if isinstance(part, Part):
+    part = requested_range({"Range": text}, '"e"', total)
+    if isinstance(part, ByteRange):
         assert 0 <= part.first <= part.last < total
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("bytes=-5", Part(95, 99)), ("bytes=-500", Part(0, 99)), ("bytes=90-500", Part(90, 99)),
+    [("bytes=-5", ByteRange(95, 99)), ("bytes=-500", ByteRange(0, 99)),
+     ("bytes=90-500", ByteRange(90, 99)),
      ("bytes=5-2", None), ("bytes=-", None), ("bytes=0-1,5-6", None), ("lines=0-1", None)],
 )  # fmt: skip
-def test_ranges_are_read_as_the_standard_says(text: str, expected: Part | None) -> None:
-    assert asked_part({"Range": text}, '"e"', 100) == expected
+def test_ranges_are_read_as_the_standard_says(text: str, expected: ByteRange | None) -> None:
+    assert requested_range({"Range": text}, '"e"', 100) == expected

@@ -18,7 +18,7 @@ from tests.emulator.emulator_client import (
 ONE_SLOW_WORKER = EmulatorSettings(workers=1, latency=A_LONG_TIME)
 
 
-async def standing(client: Client, receipt: dict[str, str]) -> tuple[str, int | None]:
+async def progress(client: Client, receipt: dict[str, str]) -> tuple[str, int | None]:
     document = (await client.get(receipt["status_url"])).document
     return document["status"], document.get("queue_position")
 
@@ -26,7 +26,7 @@ async def standing(client: Client, receipt: dict[str, str]) -> tuple[str, int | 
 async def test_the_queue_tells_positions_from_one() -> None:
     async with emulating(ONE_SLOW_WORKER) as client:
         receipts = [await client.accepted() for _ in range(3)]
-        assert [await standing(client, receipt) for receipt in receipts] == [
+        assert [await progress(client, receipt) for receipt in receipts] == [
             ("in_progress", None),
             ("in_queue", 1),
             ("in_queue", 2),
@@ -37,7 +37,7 @@ async def test_each_model_has_its_own_queue() -> None:
     async with emulating(ONE_SLOW_WORKER) as client:
         await client.accepted()
         other = await client.accepted(EDIT, prompt="x", image_urls=[PICTURE])
-        assert await standing(client, other) == ("in_progress", None)
+        assert await progress(client, other) == ("in_progress", None)
 
 
 async def test_an_unfinished_result_is_the_present_state() -> None:
@@ -127,10 +127,10 @@ async def test_a_queued_request_is_cancelled_and_costs_nothing() -> None:
             "status": "cancelled",
             "outcome": "cancelled",
         }
-        assert await standing(client, gone) == ("cancelled", None)
+        assert await progress(client, gone) == ("cancelled", None)
         assert (result["status"], result["cost"]) == ("cancelled", 0)
         assert "output" not in result
-        assert await standing(client, behind) == ("in_queue", 1)
+        assert await progress(client, behind) == ("in_queue", 1)
 
 
 async def test_a_running_request_cannot_be_cancelled() -> None:

@@ -45,7 +45,7 @@ async def status_of(client: Client, request_id: str) -> str:
 
 
 async def test_unfinished_requests_are_queued_again_in_order(tmp_path: Path) -> None:
-    state = tmp_path / "memory.db"
+    state = tmp_path / "state.db"
     async with emulating(slow(state)) as client:
         ids = [(await client.accepted())["request_id"] for _ in range(4)]
         await client.post(f"/requests/{ids[1]}/cancel")
@@ -61,7 +61,7 @@ async def test_unfinished_requests_are_queued_again_in_order(tmp_path: Path) -> 
 
 
 async def test_a_finished_request_and_its_file_outlive_the_process(tmp_path: Path) -> None:
-    state = tmp_path / "memory.db"
+    state = tmp_path / "state.db"
     async with emulating(quick(state)) as client:
         receipt = await client.accepted()
         before = await client.finished(receipt)
@@ -76,7 +76,7 @@ async def test_a_finished_request_and_its_file_outlive_the_process(tmp_path: Pat
 
 
 async def test_a_fate_outlives_the_process(tmp_path: Path) -> None:
-    state = tmp_path / "memory.db"
+    state = tmp_path / "state.db"
     async with emulating(slow(state)) as client:
         client.emulator.arm(Fault(on="submit", kind="vendor_failed", message="too blue"))
         request_id = (await client.accepted())["request_id"]
@@ -89,7 +89,7 @@ async def test_a_fate_outlives_the_process(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 async def test_a_kill_forgets_no_accepted_request(tmp_path: Path) -> None:
     """Row 58, seen from the vendor's side."""
-    state = tmp_path / "memory.db"
+    state = tmp_path / "state.db"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -115,7 +115,7 @@ async def test_a_kill_forgets_no_accepted_request(tmp_path: Path) -> None:
 
 
 async def test_a_seeded_source_never_gives_an_id_twice(tmp_path: Path) -> None:
-    settings = quick(tmp_path / "memory.db")
+    settings = quick(tmp_path / "state.db")
     seen = []
     for _ in range(2):
         seeded = running_emulator(settings, random=random.Random(1))
@@ -133,15 +133,27 @@ async def test_a_strange_database_is_not_touched(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     before = state.read_bytes()
-    with pytest.raises(EmulatorError, match=r"not an emulator's memory[\s\S]*--state"):
+    with pytest.raises(EmulatorError, match=r"not an emulator's state[\s\S]*--state"):
         async with emulating(quick(state)):
             pass
     assert state.read_bytes() == before
 
 
+async def test_the_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    async with emulating(quick(state)):
+        pass
+    connection = sqlite3.connect(state)
+    connection.execute("PRAGMA user_version = 0")
+    connection.close()
+    with pytest.raises(EmulatorError, match=r"another version[\s\S]*--state"):
+        async with emulating(quick(state)):
+            pass
+
+
 async def test_a_state_in_no_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(EmulatorError, match=r"cannot be used[\s\S]*folder that exists"):
-        async with emulating(quick(tmp_path / "nowhere" / "memory.db")):
+        async with emulating(quick(tmp_path / "nowhere" / "state.db")):
             pass
 
 
@@ -163,7 +175,7 @@ async def test_an_error_in_the_block_comes_out_as_it_is() -> None:
 
 
 async def test_a_long_ledger_is_one_document(tmp_path: Path) -> None:
-    state = tmp_path / "memory.db"
+    state = tmp_path / "state.db"
     with open_store(state) as store:
         for number in range(1201):
             store.add(NewRequest(f"r{number}", "a/b", json.dumps({"n": number}), 1, 0.5, 0.0))

@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.emulator.submits import SubmitLimits
-from batchgen.emulator.workers import WaitingLine, Workers
+from batchgen.emulator.workers import RequestQueue, Workers
 
 
-@given(st.lists(st.tuples(st.sampled_from(["join", "next", "leave"]), st.integers(0, 20))))
-def test_a_line_behaves_like_a_list(steps: list[tuple[str, int]]) -> None:
-    line, model, born = WaitingLine(), list[str](), 0
+@given(st.lists(st.tuples(st.sampled_from(["add", "pop", "remove"]), st.integers(0, 20))))
+def test_a_queue_behaves_like_a_list(steps: list[tuple[str, int]]) -> None:
+    queue, model, born = RequestQueue(), list[str](), 0
     for step, number in steps:
-        if step == "join":
-            line.join(f"r{born}")
+        if step == "add":
+            queue.add(f"r{born}")
             model.append(f"r{born}")
             born += 1
-        elif step == "next":
-            assert line.next() == (model.pop(0) if model else None)
+        elif step == "pop":
+            assert queue.pop() == (model.pop(0) if model else None)
         else:
-            assert line.leave(f"r{number}") == (f"r{number}" in model)
+            assert queue.remove(f"r{number}") == (f"r{number}" in model)
             model = [name for name in model if name != f"r{number}"]
-        assert [line.position(name) for name in model] == list(range(1, len(model) + 1))
-        assert len(line) == len(model)
+        assert [queue.position(name) for name in model] == list(range(1, len(model) + 1))
+        assert len(queue) == len(model)
 
 
 async def test_one_worker_finishes_in_the_order_of_acceptance() -> None:
@@ -55,7 +55,7 @@ async def test_closing_leaves_the_unfinished_unfinished() -> None:
     assert finished == []
 
 
-async def test_a_worker_that_dies_is_told_at_the_end() -> None:
+async def test_the_error_of_a_worker_is_raised_at_the_end() -> None:
     died = asyncio.Event()
 
     def finish(_request_id: str) -> None:

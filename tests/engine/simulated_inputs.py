@@ -30,7 +30,7 @@ class SimulatedInputs:
         await asyncio.sleep(self.takes)
         return self.verdict(body)
 
-    async def look(self, url: str) -> Probed:
+    async def probe(self, url: str) -> Probed:
         self.looked.append((asyncio.get_running_loop().time(), url))
         await asyncio.sleep(self.takes)
         return self.outcome(url)

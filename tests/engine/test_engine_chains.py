@@ -17,7 +17,6 @@ from batchgen.jobs import Job, JobState
 from batchgen.references import Reference, reference_url
 from batchgen.runcomfy.outcomes import Halted, Missing, Refused, Scope
 from batchgen.state import manual_actions
-from batchgen.state.records import NeededFile
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Reply, Request
@@ -32,6 +31,7 @@ from tests.engine.simulation import (
     with_habits,
     with_policy,
 )
+from tests.state.state_world import a_result
 
 STILL = reference_url("still", "image", 0)
 
@@ -108,10 +108,10 @@ def test_the_file_of_a_reference(
     kinds: list[str], kind: str, position: int, expected: int | str
 ) -> None:
     files = [
-        NeededFile("a", place, "r", place, "u", f"{one}/x", 1, 1, 1)
+        a_result(job_id="a", id=place, position=place, media_type=f"{one}/x")
         for place, one in enumerate(kinds, start=1)
     ]
-    others = [NeededFile("b", 99, "r", 1, "u", "image/png", 1, 1, 1)]
+    others = [a_result(job_id="b", id=99)]
     found = file_for(
         Reference("a", "video" if kind == "video" else "image", position, ""), others + files[::-1]
     )

@@ -15,17 +15,18 @@ from batchgen.engine.health import ModelLimits
 from batchgen.engine.limits import RateLimiter
 from batchgen.engine.model_queues import PAGE, PendingQueue
 from batchgen.state.due import DueKey
-from batchgen.state.records import PendingJob
+from batchgen.state.records import JobRow
 from batchgen.state.selection import Selection
 from batchgen.state.store import Store
 from tests.engine.virtual_loop import virtually
+from tests.state.state_world import a_job_row
 
 
 @dataclass(slots=True)
 class Pages:
     """A state: its due jobs by number. `while_reading` happens between a reading and its answer."""
 
-    due: dict[int, PendingJob] = field(default_factory=dict)
+    due: dict[int, JobRow] = field(default_factory=dict)
     while_reading: Callable[[], None] = lambda: None
 
     async def due_page(
@@ -35,7 +36,7 @@ class Pages:
         after: DueKey | None,
         limit: int,
         closed: frozenset[str] = frozenset(),
-    ) -> list[PendingJob]:
+    ) -> list[JobRow]:
         key = (-after[0], after[1]) if after else (-(10**6), 0)
         jobs = sorted(self.due.values(), key=lambda job: (-job.priority, job.seq))
         found = [job for job in jobs if (-job.priority, job.seq) > key][:limit]
@@ -43,11 +44,11 @@ class Pages:
         return found
 
 
-def job(seq: int, priority: int = 0) -> PendingJob:
-    return PendingJob(seq, f"j{seq}", "m", "{}", 0, priority)
+def job(seq: int, priority: int = 0) -> JobRow:
+    return a_job_row(f"j{seq}", seq=seq, model="m", priority=priority)
 
 
-def pages(jobs: Iterable[PendingJob]) -> Pages:
+def pages(jobs: Iterable[JobRow]) -> Pages:
     return Pages({one.seq: one for one in jobs})
 
 
@@ -171,7 +172,7 @@ def test_whatever_happens_no_job_is_in_two_hands_and_none_is_forgotten(
 
 
 async def _walk(steps: list[tuple[str] | tuple[str, int, int]]) -> None:
-    state, hand = Pages(), list[PendingJob]()
+    state, hand = Pages(), list[JobRow]()
     jobs = queue(state)
     for step in steps:
         match step:

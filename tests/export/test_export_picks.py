@@ -58,5 +58,5 @@ def test_a_later_word_changes_the_same_dataset(world: World, tmp_path: Path) -> 
 
 
 def test_where_nothing_is_kept_there_is_no_dataset(world: World, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no job that is selected has a kept result yet"):
+    with pytest.raises(UsageError, match="none of the selected jobs has a kept result yet"):
         world.export(tmp_path / "kept", "jsonl", only=Picked.KEPT)

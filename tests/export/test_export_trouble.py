@@ -151,7 +151,7 @@ def test_a_journal_that_is_none_is_told(world: World, tmp_path: Path) -> None:
 
 
 def test_without_a_result_nothing_is_made(empty: World, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no job that is selected has a result yet"):
+    with pytest.raises(UsageError, match="none of the selected jobs has a result yet"):
         empty.export(tmp_path / "d", "hf")
     assert not (tmp_path / "d").exists()
 

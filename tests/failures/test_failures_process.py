@@ -82,7 +82,7 @@ def test_row_56_a_second_ctrl_c_leaves_at_once_with_130(user: Shell, emulator: E
         charged(emulator, process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "a second Ctrl-C leaves at once" in process.stderr.readline()
+        assert "a second Ctrl-C exits at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         done = ended(process)
     assert done.code == 130
@@ -197,7 +197,7 @@ def test_row_59_what_was_acknowledged_before_a_kill_is_there(
         process.kill()
         ended(process)
     with closing(open_for_reading(user.folder / "out/state.db")) as db:
-        acknowledged = [job.files for job in job_statuses(db) if job.state.value == "done"]
+        acknowledged = [one.files for one in job_statuses(db) if one.job.state.value == "done"]
     assert acknowledged
     for files in acknowledged:
         for file in files:

@@ -148,7 +148,7 @@ def test_row_54_what_cannot_be_fetched_any_more_is_said_and_never_called_done(
     assert "boat-000: not repaired: " in said
     assert "batchgen resolve m.yaml JOB --write-off" in said
     assert done.states() == {"boat-000": "fetching", "boat-001": "done"}
-    assert "boat-000: its result did not come home" in done.expect(1, "verify", "m.yaml").out
+    assert "boat-000: its result was not downloaded" in done.expect(1, "verify", "m.yaml").out
     done.expect(0, "resolve", "m.yaml", "boat-000", "--write-off")
     assert done.states()["boat-000"] == "failed"
     assert len(emulator.charges()) == 2
@@ -159,7 +159,7 @@ def test_row_54_another_content_from_the_vendor_is_said(done: Shell) -> None:
     with closing(sqlite3.connect(done.folder / "out/state.db")) as db, db:
         db.execute("UPDATE file SET sha256 = ? WHERE name = 'boat-000'", ("0" * 64,))
     said = done.expect(0, "repair", "m.yaml").out
-    assert "boat-000: the vendor serves another content than before" in said
+    assert "boat-000: the vendor serves different content than before" in said
     assert f"is now sha256 {actual}, was {'0' * 64}" in said
     assert metadata(done)["boat-000"]["sha256"] == actual
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from batchgen.commands.opening import private_page
+from batchgen.cli.browser import private_page
 from tests.live.live_page import NEEDS_CHROMIUM, Night, expect_said, is_pressed, looking
 
 pytestmark = NEEDS_CHROMIUM

@@ -166,7 +166,7 @@ def test_jinjas_filters_for_items_are_told_as_what_leaves_an_item_out_here() -> 
     item = 'input: {prompt: x, image_urls: "{{ [a, b] | select | list }}"}'
     found = read(with_jobs(f"matrix: {{a: [u], b: [v]}}\n    {item}", head=EDITS))
     assert found.hints == [
-        "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+        "write the list out: '{{ b or none }}' leaves an item out where b is empty"
     ]
 
 
@@ -209,7 +209,7 @@ def test_a_file_without_rows_says_so(
 ) -> None:
     found = read_with(tmp_path, name, content, swept(name, PROMPT, *more))
     assert found.problems == [f"5:11 {name} has no rows"]
-    assert found.hints == ["a job is made of each row: the file needs at least one"]
+    assert found.hints == ["each row makes a job: the file needs at least one"]
 
 
 def test_a_prompt_that_is_too_long_is_told_with_the_template_that_cuts_it(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_without_a_word_nothing_stops_a_run() -> None:
         (
             "run: {stop_at: 25:00}",
             "2:16 a time looks like 07:00 or 2026-11-22T07:00; got '25:00'",
-            "write a time of day, or a date and a time; +01:00 or Z behind it is an offset",
+            "write a time of day, or a date and a time; +01:00 or Z after it is an offset",
         ),
         ("run: {stop_at: 7}", "2:16 run.stop_at must be text; got 7", "put it in quotes"),
         ("run: {stop_at: ''}", "2:16 run.stop_at is empty", None),

@@ -12,7 +12,7 @@ from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, problems, read
 
 JOBS = f"jobs:\n  - {{id: a, model: {T2I}, input: {{prompt: x}}}}\n"
 
-UNDER_INPUT = "it belongs under input, of defaults or of a job"
+UNDER_INPUT = "it belongs under input, in defaults or in a job"
 
 
 def test_a_short_manifest_has_the_defaults() -> None:
@@ -150,13 +150,13 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         ),
         (
             "output: {name: '{{ idd }}'}",
-            "2:16 a name's template knows no 'idd'",
+            "2:16 the template of a name has no variable 'idd'",
             "did you mean 'id'?",
         ),
         (
             "output: {name: '{{ id'}",
             "2:16 the '{{' is never closed",
-            "to write braces as they are: {% raw %}{{{% endraw %}",
+            "to write braces literally: {% raw %}{{{% endraw %}",
         ),
         (
             "defaults: {model: text-to-image}",
@@ -172,7 +172,7 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             "2:1 unknown key 'prompt'",
             UNDER_INPUT,
         ),
-        ("matrix: {a: [1]}", "2:1 unknown key 'matrix'", "it belongs in a job, below jobs"),
+        ("matrix: {a: [1]}", "2:1 unknown key 'matrix'", "it belongs in a job, under jobs"),
         (
             "defaults: {scale: 0.5}",
             "2:12 unknown key 'scale' in defaults",
@@ -203,12 +203,12 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         (
             "defaults: {id: a}",
             "2:12 unknown key 'id' in defaults",
-            "it belongs in a job, below jobs",
+            "it belongs in a job, under jobs",
         ),
         (
             "<<: {name: x}",
             "2:1 '<<' is not allowed at the top level",
-            "merge below defaults or in a job",
+            "merge under defaults or in a job",
         ),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_wrong_default_model_is_told_once() -> None:
         ),
         (
             "{id: a, name: '{{ idd }}', input: {prompt: x}}",
-            "4:19 a name's template knows no 'idd'",
+            "4:19 the template of a name has no variable 'idd'",
             "did you mean 'id'?",
         ),
     ],
@@ -295,16 +295,16 @@ def test_short_names_can_be_the_values_of_a_sweep() -> None:
 @pytest.mark.parametrize(
     ("item", "hint"),
     [
-        ("{id: a, prompt: x}", "it belongs under input, of defaults or of a job"),
+        ("{id: a, prompt: x}", "it belongs under input, in defaults or in a job"),
         (
             "{id: a, prompt: x, input: {scale: 0.5}}",
-            "it belongs under input, of defaults or of a job",
+            "it belongs under input, in defaults or in a job",
         ),
         ("{id: a, concurrency: 2, input: {prompt: x}}", "it belongs under run"),
         ("{id: a, dir: out, input: {prompt: x}}", "it belongs under output"),
         ("{id: a, vars: {}, input: {prompt: x}}", "it belongs at the top of the manifest"),
         ("{id: a, input: {prompt: x, tags: [y]}}", "it belongs under defaults, or in a job"),
-        ("{id: a, input: {prompt: x, repeat: 2}}", "it belongs in a job, below jobs"),
+        ("{id: a, input: {prompt: x, repeat: 2}}", "it belongs in a job, under jobs"),
         ("{id: a, inputt: {prompt: x}}", "did you mean 'input'?"),
     ],
 )

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.matrix import Matrix, axes_of, matrix_problems, suffix
+from batchgen.manifest.matrix import Matrix, axis_names, matrix_problems, suffix
 
 Values = dict[str, Any]
 
 
 def values_of(matrix: Values) -> list[Values]:
-    return [dict(cell.values) for cell in Matrix(matrix).cells()]
+    return [dict(cell.values) for cell in Matrix(matrix).combinations()]
 
 
 def numbers_of(matrix: Values) -> list[int]:
-    return [cell.number for cell in Matrix(matrix).cells()]
+    return [cell.number for cell in Matrix(matrix).combinations()]
 
 
 def problems(matrix: Values) -> list[tuple[Any, ...]]:
@@ -65,8 +65,10 @@ def test_includes_do_what_the_example_of_github_says() -> None:
 def test_an_exclude_removes_whatever_has_its_values_and_renumbers_nothing() -> None:
     axes: Values = {"os": ["mac", "win"], "version": [12, 14, 16], "env": ["test", "live"]}
     excludes = [{"os": "mac", "version": 12, "env": "live"}, {"os": "win", "version": 16}]
-    whole = {cell.number: cell.values for cell in Matrix(axes).cells()}
-    left = {cell.number: cell.values for cell in Matrix(axes | {"exclude": excludes}).cells()}
+    whole = {cell.number: cell.values for cell in Matrix(axes).combinations()}
+    left = {
+        cell.number: cell.values for cell in Matrix(axes | {"exclude": excludes}).combinations()
+    }
     assert whole.keys() - left.keys() == {2, 11, 12}
     assert all(whole[number] == values for number, values in left.items())
 
@@ -89,8 +91,8 @@ def test_an_include_brings_back_what_was_excluded_behind_the_others() -> None:
 def test_includes_alone_are_cells_and_their_keys_the_axes() -> None:
     matrix: Values = {"include": [{"hour": "dawn"}, {"hour": "dusk", "light": "low"}]}
     assert values_of(matrix) == matrix["include"]
-    assert axes_of(matrix) == ("hour", "light")
-    assert axes_of({"hour": ["dawn"], **matrix}) == ("hour",)
+    assert axis_names(matrix) == ("hour", "light")
+    assert axis_names({"hour": ["dawn"], **matrix}) == ("hour",)
 
 
 def test_a_number_is_not_the_text_that_looks_like_it() -> None:
@@ -103,7 +105,7 @@ def test_the_first_cell_of_ten_million_comes_at_once() -> None:
     matrix: Values = {"a": list(range(10_000)), "b": list(range(1000))}
     assert matrix_problems(matrix) == []
     assert Matrix(matrix).width == 10_000_000
-    first = [dict(cell.values) for cell in islice(Matrix(matrix).cells(), 2)]
+    first = [dict(cell.values) for cell in islice(Matrix(matrix).combinations(), 2)]
     assert first == [{"a": 0, "b": 0}, {"a": 0, "b": 1}]
 
 
@@ -213,7 +215,7 @@ def test_long_texts_have_names_of_their_own(one: str, other: str) -> None:
         ),
         (
             {"jobs": [1]},
-            ("jobs", "'jobs' has a meaning of its own in templates"),
+            ("jobs", "'jobs' has a special meaning in templates"),
             "choose another name",
         ),
         (
@@ -234,12 +236,12 @@ def test_long_texts_have_names_of_their_own(one: str, other: str) -> None:
         ({"a": [1], "exclude": [{}]}, ("exclude", 0, "item 1 of exclude is empty"), "name an axis"),
         (
             {"a": [1], "include": [{"env": 1}]},
-            ("include", 0, "env", "'env' has a meaning of its own in templates"),
+            ("include", 0, "env", "'env' has a special meaning in templates"),
             "another name",
         ),
         (
             {"hour": ["dawn"], "exclude": [{"huor": "dawn"}]},
-            ("exclude", 0, "huor", "exclude names 'huor', which is no axis of this matrix"),
+            ("exclude", 0, "huor", "exclude names 'huor', which is not an axis of this matrix"),
             "did you mean 'hour'?",
         ),
         (

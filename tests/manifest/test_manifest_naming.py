@@ -32,9 +32,9 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ range(10) }}", "a name's template cannot have 'call'"),
-        ("{{ id.upper() }}", "a name's template cannot have 'call'"),
-        ("{% for a in tags %}x{% endfor %}", "a name's template cannot have 'for'"),
+        ("{{ range(10) }}", "the template of a name cannot have 'call'"),
+        ("{{ id.upper() }}", "the template of a name cannot have 'call'"),
+        ("{% for a in tags %}x{% endfor %}", "the template of a name cannot have 'for'"),
         (
             "{{ id * 999999999 }}",
             "the name '{{ id * 999999999 }}' cannot be made: '*' works on numbers only, not on 'a'",
@@ -44,7 +44,7 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
             "{{ id|center(999999999) }}",
             "this template is not understood: No filter named 'center'.",
         ),
-        ("{% include 'x' %}", "a name's template cannot have 'include'"),
+        ("{% include 'x' %}", "the template of a name cannot have 'include'"),
         ("{{ tags[5] }}", "the name '{{ tags[5] }}' cannot be made: list object has no element 5"),
         (
             "{{ id|round }}",
@@ -84,18 +84,20 @@ def test_a_variable_that_no_cell_has_is_refused_with_the_nearest() -> None:
         lambda: check_template("{{ hoor }}", ("hour",)),
         lambda: render_name("{{ hoor }}", VALUES),
     ):
-        with pytest.raises(NameTemplateError, match="a name's template knows no 'hoor'") as caught:
+        with pytest.raises(
+            NameTemplateError, match="the template of a name has no variable 'hoor'"
+        ) as caught:
             look()
         assert caught.value.next_step == "did you mean 'hour'?"
 
 
 def test_unknown_variables_pass_while_the_cells_are_not_known_yet() -> None:
     check_template("{{ hoor }}", None)
-    with pytest.raises(NameTemplateError, match="a name's template cannot have 'call'"):
+    with pytest.raises(NameTemplateError, match="the template of a name cannot have 'call'"):
         check_template("{{ hoor() }}", None)
 
 
 @pytest.mark.parametrize("extra", [(), ("jobs",), None])
 def test_a_name_cannot_be_made_from_another_jobs_result(extra: tuple[str, ...] | None) -> None:
-    with pytest.raises(NameTemplateError, match="a name's template knows no 'jobs'"):
+    with pytest.raises(NameTemplateError, match="the template of a name has no variable 'jobs'"):
         check_template("{{ jobs.still.image }}", extra)

@@ -8,7 +8,7 @@ import pytest
 
 from batchgen.manifest.header import read_manifest
 from batchgen.manifest.problems import ProblemLog
-from batchgen.notify import NOBODY, Occasion
+from batchgen.notify import NO_NOTIFICATIONS, Occasion
 from tests.manifest.manifest_reading import HEAD, T2I, read, read_file, with_jobs
 
 ALL = frozenset(Occasion)
@@ -35,7 +35,7 @@ def test_addresses_stand_alone_in_a_list_or_with_their_occasions(
     reading = read(manifest_with(notify))
     assert reading.problems == []
     assert reading.manifest is not None
-    assert [one.shown for one in reading.manifest.notify.to] == shown
+    assert [one.masked for one in reading.manifest.notify.to] == shown
     assert reading.manifest.notify.on == on
     assert "hunter2" not in repr(reading.manifest)
 
@@ -84,7 +84,7 @@ def test_who_only_asks_how_a_run_stands_needs_no_address(tmp_path: Path) -> None
     manifest = read_manifest(path, problems)
     assert not problems
     assert manifest is not None
-    assert manifest.notify == NOBODY
+    assert manifest.notify == NO_NOTIFICATIONS
 
 
 def test_the_including_manifest_says_who_is_told(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_the_including_manifest_says_who_is_told(tmp_path: Path) -> None:
     reading = read_file(top)
     assert reading.problems == []
     assert reading.manifest is not None
-    assert [one.shown for one in reading.manifest.notify.to] == ["json://top.example"]
+    assert [one.masked for one in reading.manifest.notify.to] == ["json://top.example"]
     top.write_text(with_jobs(job, head="version: 1\ninclude: part.yaml\n"))
     silent = read_file(top).manifest
     assert silent is not None
-    assert silent.notify == NOBODY
+    assert silent.notify == NO_NOTIFICATIONS

@@ -42,12 +42,12 @@ def test_what_most_rows_have_is_told_where_its_cause_stands() -> None:
     log, tally = ProblemLog(), Tally()
     cause = Problem("m.yaml", 7, 15, "no variable 'style'")
     for line in range(2, 5):
-        tally.looked_at += 1
+        tally.checked += 1
         log.add_alike(*row(line), common=cause, tally=tally)
     assert str(log.problems[0]) == (
         "m.yaml:7:15: no variable 'style' (in 3 rows: prompts.csv lines 2, 3, 4)"
     )
-    tally.looked_at += 10
+    tally.checked += 10
     assert log.problems[0].file == "prompts.csv"
 
 

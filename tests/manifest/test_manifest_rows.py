@@ -27,7 +27,7 @@ from pyarrow import parquet
 from batchgen.errors import BatchgenError, InputError, MissingFileError, StorageError
 from batchgen.manifest.rows import (
     BadRow,
-    Chosen,
+    FilteredRows,
     Row,
     Rows,
     fingerprint,
@@ -60,7 +60,7 @@ def read_text(folder: Path, name: str, content: str | bytes) -> list[Row | BadRo
 
 def picked(path: Path, **how: Any) -> list[int]:
     with open_rows(path) as rows:
-        return [row.number for row in Chosen(rows, **how) if isinstance(row, Row)]
+        return [row.number for row in FilteredRows(rows, **how) if isinstance(row, Row)]
 
 
 # CSV and TSV
@@ -106,7 +106,7 @@ def test_a_tsv_with_a_spreadsheets_quotes_is_refused_rather_than_sent_with_them(
 ) -> None:
     (bad,) = read_text(tmp_path, "p.tsv", 'id\tprompt\n1\t"a ""STOP"" sign, red"\n')
     assert isinstance(bad, BadRow)
-    assert "in quotes as spreadsheets write them" in bad.message
+    assert "quoted as by a spreadsheet" in bad.message
     assert "save it as .csv in UTF-8" in (bad.hint or "")
 
 
@@ -332,13 +332,13 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
     [
         ("[1]", "the line must be an object; got a list"),
         ('{"a": 1} {"a": 2}', "there is more text after the value; got '{\"a\": 2}'"),
-        ('{"a": }', "the line is no JSON: expecting value (column 7)"),
-        ('  {"a": tru}', "the line is no JSON: expecting value (column 9)"),
+        ('{"a": }', "the line is not JSON: expecting value (column 7)"),
+        ('  {"a": tru}', "the line is not JSON: expecting value (column 9)"),
         ('{"a": 1, "a": 2}', "duplicate key 'a' in one object"),
         ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         ('{"a": 1e999}', "a number must be finite"),
-        ('{"a": NaN}', "NaN is no number that JSON has"),
+        ('{"a": NaN}', "JSON has no number NaN"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": "\0"}', "there is a NUL character here"),
         (b'{"a": "\xe9"}', "this is not UTF-8"),
@@ -393,7 +393,7 @@ def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
         (f'{{"a": {"9" * 100_000}}}', "must fit in 64 bits"),
         ('{"a": 1e999}', "a number must be finite"),
-        ('{"a": NaN}', "NaN is no number that JSON has"),
+        ('{"a": NaN}', "JSON has no number NaN"),
         (b'{"a": "\xe9"}', "this is not UTF-8"),
         ('{"a": ["\\ud83d"]}', "half a character"),
         ('"\\ud83d"', "half a character"),
@@ -414,13 +414,13 @@ def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
 @pytest.mark.parametrize(
     ("rest", "line", "message"),
     [
-        ('{"a": }]', 3, "this is no JSON: expecting value"),
-        ('{"a": "\0"}]', 3, "this is no JSON: invalid control character"),
+        ('{"a": }]', 3, "this is not JSON: expecting value"),
+        ('{"a": "\0"}]', 3, "this is not JSON: invalid control character"),
         ('{"a": 1}\n{"b": 2}]', 4, "a comma or ']' is missing before this"),
         ('{"a": 1}', 3, "a comma or ']' is missing before this"),
-        ('{"a": 1},]', 3, "this is no JSON: expecting value"),
+        ('{"a": 1},]', 3, "this is not JSON: expecting value"),
         ('{"a": 1}] x', 3, "there is more text after the list"),
-        ('{"a": "never closed', 3, "this is no JSON: unterminated string"),
+        ('{"a": "never closed', 3, "this is not JSON: unterminated string"),
         ("[" * 100_000, 3, "this item is nested too deeply"),
         (f'{{"a": "{"x" * 1_300_000}"}}]', 3, "an item is longer than 1048576 characters"),
     ],
@@ -435,9 +435,9 @@ def test_what_ends_the_reading_of_a_list_says_so(
 
 
 def test_a_json_file_that_is_no_list_is_refused_with_what_it_may_be(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a \.json must be one list") as caught:
+    with pytest.raises(InputError, match=r"a \.json file must be one list") as caught:
         read_text(tmp_path, "p.json", '{"prompt": "a"}\n{"prompt": "b"}\n')
-    assert "one object a line is .jsonl" in (caught.value.next_step or "")
+    assert "one object per line is .jsonl" in (caught.value.next_step or "")
 
 
 SCALARS: st.SearchStrategy[Any] = st.one_of(
@@ -499,7 +499,7 @@ def test_a_bad_line_of_prompts_is_told_and_the_next_one_is_read(tmp_path: Path) 
 def test_a_table_that_is_called_txt_is_refused_with_the_name_that_it_should_have(
     tmp_path: Path, encoding: str
 ) -> None:
-    with pytest.raises(InputError, match="there is a tab in the first one") as caught:
+    with pytest.raises(InputError, match="the first one has a tab in it") as caught:
         read_text(tmp_path, "p.txt", "id\tprompt\r\n1\ta boat\r\n".encode(encoding))
     assert "'Unicode Text', is read as .tsv: rename the file" in (caught.value.next_step or "")
 
@@ -608,7 +608,7 @@ def test_without_the_extra_parquet_names_what_to_install(
         ("folder.csv", MissingFileError, "this is a folder"),
         ("p.xlsx", InputError, "data files do not end in '.xlsx'"),
         ("prompts", InputError, "its name has no ending"),
-        ("pipe.csv", InputError, "this is no regular file"),
+        ("pipe.csv", InputError, "this is not a regular file"),
         ("nul\0.csv", MissingFileError, "the file cannot be read"),
     ],
 )
@@ -779,7 +779,7 @@ def test_a_value_that_is_compared_and_is_no_number_is_a_bad_row(
 ) -> None:
     path = write(tmp_path, "p.csv", f'score\n0.6\n"{value}"\n0.7\n')
     with open_rows(path) as rows:
-        first, bad, last = Chosen(rows, {"score": {"minimum": 0.5}})
+        first, bad, last = FilteredRows(rows, {"score": {"minimum": 0.5}})
     assert (first[1], last[1]) == (1, 3)
     assert bad[:2] == (3, f"where compares score with a number; got '{value}'")
     assert isinstance(bad, BadRow)
@@ -788,7 +788,7 @@ def test_a_value_that_is_compared_and_is_no_number_is_a_bad_row(
 
 def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
     with open_rows(split) as rows:
-        taken = Chosen(rows, {"split": "train"}, offset=3)
+        taken = FilteredRows(rows, {"split": "train"}, offset=3)
         assert list(taken) == []
         assert (taken.count, taken.matching) == (0, 3)
 
@@ -796,23 +796,23 @@ def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
 def test_bad_rows_are_told_whatever_is_chosen_until_the_limit_is_reached(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", "a,b\n1\nx,1\ny,2\n3\n")
     with open_rows(path) as rows:
-        assert [row.line for row in Chosen(rows, {"a": "z"})] == [2, 5]
+        assert [row.line for row in FilteredRows(rows, {"a": "z"})] == [2, 5]
     with open_rows(path) as rows:
-        assert [row.line for row in Chosen(rows, {}, limit=1)] == [2, 3]
+        assert [row.line for row in FilteredRows(rows, {}, limit=1)] == [2, 3]
 
 
 def test_where_that_names_no_column_is_told_with_the_nearest(split: Path) -> None:
     with open_rows(split) as rows:
         (problem,) = where_problems(rows.columns, {"splt": "train", "n": 1})
     assert (problem.path, problem.hint) == (("splt",), "did you mean 'split'?")
-    assert "'splt', which is no column" in problem.message
+    assert "'splt', which is not a column" in problem.message
 
 
 def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None:
     path = write(tmp_path, "p.jsonl", '{"split": 1}\n{"other": 2}\n')
     with open_rows(path) as rows:
         assert where_problems(rows.columns, {"splt": 1}) == []
-        taken = Chosen(rows, {"splt": 1, "other": 2})
+        taken = FilteredRows(rows, {"splt": 1, "other": 2})
         assert list(taken) == []
         assert [(one.path, one.hint) for one in taken.problems()] == [
             (("splt",), "did you mean 'split'?")
@@ -821,7 +821,7 @@ def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None
 
 def test_of_a_file_without_rows_nothing_is_said_about_keys(tmp_path: Path) -> None:
     with open_rows(write(tmp_path, "p.jsonl", "\n")) as rows:
-        taken = Chosen(rows, {"split": 1})
+        taken = FilteredRows(rows, {"split": 1})
         assert (list(taken), taken.problems()) == ([], [])
 
 
@@ -857,7 +857,7 @@ def peak_of(path: Path) -> int:
     tracemalloc.start()
     try:
         with open_rows(path) as rows:
-            assert all(isinstance(row, Row) for row in Chosen(rows, {}))
+            assert all(isinstance(row, Row) for row in FilteredRows(rows, {}))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -3,10 +3,9 @@
 from dataclasses import fields
 from typing import Any
 
-import click
 import pytest
 
-from batchgen.cli import cli
+from batchgen.cli import load
 from batchgen.engine.policy import EnginePolicy
 from batchgen.manifest.policy import SETTINGS, Policy, Setting, build_policy
 from batchgen.manifest.schema_validation import read_schema
@@ -41,9 +40,7 @@ def test_the_editors_description_states_the_default(setting: Setting) -> None:
 def test_a_key_with_a_flag_has_an_option_and_a_field_of_its_name(
     setting: Setting, verb: str
 ) -> None:
-    command = cli.get_command(click.Context(cli), verb)
-    assert command is not None
-    options = {option for one in command.params for option in one.opts}
+    options = {option for one in load(verb).params for option in one.opts}
     assert f"--{setting.key.replace('_', '-')}" in options
     assert setting.key in names_of(RunOptions)
 

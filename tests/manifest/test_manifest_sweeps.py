@@ -71,7 +71,7 @@ def test_two_sweeps_of_one_id_are_told_once_at_the_second() -> None:
     assert problem.startswith("9:5 two sweeps are called 'still': ")
     assert problem.endswith("boats.yaml:9")
     assert "boats.yaml:4 and" in problem
-    assert found.hints == ["give one another id"]
+    assert found.hints == ["give one of them another id"]
 
 
 def test_two_sweeps_of_one_id_are_found_across_files(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_column_in_single_braces_is_told_once(tmp_path: Path) -> None:
     assert [one.partition(" ")[2] for one in found.problems] == [
         "'{prompt}' is plain text; a template has two braces: {{ prompt }}"
     ]
-    assert found.hints == ["if it is meant as it is: {% raw %}{prompt}{% endraw %}"]
+    assert found.hints == ["if it is meant literally: {% raw %}{prompt}{% endraw %}"]
 
 
 @pytest.mark.parametrize("prompt", ["{other} x", "{% raw %}{prompt}{% endraw %}", "{ {} }"])
@@ -190,7 +190,7 @@ MODELLED = 'version: 1\ndefaults: {model: "{{ hor }}"}\n'
 @pytest.mark.parametrize(
     ("head", "place", "what"),
     [
-        (HIGHER, "3:16", "a name's template knows no 'hor'"),
+        (HIGHER, "3:16", "the template of a name has no variable 'hor'"),
         (TAGGED, f"2:{TAGGED.splitlines()[1].index('[') + 2}", "no variable 'hor'"),
         (MODELLED, "2:19", "no variable 'hor'"),
     ],
@@ -251,7 +251,7 @@ def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
     monkeypatch.setattr("batchgen.manifest.problem_location.MOST_WRONG", 50)
     text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
     told = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
-    assert told[0] == "4:5 50 of its jobs are wrong; the others are not looked at"
+    assert told[0] == "4:5 50 of its jobs are wrong; the others are not checked"
     assert told[1].endswith("(in 50 rows: p.csv lines 2, 3, 4, 5, 6, …)")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.syntax import parse
-from batchgen.manifest.templates.texts import by_jinja, compile_text, explained
+from batchgen.manifest.templates.texts import compile_text, explained, with_jinja
 
 _NAMES = st.sampled_from(["a", "b", "c", "d", "absent"])
 _KEYS = st.sampled_from([".x", ".items", "['x']", "['no key']", "[0]", "[-1]", "[9]", "[true]"])
@@ -43,7 +43,7 @@ def outcome(render: Any, cell: dict[str, Any]) -> tuple[object, ...]:
 @settings(max_examples=300)
 @given(text=_TEMPLATES, cell=_CELLS)
 def test_plain_names_are_put_together_as_jinja_does(text: str, cell: dict[str, Any]) -> None:
-    judge = explained(by_jinja(parse(text)), text)
+    judge = explained(with_jinja(parse(text)), text)
     assert outcome(compile_text(text).render, cell) == outcome(judge, cell)
 
 

@@ -127,7 +127,7 @@ def test_another_jobs_result_is_a_reference(text: str, url: str) -> None:
         ("{{ jobs.still.imag }}", "jobs.still has no 'imag'", "did you mean 'image'?"),
         (
             "{{ jobs.still.images[-1] }}",
-            "jobs.still.images[-1] is no output: they are counted from 0",
+            "jobs.still.images[-1] is not an output: they are counted from 0",
             "the first is jobs.still.images[0]",
         ),
         (

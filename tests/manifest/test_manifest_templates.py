@@ -13,7 +13,7 @@ from batchgen.manifest.templates.problems import RAW_HINT, TemplateProblem
 from batchgen.manifest.templates.texts import compile_text
 from tests.manifest.manifest_reading import read, with_jobs
 
-CSV_HINT = "a value from a CSV file is text: |float makes a number of it"
+CSV_HINT = "a value from a CSV file is text: |float turns it into a number"
 CELL: dict[str, Any] = {
     "hour": "dawn",
     "look": "oil",
@@ -135,12 +135,12 @@ def test_a_text_without_braces_of_a_template_stays_as_it_is(text: str) -> None:
         ("{{ hoor is none }}", "no variable 'hoor'", "did you mean 'hour'?"),
         ("{{ style[hoor] }}", "no variable 'hoor'", "did you mean 'hour'?"),
         ("{{ -hour }}", "'-' works on numbers only", CSV_HINT),
-        ("{{ 5 in hour }}", "'in' cannot look for this there", CSV_HINT),
+        ("{{ 5 in hour }}", "'in' cannot be used with these values", CSV_HINT),
         ("{{ tags[5] }}", "list object has no element 5", None),
         (
             "{{ hour|round }}",
             "the filter 'round' cannot use 'dawn'",
-            "make a number of it first: |float",
+            "turn it into a number first: |float",
         ),
         ("{{ hour|int }}", "the filter 'int' cannot use 'dawn'", None),
         ("{{ hour|replace }}", "the filter 'replace' cannot take these arguments", None),
@@ -202,14 +202,7 @@ def test_the_hint_of_braces_that_are_no_template_itself_works(text: str, braces:
         compile_text(text).check_names({"hour", "index"})
     hint = caught.value.next_step
     assert hint is not None
-    assert (
-        render(
-            hint[hint.index("as it is: " if braces == "{#" else "as they are: ") :].partition(": ")[
-                2
-            ]
-        )
-        == braces
-    )
+    assert render(hint[hint.index("literally: ") :].partition(": ")[2]) == braces
 
 
 @pytest.mark.parametrize("block", ["if", "raw"])

@@ -31,7 +31,10 @@ SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"
         ("a: - b", "3:4 a list cannot begin here"),
         ("a: }", "3:4 a value is missing here"),
         ('a: "\\q"', "3:5 this backslash escape does not exist"),
-        ('a: "\\ud800"', "3:7 this escape is half a character (a lone surrogate) or none"),
+        (
+            'a: "\\ud800"',
+            "3:7 this escape is half a character (a lone surrogate) or not a character",
+        ),
         ("a: |x\n  y", "3:5 text cannot follow | or > on its line"),
         ("a: *", "3:5 the name after this & or * is missing"),
     ],
@@ -42,7 +45,7 @@ def test_a_syntax_error_is_said_plainly_with_line_and_column(bad: str, problem: 
 
 
 def test_something_after_the_root_is_a_syntax_error() -> None:
-    assert problems("{version: 1}\nx\n")[-1] == "2:1 something is left over here"
+    assert problems("{version: 1}\nx\n")[-1] == "2:1 there is unexpected text here"
 
 
 def test_what_stands_before_a_syntax_error_is_shown_too() -> None:
@@ -239,7 +242,7 @@ def test_the_cure_of_a_text_that_looks_like_yaml_is_to_put_all_of_it_in_quotes(
         ("true", "put it in quotes"),
         ("[cinematic]", QUOTED),
         ("{red|blue}", QUOTED),
-        ("a {#ff8800} palette", "to write it as it is: {% raw %}{#{% endraw %}"),
+        ("a {#ff8800} palette", "to write it literally: {% raw %}{#{% endraw %}"),
     ],
 )
 def test_a_text_that_is_read_as_something_else_has_its_cure(written: str, hint: str) -> None:
@@ -276,7 +279,7 @@ def test_text_in_braces_that_yaml_cuts_has_its_cure(given: str, hint: str) -> No
 def test_text_behind_a_comma_in_braces_is_told_to_be_put_in_quotes() -> None:
     found = read(f"{HEAD}jobs:\n  - id: a\n    input: {{prompt: a fox, in the snow}}\n")
     assert found.problems == ["5:28 unknown key 'in the snow'"]
-    assert found.hints == ["if it is text behind a comma, put all of the text in quotes"]
+    assert found.hints == ["if it is text after a comma, put all of the text in quotes"]
 
 
 def test_a_bracket_that_is_missing_behind_an_honest_comment_is_no_matter_of_quotes() -> None:

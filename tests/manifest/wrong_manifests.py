@@ -12,7 +12,7 @@ import sys
 from contextlib import chdir, redirect_stderr
 from pathlib import Path
 
-from batchgen.commands.validate import validate
+from batchgen.cli import main
 from batchgen.errors import ExitCode
 
 FOLDER = Path(__file__).parent / "wrong"
@@ -26,7 +26,7 @@ def what_is_said(manifest: Path) -> tuple[int, str]:
     """The exit code and what a person reads."""
     printed = io.StringIO()
     with chdir(manifest.parent), redirect_stderr(printed):
-        code = validate([Path(manifest.name)], as_json=False)
+        code = main(["validate", manifest.name])
     return code, printed.getvalue()
 
 

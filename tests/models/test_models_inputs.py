@@ -10,7 +10,7 @@ from batchgen.jobs import JsonObject, JsonValue
 from batchgen.models.catalog import catalog
 from batchgen.models.fields import short_sizes
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.messages import InputProblem, shown
+from batchgen.models.messages import InputProblem, format_value
 
 T2I = catalog()["bytedance/dreamina-4-0/text-to-image"]
 EDIT = catalog()["bytedance/dreamina-4-0/edit"]
@@ -189,7 +189,7 @@ def test_a_size_given_twice_is_a_problem() -> None:
     (problem,) = problems_of(
         "t2i", {"prompt": "x", "size": "1024x1024", FULL_KEY: "2048x2048(1:1)"}
     )
-    assert problem.message == f"'size' and '{FULL_KEY}' say the same thing"
+    assert problem.message == f"'size' and '{FULL_KEY}' mean the same"
     assert problem.hint == "keep 'size'"
 
 
@@ -216,8 +216,10 @@ def test_files_on_this_machine_pass_only_in_a_rehearsal() -> None:
 
 
 def test_what_a_message_shows_is_one_short_line() -> None:
-    assert shown("a\nb\x1b[31m") == "'a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m'"
-    assert len(shown("x" * 1000)) == 60
+    assert (
+        format_value("a\nb\x1b[31m") == "'a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m'"
+    )
+    assert len(format_value("x" * 1000)) == 60
 
 
 json_values = st.recursive(

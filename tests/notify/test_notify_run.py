@@ -159,7 +159,7 @@ def test_sigterm_keeps_its_deadline_whatever_hangs(user: Shell, emulator: Emulat
             code = process.wait(60)
             waited = time.monotonic() - asked
             assert process.stderr is not None
-            left = next(line for line in process.stderr if "it goes on as process" in line)
+            left = next(line for line in process.stderr if "it continues as process" in line)
             os.killpg(int(left.split()[-1]), signal.SIGTERM)
     assert code == 143
     assert waited < 15

@@ -9,11 +9,11 @@ from typing import cast
 
 import pytest
 
-from batchgen.concurrency import in_own_thread
-from batchgen.notify import Address, Message, Mood, deliver, read_address
+from batchgen.concurrency import in_daemon_thread
+from batchgen.notify import Address, Message, Severity, deliver, read_address
 from tests.notify.receivers import PATIENCE, receiving
 
-WORD = Message("title", "text", Mood.SUCCESS)
+WORD = Message("title", "text", Severity.SUCCESS)
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Service:
     """In an address's place: it waits until it is let go, then answers or breaks."""
 
     error: Exception | None = None
-    shown: str = "fake://example.org"
+    masked: str = "fake://example.org"
     free: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
 
@@ -68,9 +68,9 @@ async def test_a_cancellation_waits_for_nobody() -> None:
 
 
 async def test_work_in_its_own_thread_gives_its_result_or_its_error() -> None:
-    assert await in_own_thread(lambda: 7, "seven") == 7
+    assert await in_daemon_thread(lambda: 7, "seven") == 7
     with pytest.raises(ZeroDivisionError):
-        await in_own_thread(lambda: 1 / 0, "broken")
+        await in_daemon_thread(lambda: 1 / 0, "broken")
 
 
 def test_a_thread_that_ends_after_the_loop_disturbs_nobody() -> None:

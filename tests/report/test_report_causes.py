@@ -11,14 +11,20 @@ import pytest
 from batchgen.jobs import JobState
 from batchgen.report.page import Shell, causes, rerun_command
 from batchgen.state.queries import Selection, select_jobs
-from batchgen.state.report_queries import Trouble, troubled_jobs
+from batchgen.state.records import JobRow
+from batchgen.state.report_queries import troubled_jobs
 from tests.report.night_world import begin, job, not_done
+from tests.state.state_world import a_job_row
 
 SHELL = Shell("night shift.yaml", rehearsal=False)
 
 
-def failed(job_id: str, words: str, code: str = "content_policy") -> Trouble:
-    return Trouble(job_id, JobState.FAILED, code, words)
+def not_done_row(job_id: str, state: JobState, code: str, error: str) -> JobRow:
+    return a_job_row(job_id, state=state, error_code=code, error=error)
+
+
+def failed(job_id: str, words: str, code: str = "content_policy") -> JobRow:
+    return not_done_row(job_id, JobState.FAILED, code, words)
 
 
 def test_messages_that_differ_in_figures_ids_and_urls_are_one_cause_the_commonest_first() -> None:
@@ -37,7 +43,7 @@ def test_messages_that_differ_in_figures_ids_and_urls_are_one_cause_the_commones
 
 def test_blocked_jobs_are_one_cause_whatever_they_wait_for() -> None:
     found = causes(
-        Trouble(name, JobState.BLOCKED, "need_failed", f"it needs {need}, which is failed")
+        not_done_row(name, JobState.BLOCKED, "need_failed", f"it needs {need}, which is failed")
         for name, need in (("clip-1", "still-dawn"), ("clip-2", "still-dusk"))
     )
     assert [cause.jobs for cause in found] == [["clip-1", "clip-2"]]
@@ -57,7 +63,7 @@ def test_a_command_names_exactly_the_jobs_of_its_cause() -> None:
 def test_of_many_jobs_a_command_names_the_cause_and_stays_short() -> None:
     (cause,) = causes([failed(f"job-{n}", "x") for n in range(100_000)])
     assert rerun_command(cause, SHELL) == f"batchgen retry 'night shift.yaml' --cause={cause.key}"
-    (lost,) = causes(Trouble(f"{n}", JobState.UNKNOWN, "no_answer", "reset") for n in range(9))
+    (lost,) = causes(not_done_row(f"{n}", JobState.UNKNOWN, "no_answer", "reset") for n in range(9))
     command = f"batchgen resolve m.yaml --resubmit --cause={lost.key}"
     assert rerun_command(lost, Shell("m.yaml", rehearsal=True)) == command
 
@@ -114,5 +120,5 @@ def test_a_command_means_the_job_and_never_all_others(tmp_path: Path, job_id: st
 def test_each_state_has_its_own_verb_and_a_rehearsal_stays_one(
     state: JobState, command: str
 ) -> None:
-    (cause,) = causes([Trouble("--odd", state, "code", "words")])
+    (cause,) = causes([not_done_row("--odd", state, "code", "words")])
     assert rerun_command(cause, Shell("m.yaml", rehearsal=True)) == command

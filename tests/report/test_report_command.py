@@ -34,4 +34,4 @@ def test_a_run_has_a_report_that_agrees_with_its_status(user: Shell, emulator: E
     assert "10 jobs, 9 files, 4 new thumbnails ·" in again.out
     nobody = user.expect(64, *people["command"].split()[1:])
     assert "no job of the manifest is selected" in nobody.err
-    assert "is no cause" in user.expect(64, "retry", manifest, "--cause", "policy").err
+    assert "is not a cause" in user.expect(64, "retry", manifest, "--cause", "policy").err

@@ -11,21 +11,20 @@ from hypothesis import strategies as st
 
 from batchgen.report.night import BINS, Moments, Night, Stretch, in_flight, night_of, stretches_of
 from batchgen.report.plots import LEFT, RIGHT, WIDTH, latency_ranges, time_plots
-from batchgen.state.report_queries import ShownAttempt
-from batchgen.text import duration
+from batchgen.state.report_queries import AttemptTimes
 
 HOUR = 3600.0
 EVENING = 1_760_000_400.0  # 09:00 UTC
 T2I = "bytedance/dreamina-4-0/text-to-image"
 
 
-def sent(at: float, took: float, outcome: str | None = "succeeded") -> ShownAttempt:
+def sent(at: float, took: float, outcome: str | None = "succeeded") -> AttemptTimes:
     end = None if outcome is None else at + took
     came = at + took if outcome == "succeeded" else None
-    return ShownAttempt(T2I, at, at, end, outcome, 0.5 if came else None, came)
+    return AttemptTimes(T2I, at, at, end, outcome, 0.5 if came else None, came)
 
 
-def night_with(*attempts: ShownAttempt) -> Night:
+def night_with(*attempts: AttemptTimes) -> Night:
     ordered = sorted(attempts, key=lambda one: one.submitted_at)
     night = night_of(lambda: ordered)
     assert night is not None
@@ -107,10 +106,3 @@ def test_stretches_hold_every_span_and_do_not_meet(spans: list[tuple[float, floa
     assert all(any(s.begin <= b and e <= s.end for s in found) for b, e in both)
     assert all(one.end < two.begin for one, two in pairwise(found))
     assert all(isinstance(one, Stretch) for one in found)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(8.21, "8.2 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")]
-)
-def test_a_duration_is_told_in_the_units_that_matter(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

@@ -37,7 +37,7 @@ def test_a_variable_of_another_name_that_holds_the_token_is_not_read(
 ) -> None:
     path = write_reader(tmp_path, "MY_KEY")
     said = refusal(path, {"RUNCOMFY_API_KEY": f" {TOKEN} ", "MY_KEY": value})
-    assert said.startswith(f"{path}:2:7: MY_KEY holds the token, which no manifest is given")
+    assert said.startswith(f"{path}:2:7: MY_KEY holds the token, which no manifest may read")
 
 
 @pytest.mark.parametrize("env", [{}, {"RUNCOMFY_TOKEN": TOKEN}, {"RUNCOMFY_TOKEN": "x"}])
@@ -46,7 +46,7 @@ def test_the_token_itself_is_refused_as_such_set_or_not(
 ) -> None:
     path = write_reader(tmp_path, "RUNCOMFY_TOKEN")
     said = refusal(path, env)
-    assert said.startswith(f"{path}:2:7: RUNCOMFY_TOKEN is the token, which no manifest is given")
+    assert said.startswith(f"{path}:2:7: RUNCOMFY_TOKEN is the token, which no manifest may read")
     assert "export" not in said
 
 

@@ -102,7 +102,7 @@ def test_rows_from_a_pipe_are_refused_at_their_place(
         api.run(path, REHEARSAL)
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == (str(path), 5)
-    assert "this is no regular file" in str(problem)
+    assert "this is not a regular file" in str(problem)
 
 
 def test_names_and_values_that_are_not_utf_8_are_run_like_others(
@@ -116,7 +116,7 @@ def test_names_and_values_that_are_not_utf_8_are_run_like_others(
     path = write_sweep(folder, f"{odd}.yaml")
     for _ in range(2):
         assert api.run(path, REHEARSAL).counts == {JobState.DONE: 1}
-    assert [one.id for one in statuses(folder / "out")] == ["j1"]
+    assert [one.job.id for one in statuses(folder / "out")] == ["j1"]
 
 
 def test_a_value_that_is_not_utf_8_cannot_be_part_of_an_input(

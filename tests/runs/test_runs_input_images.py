@@ -58,7 +58,7 @@ class Eyes:
     most_at_once: int = 0
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, url: str) -> Probed:
+    async def probe(self, url: str) -> Probed:
         self.looks.append(url)
         is_first = self.looks.count(url) == 1
         self.began.set()
@@ -236,9 +236,9 @@ async def test_an_image_that_broke_a_rule_may_have_been_replaced_before_the_next
 async def test_an_explicit_look_is_a_new_one_which_the_check_then_trusts(desk: Desk) -> None:
     """A result's URL may have expired since; asking for it twice would be one too many."""
     async with desk.run() as (images, _):
-        await images.look(f"{SITE}/a.jpg")
+        await images.probe(f"{SITE}/a.jpg")
         desk.eyes.shows[f"{SITE}/a.jpg"] = HUGE
-        assert await images.look(f"{SITE}/a.jpg") == HUGE
+        assert await images.probe(f"{SITE}/a.jpg") == HUGE
         assert isinstance(await images.check(VIDEO, body(f"{SITE}/a.jpg")), InputsBroken)
     assert len(desk.eyes.looks) == 3
 
@@ -275,7 +275,7 @@ async def test_an_image_that_stays_silent_while_others_answer_is_given_up(desk: 
 async def test_an_image_that_answered_in_between_is_not_given_up(desk: Desk) -> None:
     async with desk.run() as (images, _):
         for n in range(3 * MOST_SILENCES):
-            await images.look(f"{SITE}/other.jpg")
+            await images.probe(f"{SITE}/other.jpg")
             desk.eyes.shows[f"{SITE}/a.jpg"] = NoAnswer("silence")
             if n % 3:
                 # Of the day before: else nobody would ask again.
@@ -284,7 +284,7 @@ async def test_an_image_that_answered_in_between_is_not_given_up(desk: Desk) -> 
                 assert verdict == InputsUnclear(f"{SITE}/a.jpg: silence")
             else:
                 desk.eyes.shows.clear()
-                await images.look(f"{SITE}/a.jpg")
+                await images.probe(f"{SITE}/a.jpg")
 
 
 async def test_without_checks_everything_is_sound_and_a_look_still_works(desk: Desk) -> None:
@@ -292,7 +292,7 @@ async def test_without_checks_everything_is_sound_and_a_look_still_works(desk: D
     async with desk.run(checking=False) as (images, _):
         assert await images.check(VIDEO, body(f"{SITE}/a.jpg")) == InputsSound()
         assert desk.eyes.looks == []
-        assert await images.look(f"{SITE}/a.jpg") == HUGE
+        assert await images.probe(f"{SITE}/a.jpg") == HUGE
 
 
 async def test_a_rehearsal_looks_only_at_images_of_this_machine(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.commands.status import status
+from batchgen.cli.status import show_once
 from batchgen.emulator import Emulator
 from batchgen.errors import ExitCode, InputError, LostStateError
 from batchgen.jobs import JobState
@@ -106,7 +106,7 @@ async def test_a_status_without_its_state_does_not_say_that_nothing_was_run(
         empty(out)
     for as_json in (False, True):
         with pytest.raises(LostStateError, match="does not know of 1 request"):
-            status(manifest, Selection(), as_json=as_json)
+            show_once(manifest, Selection(), as_json=as_json)
 
 
 async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(
@@ -122,7 +122,7 @@ async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(
             await run(manifest, emulator, recover=True)
         assert (await run(manifest, emulator, start_over=True)).counts == {JobState.DONE: 1}
     assert (out / "earlier-1/files/j1.png").read_bytes() == before
-    assert [one.id for one in statuses(out)] == ["j1"]
+    assert [one.job.id for one in statuses(out)] == ["j1"]
 
 
 async def test_an_older_state_is_missed_though_its_log_is_gone_too(tmp_path: Path) -> None:

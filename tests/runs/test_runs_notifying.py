@@ -11,7 +11,7 @@ import pytest
 from batchgen.engine.events import Event, JobMoved, ModelRefused, Pause, PauseReason
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
-from batchgen.notify import Mood
+from batchgen.notify import Severity
 from batchgen.runs import notifications
 from batchgen.runs.api import run
 from batchgen.runs.folder import RunFolder
@@ -34,20 +34,22 @@ def summary(counts: dict[JobState, int], **more: Any) -> Summary:
 @pytest.mark.parametrize(
     ("ended", "text", "mood"),
     [
-        (summary({S.DONE: 2}), "all done", Mood.SUCCESS),
-        (summary({S.DONE: 2, S.FAILED: 1}), "ended, some jobs failed", Mood.FAILURE),
-        (summary({S.UNKNOWN: 1}), "ended, outcomes unknown: batchgen resolve", Mood.FAILURE),
+        (summary({S.DONE: 2}), "all done", Severity.SUCCESS),
+        (summary({S.DONE: 2, S.FAILED: 1}), "ended, some jobs failed", Severity.FAILURE),
+        (summary({S.UNKNOWN: 1}), "ended, outcomes unknown: batchgen resolve", Severity.FAILURE),
         (
             summary({S.FETCHING: 1}),
             "not finished; run the same command again to continue",
-            Mood.WARNING,
+            Severity.WARNING,
         ),
-        (summary({S.PENDING: 1}, pause=SLOW), "paused: the budget is spent", Mood.FAILURE),
-        (summary({S.PENDING: 3}, held=Held(2, 3)), "2 to approve", Mood.WARNING),
-        (summary({}, stopped_by=signal.SIGTERM), "stopped by SIGTERM", Mood.WARNING),
+        (summary({S.PENDING: 1}, pause=SLOW), "paused: the budget is spent", Severity.FAILURE),
+        (summary({S.PENDING: 3}, held=Held(2, 3)), "2 to approve", Severity.WARNING),
+        (summary({}, stopped_by=signal.SIGTERM), "stopped by SIGTERM", Severity.WARNING),
     ],
 )
-def test_an_end_is_named_by_the_most_urgent_thing(ended: Summary, text: str, mood: Mood) -> None:
+def test_an_end_is_named_by_the_most_urgent_thing(
+    ended: Summary, text: str, mood: Severity
+) -> None:
     assert notifications.end(ended) == Cause(text, mood)
 
 
@@ -69,7 +71,7 @@ def test_other_causes_name_the_job_the_model_or_the_error() -> None:
 
 def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> None:
     figures = Standing({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0))
-    cause = Cause("first\n failure: \x1b[31m" + "x" * 1000, Mood.WARNING)
+    cause = Cause("first\n failure: \x1b[31m" + "x" * 1000, Severity.WARNING)
     word = notifications.message("boats", RunFolder(tmp_path), cause, figures, 3725)
     assert word.title == "batchgen: boats"
     assert word.text.isprintable()
@@ -81,7 +83,7 @@ def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> 
 
 def test_without_figures_a_word_still_says_what_happened(tmp_path: Path) -> None:
     word = notifications.message(
-        "boats", RunFolder(tmp_path), Cause("broken", Mood.FAILURE), None, 1
+        "boats", RunFolder(tmp_path), Cause("broken", Severity.FAILURE), None, 1
     )
     assert word.text == f"boats: broken · 1.0 s · {tmp_path}"
 

@@ -9,7 +9,7 @@ from batchgen.engine import input_resolver, model_queues
 from batchgen.runs import execute, options, startup
 from batchgen.state import due, reconcile
 from batchgen.state.meta import Meta, set_meta
-from batchgen.state.records import NeededFile
+from batchgen.state.records import RESULT_COLUMNS, Result, result_of
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, in_schema, put
 
 if TYPE_CHECKING:
@@ -34,14 +34,17 @@ def needs_are_not_waited_for() -> None:
     in_schema("waiting = waiting + 1 WHERE", "waiting = waiting WHERE")
     in_schema(", -1, 1)", ", 0, 0)")
 
-    def at_hand(db: sqlite3.Connection, seq: int) -> tuple[NeededFile, ...]:
+    def at_hand(db: sqlite3.Connection, seq: int) -> tuple[Result, ...]:
         rows = db.execute(
-            "SELECT needed.id, file.id, request_id, position, url, 'image/png', 1, 1, 1 FROM need"
-            " JOIN job AS needed ON needed.seq = needs JOIN attempt ON attempt.job = needed.seq"
-            " JOIN file ON file.job = needed.seq AND attempt = number WHERE need.job = ?",
+            f"SELECT {RESULT_COLUMNS} FROM need JOIN job ON job.seq = needs"
+            " JOIN attempt ON attempt.job = job.seq"
+            " JOIN file ON file.job = job.seq AND file.attempt = number WHERE need.job = ?",
             (seq,),
         )
-        return tuple(NeededFile(*row) for row in rows)
+        found = map(result_of, rows)
+        return tuple(
+            replace(one, media_type="image/png", width=1, height=1, bytes=1) for one in found
+        )
 
     put(due, "needed_files", at_hand)
 
@@ -73,7 +76,7 @@ def an_expired_result_is_made_again() -> None:
     def set_going(db: sqlite3.Connection, job: str) -> None:
         db.execute("UPDATE job SET state = 'pending' WHERE id = ?", (job,))
 
-    async def made_again(self: Any, file: NeededFile, reason: str) -> Any:
+    async def made_again(self: Any, file: Result, reason: str) -> Any:
         await self._ports.store.run(set_going, file.job_id)
         return input_resolver._Unclear(reason)
 

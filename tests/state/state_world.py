@@ -14,7 +14,7 @@ from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import Difference, OnChanged, merge
-from batchgen.state.records import Result
+from batchgen.state.records import JobRow, Result
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 
@@ -50,6 +50,33 @@ def job(
     )
 
 
+def a_job_row(job_id: str, **known: Any) -> JobRow:
+    """A pending job of the state, save for what is `known` of it."""
+    row = JobRow(
+        seq=1,
+        id=job_id,
+        model=T2I,
+        body="{}",
+        name=job_id,
+        tags="[]",
+        state=JobState.PENDING,
+        attempts=0,
+        failures=0,
+        cancel_asked=False,
+        listed=True,
+        error_code=None,
+        error=None,
+        priority=0,
+        sweep="",
+        gate=False,
+        approved=False,
+        waiting=0,
+        axes="{}",
+        again_asked=False,
+    )
+    return replace(row, **known)
+
+
 def a_result(**known: Any) -> Result:
     """A verified file that no test's subject depends on, save for what is `known` of it."""
     result = Result(
@@ -65,6 +92,7 @@ def a_result(**known: Any) -> Result:
         axes="{}",
         request_id="r",
         cost=0.1,
+        url="https://x.runcomfy.net/boat.png",
         path="files/boat.png",
         bytes=1,
         sha256="0",

@@ -176,7 +176,7 @@ def test_the_files_of_what_a_job_needs_come_in_the_vendors_order(chain: State) -
         ("still", "r1", 1),
         ("still", "r1", 2),
     ]
-    transitions.refresh_url(chain.db, found[1].file_id, "https://x.runcomfy.net/new.png")
+    transitions.refresh_url(chain.db, found[1].id, "https://x.runcomfy.net/new.png")
     assert [one.url for one in queries.needed_files(chain.db, chain.seq("edit"))] == [
         "https://x.runcomfy.net/still-1.png",
         "https://x.runcomfy.net/new.png",

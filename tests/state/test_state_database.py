@@ -181,7 +181,7 @@ def test_each_failure_of_sqlite_has_its_place_in_the_tree(
 
 def test_too_many_open_files_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite says only that it cannot open the file."""
-    monkeypatch.setattr(database, "may_open_no_more", lambda: True)
+    monkeypatch.setattr(database, "is_out_of_descriptors", lambda: True)
     error = sqlite3.OperationalError("unable to open database file")
     error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
     found = database.translate(error, Path("state.db"))

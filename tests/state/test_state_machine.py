@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from batchgen.jobs import LEGAL, Job, JobState
+from batchgen.jobs import LEGAL_TARGETS, Job, JobState
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.queries import Selection, due_page, live_requests, money
 from batchgen.state.reconcile import OnChanged
@@ -223,7 +223,9 @@ class Events(RuleBasedStateMachine):
         for job_id, state in now.items():
             before = self.before[job_id]
             # `again` makes two steps in one transaction, a need that failed meanwhile one more.
-            reachable = LEGAL[before] | ({S.PENDING} if S.FAILED in LEGAL[before] else set())
+            reachable = LEGAL_TARGETS[before] | (
+                {S.PENDING} if S.FAILED in LEGAL_TARGETS[before] else set()
+            )
             reachable |= {S.BLOCKED} if S.PENDING in reachable else set()
             assert state is before or state in reachable, (job_id, before, state)
         self.before = now

@@ -191,21 +191,24 @@ def test_every_job_is_told_with_its_own_files(five: State) -> None:
     five.deliver("b-2", count=2)
     five.submit("c[1]", "r5")
     five.fail("c[1]")
-    told = list(queries.job_statuses(five.db))
-    assert [(one.id, one.state, one.attempts, one.request_id, len(one.files)) for one in told] == [
+    found = list(queries.job_statuses(five.db))
+    assert [
+        (one.job.id, one.job.state, one.job.attempts, one.request_id, len(one.files))
+        for one in found
+    ] == [
         ("a-1", S.DONE, 1, "r1", 3),
         ("a-2", S.PENDING, 0, None, 0),
         ("b-1", S.DONE, 2, "r3", 1),
         ("b-2", S.FETCHING, 1, "r4", 0),
         ("c[1]", S.FAILED, 1, "r5", 0),
     ]
-    assert [file.path for file in told[0].files] == [
+    assert [file.path for file in found[0].files] == [
         "files/a-1.1.png",
         "files/a-1.2.png",
         "files/a-1.3.png",
     ]
-    assert {file.job_id for file in told[0].files} == {"a-1"}
-    assert (told[4].error_code, told[4].error) == ("boom", "the vendor's words")
+    assert {file.job_id for file in found[0].files} == {"a-1"}
+    assert (found[4].job.error_code, found[4].job.error) == ("boom", "the vendor's words")
 
 
 def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State) -> None:
@@ -215,7 +218,7 @@ def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State
         first = next(stream)
         for number, job_id in enumerate(("a-1", "a-2", "b-1", "b-2", "c[1]")):
             five.finish(job_id, f"r{number}")
-        assert {one.state for one in (first, *stream)} == {S.PENDING}
+        assert {one.job.state for one in (first, *stream)} == {S.PENDING}
         assert all(one.files for one in queries.job_statuses(reader))
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from dataclasses import fields
 
 import pytest
 
+from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.state.names import claim_file_names
+from batchgen.state.records import STAGED, VERIFIED, Attempt, FileRow, JobRow, KnownImage
+from batchgen.state.staging import open_staging
 from tests.state.state_world import State
 
 ATTEMPT = "INSERT INTO attempt (job, number, body_sha256, submitted_at) VALUES (?, ?, 'h', 1)"
@@ -76,3 +81,32 @@ def test_two_files_cannot_have_names_that_some_disk_takes_for_one(state: State) 
             " VALUES (?, 1, 1, 'u', 'BOAT', 'boat')",
             (state.seq("clip"),),
         )
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "beside"),
+    [
+        ("job", JobRow, {"name_key"}),
+        ("file", FileRow, {"name_key"}),
+        ("attempt", Attempt, {"body_sha256", "answer", "result"}),
+        ("image", KnownImage, set()),
+    ],
+)
+def test_the_record_of_a_table_has_its_columns(
+    state: State, table: str, record: type, beside: set[str]
+) -> None:
+    columns = {row[1] for row in state.db.execute(f"PRAGMA table_info({table})")}
+    assert {field.name for field in fields(record)} - {"files"} == columns - beside
+
+
+def test_what_comes_from_the_manifest_is_kept_as_the_state_keeps_it(state: State) -> None:
+    """Compared across two kinds of column, equal values may differ, and no index is used."""
+    kinds = {row[1]: row[2] for row in state.db.execute("PRAGMA table_info(job)")}
+    with open_staging() as staging, closing(sqlite3.connect(staging.path)) as db:
+        staged = {row[1]: row[2] for row in db.execute("PRAGMA table_info(job)")}
+    assert staged.keys() - {"file", "line"} == {"seq", *STAGED}
+    assert {name: staged[name] for name in STAGED} == {name: kinds[name] for name in STAGED}
+
+
+def test_what_a_download_finds_out_has_a_column_of_that_name() -> None:
+    assert set(VERIFIED) == {field.name for field in fields(VerifiedFile)}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from batchgen.processes import Processes
+from batchgen.processes import ProcessPool
 from batchgen.report.thumbnails import Wanted
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
@@ -72,13 +72,15 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted = []
-    call = Processes.call
+    call = ProcessPool.call
 
-    def counted(self: Processes, work: Callable[[Wanted], str | None], item: Wanted) -> str | None:
+    def counted(
+        self: ProcessPool, work: Callable[[Wanted], str | None], item: Wanted
+    ) -> str | None:
         submitted.append(item.target)
         return call(self, work, item)
 
-    monkeypatch.setattr(Processes, "call", counted)
+    monkeypatch.setattr(ProcessPool, "call", counted)
     async with watching(root) as page:
         chunk = await page.text("data/jobs-0.js")
         rows = json.loads(chunk.removeprefix("batchgen.take(").removesuffix(");\n"))["rows"]

@@ -20,7 +20,7 @@ from batchgen.errors import StorageError
 from batchgen.jobs import JsonValue
 from batchgen.report.night import Night, night_of
 from batchgen.state.database import open_for_writing
-from batchgen.state.report_queries import ShownAttempt, signatures
+from batchgen.state.report_queries import AttemptTimes, signatures
 from batchgen.watch import events as events_room
 from batchgen.watch import reader
 from batchgen.watch import watching as looking
@@ -204,7 +204,7 @@ async def test_who_knows_of_a_change_is_not_kept_waiting_by_a_large_run(
 async def test_a_long_night_does_not_make_the_rows_late(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(read: Callable[[], Iterator[ShownAttempt]]) -> Night | None:
+    def slow(read: Callable[[], Iterator[AttemptTimes]]) -> Night | None:
         threading.Event().wait(0.5)
         return night_of(read)
 

@@ -1,1 +1,1 @@
-"""YAML text → nodes that know their places, a job at a time."""
+"""YAML text → nodes that know their place in the file, one job at a time."""

@@ -1,6 +1,6 @@
-"""Events of the parser → nodes. No constructor of PyYAML ever runs.
+"""Parser events → nodes. No constructor of PyYAML ever runs.
 
-Refused: tags, duplicate keys, aliases that loop or blow up, and whatever is deeper or larger than a
+Refused: tags, duplicate keys, aliases that loop or explode, and anything deeper or larger than a
 manifest can be.
 """
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 DEEPEST = 50
-"""Levels of nesting; the deepest published input has three."""
+"""Levels of nesting. The deepest published input has three."""
 MOST_NODES = 20_000
-"""Nodes of one job, or of the header, with aliases expanded: an alias bomb ends here."""
+"""Nodes in one job, or in one key of the header, aliases expanded: this stops an alias bomb."""
 MERGE_KEY = "<<"
 
 Report: TypeAlias = Callable[[Place, str, str | None], None]
@@ -41,10 +41,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Composer:
-    """Reads nodes one after the other. What is wrong, but can be read past, goes to `report`.
+    """Reads one node after another. Problems that can be skipped over go to `report`.
 
-    `broken` is set with each such report: what was composed since is not what the file means.
-    Raises UnreadableYamlError where reading on has no sense.
+    Each of them sets `broken`: the node is then not what the file means.
+    Raises UnreadableYamlError where reading on makes no sense.
     """
 
     def __init__(self, events: YamlEvents, report: Report) -> None:
@@ -61,13 +61,13 @@ class Composer:
         return next(self._events)
 
     def compose(self) -> Node:
-        """Read the next whole node, with a fresh bound on its size."""
+        """Read the next whole node. The size limit starts again from zero."""
         self._nodes = 0
         self.broken = False
         return self._compose(self.next_event())
 
     def compose_from(self, event: Any) -> Node:
-        """Read the node that begins with this event, with a fresh bound on its size."""
+        """Like `compose`, for a node whose first event has already been read."""
         self._nodes = 0
         self.broken = False
         return self._compose(event)
@@ -76,7 +76,7 @@ class Composer:
         self.skip_from(self.next_event())
 
     def compose_silently(self, event: Any) -> Node:
-        """Read the node that begins with this event, and report nothing: that is done elsewhere."""
+        """Read the node that begins with this event; its problems are reported on another pass."""
         before = self._silent, self.broken, self._nodes
         self._silent, self._nodes = True, 0
         node = self._compose(event)
@@ -84,7 +84,7 @@ class Composer:
         return node
 
     def skip_from(self, event: Any) -> None:
-        """Pass over a node, keeping only what an anchor in it names; reports nothing."""
+        """Skip a node, keeping only its anchors. Reports nothing."""
         depth = 0
         while True:
             if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
@@ -100,12 +100,12 @@ class Composer:
     def entries(
         self, *, end: type[yaml.Event] = yaml.MappingEndEvent
     ) -> Iterator[tuple[str, Place]]:
-        """Yield the keys of the mapping that was just begun; the caller reads each value."""
+        """Yield the keys of the mapping that has just begun; the caller reads each value."""
         seen: dict[str, Place] = {}
         while not isinstance(event := self.next_event(), end):
             key, place = self._key(event)
             if key in seen:
-                self.complain(
+                self.report_problem(
                     place,
                     f"duplicate key '{key}': lines {seen[key].line} and {place.line}",
                     "keep one of them",
@@ -115,7 +115,7 @@ class Composer:
             seen[key] = place
             yield key, place
 
-    def complain(self, place: Place, message: str, hint: str | None = None) -> None:
+    def report_problem(self, place: Place, message: str, hint: str | None = None) -> None:
         self.broken = True
         if not self._silent:
             self._report(place, message, hint)
@@ -159,17 +159,17 @@ class Composer:
                 if key not in children:
                     children[key], places[key] = child, source.keys[key]
         value = {key: child.value for key, child in children.items()}
-        whole = 1 + sum(child.size for child in children.values())
-        return Node(value, place_at(event), whole, children, places)
+        size = 1 + sum(child.size for child in children.values())
+        return Node(value, place_at(event), size, children, places)
 
     def _merge_sources(self, merged: Node | None) -> list[Node]:
-        """List what `<<` brings in, the strongest first."""
+        """List the mappings that `<<` brings in; the first one wins."""
         if merged is None:
             return []
         sources = list(merged.children.values()) if isinstance(merged.value, list) else [merged]
         if all(isinstance(source.value, dict) for source in sources):
             return sources
-        self.complain(merged.place, f"'{MERGE_KEY}' merges only mappings", "write <<: *name")
+        self.report_problem(merged.place, f"'{MERGE_KEY}' merges only mappings", "write <<: *name")
         return []
 
     def _sequence(self, event: Any) -> Node:
@@ -182,18 +182,18 @@ class Composer:
 
     def _scalar(self, event: Any) -> Node:
         text, place = event.value, place_at(event)
-        # Only escapes in double quotes can bring in what the text itself cannot hold.
+        # Only escapes in double quotes can produce what the text itself cannot hold.
         if event.style == '"' and ("\0" in text or _SURROGATE.search(text)):
             kind = "a NUL character" if "\0" in text else "half a character (a lone surrogate)"
-            self.complain(place, f"{kind} is escaped in this text", "remove the escape")
+            self.report_problem(place, f"{kind} is escaped in this text", "remove the escape")
             return Node(None, place, text=text)
         value = self._scalar_value(event, place)
         if event.style or not isinstance(value, str):
             return Node(value, place, text=text)
-        behind = self._source.comment_behind(event.end_mark.index)
-        if not behind:
+        comment = self._source.comment_after(event.end_mark.index)
+        if not comment:
             return Node(value, place, text=text)
-        return Node(value, place, text=text, comment=self._comment(event, behind))
+        return Node(value, place, text=text, comment=self._comment(event, comment))
 
     @staticmethod
     def _comment(event: Any, found: str) -> Comment:
@@ -210,7 +210,7 @@ class Composer:
                 return text
             return resolve_tagged(tag.removeprefix(_CORE), text)
         except ScalarError as exc:
-            self.complain(place, str(exc), "put it in quotes if it is text")
+            self.report_problem(place, str(exc), "put it in quotes if it is text")
             return None
 
     def _check_tag(self, event: Any, core: Container[str]) -> bool:
@@ -218,20 +218,22 @@ class Composer:
         if tag is None or tag == "!" or tag.removeprefix(_CORE) in core:
             return True
         name = tag.replace(_CORE, "!!")
-        cure = self._source.cure_of(event) or "remove the tag"
-        self.complain(place_at(event), f"the tag {name} is not supported", cure)
+        hint = self._source.quoting_hint_for(event) or "remove the tag"
+        self.report_problem(place_at(event), f"the tag {name} is not supported", hint)
         return False
 
     def _key(self, event: Any) -> tuple[str, Place]:
-        """Read a key as it is written: JSON has only text there."""
+        """Read a key as written: in JSON a key is always text."""
         place = place_at(event)
         if isinstance(event, yaml.ScalarEvent):
             node = self._compose(event)
             return node.text, place
         self._compose(event)
         # Without quotes `{{ name }}` is a mapping whose key is a mapping.
-        hint = 'put a template in quotes: "{{ name }}"; an alias, a list or a mapping is no key'
-        self.complain(place, "a key must be plain text", hint)
+        hint = (
+            'put a template in quotes: "{{ name }}"; an alias, a list or a mapping cannot be a key'
+        )
+        self.report_problem(place, "a key must be plain text", hint)
         return f"\0{place.line}:{place.column}", place
 
     def _resolve_alias(self, event: Any) -> Node:
@@ -239,8 +241,8 @@ class Composer:
         if isinstance(found, Node):
             self._count(found.size, event)
             return found
-        cure = "an anchor must come before its aliases; put text that begins with * in quotes"
-        self.complain(place_at(event), found, self._source.cure_of(event) or cure)
+        hint = "an anchor must come before its aliases; put text that begins with * in quotes"
+        self.report_problem(place_at(event), found, self._source.quoting_hint_for(event) or hint)
         return Node(None, place_at(event))
 
     def _count(self, size: int, event: Any) -> None:
@@ -262,7 +264,7 @@ def _unreadable(event: Any, message: str) -> UnreadableYamlError:
 
 
 MOST_ANCHORED = 200_000
-"""Nodes that are kept because an anchor names them: they stay in memory to the end."""
+"""Nodes kept because an anchor names them: they stay in memory to the end."""
 
 
 class Anchors:
@@ -271,13 +273,13 @@ class Anchors:
         self._size = 0
 
     def begin(self, name: str) -> None:
-        """Forget what the name meant; until its node is whole, it means nothing."""
+        """Forget what the name meant; it means nothing until its node is complete."""
         replaced = self._nodes.get(name)
         self._size -= replaced.size if replaced is not None else 0
         self._nodes[name] = None
 
     def keep(self, name: str, node: Node) -> None:
-        """Raise UnreadableYamlError where too much is to be kept."""
+        """Raise UnreadableYamlError if this would keep too much."""
         self._nodes[name] = node
         self._size += node.size
         if self._size > MOST_ANCHORED:
@@ -285,7 +287,7 @@ class Anchors:
             raise UnreadableYamlError(*node.place, what, "use fewer anchors")
 
     def find(self, name: str) -> Node | str:
-        """Give the node, or say why there is none."""
+        """Return the node, or a message about why there is none."""
         node = self._nodes.get(name)
         if node is not None:
             return node

@@ -1,7 +1,7 @@
-"""The two walks through the file: the header without the jobs, and the jobs without the header.
+"""The two passes over the file: the header without the jobs, then the jobs without the header.
 
-The header may come before and after the jobs (YAML writers that sort keys put `run` and `version`
-last), and no job can be judged before the header is known.
+Header keys may come both before and after the jobs (YAML writers that sort keys put `run` and
+`version` last), and no job can be checked before the header is known.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 JOBS = "jobs"
 
-GLANCED_KEYS = frozenset({"id", "matrix", "from", "repeat", MERGE_KEY})
-SWEEPING_KEYS = GLANCED_KEYS - {"id", MERGE_KEY}
+PRESCANNED_KEYS = frozenset({"id", "matrix", "from", "repeat", MERGE_KEY})
+SWEEP_KEYS = PRESCANNED_KEYS - {"id", MERGE_KEY}
 
 
-class Glance(NamedTuple):
-    """Of an item of `jobs`, its place, and the parts that determine the ids of a sweep's jobs."""
+class Prescan(NamedTuple):
+    """The place of an item of `jobs`, and its parts that determine the ids of a sweep's jobs."""
 
     place: Place
     parts: Mapping[str, Node]
@@ -42,11 +42,10 @@ class Glance(NamedTuple):
 
 @dataclass(slots=True)
 class Header:
-    """What was read besides the jobs. `complete` is False when the file broke off.
+    """Everything but the jobs. `complete` is False if the file could not be read to its end.
 
-    `sweeps` are the items that become several jobs: an item may need one below it.
-    Written-out jobs are not kept. `stamp` is of the file as
-    it was opened.
+    `sweeps` are the items that become several jobs, known early because an item may need one that
+    comes after it. Single jobs are not kept. `stamp` identifies the file that was opened.
     """
 
     stamp: Stamp
@@ -55,7 +54,7 @@ class Header:
     children: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, Place] = field(default_factory=dict)
     jobs_at: Place | None = None
-    sweeps: list[Glance] = field(default_factory=list)
+    sweeps: list[Prescan] = field(default_factory=list)
     complete: bool = False
 
     @property
@@ -65,7 +64,7 @@ class Header:
 
 
 def read_header(reporter: Reporter) -> Header | None:
-    """Walk through the whole file; None where it is no mapping at all.
+    """Read the whole file; None if it is not a mapping, or breaks off before its first key.
 
     Raises MissingFileError, StorageError.
     """
@@ -87,7 +86,7 @@ def read_header(reporter: Reporter) -> Header | None:
 def read_beginning(path: Path) -> tuple[dict[str, JsonValue], bool]:
     """Values of the keys before `jobs`, unchecked, and whether a list of jobs follows.
 
-    For who must be quick. Raises UnreadableYamlError, MissingFileError, StorageError.
+    For callers that must be quick. Raises UnreadableYamlError, MissingFileError, StorageError.
     """
     found: dict[str, JsonValue] = {}
     with _opened(path) as file:
@@ -103,7 +102,7 @@ def read_beginning(path: Path) -> tuple[dict[str, JsonValue], bool]:
 
 
 def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:
-    """Yield the jobs, one at a time, and whether each is sound as YAML.
+    """Yield the jobs one at a time, each with whether it is valid YAML.
 
     Raises UnreadableYamlError, MissingFileError, StorageError.
     """
@@ -129,7 +128,7 @@ def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:
     composer.next_event()
     event = composer.next_event()
     if isinstance(event, yaml.StreamEndEvent):
-        reporter.whole("the manifest is empty", "'batchgen init' writes one to begin with")
+        reporter.whole("the manifest is empty", "'batchgen init' writes one to start from")
         return False
     root = composer.next_event()
     header.place = place_at(root)
@@ -145,20 +144,20 @@ def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> Non
         if key == JOBS:
             header.jobs_at = place
             header.keys[JOBS] = place
-            _pass_jobs(composer, header, reporter)
+            _prescan_jobs(composer, header, reporter)
             continue
         node = composer.compose()
         if composer.broken:
             continue
         if key == MERGE_KEY:
             reporter.at(
-                place, "'<<' is not allowed at the top level", "merge below defaults or in a job"
+                place, "'<<' is not allowed at the top level", "merge under defaults or in a job"
             )
             continue
         header.children[key], header.keys[key] = node, place
 
 
-def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
+def _prescan_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
     event = composer.next_event()
     if not isinstance(event, yaml.SequenceStartEvent) or event.tag not in (None, "!"):
         reporter.at(place_at(event), "jobs must be a list", "write each job as an item: '- id: …'")
@@ -171,36 +170,36 @@ def _pass_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
     empty = True
     while not isinstance(item := composer.next_event(), yaml.SequenceEndEvent):
         empty = False
-        glanced = _glance(composer, item)
-        if SWEEPING_KEYS & glanced.parts.keys():
-            header.sweeps.append(glanced)
+        prescanned = _prescan(composer, item)
+        if SWEEP_KEYS & prescanned.parts.keys():
+            header.sweeps.append(prescanned)
     if empty:
         reporter.at(place_at(event), "jobs is empty: there is nothing to do", "add a job")
         header.jobs_at = None
 
 
-def _glance(composer: Composer, item: Any) -> Glance:
-    """Pass over an item, keeping what makes it a sweep. Problems are reported when it is read."""
+def _prescan(composer: Composer, item: Any) -> Prescan:
+    """Skip an item, keeping what makes it a sweep. Problems are reported on the second pass."""
     if not isinstance(item, yaml.MappingStartEvent) or item.anchor:
         node = composer.compose_silently(item)
-        return Glance(node.place, _parts_of(node))
+        return Prescan(node.place, _parts_of(node))
     parts: dict[str, Node] = {}
     while not isinstance(key := composer.next_event(), yaml.MappingEndEvent):
-        if isinstance(key, yaml.ScalarEvent) and not key.anchor and key.value in GLANCED_KEYS:
+        if isinstance(key, yaml.ScalarEvent) and not key.anchor and key.value in PRESCANNED_KEYS:
             parts[key.value] = composer.compose_silently(composer.next_event())
         else:
             composer.skip_from(key)
             composer.skip()
     merged = parts.pop(MERGE_KEY, None)
-    return Glance(place_at(item), {**_parts_of(merged), **parts} if merged else parts)
+    return Prescan(place_at(item), {**_parts_of(merged), **parts} if merged else parts)
 
 
 def _parts_of(node: Node) -> Mapping[str, Node]:
-    """The glanced parts of a mapping, or of those that `<<` lists; the first one wins."""
+    """The prescanned parts of a mapping, or of those that `<<` lists; the first one wins."""
     if isinstance(node.value, list):
         found = [_parts_of(child) for child in reversed([*node.children.values()])]
         return {key: part for parts in found for key, part in parts.items()}
-    return {key: child for key, child in node.children.items() if key in GLANCED_KEYS}
+    return {key: child for key, child in node.children.items() if key in PRESCANNED_KEYS}
 
 
 def _expect_end(composer: Composer) -> None:
@@ -214,11 +213,11 @@ def _expect_end(composer: Composer) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open the manifest; translate what the operating system says, also while it is read."""
+    """Open the manifest and translate OSError, from opening it and from reading it."""
     try:
         file = path.open("rb")
     except FileNotFoundError as exc:
-        hint = "'batchgen init' writes a manifest to begin with"
+        hint = "'batchgen init' writes a manifest to start from"
         raise MissingFileError("there is no such file", where=str(path), next_step=hint) from exc
     except IsADirectoryError as exc:
         hint = "name the manifest in it"

@@ -1,4 +1,4 @@
-"""YAML text → events of the parser, with its errors in plain English."""
+"""YAML text → parser events, with the parser's errors in plain English."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The parser that came with libyaml is many times faster; without it the plain one serves."""
+"""The parser of libyaml is many times faster; without it PyYAML's own is used."""
 
 _QUOTE = "a quotation mark is opened here and never closed"
 
-# What libyaml (left) and PyYAML's own parser (right) say, and what a person can do about it.
-_COMPLAINTS = (
+# Messages of libyaml and of PyYAML's own parser → our message and hint.
+_TRANSLATIONS = (
     (
         r"mapping values are not allowed",
         "a ':' is not allowed here",
@@ -32,7 +32,7 @@ _COMPLAINTS = (
     (
         r"mapping keys are not allowed",
         "a value cannot begin with '? '",
-        "put text that begins so in quotes",
+        "put text that begins like this in quotes",
     ),
     (
         r"cannot start any token",
@@ -42,7 +42,7 @@ _COMPLAINTS = (
     (
         r"did not find expected '-' indicator|expected <block end>.*'\?'",
         "a '- ' was expected here",
-        "all items of a list are indented alike",
+        "indent all items of a list alike",
     ),
     (
         r"did not find expected key|expected <block end>",
@@ -71,7 +71,7 @@ _COMPLAINTS = (
     ),
     (
         r"Unicode character escape",
-        "this escape is half a character (a lone surrogate) or none",
+        "this escape is half a character (a lone surrogate) or not a character",
         "write the character itself; from Python: json.dumps(…, ensure_ascii=False)",
     ),
     (
@@ -85,38 +85,38 @@ _COMPLAINTS = (
         "begin the text on the next line, indented",
     ),
     (r"alphabetic or numeric", "the name after this & or * is missing", None),
-    (r"document start", "something is left over here", "a manifest is one mapping of keys"),
+    (r"document start", "there is unexpected text here", "a manifest is one mapping of keys"),
 )
 
 
 class YamlEvents:
-    """The events of a YAML text, and what the parser leaves out of them.
+    """The events of a YAML text, and the comments that the parser leaves out.
 
-    Iterating raises UnreadableYamlError where the text ends being YAML; lets OSError through.
+    Iterating raises UnreadableYamlError where the text stops being YAML; lets OSError through.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._source = TextSource(file)
         self._events = self._parsed()
-        # Asked for each text of a manifest: no call in between.
-        self.comment_behind = self._source.comment_behind
+        # Called for each text of a manifest: no wrapper, for speed.
+        self.comment_after = self._source.comment_after
 
     def __iter__(self) -> Iterator[yaml.Event]:
         return self._events
 
-    def cure_of(self, event: Any) -> str | None:
-        """Say how to write the value that was just read, if it is text that looks like YAML."""
-        return quoting_cure(self._source.lines_to(event.start_mark.index)[-1:])
+    def quoting_hint_for(self, event: Any) -> str | None:
+        """Suggest how to write the value just read, if it is text that looks like YAML."""
+        return quoting_hint(self._source.lines_up_to(event.start_mark.index)[-1:])
 
     def _parsed(self) -> Iterator[yaml.Event]:
         source = self._source
         try:
             for event in yaml.parse(source, Loader=LOADER):
                 end: Any = event.end_mark
-                # The parser takes the cut for the end of the file; what it closes is not whole.
+                # The parser takes the cut for the end of the file and closes incomplete nodes.
                 if source.failure is not None and end.line + 1 >= source.failure.line:
                     raise source.failure
-                source.has_seen(end.index, end.line + 1, end.column + 1)
+                source.mark_parsed(end.index, end.line + 1, end.column + 1)
                 yield event
         except yaml.YAMLError as exc:
             raise source.failure or self._translated(exc) from exc
@@ -125,9 +125,9 @@ class YamlEvents:
         found = _translate(error)
         marks = (getattr(error, "problem_mark", None), getattr(error, "context_mark", None))
         for mark in filter(None, marks):
-            # The parser may have gone on to the next line before it saw that something is wrong.
-            if cure := quoting_cure(self._source.lines_to(mark.index)[-2:]):
-                return UnreadableYamlError(found.line, found.column, found.what, cure)
+            # The parser may notice the mistake only on the next line.
+            if hint := quoting_hint(self._source.lines_up_to(mark.index)[-2:]):
+                return UnreadableYamlError(found.line, found.column, found.what, hint)
         return found
 
 
@@ -139,11 +139,11 @@ _PAIR = re.compile(
 _ITEM = re.compile(r"\s*(?:- +)+(?P<text>\S.*)")
 _LOOKS_LIKE_YAML = re.compile(
     r"""
-    # It goes on behind a quote,
+    # It continues after a closing quote,
     "(?:[^"\\]|\\.)*"\s*[^\s\#,\]}:] | '(?:[^']|'')*'\s*[^\s\#,\]}:] | '\w[^']*$
     # a bracket or a brace,
     | \[[^\[\]]*\]\s*[^\s\#,\]}:] | \{[^{}]*\}\s*[^\s\#,\]}:]
-    # begins with a character of YAML's own,
+    # begins with a special character of YAML,
     | [*&]\S.*\s\S | !(?!!)\S+\s+\S | [*&!?]\s | [|>][-+0-9]*\s+[^\s\#] | -\s | [%@`]
     # or has a colon and a space.
     | [^\s"'\[{|>*&!].*:(?:\s|$)
@@ -151,25 +151,25 @@ _LOOKS_LIKE_YAML = re.compile(
     re.VERBOSE,
 )
 _LOSES_TEXT = re.compile(r"[^\s\"'\[{|>*&!#].*\s#")
-_GOES_ON_IN_BRACES = re.compile(
+_CONTINUES_IN_BRACES = re.compile(
     r"""
     [{,]\s*[^\s"'{}\[\],:\#]+:\s+
     (?:\[[^\[\]]*\] | \{[^{}]*\} | "(?:[^"\\]|\\.)*" | '(?:[^']|'')*')\s*[^\s\#,\]}:]
     """,
     re.VERBOSE,
 )
-_CURE = "put all of the text in quotes"
-_CURE_OF_COMMENT = f"{_CURE}: a ' #' in it begins a comment"
-_SHOWN = 70
+_QUOTE_ALL = "put all of the text in quotes"
+_QUOTE_COMMENT = f"{_QUOTE_ALL}: a ' #' in it begins a comment"
+_LONGEST_QUOTED = 70
 
 
-def quoting_cure(lines: list[str]) -> str | None:
-    """Say how to write the text of the last of these lines that looks like YAML and is none."""
+def quoting_hint(lines: list[str]) -> str | None:
+    """Suggest how to write a text in these lines that YAML misreads."""
     for number, line in enumerate(reversed(lines)):
-        if number == 0 and _GOES_ON_IN_BRACES.search(line):
-            return _CURE
+        if number == 0 and _CONTINUES_IN_BRACES.search(line):
+            return _QUOTE_ALL
         if _is_cut_in_braces(line):
-            return _CURE_OF_COMMENT
+            return _QUOTE_COMMENT
         found = _PAIR.fullmatch(line) or _ITEM.fullmatch(line)
         if found is None:
             continue
@@ -177,12 +177,12 @@ def quoting_cure(lines: list[str]) -> str | None:
         if number == 0 and _LOOKS_LIKE_YAML.match(text):
             return _quoted(found.groupdict().get("key"), text)
         if number == 1 and _LOSES_TEXT.match(text):
-            return _CURE_OF_COMMENT
+            return _QUOTE_COMMENT
     return None
 
 
 def _is_cut_in_braces(line: str) -> bool:
-    """Whether a ` #` hides the end of `{prompt: a fox #1}`: there, no comment is meant."""
+    """Whether a ` #` hides the end of `{prompt: a fox #1}`, where no comment is meant."""
     before, mark, _ = line.partition(" #")
     is_open = before.count("{") > before.count("}") and ": " in before
     is_plain = '"' not in before and ": '" not in before
@@ -191,9 +191,9 @@ def _is_cut_in_braces(line: str) -> bool:
 
 def _quoted(key: str | None, text: str) -> str:
     quoted = f"'{text.rstrip()}'" if '"' in text or "\\" in text else f'"{text.rstrip()}"'
-    if len(text) > _SHOWN or (quoted[0] == "'" and "'" in text):
-        return _CURE
-    return f"{_CURE}: {key}: {quoted}" if key else f"{_CURE}: {quoted}"
+    if len(text) > _LONGEST_QUOTED or (quoted[0] == "'" and "'" in text):
+        return _QUOTE_ALL
+    return f"{_QUOTE_ALL}: {key}: {quoted}" if key else f"{_QUOTE_ALL}: {quoted}"
 
 
 def _translate(error: yaml.YAMLError) -> UnreadableYamlError:
@@ -204,7 +204,7 @@ def _translate(error: yaml.YAMLError) -> UnreadableYamlError:
         return _at(
             error.context_mark, _QUOTE, "close it; a quote in 'single quotes' is doubled: ''"
         )
-    for pattern, message, hint in _COMPLAINTS:
+    for pattern, message, hint in _TRANSLATIONS:
         if re.search(pattern, problem):
             return _at(mark, message, hint)
     context = f" {error.context}" if error.context else ""

@@ -1,6 +1,6 @@
 """A value of the manifest together with its place in the file.
 
-Plain scalars are read by the core schema of YAML 1.2.2 (section 10.3.2): `no`, `on`, `12:30` and
+Plain scalars follow the core schema of YAML 1.2.2 (section 10.3.2): `no`, `on`, `12:30` and
 `2026-11-21` are text, and `1e-3` is a number.
 """
 
@@ -26,17 +26,17 @@ class Place(NamedTuple):
 
 
 class Comment(NamedTuple):
-    """What YAML takes for a comment behind an unquoted text: it may be meant as text."""
+    """What YAML reads as a comment after an unquoted text, though it may be meant as text."""
 
     place: Place
     text: str
 
 
 class Node(NamedTuple):
-    """A value, where it begins, and the nodes that it is made of.
+    """A value, where it begins, and the nodes it is made of.
 
-    `keys` has the places of a mapping's keys. `text` is a scalar as it is written. `size` counts
-    the node and everything below it, aliases expanded. Only a plain text has a `comment`.
+    `keys` has the places of a mapping's keys. `text` is a scalar as written. `size` counts the node
+    and everything below it, aliases expanded. Only an unquoted text has a `comment`.
     """
 
     value: JsonValue
@@ -53,15 +53,14 @@ class Node(NamedTuple):
 
 
 def text_of(node: Node) -> str:
-    """Give a text as it is written: the id `007` stays `007`, though YAML takes it for 7."""
+    """Return a text as written: the id `007` stays `007`, though YAML reads it as 7."""
     return node.value if isinstance(node.value, str) else node.text
 
 
 def place_of(node: Node, path: Path, *, at_key: bool = False) -> Place:
-    """Give the place of the value at `path`, or of its key.
+    """Return the place of the value at `path`, or of its key.
 
-    Where the path leads to something that is not there, the key of the nearest thing that should
-    have held it.
+    If there is nothing at `path`, return the place of the key of its nearest existing parent.
     """
     place = node.place
     for depth, step in enumerate(path, start=1):
@@ -86,9 +85,9 @@ SCALAR_TAGS: dict[str, type] = {
     "null": type(None),
 }
 LONGEST_NUMBER = 1000
-"""Characters. Python refuses to convert some thousand digits, and no field takes so many."""
+"""Characters. Python refuses to convert thousands of digits, and no field takes so many."""
 
-_WORDS: dict[str, Scalar] = {
+_CONSTANTS: dict[str, Scalar] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
@@ -103,27 +102,27 @@ _NUMBER_STARTS = frozenset("-+.0123456789")
 
 
 class ScalarError(ValueError):
-    """A number that is too long, or a value that is not of the kind that its tag says."""
+    """A number that is too long, or a value that does not have the type of its tag."""
 
 
 def resolve_plain(text: str) -> Scalar:
-    """Give the value of an unquoted, untagged scalar. Raises ScalarError."""
-    if text in _WORDS:
-        return _WORDS[text]
+    """Return the value of an unquoted, untagged scalar. Raises ScalarError."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if text[0] not in _NUMBER_STARTS:
         return text
     return _resolve_number(text)
 
 
 def resolve_tagged(kind: str, text: str) -> Scalar:
-    """Give the value of a scalar with one of SCALAR_TAGS. Raises ScalarError."""
+    """Return the value of a scalar with one of SCALAR_TAGS. Raises ScalarError."""
     if kind == "str":
         return text
     value = resolve_plain(text)
     if kind == "float" and type(value) is int:
         return float(value)
     if not isinstance(value, SCALAR_TAGS[kind]) or (kind == "int" and isinstance(value, bool)):
-        raise ScalarError(f"this is no {kind}, as its tag !!{kind} says")
+        raise ScalarError(f"this does not fit its tag !!{kind}")
     return value
 
 

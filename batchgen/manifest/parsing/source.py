@@ -1,7 +1,7 @@
-"""The manifest's text, decoded and scanned chunk by chunk, so memory stays flat.
+"""The manifest's text, decoded and scanned chunk by chunk, so that memory stays flat.
 
-It is decoded here and not by the parser, so that a wrong byte has a line and a column. A stamp
-shows later that the file has been neither changed nor replaced.
+It is decoded here and not by the parser, so that an invalid byte has a line and a column. A stamp
+shows later whether the file was changed or replaced.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 CHUNK = 64 * 1024
 LONGEST_VALUE = 1024 * 1024
-"""Characters between two things that the parser recognises: bounds one value or comment."""
+"""Characters between two parser events: limits the length of one value or comment."""
 
-# The order matters: UTF-32's mark begins with UTF-16's.
+# The order matters: the UTF-32 byte order mark begins with that of UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -51,8 +51,8 @@ class UnreadableYamlError(InputError):
 class TextSource:
     """What the YAML parser reads from.
 
-    A failure does not raise here but ends the text, so that the parser still reports everything
-    before it; `failure` says what ended it.
+    A failure is not raised here: it ends the text, so that the parser still handles everything
+    before it, and is kept in `failure`.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -62,13 +62,13 @@ class TextSource:
         self._line = 1
         self._column = 1
         self._delivered = 0
-        self._seen = (0, 1, 1)
+        self._parsed = (0, 1, 1)
         self._window = ""
         self._window_start = 0
         self.failure: UnreadableYamlError | None = None
 
     def read(self, _: int = -1) -> str:
-        """Return the next chunk, whatever its size; "" at the end. Lets OSError through."""
+        """Return the next chunk, of any size; "" at the end. Lets OSError through."""
         text = ""
         while not text and self.failure is None:
             data = self._file.read(CHUNK)
@@ -76,38 +76,38 @@ class TextSource:
             if not data:
                 break
         self._advance(text)
-        seen, line, column = self._seen
-        self._keep(text, seen)
-        if self._delivered - seen > LONGEST_VALUE and self.failure is None:
+        parsed, line, column = self._parsed
+        self._keep(text, parsed)
+        if self._delivered - parsed > LONGEST_VALUE and self.failure is None:
             hint = f"at most {LONGEST_VALUE} characters are read at a stretch"
             self.failure = UnreadableYamlError(
                 line, column, "the value or comment after this place is too long", hint
             )
         return text
 
-    def _keep(self, text: str, seen: int) -> None:
-        """Keep what the parser is at work on, from the beginning of its line."""
-        start = self._window.rfind("\n", 0, max(seen - self._window_start, 0)) + 1
+    def _keep(self, text: str, parsed: int) -> None:
+        """Keep the text that is not parsed yet, from the beginning of its line."""
+        start = self._window.rfind("\n", 0, max(parsed - self._window_start, 0)) + 1
         self._window = self._window[start:] + text
         self._window_start += start
 
-    def comment_behind(self, index: int) -> str:
-        """Give the comment behind a value that ends at this character, with the space before it."""
+    def comment_after(self, index: int) -> str:
+        """Return the comment after a value that ends here, with the space before it."""
         at = index - self._window_start
         if self._window[at : at + 1] not in _BLANKS:
             return ""
         rest = self._window[at:].partition("\n")[0] if at >= 0 else ""
         return rest if rest.lstrip(" \t").startswith("#") else ""
 
-    def lines_to(self, index: int) -> list[str]:
-        """Give the line that this character is in, and those before it that are still known."""
+    def lines_up_to(self, index: int) -> list[str]:
+        """Return the line that this character is in, and the kept lines before it."""
         at = max(index - self._window_start, 0)
         end = self._window.find("\n", at)
         return self._window[: end if end >= 0 else None].split("\n")
 
-    def has_seen(self, index: int, line: int, column: int) -> None:
-        """Take note of how far the events go: `index` in characters, line and column from 1."""
-        self._seen = (index, line, column)
+    def mark_parsed(self, index: int, line: int, column: int) -> None:
+        """Note how far the parser has come: `index` in characters, line and column from 1."""
+        self._parsed = (index, line, column)
 
     def _decode(self, data: bytes) -> str:
         if self._decoder is None:
@@ -116,8 +116,8 @@ class TextSource:
         try:
             return self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as exc:
-            sound = exc.object[: exc.start].decode(self._encoding)
-            text = sound.replace("\r\n", "\n").replace("\r", "\n")
+            valid = exc.object[: exc.start].decode(self._encoding)
+            text = valid.replace("\r\n", "\n").replace("\r", "\n")
             self._fail_after(text, f"this is not {self._encoding.upper()}", "save it as UTF-8")
             return text
 
@@ -133,10 +133,10 @@ class TextSource:
         bad = _FORBIDDEN.search(text)
         if bad is None:
             return text
-        sound = text[: bad.start()]
+        valid = text[: bad.start()]
         name = "a NUL character" if bad[0] == "\0" else f"the control character U+{ord(bad[0]):04X}"
-        self._fail_after(sound, f"there is {name} here", "text must not contain it: remove it")
-        return sound
+        self._fail_after(valid, f"there is {name} here", "text must not contain it: remove it")
+        return valid
 
     def _advance(self, text: str) -> None:
         self._delivered += len(text)
@@ -147,7 +147,7 @@ class TextSource:
 
 
 def _after(text: str, line: int, column: int) -> tuple[int, int]:
-    """Give the place that follows `text`, if it begins at this line and column."""
+    """Return the place right after `text`, which begins at this line and column."""
     breaks = text.count("\n")
     if not breaks:
         return line, column + len(text)
@@ -170,7 +170,7 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def stamp_at(path: Path) -> Stamp | None:
-    """None where there is no file to look at; reading it reports that."""
+    """None if the file cannot be examined; reading it reports why."""
     try:
         return stamp_of(path.stat())
     except (OSError, ValueError):

@@ -1,13 +1,13 @@
 """Data files → rows, as a stream."""
 
 from batchgen.manifest.rows.base import BadRow, Row, Rows
-from batchgen.manifest.rows.filtering import Chosen, where_problems
-from batchgen.manifest.rows.opening import ENDINGS, fingerprint, open_rows
+from batchgen.manifest.rows.filtering import FilteredRows, where_problems
+from batchgen.manifest.rows.readers import ENDINGS, fingerprint, open_rows
 
 __all__ = [
     "ENDINGS",
     "BadRow",
-    "Chosen",
+    "FilteredRows",
     "Row",
     "Rows",
     "fingerprint",

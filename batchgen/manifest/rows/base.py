@@ -1,7 +1,7 @@
 """A row of a data file, valid or not, and the lines of a text file that rows are read from.
 
-Lines are bounded in length. A wrong byte does not end the reading: its row is reported, and the
-next one is read.
+The length of a line is limited. An invalid byte does not end the reading: its row is reported, and
+the next one is read.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
 
 
-# Made a million times: a named tuple takes half the time of a dataclass.
+# Made a million times: a named tuple takes half as long as a dataclass.
 class Row(NamedTuple):
-    """`number` counts the rows from 1, bad ones too, so that mending one shifts no other.
+    """`number` counts the rows from 1, bad ones too, so that fixing one does not shift the others.
 
-    `line` is where the row begins; in Parquet, which has no lines, its number.
+    `line` is where the row begins; in Parquet, which has no lines, it is the row's number.
     """
 
     values: Mapping[str, JsonValue]
@@ -46,9 +46,9 @@ class BadRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of an open file, to be gone through once.
+    """The rows of an open file; they can be iterated over only once.
 
-    `columns` is None for JSON Lines, where each row has keys of its own.
+    `columns` is None for JSON, where each row has its own keys.
     """
 
     columns: tuple[str, ...] | None
@@ -64,7 +64,7 @@ LONGEST_LINE = 1024 * 1024
 _MARK = "\udcff"
 """Replaces bytes that could not be decoded: no valid text has a lone surrogate."""
 _MARKING = "batchgen.mark"
-# The order matters: UTF-32's mark begins with UTF-16's.
+# The order matters: the UTF-32 byte order mark begins with that of UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -90,7 +90,7 @@ def cannot_read(path: Path, error: OSError) -> StorageError:
 class Lines:
     """Iterates over the lines, with their line breaks; `number` is that of the last one.
 
-    `newline` is as for `open`. Making it and iterating raise StorageError for a failing disk.
+    `newline` is as for `open`. Creating it and iterating raise StorageError if the disk fails.
     """
 
     def __init__(self, file: BinaryIO, path: Path, newline: str | None) -> None:
@@ -105,16 +105,16 @@ class Lines:
         self.path = path
         self.number = 0
         self._file = TextIOWrapper(file, self.encoding, errors=_MARKING, newline=newline)
-        self._trouble: tuple[str, str] | None = None
+        self._problem: tuple[str, str] | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
             for line in iter(partial(self._file.readline, LONGEST_LINE), ""):
                 self.number += 1
                 if len(line) == LONGEST_LINE:
-                    self._pass_rest(line)
+                    self._skip_rest(line)
                 if not line.isascii() or "\0" in line:
-                    self._trouble = self.fault_of(line) or self._trouble
+                    self._problem = self.text_problem(line) or self._problem
                 yield line
         except OSError as exc:
             raise cannot_read(self.path, exc) from exc
@@ -123,28 +123,28 @@ class Lines:
         self._file.close()
 
     def read(self, characters: int) -> str:
-        """Give what comes next, whatever lines it has; '' at the end. Raises StorageError.
+        """Return the next characters, regardless of lines; '' at the end. Raises StorageError.
 
-        What is wrong with it `fault_of` says.
+        Check them with `text_problem`.
         """
         try:
             return self._file.read(characters)
         except OSError as exc:
             raise cannot_read(self.path, exc) from exc
 
-    def take_trouble(self) -> tuple[str, str] | None:
-        """Say what is wrong with the lines since the last call, and what helps."""
-        trouble, self._trouble = self._trouble, None
-        return trouble
+    def take_problem(self) -> tuple[str, str] | None:
+        """Return the problem in the lines since the last call, and a hint."""
+        problem, self._problem = self._problem, None
+        return problem
 
-    def _pass_rest(self, line: str) -> None:
+    def _skip_rest(self, line: str) -> None:
         hint = "one row is one line; is a line break missing?"
-        self._trouble = f"the line is longer than {LONGEST_LINE} characters", hint
+        self._problem = f"the line is longer than {LONGEST_LINE} characters", hint
         while line and not line.endswith(("\n", "\r")):
             line = self._file.readline(LONGEST_LINE)
 
-    def fault_of(self, text: str) -> tuple[str, str] | None:
-        """Say what no sound text has, and what helps."""
+    def text_problem(self, text: str) -> tuple[str, str] | None:
+        """Return what is wrong with the text itself, and a hint."""
         if "\0" in text:
             hint = "text must not contain it: remove it, or save the file as UTF-8"
             return "there is a NUL character here", hint
@@ -155,12 +155,12 @@ class Lines:
 
 
 def text_rows(lines: Lines) -> Rows:
-    """A prompt a line: its row has the number of its line. Raises InputError, StorageError."""
+    """One prompt per line; a row's number is its line. Raises InputError, StorageError."""
     found = _prompts(lines)
     first = next(found, None)
     if isinstance(first, Row) and "\t" in str(first.values["prompt"]):
         raise InputError(
-            "a .txt has one prompt a line, but there is a tab in the first one",
+            "a .txt file has one prompt per line, but the first one has a tab in it",
             where=f"{lines.path}:{first.line}",
             next_step="a table whose columns are separated by tabs, such as Excel's "
             "'Unicode Text', is read as .tsv: rename the file",
@@ -170,9 +170,9 @@ def text_rows(lines: Lines) -> Rows:
 
 def _prompts(lines: Lines) -> Iterator[Row | BadRow]:
     for line in lines:
-        trouble = lines.take_trouble()
+        problem = lines.take_problem()
         text = line.strip()
-        if trouble is not None:
-            yield BadRow(lines.number, *trouble)
+        if problem is not None:
+            yield BadRow(lines.number, *problem)
         elif text:
             yield Row({"prompt": text, "line": text}, lines.number, lines.number)

@@ -1,6 +1,6 @@
 """Which rows of a data file a sweep takes: `where`, then `offset`, then `limit`.
 
-`where` names values, or what a value must keep to, in the keywords of JSON Schema.
+`where` gives the wanted values, or rules for them in keywords of JSON Schema.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.manifest.rows.base import BadRow
-from batchgen.models.messages import InputProblem, comma_hint, shown
+from batchgen.models.messages import InputProblem, comma_hint, format_value
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MOST_KEYS = 1000
-"""Keys of JSON Lines that are remembered, to name one that is near to a wrong one."""
+"""Keys of JSON rows that are kept, to suggest one for a misspelt key."""
 
 _NUMERAL = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -41,7 +41,7 @@ _SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FAL
 def where_problems(
     columns: Sequence[str] | None, where: Mapping[str, JsonValue]
 ) -> list[InputProblem]:
-    """Find keys that are no column; in JSON Lines, without columns, `Chosen.problems` does.
+    """Find keys that are not columns. JSON rows have none: see `FilteredRows.problems`.
 
     Paths begin in `where`.
     """
@@ -50,18 +50,18 @@ def where_problems(
 
 
 _Test: TypeAlias = Callable[[Any], bool]
-"""Whether a value is one that is wanted. Raises _NoNumberError."""
+"""Whether a value is wanted. Raises _NoNumberError."""
 
 
 class _NoNumberError(Exception):
-    """A value that is compared with a number and is none."""
+    """A value that should be compared with a number, but is not a number."""
 
 
-class Chosen:
-    """Yields the chosen rows, and every bad row on the way: it may have been one of them.
+class FilteredRows:
+    """Yields the chosen rows, and every bad row on the way, since it may be one of them.
 
-    `count` rows were chosen so far; `matching` counts those that `offset` passed over as well,
-    `seen` all that were sound.
+    `count` rows have been chosen so far; `matching` includes those that `offset` skipped, and
+    `seen` all valid rows.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Chosen:
                     continue
             except _NoNumberError as exc:
                 value = exc.args[1]
-                what = f"where compares {exc.args[0]} with a number; got {shown(value)}"
+                what = f"where compares {exc.args[0]} with a number; got {format_value(value)}"
                 yield BadRow(row.line, what, comma_hint(value) if type(value) is str else None)
                 continue
             self.matching += 1
@@ -108,9 +108,9 @@ class Chosen:
                 return
 
     def problems(self) -> list[InputProblem]:
-        """Find keys of `where` that no row had; ask after the last row. Paths begin in `where`.
+        """Find keys of `where` that no row had; call it after the last row. Paths begin in `where`.
 
-        Where no row could be read, nothing is known about the keys.
+        If no row could be read, nothing is known about the keys.
         """
         return [_no_column(key, self._keys) for key in sorted(self._unseen) if self._keys]
 
@@ -129,14 +129,14 @@ class Chosen:
 
 
 def _no_column(key: str, known: Iterable[str]) -> InputProblem:
-    message = f"where names {shown(key)}, which is no column of the data file"
+    message = f"where names {format_value(key)}, which is not a column of the data file"
     return InputProblem((key,), message, did_you_mean(key, known), at_key=True)
 
 
 def _test_of(wanted: JsonValue) -> _Test:
     if not isinstance(wanted, Mapping):
         return _is_among(wanted)
-    tests = [_rule(word, limit) for word, limit in wanted.items()]
+    tests = [_rule(keyword, limit) for keyword, limit in wanted.items()]
     return lambda value: all(test(value) for test in tests)
 
 
@@ -145,29 +145,29 @@ def _is_among(wanted: JsonValue) -> _Test:
     return lambda value: (value if type(value) is str else _text(value)) in accepted
 
 
-def _rule(word: str, limit: JsonValue) -> _Test:
-    if word == "not":
+def _rule(keyword: str, limit: JsonValue) -> _Test:
+    if keyword == "not":
         is_unwanted = _is_among(limit)
         return lambda value: not is_unwanted(value)
-    if word in _LENGTHS:
-        keeps_to = _LENGTHS[word]
-        return lambda value: keeps_to(_length(value), limit)
-    compares = _COMPARISONS[word]
+    if keyword in _LENGTHS:
+        fits = _LENGTHS[keyword]
+        return lambda value: fits(_length(value), limit)
+    compare = _COMPARISONS[keyword]
 
-    def keeps(value: Any) -> bool:
+    def is_within(value: Any) -> bool:
         number = _number(value)
-        return number is not None and compares(number, limit)
+        return number is not None and compare(number, limit)
 
-    return keeps
+    return is_within
 
 
 def _length(value: JsonValue) -> int:
-    """Count letters, or items of a list."""
+    """Count characters, or items of a list."""
     return len(value if isinstance(value, str | list | Mapping) else _text(value) or "")
 
 
 def _number(value: JsonValue) -> int | float | None:
-    """None for nothing, which is neither more nor less. Raises _NoNumberError."""
+    """None if there is no value, which meets no limit. Raises _NoNumberError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -178,7 +178,7 @@ def _number(value: JsonValue) -> int | float | None:
 
 
 def _accepted(wanted: JsonValue) -> frozenset[str]:
-    """List the texts of the values that `where` means; a list means one of its items."""
+    """Return all texts that `wanted` matches; a list matches any of its items."""
     values = wanted if isinstance(wanted, list) else [wanted]
     return frozenset(text for value in values for text in _spellings(value))
 
@@ -195,7 +195,7 @@ def _spellings(value: JsonValue) -> Sequence[str]:
 
 
 def _text(value: JsonValue) -> str | None:
-    """Write a value as a CSV has it; nothing at all is an empty field there."""
+    """Write a value as CSV does, where null is an empty field. None for a list or a mapping."""
     if value is None:
         return ""
     if isinstance(value, str):

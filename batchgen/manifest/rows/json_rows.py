@@ -1,6 +1,6 @@
-"""JSON → rows, their values as typed in JSON: an object a line, or a list of objects or texts.
+"""JSON → rows with JSON's types: one object per line, or one list of objects or texts.
 
-By hand: ijson does not say on which line an item is, nor where a key is there twice.
+Our own reader, because ijson reports neither the line of an item nor a duplicate key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import LONGEST_LINE, BadRow, Row, Rows
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from batchgen.manifest.rows.base import Lines
 
 _MOST_DIGITS = 20
-"""Of a 64-bit integer with its sign: more are not even converted, which takes long."""
+"""Length of a 64-bit integer with its sign; longer ones are not converted, which is slow."""
 
 
 PIECE = 65_536
-"""Characters of a list that are read at a time."""
-_LONGEST_WORD = 16
-"""Of JSON: a number's part or an escape that is cut is reported where it begins."""
+"""Characters of a list that are read at once."""
+_LONGEST_TOKEN = 16
+"""Characters. JSON errors in a token that is cut off are reported where the token begins."""
 _SPACES = re.compile(r"[ \t\r\n]+")
 _LIST_HINT = 'the file is one list: [{"prompt": "…"}, …] or ["…", …]'
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _UnfitError(ValueError):
-    """JSON to Python, but nothing that a job could carry."""
+    """JSON that Python accepts, but that no job can hold."""
 
 
 def json_rows(lines: Lines) -> Rows:
@@ -46,12 +46,12 @@ def _rows(lines: Lines) -> Iterator[Row | BadRow]:
     number = 0
     for line in lines:
         text = line.strip()
-        trouble = lines.take_trouble()
+        problem = lines.take_problem()
         if not text:
             continue
         number += 1
-        if trouble is not None:
-            yield BadRow(lines.number, *trouble)
+        if problem is not None:
+            yield BadRow(lines.number, *problem)
             continue
         try:
             values, end = decode(text)
@@ -67,16 +67,16 @@ def _rows(lines: Lines) -> Iterator[Row | BadRow]:
 
 
 def json_list_rows(lines: Lines) -> Rows:
-    """A list of objects, or of texts: of these each is a `prompt`. Raises InputError, StorageError.
+    """A list of objects, or of texts, each a `prompt`. Raises InputError, StorageError.
 
-    The list is not held in memory: only one of its items is, and a piece of the file.
+    Only one item and a piece of the file are in memory at a time.
     """
     items = _List(lines)
-    if items.next_letter() not in ("[", ""):
+    if items.next_character() not in ("[", ""):
         raise InputError(
-            "a .json must be one list",
+            "a .json file must be one list",
             where=str(lines.path),
-            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object a line is .jsonl',
+            next_step='write [{"prompt": "…"}, …] or ["…", …]; one object per line is .jsonl',
         )
     return Rows(None, items.rows())
 
@@ -90,7 +90,7 @@ class _BrokenError(ValueError):
 
 
 class _List:
-    """Reads a list item by item. `_at` is the place in the piece that is held, on line `_line`."""
+    """Reads a list item by item. `_at` is the position in the current piece, on line `_line`."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -106,23 +106,23 @@ class _List:
             number += 1
             try:
                 row = self._row(number)
-                is_open = self._goes_on()
+                is_open = self._continues()
             except _BrokenError as exc:
                 message = f"{exc}; nothing after it was read"
                 yield BadRow(exc.line, message, _LIST_HINT, ends_reading=True)
                 return
             yield row
-        if self.next_letter():
+        if self.next_character():
             what = "there is more text after the list"
             yield BadRow(self._line, what, _LIST_HINT, ends_reading=True)
 
-    def _goes_on(self) -> bool:
+    def _continues(self) -> bool:
         if self._take(",") or self._take("]"):
             return self._piece[self._at - 1] == ","
         raise _BrokenError(self._line, "a comma or ']' is missing before this")
 
-    def next_letter(self) -> str:
-        """Give the next that is no space, without taking it; '' at the end."""
+    def next_character(self) -> str:
+        """Return the next character that is not a space, without taking it; '' at the end."""
         while True:
             spaces = _SPACES.match(self._piece, self._at)
             self._go_to(spaces.end() if spaces else self._at)
@@ -132,13 +132,13 @@ class _List:
                 return ""
             self._read_on()
 
-    def _take(self, letter: str) -> bool:
-        is_next = self.next_letter() == letter
+    def _take(self, character: str) -> bool:
+        is_next = self.next_character() == character
         self._at += is_next
         return is_next
 
     def _row(self, number: int) -> Row | BadRow:
-        self.next_letter()
+        self.next_character()
         line = self._line
         try:
             value, text = self._value(_DECODER)
@@ -146,30 +146,30 @@ class _List:
                 _refuse_halves(value)
         except _UnfitError as exc:
             return BadRow(line, str(exc))
-        if fault := self._lines.fault_of(text):
-            return BadRow(line, *fault)
+        if problem := self._lines.text_problem(text):
+            return BadRow(line, *problem)
         if isinstance(value, str):
             value = {"prompt": value}
         if type(value) is dict:
             return Row(value, number, line)
-        message = f"an item must be an object or a text; got {shown(value)}"
+        message = f"an item must be an object or a text; got {format_value(value)}"
         return BadRow(line, message, _LIST_HINT)
 
     def _value(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
-        """Take the next value, and give its text too. Raises _UnfitError behind it, _BrokenError.
+        """Take the next value and its text. Raises _BrokenError, or _UnfitError once it is skipped.
 
-        One that ends where the piece does may go on in the next.
+        A value that ends at the end of the piece may continue in the next one.
         """
         while True:
             try:
                 value, end = decoder.raw_decode(self._piece, self._at)
             except _UnfitError:
-                if self._passed_whole():
+                if self._skip_whole():
                     raise
             except json.JSONDecodeError as exc:
-                if not self._may_go_on(exc):
+                if not self._may_continue(exc):
                     line = self._line + self._piece.count("\n", self._at, exc.pos)
-                    raise _BrokenError(line, f"this is no JSON: {_reason(exc)}") from exc
+                    raise _BrokenError(line, f"this is not JSON: {_reason(exc)}") from exc
             except RecursionError as exc:
                 raise _BrokenError(self._line, "this item is nested too deeply") from exc
             else:
@@ -181,25 +181,25 @@ class _List:
                 raise _BrokenError(self._line, f"an item is longer than {LONGEST_LINE} characters")
             self._read_on()
 
-    def _passed_whole(self) -> bool:
-        """Go behind the next value, if all of it is in the piece."""
+    def _skip_whole(self) -> bool:
+        """Skip the next value if all of it is in the piece."""
         try:
             end = _ANY_DECODER.raw_decode(self._piece, self._at)[1]
         except json.JSONDecodeError as exc:
-            if self._may_go_on(exc):
+            if self._may_continue(exc):
                 return False
-            raise _BrokenError(self._line, f"this is no JSON: {_reason(exc)}") from exc
+            raise _BrokenError(self._line, f"this is not JSON: {_reason(exc)}") from exc
         is_whole = end < len(self._piece) or self._is_last
         self._go_to(end if is_whole else self._at)
         return is_whole
 
-    def _may_go_on(self, error: json.JSONDecodeError) -> bool:
-        """Whether it is only cut: at the end of the piece, or in a text that began before."""
-        is_near_end = error.pos >= len(self._piece) - _LONGEST_WORD
+    def _may_continue(self, error: json.JSONDecodeError) -> bool:
+        """Whether the value is only cut off: near the end of the piece, or inside a text."""
+        is_near_end = error.pos >= len(self._piece) - _LONGEST_TOKEN
         return not self._is_last and (is_near_end or error.msg.startswith("Unterminated string"))
 
     def _read_on(self) -> None:
-        """Double what is held of an item, so that a long one is not decoded again and again."""
+        """Read as much again as is held of an item: a long one must not be decoded too often."""
         held = len(self._piece) - self._at
         more = self._lines.read(max(PIECE, min(held, LONGEST_LINE - held)))
         self._piece = self._piece[self._at :] + more
@@ -214,8 +214,10 @@ class _List:
 def _no_object(line: int, value: object, rest: str) -> BadRow:
     hint = 'each line is one object: {"prompt": "…"}'
     if rest:
-        return BadRow(line, f"there is more text after the value; got {shown(rest.strip())}", hint)
-    return BadRow(line, f"the line must be an object; got {shown(value)}", hint)
+        return BadRow(
+            line, f"there is more text after the value; got {format_value(rest.strip())}", hint
+        )
+    return BadRow(line, f"the line must be an object; got {format_value(value)}", hint)
 
 
 def _explain(error: Exception, line: str) -> tuple[str, str | None]:
@@ -224,7 +226,7 @@ def _explain(error: Exception, line: str) -> tuple[str, str | None]:
     if isinstance(error, json.JSONDecodeError):
         column = len(line) - len(line.lstrip()) + error.pos + 1
         hint = 'each line is one object: {"prompt": "…"}'
-        return f"the line is no JSON: {_reason(error)} (column {column})", hint
+        return f"the line is not JSON: {_reason(error)} (column {column})", hint
     return "the line is nested too deeply", None
 
 
@@ -233,7 +235,7 @@ def _reason(error: json.JSONDecodeError) -> str:
 
 
 def _refuse_halves(value: object) -> None:
-    """Refuse half of a pair of escapes, which no file can hold as text; most such are whole."""
+    """Refuse half of a surrogate pair, which no file can hold as text. Most pairs are complete."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
@@ -245,7 +247,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _UnfitError(f"duplicate key {shown(twice)} in one object")
+        raise _UnfitError(f"duplicate key {format_value(twice)} in one object")
     return values
 
 
@@ -254,18 +256,18 @@ def _integer(text: str) -> int:
         value = int(text)
         if INTEGER_MIN <= value <= INTEGER_MAX:
             return value
-    raise _UnfitError(f"a whole number must fit in 64 bits; got {shown(text)}")
+    raise _UnfitError(f"a whole number must fit in 64 bits; got {format_value(text)}")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise _UnfitError(f"a number must be finite; {shown(text)} is too large")
+        raise _UnfitError(f"a number must be finite; {format_value(text)} is too large")
     return value
 
 
 def _no_number(text: str) -> float:
-    raise _UnfitError(f"{text} is no number that JSON has")
+    raise _UnfitError(f"JSON has no number {text}")
 
 
 _DECODER = json.JSONDecoder(
@@ -275,4 +277,4 @@ _DECODER = json.JSONDecoder(
     parse_constant=_no_number,
 )
 _ANY_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
-"""Finds where a value ends that the other does not take."""
+"""Finds the end of a value that `_DECODER` refuses."""

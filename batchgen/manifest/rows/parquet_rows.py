@@ -1,4 +1,4 @@
-"""Parquet → rows, a batch at a time. The library is asked for only where such a file is named."""
+"""Parquet → rows, one batch at a time. pyarrow is needed only for such a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import BadRow, Row, Rows, cannot_read
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ BATCH = 1000
 
 
 def parquet_rows(file: BinaryIO, path: Path) -> Rows:
-    """Read the schema; the rows follow as they are asked for. Raises InputError, StorageError."""
+    """Read the schema; rows are read on demand. Raises InputError, StorageError."""
     try:
         import pyarrow as pa  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
         from pyarrow import parquet  # noqa: PLC0415 - as above
@@ -41,7 +41,7 @@ def parquet_rows(file: BinaryIO, path: Path) -> Rows:
         raise _unreadable(exc, path) from exc
     fields = list(opened.schema_arrow)
     _refuse(fields, path)
-    # Nanoseconds have no type in Python; what is left out is less than a microsecond.
+    # Python has no type for nanoseconds; less than a microsecond is lost.
     schema = pa.schema([pa.field(one.name, _coarser(one.type)) for one in fields])
     names = tuple(schema.names)
     plain = frozenset(one.name for one in schema if _is_plain(one.type))
@@ -72,7 +72,7 @@ def _batches(opened: Any, schema: Any, path: Path) -> Iterator[Sequence[Sequence
 
     same = opened.schema_arrow.types == schema.types
     try:
-        # Without threads and read-ahead memory is that of one batch and its row group's pages.
+        # Without threads and read-ahead, memory holds one batch and the pages of its row group.
         for batch in opened.iter_batches(batch_size=BATCH, use_threads=False):
             table = pa.Table.from_batches([batch])
             whole = table if same else table.cast(schema, safe=False)
@@ -82,12 +82,12 @@ def _batches(opened: Any, schema: Any, path: Path) -> Iterator[Sequence[Sequence
 
 
 def _unreadable(error: Exception, path: Path) -> InputError | StorageError:
-    """Distinguish a broken disk, which has an errno, from a broken file."""
+    """Distinguish a broken disk, whose error has an errno, from a broken file."""
     if isinstance(error, OSError) and error.errno is not None:
         return cannot_read(path, error)
     first_line = str(error).partition("\n")[0]
     what = f"the file cannot be read as Parquet: {first_line}"
-    return InputError(what, where=str(path), next_step="is it whole, and is it Parquet?")
+    return InputError(what, where=str(path), next_step="is it complete, and is it Parquet?")
 
 
 def _refuse(fields: Sequence[Any], path: Path) -> None:
@@ -95,16 +95,16 @@ def _refuse(fields: Sequence[Any], path: Path) -> None:
     if not names:
         raise InputError("the file has no columns", where=str(path))
     for number, one in enumerate(fields, start=1):
-        fault = None
+        problem = None
         if not one.name:
-            fault = f"column {number} has no name", "name it, or write the file without it"
+            problem = f"column {number} has no name", "name it, or write the file without it"
         elif names.count(one.name) > 1:
-            fault = f"duplicate column {shown(one.name)}", "rename one of them"
+            problem = f"duplicate column {format_value(one.name)}", "rename one of them"
         elif _has_bytes(one.type):
             hint = "write the file without it: an input is text, numbers and URLs"
-            fault = f"the column {shown(one.name)} holds bytes", hint
-        if fault is not None:
-            raise InputError(fault[0], where=str(path), next_step=fault[1])
+            problem = f"the column {format_value(one.name)} holds bytes", hint
+        if problem is not None:
+            raise InputError(problem[0], where=str(path), next_step=problem[1])
 
 
 def _inner(kind: Any) -> list[Any]:
@@ -121,7 +121,7 @@ def _has_bytes(kind: Any) -> bool:
 
 
 def _is_plain(kind: Any) -> bool:
-    """Say whether Python's values of the type are JSON's."""
+    """Whether the type's Python values are JSON values already."""
     return str(kind) in _PLAIN_TYPES
 
 
@@ -155,7 +155,7 @@ def _coarser_inside(kind: Any) -> Any:
 
 
 def _as_json(value: Any) -> JsonValue:
-    """Times and exact decimals become text, which no reader of JSON rounds.
+    """Times and exact decimals become text, so that no JSON reader rounds them.
 
     Raises OverflowError for an infinite number.
     """
@@ -174,5 +174,5 @@ def _as_json(value: Any) -> JsonValue:
     number = float(value)
     if math.isinf(number):
         raise OverflowError
-    # Data frames write NaN where they have no value, and JSON has no NaN.
+    # Data frames write NaN for a missing value, and JSON has no NaN.
     return None if math.isnan(number) else number

@@ -1,4 +1,4 @@
-"""Manifests to start from: the plain one, or one that fits a model and a data file."""
+"""Manifests to start from: a general one, or one for a model and a data file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import yaml
 
 from batchgen.errors import InputError
 from batchgen.manifest.matrix import is_variable_name
-from batchgen.manifest.starters.preview import ID_NAMES, first_named
+from batchgen.manifest.starters.preview import ID_NAMES, find_column
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
-from batchgen.models.messages import counted
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from batchgen.models.fields import Field
 
 
-COLUMNS_SHOWN = 12
+MOST_COLUMNS_LISTED = 12
 WIDTH = 92
 INPUT = " " * 6
 
-_OTHER_NAMES = {
+_SYNONYMS = {
     "prompt": ("text", "caption", "description"),
     "image_urls": ("image_url", "images", "image", "urls", "url"),
     SIZE_KEY: (SHORT_KEY,),
@@ -36,8 +36,8 @@ _OTHER_NAMES = {
 _HEAD = """\
 # A manifest: what to generate, and how. `batchgen guide manifest` explains every key.
 #
-#   batchgen validate FILE          every problem at once; nothing is sent
-#   batchgen run FILE --emulator    a rehearsal on this machine: no token, no money
+#   batchgen validate FILE          lists every problem at once; sends nothing
+#   batchgen run FILE --emulator    rehearses on this machine: no token, no money
 #   batchgen run FILE               the real run; run it again to continue after a stop
 
 version: 1
@@ -49,26 +49,26 @@ defaults:
 run:
   concurrency: 4                # requests in flight
   retries: 0                    # a retry of a failed job may cost
-  # budget: 5.00                # USD; what would exceed it is not submitted
+  # budget: 5.00                # USD; a job that would exceed it is not submitted
 
 output:
-  name: "{{{{ id }}}}"              # the files' names
+  name: "{{{{ id }}}}"              # file names
 
 jobs:
 """
 
 
 def model_manifest(name: str, model: Model) -> str:
-    """Give a manifest with one job of the model, and every key that it takes."""
+    """Return a manifest with one job of the model, and every key that it takes."""
     lines = [f"  - id: {model.alias}-1", "    input:", *_input_lines(model, {})]
     return _head(name, model) + _text(lines)
 
 
 def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
-    """Give a manifest with a job for each row; `source` is the file as the manifest names it.
+    """Return a manifest with a job for each row; `source` is the path to write under `from`.
 
-    Raises InputError where no column fits a text that the model requires: one and the same prompt
-    for every row would be paid as often, and is never meant.
+    Raises InputError if no column fits a text that the model requires: nobody wants to pay for the
+    same prompt once per row.
     """
     fitted = fitting_columns(model, data.columns)
     for field in model.fields:
@@ -87,7 +87,7 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
         f"    from: {_quoted(source)}",
         "    # where: {column: value}   # only rows that have it; then offset, then limit",
         "    # limit: 10",
-        "    # bad_rows: skip           # leave out, and count, rows that the model does not take",
+        "    # bad_rows: skip           # leave out, and count, rows that the model refuses",
         *_other_columns(column for column in data.columns if column.name not in used),
         "    input:",
         *_input_lines(model, values, missing="no column has its name; this is an example"),
@@ -96,19 +96,19 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
 
 
 def fitting_columns(model: Model, columns: Sequence[Column]) -> dict[str, Column]:
-    """Find for the model's keys the columns of the same name, or of one that means the same."""
+    """Find the column for each of the model's keys, by its name or a synonym."""
     found = {
-        field.name: first_named(columns, (field.name.lower(), *_OTHER_NAMES.get(field.name, ())))
+        field.name: find_column(columns, (field.name.lower(), *_SYNONYMS.get(field.name, ())))
         for field in model.fields
     }
     return {key: column for key, column in found.items() if column is not None}
 
 
 def _no_column(key: str, source: str, data: DataFile) -> InputError:
-    names = [_printable(column.name) for column in data.columns[:COLUMNS_SHOWN]]
-    more = ", …" if len(data.columns) > COLUMNS_SHOWN else ""
+    names = [_printable(column.name) for column in data.columns[:MOST_COLUMNS_LISTED]]
+    more = ", …" if len(data.columns) > MOST_COLUMNS_LISTED else ""
     what = f"no column fits the required {key}; it has {', '.join(names)}{more}"
-    known = ", ".join((key, *_OTHER_NAMES.get(key, ())))
+    known = ", ".join((key, *_SYNONYMS.get(key, ())))
     return InputError(
         what, where=source, next_step=f"call the column that holds it one of: {known}"
     )
@@ -123,10 +123,10 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _id_lines(source: str, data: DataFile) -> Iterator[str]:
-    """An id is for ever: take it from the data, or else from the place in it."""
+    """An id is permanent: take it from the data if possible, otherwise from the row's place."""
     if data.id_column is not None:
-        seen = counted(data.rows, "row") if data.whole else f"first {data.rows} rows"
-        yield f"  # The column was looked at: its values are unique in the {seen}."
+        seen = plural(data.rows, "row") if data.whole else f"first {data.rows} rows"
+        yield f"  # The values of this column are unique in the {seen}."
         yield f"  - id: {_quoted(_template(data.id_column))}"
         return
     stem = source.rpartition("/")[2].partition(".")[0].replace("{", "").replace("}", "")[:100]
@@ -134,18 +134,18 @@ def _id_lines(source: str, data: DataFile) -> Iterator[str]:
     yield from _comment(f"No column of unique ids ({names}) was found.", 2)
     if any(column.name == "index" for column in data.columns):
         yield from _comment(
-            "So each id ends in its row's number; add new rows at the end: an id is for ever.", 2
+            "So each id ends in its row's number; add rows at the end: ids are permanent.", 2
         )
         yield f"  - id: {_quoted(stem or 'row')}"
     else:
-        yield from _comment("So rows are counted; add new ones at the end: an id is for ever.", 2)
+        yield from _comment("So ids are row numbers; add rows at the end: ids are permanent.", 2)
         yield f"  - id: {_quoted((stem or 'row') + '-{{ index }}')}"
 
 
 def _other_columns(columns: Iterable[Column]) -> Iterator[str]:
     names = [_template(column) for column in columns]
     if names:
-        yield "    # Further columns, for any text here:"
+        yield "    # Other columns, for use in any text here:"
         yield from (f"    #   {_printable(name)}" for name in names)
 
 
@@ -171,7 +171,7 @@ def _input_lines(
 
 
 def _key(model: Model, field: Field) -> str:
-    """Name the key as people write it."""
+    """The key as a manifest usually has it: `size` if the model has sizes."""
     return SHORT_KEY if model.sizes and field.name == SIZE_KEY else field.name
 
 
@@ -189,7 +189,7 @@ def _example(model: Model, field: Field) -> JsonValue:
 
 
 def _value(data: DataFile, field: Field, column: Column) -> str:
-    """Write a key's template. An optional key is left out where its column has nothing."""
+    """Write the template of a key. An optional key is left out for rows without a value."""
     gaps = ""
     if not field.required:
         gaps += " | default(none)" if data.lacks_some(column) else ""
@@ -206,7 +206,7 @@ def _template(column: Column, more: str = "") -> str:
 
 
 def _jinja_text(text: str) -> str:
-    # Jinja reads the escapes of Python's texts, and JSON's are among them.
+    # Jinja reads the escapes of Python strings, which include those of JSON.
     return f"'{text}'" if text.isprintable() and not {"'", "\\"} & set(text) else json.dumps(text)
 
 
@@ -215,7 +215,7 @@ def _written(value: JsonValue) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Write a text for YAML on one line, in quotes, so that it is never anything else."""
+    """Write a text in YAML on one line, in quotes, so that it is always read as text."""
     document = yaml.dump(text, default_style='"', allow_unicode=True, width=10**9)
     return document.removesuffix("\n")
 
@@ -228,14 +228,14 @@ def _comment(text: str, indent: int) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """A column's name may have a line break, which would end the comment."""
+    """Replace control characters: a line break in a column's name would end the comment."""
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
 
 
 def starter_manifest(name: str = "my-batch") -> str:
-    """Give the text of a commented, valid manifest with one job of each model."""
+    """Return a commented, valid manifest with one job of each model."""
     text = (files("batchgen.manifest.starters") / "starter.yaml").read_text(encoding="utf-8")
     # JSON's quotes are YAML's too, so any name is safe in them.
     return text.replace("MY-BATCH", json.dumps(name, ensure_ascii=False))

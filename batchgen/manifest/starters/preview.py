@@ -1,4 +1,4 @@
-"""A look at the first rows of a data file, for a manifest that fits it."""
+"""Reads the first rows of a data file, to write a manifest that fits it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
 
 
-LOOKED_AT = 100_000
-"""Rows. More are not read: the ids of these are in memory, to see whether they are unique."""
+MOST_ROWS = 100_000
+"""Rows that are read; their ids stay in memory, to see whether they are unique."""
 MOST_COLUMNS = 1000
 ID_NAMES = ("id", "name", "key", "slug", "sku")
 LONGEST_ID = 200
@@ -27,14 +27,14 @@ _UNFIT_FOR_ID = re.compile("[\u0000-\u001f\u007f-\u009f\u2028\u2029]")
 
 @dataclass(slots=True)
 class Column:
-    """What was seen of a column. `empty`: '' in some row; `absent`: some row has no such key."""
+    """`present` rows have the column. `empty`: some row has '' in it."""
 
     name: str
     present: int = 0
     empty: bool = False
     holds_lists: bool = False
 
-    def see(self, value: JsonValue) -> None:
+    def add(self, value: JsonValue) -> None:
         self.present += 1
         if value == "":
             self.empty = True
@@ -44,9 +44,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """`rows` good rows were looked at, and `bad` ones; `whole` unless there are more.
+    """`rows` good rows and `bad` ones were read; `whole` if there are no more.
 
-    `id_column` has a usable id in each of them, and none twice.
+    `id_column` has a usable id in every good row, and no id twice.
     """
 
     columns: tuple[Column, ...]
@@ -64,17 +64,17 @@ class _Ids:
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
-        self.sound = True
+        self.usable = True
 
-    def see(self, value: JsonValue) -> None:
-        if not self.sound:
+    def add(self, value: JsonValue) -> None:
+        if not self.usable:
             return
         text = str(value) if _is_usable(value) else ""
-        self.sound = bool(text) and text not in self._seen
+        self.usable = bool(text) and text not in self._seen
         self._seen.add(text)
 
 
-class _Look:
+class _Preview:
     def __init__(self) -> None:
         self.columns: dict[str, Column] = {}
         self.ids: dict[str, _Ids] = {}
@@ -82,28 +82,28 @@ class _Look:
         self.bad: BadRow | None = None
         self.bad_count = 0
 
-    def see(self, values: Mapping[str, JsonValue]) -> None:
+    def add(self, values: Mapping[str, JsonValue]) -> None:
         self.rows += 1
         for name, value in values.items():
             if name not in self.columns:
                 if len(self.columns) == MOST_COLUMNS:
                     continue
                 self._begin(name)
-            self.columns[name].see(value)
+            self.columns[name].add(value)
             if name in self.ids:
-                self.ids[name].see(value)
+                self.ids[name].add(value)
 
-    def see_bad(self, row: BadRow) -> None:
+    def add_bad(self, row: BadRow) -> None:
         self.bad = self.bad or row
         self.bad_count += 1
 
     def id_column(self) -> Column | None:
-        sound = [
+        usable = [
             self.columns[name]
             for name, ids in self.ids.items()
-            if ids.sound and self.columns[name].present == self.rows
+            if ids.usable and self.columns[name].present == self.rows
         ]
-        return min(sound, key=lambda one: ID_NAMES.index(one.name.lower()), default=None)
+        return min(usable, key=lambda one: ID_NAMES.index(one.name.lower()), default=None)
 
     def _begin(self, name: str) -> None:
         self.columns[name] = Column(name)
@@ -111,32 +111,32 @@ class _Look:
             self.ids[name] = _Ids()
 
 
-def look_at(path: Path) -> DataFile:
-    """Read the first rows. Raises MissingFileError, StorageError; InputError without a good row."""
-    look, whole = _Look(), True
+def preview_rows(path: Path) -> DataFile:
+    """Read the first rows. Raises MissingFileError, StorageError, InputError if no row is good."""
+    preview, whole = _Preview(), True
     with open_rows(path) as rows:
         for count, row in enumerate(rows):
-            if count == LOOKED_AT:
+            if count == MOST_ROWS:
                 whole = False
                 break
             if isinstance(row, BadRow):
-                look.see_bad(row)
+                preview.add_bad(row)
             else:
-                look.see(row.values)
-    if look.rows == 0:
-        raise _no_row(path, look.bad)
-    columns = tuple(look.columns.values())
-    return DataFile(columns, look.rows, look.bad_count, whole, look.id_column())
+                preview.add(row.values)
+    if preview.rows == 0:
+        raise _no_row(path, preview.bad)
+    columns = tuple(preview.columns.values())
+    return DataFile(columns, preview.rows, preview.bad_count, whole, preview.id_column())
 
 
-def first_named(columns: Iterable[Column], names: Iterable[str]) -> Column | None:
-    """Find a column by the first of the names that one has, in any case of letters."""
+def find_column(columns: Iterable[Column], names: Iterable[str]) -> Column | None:
+    """Find the column with the first of these names that exists, ignoring case."""
     by_lower = {column.name.lower(): column for column in columns}
     return next((by_lower[name] for name in names if name in by_lower), None)
 
 
 def _is_usable(value: JsonValue) -> bool:
-    """Say whether an id may be so; a number is written as JSON writes it."""
+    """Whether the value can be an id, as a text or an integer."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return False
     text = str(value)

@@ -1,7 +1,7 @@
-"""The filters and tests of templates: Jinja's, unless they can make much out of little.
+"""The filters and tests of templates: Jinja's, except those that can make much out of little.
 
 `'%9999999d'|format(1)`, `text|join(text)|join(text)`, `1|round(9999999, 'ceil')` and `text is even`
-would take all memory of the machine.
+could use up all the memory of the machine.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from batchgen.manifest.templates.values import (
     bounded,
     part_of,
     require_present,
-    too_much,
+    too_much_text,
 )
-from batchgen.models.messages import comma_hint, rounded_hint, shown
+from batchgen.models.messages import comma_hint, format_value, rounded_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TEXT_JOINER = "~"
 SLICER = "[:]"
-"""No template can write such a name of a filter: it stands for the operator."""
+"""Filters that replace operators; no template can write a filter's name like these."""
 MOST_DIGITS = 20
 DECIMAL = 10
 
@@ -67,7 +67,7 @@ def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
 def _guarded(
     name: str, function: Callable[..., Any], *, to_text: bool = False, absent: bool = False
 ) -> Callable[..., Any]:
-    """Explain what the filter cannot use. With `absent`, its value may be missing."""
+    """Turn the filter's errors into a TemplateProblem. With `absent`, its value may be missing."""
 
     def use(value: Any, *args: Any, **kwargs: Any) -> Any:
         for one in (*args, *kwargs.values()) if absent else (value, *args, *kwargs.values()):
@@ -88,32 +88,32 @@ def _problem(
     except TypeError:
         return TemplateProblem(f"the filter '{name}' cannot take these arguments")
     hint = _hint(name, value) if isinstance(value, str) else None
-    given = f" with {', '.join(shown(as_value(one)) for one in args)}" if args else ""
-    what = f"the filter '{name}' cannot use {shown(as_value(value))}{given}"
+    given = f" with {', '.join(format_value(as_value(one)) for one in args)}" if args else ""
+    what = f"the filter '{name}' cannot use {format_value(as_value(value))}{given}"
     return TemplateProblem(what, hint)
 
 
 def _hint(name: str, text: str) -> str | None:
     if name in {"abs", "round"}:
-        return "make a number of it first: |float"
+        return "turn it into a number first: |float"
     if name in {"float", "int"}:
         return comma_hint(text) or (rounded_hint(text) if name == "int" else None)
     return None
 
 
 def _format(text: str, *values: Any) -> str:
-    """Fill in `%04d` and its like. Raises ValueError for a width that comes from a value."""
+    """Fill in `%04d` and the like. Raises ValueError for a width that comes from a value."""
     specs = [found["width"] for found in _FORMAT.finditer(text)]
     if any("*" in spec for spec in specs):
         raise ValueError("a width must be written out")
     widths = [width for spec in specs for width in _WIDTH.findall(spec)]
-    # The length is asked first: Python refuses to read some thousand digits.
+    # Check the length first: Python refuses to convert thousands of digits.
     if any(len(width) > len(str(LONGEST_TEXT)) for width in widths):
-        raise too_much("'format'")
+        raise too_much_text("'format'")
     if sum(map(int, widths)) > LONGEST_TEXT:
-        raise too_much("'format'")
+        raise too_much_text("'format'")
     made = bounded(text % tuple(map(as_value, values)), "'format'")
-    made.encode()  # Raises ValueError where `%c` makes half a character.
+    made.encode()  # raises ValueError if `%c` made half a character
     return made
 
 
@@ -121,7 +121,7 @@ def _replace(text: str, old: Any, new: Any, count: int = -1) -> str:
     before, after = as_text(old), as_text(new)
     found = len(text) + 1 if not before else text.count(before)
     if found * len(after) > LONGEST_TEXT:
-        raise too_much("'replace'")
+        raise too_much_text("'replace'")
     return text.replace(before, after, count)
 
 
@@ -141,19 +141,19 @@ def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _join(values: Any, between: Any = "") -> str:
-    """Join a list, or the letters of a text."""
+    """Join a list, or the characters of a text."""
     if not isinstance(values, (list, str)):
         raise TypeError("neither a list nor a text")
     joiner = as_text(between)
     if len(joiner) * len(values) > LONGEST_TEXT:
-        raise too_much("'join'")
+        raise too_much_text("'join'")
     return bounded(joiner.join(map(as_text, values)), "'join'")
 
 
 def _split(value: Any, between: Any = None) -> list[str]:
-    """Give the parts of a text, without the empty ones; a list, as JSON has it, is split already.
+    """Return the non-empty parts of a text. A list, as from JSON, is returned as it is.
 
-    Without `between` they may be separated by whatever people put between URLs in one cell.
+    Without `between`, split at any of the separators that are common between URLs in one cell.
     """
     if isinstance(value, list):
         return value
@@ -208,19 +208,16 @@ _ON_VALUES: Mapping[str, Callable[..., Any]] = {
 
 _ON_PRESENCE = ("defined", "undefined")
 _ON_NUMBERS = ("divisibleby", "even", "odd")
-_ON_VALUES_PREDICATES = (
+_ON_ANY = (
     "boolean", "false", "float", "in", "integer", "mapping", "none", "number", "string", "true",
 )  # fmt: skip
 
 
 def build_tests() -> dict[str, Callable[..., bool]]:
-    return {
-        name: _guarded_predicates(name)
-        for name in (*_ON_PRESENCE, *_ON_NUMBERS, *_ON_VALUES_PREDICATES)
-    }
+    return {name: _guarded_test(name) for name in (*_ON_PRESENCE, *_ON_NUMBERS, *_ON_ANY)}
 
 
-def _guarded_predicates(name: str) -> Callable[..., bool]:
+def _guarded_test(name: str) -> Callable[..., bool]:
     test = cast("Callable[..., bool]", TESTS[name])
 
     def use(value: Any, *args: Any, **kwargs: Any) -> bool:
@@ -241,5 +238,5 @@ def _guarded_predicates(name: str) -> Callable[..., bool]:
 def _require_number(name: str, value: Any) -> None:
     require_present(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        what = f"the test '{name}' works on numbers only, not on {shown(as_value(value))}"
+        what = f"the test '{name}' works on numbers only, not on {format_value(as_value(value))}"
         raise TemplateProblem(what, NUMBER_HINT)

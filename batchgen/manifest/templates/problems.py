@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from jinja2 import TemplateSyntaxError
 
-KNOWN_SHOWN = 8
-NUMBER_HINT = "a value from a CSV file is text: |float makes a number of it"
-COMMENT_HINT = "to write it as it is: {% raw %}{#{% endraw %}"
-RAW_HINT = "to write braces as they are: {% raw %}{{{% endraw %}"
+MOST_LISTED = 8
+NUMBER_HINT = "a value from a CSV file is text: |float turns it into a number"
+COMMENT_HINT = "to write it literally: {% raw %}{#{% endraw %}"
+RAW_HINT = "to write braces literally: {% raw %}{{{% endraw %}"
 
 _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _OPENER = re.compile(r"\{[{%#]")
@@ -31,7 +31,7 @@ _MISFITS = (
     (re.compile(r"unary ([-+])"), "'{}' works on numbers only"),
     (
         re.compile(r"'in <string>'|is not (?:iterable|a container)"),
-        "'in' cannot look for this there",
+        "'in' cannot be used with these values",
     ),
 )
 _UNKNOWN_TAG = re.compile(r"[Uu]nknown tag '(\w+)'")
@@ -40,7 +40,7 @@ _UNKNOWN_TAG = re.compile(r"[Uu]nknown tag '(\w+)'")
 class TemplateProblem(InputError):  # noqa: N818 - one of the many problems of a manifest
     """A template that cannot be used, or not with these values.
 
-    `path` leads to it inside of the value that was compiled or rendered.
+    `path` leads to it inside the value that was compiled or rendered.
     """
 
     def __init__(self, what: str, hint: str | None = None) -> None:
@@ -49,7 +49,7 @@ class TemplateProblem(InputError):  # noqa: N818 - one of the many problems of a
 
 
 class ForbiddenConstructError(TemplateProblem):
-    """Sound Jinja that could make much out of little, or reach what is not the user's."""
+    """Valid Jinja that could make much out of little, or reach what is not the user's."""
 
     def __init__(self, construct: str, hint: str | None = None) -> None:
         known = "a template can have {{ values }}, filters, arithmetic on numbers and {% if %}"
@@ -61,19 +61,21 @@ class UnknownVariableError(TemplateProblem):
     def __init__(self, name: str, known: Collection[str]) -> None:
         hint = _hint(name, known)
         near = nearest(name, known) is not None
-        super().__init__(f"no variable {shown(name)}", hint if near else with_braces_hint(hint))
+        super().__init__(
+            f"no variable {format_value(name)}", hint if near else with_braces_hint(hint)
+        )
         self.name = name
 
 
 def missing_key(holder: str, name: object, keys: Collection[str]) -> TemplateProblem:
     if holder == "env":
         hint = f"name it in the manifest, and set it: env: [{name}]"
-        return TemplateProblem(f"env has no {shown(name)}", hint)
-    return TemplateProblem(f"{holder} has no {shown(name)}", _hint(str(name), keys))
+        return TemplateProblem(f"env has no {format_value(name)}", hint)
+    return TemplateProblem(f"{holder} has no {format_value(name)}", _hint(str(name), keys))
 
 
 def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
-    reason = error.message or "it is no template"
+    reason = error.message or "it is not a template"
     if block := _open_block(reason):
         what = f"the '{{% {block} %}}' has no '{{% end{block} %}}'"
         return TemplateProblem(what, f"close it with {{% end{block} %}}")
@@ -84,24 +86,24 @@ def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
 
 
 def with_braces_hint(hint: str | None) -> str:
-    """Many a text has braces and was never meant as a template, as in `{{red|blue}}`."""
+    """Some texts with braces, such as `{{red|blue}}`, were never meant as templates."""
     return "; ".join(filter(None, (hint, RAW_HINT)))
 
 
 def misfit(error: Exception) -> TemplateProblem:
-    """Say what Python or Jinja could not do with the values."""
+    """Explain what Python or Jinja could not do with the values."""
     if isinstance(error, ZeroDivisionError):
         return TemplateProblem("this template divides by zero")
-    for pattern, words in _MISFITS:
+    for pattern, message in _MISFITS:
         if found := pattern.search(str(error)):
-            return TemplateProblem(words.format(*found.groups()), NUMBER_HINT)
+            return TemplateProblem(message.format(*found.groups()), NUMBER_HINT)
     return TemplateProblem(f"this template does not fit its values: {error}")
 
 
 def _hint(name: str, known: Collection[str]) -> str | None:
-    if nearest(name, known) or len(known) <= KNOWN_SHOWN:
+    if nearest(name, known) or len(known) <= MOST_LISTED:
         return did_you_mean(name, known)
-    return f"known: {', '.join(islice(sorted(known), KNOWN_SHOWN))}, …"
+    return f"known: {', '.join(islice(sorted(known), MOST_LISTED))}, …"
 
 
 def _unclosed(text: str) -> str | None:

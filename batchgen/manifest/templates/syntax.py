@@ -1,4 +1,4 @@
-"""Which templates there are: Jinja's grammar, cut down to putting values together.
+"""Which templates are allowed: Jinja's grammar, cut down to putting values together.
 
 No loops, no calls, no assignments: nothing that makes much out of little.
 """
@@ -22,7 +22,7 @@ from batchgen.manifest.templates.problems import (
     with_braces_hint,
 )
 from batchgen.manifest.templates.values import Absent, as_text, as_value, part_of, require_present
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 LONGEST_TEMPLATE = 20_000
-"""Characters. Templates are kept compiled, so each is of a bounded size."""
+"""Characters. Compiled templates stay in memory, so their size is limited."""
 DEEPEST = 50
-"""Levels of nesting, well within what Python's own compiler takes."""
+"""Levels of nesting, well within what Python's own compiler can handle."""
 JOBS = "jobs"
 
-_ON_ITEMS = frozenset({"list", "map", "reject", "rejectattr", "select", "selectattr"})
-"""Filters of Jinja's that people know, and that go through the items of a list."""
+_ITEM_FILTERS = frozenset({"list", "map", "reject", "rejectattr", "select", "selectattr"})
+"""Well-known filters of Jinja that work on each item of a list."""
 _ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod)
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr,
@@ -60,14 +60,16 @@ class _Environment(SandboxedEnvironment):
         for side in (left, right):
             require_present(side)
             if isinstance(side, bool) or not isinstance(side, int | float):
-                what = f"'{operator}' works on numbers only, not on {shown(as_value(side))}"
-                raise TemplateProblem(what, "join texts with ~; make a number of one with |float")
+                what = f"'{operator}' works on numbers only, not on {format_value(as_value(side))}"
+                raise TemplateProblem(
+                    what, "join texts with ~; turn a text into a number with |float"
+                )
         return as_value(self.binop_table[operator](left, right))
 
 
 @lru_cache(maxsize=1)
 def environment() -> SandboxedEnvironment:
-    # Jinja's optimizer writes results as Python's repr: `inf`, which is then a name not known.
+    # Jinja's optimizer writes results as Python's repr: `inf`, which then is an unknown name.
     made = _Environment(
         undefined=Absent,
         autoescape=False,
@@ -84,7 +86,7 @@ def environment() -> SandboxedEnvironment:
 
 
 def parse(text: str) -> nodes.Template:
-    """Give the tree of an allowed template. Raises TemplateProblem."""
+    """Return the syntax tree of an allowed template. Raises TemplateProblem."""
     if len(text) > LONGEST_TEMPLATE:
         raise TemplateProblem(f"a template has at most {LONGEST_TEMPLATE:,} characters")
     try:
@@ -105,7 +107,7 @@ def parse(text: str) -> nodes.Template:
 
 
 def whole_expression(tree: nodes.Template) -> nodes.Expr | None:
-    """The one expression that the template is; None where there is anything beside it."""
+    """The expression that is the whole template; None if there is anything else."""
     match tree.body:
         case [nodes.Output(nodes=[nodes.TemplateData()])]:
             return None
@@ -115,7 +117,7 @@ def whole_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def all_nodes(tree: nodes.Node) -> Iterator[nodes.Node]:
-    """Every node, in the order of the text as far as it matters. Raises TemplateProblem."""
+    """Yield every node, roughly in the order of the text. Raises TemplateProblem if too deep."""
     todo = [(tree, 1)]
     while todo:
         node, depth = todo.pop()
@@ -130,7 +132,7 @@ def used_names(tree: nodes.Template) -> frozenset[str]:
 
 
 def guarded_names(tree: nodes.Template) -> frozenset[str]:
-    """The names that may be absent: the template asks for them with `default` or `is defined`."""
+    """The names that may be absent: those used with `default` or `is defined`."""
     guards = [node for node in tree.find_all(nodes.Filter) if node.name in {"default", "d"}]
     tests = [node for node in tree.find_all(nodes.Test) if node.name in {"defined", "undefined"}]
     held = [node.node for node in (*guards, *tests)]
@@ -156,7 +158,7 @@ def lookups(tree: nodes.Template) -> list[nodes.Getattr | nodes.Getitem]:
 
 
 def key_of(node: nodes.Getattr | nodes.Getitem) -> object:
-    """The key that is written after the dot or in the brackets; None where it is computed."""
+    """The key written after the dot or in the brackets; None if it is computed."""
     if isinstance(node, nodes.Getattr):
         return node.attr
     return node.arg.value if isinstance(node.arg, nodes.Const) else None
@@ -178,7 +180,7 @@ def _check(tree: nodes.Template) -> None:
 
 
 def _check_constant(value: object) -> None:
-    """Refuse what no input can hold, such as `1e400`, which is infinite, or half a character."""
+    """Refuse what no input can hold: `1e400`, which is infinite, or half a character."""
     as_value(value)
     if isinstance(value, str):
         try:
@@ -189,7 +191,7 @@ def _check_constant(value: object) -> None:
 
 
 def _filter_hint(node: nodes.Node) -> str | None:
-    """`urls.split('|')` is Python's way to say `urls | split('|')`."""
+    """`urls.split('|')` is how Python writes `urls | split('|')`."""
     match node:
         case nodes.Call(node=nodes.Getattr(attr=name)) if name in environment().filters:
             return f"write it as a filter: {{{{ … | {name} }}}}"
@@ -197,7 +199,7 @@ def _filter_hint(node: nodes.Node) -> str | None:
 
 
 def _check_comments(text: str) -> None:
-    """Refuse what would vanish: a person who writes `{#` may never have heard of Jinja."""
+    """Refuse comments: they would vanish, and an author who writes `{#` may not know Jinja."""
     if "{#" not in text:
         return
     if any(kind == "comment_begin" for _, kind, _ in environment().lex(text)):
@@ -206,7 +208,7 @@ def _check_comments(text: str) -> None:
 
 
 def _check_distinct(names: frozenset[str]) -> None:
-    """Refuse names that are one to Python: Jinja's code would give the value of one for both."""
+    """Refuse names that Python treats as equal: both would get the value of one of them."""
     if len({normalize("NFKC", name) for name in names}) < len(names):
         hint = "columns of rows can be written row['…']"
         raise TemplateProblem("two names in this template differ only in their script", hint)
@@ -216,8 +218,8 @@ def _check_known(kind: str, name: str, known: Any) -> None:
     if name not in known:
         names = [one for one in known if one.isidentifier()]
         hint = did_you_mean(name, names)
-        if kind == "filter" and name in _ON_ITEMS:
-            hint = "write the list out: an item that gives none is left out, as '{{ b or none }}'"
+        if kind == "filter" and name in _ITEM_FILTERS:
+            hint = "write the list out: '{{ b or none }}' leaves an item out where b is empty"
         elif nearest(name, names) is None:
             hint = with_braces_hint(hint)
         raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)
@@ -228,10 +230,10 @@ def _too_deep() -> TemplateProblem:
 
 
 class _OperatorsAsFilters(NodeTransformer):
-    """Operators that Jinja hands to Python as they are, as filters of ours.
+    """Replaces operators that Jinja passes to Python unchanged with our own filters.
 
-    So `a ~ b` is bounded and writes values as `{{ }}` does, and `5[1:]` is a problem of the
-    template instead of a warning of Python's compiler.
+    This limits the length of `a ~ b`, makes it write values as `{{ }}` does, and makes `5[1:]` a
+    problem of the template instead of a warning of Python's compiler.
     """
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - Jinja's name

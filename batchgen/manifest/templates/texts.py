@@ -1,7 +1,7 @@
-"""Templates of the manifest's texts: `A harbour at {{ hour }}`.
+"""Templates in the manifest's texts: `A harbour at {{ hour }}`.
 
-Jinja2 is the judge of what a template means. Plain names between texts, as nearly all templates
-are, are put together without it, thirty times as fast.
+Jinja2 defines what a template means. Nearly all templates are plain names between texts; these are
+put together without it, thirty times as fast.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from batchgen.manifest.templates.syntax import (
     whole_expression,
 )
 from batchgen.manifest.templates.values import AbsentError, as_text, as_value, bounded, part_of
-from batchgen.models.messages import shown
+from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,9 +51,9 @@ _RESULT = "_result"
 class CompiledText:
     """A text that may be a template.
 
-    `render` gives the value itself where the text is one expression, else text. What it gives may
-    be part of the variables: it must not be changed. It raises TemplateProblem. `optional` names
-    may be absent.
+    `render` returns the value itself if the text is a single expression, and text otherwise. The
+    value may be shared with the variables, so it must not be changed. It raises TemplateProblem.
+    `optional` names may be absent.
     """
 
     source: str
@@ -64,14 +64,14 @@ class CompiledText:
     job_names: frozenset[str] = frozenset()
 
     def check_names(self, known: Collection[str]) -> None:
-        """Raise UnknownVariableError for a name that no cell will have."""
+        """Raise UnknownVariableError for a name that no cell has."""
         for name in sorted(self.names - self.optional):
             if name not in known:
                 raise UnknownVariableError(name, known)
 
 
 def compile_text(text: str) -> CompiledText:
-    """Only for texts of the manifest: braces in a row of data stay as they are.
+    """Compile a text of the manifest. Never for data rows, whose braces stay as they are.
 
     Raises TemplateProblem.
     """
@@ -88,7 +88,7 @@ def is_literal(text: str) -> bool:
 def _compile_template(text: str) -> CompiledText:
     tree = parse(text)
     names, optional, jobs = used_names(tree), guarded_names(tree), used_jobs(tree)
-    evaluate = _by_hand(tree) or by_jinja(tree)
+    evaluate = _without_jinja(tree) or with_jinja(tree)
     return CompiledText(
         text,
         is_literal=False,
@@ -100,7 +100,7 @@ def _compile_template(text: str) -> CompiledText:
 
 
 def explained(evaluate: Render, text: str) -> Render:
-    """Turn what goes wrong into a TemplateProblem in plain English."""
+    """Turn errors of `evaluate` into a TemplateProblem in plain English."""
 
     def render(variables: Variables) -> JsonValue:
         try:
@@ -117,7 +117,7 @@ def explained(evaluate: Render, text: str) -> Render:
     return render
 
 
-def by_jinja(tree: nodes.Template) -> Render:
+def with_jinja(tree: nodes.Template) -> Render:
     whole = whole_expression(tree)
     if whole is not None:
         assign = nodes.Assign(nodes.Name(_RESULT, "store"), whole, lineno=1)
@@ -143,8 +143,8 @@ def by_jinja(tree: nodes.Template) -> Render:
     return text if whole is None else value
 
 
-def _by_hand(tree: nodes.Template) -> Render | None:
-    """Put plain names together without Jinja; None where the template has more than these."""
+def _without_jinja(tree: nodes.Template) -> Render | None:
+    """Render plain names between texts without Jinja; None if the template has anything else."""
     if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
         return None
     parts = tree.body[0].nodes
@@ -188,20 +188,22 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 
 def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) -> TemplateProblem:
-    """Say what the template `text` looked for in vain, and what it may have meant."""
+    """Explain what the template `text` did not find, and what it may have meant."""
     name, holder = error.name, error.holder
     if error.is_variable:
         return UnknownVariableError(str(name), variables.keys())
     if isinstance(holder, Mapping):
-        return missing_key(_holder_words(text, name), name, holder.keys())
+        return missing_key(_holder_source(text, name), name, holder.keys())
     if isinstance(name, int) and isinstance(holder, list | str):
         return TemplateProblem(str(error))
-    kind = next((word for kind, word in _KINDS if isinstance(holder, kind)), "no mapping")
-    return TemplateProblem(f"{_holder_words(text, name)} is {kind}, and has no {shown(name)}")
+    kind = next((name for type_, name in _KINDS if isinstance(holder, type_)), "not a mapping")
+    return TemplateProblem(
+        f"{_holder_source(text, name)} is {kind}, and has no {format_value(name)}"
+    )
 
 
-def _holder_words(text: str, key: object) -> str:
-    """Find what the template writes before `.key`."""
+def _holder_source(text: str, key: object) -> str:
+    """Return what the template has before `.key`."""
     held = [node for node in lookups(parse(text)) if key_of(node) == key]
     return _written(held[0].node) if held else "it"
 

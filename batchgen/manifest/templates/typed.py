@@ -1,7 +1,7 @@
 """Rendered values → the types that a model's schema asks for.
 
-What comes out of a template is often text: every column of a CSV file is. Only what cannot be meant
-otherwise is converted; the rest stays, and the model's judge says what is wrong with it.
+Templates often render to text: every column of a CSV file is text. Only unambiguous values are
+converted; the others stay as they are, and the model's validator reports them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EXACT: Mapping[Any, type] = {
 }
 
 LARGEST_EXACT = 2**53
-"""Up to here, a float that has no fraction is the whole number that it shows."""
+"""Up to here, a float without a fraction is exactly the integer it displays as."""
 
 
 def coerce(
@@ -43,7 +43,7 @@ def coerce(
     fields = schema["properties"]
     for path in paths:
         kind = fields.get(path[0], _NOTHING).get("type") if len(path) == 1 else None
-        # Nearly always so, and asked a million times.
+        # The type is nearly always right, and this runs a million times.
         if type(values.get(str(path[0]))) is not _EXACT.get(kind, object):
             changed = _converted(schema, changed, path)
     result: dict[str, JsonValue] = changed
@@ -51,7 +51,7 @@ def coerce(
 
 
 def typed(schema: Schema, value: JsonValue) -> JsonValue:
-    """Convert one value; one that is fit already is returned itself."""
+    """Convert one value; a value that already fits is returned unchanged."""
     kinds = _kinds(schema)
     if not kinds or _fits(kinds, value):
         return value
@@ -75,7 +75,7 @@ def _converted(schema: Schema, value: Any, path: Path) -> Any:
         part, present = schema.get("items"), True
     else:
         return value
-    # A key that the schema does not have, such as `size`, or that the template left out.
+    # The schema does not have the key, such as `size`, or the template left it out.
     if part is None or not present:
         return value
     converted = _converted(part, value[step], rest)
@@ -87,7 +87,7 @@ def _converted(schema: Schema, value: Any, path: Path) -> Any:
 
 
 def _fits(kinds: Sequence[str], value: JsonValue) -> bool:
-    """Say whether a value needs nothing; the items of a list are still to be looked at."""
+    """Whether a value needs no conversion. Never for a list, whose items may need one."""
     for kind in kinds:
         fits = _IS.get(kind)
         if fits is not None and kind != "array" and fits(value):
@@ -100,7 +100,7 @@ def _kinds(schema: Schema) -> Sequence[str]:
     if isinstance(kind, str):
         return (kind,)
     if kind is None:
-        return tuple({word for choice in schema.get("enum", ()) if (word := _kind_of(choice))})
+        return tuple({kind for choice in schema.get("enum", ()) if (kind := _kind_of(choice))})
     kinds: Sequence[str] = kind
     return kinds
 
@@ -120,7 +120,7 @@ def _typed_list(items: Schema, value: JsonValue) -> JsonValue:
 
 
 def _from_text(kinds: Sequence[str], text: str) -> JsonValue:
-    """Read a text as the manifest reads an unquoted one, but no rounded number as a whole one."""
+    """Read a text as YAML reads it unquoted, but never a rounded number as an integer."""
     if "integer" in kinds and rounded_hint(text):
         return text
     try:

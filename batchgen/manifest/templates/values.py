@@ -1,7 +1,7 @@
-"""How a template sees values: what it can look into, and how a value becomes text.
+"""How a template sees values: which parts it can access, and how a value becomes text.
 
-No attribute of Python is ever read: a name after a dot is a key of a mapping, and nothing else. So
-a column named `items` is that column, and there is nothing to break out through.
+No Python attribute is ever read: a name after a dot is always a key of a mapping. So a column named
+`items` is that column, and a template has no way out of the sandbox.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST_TEXT = 100_000
-"""Characters. No field takes nearly so many, and filters upon filters could make any number."""
+"""Characters. No field takes nearly as many, but chained filters could make any number."""
 
 
-class Openable(ABC):
-    """What a template can look into although it is no value for an input."""
+class Namespace(ABC):
+    """Something a template can access parts of, but that is not itself a value for an input."""
 
     __slots__ = ()
 
@@ -34,17 +34,17 @@ class Openable(ABC):
     def __getitem__(self, key: object) -> Any: ...
 
     def __iter__(self) -> Iterator[Any]:
-        """Refuse: `x in jobs.still.images` would ask for one position after the other, for ever."""
-        raise TemplateProblem(self.complaint)
+        """Refuse: `x in jobs.still.images` would try one index after another, for ever."""
+        raise TemplateProblem(self.misuse)
 
     @property
     @abstractmethod
-    def complaint(self) -> str:
-        """What to say when it stands where a value should."""
+    def misuse(self) -> str:
+        """The message if it is used as a value."""
 
 
 class AbsentError(UndefinedError):
-    """A name that is not there was used. `holder` is `missing` where it was a variable."""
+    """A missing name was used. `holder` is `missing` if the name was a variable."""
 
     def __init__(self, holder: object, name: object, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class AbsentError(UndefinedError):
 
 
 class Absent(StrictUndefined):
-    """What Jinja has for a name that is not there; using it raises AbsentError."""
+    """Jinja's value for a missing name; using it raises AbsentError."""
 
     __slots__ = ()
 
@@ -72,10 +72,10 @@ class Absent(StrictUndefined):
 
 
 def part_of(holder: Any, key: Any) -> Any:
-    """Give `holder.key` or `holder[key]`; Absent where there is none."""
+    """Return `holder.key` or `holder[key]`; Absent if there is none."""
     require_present(holder)
     try:
-        if isinstance(holder, (dict, list, str, Openable, Mapping)):
+        if isinstance(holder, (dict, list, str, Namespace, Mapping)):
             return holder[key]
     except (LookupError, TypeError):
         return Absent(obj=holder, name=as_value(key))
@@ -83,13 +83,13 @@ def part_of(holder: Any, key: Any) -> Any:
 
 
 def require_present(value: object) -> None:
-    """Raise AbsentError for a name that is not there."""
+    """Raise AbsentError for a missing name."""
     if isinstance(value, Absent):
         str(value)
 
 
 def as_value(value: Any) -> Any:
-    """Give a value that an input can hold. Raises AbsentError, TemplateProblem."""
+    """Return a value that an input can hold. Raises AbsentError, TemplateProblem."""
     if type(value) is float and not math.isfinite(value):
         raise TemplateProblem("a number in this template is too large", "write a smaller one")
     if value is None or isinstance(value, (str, int, float, dict, Mapping)):
@@ -97,15 +97,15 @@ def as_value(value: Any) -> Any:
     if isinstance(value, list):
         return [as_value(one) for one in value]
     require_present(value)
-    if isinstance(value, Openable):
-        raise TemplateProblem(value.complaint)
+    if isinstance(value, Namespace):
+        raise TemplateProblem(value.misuse)
     assert isinstance(value, Undefined), "a template can reach nothing else"
-    # What `… if …` gives without an `else`.
+    # The result of `… if …` without an `else`.
     return None
 
 
 def as_text(value: Any) -> str:
-    """Write a value into a text: as JSON does, but null is nothing: no prompt wants "None".
+    """Write a value as JSON does, but null as an empty text: no prompt wants "None".
 
     Raises AbsentError, TemplateProblem.
     """
@@ -122,9 +122,9 @@ def as_text(value: Any) -> str:
 def bounded(text: str, maker: str) -> str:
     """Raise TemplateProblem for a text that is too long."""
     if len(text) > LONGEST_TEXT:
-        raise too_much(maker)
+        raise too_much_text(maker)
     return text
 
 
-def too_much(maker: str) -> TemplateProblem:
+def too_much_text(maker: str) -> TemplateProblem:
     return TemplateProblem(f"{maker} makes too much text: at most {LONGEST_TEXT:,} characters")

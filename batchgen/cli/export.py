@@ -1,0 +1,189 @@
+"""`batchgen export`: make a dataset of the results."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen.cli.console import print_json, print_text
+from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of, read_by
+from batchgen.errors import ExitCode, UsageError
+from batchgen.export.options import DESCRIPTIONS, Asked, Format, parse_shard_size
+from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
+from batchgen.state.results import Picked, count_rejected
+from batchgen.state.selection import Selection
+from batchgen.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchgen.export.card import Origin
+    from batchgen.export.exporting import Exported
+    from batchgen.export.folder import Count
+    from batchgen.jobs import JsonValue
+    from batchgen.manifest.header import Manifest
+
+EXPORT = (
+    click.option(
+        "--to",
+        type=click.Choice([format_.value for format_ in Format]),
+        required=True,
+        help="; ".join(f"{name}: {what}" for name, what in DESCRIPTIONS.items()) + ".",
+    ),
+    click.option(
+        "--split",
+        "splits",
+        metavar="NAME=SHARE,…",
+        callback=read_by(parse_splits),
+        help="Split by a hash of the job's id, e.g. train=0.9,validation=0.05,test=0.05.",
+    ),
+    click.option(
+        "--split-by",
+        metavar="tag:NAME,…|COLUMN",
+        callback=read_by(parse_split_by),
+        help="Split by tags (tag:train,test), model, sweep, pick, axes.NAME or input.NAME.",
+    ),
+    click.option(
+        "--group",
+        type=click.Choice([group.value for group in Group]),
+        callback=read_by(Group),
+        help="With --split: keep jobs of one prompt, row or sweep in one split.",
+    ),
+    click.option(
+        "--shard-size",
+        "shard_bytes",
+        metavar="1GB",
+        callback=read_by(parse_shard_size),
+        help="webdataset, parquet: the largest size of a shard. Default 1GB.",
+    ),
+    click.option(
+        "--shard-count",
+        "shard_rows",
+        type=click.IntRange(1),
+        metavar="N",
+        help="webdataset, parquet: the most results in a shard. Default 10,000.",
+    ),
+    click.option("--bytes", "embed", is_flag=True, help="parquet: include the files themselves."),
+    click.option("--copy", is_flag=True, help="hf: copy the files instead of hard-linking them."),
+    click.option("--kept", is_flag=True, help="Only results that you kept."),
+    click.option(
+        "--with-rejected",
+        is_flag=True,
+        help="Include rejected results, which are otherwise left out.",
+    ),
+)
+
+
+def export_asked(
+    to: str,
+    splits: tuple[Split, ...] | None,
+    kept: bool,
+    with_rejected: bool,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    **others: Any,
+) -> Asked:
+    """What was asked for. Raises UsageError where two options do not go together."""
+    if kept and with_rejected:
+        raise UsageError(
+            "--kept takes only results that were kept, --with-rejected all: give one of them"
+        )
+    selection = Selection(jobs, models, tags, states)
+    picked = Picked.KEPT if kept else Picked.NOT_REJECTED
+    # With --state rejected, the files of rejected jobs are wanted.
+    if with_rejected or (selection.asks_for_rejected and not kept):
+        picked = Picked.ALL
+    return Asked(Format(to), selection, splits or ONE_SPLIT, only=picked, **others)
+
+
+@click.command()
+@MANIFEST
+@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@all_of(*EXPORT, *SELECTION, JSON)
+def export(manifest: Path, folder: Path, as_json: bool, **asked: Any) -> int:
+    """Make a dataset of the results, in the folder DEST.
+
+    Takes the results of done jobs, unless --state says otherwise. Run the same command again to
+    continue an interrupted export, or to add what is new.
+    """
+    return export_results(manifest, folder, export_asked(**asked), as_json=as_json)
+
+
+def export_results(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
+    """Make or continue the dataset in `target`. Raises the tree's errors."""
+    from batchgen.cli.progress import progress_bar
+    from batchgen.export import exporting
+    from batchgen.manifest.header_checks import refuse_address
+    from batchgen.runs.context import open_run
+
+    refuse_address(str(target))
+    with ExitStack() as stack:
+        run = stack.enter_context(open_run(path))
+        db = run.db
+
+        def begin(total: int) -> Callable[[int], object]:
+            bar = stack.enter_context(progress_bar(total, "exported"))
+            return bar.update
+
+        origin = _origin(run.manifest, rehearsal=run.is_rehearsal)
+        exported = exporting.export(db, run.folder.root, origin, asked, target, begin)
+        left_out = 0
+        if asked.only is Picked.NOT_REJECTED:
+            left_out = count_rejected(db, asked.selection)
+    if as_json:
+        print_json(_to_json(exported, asked, target))
+    else:
+        print_text("\n".join(_lines(exported, target)))
+        if left_out:
+            left = plural(left_out, "rejected result")
+            print_text(f"  {left} left out; --with-rejected includes them")
+    return ExitCode.DONE
+
+
+def _origin(manifest: Manifest, *, rehearsal: bool) -> Origin:
+    from batchgen.export.card import Origin
+
+    parts = tuple(part.path.name for part in manifest.parts if part.has_jobs)
+    data_files = tuple(file.name for file in manifest.data_files)
+    return Origin(manifest.name, parts or (manifest.path.name,), data_files, rehearsal)
+
+
+def _lines(exported: Exported, target: Path) -> list[str]:
+    splits = " · ".join(f"{count} {name}" for name, count in _by_split(exported.counts).items())
+    size = f"{exported.bytes / 1e6:,.1f} MB"
+    done = f"{exported.made} made, {exported.kept} as they were"
+    gone = f", {exported.removed} removed" if exported.removed else ""
+    lines = [
+        f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
+        f"  {done}{gone}",
+    ]
+    if exported.parts:
+        folders = ", ".join(str(target / part) for part in exported.parts)
+        lines.append(f"  no loader takes files of several kinds as one dataset: load {folders}")
+    return lines
+
+
+def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for count in counts:
+        found[count.split] = found.get(count.split, 0) + count.files
+    return found
+
+
+def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonValue]:
+    return {
+        "folder": str(target.absolute()),
+        "to": asked.to.value,
+        "results": exported.files,
+        "bytes": exported.bytes,
+        "splits": dict(_by_split(exported.counts)),
+        "made": exported.made,
+        "kept": exported.kept,
+        "removed": exported.removed,
+        "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
+    }

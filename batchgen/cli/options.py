@@ -1,0 +1,293 @@
+"""Options that several verbs have, in the order in which --help shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from batchgen.cli.completion import (
+    MANIFESTS,
+    complete_causes,
+    complete_files,
+    complete_jobs,
+    complete_tags,
+    complete_words,
+)
+from batchgen.errors import InputError, UsageError
+from batchgen.jobs import JobState, model_alias
+from batchgen.manifest.units import parse_duration, parse_rate, parse_stop_at
+from batchgen.state.causes import KEY_DIGITS
+from batchgen.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batchgen.runs.options import RunOptions
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Stack options in the order in which --help shows them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def read_by(
+    parse: Callable[[str], T],
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Make a callback for click. It raises UsageError, which names the option."""
+
+    def read(_context: click.Context, option: click.Parameter, text: str | None) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except InputError as exc:
+            raise UsageError(exc.what, where=option.opts[0], next_step=exc.next_step) from exc
+
+    return read
+
+
+MANIFEST = click.argument(
+    "manifest", type=click.Path(path_type=Path), shell_complete=complete_files(*MANIFESTS)
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
+EMULATOR = click.option(
+    "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
+)
+STRICT = click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+PORT = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="The port; 0, the default, takes a free one.",
+)
+OPEN = click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+
+# Which jobs.
+
+CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
+
+
+def read_causes(
+    _context: click.Context, _option: click.Parameter, keys: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what may be a cause. Raises UsageError for what no report shows."""
+    for key in keys:
+        if not CAUSE.fullmatch(key):
+            raise UsageError(
+                f"'{key}' is not a cause",
+                where="--cause",
+                next_step="batchgen status MANIFEST shows causes, each with its key",
+            )
+    return keys
+
+
+def read_states(
+    _context: click.Context, _option: click.Parameter, globs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Pass on what names a state at all. Raises UsageError for a typing error."""
+    if globs:
+        from batchgen.state.selection import JUDGED, NAMES
+
+        for glob in globs:
+            name = glob.removeprefix("!")
+            if name not in JUDGED and not any(fnmatchcase(state, name) for state in JobState):
+                raise UsageError(
+                    f"there is no state '{name}'",
+                    where="--state",
+                    next_step=did_you_mean(name, NAMES),
+                )
+    return globs
+
+
+def state_names() -> Iterable[str]:
+    from batchgen.state.selection import NAMES
+
+    return NAMES
+
+
+def models_and_short_names() -> list[str]:
+    from batchgen.models.catalog import model_ids
+
+    return sorted({name for model in model_ids() for name in (model, model_alias(model))})
+
+
+SELECTION = (
+    click.option(
+        "--job",
+        "jobs",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=complete_jobs(),
+        help="Only jobs with these ids; !GLOB excludes.",
+    ),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=complete_words(models_and_short_names),
+        help="Only these models, by id or short name (t2i, edit, i2v); !GLOB excludes.",
+    ),
+    click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=complete_tags(),
+        help="Only jobs with these tags; !GLOB excludes.",
+    ),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        metavar="GLOB",
+        callback=read_states,
+        shell_complete=complete_words(state_names),
+        help="Only jobs in these states, or kept or rejected ones; !GLOB excludes.",
+    ),
+)
+ONLY_JOBS = SELECTION[0]
+JOBS = (
+    *SELECTION,
+    click.option(
+        "--cause",
+        "causes",
+        multiple=True,
+        metavar="KEY",
+        callback=read_causes,
+        shell_complete=complete_causes(),
+        help="Only jobs that failed with this cause, as `status` shows it; !KEY excludes.",
+    ),
+)
+"""What chooses among all jobs; SELECTION chooses among results, too."""
+
+# How a run goes.
+
+BUDGET = click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="Submit nothing that would exceed this total of all runs; overrides the manifest.",
+)
+LIMIT = click.option("--limit", type=click.IntRange(1), metavar="N", help="Start at most N jobs.")
+LIMITS = (
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Keep at most N requests in flight; overrides the manifest.",
+    ),
+    click.option(
+        "--rate",
+        metavar="N/min",
+        callback=read_by(parse_rate),
+        help="Submit at most this often; overrides the manifest.",
+    ),
+    LIMIT,
+    BUDGET,
+    click.option(
+        "--start-at",
+        metavar="22:00",
+        callback=read_by(parse_stop_at),
+        help="Submit nothing before this time of day, or date and time; overrides the manifest.",
+    ),
+    click.option(
+        "--max-duration",
+        metavar="8h",
+        callback=read_by(parse_duration),
+        help="Stop submitting after this long, and finish what is paid; overrides the manifest.",
+    ),
+    click.option(
+        "--stop-at",
+        metavar="07:00",
+        callback=read_by(parse_stop_at),
+        help="Stop submitting at this time of day, or date and time, and finish what is paid;"
+        " overrides the manifest.",
+    ),
+    click.option(
+        "--changed",
+        type=click.Choice(["rerun", "keep"]),
+        help="For jobs whose input changed after they were paid: pay again, or keep the old input.",
+    ),
+    click.option(
+        "--latency",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="With --emulator: how long a request takes.",
+    ),
+)
+ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Continue with a copied state file.")
+OWNERSHIP = (
+    ACCEPT_COPY,
+    click.option(
+        "--recover",
+        is_flag=True,
+        help="If the state is missing: follow the requests that run.log names, and pay for"
+        " none of them.",
+    ),
+    click.option(
+        "--start-over",
+        is_flag=True,
+        help="If the state is missing: pay for all jobs again, and move what is in the folder"
+        " to earlier-N.",
+    ),
+    click.option(
+        "--take-over",
+        is_flag=True,
+        help="Take over a folder that another manifest was last run into.",
+    ),
+)
+AT_THE_END = (
+    click.option(
+        "--notify",
+        multiple=True,
+        metavar="URL",
+        help="Send a message at the end, a pause and the first failure: ntfy://TOPIC,"
+        " mailto://…; overrides the manifest.",
+    ),
+    click.option(
+        "--on-done",
+        metavar="COMMAND",
+        help="Run this in the shell when the run ends, however it ends; it gets"
+        " BATCHGEN_* variables.",
+    ),
+)
+
+
+def run_options(
+    changed: str | None,
+    latency: float | None,
+    jobs: tuple[str, ...],
+    models: tuple[str, ...],
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    causes: tuple[str, ...],
+    **others: Any,
+) -> RunOptions:
+    """What was asked for. Raises UsageError where two options do not go together."""
+    from batchgen.runs.options import RunOptions
+    from batchgen.state.queries import Selection
+    from batchgen.state.reconcile import OnChanged
+
+    if latency is not None and not others["emulator"]:
+        raise UsageError("--latency is for the emulator: add --emulator")
+    return RunOptions(
+        on_changed=OnChanged(changed) if changed else OnChanged.REFUSE,
+        emulator_latency=latency,
+        selection=Selection(jobs, models, tags, states, causes),
+        **others,
+    )

@@ -1,0 +1,251 @@
+"""`batchgen status`: how a run is going, read from its state without disturbing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen.cli.console import print_lines, print_text
+from batchgen.cli.options import JOBS, JSON, MANIFEST, all_of
+from batchgen.cli.run_lines import (
+    SHOWN_TO_PROGRAMS,
+    cause_lines,
+    causes_json,
+    held_lines,
+    money_json,
+    unknown_command,
+)
+from batchgen.errors import MissingFileError, OutputError, UsageError
+from batchgen.jobs import IN_FLIGHT, JobState, counts_line
+from batchgen.state.database import snapshot
+from batchgen.state.manual_actions import held_back
+from batchgen.state.queries import (
+    Selection,
+    counts,
+    failures,
+    job_statuses,
+    money,
+    select_jobs,
+    totals,
+)
+from batchgen.state.records import Money, money_line
+from batchgen.state.reviews import count_marks
+from batchgen.state.selection import note_causes
+from batchgen.text import command_line, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from batchgen.jobs import JsonObject, JsonValue
+    from batchgen.manifest.header import Manifest
+    from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
+    from batchgen.state.records import JobStatus, Result
+    from batchgen.state.reviews import Marks
+
+SHOWN = 10
+MOST_READ = 10_000
+"""Jobs whose messages are read in a tenth of a second, as `--watch` does every second."""
+
+WATCH_EVERY = 1.0
+"""Seconds between two reads of another process's state, which announces no changes."""
+
+GOING = (JobState.PENDING, JobState.FETCHING, *IN_FLIGHT)
+
+
+@click.command()
+@MANIFEST
+@all_of(*JOBS, JSON)
+@click.option("--watch", is_flag=True, help="Keep showing it until nothing is under way.")
+def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
+    """Show how a run is going.
+
+    It reads a snapshot of the state and never disturbs a run.
+    """
+    if watch and as_json:
+        raise UsageError("--watch is for people, --json for programs: give one of them")
+    selection = Selection(**selected)
+    if watch:
+        return keep_showing(manifest, selection)
+    return show_once(manifest, selection, as_json=as_json)
+
+
+def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
+    """Raises ManifestError, DamagedStateError, LostStateError."""
+    from batchgen.runs.context import find_run
+    from batchgen.runs.lost_state import refuse_where_lost
+
+    found = find_run(path)
+    manifest, folder = found.manifest, found.folder
+    try:
+        with found.open() as run, snapshot(run.db):
+            db = run.db
+            selection = note_causes(db, selection)
+            if as_json:
+                _write_json(db, manifest.name, folder, selection)
+            else:
+                print_lines(_lines(db, manifest, selection, path))
+    except MissingFileError:
+        refuse_where_lost(folder, path)
+        _print_not_started(manifest, path, as_json=as_json)
+    return 0
+
+
+def keep_showing(
+    path: Path, selection: Selection, wait: Callable[[float], None] = time.sleep
+) -> int:
+    """Show the state again and again, until nothing is under way or Ctrl-C."""
+    from batchgen.runs.context import find_run
+    from batchgen.runs.lost_state import refuse_where_lost
+
+    watched = find_run(path)
+    manifest, folder = watched.manifest, watched.folder
+    if not folder.state.exists():
+        refuse_where_lost(folder, path)
+        _print_not_started(manifest, path, as_json=False)
+        return 0
+    while True:
+        with watched.open() as run, snapshot(run.db):
+            db = run.db
+            chosen = note_causes(db, selection)
+            lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
+            found = totals(counts(db, chosen))
+            held = held_back(db, chosen)
+            run_again = run.command("run")
+        under_way = sum(found.get(state, 0) for state in GOING)
+        # A job that waits for approval would be watched for ever.
+        ended = under_way <= (held.waiting if held.to_approve else 0)
+        if not ended and _nobody_runs(folder):
+            lines += ["  no runner is active", f"  → {run_again}"]
+        if sys.stdout.isatty():
+            click.clear()
+        print_lines(lines)
+        if ended:
+            return 0
+        wait(WATCH_EVERY)
+
+
+def _nobody_runs(folder: RunFolder) -> bool:
+    from batchgen.runs.folder import is_locked
+
+    try:
+        return not is_locked(folder)
+    except OutputError:
+        return False  # a user who may only read cannot try the lock
+
+
+def _lines(
+    db: Connection,
+    manifest: Manifest,
+    selection: Selection,
+    path: Path,
+    *,
+    most_read: int | None = None,
+) -> list[str]:
+    table = counts(db, selection)
+    # Money is always the whole run's, whatever is selected.
+    whose = "" if selection == Selection() else "the whole run: "
+    lines = [
+        f"{manifest.name} · {manifest.output.dir}",
+        f"  {counts_line(totals(table))} · {whose}{money_line(money(db))}",
+    ]
+    if len(table) > 1:
+        lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
+    lines += _mark_lines(count_marks(db, selection))
+    lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
+    lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
+    return lines + _unknown_lines(db, selection, path)
+
+
+def _mark_lines(marks: Marks) -> list[str]:
+    lines = []
+    if marks.kept or marks.rejected:
+        lines.append(f"  {marks.kept} kept · {marks.rejected} rejected")
+    if marks.flaws:
+        kinds = " · ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in marks.flaws.items())
+        lines.append(f"  flaws: {kinds}")
+    return lines
+
+
+def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
+    unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
+    if not unknown:
+        return []
+    shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    return [
+        f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
+        f"  → {unknown_command(path)}",
+    ]
+
+
+def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
+    if as_json:
+        nothing = money_json(Money(0.0, 0.0, 0))
+        held: JsonObject = {"to_approve": 0, "waiting": 0, "kept": 0, "rejected": 0, "flaws": {}}
+        document: JsonObject = {
+            "name": manifest.name,
+            "counts": {},
+            **held,
+            "money": nothing,
+            "causes": [],
+            "jobs": [],
+        }
+        print_text(json.dumps(document))
+    else:
+        # A folder that vanished looks the same; `run` knows, and reports it.
+        print_text(f"{manifest.name} · no run in {manifest.output.dir}")
+        print_text(f"  → start it with: {command_line('run', path)}")
+
+
+def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selection) -> None:
+    """One document, written job by job: a million jobs do not fit in memory."""
+    write = sys.stdout.write
+    by_state = totals(counts(db, selection))
+    found: JsonValue = {state.value: count for state, count in by_state.items()}
+    held = held_back(db, selection)
+    write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
+    write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
+    marks = count_marks(db, selection)
+    write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
+    write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
+    write(f'"money": {json.dumps(money_json(money(db)))}, ')
+    causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
+    write(f'"causes": {json.dumps(causes)}, "jobs": [')
+    for number, job in enumerate(job_statuses(db, selection)):
+        write(",\n" if number else "\n")
+        write(json.dumps(_job_json(job, folder)))
+    write("\n]}\n")
+    sys.stdout.flush()
+
+
+def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
+    job = status.job
+    error: JsonValue = None
+    if job.error_code is not None:
+        error = {"code": job.error_code, "message": job.error}
+    root = folder.root.absolute()
+    return {
+        "id": job.id,
+        "model": job.model,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "request_id": status.request_id,
+        "files": [_file_json(root, file) for file in status.files],
+        "error": error,
+    }
+
+
+def _file_json(root: Path, file: Result) -> JsonObject:
+    return {
+        "path": str(root / file.path),
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "pick": file.pick,
+        "flaws": file.flaws,
+    }

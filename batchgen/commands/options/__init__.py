@@ -1,1 +1,0 @@
-"""Options of the command line, in the order in which --help shows them."""
