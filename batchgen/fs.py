@@ -6,7 +6,6 @@ the atomic writers skip the fsync of the folder, or write through a link.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
@@ -15,11 +14,8 @@ import stat
 import sys
 import unicodedata
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from batchgen.concurrency import in_thread
 from batchgen.errors import BatchgenError, DiskFullError, OpenFilesError, OutputError, StorageError
 
 if TYPE_CHECKING:
@@ -203,58 +199,6 @@ def sync_folder(folder: Path, fsync: Callable[[int], None]) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-@dataclass(slots=True)
-class _Folder:
-    """Numbers of the last fsync of a folder that started, and of the last that succeeded."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    started: int = 0
-    succeeded: int = 0
-    failure: BatchgenError | None = None
-
-
-class FolderSync:
-    """Renames that finish at the same time share one fsync of their folder.
-
-    A rename is durable only after an fsync of the folder that started after it. So callers that
-    come while one is in progress wait for the next, which serves all of them. `fsync` is the port
-    to the disk, as in Part.
-    """
-
-    def __init__(self, fsync: Callable[[int], None]) -> None:
-        self._fsync = fsync
-        self._folders: dict[Path, _Folder] = {}
-
-    async def sync(self, path: Path, root: Path) -> None:
-        """Return once everything renamed in the folder `path` so far is durable.
-
-        The first time this also syncs the folders from `root` down to it: the run that made them
-        may have died before its fsync. Raises StorageError or DiskFullError, then and for every
-        later caller, because a failed fsync must not be retried.
-        """
-        folder = self._folders.setdefault(path, _Folder())
-        needed = folder.started + 1
-        async with folder.lock:
-            if folder.failure is not None:
-                raise folder.failure
-            if folder.succeeded >= needed:
-                return
-            folder.started += 1
-            try:
-                await in_thread(partial(self._sync, path, root if folder.started == 1 else path))
-            except BatchgenError as exc:
-                folder.failure = exc
-                raise
-            folder.succeeded = folder.started
-
-    def _sync(self, path: Path, root: Path) -> None:
-        with disk_errors(path):
-            while path != root:
-                sync_folder(path, self._fsync)
-                path = path.parent
-            sync_folder(root, self._fsync)
 
 
 PART_BYTES = 100

@@ -5,7 +5,6 @@ An address is checked before a run begins, and its secrets never appear in any t
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import re
@@ -17,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
 from urllib.parse import unquote
 
-from batchgen.concurrency import in_daemon_thread
 from batchgen.errors import InputError
 from batchgen.text import nearest
 
@@ -215,6 +213,11 @@ async def deliver(address: Address, message: Message, seconds: float) -> str | N
 
     A service that does not answer in `seconds` is abandoned: its message may still arrive.
     """
+    # Imported here because every command reads addresses, and only a run sends anything.
+    import asyncio  # noqa: PLC0415 - see above
+
+    from batchgen.concurrency import in_daemon_thread  # noqa: PLC0415 - see above
+
     name = f"notify {address.masked}"
     sending = asyncio.create_task(in_daemon_thread(partial(address.send, message), name), name=name)
     try:

@@ -14,10 +14,22 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from batchgen.downloads import decoding
+from batchgen.engine import polling
+from batchgen.engine.backoff import delay
 from batchgen.processes import ProcessPool
-from tests.shell import Emulator, Shell, emulating
+from tests.shell import QUICK, Emulator, Shell, emulating
 
 WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
+
+# What tests write needs no disk: a state waits for its disk at each change, and a test with it.
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30
+if (
+    "TMPDIR" not in os.environ
+    and os.access(MEMORY, os.W_OK)
+    and shutil.disk_usage(MEMORY).free > ROOM
+):
+    tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
 
 # At import, so that worker processes and commands that tests start have it too.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
@@ -46,6 +58,15 @@ def _files_are_worked_on_here(
         monkeypatch.setattr(ProcessPool, "call", lambda _, work, item: work(item))
         # A bound of memory is for a worker process: here it would end the threads of later tests.
         monkeypatch.setattr(decoding, "limit_memory", lambda _max_bytes: None)
+
+
+@pytest.fixture(autouse=True)
+def _waits_are_short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request of an emulator ends soon. On the engine's virtual clock no time is lost."""
+    if request.path.parent.name != "engine":
+        monkeypatch.setattr(polling, "SHORTEST", QUICK)
+        # Seconds before the second try; it is the default of an argument.
+        monkeypatch.setitem(delay.__kwdefaults__ or {}, "first", 0.1)
 
 
 @pytest.fixture

@@ -28,14 +28,24 @@ PRELOADED = ("batchgen.__main__", "batchgen.cli.run", "batchgen.runs.execute", "
 BECOME_SUBREAPER = 36
 """`PR_SET_CHILD_SUBREAPER` of prctl(2): orphans below this process become its children."""
 LONGEST_ORDER = 1 << 17
+QUICK_POLLS = "from batchgen.engine import polling; polling.SHORTEST = 0.02"
+"""A request of an emulator ends soon; a test has no quarter of a second to lose."""
 
 
 class ForkedProcess(subprocess.Popen[str]):
-    """`python -m batchgen WORDS`, without the start of Python unless it is to be `fresh`."""
+    """`python -m batchgen WORDS`, without the start of Python unless it is to be `fresh`.
 
-    def __init__(self, words: Sequence[str], *, fresh: bool = False, **options: Any) -> None:
+    `prelude` is code that the process runs first, for instance to shorten a deadline.
+    """
+
+    def __init__(
+        self, words: Sequence[str], *, fresh: bool = False, prelude: str = "", **options: Any
+    ) -> None:
         self._fresh = fresh or sys.platform != "linux"
-        super().__init__([sys.executable, "-m", "batchgen", *words], text=True, **options)
+        self._words, self._prelude = list(words), f"{QUICK_POLLS}\n{prelude}"
+        code = f"{self._prelude}\nimport runpy; runpy.run_module('batchgen', run_name='__main__')"
+        program = ["-c", code] if prelude else ["-m", "batchgen"]
+        super().__init__([sys.executable, *program, *words], text=True, **options)
 
     def _execute_child(self, args: list[str], executable: Any, preexec_fn: Any, *rest: Any) -> None:
         """As Popen calls it, once it has made the pipes."""
@@ -43,7 +53,8 @@ class ForkedProcess(subprocess.Popen[str]):
             super()._execute_child(args, executable, preexec_fn, *rest)  # type: ignore[misc] # private
             return
         (_, _, cwd, env, _, _, _, *pipes), start_new_session = rest[:13], rest[-2]
-        order = {"words": args[3:], "cwd": str(cwd), "env": env, "session": start_new_session}
+        order = {"words": self._words, "cwd": str(cwd), "env": env, "session": start_new_session}
+        order["prelude"] = self._prelude
         given = (pipes[0], pipes[3], pipes[5])
         streams = [own if fd == -1 else fd for own, fd in enumerate(given)]
         self.pid = nursery().fork(order, streams)
@@ -126,6 +137,7 @@ def main() -> NoReturn:
         stream = io.TextIOWrapper(raw, "utf-8", errors, line_buffering=own == 2 or os.isatty(own))
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    exec(order["prelude"], {})
     program = sys.modules["__main__"] = sys.modules["batchgen.__main__"]
     sys.argv = [str(program.__file__), *order["words"]]
     raise SystemExit(program.main())

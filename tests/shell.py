@@ -41,7 +41,7 @@ SECONDS_TO_END = 5.0
 LOOK_EVERY = 0.05
 QUICK = 0.02
 """Seconds that a request takes, unless a test needs them to be more."""
-KEPT = ("PATH", "PYTHONPATH")
+KEPT = ("PATH", "PYTHONPATH", "TMPDIR")
 """The only variables of this machine that a command sees."""
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from batchgen.concurrency import in_thread
+from batchgen import concurrency
+from batchgen.concurrency import TERMINATION_SIGNALS, in_thread
+from batchgen.engine.shielded_tasks import LAST_ANSWERS
 
 
 async def test_the_result_comes_back() -> None:
@@ -45,3 +47,9 @@ async def test_a_cancellation_waits_for_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["ended"]
+
+
+def test_who_is_asked_to_leave_soon_is_gone_within_fifteen_seconds() -> None:
+    """Row 57. That a process keeps to these, tests with shorter ones show."""
+    assert concurrency.TERMINATION_SECONDS < 15
+    assert all(concurrency.DRAIN_SECONDS[one] + LAST_ANSWERS <= 15 for one in TERMINATION_SIGNALS)

@@ -1,11 +1,9 @@
-"""What the disk refuses, what is durable, and files that have their name once they are whole."""
+"""What the disk refuses, and files that have their name once they are whole."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from batchgen.errors import (
     OutputError,
     StorageError,
 )
-from batchgen.fs import FolderSync, disk_error, disk_errors, publishing, sync_folder
+from batchgen.fs import disk_error, disk_errors, publishing, sync_folder
 
 PLACE = Path("files/boat.part")
 
@@ -108,64 +106,3 @@ def test_a_link_that_a_stranger_put_there_is_replaced_not_followed(tmp_path: Pat
         file.write(b"page")
     assert (path.read_text(), other.read_text()) == ("page", "other")
     assert not path.is_symlink()
-
-
-class SlowDisk:
-    """Each fsync waits to be let go; counts them."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.gate = threading.Semaphore(0)
-        self.started = threading.Semaphore(0)
-
-    def fsync(self, _descriptor: int) -> None:
-        self.begun += 1
-        self.started.release()
-        assert self.gate.acquire(timeout=10)
-
-
-async def test_those_who_come_during_an_fsync_share_the_next_one(tmp_path: Path) -> None:
-    disk = SlowDisk()
-    folders = FolderSync(disk.fsync)
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(folders.sync(tmp_path, tmp_path))
-        await asyncio.to_thread(disk.started.acquire)
-        late = [group.create_task(folders.sync(tmp_path, tmp_path)) for _ in range(20)]
-        await asyncio.sleep(0)
-        disk.gate.release()
-        await first
-        assert not any(task.done() for task in late), "the first fsync began before their renames"
-        disk.gate.release()
-    assert disk.begun == 2
-
-
-async def test_one_after_another_each_gets_its_own(tmp_path: Path) -> None:
-    calls: list[int] = []
-    folders = FolderSync(calls.append)
-    for _ in range(3):
-        await folders.sync(tmp_path, tmp_path)
-    assert len(calls) == 3
-
-
-async def test_two_folders_do_not_share(tmp_path: Path) -> None:
-    calls: list[int] = []
-    folders = FolderSync(calls.append)
-    (tmp_path / "a").mkdir()
-    await asyncio.gather(
-        folders.sync(tmp_path, tmp_path), folders.sync(tmp_path / "a", tmp_path / "a")
-    )
-    assert len(calls) == 2
-
-
-async def test_a_failed_fsync_is_never_repeated_row_52(tmp_path: Path) -> None:
-    calls: list[int] = []
-
-    def fail(descriptor: int) -> None:
-        calls.append(descriptor)
-        raise OSError(5, "Input/output error")
-
-    folders = FolderSync(fail)
-    for _ in range(2):
-        with pytest.raises(StorageError, match="Input/output error"):
-            await folders.sync(tmp_path, tmp_path)
-    assert len(calls) == 1

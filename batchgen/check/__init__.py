@@ -1,11 +1,11 @@
-"""Are the results any good? Finds what is empty, unreadable, not as asked for, or there already.
+"""Finds results that are blank, damaged, not as requested, or duplicates.
 
-kinds.py      what can be found, and how strictly
-checking.py   a whole check, step by step; what of it is news to the state
+kinds.py      the kinds of flaws, and the options of a check
+checking.py   a whole check, step by step, and what of it is new to the state
 examining.py  one file and its frames, in another process
-measures.py   frames → figures and perceptual hashes, by the extra `check`
-memory.py     measures of earlier checks, a cache by content
+measures.py   frames → figures and perceptual hashes (the extra `check`)
+cache.py      measures of earlier checks, by content
 judging.py    figures → flaws, and near duplicates among hundreds of thousands
 
-It reads the state, never the engine; its command hands what was found to the state's writer.
+It reads the state, never the engine; its command hands the flaws to the state's writer.
 """

@@ -1,6 +1,6 @@
-"""A whole check: what the state has, what the files show, what is wrong, and what of that is new.
+"""A whole check: read the state, examine the files, find flaws, and see which ones are new.
 
-Whether a result is what its input asked for is judged only where the published contract is clear.
+Whether a result matches its input is judged only where the published contract is clear.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.check.examining import Source, examine, given_up, stamp_of
-from batchgen.check.judging import Checked, Found, judge
-from batchgen.check.kinds import ALIKE, Kind
-from batchgen.check.measures import require_looks
-from batchgen.check.memory import open_memory
+from batchgen.check.cache import open_cache
+from batchgen.check.examining import Source, examine, examine_failed, stamp_of
+from batchgen.check.judging import Checked, Evidence, judge
+from batchgen.check.kinds import DUPLICATES, Kind
+from batchgen.check.measures import require_imagehash
 from batchgen.models.catalog import wrong_kind
 from batchgen.models.fields import SIZE_KEY
 from batchgen.processes import map_in_processes
@@ -28,66 +28,66 @@ if TYPE_CHECKING:
 
 
 FRAMES_KEY = "frames"
-"""The page: "total number of frames to generate". It says of seconds only about how many."""
+"""Exact, says the vendor's page: "total number of frames to generate". Seconds are not."""
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
-def broken_promises(result: Result) -> dict[Kind, str]:
-    """Words by kind. A key that was not sent promises nothing: its default is the page's alone."""
+def contract_violations(result: Result) -> dict[Kind, str]:
+    """Return texts by kind. A key that was not sent is not judged: only the page has a default."""
     sent = json.loads(result.body)
     found = {
         Kind.WRONG_KIND: wrong_kind(result.model, result.media_type),
         Kind.WRONG_SIZE: _size(sent, result),
         Kind.WRONG_LENGTH: _length(sent, result),
     }
-    return {kind: words for kind, words in found.items() if words}
+    return {kind: text for kind, text in found.items() if text}
 
 
 def _size(sent: Mapping[str, object], result: Result) -> str:
-    asked = _SIZE.match(str(sent.get(SIZE_KEY, "")))
-    if asked is None or (int(asked[1]), int(asked[2])) == (result.width, result.height):
+    requested = _SIZE.match(str(sent.get(SIZE_KEY, "")))
+    if requested is None or (int(requested[1]), int(requested[2])) == (result.width, result.height):
         return ""
-    return f"{result.width}x{result.height} pixels; {asked[0]} were asked for"
+    return f"{result.width}x{result.height} pixels; {requested[0]} were asked for"
 
 
 def _length(sent: Mapping[str, object], result: Result) -> str:
-    asked = sent.get(FRAMES_KEY)
-    if not isinstance(asked, int) or result.frames is None or asked == result.frames:
+    requested = sent.get(FRAMES_KEY)
+    if not isinstance(requested, int) or result.frames is None or requested == result.frames:
         return ""
-    return f"{result.frames} frames; {asked} were asked for"
+    return f"{result.frames} frames; {requested} were asked for"
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from batchgen.check.cache import MeasureCache
     from batchgen.check.examining import Examined
-    from batchgen.check.kinds import Asked
-    from batchgen.check.memory import Memory
+    from batchgen.check.kinds import CheckOptions
     from batchgen.state.database import Connection
     from batchgen.state.records import Result
     from batchgen.state.selection import Selection
 
     Begin = Callable[[int], Callable[[int], object]]
-    """Hears how many files are to be looked at, and gives who hears of their number so far."""
+    """Takes the number of files to examine; returns a callback for the number done so far."""
 
     Work = Callable[[Sequence[Source]], Iterator[Examined]]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The chosen files in the manifest's order. `looked_at`: files that had to be read."""
+    """The chosen files in the manifest's order. `examined`: how many files had to be read."""
 
     files: tuple[Checked, ...]
-    looked_at: int
+    examined: int
 
     @property
     def flawed(self) -> list[Checked]:
         return [file for file in self.files if file.flaws]
 
 
-def in_the_pool(sources: Sequence[Source]) -> Iterator[Examined]:
-    return map_in_processes(examine, sources, given_up)
+def in_processes(sources: Sequence[Source]) -> Iterator[Examined]:
+    return map_in_processes(examine, sources, examine_failed)
 
 
 def check(
@@ -95,27 +95,27 @@ def check(
     root: Path,
     measures: Path,
     selection: Selection,
-    asked: Asked,
+    options: CheckOptions,
     begin: Begin,
-    work: Work = in_the_pool,
+    work: Work = in_processes,
 ) -> Report:
-    """Look at what no check has seen, and judge all of it. Writes nothing but the cache `measures`.
+    """Examine new and changed files, and judge all of them. Writes only the cache `measures`.
 
-    Raises UsageError where a library is missing, OutputError, StorageError.
+    Raises UsageError if a library is missing, OutputError, StorageError.
     """
-    if asked.wants_looks:
-        require_looks()
+    if options.wants_hashes:
+        require_imagehash()
     before = read(db, selection)
-    with open_memory(measures) as memory:
-        seen, looked_at = _look(before, root, memory, asked, begin, work)
-    # Read again: looking takes its time, and what a run replaced meanwhile is for the next check.
+    with open_cache(measures) as cache:
+        seen, examined = _examine_all(before, root, cache, options, begin, work)
+    # Read again: examining takes time. Files replaced meanwhile are for the next check.
     files = [file for file in read(db, selection) if (file.path, file.sha256) in seen]
-    judged = judge(files, {path: found for (path, _), found in seen.items()}, asked)
-    return Report(tuple(file for file in judged if file.is_chosen), looked_at)
+    judged = judge(files, {path: found for (path, _), found in seen.items()}, options)
+    return Report(tuple(file for file in judged if file.is_chosen), examined)
 
 
 def read(db: Connection, selection: Selection) -> list[Checked]:
-    """Everything at once: no snapshot is held while files are looked at."""
+    """Read everything at once, so that no snapshot is held while files are examined."""
     return [_checked(*one) for one in all_results(db, selection)]
 
 
@@ -131,55 +131,62 @@ def _checked(result: Result, is_chosen: bool) -> Checked:
         None if result.pick is None else Pick(result.pick),
         result.flaws,
         is_chosen,
-        broken_promises(result),
+        contract_violations(result),
     )
 
 
-def _look(
-    files: Iterable[Checked], root: Path, memory: Memory, asked: Asked, begin: Begin, work: Work
-) -> tuple[dict[tuple[str, str], Found], int]:
-    """What is known of each file, by path and content, and how many files had to be read."""
-    found: dict[tuple[str, str], Found] = {}
+def _examine_all(
+    files: Iterable[Checked],
+    root: Path,
+    cache: MeasureCache,
+    options: CheckOptions,
+    begin: Begin,
+    work: Work,
+) -> tuple[dict[tuple[str, str], Evidence], int]:
+    """Return what is known about each file, by path and hash, and how many had to be read."""
+    found: dict[tuple[str, str], Evidence] = {}
     sources: list[tuple[Checked, Source]] = []
-    for file in _concerned(files, asked):
-        source = _source(file, root, memory, asked)
+    for file in _relevant(files, options):
+        source = _source(file, root, cache, options)
         stamp = stamp_of(root / file.path)
-        if source.is_known and stamp and memory.was_seen(file.path, file.sha256, stamp):
-            found[file.path, file.sha256] = Found("", memory.measure(file.sha256))
+        if source.is_known and stamp and cache.is_unchanged(file.path, file.sha256, stamp):
+            found[file.path, file.sha256] = Evidence("", cache.measure(file.sha256))
         else:
             sources.append((file, source))
-    heard = begin(len(sources))
+    progress = begin(len(sources))
     examined = work([source for _, source in sources])
     for number, ((file, _), one) in enumerate(zip(sources, examined, strict=True), 1):
-        found[file.path, file.sha256] = _remember(file, one, memory)
-        heard(number)
+        found[file.path, file.sha256] = _remember(file, one, cache)
+        progress(number)
     return found, len(sources)
 
 
-def _concerned(files: Iterable[Checked], asked: Asked) -> Iterator[Checked]:
-    """Those to be judged, and where likeness counts all others, which they may be like."""
-    return (file for file in files if file.is_chosen or asked.kinds & ALIKE)
+def _relevant(files: Iterable[Checked], options: CheckOptions) -> Iterator[Checked]:
+    """Yield the files to judge and, to find duplicates, all others."""
+    return (file for file in files if file.is_chosen or options.kinds & DUPLICATES)
 
 
-def _source(file: Checked, root: Path, memory: Memory, asked: Asked) -> Source:
-    known = memory.measure(file.sha256)
-    is_enough = known is not None and bool(known.looks or known.trouble or not asked.wants_looks)
+def _source(file: Checked, root: Path, cache: MeasureCache, options: CheckOptions) -> Source:
+    known = cache.measure(file.sha256)
+    is_enough = known is not None and bool(
+        known.hashes or known.trouble or not options.wants_hashes
+    )
     path = str(root / file.path)
-    return Source(path, file.sha256, file.bytes, file.frames, is_enough, asked.wants_looks)
+    return Source(path, file.sha256, file.bytes, file.frames, is_enough, options.wants_hashes)
 
 
-def _remember(file: Checked, one: Examined, memory: Memory) -> Found:
+def _remember(file: Checked, one: Examined, cache: MeasureCache) -> Evidence:
     if one.measure is not None:
-        memory.keep(file.sha256, one.measure)
+        cache.add_measure(file.sha256, one.measure)
     if one.stamp is None:
-        return Found(one.trouble, None)
-    memory.see(file.path, file.sha256, one.stamp)
-    return Found(one.trouble, one.measure or memory.measure(file.sha256))
+        return Evidence(one.trouble, None)
+    cache.add_file(file.path, file.sha256, one.stamp)
+    return Evidence(one.trouble, one.measure or cache.measure(file.sha256))
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What the state does not know yet. `flaws` of a file replace those that it knows."""
+class Changes:
+    """What is new to the state. A file's `flaws` replace those in the state."""
 
     flaws: tuple[tuple[Checked, dict[str, str]], ...]
     rejected: tuple[Checked, ...]
@@ -187,16 +194,16 @@ class News:
     gone: int
 
 
-def news(files: Sequence[Checked], asked: Asked) -> News:
-    """Compare with the state. Kinds that were not asked for stay as an earlier check left them."""
+def changes(files: Sequence[Checked], options: CheckOptions) -> Changes:
+    """Compare with the state. Kinds that were not checked stay as an earlier check left them."""
     changed, rejected, new, gone = [], [], 0, 0
     for file in files:
-        now = {kind.value: words for kind, words in file.flaws.items()}
-        others = {kind: words for kind, words in file.known.items() if kind not in asked.kinds}
+        now = {kind.value: text for kind, text in file.flaws.items()}
+        others = {kind: text for kind, text in file.known.items() if kind not in options.kinds}
         if now | others != file.known:
             changed.append((file, others | now))
             new += len(now.keys() - file.known.keys())
             gone += len(file.known.keys() - now.keys() - others.keys())
-        if file.pick is None and file.flaws.keys() & asked.rejected:
+        if file.pick is None and file.flaws.keys() & options.rejected:
             rejected.append(file)
-    return News(tuple(changed), tuple(rejected), new, gone)
+    return Changes(tuple(changed), tuple(rejected), new, gone)

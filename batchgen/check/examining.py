@@ -1,6 +1,6 @@
-"""One file: is it what the state knows, and what does it show? Runs in another process.
+"""Examines one file, in another process: whether it is what the state has, and what it shows.
 
-A picture is measured whole, a video by a few frames from all over it.
+A picture is measured whole, a video by a few frames spread over its length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
 
-from batchgen.check.measures import Measure, look_of, measured, plain
+from batchgen.check.measures import Measure, measured, perceptual_hash, plain
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -42,11 +42,11 @@ LEAST_SIDE = 512
 
 
 def sample(file: BinaryIO, frames: int) -> tuple[list[Image.Image], bool]:
-    """Frames as `plain` makes them, and whether they follow each other in time.
+    """Return frames as `plain` makes them, and whether they are a sequence in time.
 
-    `frames`: how many the file has; a picture with more than one is an animation.
+    The file has `frames` of them; a picture with more than one is an animation.
 
-    Raises CorruptFileError, and OSError where the disk fails.
+    Raises CorruptFileError, and OSError if the disk fails.
     """
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
@@ -84,7 +84,7 @@ def _video(file: BinaryIO, found: Format, frames: int) -> list[Image.Image]:
     import av.error  # noqa: PLC0415 - as above
 
     try:
-        # The demuxer is named, so that no playlist can make FFmpeg open other files or URLs.
+        # The demuxer is fixed, so that no playlist can make FFmpeg open other files or URLs.
         with av.open(file, "r", format=found.codec) as container:
             sampled = list(_sampled(container, wanted_frames(frames)))
     except av.error.FFmpegError as exc:
@@ -95,17 +95,17 @@ def _video(file: BinaryIO, found: Format, frames: int) -> list[Image.Image]:
 
 
 def _filled_up(sampled: list[Image.Image]) -> list[Image.Image]:
-    """Equally many, so that any two can be compared."""
+    """Repeat the last frame up to SAMPLES, so that any two files can be compared."""
     return sampled + sampled[-1:] * (SAMPLES - len(sampled))
 
 
 def wanted_frames(frames: int) -> list[int]:
-    """Numbers, from 0, of the frames in the middles of SAMPLES equal parts; each once."""
+    """Return the distinct numbers, from 0, of the frames in the middle of SAMPLES equal parts."""
     return sorted({(2 * part + 1) * frames // (2 * SAMPLES) for part in range(SAMPLES)})
 
 
 def _sampled(container: InputContainer, wanted: list[int]) -> Iterator[Image.Image]:
-    """In one pass: a clip has few key frames, often one, so a seek decodes all before it anew."""
+    """Yield frames in one pass: with few key frames, each seek would decode the start again."""
     from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
 
     stream = picture_track(container)
@@ -120,26 +120,26 @@ def _sampled(container: InputContainer, wanted: list[int]) -> Iterator[Image.Ima
 
 
 MISSING = "the file is missing"
-# As `batchgen verify` says it.
+# The same texts as `batchgen verify`.
 LINK = "a symbolic link in its place"
 NOT_A_FILE = "something that is not a file in its place"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file as the state knows it. `is_known`: what its content shows is known already."""
+    """A file as the state has it. `is_known`: its content was measured before."""
 
     path: str
     sha256: str
     bytes: int
     frames: int
     is_known: bool
-    with_looks: bool
+    with_hashes: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Shows without reading it that a file has not been touched."""
+    """Shows that a file is unchanged without reading it."""
 
     bytes: int
     mtime_ns: int
@@ -148,7 +148,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """`trouble`: why the file is not what the state knows. `stamp`: of the file that was read."""
+    """`trouble`: why the file is not what the state has. `stamp`: of the file that was read."""
 
     trouble: str = ""
     stamp: Stamp | None = None
@@ -156,7 +156,7 @@ class Examined:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """None where there is nothing. Follows no link."""
+    """Return None if there is no file. Follows no link."""
     try:
         return _stamp(os.lstat(path))
     except OSError:
@@ -168,7 +168,7 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 
 def examine(source: Source) -> Examined:
-    """Read the file; whatever is wrong with it is returned, not raised."""
+    """Read the file; problems with it are returned, not raised."""
     try:
         with open_to_read(Path(source.path)) as file:
             return _examine(file, source)
@@ -184,34 +184,36 @@ def examine(source: Source) -> Examined:
         return Examined(f"the file cannot be read: {exc.strerror or exc}")
 
 
-def given_up(_source: Source) -> Examined:
-    """Of a file at which processes die: it has no stamp, so the next check tries it again."""
-    return Examined("it cannot be looked at: that kills the process, as where memory runs out")
+def examine_failed(_source: Source) -> Examined:
+    """For a file that kills processes. Without a stamp, the next check tries it again."""
+    return Examined("it cannot be examined: it kills the process, as when memory runs out")
 
 
 def _examine(file: BufferedReader, source: Source) -> Examined:
     stamp = _stamp(os.fstat(file.fileno()))
     if stamp.bytes != source.bytes:
-        return Examined(f"{stamp.bytes} bytes instead of {source.bytes}{_and_decodes_not(file)}")
+        return Examined(f"{stamp.bytes} bytes instead of {source.bytes}{_decode_error(file)}")
     if hashlib.file_digest(file, "sha256").hexdigest() != source.sha256:
-        return Examined(f"another content than was downloaded{_and_decodes_not(file)}")
-    # The same bytes were decoded to the last one when they came, so a part of them is enough now.
+        return Examined(f"not the content that was downloaded{_decode_error(file)}")
+    # These bytes were fully decoded when they were downloaded, so sampling is enough now.
     return Examined("", stamp, None if source.is_known else measure(file, source))
 
 
-def measure(file: BufferedReader, source: Source, look: Callable[..., bytes] = look_of) -> Measure:
-    """Look at a content. Raises OSError where the disk fails."""
+def measure(
+    file: BufferedReader, source: Source, hash_of: Callable[..., bytes] = perceptual_hash
+) -> Measure:
+    """Measure a file's content. Raises OSError if the disk fails."""
     try:
         frames, is_video = sample(file, source.frames)
     except OutOfMemoryError:
-        raise  # No word about the file: with more memory the next check may look at it.
+        raise  # says nothing about the file: with more memory the next check may succeed
     except CorruptFileError as exc:
         return Measure(trouble=str(exc))
-    looks = [look(frame) for frame in frames] if source.with_looks else []
-    return measured(frames, looks, is_video=is_video)
+    hashes = [hash_of(frame) for frame in frames] if source.with_hashes else []
+    return measured(frames, hashes, is_video=is_video)
 
 
-def _and_decodes_not(file: BufferedReader) -> str:
+def _decode_error(file: BufferedReader) -> str:
     try:
         decode(file)
     except CorruptFileError as exc:

@@ -1,4 +1,4 @@
-"""What a check can find, and how strict it is."""
+"""The kinds of flaws, and how strict a check is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOOK_BITS = 256
-"""Of a perceptual hash; two pictures that have nothing in common differ in about half of them."""
+HASH_BITS = 256
+"""Of a perceptual hash; unrelated pictures differ in about half of them."""
 
 
 class Kind(StrEnum):
-    """In the order in which they are reported."""
+    """The kinds of flaws, in the order of reports."""
 
     UNREADABLE = "unreadable"
     BLANK = "blank"
@@ -39,19 +39,19 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.NEAR_DUPLICATE: "looks like an earlier result: see --distance",
 }
 
-ALIKE = frozenset({Kind.DUPLICATE, Kind.NEAR_DUPLICATE})
-"""Said of a file because of another one, which stays."""
+DUPLICATES = frozenset({Kind.DUPLICATE, Kind.NEAR_DUPLICATE})
+"""Flaws that a file has because of another file, which has none."""
 
 
-FOR_A_PERSON = frozenset({Kind.NEAR_BLANK, Kind.NEAR_DUPLICATE})
-"""A word on white paper is near_blank, two good takes are near_duplicate: somebody must look."""
+NEEDS_REVIEW = frozenset({Kind.NEAR_BLANK, Kind.NEAR_DUPLICATE})
+"""Somebody must look: a word on white paper is near_blank, two good takes are near_duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What to look for. `rejected`: kinds whose files are rejected as well.
+class CheckOptions:
+    """What to look for. Files with a flaw of the kinds `rejected` are also rejected.
 
-    `blank`: the share of a picture that has one colour; `distance`: bits of LOOK_BITS.
+    `blank`: from which share of one colour on; `distance`: at most so many bits of HASH_BITS.
     """
 
     kinds: frozenset[Kind] = frozenset(Kind)
@@ -60,5 +60,5 @@ class Asked:
     distance: int = 16
 
     @property
-    def wants_looks(self) -> bool:
+    def wants_hashes(self) -> bool:
         return Kind.NEAR_DUPLICATE in self.kinds

@@ -1,7 +1,7 @@
-"""How empty a picture is, how much a video moves, and how a picture looks. Pure.
+"""How empty a picture is, how much a video moves, and perceptual hashes. Pure.
 
-The look is 256 bits, imagehash's phash: which of the lowest 16 x 16 spatial frequencies are
-stronger than the median. It ignores size, coding and brightness.
+A hash is 256 bits, imagehash's phash: which of the lowest 16 x 16 spatial frequencies are stronger
+than the median. It ignores size, encoding and brightness.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 SIDE = 16
-LOOK_BYTES = SIDE * SIDE // 8
+HASH_BYTES = SIDE * SIDE // 8
 _SAMPLED = 64
 _HALF = SIDE // 2
 
 
-def require_looks() -> None:
-    """Raise UsageError where the library is not there."""
+def require_imagehash() -> None:
+    """Raise UsageError if the library is not installed."""
     if find_spec("imagehash") is None:
         raise UsageError(
             "near duplicates need a library that is not installed",
@@ -34,17 +34,17 @@ def require_looks() -> None:
         )
 
 
-def look_of(picture: Image.Image) -> bytes:
-    """Of a picture as `measures.plain` makes it; the library is there."""
-    import imagehash  # noqa: PLC0415 - only who looks for near duplicates needs it
+def perceptual_hash(picture: Image.Image) -> bytes:
+    """Hash a picture as `plain` makes it. Needs the library."""
+    import imagehash  # noqa: PLC0415 - only near duplicates need it
 
-    # Coarsely first: the exact filter over all of a large picture would change no bit that counts.
+    # Coarsely first: an exact filter over a large picture would change no relevant bit.
     has_mask = picture.mode == "RGBa"
-    seen = Image.merge("RGB", picture.split()[:3]) if has_mask else picture
-    grey = seen.convert("L")
+    visible = Image.merge("RGB", picture.split()[:3]) if has_mask else picture
+    grey = visible.convert("L")
     small = grey.resize((_SAMPLED, _SAMPLED), Image.Resampling.LANCZOS, reducing_gap=3.0)
     bits = imagehash.phash(small, SIDE, _SAMPLED // SIDE).hash
-    # By quarters, the coarsest first: the search drops most pairs by the first eight bytes.
+    # By quarters, the coarsest first: the search discards most pairs by the first eight bytes.
     quarters = (
         bits[top : top + _HALF, left : left + _HALF] for top in (0, _HALF) for left in (0, _HALF)
     )
@@ -58,42 +58,42 @@ def _packed(bits: list[bool]) -> bytes:
 
 LEVELS = 256
 ONE_COLOUR = 16
-"""Levels of a channel that pass for one colour: paper, fog and what a JPEG makes of them."""
+"""Levels of a channel that count as one colour: paper or fog, with JPEG artefacts."""
 STRIP = 256
-"""Rows at once."""
+"""Rows that are converted at once."""
 _SIXTEEN_BITS = [level // 257 for level in range(1 << 16)]
 GRID = (64, 64)
-"""Motion is looked for on a grid: noise of the coding averages out, what moves does not."""
+"""Motion is measured on a grid: coding noise averages out, movement does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a content shows. Of a video: of a few of its frames.
+    """What a file's content shows; for a video, a few of its frames.
 
     `spread`: levels, of 256, between the darkest and the brightest pixel of the channel that varies
-    most, in any frame. `share`: pixels of one colour, in the frame that has fewest. `motion`:
-    levels that a cell of the grid changes at most; None for a picture. `looks`: perceptual hashes,
-    one a frame; empty where nobody asked for them. `trouble`: why all this is not known.
+    most, in any frame. `share`: share of pixels of one colour, in the frame with the lowest.
+    `motion`: by how many levels a grid cell changes at most; None for a picture. `hashes`:
+    perceptual hashes, one per frame; empty if not needed. `trouble`: why there are no measures.
     """
 
     spread: int = LEVELS
     share: float = 0.0
     motion: int | None = None
-    looks: tuple[bytes, ...] = ()
+    hashes: tuple[bytes, ...] = ()
     trouble: str = ""
 
 
-def measured(frames: Sequence[Image.Image], looks: Sequence[bytes], *, is_video: bool) -> Measure:
-    """Of frames as `plain` makes them; at least one."""
+def measured(frames: Sequence[Image.Image], hashes: Sequence[bytes], *, is_video: bool) -> Measure:
+    """Measure one or more frames as `plain` makes them."""
     colours = [emptiness(frame.histogram()) for frame in frames]
     spread, share = max(one[0] for one in colours), min(one[1] for one in colours)
-    return Measure(spread, share, motion(frames) if is_video else None, tuple(looks))
+    return Measure(spread, share, motion(frames) if is_video else None, tuple(hashes))
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """Grey, RGB, or RGB with what is not seen taken out of it: hidden colours fill no picture.
+    """Convert to grey, RGB, or premultiplied RGB, which removes colours hidden by transparency.
 
-    May be the very picture that was given: of a large one, each copy counts.
+    May return the given picture itself, because copies of a large one are costly.
     """
     if picture.mode == "F" or picture.mode.startswith("I"):
         return _eight_bits(picture)
@@ -104,9 +104,9 @@ def plain(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow cuts a level above 255 off, which would leave nothing of a picture of 16 bits.
+    """Scale 16-bit levels down: Pillow would clip everything above 255.
 
-    By strips: Pillow scales levels at four bytes a pixel.
+    In strips, because Pillow needs four bytes per pixel for it.
     """
     grey = Image.new("L", picture.size)
     for top in range(0, picture.height, STRIP):
@@ -116,25 +116,25 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def emptiness(histogram: Sequence[int]) -> tuple[int, float]:
-    """Spread and share, from the histograms of all channels one after the other."""
+    """Return spread and share, from the concatenated histograms of all channels."""
     channels = [histogram[at : at + LEVELS] for at in range(0, len(histogram), LEVELS)]
     return max(map(_spread, channels)), min(map(_share, channels))
 
 
 def _spread(channel: Sequence[int]) -> int:
-    seen = [level for level, pixels in enumerate(channel) if pixels]
-    return seen[-1] - seen[0]
+    levels = [level for level, pixels in enumerate(channel) if pixels]
+    return levels[-1] - levels[0]
 
 
 def _share(channel: Sequence[int]) -> float:
-    """Pixels in the ONE_COLOUR neighbouring levels that have most."""
+    """Return the share of pixels in the fullest ONE_COLOUR neighbouring levels."""
     below = [0, *accumulate(channel)]
     windows = zip(below, below[ONE_COLOUR:], strict=False)
     return max(above - under for under, above in windows) / below[-1]
 
 
 def motion(frames: Sequence[Image.Image]) -> int:
-    """The levels by which any cell differs between two neighbouring frames."""
+    """Return by how many levels any cell differs at most between neighbouring frames."""
     cells = [frame.convert("L").resize(GRID, Image.Resampling.BOX) for frame in frames]
     steps = (ImageChops.difference(one, other).getextrema() for one, other in pairwise(cells))
     return max((int(most) for _, most in steps), default=0)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen.check.kinds import FOR_A_PERSON, LOOK_BITS, MEANINGS, Asked, Kind
+from batchgen.check.kinds import HASH_BITS, MEANINGS, NEEDS_REVIEW, CheckOptions, Kind
 from batchgen.cli.completion import complete_words
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.check.checking import News, Report
+    from batchgen.check.checking import Changes, Report
     from batchgen.check.judging import Checked
     from batchgen.cli.options import F
     from batchgen.jobs import JsonValue
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Files of each kind; --json has all."""
-REJECTABLE = frozenset(Kind) - FOR_A_PERSON - {Kind.UNREADABLE}
+REJECTABLE = frozenset(Kind) - NEEDS_REVIEW - {Kind.UNREADABLE}
 """What may be rejected unseen. `repair` downloads unreadable ones again, and costs nothing."""
 
 
@@ -75,7 +75,7 @@ def _kinds(flag: str, name: str, text: str) -> Callable[[F], F]:
     )
 
 
-DEFAULTS = Asked()
+DEFAULTS = CheckOptions()
 KINDS = "\b\nKIND is one of\n" + "\n".join(
     f"  {kind.value:<15} {meaning}" for kind, meaning in MEANINGS.items()
 )
@@ -89,7 +89,7 @@ KINDS = "\b\nKIND is one of\n" + "\n".join(
 @_kinds("--reject", "rejected", "Also reject results of these kinds, except those you keep.")
 @click.option(
     "--distance",
-    type=click.IntRange(0, LOOK_BITS // 4),
+    type=click.IntRange(0, HASH_BITS // 4),
     default=DEFAULTS.distance,
     metavar="N",
     help="near_duplicate: at most N of 256 bits differ; 0 finds only the closest copies,"
@@ -130,7 +130,7 @@ def check(
 
 def check_asked(
     only: frozenset[Kind], skip: frozenset[Kind], rejected: frozenset[Kind], **others: Any
-) -> Asked:
+) -> CheckOptions:
     """What was asked for. Raises UsageError if the kinds contradict each other."""
     kinds = (only or frozenset(Kind)) - skip
     if not kinds:
@@ -146,7 +146,7 @@ def check_asked(
             f"{', '.join(missed)} cannot be rejected, since it is not looked for",
             next_step="leave it out of --skip, or name it in --only",
         )
-    return Asked(kinds, rejected, **others)
+    return CheckOptions(kinds, rejected, **others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ class Request:
 
     path: Path
     selection: Selection
-    asked: Asked
+    asked: CheckOptions
     is_rehearsal: bool
 
 
 class Recorded(Enum):
-    """Whether the news is in the state; the value follows the last line of the text."""
+    """Whether the changes are in the state; the value follows the last line of the text."""
 
     WRITTEN = ""
     HANDED = " (handed to the active runner)"
@@ -170,10 +170,10 @@ class Recorded(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A check, what of it is news, and whether that is recorded."""
+    """A check, its changes, and whether they are recorded."""
 
     report: Report
-    news: News
+    changes: Changes
     seconds: float
     recorded: Recorded
     objections: tuple[str, ...] = ()
@@ -181,9 +181,9 @@ class Outcome:
 
 @unwind_on_signals()
 def check_results(
-    path: Path, selection: Selection, asked: Asked, *, dry_run: bool, as_json: bool
+    path: Path, selection: Selection, asked: CheckOptions, *, dry_run: bool, as_json: bool
 ) -> int:
-    """Check, write the news to the state, and print it; exit 1 if a file has a flaw.
+    """Check, write the changes to the state, and print the outcome; exit 1 if a file has a flaw.
 
     Raises MissingFileError before the first run, UsageError, CopiedStateError, OutputError,
     StorageError.
@@ -205,17 +205,17 @@ def check_results(
             begin = partial(_begin, stack)
             report = checking.check(db, folder.root, folder.measures, selection, asked, begin)
     seconds = time.monotonic() - began
-    news = checking.news(report.files, asked)
+    changes = checking.changes(report.files, asked)
 
     def show(recorded: Recorded, objections: tuple[str, ...] = ()) -> None:
-        outcome = Outcome(report, news, seconds, recorded, objections)
+        outcome = Outcome(report, changes, seconds, recorded, objections)
         if as_json:
             print_json(_to_json(run.manifest.name, outcome))
         else:
             print_text("\n".join([*_lines(outcome), *next_steps(request, outcome)]))
 
     try:
-        written = (Recorded.DRY_RUN, ()) if dry_run else _write(folder, news)
+        written = (Recorded.DRY_RUN, ()) if dry_run else _write(folder, changes)
     except BatchgenError:
         # What took so long to find must not be lost because the disk is full.
         show(Recorded.FAILED)
@@ -239,11 +239,11 @@ def _begin(stack: ExitStack, total: int) -> Callable[[int], object]:
     return lambda number: bar.update(number - bar.n)
 
 
-def _write(folder: RunFolder, news: News) -> tuple[Recorded, tuple[str, ...]]:
-    """Whether the news was recorded, and objections of the state."""
+def _write(folder: RunFolder, changes: Changes) -> tuple[Recorded, tuple[str, ...]]:
+    """Whether the changes were recorded, and objections of the state."""
     from batchgen.runs.decisions import decide
 
-    decisions = list(_decisions(news, time.time()))
+    decisions = list(_decisions(changes, time.time()))
     if not decisions:
         return Recorded.WRITTEN, ()
     with decide(folder, decisions) as decided:
@@ -252,24 +252,24 @@ def _write(folder: RunFolder, news: News) -> tuple[Recorded, tuple[str, ...]]:
         return Recorded.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)
 
 
-def _decisions(news: News, at: float) -> Iterator[Decision]:
-    for file, flaws in news.flaws:
+def _decisions(changes: Changes, at: float) -> Iterator[Decision]:
+    for file, flaws in changes.flaws:
         yield Decision(Verb.FIND, file.job_id, at, None, file.attempt, file.position, flaws)
-    for file in news.rejected:
+    for file in changes.rejected:
         yield Decision(Verb.REJECT, file.job_id, at, None, file.attempt, file.position)
 
 
 def _to_json(name: str, outcome: Outcome) -> dict[str, JsonValue]:
-    report, news = outcome.report, outcome.news
-    rejected = {id(file) for file in news.rejected}
+    report, changes = outcome.report, outcome.changes
+    rejected = {id(file) for file in changes.rejected}
     return {
         "name": name,
         "checked": len(report.files),
-        "looked_at": report.looked_at,
+        "looked_at": report.examined,
         "counts": {kind.value: len(files) for kind, files in _by_kind(report.flawed)},
-        "new": news.new,
-        "gone": news.gone,
-        "rejected": len(news.rejected),
+        "new": changes.new,
+        "gone": changes.gone,
+        "rejected": len(changes.rejected),
         "dry_run": outcome.recorded is Recorded.DRY_RUN,
         "handed_to_the_runner": outcome.recorded is Recorded.HANDED,
         "written": outcome.recorded is Recorded.WRITTEN,
@@ -289,8 +289,8 @@ def _file_json(file: Checked, *, is_rejected: bool) -> dict[str, JsonValue]:
 
 
 def _lines(outcome: Outcome) -> list[str]:
-    report, news = outcome.report, outcome.news
-    checked = f"{plural(len(report.files), 'file')} checked, {report.looked_at} looked at now"
+    report, changes = outcome.report, outcome.changes
+    checked = f"{plural(len(report.files), 'file')} checked, {report.examined} looked at now"
     lines = [f"{checked} · {format_duration(outcome.seconds)}"]
     for kind, files in _by_kind(report.flawed):
         lines.append(f"  {len(files)} {kind.value}")
@@ -300,11 +300,11 @@ def _lines(outcome: Outcome) -> list[str]:
     lines += [f"  not written: {objection}" for objection in outcome.objections]
     recorded = outcome.recorded.value
     if not report.flawed:
-        gone = f"; {news.gone} gone{recorded}" if news.gone else ""
+        gone = f"; {changes.gone} gone{recorded}" if changes.gone else ""
         return [*lines, f"nothing found{gone}"]
-    rejected = f"; {plural(len(news.rejected), 'file')} rejected" if news.rejected else ""
+    rejected = f"; {plural(len(changes.rejected), 'file')} rejected" if changes.rejected else ""
     count = f"{plural(len(report.flawed), 'file')} with flaws"
-    return [*lines, f"{count}: {news.new} new, {news.gone} gone{rejected}{recorded}"]
+    return [*lines, f"{count}: {changes.new} new, {changes.gone} gone{rejected}{recorded}"]
 
 
 def _by_kind(flawed: Sequence[Checked]) -> Iterator[tuple[Kind, list[Checked]]]:
@@ -321,14 +321,14 @@ def next_steps(request: Request, outcome: Outcome) -> list[str]:
         return []
     path, selection, emulator = request.path, request.selection, request.is_rehearsal
     is_recorded = recorded in {Recorded.WRITTEN, Recorded.HANDED}
-    rejected = {id(file) for file in outcome.news.rejected} if is_recorded else set()
+    rejected = {id(file) for file in outcome.changes.rejected} if is_recorded else set()
     open_kinds = {
         kind
         for file in flawed
         if file.pick is None and id(file) not in rejected
         for kind in file.flaws
     }
-    steps = [_look(path, open_kinds & FOR_A_PERSON)]
+    steps = [_look(path, open_kinds & NEEDS_REVIEW)]
     if any(Kind.UNREADABLE in file.flaws for file in flawed):
         jobs = _options("--job", selection.jobs)
         repair = command_line("repair", path, *jobs, emulator=emulator)

@@ -20,7 +20,7 @@ from batchgen.cli.completion import (
 )
 from batchgen.errors import InputError, UsageError
 from batchgen.jobs import JobState, model_alias
-from batchgen.manifest.units import parse_duration, parse_rate, parse_stop_at
+from batchgen.manifest.units import parse_duration, parse_moment, parse_rate
 from batchgen.state.causes import KEY_DIGITS
 from batchgen.text import did_you_mean
 
@@ -202,7 +202,7 @@ LIMITS = (
     click.option(
         "--start-at",
         metavar="22:00",
-        callback=read_by(parse_stop_at),
+        callback=read_by(parse_moment),
         help="Submit nothing before this time of day, or date and time; overrides the manifest.",
     ),
     click.option(
@@ -214,7 +214,7 @@ LIMITS = (
     click.option(
         "--stop-at",
         metavar="07:00",
-        callback=read_by(parse_stop_at),
+        callback=read_by(parse_moment),
         help="Stop submitting at this time of day, or date and time, and finish what is paid;"
         " overrides the manifest.",
     ),

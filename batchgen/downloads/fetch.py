@@ -26,7 +26,7 @@ from batchgen.downloads.outcomes import (
     Target,
     TooLarge,
 )
-from batchgen.downloads.part import Part
+from batchgen.downloads.part import FolderSync, Part
 from batchgen.downloads.responses import (
     NETWORK_ERRORS,
     Body,
@@ -38,7 +38,6 @@ from batchgen.downloads.responses import (
 )
 from batchgen.downloads.session import open_session
 from batchgen.errors import OpenFilesError
-from batchgen.fs import FolderSync
 from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiofiles.threadpool import wrap
 
+from batchgen.concurrency import in_thread
 from batchgen.downloads.media import (
     CorruptFileError,
     Media,
@@ -33,6 +36,7 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
+from batchgen.errors import BatchgenError
 from batchgen.fs import disk_errors, open_to_read, open_to_write, symlink_error, sync_folder
 
 if TYPE_CHECKING:
@@ -215,3 +219,55 @@ def _verified(path: str, size: int, digest: str, media: Media) -> VerifiedFile:
         seconds=media.seconds,
         frames=media.frames,
     )
+
+
+@dataclass(slots=True)
+class _Folder:
+    """Numbers of the last fsync of a folder that started, and of the last that succeeded."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    started: int = 0
+    succeeded: int = 0
+    failure: BatchgenError | None = None
+
+
+class FolderSync:
+    """Renames that finish at the same time share one fsync of their folder.
+
+    A rename is durable only after an fsync of the folder that started after it. So callers that
+    come while one is in progress wait for the next, which serves all of them. `fsync` is the port
+    to the disk, as in Part.
+    """
+
+    def __init__(self, fsync: Callable[[int], None]) -> None:
+        self._fsync = fsync
+        self._folders: dict[Path, _Folder] = {}
+
+    async def sync(self, path: Path, root: Path) -> None:
+        """Return once everything renamed in the folder `path` so far is durable.
+
+        The first time this also syncs the folders from `root` down to it: the run that made them
+        may have died before its fsync. Raises StorageError or DiskFullError, then and for every
+        later caller, because a failed fsync must not be retried.
+        """
+        folder = self._folders.setdefault(path, _Folder())
+        needed = folder.started + 1
+        async with folder.lock:
+            if folder.failure is not None:
+                raise folder.failure
+            if folder.succeeded >= needed:
+                return
+            folder.started += 1
+            try:
+                await in_thread(partial(self._sync, path, root if folder.started == 1 else path))
+            except BatchgenError as exc:
+                folder.failure = exc
+                raise
+            folder.succeeded = folder.started
+
+    def _sync(self, path: Path, root: Path) -> None:
+        with disk_errors(path):
+            while path != root:
+                sync_folder(path, self._fsync)
+                path = path.parent
+            sync_folder(root, self._fsync)

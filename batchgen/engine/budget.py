@@ -44,7 +44,7 @@ class Budget:
         self.committed -= self._reserved.pop(seq, 0.0)
 
     def hold(self, seq: int) -> None:
-        """Nobody knows what was charged: the price stays committed."""
+        """It is unknown what was charged: the price stays committed."""
         self._reserved.pop(seq, None)
 
     def take_over(self, seq: int, price: float | None) -> None:

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from batchgen.state.records import JobRow
     from batchgen.state.store import Store
 
-SAID = {
+BAD_ENDS = {
     JobState.FAILED: "failed",
     JobState.CANCELLED: "was cancelled",
     JobState.LOST: "was lost",
     JobState.BLOCKED: "is blocked",
     JobState.UNKNOWN: "has an outcome that cannot be known",
 }
-"""Ends that prove nothing good, in words."""
+"""Ends that prove nothing, in words."""
 
-SHOWN = 5
+MOST_NAMED = 5
 """Sweeps that a pause names."""
 
 
@@ -41,7 +41,7 @@ class Trial:
     """A sweep of one model that is not proven yet.
 
     `members` are the jobs that went first, by their numbers; `earlier` are those of them that an
-    earlier run sent, `done` those that are done. `failed`: what became of others, in words.
+    earlier run sent, `done` those that are done. `failed` says how others ended.
     """
 
     model: str
@@ -57,10 +57,10 @@ class Trial:
 
 
 class Canary:
-    """Keeps the sweeps of a run that none of its jobs has proven yet. `count` 0: keeps none.
+    """Holds the sweeps of a run that no job of theirs has proven yet. `count` 0: holds none.
 
     A sweep with fewer jobs than `count` never opens and need not: each of its jobs is a first one.
-    `on_change` hears that others may go than before.
+    `on_change` is called when other jobs may be submitted than before.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Canary:
         self._closed: dict[tuple[str, str], Trial] = {}
         self._opened: set[tuple[str, str]] = set()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Close every sweep that has no result. New ones may come while a run goes on."""
         if not self._count:
             return
@@ -89,9 +89,9 @@ class Canary:
             self._closed.update((key, Trial(*key)) for key in new)
             self._on_change()
 
-    async def take_up(self) -> None:
-        """What an earlier run sent is on trial already: its result proves the sweep as well."""
-        await self.look()
+    async def begin(self) -> None:
+        """Jobs of an earlier run are on trial already: their results prove a sweep as well."""
+        await self.refresh()
         if not self._closed:
             return
         for seq, model, sweep in await self._store.run(under_way):
@@ -120,8 +120,8 @@ class Canary:
     async def _first_due(self, trial: Trial, count: int) -> list[JobRow]:
         return await self._store.first_due(trial.model, trial.sweep, self._selection, count)
 
-    async def heard_of(self, seq: int) -> None:
-        """Something became of this job: that may open its sweep, or hold it for this run."""
+    async def on_outcome(self, seq: int) -> None:
+        """A job ended: that may open its sweep, or hold it for this run."""
         trial = next((one for one in self._closed.values() if seq in one.members), None)
         if trial is None:
             return
@@ -131,12 +131,12 @@ class Canary:
             trial.done.add(seq)
             if len(trial.done) >= self._count:
                 self._open(trial)
-        elif now.state in SAID and seq in trial.earlier:
+        elif now.state in BAD_ENDS and seq in trial.earlier:
             # No reason to pause: a lost request is asked for by each run, and would halt each.
             trial.members.discard(seq)
             self._on_change()
-        elif now.state in SAID:
-            trial.failed[seq] = self._words(trial, now)
+        elif now.state in BAD_ENDS:
+            trial.failed[seq] = self._describe(trial, now)
             if await self._waiting(trial):
                 self._control.emit(Warned(f"{trial.failed[seq]}; the others of it are held"))
 
@@ -146,14 +146,16 @@ class Canary:
         self._closed.pop(key, None)
         self._on_change()
 
-    async def pause_for_rest(self) -> None:
-        """Nothing else is left to do: where first jobs are not done, say whom they hold."""
+    async def pause_if_held(self) -> None:
+        """Nothing else is left to do: where first jobs are not done, pause and say which."""
         held = [one for one in tuple(self._closed.values()) if await self._waiting(one)]
         if not held:
             return
-        why = [words for one in held for words in self._reasons(one)]
-        more = [f"and {len(why) - SHOWN} more"] if len(why) > SHOWN else []
-        self._control.pause(pause_for(PauseReason.CANARY, why="; ".join([*why[:SHOWN], *more])))
+        why = [reason for one in held for reason in self._reasons(one)]
+        more = [f"and {len(why) - MOST_NAMED} more"] if len(why) > MOST_NAMED else []
+        self._control.pause(
+            pause_for(PauseReason.CANARY, why="; ".join([*why[:MOST_NAMED], *more]))
+        )
 
     async def _waiting(self, trial: Trial) -> bool:
         """Whether another job of the sweep is due and held."""
@@ -164,9 +166,9 @@ class Canary:
         undone = f"{self._name(trial)} is not done yet, and the others wait for it"
         return list(trial.failed.values()) or [undone]
 
-    def _words(self, trial: Trial, now: JobRow) -> str:
+    def _describe(self, trial: Trial, now: JobRow) -> str:
         why = f": {now.trouble}" if now.trouble else ""
-        return f"{self._name(trial)} {SAID[now.state]}{why}"
+        return f"{self._name(trial)} {BAD_ENDS[now.state]}{why}"
 
     def _name(self, trial: Trial) -> str:
         model = trial.model.rsplit("/", 1)[-1]

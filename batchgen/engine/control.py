@@ -1,19 +1,21 @@
-"""Let go of what can wait: sleeping and asking are given up, recording and paying never.
+"""Whether the run goes on: pause, drain, and the events for its listener.
 
-Whether the run goes on, and who is told.
+A drain interrupts what can wait, such as sleeping and polling; recording and paying, never.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from batchgen.engine.events import Event, Listener, Pause, Paused
+from batchgen.engine.events import Event, JobMoved, Listener, Pause, Paused
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Never
+
+    from batchgen.jobs import JobState
 
 
 class Drain:
@@ -21,7 +23,7 @@ class Drain:
 
     def __init__(self) -> None:
         self.requested = False
-        # In the order of their coming: chance would make two equal runs differ.
+        # In the order in which they were opened: chance would make two equal runs differ.
         self._scopes: dict[DrainScope, None] = {}
 
     def request(self) -> None:
@@ -62,7 +64,7 @@ class DrainScope:
             self._cancel()
         elif self._later is None:
             # Before Python 3.13 uncancel() does not take back a cancel() that was not delivered
-            # yet: it would strike after the scope. So the task is cancelled once it waits.
+            # yet: it would come after the scope. So the task is cancelled once it waits.
             self._later = asyncio.get_running_loop().call_soon(self._cancel)
 
     def _cancel(self) -> None:
@@ -87,11 +89,26 @@ class DrainScope:
         return ours_alone and kind is asyncio.CancelledError
 
 
-class Control:
-    """Shared by all that carry out a run: pause, drain, and the listener's ear.
+class Moving(Protocol):
+    """A job on its way, with the state that was emitted last."""
 
-    `wake` tells the scheduler that something changed: a place became free, a job is pending
-    again, the run shall stop.
+    state: JobState
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def request_id(self) -> str | None: ...
+
+
+class Control:
+    """Shared by all parts of the engine.
+
+    `wake` wakes the scheduler when something changed: a place became free, a job is pending again,
+    the run is to stop.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -109,7 +126,7 @@ class Control:
         return self.paused is None and not self.drain.requested
 
     def pause(self, pause: Pause) -> None:
-        """Stop submitting. The first reason is the one that people are told."""
+        """Stop submitting. The first reason is the one that is shown."""
         if self.paused is None:
             self.paused = pause
             self.emit(Paused(pause))
@@ -121,18 +138,32 @@ class Control:
         self._undelivered.append(event)
         self._news.set()
 
+    def emit_move(
+        self,
+        job: Moving,
+        state: JobState,
+        code: str | None = None,
+        reason: str | None = None,
+        cost: float | None = None,
+    ) -> None:
+        """A job changed its state, and that is on the disk."""
+        before, job.state = job.state, state
+        self.emit(
+            JobMoved(job.job_id, job.model, before, state, job.request_id, code, reason, cost)
+        )
+
     async def deliver_events(self) -> Never:
-        """Tell the listener from a task of its own, until cancelled.
+        """Call the listener from a task of its own, until cancelled.
 
         So a listener that fails ends the run, yet never comes between an answer and its record.
         """
         while True:
             await self._news.wait()
             self._news.clear()
-            self.tell()
+            self.flush_events()
 
-    def tell(self) -> None:
-        """What is not told yet. A listener that failed once is told no more."""
+    def flush_events(self) -> None:
+        """Deliver what is not delivered yet. A listener that failed once is not called again."""
         while self._undelivered and self._listening:
             self._listening = False
             self._listener(self._undelivered.popleft())

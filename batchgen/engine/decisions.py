@@ -1,25 +1,15 @@
-"""What to do after an answer. Pure: facts in, a verdict out."""
+"""What to do after an answer. Pure: facts in, a decision out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from math import inf
-from typing import TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
-from batchgen.downloads.outcomes import (
-    Corrupt,
-    Fetched,
-    FetchOutcome,
-    HostNotAllowed,
-    Interrupted,
-    TooHeavy,
-    TooLarge,
-    UrlExpired,
-)
 from batchgen.jobs import JobState
 from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
+    Accepted,
     Cancelled,
     Ended,
     Failed,
@@ -28,30 +18,64 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
+    NotSent,
     Queued,
+    Refused,
     ResultOutcome,
     Running,
     StatusOutcome,
+    SubmitOutcome,
     Succeeded,
     Throttled,
+    Unclear,
     UnrecognizedState,
 )
 from batchgen.state.transitions import Ending
+
+if TYPE_CHECKING:
+    from batchgen.state.records import LiveRequest
 
 MISSING_TWICE = 2
 FILES_PATIENCE = 300.0
 """Seconds to look for the files of a success that names none. They have been seen to come later;
 a place is held meanwhile, so that a model which makes nothing is not paid for job after job."""
-FETCH_TRIES = 8
-CORRUPT_TRIES = 3
-FETCH_PATIENCE = 900.0
-"""Seconds for which a file that cannot be fetched is tried again in the same run."""
-ASKED_LATELY = 120.0
-"""Seconds for which the URL that the vendor gave is the one of today."""
 
 
-class Look(Enum):
-    """What one look at a request showed, where it has not ended."""
+@dataclass(frozen=True, slots=True)
+class TurnBack:
+    """Nothing was charged, and nothing is wrong with the job: it is pending again.
+
+    `later`: not at once, since what stopped it may stop this job alone.
+    """
+
+    code: str
+    reason: str
+    pause: Pause | None = None
+    later: bool = False
+
+
+UNANSWERED = Unclear("no answer to the submit in time; it may have been charged")
+
+SubmitDecision: TypeAlias = Accepted | TurnBack | Refused | Unclear
+
+
+def after_submit(outcome: SubmitOutcome) -> SubmitDecision:
+    match outcome:
+        case NotSent(reason):
+            return TurnBack("not_sent", reason)
+        case Throttled(_, reason):
+            return TurnBack("throttled", reason)
+        case Gateway(reason=reason):
+            return TurnBack("halted", reason, later=True)
+        case Halted(cause, reason):
+            lets_go = cause is PauseReason.TOKEN_REFUSED
+            return TurnBack("halted", reason, pause_for(cause, reason=reason, lets_go=lets_go))
+        case Accepted() | Refused() | Unclear():
+            return outcome
+
+
+class Observation(Enum):
+    """What one poll of a request showed, where it has not ended."""
 
     WAITING = auto()
     RUNNING = auto()
@@ -72,13 +96,13 @@ class Withheld:
     reason: str
 
 
-Seen: TypeAlias = ResultOutcome | Withheld
-"""What both calls say of a request."""
+PollOutcome: TypeAlias = ResultOutcome | Withheld
+"""What the result call says about a request, with the status call where that was needed."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeepAsking:
-    look: Look
+class KeepPolling:
+    observation: Observation
     note: str = ""
 
 
@@ -101,7 +125,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Nobody waits any longer, but files may still come: each later run asks once more."""
+    """The run stops waiting, but files may still come: each later run asks once more."""
 
     code: str
     reason: str
@@ -114,7 +138,7 @@ class StopRun:
     pause: Pause
 
 
-ResultVerdict: TypeAlias = KeepAsking | Deliver | End | SetAside | StopRun
+ResultDecision: TypeAlias = KeepPolling | Deliver | End | SetAside | StopRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +162,11 @@ class RequestFacts:
     withheld_for: float | None = None
 
 
-ShortOfAnEnd: TypeAlias = NotReady | Missing | Gateway | Halted
+Inconclusive: TypeAlias = NotReady | Missing | Gateway | Halted
 
 
-def is_short_of_an_end(outcome: Seen) -> TypeGuard[ShortOfAnEnd]:
-    """Whether `status` is to be asked as well: no refusal of the result call ends a request."""
+def is_inconclusive(outcome: PollOutcome) -> TypeGuard[Inconclusive]:
+    """Whether to ask for the status as well: no refusal of the result call ends a request."""
     match outcome:
         case NotReady() | Missing() | Gateway():
             return True
@@ -152,11 +176,11 @@ def is_short_of_an_end(outcome: Seen) -> TypeGuard[ShortOfAnEnd]:
             return False
 
 
-def together(result: ShortOfAnEnd, status: StatusOutcome) -> Seen:
-    """What both calls say of a request, where the result call was short of an end.
+def combined(result: Inconclusive, status: StatusOutcome) -> PollOutcome:
+    """What both calls say about a request, where the result call was inconclusive.
 
     A request is missing, and a token refused, only where they agree; but once the request has
-    ended, the status has no more to say of the token than that.
+    ended, the status says no more about the token than that.
     """
     match status:
         case Queued() | Running() | UnrecognizedState() | Failed() | Cancelled() | Throttled():
@@ -173,21 +197,21 @@ def together(result: ShortOfAnEnd, status: StatusOutcome) -> Seen:
             return NotReady(result.reason)
 
 
-def after_result(outcome: Seen, facts: RequestFacts) -> ResultVerdict:
-    """What the vendor's word on a request means for it (api-contract.md)."""
+def after_result(outcome: PollOutcome, facts: RequestFacts) -> ResultDecision:
+    """What the vendor says about a request, and what to do about it."""
     match outcome:
         case Queued():
-            return KeepAsking(Look.WAITING)
+            return KeepPolling(Observation.WAITING)
         case Running():
-            return KeepAsking(Look.RUNNING)
+            return KeepPolling(Observation.RUNNING)
         case UnrecognizedState(word):
-            return KeepAsking(Look.UNKNOWN_STATE, word)
+            return KeepPolling(Observation.UNKNOWN_STATE, word)
         case NoAnswer(reason) | Gateway(reason=reason):
-            return KeepAsking(Look.NO_CONTACT, reason)
+            return KeepPolling(Observation.NO_CONTACT, reason)
         case NotReady(reason):
-            return KeepAsking(Look.NOT_READY, reason)
+            return KeepPolling(Observation.NOT_READY, reason)
         case Throttled(reason=reason):
-            return KeepAsking(Look.SLOW_DOWN, reason)
+            return KeepPolling(Observation.SLOW_DOWN, reason)
         case Halted() | Withheld():
             return _refused(outcome, facts)
         case Missing(reason):
@@ -212,24 +236,24 @@ def _ending(
     return Ending(state, code, reason, cost, raw, again=facts.again_asked)
 
 
-def _refused(outcome: Halted | Withheld, facts: RequestFacts) -> ResultVerdict:
-    """One call alone may be mistaken for a moment, as where a new token is not yet known to all."""
+def _refused(outcome: Halted | Withheld, facts: RequestFacts) -> ResultDecision:
+    """One call alone may be mistaken for a moment, as where a new token is not known everywhere."""
     if isinstance(outcome, Withheld) and (facts.withheld_for or 0.0) < facts.grace:
-        return KeepAsking(Look.WITHHELD, outcome.reason)
+        return KeepPolling(Observation.WITHHELD, outcome.reason)
     return StopRun(pause_for(outcome.cause, reason=outcome.reason, lets_go=True))
 
 
-def _missing(reason: str, facts: RequestFacts) -> ResultVerdict:
+def _missing(reason: str, facts: RequestFacts) -> ResultDecision:
     """Just accepted, a request may not be known everywhere yet; once is no proof either."""
     if facts.age < facts.grace or facts.missing_in_a_row + 1 < MISSING_TWICE:
-        return KeepAsking(Look.NOT_THERE, reason)
+        return KeepPolling(Observation.NOT_THERE, reason)
     words = f"the vendor no longer knows the request ({reason})"
     return End(_ending(facts, JobState.LOST, "not_found", words))
 
 
-def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultVerdict:
+def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultDecision:
     if not facts.was_empty and (facts.empty_for or 0.0) < FILES_PATIENCE:
-        return KeepAsking(Look.NO_FILES, outcome.unknown_state)
+        return KeepPolling(Observation.NO_FILES, outcome.unknown_state)
     reason = "the vendor reports success, and names no file"
     if facts.again_asked:
         cost, raw = outcome.cost, outcome.raw
@@ -239,9 +263,9 @@ def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultVerdict:
 
 
 def _failed(outcome: Failed, facts: RequestFacts) -> End:
-    """For lack of money it is nobody's failure: the job goes again once the account has some.
+    """For lack of money it is no failure: the job is submitted again once the account has some.
 
-    An end that only an unknown word tells is not tried again unasked, since that pays.
+    An end that only an unknown word announces is not tried again unasked, since that pays.
     """
     ending = _ending(
         facts, JobState.FAILED, outcome.code, outcome.reason, outcome.cost, outcome.raw
@@ -255,83 +279,27 @@ def _failed(outcome: Failed, facts: RequestFacts) -> End:
     return End(replace(ending, again=ending.again or allowed), unknown_state=outcome.unknown_state)
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """The file is on the disk."""
-
-    outcome: Fetched
-
-
-@dataclass(frozen=True, slots=True)
-class FetchAgain:
-    """After a wait; `after` is what the server asked for at least, in seconds."""
-
-    reason: str
-    after: float = 0.0
+def cancelled_in_time(outcome: Cancelled, facts: RequestFacts, timeout: float) -> Ending:
+    """A request that was too old, and cancelled before it began."""
+    reason = f"{_too_old(timeout)}; cancelled before it began"
+    again = facts.again_asked or facts.failures < facts.retries
+    return Ending(JobState.FAILED, "timeout", reason, outcome.cost or 0.0, again=again)
 
 
-@dataclass(frozen=True, slots=True)
-class RenewUrl:
-    """The vendor is asked for the result again: a new URL comes with it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Not in this run. The job stays paid and fetching; the next run tries again."""
-
-    code: str
-    reason: str
+def timed_out(timeout: float, silence: str) -> SetAside:
+    """A request that is too old and may yet deliver. `silence`: what the API says instead."""
+    reason = _too_old(timeout)
+    if silence:
+        reason = f"{reason}, and all that is said of it is: {silence}"
+    reason += "; the next run asks for its result again, without paying again"
+    return SetAside("timeout", reason, None, "")
 
 
-FetchVerdict: TypeAlias = Keep | FetchAgain | RenewUrl | GiveUp
+def _too_old(timeout: float) -> str:
+    return f"not ended after {timeout:g} s"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFacts:
-    """What matters beside the outcome of a download.
-
-    `tries` of this file in this run, this one counted. The others are seconds: `lasted` since the
-    first of them ended, `down` since its host answers no more, `asked` since the vendor was asked
-    for the URL of today.
-    """
-
-    tries: int
-    lasted: float = 0.0
-    down: float = 0.0
-    asked: float = inf
-
-
-def after_fetch(outcome: FetchOutcome, facts: FetchFacts) -> FetchVerdict:
-    """What a download's outcome means. Nothing is given up before a new URL was asked for."""
-    match outcome:
-        case Fetched():
-            return Keep(outcome)
-        case HostNotAllowed(reason=reason):
-            return GiveUp("host_not_allowed", reason)
-        case TooLarge(size):
-            return GiveUp("too_large", f"the file has {size} bytes or more, over the cap")
-        case Corrupt(reason) | TooHeavy(reason):
-            if facts.tries >= CORRUPT_TRIES:
-                return GiveUp("corrupt" if isinstance(outcome, Corrupt) else "too_heavy", reason)
-            is_last = facts.tries == CORRUPT_TRIES - 1
-            return RenewUrl(reason) if is_last else FetchAgain(reason)
-        case UrlExpired(reason=reason):
-            if facts.tries >= FETCH_TRIES:
-                return GiveUp("url_expired", reason)
-            return RenewUrl(reason)
-        case Interrupted():
-            return _interrupted(outcome, facts)
-
-
-def _interrupted(outcome: Interrupted, facts: FetchFacts) -> FetchVerdict:
-    too_often = facts.tries >= FETCH_TRIES and facts.lasted >= FETCH_PATIENCE
-    over = too_often or facts.down >= FETCH_PATIENCE
-    if outcome.unreached and facts.asked == inf:
-        return RenewUrl(outcome.reason)
-    if over and facts.asked >= ASKED_LATELY:
-        return RenewUrl(outcome.reason)
-    if over:
-        return GiveUp("unreachable", outcome.reason)
-    return FetchAgain(outcome.reason, min(outcome.retry_after or 0.0, FETCH_PATIENCE))
+def why_again(ending: Ending, request: LiveRequest) -> str:
+    if ending.blameless:
+        return "it is submitted again once the account has the money"
+    return "asked for by hand" if request.again_asked else "run.retries allows another attempt"

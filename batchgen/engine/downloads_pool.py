@@ -1,4 +1,4 @@
-"""Results come home: a pool of downloads of its own, so that a slow one never holds a submit back.
+"""A pool of downloads of its own, so that a slow one never delays a submit.
 
 The queue holds numbers of jobs, not jobs: however far the downloads lag behind, memory stays flat.
 """
@@ -11,10 +11,12 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
-from batchgen.engine.decisions import (
+from batchgen.engine.backoff import delay
+from batchgen.engine.decisions import MISSING_TWICE
+from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
+from batchgen.engine.fetch_decisions import (
     ASKED_LATELY,
     FETCH_PATIENCE,
-    MISSING_TWICE,
     FetchAgain,
     FetchFacts,
     GiveUp,
@@ -22,8 +24,6 @@ from batchgen.engine.decisions import (
     RenewUrl,
     after_fetch,
 )
-from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
-from batchgen.engine.policy import delay
 from batchgen.engine.result_hosts import FileHost, host_of
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
@@ -45,8 +45,8 @@ NOT_WRITABLE_IN_A_ROW = 3
 
 
 @dataclass(slots=True)
-class _Trouble:
-    """What one file has been through in this run, at times of the loop.
+class _History:
+    """What happened to one file in this run, at times of the loop.
 
     `since`: when its first try ended. `asked`: when the vendor was last asked for its URL.
     """
@@ -60,7 +60,7 @@ class _Trouble:
 class DownloadPool:
     """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
 
-    `on_done` is told the number of each job that is done, and what its last file has brought about.
+    `on_done` gets the number of each job that is done, and what its last file changed.
     """
 
     def __init__(
@@ -73,30 +73,30 @@ class DownloadPool:
         self._control = control
         self._on_done = on_done
         self._queue: asyncio.Queue[int] = asyncio.Queue()
-        self._troubles: dict[int, _Trouble] = {}
+        self._histories: dict[int, _History] = {}
         self._hosts: dict[str, FileHost] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._given_up: set[int] = set()
-        self._at_hand: set[int] = set()
-        self._once_more: set[int] = set()
+        self._active: set[int] = set()
+        self._requested_again: set[int] = set()
         self._disk_failed = False
         self._not_writable_in_a_row = 0
 
     @property
     def busy(self) -> bool:
         """Whether something is left to download."""
-        return bool(self._at_hand)
+        return bool(self._active)
 
     def add(self, seq: int) -> None:
-        """A job has a result. Never two at one job: they would write the same files."""
-        if seq in self._at_hand:
-            self._once_more.add(seq)
+        """A job has a result. Never two tasks for one job: they would write the same files."""
+        if seq in self._active:
+            self._requested_again.add(seq)
             return
-        self._at_hand.add(seq)
+        self._active.add(seq)
         self._queue.put_nowait(seq)
 
     async def work(self) -> None:
-        """One place of the pool. Ends when a stop is asked for, after the download at hand."""
+        """One place of the pool. Ends when a stop is requested, after its current download."""
         while not self._control.drain.requested:
             with self._control.drain.scope() as scope:
                 seq = await self._queue.get()
@@ -104,7 +104,7 @@ class DownloadPool:
                 return
             await self._fetch_job(seq)
             for host in self._hosts.values():
-                self._try_in_time(host)
+                self._schedule_try(host)
 
     async def _fetch_job(self, seq: int) -> None:
         job = await self._ports.store.files_to_fetch(seq)
@@ -119,7 +119,7 @@ class DownloadPool:
         elif host := next((wait for wait in waits if isinstance(wait, FileHost)), None):
             self._park(host, seq)
         else:
-            # The place in the pool is for others meanwhile.
+            # Meanwhile the place in the pool is free for others.
             seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
             asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, seq)
 
@@ -129,31 +129,31 @@ class DownloadPool:
         else:
             host.parked.append(seq)
 
-    def _try_in_time(self, host: FileHost) -> None:
-        """See to it that one of those that wait for a host tries it when that is due."""
+    def _schedule_try(self, host: FileHost) -> None:
+        """Make sure that one of the jobs that wait for a host tries it when that is due."""
         if not host.parked or host.trying or host.name in self._timers:
             return
         loop = asyncio.get_running_loop()
         at = max(host.due, loop.time())
-        self._timers[host.name] = loop.call_at(at, self._let_one_try, host)
+        self._timers[host.name] = loop.call_at(at, self._release_one, host)
 
-    def _let_one_try(self, host: FileHost) -> None:
+    def _release_one(self, host: FileHost) -> None:
         del self._timers[host.name]
         if host.parked:
             self._queue.put_nowait(host.parked.popleft())
 
     def _done(self, seq: int, files: Iterable[FileRow]) -> None:
         for file in files:
-            self._troubles.pop(file.id, None)
+            self._histories.pop(file.id, None)
             if file.id in self._given_up and (host := self._host(file.url)).gave_up:
                 host.left.add(seq)
             self._given_up.discard(file.id)
-        if seq in self._once_more:
-            self._once_more.discard(seq)
+        if seq in self._requested_again:
+            self._requested_again.discard(seq)
             self._queue.put_nowait(seq)
             return
-        self._at_hand.discard(seq)
-        if not self._at_hand:
+        self._active.discard(seq)
+        if not self._active:
             self._control.wake.set()
 
     async def _fetch_file(self, job: FetchJob, file: FileRow) -> float | FileHost | None:
@@ -179,7 +179,7 @@ class DownloadPool:
     async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
         if not file.url.startswith("data:"):
             return await self._ports.files.fetch(file.url, file.name)
-        # Of a file that came inside an answer the state has no more than the hash.
+        # Of a file that came inside an answer the state has only the hash.
         answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not give the answer again that it came in")
@@ -189,7 +189,7 @@ class DownloadPool:
     async def _wait_or_renew(
         self, job: FetchJob, file: FileRow, host: FileHost
     ) -> float | FileHost | None:
-        """Its host is down: another URL may lead elsewhere, and is asked for."""
+        """Its host is down: ask for a new URL, which may lead elsewhere."""
         asked = self._asked(file)
         if asked >= ASKED_LATELY if host.gave_up else asked == inf and not host.asked_in_vain:
             return await self._renew(job, file, host.reason)
@@ -220,13 +220,13 @@ class DownloadPool:
                 return max(after, delay(facts.tries, self._ports.dice))
 
     def _count(self, file: FileRow, host: FileHost, outcome: FetchOutcome) -> FetchFacts:
-        now, trouble = _loop_time(), self._trouble(file)
-        trouble.tries += 1
-        trouble.since = now if trouble.since is None else trouble.since
+        now, history = _loop_time(), self._history(file)
+        history.tries += 1
+        history.since = now if history.since is None else history.since
         if isinstance(outcome, Interrupted):
             host.fails(file.id, outcome, now, FETCH_PATIENCE, self._ports.dice)
             if host.gave_up:
-                self._let_all_go(host)
+                self._release_all(host)
             if host.is_news(now):
                 self._control.emit(
                     Warned(
@@ -235,31 +235,31 @@ class DownloadPool:
                     )
                 )
         elif not isinstance(outcome, HostNotAllowed):
-            trouble.asked = None
+            history.asked = None
             for seq in host.answers():
                 self.add(seq)
-            self._let_all_go(host)
-        lasted, down = now - trouble.since, host.lasted(now)
-        return FetchFacts(trouble.tries, lasted, down, self._asked(file))
+            self._release_all(host)
+        lasted, down = now - history.since, host.lasted(now)
+        return FetchFacts(history.tries, lasted, down, self._asked(file))
 
-    def _let_all_go(self, host: FileHost) -> None:
+    def _release_all(self, host: FileHost) -> None:
         while host.parked:
             self._queue.put_nowait(host.parked.popleft())
 
     def _asked(self, file: FileRow) -> float:
         """For how many seconds the vendor has not been asked for the URL of a file."""
-        asked = self._trouble(file).asked
+        asked = self._history(file).asked
         return inf if asked is None else _loop_time() - asked
 
     def _host(self, url: str) -> FileHost:
         name = host_of(url)
         return self._hosts.setdefault(name, FileHost(name))
 
-    def _trouble(self, file: FileRow) -> _Trouble:
-        return self._troubles.setdefault(file.id, _Trouble())
+    def _history(self, file: FileRow) -> _History:
+        return self._histories.setdefault(file.id, _History())
 
     async def _keep(self, job: FetchJob, file: FileRow, fetched: Fetched) -> None:
-        self._troubles.pop(file.id, None)
+        self._histories.pop(file.id, None)
         self._not_writable_in_a_row = 0
         verified = await self._ports.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
@@ -269,29 +269,29 @@ class DownloadPool:
                 Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
             )
         if verified.done:
-            self._tell(job, JobState.DONE)
+            self._emit_move(job, JobState.DONE)
             if self._on_done is not None:
                 await self._on_done(job.seq, verified)
 
     async def _give_up(self, job: FetchJob, file: FileRow, code: str, reason: str) -> None:
         self._given_up.add(file.id)
         await self._ports.store.trouble(job.seq, code, reason)
-        self._tell(job, JobState.FETCHING, code, reason)
+        self._emit_move(job, JobState.FETCHING, code, reason)
 
     async def _renew(
         self, job: FetchJob, file: FileRow, reason: str, *, expired: bool = False
     ) -> float | FileHost | None:
-        """The request is asked for a URL of today, which costs nothing.
+        """Ask the vendor for a new URL, which costs nothing.
 
-        `expired`: the host answered, and no longer gives the file by the old one.
+        `expired`: the host answered, and no longer serves the file at the old one.
         """
-        trouble, host = self._trouble(file), self._host(file.url)
+        history, host = self._history(file), self._host(file.url)
         answer = await self._ports.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
-            trouble.asked = _loop_time()
+            history.asked = _loop_time()
         if isinstance(answer, Missing) and expired:
-            trouble.missing += 1
-            if trouble.missing >= MISSING_TWICE:
+            history.missing += 1
+            if history.missing >= MISSING_TWICE:
                 await self._give_up(job, file, "url_expired", f"{reason}; {answer.reason}")
                 return None
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
@@ -300,21 +300,21 @@ class DownloadPool:
             if self._host(url) is not host or (expired and url != file.url):
                 return 0.0
             host.asked_in_vain = host.is_down
-        return host if host.is_down else delay(max(trouble.tries, 1), self._ports.dice)
+        return host if host.is_down else delay(max(history.tries, 1), self._ports.dice)
 
     async def _not_writable(self, job: FetchJob, file: FileRow, error: OutputError) -> None:
-        """Something stands where one file should go; for several in a row, it is the folder."""
+        """One file cannot be written; for several in a row, it is the folder."""
         self._not_writable_in_a_row += 1
         if self._not_writable_in_a_row >= NOT_WRITABLE_IN_A_ROW:
             self._pause_for_disk(error)
         await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
 
     def _pause_for_disk(self, error: StorageError | OutputError) -> None:
-        """A bad disk is every job's trouble: nothing more is downloaded, the paid URLs are kept."""
+        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept."""
         self._disk_failed = True
         self._control.pause(pause_for_disk(error))
 
-    def _tell(
+    def _emit_move(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None
     ) -> None:
         self._control.emit(

@@ -1,4 +1,4 @@
-"""What happens in a run, as small frozen events. The engine tells; others show and log."""
+"""What happens in a run, as small frozen events. The engine emits them; others show and log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-# Listeners meet both in `Paused`, so both are part of `batchgen.events`.
+# Listeners get both with `Paused`, so both are part of `batchgen.events`.
 from batchgen.pauses import Pause as Pause  # noqa: PLC0414, TC001
 from batchgen.pauses import PauseReason as PauseReason  # noqa: PLC0414
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class RunStarted:
     """Everything is checked; `counts` and `money` are what earlier runs left.
 
-    `provider` is the vendor, or what stands for it on this machine.
+    `provider` is the vendor, or its emulator on this machine.
     """
 
     name: str
@@ -34,7 +34,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class JobMoved:
-    """A job changed its state, and that is on the disk. `cost` in USD where the vendor told."""
+    """A job changed its state, and that is on the disk. `cost` in USD where the vendor named it."""
 
     job_id: str
     model: str
@@ -48,7 +48,7 @@ class JobMoved:
 
 @dataclass(frozen=True, slots=True)
 class ModelRefused:
-    """`jobs` pending jobs of a model failed together, since the vendor refuses the model."""
+    """`jobs` pending jobs of a model failed together, because the vendor refuses the model."""
 
     model: str
     jobs: int
@@ -58,7 +58,7 @@ class ModelRefused:
 
 @dataclass(frozen=True, slots=True)
 class LookingAtImages:
-    """Before the first submit: so many distinct input images are looked at."""
+    """Before the first submit: so many distinct input images are probed."""
 
     count: int
 
@@ -72,16 +72,16 @@ class WaitingToStart:
 
 @dataclass(frozen=True, slots=True)
 class JobsAdded:
-    """Pending jobs that came while the run goes on, by model."""
+    """Pending jobs that were added while the run goes on, by model."""
 
     by_model: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class JobsBlocked:
-    """How many jobs are blocked now, by model: those that need a job which did not get done.
+    """How many jobs are blocked now, by model: those that need a job that was not done.
 
-    Whole numbers, not steps: one failure may block a thousand jobs, and one retry free them.
+    Totals, not changes: one failure may block a thousand jobs, and one retry free them.
     """
 
     by_model: Mapping[str, int]
@@ -130,7 +130,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """A word went `to` someone outside, or did not: `trouble` says why. No secret is in it."""
+    """A notification was sent `to` someone, or was not: `trouble` says why. It holds no secret."""
 
     to: str
     about: str

@@ -1,6 +1,6 @@
-"""When trouble is no longer one job's: counting that leads to a pause.
+"""When trouble is no longer one job's: counting that leads to waiting, and at last to a pause.
 
-Health that is not one job's: a silent line, an impatient vendor, too many unknown outcomes.
+Trouble such as a silent network, an impatient vendor, too many unknown outcomes or failures.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.engine.backoff import delay
 from batchgen.engine.events import Slowed
-from batchgen.engine.policy import delay
 from batchgen.jobs import JobState
 from batchgen.pauses import Pause, PauseReason, pause_for
+from batchgen.runcomfy.outcomes import (
+    Accepted,
+    Gateway,
+    Halted,
+    NotSent,
+    Refused,
+    Throttled,
+    Unclear,
+)
 from batchgen.state.causes import cause_key
 
 if TYPE_CHECKING:
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from batchgen.engine.control import Control
     from batchgen.engine.limits import RateLimiter
     from batchgen.manifest.units import Halt
+    from batchgen.runcomfy.outcomes import SubmitOutcome
 
 
 UNKNOWNS = 5
@@ -33,7 +43,7 @@ FEWEST_THROTTLES = 5
 FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
 LONGEST_OUTAGE = 900.0
-"""Seconds, for a vendor that does not answer as for one that asks to wait: a night survives it."""
+"""Seconds, both for a vendor that does not answer and for one that asks to wait."""
 
 
 _GATEWAY_CURES = {
@@ -45,7 +55,7 @@ _GATEWAY_CURE = "check the network, a VPN and the proxy, and the vendor's status
 
 @dataclass(slots=True)
 class UnknownBreaker:
-    """Five unknown outcomes within a minute: the vendor or the line is not itself."""
+    """Five unknown outcomes within a minute: something is wrong with the vendor or the network."""
 
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=UNKNOWNS))
 
@@ -57,9 +67,9 @@ class UnknownBreaker:
 
 @dataclass(slots=True)
 class ThrottleBreaker:
-    """429 upon 429 for a long time, and nothing accepted in between: waiting does not help.
+    """429 after 429 for a long time, and nothing accepted in between: waiting does not help.
 
-    The first ones may lie far apart, since each is waited for as told: so a few are needed.
+    The first ones may be far apart, since each Retry-After is obeyed: so a few are needed.
     """
 
     in_a_row: int = 0
@@ -78,9 +88,9 @@ class ThrottleBreaker:
 
 @dataclass(slots=True)
 class GatewayBreaker:
-    """Submits answered by somebody on the way, and none accepted in between.
+    """Submits answered by a gateway or proxy on the way, and none accepted in between.
 
-    With the waits in between that is about two minutes: a firewall that reloads is outlived.
+    With the waits in between that is about two minutes: long enough for a firewall to reload.
     """
 
     in_a_row: int = 0
@@ -95,12 +105,12 @@ class GatewayBreaker:
 
 @dataclass(slots=True)
 class RefusalBreaker:
-    """The ten submits sent last that have an answer were all refused in the same words.
+    """The last ten submits that have an answer were all refused with the same cause.
 
-    Each job is refused but once in a run, so these are so many jobs: the cause is not theirs, or
-    it is everybody's, such as an empty account that the vendor tells by a code nobody documented.
-    The same words may name another id or balance each time. In the order of sending, not of the
-    answers: an acceptance that comes late says nothing of what was sent after it.
+    Each job is refused only once in a run, so these are ten jobs: the cause is not theirs, or it
+    concerns all, such as an empty account that the vendor reports with an undocumented code. The
+    same text may name another id or balance each time. The order is that of sending, not of the
+    answers: an acceptance that comes late says nothing about what was sent after it.
     """
 
     _answers: list[tuple[int, str | None]] = field(default_factory=list)
@@ -124,9 +134,9 @@ class RefusalBreaker:
 class FailureBreaker:
     """So many jobs of this run failed that the next ones would be paid for in vain.
 
-    Counted are jobs that this run sent and that have ended: delivered by the vendor, or failed for
-    good. A delivery counts before its download: failures, which have none, would else seem to be
-    more. What an earlier run sent is left out: its lost requests would halt each run anew.
+    Only jobs count that this run sent and that have ended: delivered by the vendor, or failed for
+    good. A delivery counts before its download, since failures have none and would be counted
+    sooner. What an earlier run sent does not count: its lost requests would halt each run again.
     """
 
     halt: Halt | None
@@ -136,7 +146,7 @@ class FailureBreaker:
     _reasons: dict[str, str] = field(default_factory=dict)
 
     def delivered(self) -> bool:
-        """Count one more; True where the limit is reached now, since enough have ended."""
+        """Count one more; True where the limit is reached now that enough have ended."""
         self.ended += 1
         return self._is_reached()
 
@@ -168,8 +178,8 @@ class FailureBreaker:
 class OutageBreaker:
     """The API does not answer.
 
-    Before the first answer of a run a few tries are enough to say so; after it, a night must
-    survive a line that is down for some minutes.
+    Before the first answer of a run a few tries are enough to pause; after it, the run must survive
+    a network that is down for some minutes.
     """
 
     reached: bool = False
@@ -192,27 +202,22 @@ class OutageBreaker:
 
 
 @dataclass(slots=True)
-class ModelLimits:
-    """What the run knows of one model while it submits to it.
+class ModelHealth:
+    """How one model does in this run. `refused`: the vendor refuses the model as a whole."""
 
-    `in_hand` are the jobs that somebody works at though the state says pending: until the intent
-    to submit is recorded, and no longer, since a late answer must not hold a person's word back.
-    """
-
-    model: str
+    name: str
     limiter: RateLimiter
     throttles: ThrottleBreaker = field(default_factory=ThrottleBreaker)
     refusals: RefusalBreaker = field(default_factory=RefusalBreaker)
     refused: bool = False
-    in_hand: set[int] = field(default_factory=set)
 
 
 class Health:
-    """Turns what is noticed into waiting (the gates shut for a while) and, at last, into a pause.
+    """Turns trouble into waiting (the rate limiters shut for a while) and at last into a pause.
 
-    Requests that meet the same trouble at the same time count once: who is behind a shut gate
-    was on its way already. `halted` is set once too many jobs failed: a reason to pause as soon as
-    there is something left to submit.
+    Requests that meet the same trouble at the same time count once: those that end while a limiter
+    is shut were on their way already. `halted` is set once too many jobs failed: a reason to pause
+    as soon as there is something left to submit.
     """
 
     def __init__(
@@ -237,16 +242,33 @@ class Health:
         """The API answered."""
         self._outage.contact()
 
-    def accepted(self, lane: ModelLimits, sent: int) -> None:
-        """A submit went through: whatever stood in the way of others was theirs."""
+    def after_submit(self, model: ModelHealth, sent: int, outcome: SubmitOutcome) -> None:
+        """What an answer says about the network and the vendor; `sent` is the submit's number."""
+        match outcome:
+            case NotSent(reason):
+                self.no_contact(reason)
+            case Throttled(retry_after, reason):
+                self.throttled(model, retry_after, reason)
+            case Gateway(status, reason):
+                self.gateway(status, reason)
+            case Accepted():
+                self.accepted(model, sent)
+                model.limiter.relax()
+            case Refused() | Halted():
+                self.contact()
+            case Unclear():
+                pass
+
+    def accepted(self, model: ModelHealth, sent: int) -> None:
+        """A submit went through: what stopped others was their own trouble."""
         self.contact()
         self._gateways.reset()
         self._refusals.accepted(sent)
-        lane.refusals.accepted(sent)
-        lane.throttles.reset()
+        model.refusals.accepted(sent)
+        model.throttles.reset()
 
     def gateway(self, status: int, reason: str) -> None:
-        """Somebody on the way to the API answered a submit in its stead."""
+        """A gateway or proxy answered a submit in place of the API."""
         now = _loop_time()
         if self._overall.is_shut(now):
             return
@@ -262,17 +284,17 @@ class Health:
                 )
             )
 
-    def refused(self, lane: ModelLimits, sent: int, code: str, reason: str) -> None:
-        """A job was refused for itself; the same for many in a row is no longer about them."""
-        # By model as well: what is accepted of another model says nothing about this one's trouble.
-        tripped = [one.trips(sent, code, reason) for one in (self._refusals, lane.refusals)]
+    def refused(self, model: ModelHealth, sent: int, code: str, reason: str) -> None:
+        """A job was refused; if many in a row are, the cause is not theirs."""
+        # By model as well: an acceptance of another model says nothing about this one's trouble.
+        tripped = [one.trips(sent, code, reason) for one in (self._refusals, model.refusals)]
         if any(tripped):
             self._control.pause(
                 pause_for(PauseReason.REFUSALS, count=REFUSALS_IN_A_ROW, code=code, reason=reason)
             )
 
     def no_contact(self, reason: str, whose: str = "the API") -> None:
-        """The API, or who else is asked before a submit, did not answer."""
+        """The API, or another server that is asked before a submit, did not answer."""
         now = _loop_time()
         if self._overall.is_shut(now):
             return
@@ -283,22 +305,22 @@ class Health:
                 pause_for(PauseReason.UNREACHABLE, lets_go=True, whose=whose, reason=reason)
             )
 
-    def throttled(self, lane: ModelLimits, retry_after: float | None, reason: str) -> None:
-        """The vendor refused a submit for its rate: wait as told, then slower."""
+    def throttled(self, model: ModelHealth, retry_after: float | None, reason: str) -> None:
+        """The vendor refused a submit for its rate: wait as it asks, then go slower."""
         self.contact()
         now = _loop_time()
-        if lane.limiter.is_shut(now):
-            lane.limiter.shut(now, retry_after or 0.0)
+        if model.limiter.is_shut(now):
+            model.limiter.shut(now, retry_after or 0.0)
             return
-        tripped = lane.throttles.trips(now)
-        # "Retry-After: 0" is no leave to storm, nor is 1 for the hundredth time: ours grows.
-        seconds = max(retry_after or 0.0, delay(lane.throttles.in_a_row, self._dice))
-        lane.limiter.halve()
-        lane.limiter.shut(now, seconds)
-        self._control.emit(Slowed(lane.model, seconds))
+        tripped = model.throttles.trips(now)
+        # "Retry-After: 0" must not cause a storm, nor must 1 for the hundredth time: ours grows.
+        seconds = max(retry_after or 0.0, delay(model.throttles.in_a_row, self._dice))
+        model.limiter.halve()
+        model.limiter.shut(now, seconds)
+        self._control.emit(Slowed(model.name, seconds))
         if tripped:
             self._control.pause(
-                pause_for(PauseReason.THROTTLED, what=f"submits to {lane.model}", reason=reason)
+                pause_for(PauseReason.THROTTLED, what=f"submits to {model.name}", reason=reason)
             )
 
     def unknown(self) -> None:
@@ -311,7 +333,7 @@ class Health:
             self._halt()
 
     def failed(self, code: str, reason: str) -> None:
-        """A job failed for good; nothing will try it again in this run."""
+        """A job failed for good: this run does not try it again."""
         if self._failures.fails(code, reason):
             self._halt()
 

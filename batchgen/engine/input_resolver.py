@@ -1,6 +1,4 @@
-"""Which file of another job a reference means. Pure: references and files in, a file out.
-
-Before a submit: what its input names is looked at, and other jobs' results are put in.
+"""Before a submit: the files that its input names are probed, and other jobs' results filled in.
 
 All of it is free and nothing is recorded yet, so a stop may interrupt it at any point.
 """
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads import probe
-from batchgen.engine.decisions import Withheld, is_short_of_an_end, together
+from batchgen.engine.decisions import Withheld, combined, is_inconclusive
 from batchgen.engine.events import JobMoved
 from batchgen.engine.ports import InputsBroken, InputsUnclear
 from batchgen.jobs import JobState
@@ -30,16 +28,14 @@ from batchgen.runcomfy.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batchgen.engine.control import Control
-    from batchgen.engine.decisions import Seen
-    from batchgen.engine.health import Health
-    from batchgen.engine.ports import Ports
+    from batchgen.engine.context import EngineContext
+    from batchgen.engine.decisions import PollOutcome
     from batchgen.references import Reference
     from batchgen.state.records import JobRow, Result
 
-MORE_LOOKS = 2
-"""At another job's result that seems broken. It was sound when it came home: the URL may expire
-between two looks, and a server may give out something else for once."""
+MORE_TRIES = 2
+"""For another job's result that seems broken. It was sound when it was downloaded: its URL may
+expire between two requests, and a server may serve something else for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ def file_for(reference: Reference, files: Iterable[Result]) -> Result | NoSuchOu
 
 
 def expired(file: Result, reason: str) -> str:
-    """Why a result cannot be handed on, and what a person can do about it."""
+    """Why a result cannot be used as an input, and what to do about it."""
     return (
         f"the vendor no longer serves the result of {file.job_id} ({reason});"
         " put its saved file where the vendor can fetch it, and write that URL in its place"
@@ -90,7 +86,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """Nobody could tell, or the run stops: the job is as it was."""
+    """It could not be found out, or the run is stopping: the job is as it was."""
 
 
 Readiness: TypeAlias = Ready | Rejected | NotNow
@@ -109,12 +105,12 @@ class _Unclear:
 
 
 class InputResolver:
-    """Turns a due job into what can be sent."""
+    """Turns a due job into a body that can be sent."""
 
-    def __init__(self, ports: Ports, control: Control, health: Health) -> None:
-        self._ports = ports
-        self._control = control
-        self._health = health
+    def __init__(self, context: EngineContext) -> None:
+        self._ports = context.ports
+        self._control = context.control
+        self._health = context.health
 
     async def ready(self, job: JobRow) -> Readiness:
         finding: Ready | _Broken | _Unclear = _Unclear("")
@@ -141,14 +137,14 @@ class InputResolver:
             )
 
     async def _inspect(self, job: JobRow) -> Ready | _Broken | _Unclear:
-        finding = await self._look_at(job)
-        for _ in range(MORE_LOOKS):
+        finding = await self._check(job)
+        for _ in range(MORE_TRIES):
             if not (isinstance(finding, _Broken) and references_in(job.body)):
                 break
-            finding = await self._look_at(job)
+            finding = await self._check(job)
         return finding
 
-    async def _look_at(self, job: JobRow) -> Ready | _Broken | _Unclear:
+    async def _check(self, job: JobRow) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
         if not isinstance(filled, Ready) or self._ports.inputs is None:
             return filled
@@ -185,7 +181,7 @@ class InputResolver:
         found = await self._if_served(file.url)
         if not isinstance(found, probe.Gone):
             return found
-        url = await self._asked_again(file, found.reason)
+        url = await self._renewed_url(file, found.reason)
         if not isinstance(url, str):
             return url
         found = await self._if_served(url)
@@ -194,24 +190,24 @@ class InputResolver:
         return found
 
     async def _if_served(self, url: str) -> str | probe.Gone | _Unclear:
-        """The URL, where it still answers. What it answers is judged by the look at the input."""
+        """The URL, where it still answers. What it serves is checked with the whole input."""
         if self._ports.inputs is None:
             return url
         match await self._ports.inputs.probe(url):
             case probe.Gone() as gone:
                 return gone
-            # The result came from there once, so a name that leads inside today is no fault of it.
+            # The result came from there once, so a name that leads inside today may recover.
             case probe.NoAnswer(reason) | probe.NotUsable(reason, by_dns=True):
                 return _Unclear(reason)
             case _:
                 return url
 
-    async def _asked_again(self, file: Result, reason: str) -> str | _Broken | _Unclear:
+    async def _renewed_url(self, file: Result, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
-        answer: Seen = await self._ports.api.result(file.request_id)
-        if isinstance(answer, Halted) and is_short_of_an_end(answer):
+        answer: PollOutcome = await self._ports.api.result(file.request_id)
+        if isinstance(answer, Halted) and is_inconclusive(answer):
             # One 401 is no proof that the token is refused.
-            answer = together(answer, await self._ports.api.status(file.request_id))
+            answer = combined(answer, await self._ports.api.status(file.request_id))
         match answer:
             case Succeeded(urls) if len(urls) >= file.position:
                 url = urls[file.position - 1]

@@ -1,10 +1,8 @@
-"""How many requests at once, how fast, and slower after a 429. Arithmetic on the loop's time.
+"""How many requests at once, how fast, and how long they take. Arithmetic on the loop's time.
 
-A gate never lets two starts come closer than its interval, and keeps no credit for idle time: so
+A limiter never lets two starts come closer than its interval, and keeps no credit for idle time: so
 there is no burst after a pause, nor after the machine slept. By hand: aiolimiter waits by itself,
 where fair scheduling has to know when each limit lets the next start.
-
-How long requests of each model take, learnt from those whose end this run has seen.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ class RateLimiter:
     def __post_init__(self) -> None:
         self.ceiling = float(self.limit)
 
-    def opening(self, now: float) -> float | None:
+    def opens_at(self, now: float) -> float | None:
         """From when on one more may start; None while too many are in flight."""
         if self.in_flight >= int(self.ceiling):
             return None
@@ -78,9 +76,9 @@ class RateLimiter:
 
 @dataclass(slots=True)
 class Permit:
-    """A place within several gates at once, given back at the end of `async with`."""
+    """A place within several limiters at once, given back at the end of `async with`."""
 
-    gates: tuple[RateLimiter, ...]
+    limiters: tuple[RateLimiter, ...]
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,30 +89,30 @@ class Permit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for gate in self.gates:
-            gate.leave()
+        for limiter in self.limiters:
+            limiter.leave()
 
 
-def claim_sending(gates: tuple[RateLimiter, ...], now: float) -> float:
+def claim_sending(limiters: tuple[RateLimiter, ...], now: float) -> float:
     """From when on the POST may go out; the next one keeps its distance from that.
 
     Starts are an interval apart, but the commit before the POST takes now longer, now shorter.
     """
-    at = max(now, *(gate.next_send for gate in gates))
-    for gate in gates:
-        gate.claim_sending(at)
+    at = max(now, *(limiter.next_send for limiter in limiters))
+    for limiter in limiters:
+        limiter.claim_sending(at)
     return at
 
 
-def take(gates: tuple[RateLimiter, ...], now: float) -> Permit:
-    """Enter all the gates at once; the caller has seen that they are open."""
-    for gate in gates:
-        gate.enter(now)
-    return Permit(gates)
+def take(limiters: tuple[RateLimiter, ...], now: float) -> Permit:
+    """Enter all the limiters at once; the caller has checked that they are open."""
+    for limiter in limiters:
+        limiter.enter(now)
+    return Permit(limiters)
 
 
 REMEMBERED = 8
-"""Few, so that five requests are enough to outvote what is true no longer."""
+"""Few, so that five requests are enough to outvote what is no longer true."""
 
 
 class Expectations:
@@ -125,21 +123,21 @@ class Expectations:
         self._seen: dict[str, deque[float]] = {}
 
     def suppose(self, model: str, seconds: float) -> None:
-        """What earlier runs say: it counts until this run has seen an end itself."""
+        """From earlier runs: it counts until this run has seen an end itself."""
         self._supposed[model] = seconds
 
     def learn(self, model: str, going_until: float, ended_by: float) -> None:
         """A request was still going at one age, and had ended at the other.
 
-        The middle counts. The later age would make an error stay for good: who first looks when a
-        request has long ended would take the time of its own look for the duration. So the first
-        looks come earlier, by half, until they find requests that are still going.
+        The middle counts. With the later age an error would never go away: a first poll that comes
+        long after the end would be taken for the duration, and the next one would come as late. So
+        the first polls come earlier, by half, until they find requests that are still going.
         """
         seen = self._seen.setdefault(model, deque(maxlen=REMEMBERED))
         seen.append((going_until + ended_by) / 2)
 
     def expected(self, model: str) -> float | None:
-        """None where nobody knows. Of two in the middle the shorter: too early costs one poll."""
+        """None where it is unknown. Of two in the middle the shorter: too early costs one poll."""
         seen = self._seen.get(model)
         return median_low(seen) if seen else self._supposed.get(model)
 

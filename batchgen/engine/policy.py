@@ -1,7 +1,4 @@
-"""How a run shall be carried out. Times in seconds.
-
-How long to wait after trouble: exponential, capped, with jitter. Pure but for the dice.
-"""
+"""How the engine works in a run: limits, deadlines and tries. Times in seconds."""
 
 from __future__ import annotations
 
@@ -10,14 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from random import Random
 
-    from batchgen.manifest.units import Halt, StopAt
+    from batchgen.manifest.units import Halt, Moment
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPolicy:
-    """The limits of one model: requests in flight, and seconds between two submits."""
+class ModelLimits:
+    """Of one model: requests in flight, and seconds between two submits."""
 
     limit: int
     interval: float = 0.0
@@ -29,17 +25,17 @@ class EnginePolicy:
 
     `submit_deadline` is how long an answer to a submit is waited for before the job is called
     unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
-    `grace` is how long a request may be unheard of after its submit. `resubmits` is how often an
-    unknown outcome is submitted again without asking, at most, where the manifest allows it.
+    `grace` is how long the vendor may not know a request after its submit. `resubmits` is how often
+    an unknown outcome is submitted again without asking, where the manifest allows it.
     `start_at` (epoch seconds) is before the first submit; `stop_at` (the wall clock's) and
     `max_duration`, from then on, end the submits and nothing else. `min_free` are
-    the bytes that must be free on the disk for a submit: 0 never looks, None is the usual floor.
+    the bytes that must be free on the disk for a submit: 0 never checks, None is the usual floor.
     `canary` is how many jobs of each sweep must be done before the others of it are submitted.
     """
 
     concurrency: int = 8
     interval: float = 0.0
-    lanes: Mapping[str, ModelPolicy] = field(default_factory=dict)
+    limits: Mapping[str, ModelLimits] = field(default_factory=dict)
     retries: int = 0
     resubmits: int = 0
     timeout: float = 3600.0
@@ -50,21 +46,10 @@ class EnginePolicy:
     grace: float = 60.0
     halt: Halt | None = None
     start_at: float | None = None
-    stop_at: StopAt | None = None
+    stop_at: Moment | None = None
     max_duration: float | None = None
     min_free: int | None = None
     canary: int = 0
 
-    def lane(self, model: str) -> ModelPolicy:
-        return self.lanes.get(model) or ModelPolicy(self.concurrency)
-
-
-def delay(failures: int, dice: Random, *, first: float = 1.0, longest: float = 60.0) -> float:
-    """Seconds before the next try, after `failures` (≥ 1) in a row.
-
-    Half of it is chance ("equal jitter"), so that many who failed together do not come back
-    together, and none comes back at once.
-    """
-    # 2**30 s is far above any cap; the bound keeps the power small after a long outage.
-    full = min(longest, first * 2.0 ** min(failures - 1, 30))
-    return full / 2 + dice.uniform(0, full / 2)
+    def limits_of(self, model: str) -> ModelLimits:
+        return self.limits.get(model) or ModelLimits(self.concurrency)

@@ -1,6 +1,6 @@
-"""The ports of the engine: everything it does not decide itself comes in through these.
+"""The ports of the engine: API, files, disk, inputs, prices and chance come in through these.
 
-The state's door is `batchgen.state.store.Store`; time is the event loop's.
+The state's port is `batchgen.state.store.Store`; time is the event loop's.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Bytes of the disk that results are put on: what is free for us, and all it has."""
+class DiskUsage:
+    """Bytes of the disk that results are put on: what is free for us, and its size."""
 
     free: int
     total: int
@@ -50,19 +50,19 @@ class Room:
 
 
 class Disk(Protocol):
-    async def room(self) -> Room:
+    async def usage(self) -> DiskUsage:
         """Raises the tree's errors where the disk does not say."""
         ...
 
 
 class Prices(Protocol):
-    """USD for one request, reserved before the submit; None where nobody knows."""
+    """USD for one request, reserved before the submit; None where it is unknown."""
 
     def price(self, model: str, body: str) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class RecoveryEntry:
     """An accepted request that the state could not record: the last trace of a paid job."""
 
     job_id: str
@@ -70,10 +70,10 @@ class Receipt:
     request_id: str
 
 
-class Receipts(Protocol):
-    """Where a receipt goes when the state file fails."""
+class RecoveryLog(Protocol):
+    """Where the ids of paid requests go when the state file fails."""
 
-    def keep(self, receipt: Receipt) -> None: ...
+    def record(self, entry: RecoveryEntry) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class InputsBroken:
 
 @dataclass(frozen=True, slots=True)
 class InputsUnclear:
-    """Nobody could look at a file just now: our network's trouble, or its server's."""
+    """A file could not be probed just now: our network's trouble, or its server's."""
 
     reason: str
 
@@ -99,7 +99,7 @@ InputVerdict: TypeAlias = InputsSound | InputsBroken | InputsUnclear
 
 
 class Inputs(Protocol):
-    """Files that an input names, looked at before the submit. Free; raises for no network."""
+    """Files that an input names, probed before the submit. Free; no network failure raises."""
 
     async def check(self, model: str, body: str) -> InputVerdict: ...
 
@@ -108,16 +108,16 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """`disk` is looked at before submits; None for those who submit nothing, or fill no disk.
+    """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
-    Without `inputs` the files that inputs name are not looked at.
+    Without `inputs` the files that inputs name are not probed.
     """
 
     api: Api
     store: Store
     files: Files
     prices: Prices
-    receipts: Receipts
+    recovery_log: RecoveryLog
     dice: Random
     disk: Disk | None = None
     inputs: Inputs | None = None

@@ -1,39 +1,27 @@
 """Hosts of results: one that does not answer is tried by one file at a time, and the others wait.
 
 Pure but for the dice; times are the loop's.
-
-Results under keys that nobody documents: which of the addresses there lead to result files.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from batchgen.downloads.media import MediaKind
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
-from batchgen.engine.policy import delay
-from batchgen.runcomfy.outcomes import Succeeded
+from batchgen.engine.backoff import delay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from random import Random
 
-    from batchgen.engine.ports import Api
-    from batchgen.runcomfy.outcomes import (
-        CancelOutcome,
-        ResultOutcome,
-        StatusOutcome,
-        SubmitOutcome,
-    )
+    from batchgen.downloads.outcomes import Interrupted
 
 
 FILES_IN_A_ROW = 3
 """So many different files that fail one after another are the host's trouble, not theirs."""
-TOLD_AFTER = 5.0
-"""Seconds of an outage before people are told: a shorter one is nothing to read about."""
+WARNED_AFTER = 5.0
+"""Seconds of an outage before people are warned: a shorter one is nothing to read about."""
 
 
 def host_of(url: str) -> str:
@@ -46,11 +34,11 @@ def host_of(url: str) -> str:
 
 @dataclass(slots=True)
 class FileHost:
-    """`due` is when it may be tried again while it is down; `trying`: a file is at it just now.
+    """`due` is when it may be tried again while it is down; `trying`: a file is being tried now.
 
     `gave_up`: it was down for longer than a run waits. `asked_in_vain`: new URLs lead here again.
     `parked` are the jobs that wait for it, `left` those that were given up: should it answer after
-    all, they go again.
+    all, they are tried again.
     """
 
     name: str
@@ -59,7 +47,7 @@ class FileHost:
     trying: bool = False
     gave_up: bool = False
     asked_in_vain: bool = False
-    told: bool = False
+    warned: bool = False
     reason: str = ""
     parked: deque[int] = field(default_factory=deque)
     left: set[int] = field(default_factory=set)
@@ -89,77 +77,17 @@ class FileHost:
         self.due = now + max(asked_for, delay(self._failures, dice))
 
     def answers(self) -> list[int]:
-        """It is there; gives the jobs that were given up for it."""
+        """It is back; returns the jobs that were given up for it."""
         left = sorted(self.left)
         self.left.clear()
-        self.is_down = self.gave_up = self.asked_in_vain = self.told = False
+        self.is_down = self.gave_up = self.asked_in_vain = self.warned = False
         self._since, self._failures = None, 0
         self._failed.clear()
         return left
 
     def is_news(self, now: float) -> bool:
-        """Whether people should be told of it, once an outage."""
-        if self.told or self.lasted(now) < TOLD_AFTER:
+        """Whether to warn of it, once an outage."""
+        if self.warned or self.lasted(now) < WARNED_AFTER:
             return False
-        self.told = True
+        self.warned = True
         return True
-
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
-
-
-class Peek(Protocol):
-    async def __call__(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SiftedApi:
-    """The API, whose guessed outputs are looked at before anybody hears of them.
-
-    Of those, only files on allowed hosts are taken, and of a video with pictures beside it only the
-    video: pictures are its preview.
-    """
-
-    api: Api
-    peek: Peek
-
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
-        return await self.api.submit(model, body)
-
-    async def status(self, request_id: str) -> StatusOutcome:
-        return await self.api.status(request_id)
-
-    async def cancel(self, request_id: str) -> CancelOutcome:
-        return await self.api.cancel(request_id)
-
-    async def result(self, request_id: str) -> ResultOutcome:
-        outcome = await self.api.result(request_id)
-        if isinstance(outcome, Succeeded) and outcome.guessed:
-            return replace(outcome, urls=await sifted(outcome.urls, self.peek))
-        return outcome
-
-
-async def sifted(
-    urls: tuple[str, ...],
-    peek: Callable[[str], Awaitable[MediaKind | HostNotAllowed | Interrupted | None]],
-) -> tuple[str, ...]:
-    """Those that are media; where one cannot be looked at now, its name has to do."""
-    kinds: dict[str, MediaKind] = {}
-    for url in urls:
-        kind = _kind_of_name(url) if url.startswith("data:") else await peek(url)
-        if isinstance(kind, Interrupted):
-            kind = _kind_of_name(url)
-        if isinstance(kind, MediaKind):
-            kinds[url] = kind
-    wanted = MediaKind.VIDEO if MediaKind.VIDEO in kinds.values() else MediaKind.IMAGE
-    return tuple(url for url, kind in kinds.items() if kind is wanted)
-
-
-def _kind_of_name(url: str) -> MediaKind | None:
-    path = urlsplit(url).path.lower()
-    if url.startswith("data:video/") or path.endswith(VIDEOS):
-        return MediaKind.VIDEO
-    if url.startswith("data:image/") or path.endswith(PICTURES):
-        return MediaKind.IMAGE
-    return None

@@ -1,4 +1,4 @@
-"""Many jobs: who starts next, what is taken up from an earlier run, and when all has ended."""
+"""Many jobs: which starts next, what an earlier run left, and when all has ended."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.budget import Budget
 from batchgen.engine.canary import Canary
-from batchgen.engine.carrying import Lifecycle
+from batchgen.engine.context import EngineContext
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Draining, Listener, WaitingToStart
-from batchgen.engine.health import Health, ModelLimits
-from batchgen.engine.limits import Permit, RateLimiter, take
-from batchgen.engine.model_queues import ModelQueues, Start, Track, next_turn
-from batchgen.engine.polling import PacedApi
+from batchgen.engine.fair_scheduling import Start, next_turn
+from batchgen.engine.health import Health
+from batchgen.engine.lifecycle import Lifecycle
+from batchgen.engine.limits import Expectations, Permit, RateLimiter, take
+from batchgen.engine.model_queues import ModelQueues
+from batchgen.engine.paced_api import PacedApi
+from batchgen.engine.settlement import settle_late_cost
 from batchgen.engine.stop_conditions import StopConditions
 from batchgen.pauses import Pause, PauseReason, pause_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from batchgen.engine.health import ModelHealth
+    from batchgen.engine.model_queues import ModelQueue
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
     from batchgen.state.queries import Selection
@@ -38,7 +43,7 @@ class RunEnd:
 
 
 class Scheduler:
-    """Carries out the due jobs of a state, and follows what is under way.
+    """Runs the due jobs of a state, and follows what is under way.
 
     Each job has one task from submit to result; downloads have a pool of their own.
     """
@@ -46,36 +51,36 @@ class Scheduler:
     def __init__(
         self, ports: Ports, policy: EnginePolicy, selection: Selection, listener: Listener
     ) -> None:
-        self._policy = policy
-        self._control = Control(listener)
-        self._overall = RateLimiter(policy.concurrency, policy.interval)
-        self._api = PacedApi(ports.api, self._control, self._overall, ports.dice)
-        self._ports = ports = replace(ports, api=self._api)
-        self._health = Health(self._control, self._overall, ports.dice, policy.halt)
-        self._budget = Budget(policy.budget)
-        self._downloads = DownloadPool(ports, self._control, self._done)
-        self._canary = Canary(policy.canary, ports.store, selection, self._control, self._rewind)
-        self._lifecycle = Lifecycle(
-            ports,
-            policy,
-            self._control,
-            self._health,
-            self._budget,
-            self._downloads,
-            self._canary,
-            self._queue,
+        control = Control(listener)
+        overall = RateLimiter(policy.concurrency, policy.interval)
+        self._api = PacedApi(ports.api, control, overall, ports.dice)
+        ports = replace(ports, api=self._api)
+        self._context = EngineContext(
+            ports=ports,
+            policy=policy,
+            control=control,
+            overall=overall,
+            health=Health(control, overall, ports.dice, policy.halt),
+            budget=Budget(policy.budget),
+            expectations=Expectations(),
+            downloads=DownloadPool(ports, control, self._on_done),
+            canary=Canary(policy.canary, ports.store, selection, control, self._rewind),
         )
-        self._queues = ModelQueues(
-            ports.store, policy, selection, self._canary, self._lifecycle.expectations
-        )
+        self._control = control
+        self._store = ports.store
+        self._budget = self._context.budget
+        self._canary = self._context.canary
+        self._downloads = self._context.downloads
+        self._lifecycle = Lifecycle(self._context, self._queue)
+        self._queues = ModelQueues(self._context, selection)
         self._start_at = policy.start_at
-        self._released = False
-        self._more_to_come = False
+        self._reload = False
+        self._more_expected = False
         self._active = 0
         self._costs_asked = 0
         self._last = -1
-        self._at_work = False
-        self._too_dear: set[str] = set()
+        self._working = False
+        self._unaffordable: set[str] = set()
         self._stops: StopConditions
         self._jobs: asyncio.TaskGroup
 
@@ -84,198 +89,197 @@ class Scheduler:
 
         Raises the tree's errors, in an ExceptionGroup, where the state file fails.
         """
-        self._stops = StopConditions(self._ports, self._policy, self._health)
+        context = self._context
+        self._stops = StopConditions(context.ports, context.policy, context.health)
         await self._queues.open_all(models)
         await self._lifecycle.blocked.begin()
-        self._budget.committed = (await self._ports.store.money()).committed
+        self._budget.committed = (await self._store.money()).committed
         try:
-            async with self._lifecycle.open_wire(self._overall), asyncio.TaskGroup() as self._jobs:
+            async with self._lifecycle.sending(), asyncio.TaskGroup() as self._jobs:
                 await self._work()
         finally:
-            self._control.tell()
+            self._control.flush_events()
         return RunEnd(self._control.paused, self._control.drain.requested)
 
     def drain(self) -> None:
-        """Submit and ask no more; downloads at hand end, requests stay with the vendor."""
+        """Stop submitting and polling; current downloads end, requests stay with the vendor."""
         if not self._control.drain.requested:
             self._control.drain.request()
             self._control.wake.set()
             self._control.emit(Draining(self._active))
 
-    async def look_again(self, seq: int) -> None:
+    async def reconsider(self, seq: int) -> None:
         """A person decided about this job: it may be pending, or have a request to follow.
 
-        Once the run is ending, that is left to the next one.
+        Once the run is ending, the job is left to the next one.
         """
-        if not self._at_work:
+        if not self._working:
             return
-        if job := await self._ports.store.pending_job(seq):
+        if job := await self._store.pending_job(seq):
             if not self._canary.holds_back(job):
                 await self._queue(job)
-        elif request := await self._ports.store.live_request(seq):
+        elif request := await self._store.live_request(seq):
             await self._start_following(request)
-        # With it the jobs that need it are blocked no more, or may be submitted.
-        await self.look_for_released()
+        # The jobs that need it may not be blocked any more, or may be submitted.
+        await self.reload_due_jobs()
 
-    async def look_for_released(self) -> None:
-        """Jobs became due by something that this run did not do: look at all of them again."""
-        self._released = True
+    async def reload_due_jobs(self) -> None:
+        """Jobs became due by something that this run did not do: read all of them again."""
+        self._reload = True
         self._control.wake.set()
 
-    def more_to_come(self) -> None:
-        """Jobs will be added: the run does not end for want of work before `all_is_there`.
+    def expect_more_jobs(self) -> None:
+        """Jobs will be added: the run does not end for want of work before `all_jobs_added`.
 
-        Whoever adds some calls `look_for_released`.
+        Call `reload_due_jobs` after adding some.
         """
-        self._more_to_come = True
+        self._more_expected = True
 
-    def all_is_there(self) -> None:
-        self._more_to_come = False
+    def all_jobs_added(self) -> None:
+        self._more_expected = False
         self._control.wake.set()
 
     def pause(self, pause: Pause) -> None:
-        """Submit no more, for a reason from outside; what is under way is carried on."""
+        """Stop submitting, for a reason from outside; what is under way goes on."""
         self._control.pause(pause)
 
     async def cancel(self, seq: int) -> None:
-        """Ask the vendor to cancel a request; what became of it shows in its result.
-
-        A job that is being submitted has none yet: it is asked for as soon as it has.
-        """
-        await self._lifecycle.cancel(seq)
+        """Ask the vendor to cancel a job's request; what became of it shows in its result."""
+        await self._lifecycle.cancels.request(seq)
 
     async def _work(self) -> None:
-        teller = self._jobs.create_task(self._control.deliver_events(), name="events")
+        delivery = self._jobs.create_task(self._control.deliver_events(), name="events")
         pool = [
             self._jobs.create_task(self._downloads.work(), name=f"download {number}")
-            for number in range(self._policy.downloads)
+            for number in range(self._context.policy.downloads)
         ]
-        self._at_work = True
+        self._working = True
         try:
-            await self._take_up()
+            await self._resume_earlier()
             await self._dispatch()
-            self._lifecycle.retries.end()
+            self._lifecycle.retries.cancel_all()
             await self._settle()
         finally:
-            self._at_work = False
+            self._working = False
         if not self._control.drain.requested:
             for worker in pool:
                 worker.cancel()
         await asyncio.wait(pool)
-        teller.cancel()
+        delivery.cancel()
 
-    async def _take_up(self) -> None:
+    async def _resume_earlier(self) -> None:
         """What an earlier run left: requests to follow, results to download."""
-        await self._canary.take_up()
-        for seq in await self._ports.store.fetching():
+        await self._canary.begin()
+        for seq in await self._store.fetching():
             self._downloads.add(seq)
-        requests = await self._ports.store.live_requests()
+        requests = await self._store.live_requests()
         self._api.spread(len(requests))
         for request in requests:
             await self._start_following(request)
 
     async def _dispatch(self) -> None:
         while self._control.submitting:
-            if self._released:
-                await self._look_at_released()
-            tracks = self._queues.all()
-            heads = [await track.head(self._too_dear) for track in tracks]
+            if self._reload:
+                await self._reload_due_jobs()
+            queues = self._queues.all()
+            heads = [await queue.head(self._unaffordable) for queue in queues]
             if any(heads) and (until := self._stops.not_before()):
-                self._say_that_it_waits()
+                self._announce_wait()
                 await self._wait_for_change(until)
                 continue
             if any(heads) and (pause := await self._stops.pause()):
                 self._control.pause(pause)
                 return
             now = asyncio.get_running_loop().time()
-            turn = next_turn(heads, self._overall, now, self._last)
+            turn = next_turn(heads, self._context.overall, now, self._last)
             if isinstance(turn, Start):
-                self._last = turn.lane
-                await self._start(tracks[turn.lane], now)
+                self._last = turn.index
+                await self._start(queues[turn.index], now)
             elif self._busy or turn.until is not None or self._control.wake.is_set():
                 await self._wait_for_change(self._stops.ask_again(turn.until))
             else:
-                await self._pause_for_rest()
+                await self._pause_if_jobs_are_left()
                 if not self._control.wake.is_set():
                     return
 
-    def _say_that_it_waits(self) -> None:
+    def _announce_wait(self) -> None:
         start_at, self._start_at = self._start_at, None
         if start_at is not None:
             self._control.emit(WaitingToStart(start_at))
 
-    async def _look_at_released(self) -> None:
-        self._released = False
-        await self._canary.look()
+    async def _reload_due_jobs(self) -> None:
+        self._reload = False
+        await self._canary.refresh()
         await self._queues.open_all()
         self._queues.rewind()
-        await self._lifecycle.blocked.tell()
+        await self._lifecycle.blocked.emit_changes()
 
-    async def _pause_for_rest(self) -> None:
-        """Nothing can go any more: where due jobs are left, say why."""
-        if self._too_dear:
+    async def _pause_if_jobs_are_left(self) -> None:
+        """Nothing can be submitted any more: where due jobs are left, say why."""
+        if self._unaffordable:
             self._pause_for_money()
-        await self._canary.pause_for_rest()
+        await self._canary.pause_if_held()
 
-    async def _start(self, track: Track, now: float) -> None:
-        if not track.jobs:
-            return  # Rewound since its head was seen.
-        job = track.jobs.take()
-        price = self._ports.prices.price(job.model, job.body)
+    async def _start(self, queue: ModelQueue, now: float) -> None:
+        if not queue:
+            return  # Rewound since its head was read.
+        job = queue.take()
+        price = self._context.ports.prices.price(job.model, job.body)
         if not self._budget.reserve(job.seq, price):
             # Others may be cheaper, and what is under way may cost less than was reserved.
-            self._lifecycle.put_back(track, job)
-            self._too_dear.add(job.model)
+            queue.give_back(job)
+            self._control.wake.set()
+            self._unaffordable.add(job.model)
             return
-        permit = self._enter(track.lane, now)
-        self._jobs.create_task(self._carry(track, job, price, permit), name=f"job {job.id}")
+        permit = self._enter(queue.health, now)
+        self._jobs.create_task(self._run(queue, job, price, permit), name=f"job {job.id}")
 
     async def _queue(self, job: JobRow) -> None:
-        track = await self._queues.open(job.model)
-        track.jobs.put_back(job)
+        queue = await self._queues.open(job.model)
+        queue.put_back(job)
 
     def _pause_for_money(self) -> None:
-        assert self._budget.limit is not None, "without a budget nothing is too dear"
+        assert self._budget.limit is not None, "without a budget everything is affordable"
         spent, limit = self._budget.committed, self._budget.limit
         self._control.pause(pause_for(PauseReason.BUDGET, limit=limit, spent=spent))
 
     async def _start_following(self, request: LiveRequest) -> None:
-        """Takes its place even where that is over the limit: the request exists already."""
-        track = await self._queues.open(request.model)
+        """It takes its place even where that is over the limit: the request exists already."""
+        queue = await self._queues.open(request.model)
         self._budget.take_over(request.seq, request.price)
-        permit = self._enter(track.lane, asyncio.get_running_loop().time())
-        self._jobs.create_task(
-            self._carry_on(request, permit), name=f"request {request.request_id}"
-        )
+        permit = self._enter(queue.health, asyncio.get_running_loop().time())
+        self._jobs.create_task(self._resume(request, permit), name=f"request {request.request_id}")
 
-    def _enter(self, lane: ModelLimits, now: float) -> Permit:
+    def _enter(self, model: ModelHealth, now: float) -> Permit:
         self._active += 1
-        return take((lane.limiter, self._overall), now)
+        return take((model.limiter, self._context.overall), now)
 
-    async def _carry(self, track: Track, job: JobRow, price: float | None, permit: Permit) -> None:
+    async def _run(
+        self, queue: ModelQueue, job: JobRow, price: float | None, permit: Permit
+    ) -> None:
         async with self._place(permit):
-            await self._lifecycle.carry(track, job, price)
+            await self._lifecycle.run(queue, job, price)
 
-    async def _carry_on(self, request: LiveRequest, permit: Permit) -> None:
+    async def _resume(self, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):
-            await self._lifecycle.carry_on(request)
+            await self._lifecycle.resume(request)
 
-    async def _done(self, seq: int, verified: Verified) -> None:
-        """A job is done, and others may have become due by that."""
-        await self._canary.heard_of(seq)
+    async def _on_done(self, seq: int, verified: Verified) -> None:
+        """A job is done, which may make others due."""
+        await self._canary.on_outcome(seq)
         if verified.released:
             self._rewind()
         if verified.saved.cost is None:
             self._costs_asked += 1
-            self._jobs.create_task(self._ask_cost(seq), name=f"cost of job {seq}")
+            self._jobs.create_task(self._settle_cost(seq), name=f"cost of job {seq}")
 
-    async def _ask_cost(self, seq: int) -> None:
-        """What it cost less than was reserved may pay for a job that was too dear."""
+    async def _settle_cost(self, seq: int) -> None:
+        """If it cost less than was reserved, that may pay for a job that was unaffordable."""
         try:
-            await self._lifecycle.ask_cost(seq)
+            await settle_late_cost(self._context, seq)
         finally:
             self._costs_asked -= 1
-            self._too_dear.clear()
+            self._unaffordable.clear()
             self._control.wake.set()
 
     def _rewind(self) -> None:
@@ -284,13 +288,13 @@ class Scheduler:
 
     @asynccontextmanager
     async def _place(self, permit: Permit) -> AsyncIterator[None]:
-        """A place among those at work, given back with the permit; the scheduler hears of it."""
+        """A place among the active jobs, given back with the permit; the scheduler wakes."""
         try:
             async with permit:
                 yield
         finally:
             self._active -= 1
-            self._too_dear.clear()
+            self._unaffordable.clear()
             self._control.wake.set()
 
     async def _wait_for_change(self, until: float | None) -> None:
@@ -301,14 +305,14 @@ class Scheduler:
 
     @property
     def _busy(self) -> bool:
-        """Whether something is under way that may make work: a person may look again meanwhile."""
+        """Whether something is under way that may make work, or more jobs are expected."""
         under_way = self._active > 0 or self._downloads.busy or bool(self._lifecycle.retries)
-        return under_way or self._costs_asked > 0 or self._more_to_come
+        return under_way or self._costs_asked > 0 or self._more_expected
 
     async def _settle(self) -> None:
-        """Wait until no job is under way, and nothing is left to download.
+        """Wait until no job is active, and nothing is left to download.
 
-        After a drain the downloads at hand are the pool's own end to wait for.
+        After a drain the pool itself waits for its current downloads.
         """
         while self._active or (self._downloads.busy and not self._control.drain.requested):
             await self._wait_for_change(None)

@@ -1,6 +1,6 @@
-"""What holds or ends the submits though nobody is in trouble: failures, the hour, the disk.
+"""What stops the submits: too many failures, the hour, a full disk.
 
-Asked only while a job waits to be submitted: a run whose last request is out has nothing to stop.
+Checked only while a job waits to be submitted: after its last submit a run has nothing to stop.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from batchgen.engine.health import Health
     from batchgen.engine.policy import EnginePolicy
-    from batchgen.engine.ports import Disk, Ports, Room
+    from batchgen.engine.ports import Disk, DiskUsage, Ports
 
 
-LOOK_EVERY = 10.0
-"""Seconds at least between two looks at the disk: a call that may be slow on some disks."""
-LOOK_AT_CLOCK = 30.0
-"""Seconds between two looks at the clock while the time to start is waited for."""
+CHECK_DISK_EVERY = 10.0
+"""Seconds at least between two checks of the disk: the call may be slow."""
+CHECK_CLOCK_EVERY = 30.0
+"""Seconds between two checks of the clock before the time to start."""
 MEBIBYTE = 1024**2
 USUAL_FLOOR = 512 * MEBIBYTE
 USUAL_SHARE = 100
-"""A small disk need not keep 512 MiB free: a hundredth of it will do."""
+"""A small disk need not keep 512 MiB free: a hundredth of its size is enough."""
 
 
 class StopConditions:
@@ -41,7 +41,7 @@ class StopConditions:
         self._disk = DiskSpace(ports.disk, policy.min_free)
 
     def not_before(self) -> float | None:
-        """The loop's time before which no submit goes out; None once the time to start has come."""
+        """The loop's time before which nothing is submitted; None once that time has come."""
         return self._schedule.not_before()
 
     async def pause(self) -> Pause | None:
@@ -49,7 +49,7 @@ class StopConditions:
         return self._health.halted or self._schedule.pause() or await self._disk.pause()
 
     def ask_again(self, until: float | None) -> float | None:
-        """Until when (the loop's time) to wait for a change, who would wait until `until`."""
+        """Until when (the loop's time) to wait for a change, instead of until `until`."""
         moments = [moment for moment in (until, self._schedule.end()) if moment is not None]
         return min(moments, default=None)
 
@@ -59,7 +59,7 @@ class Schedule:
 
     The moments are fixed at the start, but compared with the clock each time: a timer alone would
     be late by as long as the machine slept, and wrong by as much as the clock was set.
-    The time since the start is the loop's, which nobody sets.
+    The time since the start is the loop's, which cannot be set.
     """
 
     def __init__(self, policy: EnginePolicy, now: Callable[[], float]) -> None:
@@ -76,8 +76,8 @@ class Schedule:
             return None
         left = self._start_at - self._now()
         if left > 0.0:
-            # No timer runs while the machine sleeps, so the clock is looked at now and then.
-            return _loop_time() + min(left, LOOK_AT_CLOCK)
+            # No timer runs while the machine sleeps, so the clock is checked now and then.
+            return _loop_time() + min(left, CHECK_CLOCK_EVERY)
         self._start_at, self._started = 0.0, _loop_time()
         return None
 
@@ -90,7 +90,7 @@ class Schedule:
         return None
 
     def end(self) -> float | None:
-        """The loop's time at which the submits end, as far as can be foreseen; None once past."""
+        """The loop's time at which the submits end, as far as is known; None once past."""
         left = [left for left in (self._left_by_clock(), self._left_by_duration()) if left]
         return _loop_time() + min(left) if left else None
 
@@ -102,41 +102,41 @@ class Schedule:
         return None if longest is None else max(0.0, self._started + longest - _loop_time())
 
     def _pause_for_clock(self) -> Pause:
-        # A date stays past: the same command alone would submit nothing, now and for ever.
+        # A date stays past: the same command alone would never submit anything again.
         dated = isinstance(self._policy.stop_at, datetime)
         before = "set stop_at to a later date, then " if dated else ""
         return pause_for(PauseReason.STOP_AT, stop_at=self._policy.stop_at, before=before)
 
 
 class DiskSpace:
-    """Looks at the free space before a submit, not too often. `min_free` in bytes; 0: never."""
+    """Checks the free space before a submit, not too often. `min_free` in bytes; 0: never."""
 
     def __init__(self, disk: Disk | None, min_free: int | None) -> None:
         self._disk = disk
         self._min_free = min_free
-        self._next_look = float("-inf")
+        self._next_check = float("-inf")
 
     async def pause(self) -> Pause | None:
         now = _loop_time()
-        if self._disk is None or self._min_free == 0 or now < self._next_look:
+        if self._disk is None or self._min_free == 0 or now < self._next_check:
             return None
-        self._next_look = now + LOOK_EVERY
+        self._next_check = now + CHECK_DISK_EVERY
         try:
-            room = await self._disk.room()
+            usage = await self._disk.usage()
         except (StorageError, OutputError) as exc:
             return pause_for_disk(exc)
-        return pause_for_room(room, self._min_free)
+        return pause_for_usage(usage, self._min_free)
 
 
-def pause_for_room(room: Room, min_free: int | None) -> Pause | None:
-    """A pause where less than `min_free` bytes are left; None stands for the usual floor."""
-    floor = min(USUAL_FLOOR, room.total // USUAL_SHARE) if min_free is None else min_free
-    if room.free >= floor:
+def pause_for_usage(usage: DiskUsage, min_free: int | None) -> Pause | None:
+    """A pause where less than `min_free` bytes are left; None means the usual floor."""
+    floor = min(USUAL_FLOOR, usage.total // USUAL_SHARE) if min_free is None else min_free
+    if usage.free >= floor:
         return None
     return pause_for(
         PauseReason.DISK_NEARLY_FULL,
-        where=room.where,
-        free=room.free / MEBIBYTE,
+        where=usage.where,
+        free=usage.free / MEBIBYTE,
         floor=floor / MEBIBYTE,
     )
 

@@ -12,7 +12,7 @@ from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.stray_templates import HEADER_HINTS, unread_templates
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.manifest.units import parse_duration, parse_stop_at
+from batchgen.manifest.units import parse_duration, parse_moment
 from batchgen.models.catalog import catalog, named_model, nearest_model
 from batchgen.models.messages import InputProblem, describe_path, format_value
 from batchgen.notify import Notify, Occasion, read_address
@@ -97,8 +97,8 @@ def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
 _TIMES: Mapping[str, Callable[[str], object]] = {
     "timeout": parse_duration,
     "max_duration": parse_duration,
-    "start_at": parse_stop_at,
-    "stop_at": parse_stop_at,
+    "start_at": parse_moment,
+    "stop_at": parse_moment,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import (
     NO_AXES,
@@ -12,16 +12,16 @@ from batchgen.jobs import (
     JsonObject,
     JsonValue,
     RejectedJob,
-    canonical_json,
     content_id,
 )
 from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
+from batchgen.manifest.identifiers import refuse_misleading_id, render_id, render_tag
 from batchgen.manifest.naming import NameValues, render_name
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
-from batchgen.manifest.problem_location import CellError, ProblemLocator
+from batchgen.manifest.problem_location import CellError, ProblemLocator, located
 from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.schema_validation import with_key_hints
 from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_text
@@ -31,7 +31,7 @@ from batchgen.manifest.templates.typed import coerce
 from batchgen.models.catalog import named_model
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.messages import InputProblem, format_value
+from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,16 +49,9 @@ if TYPE_CHECKING:
 # ASCII, so that any text of a manifest can be stored; in the manifest's order, for display.
 _AXES = json.JSONEncoder(separators=(",", ":"))
 
-A = TypeVar("A")
-T = TypeVar("T")
 
-LONGEST_ID = 200
-LONGEST_TAG = 100
 _BLANK_HINT = "fill it in, or leave the job out"
 _ONE_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_DIRECTION_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Text direction controls: an id with one would reorder the lines it is printed in."""
 
 
 Refuse: TypeAlias = "Callable[[RejectedJob], None]"
@@ -85,7 +78,7 @@ class JobBuilder:
         self._compiled_inputs: dict[str, CompiledInput] = {}
         self._name_template = item.name or manifest.output.name
         self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
-        # If the id is a template, `_render_id` finds out whether it needs a suffix.
+        # If the id is a template, `_suffixed_id` finds out whether it needs a suffix.
         self._is_duplicate_sweep = self._head is not None and not self._head.is_at(
             item.node.place, item.part.path
         )
@@ -126,14 +119,14 @@ class JobBuilder:
         if self._item.id is None:
             return
         try:
-            job_id = self._render_id(self._item.id, cell)
+            job_id = self._suffixed_id(self._item.id, cell)
         except CellError:
             return
         self._refuse(RejectedJob(job_id, self._file, self._line_of(cell), self._needs_of(cell)))
 
     def _needs_of(self, cell: Cell) -> tuple[str, ...]:
         try:
-            needs = _located(("needs",), self._compiled_input(cell).needs.ids_for, cell)
+            needs = located(("needs",), self._compiled_input(cell).needs.ids_for, cell)
         except CellError:
             return ()
         return tuple(dict.fromkeys(needs.values()))
@@ -155,7 +148,7 @@ class JobBuilder:
         needs: dict[str, str] = {}
         variables: Variables = cell.variables
         if compiled.needs.names:
-            needs = _located(("needs",), compiled.needs.ids_for, cell)
+            needs = located(("needs",), compiled.needs.ids_for, cell)
             variables = {**variables, "jobs": references(needs)}
         checked = self._checked(compiled, variables, "in this row" if cell.row else "here")
         self._warn_of_texts(compiled, checked.values, variables, cell)
@@ -190,7 +183,7 @@ class JobBuilder:
         if not template.is_literal:
             if not self._compiled_inputs:
                 self._check_model(template, cell)
-            name = str(_located(("model",), template.render, cell.variables))
+            name = str(located(("model",), template.render, cell.variables))
         return self._compiled_inputs.get(name) or self._compile_input(name, cell)
 
     def _check_model(self, template: CompiledText, cell: Cell) -> None:
@@ -283,7 +276,7 @@ class JobBuilder:
     ) -> dict[str, JsonValue]:
         """Fill in the templates. Raises CellError, also if a required text is blank."""
         try:
-            rendered = _located(("input",), compiled.tree.render, variables)
+            rendered = located(("input",), compiled.tree.render, variables)
         except CellError as exc:
             exc.from_defaults = compiled.from_defaults
             raise
@@ -300,24 +293,24 @@ class JobBuilder:
         if self._item.id is None or self._item.id.is_literal:
             return None
         try:
-            return self._render_id(self._item.id, cell)
+            return self._suffixed_id(self._item.id, cell)
         except CellError:
             return None
 
     def _job_id(self, model: Model, checked: CheckedInput, cell: Cell) -> str:
         if self._item.id is not None:
-            return self._render_id(self._item.id, cell)
+            return self._suffixed_id(self._item.id, cell)
         job_id = content_id(model.id, checked.body)
         return f"{job_id}-{cell.repeat}" if cell.repeat > 1 else job_id
 
-    def _render_id(self, template: CompiledText, cell: Cell) -> str:
-        job_id = _text(("id",), template, cell.variables, LONGEST_ID)
+    def _suffixed_id(self, template: CompiledText, cell: Cell) -> str:
+        job_id = render_id(template, cell.variables)
         if self._may_need_suffix and self._head is None:
             self._head = self._sweep.suffix_head(cell)
             self._may_need_suffix = False
         if self._head is not None and (suffix := cell_suffix(self._head, cell)):
             job_id = f"{job_id}-{suffix}"
-        _refuse_misleading(job_id, template)
+        refuse_misleading_id(job_id, template)
         return job_id
 
     def _tags(self, job_id: str, variables: Variables) -> tuple[str, ...]:
@@ -325,7 +318,7 @@ class JobBuilder:
         if not tags:
             return ()
         try:
-            found = [_text(path, tag, variables, LONGEST_TAG) for path, tag in tags]
+            found = [render_tag(path, tag, variables) for path, tag in tags]
         except CellError as exc:
             raise exc.with_job(job_id) from exc
         return tuple(dict.fromkeys(found))
@@ -358,50 +351,6 @@ def _as_written(path: ProblemPath, written_at: Mapping[ProblemPath, list[int]]) 
     if path and isinstance(path[-1], int) and path[:-1] in written_at:
         return (*path[:-1], written_at[path[:-1]][path[-1]])
     return path
-
-
-def _located(path: ProblemPath, act: Callable[[A], T], value: A) -> T:
-    """Call `act`. Turns a TemplateProblem into a CellError with the path in the item."""
-    try:
-        return act(value)
-    except TemplateProblem as exc:
-        problem = InputProblem((*path, *exc.path), exc.what, exc.next_step)
-        raise CellError([problem], rendered=[problem.path]) from exc
-
-
-def _text(path: ProblemPath, template: CompiledText, variables: Variables, longest: int) -> str:
-    """Render an id or tag. Raises CellError for a text that cannot be one."""
-    value = _located(path, template.render, variables)
-    text = value if isinstance(value, str) else _as_text(value, path)
-    if len(text) <= longest and not _UNUSABLE.search(text) and text.strip():
-        return text
-    key = next(step for step in reversed(path) if isinstance(step, str))
-    hint = None
-    if not text.strip():
-        what, hint = f"{key} is empty here", "write one, or leave the key out"
-    elif len(text) > longest:
-        what = f"{key} has {len(text)} characters here; at most {longest} are allowed"
-    else:
-        what = f"{key} has line breaks or control characters here"
-    raise CellError([InputProblem(path, what, hint)], rendered=[path])
-
-
-def _refuse_misleading(job_id: str, template: CompiledText) -> None:
-    """Raise CellError for an id that would be misread in a command or garble a line of output."""
-    if job_id.startswith("!"):
-        what = f"id must not begin with !; got {format_value(job_id)}"
-        hint = "in a command, --job '!NAME' leaves NAME out: begin it with something else"
-        problem = InputProblem(("id",), what, hint)
-        raise CellError([problem], rendered=[problem.path], item_wide=template.is_literal)
-    if _DIRECTION_CONTROLS.search(job_id):
-        what = "id has control characters here that change the text direction"
-        raise CellError([InputProblem(("id",), what, "leave them out")], rendered=[("id",)])
-
-
-def _as_text(value: JsonValue, path: ProblemPath) -> str:
-    if isinstance(value, bool | int | float):
-        return canonical_json(value)
-    raise CellError([InputProblem(path, f"{path[0]} must be text; got {format_value(value)}")])
 
 
 def _nameable(values: JsonObject) -> JsonObject:

@@ -15,8 +15,8 @@ from batchgen.manifest.units import (
     Rate,
     parse_bytes,
     parse_duration,
+    parse_moment,
     parse_rate,
-    parse_stop_at,
     read_halt,
 )
 from batchgen.models.catalog import named_model
@@ -24,7 +24,7 @@ from batchgen.models.catalog import named_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from batchgen.manifest.units import Halt, StopAt
+    from batchgen.manifest.units import Halt, Moment
 
 
 DEFAULT_NAME = "{{ id }}"
@@ -81,8 +81,8 @@ class Policy:
     on_unknown: OnUnknown = OnUnknown.HOLD
     models: Mapping[str, ModelPolicy] = field(default_factory=dict)
     halt: Halt | None = None
-    start_at: StopAt | None = None
-    stop_at: StopAt | None = None
+    start_at: Moment | None = None
+    stop_at: Moment | None = None
     max_duration: float | None = None
     canary: int = 0
     check_inputs: CheckInputs = CheckInputs.AUTO
@@ -132,8 +132,8 @@ def _halt(part: Mapping[str, Any] | None) -> Halt | None:
     return read_halt(part["failed"], part.get("after")) if part and "failed" in part else None
 
 
-def _moment_or_none(text: str | None) -> StopAt | None:
-    return None if text is None else parse_stop_at(text)
+def _moment_or_none(text: str | None) -> Moment | None:
+    return None if text is None else parse_moment(text)
 
 
 def _duration_or_none(text: str | float | None) -> float | None:

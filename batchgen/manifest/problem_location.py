@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from batchgen.errors import Problem, Spot
 from batchgen.manifest.items import id_of
 from batchgen.manifest.parsing.nodes import Place, place_of
 from batchgen.manifest.problems import Tally, kind_of
 from batchgen.manifest.sweeps import data_file
+from batchgen.manifest.templates.problems import TemplateProblem
+from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path as FilePath
 
     from batchgen.manifest.header import Manifest
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from batchgen.manifest.problems import Reporter
     from batchgen.manifest.scope import DefaultText
     from batchgen.manifest.sweeps import Cell
-    from batchgen.models.messages import InputProblem
 
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
 MOST_WRONG = 50_000
@@ -62,6 +66,15 @@ class CellError(Exception):
     def with_job(self, job_id: str | None) -> CellError:
         self.job_id = job_id
         return self
+
+
+def located(path: ProblemPath, act: Callable[[A], T], value: A) -> T:
+    """Call `act`. Turns a TemplateProblem into a CellError with the path in the item."""
+    try:
+        return act(value)
+    except TemplateProblem as exc:
+        problem = InputProblem((*path, *exc.path), exc.what, exc.next_step)
+        raise CellError([problem], rendered=[problem.path]) from exc
 
 
 class ProblemLocator:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from batchgen.models.catalog import catalog
 from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.messages import InputProblem, describe_all, format_value
-from batchgen.models.validator import build_validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +43,8 @@ GENERATED = (
 
 def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
     """Check everything but the jobs. An incomplete header may lack keys that come later."""
+    if _accepts_header()(header):
+        return []
     problems = with_key_hints(describe_all(_header_validator().iter_errors(header)))
     missing = (["version"],)
     return [one for one in problems if complete or list(one.path) not in missing]
@@ -134,17 +135,36 @@ def _without(schema: Schema, path: tuple[str, ...]) -> Schema:
 
 @cache
 def _header_validator() -> Validator:
-    """The validator of everything but the jobs, which are streamed and checked one by one.
+    return _validator_of(_header_schema())
+
+
+@cache
+def _accepts_header() -> Callable[[JsonValue], bool]:
+    """What can be compiled of the header's schema; the validator decides about the rest."""
+    schema = _without(_without(_header_schema(), ("patternProperties",)), ("$defs",))
+    version = {"enum": [schema["properties"]["version"]["const"]]}
+    return compile_schema(schema | {"properties": {**schema["properties"], "version": version}})
+
+
+def _header_schema() -> Schema:
+    """The schema of everything but the jobs, which are streamed and checked one by one.
 
     header.py checks whether there are any jobs.
     """
     schema = _without(written_by_hand(read_schema()), ("anyOf",))
-    return build_validator(schema | {"properties": {**schema["properties"], "jobs": {}}})
+    return schema | {"properties": {**schema["properties"], "jobs": {}}}
 
 
 @cache
 def _job_validator() -> Validator:
-    return build_validator(_job_schema())
+    return _validator_of(_job_schema())
+
+
+def _validator_of(schema: Schema) -> Validator:
+    # Imported here because most manifests are valid, and jsonschema is slow to load.
+    from batchgen.models.validator import build_validator  # noqa: PLC0415 - see above
+
+    return build_validator(schema)
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from batchgen.errors import InputError
 
-StopAt: TypeAlias = "time | datetime"
+Moment: TypeAlias = "time | datetime"
 """A time of day means the next one to come. Without an offset, both are local."""
 
 AFTER = 25
@@ -53,7 +53,7 @@ def read_halt(failed: str | int, after: int | None) -> Halt:
     return Halt(percent=float(failed.strip().removesuffix("%")), after=after or AFTER)
 
 
-def parse_stop_at(text: str) -> StopAt:
+def parse_moment(text: str) -> Moment:
     """Read `07:00` or `2026-11-22T07:00`, each with or without an offset. Raises InputError."""
     parts = _MOMENT.fullmatch(text)
     if parts is None:
@@ -73,7 +73,7 @@ SAME_NIGHT = 12 * 3600.0
 
 
 def start_moment(
-    start_at: StopAt, stop_at: StopAt | None, now: float, begun: float | None
+    start_at: Moment, stop_at: Moment | None, now: float, begun: float | None
 ) -> float | None:
     """When submits may begin, as of `now`; both in epoch seconds. None means at once.
 
@@ -105,19 +105,19 @@ def _no_moment(text: str) -> InputError:
     )
 
 
-def next_moment(stop_at: StopAt, now: float) -> float:
-    """When `stop_at` comes, as of `now`; both in epoch seconds. A date may have passed.
+def next_moment(at: Moment, now: float) -> float:
+    """When the moment comes, as of `now`; both in epoch seconds. A date may have passed.
 
     A time of day that has passed today means tomorrow's: by the calendar, since a day on which the
     clocks change does not have 24 hours.
     """
-    if isinstance(stop_at, datetime):
-        return stop_at.timestamp()
-    today = datetime.fromtimestamp(now, stop_at.tzinfo).date()
-    moment = datetime.combine(today, stop_at).timestamp()
+    if isinstance(at, datetime):
+        return at.timestamp()
+    today = datetime.fromtimestamp(now, at.tzinfo).date()
+    moment = datetime.combine(today, at).timestamp()
     if moment > now:
         return moment
-    return datetime.combine(today + timedelta(days=1), stop_at).timestamp()
+    return datetime.combine(today + timedelta(days=1), at).timestamp()
 
 
 def parse_bytes(text: str | int) -> int:

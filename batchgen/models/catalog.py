@@ -151,12 +151,16 @@ def _schema_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 def _read_model(model_id: str, file: Traversable) -> Model:
-    # Here, so that model_ids does not wait for jsonschema.
-    from batchgen.models.validator import build_validator  # noqa: PLC0415 - as above
+    # Here, so that model_ids does not wait for jsonschema-rs.
+    from batchgen.models.compiled_validator import (  # noqa: PLC0415 - see above
+        closed,
+        require_known_types,
+    )
 
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
-        build_validator(schema)
+        require_known_types(schema)
+        closed(schema)
         return Model(model_id, makes_of(model_id), schema, read_fields(schema), _sizes(schema))
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise BatchgenError(

@@ -8,15 +8,33 @@ the dialect does not. Values are those of JSON: dict, list, str, int, float, boo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import jsonschema_rs
 
 from batchgen.models.urls import is_public_or_loopback_url, is_public_url
-from batchgen.models.validator import FILE_FORMATS, INTEGER_MAX, INTEGER_MIN, Schema, closed
 
 Accepts: TypeAlias = Callable[[Any], bool]
+Schema = Mapping[str, Any]
+
+INTEGER_MIN = -(2**63)
+INTEGER_MAX = 2**63 - 1
+TYPES = frozenset({"array", "boolean", "float", "integer", "null", "number", "object", "string"})
+FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
+
+_KEYS_FROM_ELSEWHERE = frozenset(
+    {
+        "additionalProperties",
+        "patternProperties",
+        "unevaluatedProperties",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "if",
+        "$ref",
+    }
+)
 
 _ANNOTATIONS = frozenset(
     {
@@ -79,6 +97,34 @@ def compile_schema(schema: Schema, *, rehearsal: bool = False) -> Accepts:
     return fits
 
 
+def closed(schema: Schema) -> dict[str, Any]:
+    """Forbid unknown keys wherever the schema lists the known ones."""
+    shut = dict(schema)
+    if "properties" in shut:
+        shut["properties"] = {name: closed(part) for name, part in shut["properties"].items()}
+        if not _KEYS_FROM_ELSEWHERE & shut.keys():
+            shut["additionalProperties"] = False
+    if isinstance(shut.get("items"), Mapping):
+        shut["items"] = closed(shut["items"])
+    return shut
+
+
+def require_known_types(schema: Schema) -> None:
+    """Raise ValueError for a type that the dialect does not have."""
+    for name in _types(schema):
+        if name not in TYPES:
+            raise ValueError(f"the type '{name}' is not known")
+
+
+def _types(schema: Schema) -> Iterator[str]:
+    found = schema.get("type", [])
+    yield from [found] if isinstance(found, str) else found
+    for part in schema.get("properties", {}).values():
+        yield from _types(part)
+    if isinstance(schema.get("items"), Mapping):
+        yield from _types(schema["items"])
+
+
 def _never(_: Any) -> bool:
     return False
 
@@ -105,8 +151,8 @@ def _translated(schema: Any) -> dict[str, Any]:
 
 
 def _differs(schema: Schema) -> bool:
-    """Whether the validators may read the pattern differently, as they do character classes."""
-    return re.search(r"\\[^u]", schema.get("pattern", "")) is not None
+    r"""Whether the validators may read the pattern differently, as they do classes such as `\s`."""
+    return re.search(r"\\[^\Wu]", schema.get("pattern", "")) is not None
 
 
 def _type(schema: Schema) -> dict[str, Any]:

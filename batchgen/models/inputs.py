@@ -9,7 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.jobs import JsonObject, JsonValue, canonical_json
-from batchgen.models.compiled_validator import Accepts, compile_schema
+from batchgen.models.compiled_validator import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Accepts,
+    compile_schema,
+)
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, with_full_size
 from batchgen.models.messages import (
     AFTER_COMMA_HINT,
@@ -20,7 +25,6 @@ from batchgen.models.messages import (
     format_value,
     one_of,
 )
-from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN, build_validator
 from batchgen.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -65,6 +69,9 @@ def _accepts(model: Model, rehearsal: bool) -> Accepts:
 
 @lru_cache(maxsize=64)
 def _validator(model: Model, rehearsal: bool) -> Validator:
+    # Imported here because most inputs are valid, and jsonschema is slow to load.
+    from batchgen.models.validator import build_validator  # noqa: PLC0415 - see above
+
     return build_validator(model.schema, rehearsal=rehearsal)
 
 

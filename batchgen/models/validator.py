@@ -17,30 +17,18 @@ from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
+from batchgen.models.compiled_validator import (
+    FILE_FORMATS,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Schema,
+    closed,
+    require_known_types,
+)
 from batchgen.models.urls import UnfitUrlError, require_public_or_loopback_url, require_public_url
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
-
-
-Schema = Mapping[str, Any]
-
-INTEGER_MIN = -(2**63)
-INTEGER_MAX = 2**63 - 1
-FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
-
-_KEYS_FROM_ELSEWHERE = frozenset(
-    {
-        "additionalProperties",
-        "patternProperties",
-        "unevaluatedProperties",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "if",
-        "$ref",
-    }
-)
 
 
 def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
@@ -49,33 +37,10 @@ def build_validator(schema: Schema, *, rehearsal: bool = False) -> Validator:
     With `rehearsal`, URLs of this machine are accepted. Raises ValueError for a type that the
     dialect does not have.
     """
-    for name in _types(schema):
-        if name not in _TYPES._type_checkers:  # noqa: SLF001 - has no public list of its types
-            raise ValueError(f"the type '{name}' is not known")
+    require_known_types(schema)
     formats = _REHEARSAL_FORMATS if rehearsal else _FORMATS
     validator: Validator = _Dialect(closed(schema), format_checker=formats)
     return validator
-
-
-def closed(schema: Schema) -> dict[str, Any]:
-    """Forbid unknown keys wherever the schema lists the known ones."""
-    shut = dict(schema)
-    if "properties" in shut:
-        shut["properties"] = {name: closed(part) for name, part in shut["properties"].items()}
-        if not _KEYS_FROM_ELSEWHERE & shut.keys():
-            shut["additionalProperties"] = False
-    if isinstance(shut.get("items"), Mapping):
-        shut["items"] = closed(shut["items"])
-    return shut
-
-
-def _types(schema: Schema) -> Iterator[str]:
-    found = schema.get("type", [])
-    yield from [found] if isinstance(found, str) else found
-    for part in schema.get("properties", {}).values():
-        yield from _types(part)
-    if isinstance(schema.get("items"), Mapping):
-        yield from _types(schema["items"])
 
 
 def _is_integer(_: TypeChecker, value: object) -> bool:

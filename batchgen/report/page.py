@@ -109,7 +109,7 @@ STYLE = "style.css"
 SCRIPTS = (
     "theme.js",
     "dom.js",
-    "standing.js",
+    "reuse.js",
     "store.js",
     "marks.js",
     "previews.js",
@@ -122,7 +122,7 @@ SCRIPTS = (
     "main.js",
 )
 """In the order in which they are loaded; a page from file:// cannot import modules."""
-LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "again.js", "live.js")
+LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "reload.js", "live.js")
 """After the others, where a server is behind the page."""
 ICON = "icon.svg"
 """A browser asks a server for one."""

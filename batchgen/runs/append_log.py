@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from typing import TYPE_CHECKING, Self
@@ -78,7 +77,10 @@ class AppendLog:
 
     def append(self, line: str) -> None:
         if not self._waiting:
-            asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
+            # Imported here because commands read logs without an event loop.
+            from asyncio import get_running_loop  # noqa: PLC0415 - see above
+
+            get_running_loop().call_later(FLUSH_AFTER, self._flush)
         self._waiting.append(f"{line}\n")
 
     def _flush(self) -> None:

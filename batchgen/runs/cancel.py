@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.engine.decisions import is_short_of_an_end, together
+from batchgen.engine.decisions import combined, is_inconclusive
 from batchgen.errors import ApiUnreachableError, TokenError, UsageError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
@@ -22,7 +22,7 @@ from batchgen.state.transitions import Ending, ended
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batchgen.engine.decisions import Seen
+    from batchgen.engine.decisions import PollOutcome
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import World
     from batchgen.runs.options import RunOptions
@@ -97,9 +97,9 @@ async def _cancel_one(
     await api.cancel(request.request_id)
     # The result tells, or else the status: the request may have ended in the same moment, and is
     # kept then.
-    outcome: Seen = await api.result(request.request_id)
-    if is_short_of_an_end(outcome):
-        outcome = together(outcome, await api.status(request.request_id))
+    outcome: PollOutcome = await api.result(request.request_id)
+    if is_inconclusive(outcome):
+        outcome = combined(outcome, await api.status(request.request_id))
     if isinstance(outcome, Halted):
         raise TokenError(f"the API refused: {outcome.reason}", where=request.id, next_step=_LATER)
     if isinstance(outcome, NoAnswer):

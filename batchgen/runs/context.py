@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from batchgen.proxies import NO_PROXIES, Proxies
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.ownership import is_rehearsal, provider_name, refuse_other_manifest
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.manifest.header import Manifest
+    from batchgen.proxies import Proxies
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
 
@@ -117,4 +117,7 @@ class RunContext(FoundRun):
     @property
     def proxies(self) -> Proxies:
         """Raises UsageError. A rehearsal goes nowhere."""
+        # Imported here because a command that only reads the state opens no connection.
+        from batchgen.proxies import NO_PROXIES, Proxies  # noqa: PLC0415 - see above
+
         return NO_PROXIES if self.options.emulator else Proxies.of(self.world.env)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
 from batchgen.engine.events import JobMoved, RunStarted, Warned
+from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
-from batchgen.engine.result_hosts import SiftedApi
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
@@ -236,7 +236,7 @@ async def work(
                 collecting=collecting,
                 known=live.facts,
             ),
-            receipts=recovery_log,
+            recovery_log=recovery_log,
             dice=context.world.dice,
             disk=files,
             inputs=images,
@@ -279,7 +279,7 @@ async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest
     async with asyncio.TaskGroup() as group:
         reading = None
         if ingest is not None:
-            scheduler.more_to_come()
+            scheduler.expect_more_jobs()
             reading = group.create_task(ingest.run(store, scheduler, emit), name="ingest")
         running = group.create_task(scheduler.run(workload.models), name="scheduler")
         watching = [

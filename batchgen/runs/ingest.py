@@ -67,7 +67,7 @@ class StreamingIngest:
             await self._take_up(page, store)
             # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
             tell(JobsAdded(dict(Counter(job.model for job in page))))
-            await scheduler.look_for_released()
+            await scheduler.reload_due_jobs()
         if self._problems:
             # At once: the reading may take long, and each job meanwhile would be paid.
             scheduler.pause(_PAUSE)
@@ -75,7 +75,7 @@ class StreamingIngest:
                 self._log_outdated(page)
         else:
             await store.run(set_meta, Meta.INPUTS, await in_thread(self._fingerprint.text))
-        scheduler.all_is_there()
+        scheduler.all_jobs_added()
 
     def raise_if_wrong(self, summary: Summary) -> None:
         """Raise LateProblemsError with every problem; `summary` is how far the run came."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from batchgen.engine.policy import EnginePolicy, ModelPolicy
+from batchgen.engine.policy import EnginePolicy, ModelLimits
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.policy import SETTINGS, OnUnknown
-from batchgen.manifest.units import Rate, StopAt
+from batchgen.manifest.units import Moment, Rate
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
@@ -42,8 +42,8 @@ class RunOptions:
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
     budget: float | None = None
-    start_at: StopAt | None = None
-    stop_at: StopAt | None = None
+    start_at: Moment | None = None
+    stop_at: Moment | None = None
     max_duration: float | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
@@ -103,8 +103,8 @@ def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
     return EnginePolicy(
         **{one.key: getattr(policy, one.key) for one in SETTINGS if one.is_engines},
         interval=_interval(policy.rate),
-        lanes={
-            model: ModelPolicy(limits.concurrency or policy.concurrency, _interval(limits.rate))
+        limits={
+            model: ModelLimits(limits.concurrency or policy.concurrency, _interval(limits.rate))
             for model, limits in policy.models.items()
         },
         resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,

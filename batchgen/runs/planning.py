@@ -156,7 +156,7 @@ class _Desk:
             throttled={
                 model: lane.interval
                 for model, lane in lanes.items()
-                if lane.throttled and lane.interval > policy.lane(model).interval
+                if lane.throttled and lane.interval > policy.limits_of(model).interval
             },
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
@@ -172,7 +172,7 @@ class _Desk:
         )
 
     def _lane(self, model: str, jobs: int) -> LaneWork:
-        limits = engine_policy(self.manifest.policy, self.options).lane(model)
+        limits = engine_policy(self.manifest.policy, self.options).limits_of(model)
         seconds = expected_seconds(self.db, model)
         pace = throttled_pace(self.db, model) if jobs else None
         interval = max(limits.interval, pace or 0.0)

@@ -18,7 +18,7 @@ from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.ports import Room
+from batchgen.engine.ports import DiskUsage
 from batchgen.errors import (
     OutputError,
 )
@@ -91,13 +91,13 @@ class FilesBelow:
     async def fetch(self, url: str, name: str) -> FetchOutcome:
         return await self.downloader.fetch(url, Target(self.folder, name))
 
-    async def room(self) -> Room:
+    async def usage(self) -> DiskUsage:
         return await in_thread(self._room)
 
-    def _room(self) -> Room:
+    def _room(self) -> DiskUsage:
         with disk_errors(self.folder):
             usage = shutil.disk_usage(self.folder)
-        return Room(usage.free, usage.total, str(self.folder))
+        return DiskUsage(usage.free, usage.total, str(self.folder))
 
 
 @asynccontextmanager

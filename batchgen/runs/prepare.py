@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from batchgen.errors import ChangedJobsError, InputError, TokenError
 from batchgen.manifest.header import read_manifest
 from batchgen.manifest.problems import ProblemLog
-from batchgen.manifest.stream import checked_jobs
 from batchgen.runcomfy.token import SHORTEST_SECRET, TOKEN_VARIABLES, read_login, token_file
 from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.reconcile import OnChanged, merge
@@ -120,6 +119,9 @@ def checked_manifest(
 
     Raises ManifestError with every problem, MissingFileError.
     """
+    # Imported here because most commands read the header alone.
+    from batchgen.manifest.stream import checked_jobs  # noqa: PLC0415 - see above
+
     problems = ProblemLog() if problems is None else problems
     refuse_pipe(path)
     offer = allowed_environment(env)

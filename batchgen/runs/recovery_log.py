@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from batchgen.engine.ports import Receipt
+from batchgen.engine.ports import RecoveryEntry
 from batchgen.fs import disk_errors, open_to_read, sync_folder
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import json_line, write_all
@@ -35,7 +35,7 @@ MOST_ATTEMPTS = 1_000_000
 
 
 class RecoveryLog:
-    """Writes receipts into blocks that are there already, and to stderr for a person."""
+    """Writes ids of requests into blocks that are there already, and to stderr for a person."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,20 +52,20 @@ class RecoveryLog:
                 os.close(descriptor)
             sync_folder(self._path.parent, os.fsync)
 
-    def keep(self, receipt: Receipt) -> None:
+    def record(self, entry: RecoveryEntry) -> None:
         """Raises OutputError or StorageError where not even this can be written."""
         line = json.dumps(
             {
-                "job": receipt.job_id,
-                "attempt": receipt.attempt,
-                "request_id": receipt.request_id,
+                "job": entry.job_id,
+                "attempt": entry.attempt,
+                "request_id": entry.request_id,
             }
         )
         try:
             self._write(f"{line}\n".encode())
         finally:
             # Also where the disk took it: a person may never start the next run. The screen may be
-            # gone, and must not come between the receipt and the disk.
+            # gone, and must not come between the entry and the disk.
             with suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(f"receipt of a paid request: {line}\n")
 
@@ -80,7 +80,7 @@ class RecoveryLog:
         self._offset += len(data)
 
 
-def read_recovery_log(path: Path) -> list[Receipt]:
+def read_recovery_log(path: Path) -> list[RecoveryEntry]:
     """What an earlier run could only write here. Raises OutputError or StorageError."""
     with disk_errors(path):
         try:
@@ -88,10 +88,10 @@ def read_recovery_log(path: Path) -> list[Receipt]:
                 lines = file.read(MOST_BYTES).split(b"\n")
         except FileNotFoundError:
             return []
-    return [receipt for line in lines if (receipt := _parse(line))]
+    return [entry for line in lines if (entry := _parse(line))]
 
 
-def _parse(line: bytes) -> Receipt | None:
+def _parse(line: bytes) -> RecoveryEntry | None:
     """Read one line; None for the blanks, and for one that a crash tore or somebody forged."""
     row = json_line(line)
     if row is None:
@@ -100,16 +100,16 @@ def _parse(line: bytes) -> Receipt | None:
     if not isinstance(job, str) or type(attempt) is not int or not 0 < attempt <= MOST_ATTEMPTS:
         return None
     usable = usable_request_id(request_id)
-    return None if usable is None else Receipt(job, attempt, usable)
+    return None if usable is None else RecoveryEntry(job, attempt, usable)
 
 
-def adopt_requests(db: Connection, receipts: list[Receipt], at: float) -> int:
+def adopt_requests(db: Connection, entries: list[RecoveryEntry], at: float) -> int:
     """Give the requests to their jobs; how many were new to the state."""
     adopted = 0
-    for receipt in receipts:
-        seq = job_without_answer(db, receipt.job_id, receipt.attempt)
+    for entry in entries:
+        seq = job_without_answer(db, entry.job_id, entry.attempt)
         if seq is not None:
-            accepted(db, seq, receipt.attempt, receipt.request_id, "from the spare receipt", at)
+            accepted(db, seq, entry.attempt, entry.request_id, "from the spare receipt", at)
             adopted += 1
     return adopted
 

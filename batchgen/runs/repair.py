@@ -15,8 +15,8 @@ from batchgen.concurrency import stop_signals
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Noted
+from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
-from batchgen.engine.result_hosts import SiftedApi
 from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
@@ -92,7 +92,7 @@ async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Po
         store=store,
         files=files,
         prices=PriceList({}, {}),
-        receipts=RecoveryLog(place.folder.receipts),
+        recovery_log=RecoveryLog(place.folder.receipts),
         dice=place.world.dice,
     )
 
@@ -127,7 +127,7 @@ class _Redownload:
                     await asyncio.wait(pool)
                 teller.cancel()
         finally:
-            self._control.tell()
+            self._control.flush_events()
         return Ended(self._control.paused, stop.received)
 
     def _drain(self) -> None:

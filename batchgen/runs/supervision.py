@@ -73,10 +73,10 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
         elif verb is Verb.APPROVE or one.stays_done:
             releases = True
         elif verb is not Verb.CANCEL and verb not in MARKS:
-            await scheduler.look_again(one.seq)
+            await scheduler.reconsider(one.seq)
     if releases:
         # Once for all of them: a person approves a hundred stills at a time.
-        await scheduler.look_for_released()
+        await scheduler.reload_due_jobs()
 
 
 async def ask_for_cancels(jobs: Iterable[int], scheduler: Scheduler) -> None:

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from batchgen.check.checking import in_the_pool
-from batchgen.check.judging import likenesses
-from batchgen.check.kinds import Asked
-from batchgen.check.measures import LOOK_BYTES
+from batchgen.check.checking import in_processes
+from batchgen.check.judging import find_matches
+from batchgen.check.kinds import CheckOptions
+from batchgen.check.measures import HASH_BYTES
 from batchgen.downloads.media import decode
 from batchgen.processes import map_in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
@@ -64,7 +64,7 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
             world.put(f"j{number}", content, **more)
         paths = [str(one) for one in (world.root / "files").iterdir()]
         plainly, _ = timed(lambda: list(map_in_processes(decode_all, paths, len)))
-        first, found = timed(lambda: world.check(work=in_the_pool))
+        first, found = timed(lambda: world.check(work=in_processes))
         again = checked_again(world)
         rate = len(contents) / first
         print(
@@ -75,8 +75,8 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
 
 
 def checked_again(world: Gallery) -> float:
-    seconds, report = timed(lambda: world.check(work=in_the_pool))
-    assert report.looked_at == 0
+    seconds, report = timed(lambda: world.check(work=in_processes))
+    assert report.examined == 0
     return seconds
 
 
@@ -87,14 +87,14 @@ def decode_all(path: str) -> int:
 
 def search(count: int) -> None:
     chance = random.Random(1)
-    looks = [chance.randbytes(LOOK_BYTES) for _ in range(count)]
+    hashes = [chance.randbytes(HASH_BYTES) for _ in range(count)]
     for place in range(FAMILIES, count, FAMILIES):
-        near = bytearray(looks[place - chance.randrange(1, FAMILIES)])
-        near[chance.randrange(LOOK_BYTES)] ^= 1 << chance.randrange(8)
-        looks[place] = bytes(near)
-    frames = [(one,) for one in looks]
-    seconds, found = timed(lambda: likenesses(frames, Asked().distance, [True] * count))
-    slowly, _ = timed(lambda: [bits(one, other) for one in looks[:PAIRS] for other in looks[:50]])
+        near = bytearray(hashes[place - chance.randrange(1, FAMILIES)])
+        near[chance.randrange(HASH_BYTES)] ^= 1 << chance.randrange(8)
+        hashes[place] = bytes(near)
+    frames = [(one,) for one in hashes]
+    seconds, found = timed(lambda: find_matches(frames, CheckOptions().distance, [True] * count))
+    slowly, _ = timed(lambda: [bits(one, other) for one in hashes[:PAIRS] for other in hashes[:50]])
     pair = slowly / (PAIRS * 50)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ratio = pair * count * count / 2 / seconds

@@ -16,9 +16,9 @@ import numpy as np
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchgen.check.checking import Report, check, in_the_pool
+from batchgen.check.checking import Report, check
 from batchgen.check.examining import Examined, Source, examine
-from batchgen.check.kinds import Asked
+from batchgen.check.kinds import CheckOptions
 from batchgen.downloads.media import decode
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.emulator.drawing import CODEC
@@ -123,7 +123,7 @@ class Gallery:
         self,
         selection: Selection | None = None,
         work: Callable[[Sequence[Source]], Iterator[Examined]] | None = None,
-        **asked: Any,
+        **options: Any,
     ) -> Report:
         """In this process, unless `work` says otherwise."""
         report = check(
@@ -131,16 +131,16 @@ class Gallery:
             self.root,
             self.world.folder.measures,
             selection or Selection(),
-            Asked(**asked),
+            CheckOptions(**options),
             lambda _total: lambda _number: None,
             work or (lambda sources: map(examine, sources)),
         )
-        self.looked += report.looked_at
+        self.looked += report.examined
         return report
 
-    def flaws(self, **asked: Any) -> dict[str, list[str]]:
+    def flaws(self, **options: Any) -> dict[str, list[str]]:
         """Kinds by id, and by id and position for all but the first file."""
-        return {file.name: [*file.flaws] for file in self.check(**asked).flawed}
+        return {file.name: [*file.flaws] for file in self.check(**options).flawed}
 
 
 @contextmanager
@@ -152,4 +152,4 @@ def gallery(root: Path) -> Iterator[Gallery]:
         world.db.close()
 
 
-__all__ = ["I2V", "Gallery", "clip", "drawn", "gallery", "in_the_pool", "packed", "plate"]
+__all__ = ["I2V", "Gallery", "clip", "drawn", "gallery", "packed", "plate"]

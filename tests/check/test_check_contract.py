@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from batchgen.check.checking import broken_promises
+from batchgen.check.checking import contract_violations
 from batchgen.check.kinds import Kind
 from batchgen.models.fields import SIZE_KEY
 from tests.state.state_world import a_result
@@ -15,13 +15,13 @@ def broken(sent: dict[str, Any], width: int = 1024, height: int = 1024, frames: 
     result = a_result(
         body=json.dumps(sent), path="files/a.png", width=width, height=height, frames=frames
     )
-    return broken_promises(result)
+    return contract_violations(result)
 
 
 def test_the_size_that_was_asked_for_is_promised() -> None:
     assert broken({SIZE_KEY: "1024x1024(1:1)"}) == {}
-    words = broken({SIZE_KEY: "2304x1728(4:3)"}, 1728, 2304)
-    assert words == {Kind.WRONG_SIZE: "1728x2304 pixels; 2304x1728 were asked for"}
+    text = broken({SIZE_KEY: "2304x1728(4:3)"}, 1728, 2304)
+    assert text == {Kind.WRONG_SIZE: "1728x2304 pixels; 2304x1728 were asked for"}
 
 
 def test_nothing_is_promised_where_nothing_was_asked_for() -> None:
@@ -32,5 +32,5 @@ def test_nothing_is_promised_where_nothing_was_asked_for() -> None:
 
 def test_the_frames_that_were_asked_for_are_promised() -> None:
     assert broken({"frames": 121}, frames=121) == {}
-    words = {Kind.WRONG_LENGTH: "96 frames; 121 were asked for"}
-    assert broken({"frames": 121}, frames=96) == words
+    text = {Kind.WRONG_LENGTH: "96 frames; 121 were asked for"}
+    assert broken({"frames": 121}, frames=96) == text

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from batchgen.check.checking import in_the_pool, news, read
-from batchgen.check.examining import Examined, Source, examine, given_up
-from batchgen.check.judging import Found, judge
-from batchgen.check.kinds import Asked, Kind
+from batchgen.check.checking import changes, in_processes, read
+from batchgen.check.examining import Examined, Source, examine, examine_failed
+from batchgen.check.judging import Evidence, judge
+from batchgen.check.kinds import CheckOptions, Kind
 from batchgen.emulator.drawing import Scene, mp4
 from batchgen.models.fields import SIZE_KEY
 from batchgen.state.reviews import Pick, find_flaws, pick
@@ -38,7 +38,7 @@ def test_the_pool_finds_what_a_single_process_does(world: Gallery) -> None:
     world.put("white", packed(plate()))
     world.put("still", clip([drawn(1)], 10), model=I2V)
     world.put("boat", packed(drawn(2)))
-    pooled = {one.name: one.flaws for one in world.check(work=in_the_pool).flawed}
+    pooled = {one.name: one.flaws for one in world.check(work=in_processes).flawed}
     world.world.folder.measures.unlink()
     assert pooled == {one.name: one.flaws for one in world.check().flawed}
     assert {name: [*flaws] for name, flaws in pooled.items()} == {
@@ -88,14 +88,14 @@ def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
     path = world.path("folder")
     path.unlink()
     path.mkdir()
-    words = {one.job_id: one.flaws[Kind.UNREADABLE] for one in world.check().flawed}
-    assert words.pop("gone") == "the file is missing"
-    assert words.pop("cut").startswith(f"{len(content) // 2} bytes instead of {len(content)}; ")
-    assert words.pop("other").startswith("another content than was downloaded")
-    assert "not a known kind of picture or video" in words.pop("noise")
-    assert words.pop("link") == "a symbolic link in its place"
-    assert words.pop("folder") == "something that is not a file in its place"
-    assert words == {}
+    text = {one.job_id: one.flaws[Kind.UNREADABLE] for one in world.check().flawed}
+    assert text.pop("gone") == "the file is missing"
+    assert text.pop("cut").startswith(f"{len(content) // 2} bytes instead of {len(content)}; ")
+    assert text.pop("other").startswith("not the content that was downloaded")
+    assert "not a known kind of picture or video" in text.pop("noise")
+    assert text.pop("link") == "a symbolic link in its place"
+    assert text.pop("folder") == "something that is not a file in its place"
+    assert text == {}
 
 
 def test_equal_and_alike_files_name_the_first_one(world: Gallery) -> None:
@@ -164,11 +164,11 @@ def test_a_second_check_looks_only_at_what_is_new(world: Gallery) -> None:
     world.put("boat", packed(drawn(1)))
     world.put("white", packed(plate()))
     first = world.check()
-    assert first.looked_at == 2
+    assert first.examined == 2
     again = world.check(work=nobody)
-    assert (again.looked_at, again.files) == (0, first.files)
+    assert (again.examined, again.files) == (0, first.files)
     world.put("clip", clip([drawn(4)], 8), model=I2V)
-    assert world.check().looked_at == 1
+    assert world.check().examined == 1
     assert world.check(work=nobody).flawed[-1].job_id == "clip"
 
 
@@ -176,15 +176,15 @@ def test_a_file_that_was_touched_is_read_and_not_decoded_again(world: Gallery) -
     world.put("boat", packed(drawn(1)))
     world.check()
     os.utime(world.path("boat"), (1, 1))
-    asked: list[Source] = []
+    given: list[Source] = []
 
     def listen(sources: Sequence[Source]) -> Iterator[Examined]:
-        asked.extend(sources)
+        given.extend(sources)
         return map(examine, sources)
 
-    assert world.check(work=listen).looked_at == 1
-    assert [source.is_known for source in asked] == [True]
-    assert examine(asked[0]).measure is None
+    assert world.check(work=listen).examined == 1
+    assert [source.is_known for source in given] == [True]
+    assert examine(given[0]).measure is None
     world.check(work=nobody)
 
 
@@ -217,7 +217,7 @@ def test_what_was_measured_before_a_ctrl_c_is_kept(world: Gallery) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         world.check(work=interrupted)
-    assert world.check().looked_at == 2
+    assert world.check().examined == 2
 
 
 def test_a_result_that_changed_meanwhile_is_left_to_the_next_check(world: Gallery) -> None:
@@ -236,18 +236,18 @@ def test_a_result_that_changed_meanwhile_is_left_to_the_next_check(world: Galler
 def test_only_what_is_new_or_gone_is_news(world: Gallery) -> None:
     world.put("white", packed(plate()))
     world.put("boat", packed(drawn(1)))
-    first = news(world.check().files, Asked())
+    first = changes(world.check().files, CheckOptions())
     assert [(one.job_id, [*flaws]) for one, flaws in first.flaws] == [("white", ["blank"])]
     assert (first.new, first.gone, first.rejected) == (1, 0, ())
     for file, flaws in first.flaws:
         find_flaws(world.world.db, world.world.seq(file.job_id), file.position, flaws)
-    assert news(world.check().files, Asked()).flaws == ()
+    assert changes(world.check().files, CheckOptions()).flaws == ()
     find_flaws(world.world.db, world.world.seq("boat"), 1, {"duplicate": "x", "frozen": "y"})
-    second = news(world.check().files, Asked())
+    second = changes(world.check().files, CheckOptions())
     assert [(one.job_id, flaws) for one, flaws in second.flaws] == [("boat", {})]
     assert (second.new, second.gone) == (0, 2)
-    only = Asked(kinds=frozenset({Kind.FROZEN}))
-    third = news(world.check(kinds=only.kinds).files, only)
+    only = CheckOptions(kinds=frozenset({Kind.FROZEN}))
+    third = changes(world.check(kinds=only.kinds).files, only)
     assert [(one.job_id, flaws) for one, flaws in third.flaws] == [("boat", {"duplicate": "x"})]
 
 
@@ -255,10 +255,10 @@ def test_what_a_person_keeps_no_check_rejects(world: Gallery) -> None:
     world.put("white", packed(plate()))
     world.put("black", packed(plate((0, 0, 0))))
     pick(world.world.db, world.world.seq("white"), 1, Pick.KEEP)
-    asked = Asked(rejected=frozenset({Kind.BLANK}))
-    report = world.check(rejected=asked.rejected)
-    assert [one.job_id for one in news(report.files, asked).rejected] == ["black"]
-    assert news(report.files, replace(asked, rejected=frozenset({Kind.FROZEN}))).rejected == ()
+    options = CheckOptions(rejected=frozenset({Kind.BLANK}))
+    report = world.check(rejected=options.rejected)
+    assert [one.job_id for one in changes(report.files, options).rejected] == ["black"]
+    assert changes(report.files, replace(options, rejected=frozenset({Kind.FROZEN}))).rejected == ()
 
 
 def animation(kind: str, pictures: list[Image.Image]) -> bytes:
@@ -302,15 +302,15 @@ def test_a_film_without_a_picture_says_so(tmp_path: Path) -> None:
 
 def test_a_file_that_kills_whoever_looks_at_it_is_told_and_tried_again(world: Gallery) -> None:
     world.put("boat", packed(drawn(1)))
-    report = world.check(work=lambda sources: map(given_up, sources))
+    report = world.check(work=lambda sources: map(examine_failed, sources))
     assert [*report.files[0].flaws] == ["unreadable"]
-    assert report.files[0].flaws[Kind.UNREADABLE].startswith("it cannot be looked at: ")
-    assert (world.check().looked_at, world.flaws()) == (1, {})
+    assert report.files[0].flaws[Kind.UNREADABLE].startswith("it cannot be examined: ")
+    assert (world.check().examined, world.flaws()) == (1, {})
 
 
 def test_judging_changes_nothing_that_it_is_given(world: Gallery) -> None:
     world.put("white", packed(plate()))
     before = read(world.world.db, Selection())
-    found = {before[0].path: Found("gone", None)}
-    after = judge(before, found, Asked())
+    found = {before[0].path: Evidence("gone", None)}
+    after = judge(before, found, CheckOptions())
     assert ([*before[0].flaws], [*after[0].flaws]) == ([], ["unreadable"])

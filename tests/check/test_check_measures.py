@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from batchgen.check.judging import FROZEN, Found, own_flaws
+from batchgen.check.judging import FROZEN, Evidence, own_flaws
 from batchgen.check.kinds import Kind
 from batchgen.check.measures import Measure, emptiness, measured, motion, plain
 from tests.check.check_world import drawn, plate
@@ -19,7 +19,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 def kinds(*pictures: Image.Image, is_video: bool = False, blank: float = 0.99) -> list[Kind]:
     measure = measured([plain(one) for one in pictures], [], is_video=is_video)
-    return [*own_flaws(Found("", measure), blank)]
+    return [*own_flaws(Evidence("", measure), blank)]
 
 
 def dotted(share: float) -> Image.Image:
@@ -96,21 +96,21 @@ def test_a_video_is_blank_only_where_all_of_it_is() -> None:
 
 
 def test_a_picture_that_was_not_measured_has_no_flaw_but_its_trouble() -> None:
-    assert own_flaws(Found("", Measure(0, 1.0, 0, trouble="torn")), 0.9) == {
+    assert own_flaws(Evidence("", Measure(0, 1.0, 0, trouble="torn")), 0.9) == {
         Kind.UNREADABLE: "torn"
     }
-    assert own_flaws(Found("gone", None), 0.9) == {Kind.UNREADABLE: "gone"}
+    assert own_flaws(Evidence("gone", None), 0.9) == {Kind.UNREADABLE: "gone"}
 
 
 @pytest.mark.parametrize(
-    ("level", "words"),
-    [(0, "one colour"), (5, "one colour, but for noise of 5 of 256 levels")],
+    ("level", "text"),
+    [(0, "one colour"), (5, "one colour, apart from noise of 5 of 256 levels")],
 )
-def test_people_read_what_blank_means(level: int, words: str) -> None:
+def test_people_read_what_blank_means(level: int, text: str) -> None:
     picture = plate((90, 90, 90))
     picture.putpixel((3, 3), (90 + level, 90, 90))
-    found = Found("", measured([plain(picture)], [], is_video=False))
-    assert own_flaws(found, 0.99) == {Kind.BLANK: words}
+    found = Evidence("", measured([plain(picture)], [], is_video=False))
+    assert own_flaws(found, 0.99) == {Kind.BLANK: text}
 
 
 MORE_MEMORY = """

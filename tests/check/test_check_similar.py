@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from batchgen.check.judging import Likeness, likenesses
-from batchgen.check.kinds import LOOK_BITS, Asked
-from batchgen.check.measures import LOOK_BYTES, look_of, plain
+from batchgen.check.judging import Match, find_matches
+from batchgen.check.kinds import HASH_BITS, CheckOptions
+from batchgen.check.measures import HASH_BYTES, perceptual_hash, plain
 from batchgen.emulator.drawing import Scene, paint
 from tests.check.check_world import drawn, packed
 
-NEAR = Asked().distance
+NEAR = CheckOptions().distance
 
 
 def bits(one: bytes, other: bytes) -> int:
@@ -25,20 +25,20 @@ def bits(one: bytes, other: bytes) -> int:
 
 
 def slowly(
-    looks: list[tuple[bytes, ...]], distance: int, may_be_first: list[bool]
-) -> list[Likeness | None]:
-    found: list[Likeness | None] = []
-    firsts: list[int] = []
-    for place, look in enumerate(looks):
+    hashes: list[tuple[bytes, ...]], distance: int, may_be_original: list[bool]
+) -> list[Match | None]:
+    found: list[Match | None] = []
+    originals: list[int] = []
+    for place, look in enumerate(hashes):
         apart = [
-            (max(bits(*pair) for pair in zip(look, looks[first], strict=True)), first)
-            for first in firsts
+            (max(bits(*pair) for pair in zip(look, hashes[first], strict=True)), first)
+            for first in originals
         ]
-        nearest = min(apart, default=(LOOK_BITS + 1, 0))
+        nearest = min(apart, default=(HASH_BITS + 1, 0))
         is_near = nearest[0] <= distance
-        found.append(Likeness(nearest[1], nearest[0]) if is_near else None)
-        if not is_near and may_be_first[place]:
-            firsts.append(place)
+        found.append(Match(nearest[1], nearest[0]) if is_near else None)
+        if not is_near and may_be_original[place]:
+            originals.append(place)
     return found
 
 
@@ -47,9 +47,9 @@ def families(draw: st.DrawFn) -> list[tuple[bytes, ...]]:
     """Looks that are near to a few others: of random ones hardly a pair would be."""
     frames = draw(st.integers(1, 3))
     bases = draw(
-        st.lists(st.binary(min_size=LOOK_BYTES, max_size=LOOK_BYTES), min_size=1, max_size=4)
+        st.lists(st.binary(min_size=HASH_BYTES, max_size=HASH_BYTES), min_size=1, max_size=4)
     )
-    flips = st.lists(st.integers(0, LOOK_BITS - 1), max_size=14)
+    flips = st.lists(st.integers(0, HASH_BITS - 1), max_size=14)
     one = st.tuples(st.sampled_from(bases), flips).map(flipped)
     return draw(st.lists(st.tuples(*[one] * frames), max_size=60))
 
@@ -58,44 +58,46 @@ def flipped(given: tuple[bytes, list[int]]) -> bytes:
     number = int.from_bytes(given[0])
     for place in given[1]:
         number ^= 1 << place
-    return number.to_bytes(LOOK_BYTES)
+    return number.to_bytes(HASH_BYTES)
 
 
 @given(families(), st.integers(0, 40), st.data())
 def test_the_fast_search_finds_what_comparing_every_pair_does(
-    looks: list[tuple[bytes, ...]], distance: int, data: st.DataObject
+    hashes: list[tuple[bytes, ...]], distance: int, data: st.DataObject
 ) -> None:
-    whether = st.lists(st.booleans(), min_size=len(looks), max_size=len(looks))
-    may_be_first = data.draw(whether)
-    assert likenesses(looks, distance, may_be_first) == slowly(looks, distance, may_be_first)
+    whether = st.lists(st.booleans(), min_size=len(hashes), max_size=len(hashes))
+    may_be_original = data.draw(whether)
+    assert find_matches(hashes, distance, may_be_original) == slowly(
+        hashes, distance, may_be_original
+    )
 
 
 @pytest.mark.parametrize("between", [0, 40])
 def test_of_equally_near_ones_the_earliest_is_named(between: int) -> None:
     """Whether they stand in one block of the search or in several."""
     chance = random.Random(2)
-    first = bytes(LOOK_BYTES)
+    first = bytes(HASH_BYTES)
     second, middle = flipped((first, [*range(20)])), flipped((first, [*range(10)]))
-    strangers = [chance.randbytes(LOOK_BYTES) for _ in range(between)]
-    looks = [(one,) for one in (first, second, *strangers, middle)]
-    assert likenesses(looks, 15, [True] * len(looks))[-1] == Likeness(0, 10)
+    strangers = [chance.randbytes(HASH_BYTES) for _ in range(between)]
+    hashes = [(one,) for one in (first, second, *strangers, middle)]
+    assert find_matches(hashes, 15, [True] * len(hashes))[-1] == Match(0, 10)
 
 
 @pytest.mark.parametrize("shared", [0, 8, 24], ids="{} bytes in common".format)
 def test_among_thousands_each_copy_is_found_and_nothing_else(shared: int) -> None:
     """More than a window of first ones; also where the first words part none of them."""
     chance = random.Random(5)
-    looks = [bytes(shared) + chance.randbytes(LOOK_BYTES - shared) for _ in range(9000)]
-    expected: list[Likeness | None] = [None] * len(looks)
-    for place in range(100, len(looks), 300):
+    hashes = [bytes(shared) + chance.randbytes(HASH_BYTES - shared) for _ in range(9000)]
+    expected: list[Match | None] = [None] * len(hashes)
+    for place in range(100, len(hashes), 300):
         first = place - 1 if place % 200 else place // 7 - 3
-        looks[place] = flipped((looks[first], [chance.randrange(256)]))
-        expected[place] = Likeness(first, 1)
-    assert likenesses([(one,) for one in looks], 2, [True] * len(looks)) == expected
+        hashes[place] = flipped((hashes[first], [chance.randrange(256)]))
+        expected[place] = Match(first, 1)
+    assert find_matches([(one,) for one in hashes], 2, [True] * len(hashes)) == expected
 
 
 def look(picture: Image.Image) -> bytes:
-    return look_of(plain(picture))
+    return perceptual_hash(plain(picture))
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -121,11 +123,11 @@ def test_the_same_picture_is_found_again(change: str) -> None:
 
 
 def test_different_pictures_are_not_taken_for_near_ones() -> None:
-    looks = [(look(drawn(seed)),) for seed in range(120)]
-    assert not any(likenesses(looks, NEAR, [True] * len(looks)))
+    hashes = [(look(drawn(seed)),) for seed in range(120)]
+    assert not any(find_matches(hashes, NEAR, [True] * len(hashes)))
 
 
 def test_pictures_of_the_emulator_are_told_apart_though_all_are_landscapes() -> None:
     scenes = [Scene(f"boat number {n}", "rehearsal", n * 7919, 256, 256) for n in range(250)]
-    looks = [(look(paint(scene)),) for scene in scenes]
-    assert not any(likenesses(looks, NEAR, [True] * len(looks)))
+    hashes = [(look(paint(scene)),) for scene in scenes]
+    assert not any(find_matches(hashes, NEAR, [True] * len(hashes)))

@@ -56,12 +56,6 @@ def count(user: Shell) -> Counter[str]:
     return Counter(user.states().values())
 
 
-def disarm(emulator: Emulator) -> None:
-    request = urllib.request.Request(f"{emulator.origin}/emulator/faults", method="DELETE")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status < 300
-
-
 def faults_are_met(emulator: Emulator) -> bool:
     with urllib.request.urlopen(f"{emulator.origin}/emulator/faults", timeout=10) as answer:
         armed: list[object] = json.load(answer)["faults"]
@@ -70,12 +64,12 @@ def faults_are_met(emulator: Emulator) -> bool:
 
 def kill_in_the_middle_of_the_clips(user: Shell, emulator: Emulator) -> None:
     """Two clips stay in the vendor's queue, so no other one can go and none is on the wire."""
-    emulator.arm("status", "state_backwards", model=VIDEO, times=None)
+    emulator.arm("result", "state_backwards", model=VIDEO, times=None)
     with user.start("run", "m.yaml", "--quiet") as process:
         wait_until(lambda: count(user)["done"] == 25, "the edits are home")
         wait_until(lambda: count(user)["queued"] + count(user)["running"] == 2, "two clips wait")
         process.kill()
-    disarm(emulator)
+    emulator.disarm()
 
 
 def test_of_twenty_stills_those_that_are_approved_go_on_and_nothing_is_paid_twice(

@@ -13,7 +13,7 @@ from _pytest.capture import CaptureFixture
 from PIL import ImageDraw
 
 from batchgen.check import measures
-from batchgen.check.kinds import Asked, Kind
+from batchgen.check.kinds import CheckOptions, Kind
 from batchgen.cli import main
 from batchgen.cli.check import check_results
 from batchgen.models.fields import SIZE_KEY
@@ -45,7 +45,7 @@ def manifest(tmp_path: Path, world: Gallery) -> Path:
 
 def checked(manifest: Path, selection: Selection | None = None, **asked: Any) -> int:
     options = {name: asked.pop(name, False) for name in ("dry_run", "as_json")}
-    return check_results(manifest, selection or Selection(), Asked(**asked), **options)
+    return check_results(manifest, selection or Selection(), CheckOptions(**asked), **options)
 
 
 def known(world: Gallery) -> dict[str, list[str]]:

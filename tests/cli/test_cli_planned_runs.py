@@ -11,7 +11,7 @@ from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.jobs import content_id
-from tests.shell import PICTURE, T2I, VIDEO, Emulator, Shell, boat
+from tests.shell import PICTURE, T2I, VIDEO, Emulator, Shell, boat, emulating
 
 
 def clip(**more: Any) -> dict[str, Any]:
@@ -33,11 +33,15 @@ def test_a_plan_tells_cost_and_writes_nothing(user: Shell, emulator: Emulator) -
     assert emulator.charges() == []
 
 
-def test_a_plan_after_a_run_knows_what_is_done_and_how_long_the_rest_takes(user: Shell) -> None:
-    user.manifest(2)
-    user.expect(0, "run", "m.yaml")
-    user.manifest([boat(1), boat(2), boat(3)])
-    document = user.expect(0, "plan", "m.yaml", "--json").document
+def test_a_plan_after_a_run_knows_what_is_done_and_how_long_the_rest_takes(
+    shell: Shell,
+) -> None:
+    shell.manifest(2)
+    with emulating(latency=0.3) as emulator:
+        user = shell.using(emulator)
+        user.expect(0, "run", "m.yaml")
+        user.manifest([boat(1), boat(2), boat(3)])
+        document = user.expect(0, "plan", "m.yaml", "--json").document
     total = document["total"]
     assert (total["jobs"], total["new"], total["done"], total["to_do"]) == (3, 2, 1, 2)
     assert document["orphaned"] == [{"id": "boat-000", "model": T2I, "state": "done"}]

@@ -10,7 +10,7 @@ from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
 from batchgen.downloads.probe import Gone, NoAnswer, Probed
-from batchgen.engine.policy import EnginePolicy, ModelPolicy
+from batchgen.engine.policy import EnginePolicy, ModelLimits
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
 from batchgen.pauses import PauseReason
@@ -171,7 +171,7 @@ def _weathered(folder: Path, seed: int) -> World:
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
         interval=dice.choice((0.0, 0.2)),
-        lanes={T2I: ModelPolicy(4, 0.5), EDIT: ModelPolicy(24), I2V: ModelPolicy(2)},
+        limits={T2I: ModelLimits(4, 0.5), EDIT: ModelLimits(24), I2V: ModelLimits(2)},
         retries=dice.choice((0, 2)),
         resubmits=dice.choice((0, 0, 3)),
         timeout=dice.choice((120.0, 3600.0)),

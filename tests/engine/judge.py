@@ -146,12 +146,12 @@ def every_charge_is_in_the_state(world: World) -> None:
 def the_limits_are_kept(world: World) -> None:
     policy, peak = world.policy, world.vendor.peak
     assert peak["all"] <= policy.concurrency
-    for model, lane in policy.lanes.items():
-        assert peak[model] <= lane.limit
+    for model, limits in policy.limits.items():
+        assert peak[model] <= limits.limit
     for process in world.lives:
         apart([at for at, _ in process.line.posted], policy.interval)
-        for model, lane in policy.lanes.items():
-            apart([at for at, one in process.line.posted if one == model], lane.interval)
+        for model, limits in policy.limits.items():
+            apart([at for at, one in process.line.posted if one == model], limits.interval)
 
 
 def apart(times: list[float], interval: float) -> None:
@@ -174,13 +174,13 @@ def nothing_is_left_in_memory(process: Process) -> None:
 def leftovers(process: Process) -> Iterable[tuple[str, int]]:
     scheduler = process.scheduler
     yield "budget", len(scheduler._budget._reserved)
-    yield "downloads", len(scheduler._downloads._troubles)
+    yield "downloads", len(scheduler._downloads._histories)
     yield "given up", len(scheduler._downloads._given_up)
-    yield "wire", len(scheduler._lifecycle._submitter._wire._tasks)
+    yield "exchanges", len(scheduler._lifecycle._exchanges._tasks)
     yield "retries", len(scheduler._lifecycle.retries._timers)
-    for track in scheduler._queues.all():
-        yield "in hand", len(track.lane.in_hand)
-        yield "queue", len(track.jobs._page) + len(track.jobs._order)
+    for queue in scheduler._queues.all():
+        yield "in hand", len(queue.in_hand)
+        yield "queue", len(queue._page) + len(queue._order)
     yield "scopes", len(scheduler._control.drain._scopes)
     yield "events", len(scheduler._control._undelivered)
-    yield "places", scheduler._active + scheduler._overall.in_flight
+    yield "places", scheduler._active + scheduler._context.overall.in_flight

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
-from batchgen.engine.ports import Ports, Receipt, Room
+from batchgen.engine.ports import DiskUsage, Ports, RecoveryEntry
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import manual_actions, queries
@@ -54,17 +54,17 @@ class Disk:
     left: Callable[[], int] = lambda: DISK_SIZE
     looks: list[float] = field(default_factory=list)
 
-    async def room(self) -> Room:
+    async def usage(self) -> DiskUsage:
         self.looks.append(asyncio.get_running_loop().time())
-        return Room(self.left(), DISK_SIZE, "files")
+        return DiskUsage(self.left(), DISK_SIZE, "files")
 
 
-class Receipts:
+class RecoveryLog:
     def __init__(self) -> None:
-        self.kept: list[Receipt] = []
+        self.entries: list[RecoveryEntry] = []
 
-    def keep(self, receipt: Receipt) -> None:
-        self.kept.append(receipt)
+    def record(self, entry: RecoveryEntry) -> None:
+        self.entries.append(entry)
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Process:
     store: Store
     line: Line
     scheduler: Scheduler
-    receipts: Receipts
+    recovery_log: RecoveryLog
     models: list[str]
     events: list[tuple[float, Event]]
     end: RunEnd | None = None
@@ -87,7 +87,7 @@ class Process:
             if isinstance(event, JobMoved) and event.state is state
         ]
 
-    def told(self, kind: type[Event]) -> list[tuple[float, Any]]:
+    def emitted(self, kind: type[Event]) -> list[tuple[float, Any]]:
         return [(at, event) for at, event in self.events if isinstance(event, kind)]
 
 
@@ -185,7 +185,7 @@ class World:
             manual_actions.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
         writer = Writer(db, self.state, InlineExecutor())
         store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
-        line, receipts = Line(self.vendor), Receipts()
+        line, recovery_log = Line(self.vendor), RecoveryLog()
         events: list[tuple[float, Event]] = []
 
         def listen(event: Event) -> None:
@@ -194,11 +194,11 @@ class World:
 
         dice = Random(self.seed)
         ports = Ports(
-            line, store, line, OnePrice(self.price), receipts, dice, self.disk, self.inputs
+            line, store, line, OnePrice(self.price), recovery_log, dice, self.disk, self.inputs
         )
         scheduler = Scheduler(ports, self.policy, self.selection, listen)
         models = queries.pending_models(db)
-        process = Process(db, store, line, scheduler, receipts, models, events)
+        process = Process(db, store, line, scheduler, recovery_log, models, events)
         self.lives.append(process)
         return process
 

@@ -71,7 +71,7 @@ def test_a_failed_canary_holds_its_own_sweep_and_says_what_failed(world: World) 
     assert end.pause.sentence == failed
     assert "without run.canary" in end.pause.next_step
     assert Counter(world.states().values()) == {"failed": 1, "done": 32, "pending": 19}
-    ((at, warned),) = world.lives[0].told(Warned)
+    ((at, warned),) = world.lives[0].emitted(Warned)
     assert warned.text == f"{failed}; the others of it are held"
     assert at < 1.0
 
@@ -107,7 +107,7 @@ def test_a_canary_that_fails_and_has_no_others_behind_it_pauses_nothing(world: W
     world.add([*sweep("a", 1), *sweep("b", 3)])
     with_habits(world, reply=lambda _model, one: NO if one == "a-00" else Reply())
     assert world.live().pause is None
-    assert world.lives[0].told(Warned) == []
+    assert world.lives[0].emitted(Warned) == []
     assert Counter(world.states().values()) == {"failed": 1, "done": 3}
 
 
@@ -124,7 +124,7 @@ def test_a_held_sweep_goes_on_when_a_person_retries_its_canary_meanwhile(world: 
     async def retry(process: Process) -> None:
         await asyncio.sleep(20.0)
         await process.store.run(manual_actions.retry, 1)
-        await process.scheduler.look_again(1)
+        await process.scheduler.reconsider(1)
 
     assert world.live(retry).pause is None
     judge(world)
@@ -266,7 +266,7 @@ def test_a_person_s_retry_does_not_pass_a_canary(world: World) -> None:
     async def retry(process: Process) -> None:
         await asyncio.sleep(20.0)
         await process.store.run(manual_actions.retry, 6)
-        await process.scheduler.look_again(6)
+        await process.scheduler.reconsider(6)
 
     assert world.live(retry).pause is None
     judge(world)

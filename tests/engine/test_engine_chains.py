@@ -137,7 +137,7 @@ def test_an_approval_while_the_run_goes_on_lets_dependants_go_at_once(world: Wor
         await asyncio.sleep(100.0)
         assert await process.store.run(manual_actions.approve, 2, EPOCH + 100.0) is None
         world.approvals["still"] = 100.0
-        await process.scheduler.look_for_released()
+        await process.scheduler.reload_due_jobs()
 
     world.live(approve)
     judge(world)
@@ -167,8 +167,8 @@ def test_an_approval_at_the_very_end_is_taken_up_or_left_to_the_next_run(
             await asyncio.sleep(0)
         await process.store.run(manual_actions.approve, 2, EPOCH)
         world.approvals["still"] = asyncio.get_running_loop().time()
-        heard.append(process.scheduler._at_work)
-        await process.scheduler.look_for_released()
+        heard.append(process.scheduler._working)
+        await process.scheduler.reload_due_jobs()
 
     world.live(approve)
     if heard == [True]:
@@ -188,19 +188,19 @@ def test_a_job_whose_need_failed_is_blocked_and_goes_when_that_is_retried(world:
     assert world.live().pause is None
     judge(world)
     assert world.states() == {"clip": "blocked", "still": "failed", "long": "done"}
-    ((_, told),) = world.lives[0].told(JobsBlocked)
+    ((_, told),) = world.lives[0].emitted(JobsBlocked)
     assert told == JobsBlocked({I2V: 1})
     world.add([*still_and_clip(), job(EDIT, "long"), job(EDIT, "longer")])
 
     async def retry(process: Process) -> None:
         await asyncio.sleep(1.0)
         await process.store.run(manual_actions.retry, 2)
-        await process.scheduler.look_again(2)
+        await process.scheduler.reconsider(2)
 
     world.live(retry)
     judge(world)
     assert set(world.states().values()) == {"done"}
-    ((_, freed),) = world.lives[1].told(JobsBlocked)
+    ((_, freed),) = world.lives[1].emitted(JobsBlocked)
     assert freed == JobsBlocked({I2V: 0})
 
 
@@ -292,7 +292,7 @@ def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
     assert world.states() == {"clip": "done", "still": "done"}
     (at,) = (at for at, _, name in world.vendor.posts if name == "clip")
     assert 300.0 < at < 400.0
-    assert len(world.inputs.looked) < 30
+    assert len(world.inputs.probed) < 30
     assert world.query("SELECT count(*) FROM attempt") == [(2,)]
 
 

@@ -20,12 +20,12 @@ def sweep(name: str, model: str, count: int) -> list[Job]:
 
 
 async def feed(process: Process, pages: list[list[Job]], every: float) -> None:
-    process.scheduler.more_to_come()
+    process.scheduler.expect_more_jobs()
     for page in pages:
         await asyncio.sleep(every)
         assert await process.store.run(append_jobs, page) == []
-        await process.scheduler.look_for_released()
-    process.scheduler.all_is_there()
+        await process.scheduler.reload_due_jobs()
+    process.scheduler.all_jobs_added()
 
 
 @pytest.mark.parametrize("every", [0.3, 60.0])
@@ -73,7 +73,7 @@ def test_a_pause_from_outside_ends_the_submits_and_waits_for_nothing_to_come(wor
     why = Pause(PauseReason.MANIFEST, "a row is wrong", "mend it")
 
     async def stop(process: Process) -> None:
-        process.scheduler.more_to_come()
+        process.scheduler.expect_more_jobs()
         await asyncio.sleep(3.0)
         process.scheduler.pause(why)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine import polling
+from batchgen.engine.backoff import delay
 from batchgen.engine.budget import Budget
+from batchgen.engine.fair_scheduling import Head, Start, Wait, next_turn
 from batchgen.engine.health import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.limits import LEAD, LONGEST_SHUT, RateLimiter, claim_sending, take
-from batchgen.engine.model_queues import Head, Start, Wait, next_turn
-from batchgen.engine.policy import delay
 from batchgen.engine.polling import next_poll
 
 
@@ -22,7 +22,7 @@ def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst(
     gate = RateLimiter(100, interval=2.0)
     now, starts = 0.0, []
     for now in (0.0, 5000.0, 5000.0, 5000.0):
-        opening = gate.opening(now)
+        opening = gate.opens_at(now)
         assert opening is not None
         gate.enter(opening)
         starts.append(opening)
@@ -33,9 +33,9 @@ def test_a_full_gate_has_no_opening_until_somebody_leaves() -> None:
     gate = RateLimiter(2)
     gate.enter(0.0)
     gate.enter(0.0)
-    assert gate.opening(10.0) is None
+    assert gate.opens_at(10.0) is None
     gate.leave()
-    assert gate.opening(10.0) == 10.0
+    assert gate.opens_at(10.0) == 10.0
 
 
 def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slowly() -> None:
@@ -57,14 +57,14 @@ def test_a_gate_never_closes_for_good() -> None:
     for _ in range(10):
         gate.halve()
     assert gate.ceiling == 1
-    assert gate.opening(0.0) == 0.0
+    assert gate.opens_at(0.0) == 0.0
 
 
 def test_no_server_shuts_a_gate_for_longer_than_five_minutes() -> None:
     gate = RateLimiter(1)
     gate.shut(0.0, 1e9)
     gate.shut(0.0, 1.0)
-    assert gate.opening(0.0) == LONGEST_SHUT
+    assert gate.opens_at(0.0) == LONGEST_SHUT
 
 
 async def test_a_permit_is_given_back_to_every_gate_however_the_block_ends() -> None:
@@ -95,7 +95,7 @@ def test_every_lane_with_work_gets_its_turn(
     for _ in range(400):
         turn = next_turn([Head(gate) for gate in gates], overall, now, last)
         if isinstance(turn, Start):
-            last = turn.lane
+            last = turn.index
             take((gates[last], overall), now)
             started[last].append(now)
             running.append((now + 1.0, last))
@@ -120,10 +120,10 @@ def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit
     for _ in range(30):
         turn = next_turn([Head(gate) for gate in gates], overall, 0.0, -1)
         if isinstance(turn, Wait):
-            full = overall.opening(0.0) is None
-            assert full or all(gate.opening(0.0) != 0.0 for gate in gates)
+            full = overall.opens_at(0.0) is None
+            assert full or all(gate.opens_at(0.0) != 0.0 for gate in gates)
             return
-        take((gates[turn.lane], overall), 0.0)
+        take((gates[turn.index], overall), 0.0)
 
 
 def test_a_lane_without_work_is_passed_over() -> None:
@@ -297,4 +297,4 @@ def test_after_a_slow_commit_the_next_start_is_late_too() -> None:
     gate = RateLimiter(8, 1.0)
     take((gate,), 10.0)
     claim_sending((gate,), 15.0)
-    assert gate.opening(15.0) == pytest.approx(16.0 - LEAD)
+    assert gate.opens_at(15.0) == pytest.approx(16.0 - LEAD)

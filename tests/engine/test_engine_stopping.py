@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from batchgen.engine.events import Draining, Event, JobMoved
-from batchgen.engine.submitting import LAST_ANSWERS
+from batchgen.engine.shielded_tasks import LAST_ANSWERS
 from batchgen.errors import DiskFullError
 from batchgen.runcomfy.outcomes import NoAnswer, NotSent, Throttled
 from tests.engine.bad_weather import stormy, until_settled
@@ -57,7 +57,7 @@ def test_a_drain_returns_at_once_and_leaves_requests_with_the_vendor(world: Worl
     assert end.pause is None
     assert world.now < 21.0
     assert states(world) == {"running": 8, "pending": 22}
-    assert world.lives[0].told(Draining) == [(20.0, Draining(8))]
+    assert world.lives[0].emitted(Draining) == [(20.0, Draining(8))]
     with_habits(world)
     world.live()
     judge(world)
@@ -143,7 +143,7 @@ def test_a_full_disk_ends_the_run_and_keeps_a_receipt_of_every_answer(world: Wor
     with pytest.raises(ExceptionGroup) as caught:
         world.live(script)
     assert caught.group_contains(DiskFullError)
-    receipts = world.lives[0].receipts.kept
+    receipts = world.lives[0].recovery_log.entries
     assert [(one.job_id, one.attempt) for one in receipts] == [(job, 1) for job in sorted(takes)]
     assert {one.request_id for one in receipts} == set(world.vendor.ledger)
     assert len(world.vendor.posts) == 4
@@ -164,7 +164,7 @@ def test_an_answer_after_the_deadline_finds_a_failed_state_and_leaves_a_receipt(
     with pytest.raises(ExceptionGroup) as caught:
         world.live(script)
     assert caught.group_contains(DiskFullError)
-    (receipt,) = world.lives[0].receipts.kept
+    (receipt,) = world.lives[0].recovery_log.entries
     assert (receipt.job_id, receipt.request_id) == (job, *world.vendor.ledger)
 
 

@@ -16,6 +16,16 @@ from batchgen.runs.options import engine_policy
 
 T = TypeVar("T")
 
+IN_A_HURRY = """
+import signal, sys
+from batchgen import concurrency
+concurrency.DRAIN_SECONDS[signal.SIGTERM] = 0.5
+for name, module in [*sys.modules.items()]:
+    if name.startswith("batchgen.") and hasattr(module, "TERMINATION_SECONDS"):
+        module.TERMINATION_SECONDS = 2.0
+"""
+"""For a process that is asked to end: it waits a second where another waits five."""
+
 
 def impatient(patch: pytest.MonkeyPatch, **policy: Any) -> None:
     """Let runs of this process have a shorter EnginePolicy, e.g. `submit_deadline=0.3`."""

@@ -13,6 +13,7 @@ import pytest
 
 import batchgen
 from batchgen.engine import decisions, health
+from batchgen.engine.backoff import delay
 from batchgen.engine.events import Event, Slowed
 from tests.failures.failing import impatient, only
 from tests.shell import Emulator, Shell, boat, emulating, wait_until
@@ -87,6 +88,12 @@ class FirstWait:
             self._leave()
 
 
+@pytest.fixture
+def usual_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(delay.__kwdefaults__ or {}, "first", 1.0)
+
+
+@pytest.mark.usefixtures("usual_backoff")
 @pytest.mark.parametrize(
     ("header", "shortest", "longest"),
     [
@@ -128,6 +135,7 @@ def test_row_30_the_wait_is_kept_before_the_next_submit(user: Shell, emulator: E
     assert len(emulator.charges()) == 1
 
 
+@pytest.mark.usefixtures("usual_backoff")
 def test_row_31_endless_429_is_met_by_longer_waits(user: Shell, emulator: Emulator) -> None:
     user.manifest(1)
     emulator.arm("submit", "status", status=429, times=2)
@@ -136,6 +144,7 @@ def test_row_31_endless_429_is_met_by_longer_waits(user: Shell, emulator: Emulat
     assert 0.5 <= first <= 1 <= second <= 2
 
 
+@pytest.mark.usefixtures("usual_backoff")
 def test_row_31_endless_429_pauses_in_the_end(
     user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

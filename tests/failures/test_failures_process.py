@@ -24,6 +24,7 @@ from batchgen.state.queries import job_statuses
 from tests.engine import simulation
 from tests.engine.virtual_loop import VirtualLoop
 from tests.failures.broken_disks import Fsyncs, assert_whole, charged, run_hearing, through
+from tests.failures.failing import IN_A_HURRY
 from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 DAY = 86400.0
@@ -97,7 +98,7 @@ def test_row_57_sigterm_drains_within_a_deadline_whatever_hangs(
 ) -> None:
     user.manifest(1)
     emulator.arm("file", "hang")
-    with user.start("run", "m.yaml") as process:
+    with user.start("run", "m.yaml", prelude=IN_A_HURRY) as process:
         wait_for(user, "fetching")
         asked = time.monotonic()
         process.send_signal(signal.SIGTERM)

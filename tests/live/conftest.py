@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -14,9 +10,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.live.live_page import CHROMIUM, Night
 from tests.report.night_world import small_night
 from tests.shell import PATIENCE, Shell, wait_until
-from tests.watch.watch_process import Watcher
+from tests.watch.watch_process import watching
 
-PROJECT = str(Path(__file__).parents[2])
+QUICK_LOOKS = "from batchgen.watch import watching; watching.LOOK_EVERY = 0.05"
 
 # What comes takes as long as the machine is busy: a command alone may need five seconds to start.
 expect.set_options(timeout=1000 * PATIENCE)
@@ -37,19 +33,8 @@ def watched_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     shell = Shell(tmp_path_factory.mktemp("night"))
     small_night(shell.folder / "out")
     shell.manifest(1)
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.live.quick", "watch", "m.yaml"],
-        cwd=shell.folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": PROJECT, "HOME": str(shell.folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield Night(shell.folder / "out", Watcher(process))
-        finally:
-            process.terminate()
-            process.communicate(timeout=20)
+    with watching(shell, prelude=QUICK_LOOKS) as watcher:
+        yield Night(shell.folder / "out", watcher)
 
 
 @pytest.fixture

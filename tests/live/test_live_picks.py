@@ -29,7 +29,7 @@ def test_the_keyboard_picks_and_the_state_has_it(browser: Browser, night: Night)
         # Each goes on to the next.
         assert focused(page) == "harbour-noon-oil"
         page.keyboard.press("z")
-        expect_said(page, "harbour-noon-ink: taken back")
+        expect_said(page, "harbour-noon-ink: undone")
         night.expect_judged(kept=1, rejected=1)
         page.reload()
         page.locator(".tile").first.click()
@@ -76,7 +76,7 @@ def test_several_are_selected_by_shift_and_arrows_and_picked_together(
         page.keyboard.press("Escape")
         expect(page.locator("#picking")).to_be_hidden()
         page.keyboard.press("z")
-        expect_said(page, "3 picks taken back")
+        expect_said(page, "3 picks undone")
         night.expect_judged(kept=0)
 
 
@@ -153,7 +153,7 @@ def test_many_picks_are_taken_back_as_one(browser: Browser, night: Night) -> Non
                 return changes;
             }"""
         )
-        expect_said(page, f"{RESULTS} picks taken back")
+        expect_said(page, f"{RESULTS} picks undone")
         night.expect_judged(kept=0, rejected=1)
         assert (changes, len(sent)) == (1, 1)
 
@@ -193,9 +193,9 @@ def test_taking_back_counts_what_it_changed(browser: Browser, night: Night) -> N
         page.keyboard.press("k")
         expect_said(page, "Not saved: the server is gone")
         page.keyboard.press("z")
-        expect_said(page, "Nothing of it is left to take back")
+        expect_said(page, "Nothing of it is left to undo")
         page.keyboard.press("z")
-        expect_said(page, "Nothing to take back")
+        expect_said(page, "Nothing to undo")
 
 
 def test_a_finger_selects_and_picks_with_buttons(browser: Browser, night: Night) -> None:

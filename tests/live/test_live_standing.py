@@ -143,7 +143,7 @@ def test_a_manifest_read_anew_takes_nothing_from_who_is_looking(
         expect(page.locator("#lightbox h2")).to_have_text("harbour-noon-oil")
         assert is_pressed(page, "Keep") == "true"
         page.keyboard.press("z")
-        expect_said(page, "harbour-noon-oil: taken back")
+        expect_said(page, "harbour-noon-oil: undone")
         page.keyboard.press("Escape")
         expect(page.locator("#selected")).to_have_text("2 selected")
         night.expect_judged(kept=0)

@@ -71,9 +71,9 @@ def test_a_server_that_is_gone_is_said_where_one_looks_and_a_pick_is_taken_back(
         assert judged(tmp_path / "out", "kept") == []
         # Another one at the same place knows nothing of this page.
         with watching(shell, "--port", str(urlsplit(watcher.url).port)):
-            expect(page.locator("#news")).to_contain_text("started anew")
+            expect(page.locator("#news")).to_contain_text("restarted")
             page.keyboard.press("k")
-            expect_said(page, "Not saved: the server was started anew: open its new address")
+            expect_said(page, "Not saved: the server was restarted: open its new address")
 
 
 def test_what_is_said_over_a_large_picture_is_seen(browser: Browser, night: Night) -> None:
@@ -81,7 +81,7 @@ def test_what_is_said_over_a_large_picture_is_seen(browser: Browser, night: Nigh
         with looking(browser, night.watcher, size) as page:
             page.locator(".tile").first.click()
             page.keyboard.press("a")
-            expect_said(page, "Nothing waits for a word about it")
+            expect_said(page, "Nothing waits for its approval")
             expect_on_top(page, "#said")
             expect(page.locator("#lightbox .live")).to_be_hidden()
             # What is said stays to be seen when the picture is closed.
@@ -160,7 +160,7 @@ def test_jobs_and_the_night_that_cannot_be_read_just_now_are_asked_for_again(
         for address in ("**/data/jobs-0.js", "**/night"):
             page.route(address, lambda route: route.fulfill(status=503))
         page.reload()
-        expect_said(page, "Some jobs could not be read just now: asked again")
+        expect_said(page, "Some jobs could not be read just now: trying again")
         page.unroute("**/data/jobs-0.js")
         page.clock.run_for(4_000)
         expect(page.locator(".tile")).to_have_count(18)

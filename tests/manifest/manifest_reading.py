@@ -33,7 +33,7 @@ class Reading:
 def read_file(
     path: Path, *, rehearsal: bool = False, env: Mapping[str, str] | None = None
 ) -> Reading:
-    """As a command does: the jobs, and what is wrong with each and with all of them together."""
+    """Read like a command: the jobs, with the problems of each one and across all of them."""
     log = ProblemLog()
     manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {})
     with open_staging() as staging:
@@ -42,7 +42,7 @@ def read_file(
             staging.add(job)
         staging.finish()
         report_cross_job_problems(staging, log)
-    # The folder is another one in each test.
+    # Each test has its own folder.
     jobs = [replace(job, file=Path(job.file).name) for job in jobs]
     lines, warnings = (
         [f"{one.line}:{one.column} {one.message}" for one in found]

@@ -140,7 +140,7 @@ def test_a_list_of_which_every_item_gives_none_is_left_out_itself(tmp_path: Path
     assert [one.partition(" (")[0] for one in found.problems] == ["2:1 image_urls is required"]
 
 
-def test_a_wrong_item_behind_one_that_is_left_out_is_told_where_it_is_written() -> None:
+def test_a_wrong_item_after_one_that_is_left_out_is_reported_where_it_is_written() -> None:
     item = (
         'id: "x-{{ n }}"\n    matrix: {n: [1]}\n    input:\n      prompt: x\n      image_urls:\n'
         '        - "{{ none }}"\n        - "{{ n }}"\n'
@@ -150,19 +150,19 @@ def test_a_wrong_item_behind_one_that_is_left_out_is_told_where_it_is_written() 
     assert problem.startswith("10:11 ")
 
 
-def test_null_in_a_list_is_told_with_what_to_do() -> None:
+def test_null_in_a_list_is_reported_with_a_hint() -> None:
     found = read(with_jobs(f'input: {{prompt: x, image_urls: ["{URL}/a.png", null]}}', head=EDITS))
     assert found.problems == ["4:72 item 2 of image_urls must be text; got null"]
     assert "leave the item out" in (found.hints[0] or "")
 
 
-def test_a_call_of_python_is_told_as_the_filter_that_it_means() -> None:
+def test_a_python_call_gets_a_hint_with_the_filter_to_use() -> None:
     item = "input: {prompt: x, image_urls: \"{{ urls.split('|') }}\"}"
     found = read(with_jobs(f"matrix: {{urls: [a]}}\n    {item}", head=EDITS))
     assert found.hints == ["write it as a filter: {{ … | split }}"]
 
 
-def test_jinjas_filters_for_items_are_told_as_what_leaves_an_item_out_here() -> None:
+def test_jinjas_filters_for_items_get_a_hint_how_to_leave_an_item_out() -> None:
     item = 'input: {prompt: x, image_urls: "{{ [a, b] | select | list }}"}'
     found = read(with_jobs(f"matrix: {{a: [u], b: [v]}}\n    {item}", head=EDITS))
     assert found.hints == [
@@ -170,7 +170,7 @@ def test_jinjas_filters_for_items_are_told_as_what_leaves_an_item_out_here() -> 
     ]
 
 
-# Lists of prompts as people have them
+# Lists of prompts as found in practice
 
 PROMPT = 'prompt: "{{ prompt }}"'
 LONG = "a harbour at dawn, " * 50
@@ -191,7 +191,7 @@ def test_a_list_of_prompts_makes_a_job_of_each(tmp_path: Path, name: str, conten
     assert [job.id for job in found.jobs] == ["x-1", f"x-{line_or_number}"]
 
 
-def test_a_key_that_some_objects_of_a_list_do_not_have_is_told_with_its_row(tmp_path: Path) -> None:
+def test_a_key_that_some_objects_of_a_list_lack_is_reported_with_its_row(tmp_path: Path) -> None:
     text = swept("p.json", 'prompt: "{{ prompt }} {{ look }}"')
     content = '[\n{"prompt": "a", "look": "ink"},\n{"prompt": "b"}\n]'
     found = read_with(tmp_path, "p.json", content, text)
@@ -204,7 +204,7 @@ def test_a_key_that_some_objects_of_a_list_do_not_have_is_told_with_its_row(tmp_
     [("p.csv", "id,prompt\n"), ("p.jsonl", ""), ("p.json", "[]"), ("p.txt", "\n \n")],
 )
 @pytest.mark.parametrize("more", [(), ("where: {prompt: x}",), ("bad_rows: skip",)])
-def test_a_file_without_rows_says_so(
+def test_a_file_without_rows_is_reported(
     tmp_path: Path, name: str, content: str, more: tuple[str, ...]
 ) -> None:
     found = read_with(tmp_path, name, content, swept(name, PROMPT, *more))
@@ -212,7 +212,7 @@ def test_a_file_without_rows_says_so(
     assert found.hints == ["each row makes a job: the file needs at least one"]
 
 
-def test_a_prompt_that_is_too_long_is_told_with_the_template_that_cuts_it(tmp_path: Path) -> None:
+def test_a_prompt_that_is_too_long_is_reported_with_a_template_that_cuts_it(tmp_path: Path) -> None:
     rows = json.dumps({"prompt": LONG})
     found = read_with(tmp_path, "p.jsonl", rows, swept("p.jsonl", PROMPT))
     assert found.hints == ["'{{ prompt[:800] }}' cuts it; 'bad_rows: skip' leaves such rows out"]
@@ -242,7 +242,7 @@ def test_where_chooses_rows_by_length_and_by_number(tmp_path: Path) -> None:
         ("{score: {not: {minimum: 1}}}", "where.score.not must be text"),
     ],
 )
-def test_a_comparison_that_is_none_is_told(tmp_path: Path, where: str, problem: str) -> None:
+def test_an_invalid_comparison_is_reported(tmp_path: Path, where: str, problem: str) -> None:
     text = swept("p.csv", PROMPT, f"where: {where}")
     found = read_with(tmp_path, "p.csv", "prompt,score\na,1\n", text)
     assert problem in found.problems[0]
@@ -262,7 +262,7 @@ def test_bad_rows_can_be_skipped_and_are_counted_with_their_lines(tmp_path: Path
     text = swept("p.csv", PROMPT, "bad_rows: skip")
     found = read_with(tmp_path, "p.csv", content, text)
     assert [one["prompt"] for one in inputs(found)] == ["a boat", "a car", "x", "y"]
-    # What stays keeps its number.
+    # The remaining jobs keep their numbers.
     assert [job.id for job in found.jobs] == ["x-1", "x-3", "x-6", "x-8"]
     assert warnings_of(tmp_path) == [
         "3 skipped: prompt is 950 characters long; at most 800 are allowed (in 2 rows: lines 3, 5)",
@@ -272,17 +272,17 @@ def test_bad_rows_can_be_skipped_and_are_counted_with_their_lines(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", [["validate"], ["plan", "--offline"]])
-def test_commands_say_which_rows_are_skipped_and_strict_refuses_them(
+def test_commands_list_the_skipped_rows_and_strict_refuses_them(
     tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = swept("p.txt", PROMPT, "bad_rows: skip")
     read_with(tmp_path, "p.txt", f"a boat\n{LONG}\na car\n{LONG}\n", text)
     manifest = str(tmp_path / "boats.yaml")
     assert main([*command, manifest]) == 0
-    said = capsys.readouterr().err
-    assert "p.txt:2:1: warning: skipped: prompt is 949 characters long; at most 800" in said
-    assert "(in 2 rows: lines 2, 4)" in said
-    assert "'{{ prompt[:800] }}' cuts it" in said
+    printed = capsys.readouterr().err
+    assert "p.txt:2:1: warning: skipped: prompt is 949 characters long; at most 800" in printed
+    assert "(in 2 rows: lines 2, 4)" in printed
+    assert "'{{ prompt[:800] }}' cuts it" in printed
     assert main([*command, manifest, "--strict"]) == 65
 
 
@@ -323,7 +323,7 @@ def test_what_is_wrong_with_the_item_itself_is_not_skipped(tmp_path: Path) -> No
     assert "scale must be between 0 and 1; got 7" in problem
 
 
-def test_a_need_whose_row_was_skipped_is_told_as_such(tmp_path: Path) -> None:
+def test_a_need_whose_row_was_skipped_is_reported_as_such(tmp_path: Path) -> None:
     columns = 'from: p.csv\n    bad_rows: skip\n    input: {prompt: "{{ p }}"'
     text = with_jobs(
         f'id: "still-{{{{ sku }}}}"\n    {columns}, scale: "{{{{ s }}}}"}}',

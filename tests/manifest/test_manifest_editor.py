@@ -1,4 +1,4 @@
-"""The schema file as editors use it, and the structure that is judged with its written part."""
+"""The schema file as editors use it, and the structure checks with its handwritten part."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def job(**keys: Any) -> dict[str, Any]:
 
 
 def wrong_places(manifest: Any) -> list[str]:
-    """Say where an editor underlines."""
+    """Where an editor underlines."""
     return [".".join(map(str, error.absolute_path)) for error in EDITOR.iter_errors(manifest)]
 
 
@@ -58,7 +58,7 @@ def test_the_command_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_file_is_a_whole_schema_without_remote_parts() -> None:
-    """An editor needs nothing else: each reference leads to a place in the same file."""
+    """An editor needs no other file: each reference leads to a place in this one."""
     schema = read_schema()
     Draft202012Validator.check_schema(schema)
     for reference in references(schema):
@@ -116,7 +116,7 @@ def test_the_starter_pleases_an_editor() -> None:
         {"version": 1, "run": {"models": {EDIT: {"price": 1}}}, "jobs": [{"id": "a"}]},
     ],
 )
-def test_what_is_sound_is_not_underlined(manifest: Any) -> None:
+def test_valid_values_are_not_underlined(manifest: Any) -> None:
     assert wrong_places(manifest) == []
 
 
@@ -182,10 +182,10 @@ values = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(keys, values, max_size=3))
-def test_the_quick_look_at_a_job_hides_no_problem(changes: dict[str, Any]) -> None:
+def test_the_quick_check_of_a_job_hides_no_problem(changes: dict[str, Any]) -> None:
     item = {**SOUND, **changes}
-    judge = build_validator(_job_schema())
-    assert job_problems(item) == describe_all(judge.iter_errors(item))
+    validator = build_validator(_job_schema())
+    assert job_problems(item) == describe_all(validator.iter_errors(item))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_the_quick_look_at_a_job_hides_no_problem(changes: dict[str, Any]) -> No
         ({"from": 7}, "from must be text; got 7", "put it in quotes"),
     ],
 )
-def test_what_is_wrong_with_a_sweep_is_said_in_plain_words(
+def test_problems_of_a_sweep_are_reported_in_plain_words(
     item: dict[str, Any], message: str, hint: str | None
 ) -> None:
     (problem,) = job_problems(item)
@@ -245,6 +245,8 @@ def test_what_is_wrong_with_a_sweep_is_said_in_plain_words(
         ({"run": {"full_check": "never"}}, ("run", "full_check")),
     ],
 )
-def test_the_header_s_keys_are_judged(header: dict[str, Any], path: tuple[str | int, ...]) -> None:
+def test_the_keys_of_the_header_are_checked(
+    header: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
     (problem,) = header_problems({"version": 1, **header}, complete=True)
     assert problem.path == path

@@ -1,4 +1,4 @@
-"""Files that are no manifests, the log of problems, and the schema file."""
+"""Files that are not manifests, the log of problems, and the schema file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from batchgen.manifest.problems import ProblemLog
 from tests.manifest.manifest_reading import HEAD, read_file
 
 
-def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
+def test_a_missing_file_gets_a_hint_how_to_start(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="there is no such file") as caught:
         read_manifest(tmp_path / "none.yaml", ProblemLog())
     assert caught.value.exit_code is ExitCode.MISSING_FILE
     assert caught.value.where == str(tmp_path / "none.yaml")
 
 
-def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_manifest(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="this is a folder"):
         read_manifest(tmp_path, ProblemLog())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_forbidden_file_says_why(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "secret.yaml"
     path.touch(mode=0)
     with pytest.raises(MissingFileError, match="cannot be read: Permission denied"):

@@ -1,4 +1,4 @@
-"""When a run stops by itself: what a manifest may say, and what is said of anything else."""
+"""When a run stops by itself: the values that a manifest may have, and messages about others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from batchgen.errors import InputError
 from batchgen.manifest.units import (
     Halt,
-    StopAt,
+    Moment,
     next_moment,
     parse_bytes,
-    parse_stop_at,
+    parse_moment,
     start_moment,
 )
 from tests.manifest.manifest_reading import T2I, read
@@ -36,7 +36,7 @@ def epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def test_a_manifest_says_when_to_stop() -> None:
+def test_a_manifest_sets_when_to_stop() -> None:
     run = "{halt: {failed: 12.5%, after: 40}, start_at: '22:00', stop_at: 07:00, max_duration: 8h}"
     reading = read(f"version: 1\nrun: {run}\noutput: {{min_free: 1GB}}\n{JOBS}")
     assert reading.problems == []
@@ -63,7 +63,7 @@ def test_failures_are_a_share_or_a_number(text: str, halt: Halt) -> None:
     assert manifest.policy.halt == halt
 
 
-def test_without_a_word_nothing_stops_a_run() -> None:
+def test_by_default_nothing_stops_a_run() -> None:
     manifest = read(f"version: 1\n{JOBS}").manifest
     assert manifest is not None
     policy = manifest.policy
@@ -139,7 +139,7 @@ def test_without_a_word_nothing_stops_a_run() -> None:
         ),
     ],
 )
-def test_a_wrong_word_has_its_place_and_a_way_out(
+def test_a_wrong_value_is_reported_with_its_place_and_a_hint(
     line: str, problem: str, hint: str | None
 ) -> None:
     reading = read(f"version: 1\n{line}\n{JOBS}")
@@ -161,8 +161,8 @@ def test_a_wrong_word_has_its_place_and_a_way_out(
         ("2026-11-22t07:00z", datetime(2026, 11, 22, 7, tzinfo=UTC)),
     ],
 )
-def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at: StopAt) -> None:
-    assert parse_stop_at(text) == stop_at
+def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at: Moment) -> None:
+    assert parse_moment(text) == stop_at
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_time_to_stop_is_a_time_of_day_or_a_date_and_a_time(text: str, stop_at
 )
 def test_other_times_to_stop_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="a time looks like 07:00 or 2026-11-22T07:00"):
-        parse_stop_at(text)
+        parse_moment(text)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_other_times_to_stop_are_refused(text: str) -> None:
 )
 @pytest.mark.usefixtures("berlin")
 def test_the_next_such_moment_is_found_by_the_calendar(stop_at: str, now: str, moment: str) -> None:
-    assert next_moment(parse_stop_at(stop_at), epoch(now)) == epoch(moment)
+    assert next_moment(parse_moment(stop_at), epoch(now)) == epoch(moment)
 
 
 NIGHT = ("22:00", "07:00")
@@ -201,7 +201,7 @@ NIGHT = ("22:00", "07:00")
         ("22:00", None, "2026-11-21T18:00+01:00", None, "2026-11-21T22:00+01:00"),
         ("22:00", None, "2026-11-21T22:00:01+01:00", None, "2026-11-22T22:00+01:00"),
         ("22:00", None, "2026-11-22T02:00+01:00", None, "2026-11-22T22:00+01:00"),
-        # Begun at its hour and cut off: it goes on, but not on another day.
+        # Started on time and interrupted: it continues, but not on another day.
         ("22:00", None, "2026-11-22T02:00+01:00", "2026-11-21T22:00+01:00", None),
         (
             "22:00",
@@ -210,7 +210,7 @@ NIGHT = ("22:00", "07:00")
             "2026-11-21T22:00+01:00",
             "2026-11-22T22:00+01:00",
         ),
-        # Remembered, and still to come.
+        # The start time is known but has not come yet.
         (
             "22:00",
             None,
@@ -218,7 +218,7 @@ NIGHT = ("22:00", "07:00")
             "2026-11-21T22:00+01:00",
             "2026-11-21T22:00+01:00",
         ),
-        # Between the time to start and the time to stop it is the night that is meant.
+        # Between start_at and stop_at, the run starts at once.
         (*NIGHT, "2026-11-22T02:00+01:00", None, None),
         (*NIGHT, "2026-11-21T23:59+01:00", None, None),
         (*NIGHT, "2026-11-22T07:00+01:00", None, "2026-11-22T22:00+01:00"),
@@ -233,9 +233,9 @@ NIGHT = ("22:00", "07:00")
 def test_the_time_to_start_is_the_next_one_unless_its_night_has_begun(
     start_at: str, stop_at: str | None, now: str, begun: str | None, moment: str | None
 ) -> None:
-    stop = None if stop_at is None else parse_stop_at(stop_at)
+    stop = None if stop_at is None else parse_moment(stop_at)
     known = None if begun is None else epoch(begun)
-    found = start_moment(parse_stop_at(start_at), stop, epoch(now), known)
+    found = start_moment(parse_moment(start_at), stop, epoch(now), known)
     assert found == (None if moment is None else epoch(moment))
 
 

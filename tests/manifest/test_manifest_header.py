@@ -1,4 +1,4 @@
-"""The header: policy, output, defaults, and what is said about them."""
+"""The header: policy, output, defaults, and their problems."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         ),
     ],
 )
-def test_what_is_wrong_in_the_header_is_said_at_its_place(
+def test_problems_of_the_header_are_reported_at_their_place(
     line: str, problem: str, hint: str | None
 ) -> None:
     """Row 8."""
@@ -243,6 +243,6 @@ def test_what_is_wrong_in_the_header_is_said_at_its_place(
         (f"version: 1\n{JOBS}---\nversion: 1\n", "4:1 a second document begins here"),
     ],
 )
-def test_a_manifest_that_is_none_says_so(text: str, problem: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_reported(text: str, problem: str) -> None:
     """Row 3."""
     assert problems(text) == [problem]

@@ -1,4 +1,4 @@
-"""Jobs: merged with the defaults, checked, named, and claimed."""
+"""Jobs: merged with the defaults, checked and named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def body(job: Job) -> Any:
     return json.loads(job.body)
 
 
-def test_a_job_carries_what_will_be_sent() -> None:
+def test_a_job_has_what_will_be_sent() -> None:
     (job,) = jobs(with_jobs("{id: boat, input: {prompt: a boat, scale: 1e-1}, tags: [hero, 7]}"))
     body = '{"prompt":"a boat","scale":0.1}'
     assert job == Job("boat", T2I, body, "boat", ("hero", "7"), 4, "boats.yaml")
@@ -80,7 +80,7 @@ def test_tags_of_the_defaults_come_first_and_none_twice() -> None:
     assert job.tags == ("a", "b", "c")
 
 
-def test_a_wrong_default_is_told_once_where_it_stands() -> None:
+def test_a_wrong_default_is_reported_once_at_its_place() -> None:
     head = f"version: 1\ndefaults: {{model: {T2I}, input: {{scale: 9}}}}\n"
     lines = [f"{{id: j{n}, input: {{prompt: x}}}}" for n in range(50)]
     reading = read(with_jobs(*lines, "{id: own, input: {prompt: x, scale: 0}}", head=head))
@@ -90,7 +90,7 @@ def test_a_wrong_default_is_told_once_where_it_stands() -> None:
     assert [job.id for job in reading.jobs] == ["own"]
 
 
-def test_a_wrong_default_model_is_told_once() -> None:
+def test_a_wrong_default_model_is_reported_once() -> None:
     head = "version: 1\ndefaults: {model: nope}\n"
     reading = read(with_jobs("{input: {prompt: x}}", "{input: {prompt: y}}", CLIP, head=head))
     assert reading.problems == ["2:19 unknown model 'nope'"]
@@ -174,7 +174,7 @@ def test_a_wrong_default_model_is_told_once() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_job_is_said_at_its_place(
+def test_problems_of_a_job_are_reported_at_their_place(
     job: str, problem: str, hint: str | None
 ) -> None:
     """Rows 8 and 9."""
@@ -183,7 +183,7 @@ def test_what_is_wrong_with_a_job_is_said_at_its_place(
     assert reading.jobs == []
 
 
-def test_a_job_without_any_model_says_where_to_name_one() -> None:
+def test_a_job_without_any_model_gets_a_hint_where_to_name_one() -> None:
     reading = read(with_jobs("{input: {prompt: x}}", head="version: 1\n"))
     assert reading.problems == ["3:5 model is required"]
     assert reading.hints == ["name it in the job, or for all jobs under defaults"]
@@ -199,14 +199,14 @@ def test_a_problem_names_its_job(tmp_path: Path) -> None:
     assert str(log.problems[0]) == (f"{path}:4:42: job boat: scale must be between 0 and 1; got 2")
 
 
-def test_an_id_that_stands_twice_names_both_lines() -> None:
+def test_a_duplicate_id_is_reported_with_both_lines() -> None:
     """Row 1."""
     line = "{id: boat, input: {prompt: x}}"
     reading = read(with_jobs(line, "{id: b, input: {prompt: x}}", line))
     assert reading.problems == ["6:1 duplicate id 'boat': lines 4 and 6"]
 
 
-def test_equal_jobs_without_ids_are_told_to_take_one() -> None:
+def test_equal_jobs_without_ids_get_a_hint_to_add_ids() -> None:
     """Row 1."""
     reading = read(with_jobs("input: {prompt: x}", "input: {prompt: x}"))
     assert reading.problems == ["5:1 two jobs without an id are equal: lines 4 and 5"]
@@ -229,7 +229,7 @@ def test_anchors_reach_from_the_header_into_jobs_and_from_job_to_job() -> None:
     assert [body(job)["scale"] for job in jobs(with_jobs(*lines, head=head))] == [0, 1, 1]
 
 
-def test_an_anchor_in_a_job_reaches_a_header_that_stands_after() -> None:
+def test_an_anchor_in_a_job_reaches_a_later_header_key() -> None:
     text = f"version: 1\njobs: [{{input: {{prompt: &p x, scale: 0}}, model: {T2I}}}]\nname: *p\n"
     reading = read(text)
     assert reading.problems == []
@@ -268,7 +268,7 @@ jobs:
 
 
 def test_short_names_of_models_are_the_models_everywhere() -> None:
-    """The jobs are the same to the last byte, so that another spelling changes no paid job."""
+    """The jobs are equal to the last byte: spelling them differently changes no paid job."""
     ids = {"T2I": T2I, "EDIT": EDIT, "I2V": VIDEO}
     long = short = SPELLINGS
     for word, model in ids.items():
@@ -308,7 +308,7 @@ def test_short_names_can_be_the_values_of_a_sweep() -> None:
         ("{id: a, inputt: {prompt: x}}", "did you mean 'input'?"),
     ],
 )
-def test_a_key_in_the_wrong_place_is_told_where_it_belongs(item: str, hint: str) -> None:
-    (told,) = read(with_jobs(item)).hints
-    assert told is not None
-    assert told.startswith(hint)
+def test_a_key_in_the_wrong_place_gets_a_hint_where_it_belongs(item: str, hint: str) -> None:
+    (message,) = read(with_jobs(item)).hints
+    assert message is not None
+    assert message.startswith(hint)

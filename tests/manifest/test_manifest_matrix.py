@@ -1,4 +1,4 @@
-"""Sweeps over axes: which combinations there are, what they are called, what is refused."""
+"""Sweeps over axes: the combinations, their names, and what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hints(matrix: Values) -> list[str | None]:
     return [one.hint for one in matrix_problems(matrix)]
 
 
-def test_the_last_axis_turns_quickest() -> None:
+def test_the_last_axis_changes_fastest() -> None:
     assert values_of({"version": [10, 12], "os": ["linux", "mac"]}) == [
         {"version": 10, "os": "linux"},
         {"version": 10, "os": "mac"},
@@ -39,7 +39,7 @@ def test_the_last_axis_turns_quickest() -> None:
     ]
 
 
-def test_includes_do_what_the_example_of_github_says() -> None:
+def test_includes_work_as_in_the_example_of_github() -> None:
     matrix: Values = {
         "fruit": ["apple", "pear"],
         "animal": ["cat", "dog"],
@@ -62,7 +62,7 @@ def test_includes_do_what_the_example_of_github_says() -> None:
     ]
 
 
-def test_an_exclude_removes_whatever_has_its_values_and_renumbers_nothing() -> None:
+def test_an_exclude_removes_all_that_has_its_values_and_renumbers_nothing() -> None:
     axes: Values = {"os": ["mac", "win"], "version": [12, 14, 16], "env": ["test", "live"]}
     excludes = [{"os": "mac", "version": 12, "env": "live"}, {"os": "win", "version": 16}]
     whole = {cell.number: cell.values for cell in Matrix(axes).combinations()}
@@ -73,7 +73,7 @@ def test_an_exclude_removes_whatever_has_its_values_and_renumbers_nothing() -> N
     assert all(whole[number] == values for number, values in left.items())
 
 
-def test_an_include_brings_back_what_was_excluded_behind_the_others() -> None:
+def test_an_include_brings_back_an_excluded_combination_after_the_others() -> None:
     matrix: Values = {
         "hour": ["dawn", "dusk"],
         "exclude": [{"hour": "dawn"}],
@@ -83,7 +83,7 @@ def test_an_include_brings_back_what_was_excluded_behind_the_others() -> None:
         {"hour": "dusk", "light": "low"},
         {"hour": "dawn", "light": "cold"},
     ]
-    # The place of an include is its own, whether or not those before it joined.
+    # The number of an include does not depend on whether earlier ones were added.
     assert numbers_of(matrix) == [2, 4]
     assert Matrix(matrix).width == 4
 
@@ -129,7 +129,7 @@ def test_cells_are_those_of_the_published_rules(
 
 
 def by_the_rules(axes: Values, includes: list[Values], excludes: list[Values]) -> list[Values]:
-    """Follow the rules word by word, without any thought of speed."""
+    """The rules, implemented literally and without regard to speed."""
     original = [dict(zip(axes, picks, strict=True)) for picks in product(*axes.values())]
     original = [one for one in original if not any(agrees(entry, one) for entry in excludes)]
     grown, own = [dict(one) for one in original], []
@@ -262,14 +262,14 @@ def test_long_texts_have_names_of_their_own(one: str, other: str) -> None:
         ),
     ],
 )
-def test_a_wrong_matrix_is_refused_at_its_place_with_a_cure(
+def test_a_wrong_matrix_is_refused_at_its_place_with_a_hint(
     matrix: Values, problem: tuple[Any, ...], hint: str
 ) -> None:
     assert problems(matrix) == [problem]
     assert hint in (hints(matrix)[0] or "")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     matrix = {
         "hour": [],
         "row": [1],
@@ -300,5 +300,5 @@ def test_everything_excluded_is_found_without_trying_everything(
     ]
     left = by_the_rules(axes, [], sound)
     matrix: Values = {**axes, "exclude": sound}
-    told = any("no combination" in one.message for one in matrix_problems(matrix))
-    assert told is (not left)
+    reported = any("no combination" in one.message for one in matrix_problems(matrix))
+    assert reported is (not left)

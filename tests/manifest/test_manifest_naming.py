@@ -1,4 +1,4 @@
-"""Names of files from templates."""
+"""File names from templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`notify` in the header: what is taken, and that no message shows a secret."""
+"""`notify` in the header: what is accepted, and that no message shows a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def manifest_with(notify: str) -> str:
         ("{on: [first_failure]}", [], {Occasion.FIRST_FAILURE}),
     ],
 )
-def test_addresses_stand_alone_in_a_list_or_with_their_occasions(
+def test_addresses_can_be_a_text_a_list_or_given_with_occasions(
     notify: str, shown: list[str], on: frozenset[Occasion]
 ) -> None:
     reading = read(manifest_with(notify))
@@ -57,7 +57,7 @@ def test_addresses_stand_alone_in_a_list_or_with_their_occasions(
         ("'json://hunter2{{'", "the '{{' is never closed", ""),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place_and_without_its_value(
+def test_problems_are_reported_with_their_place_and_without_the_value(
     notify: str, problem: str, hint: str
 ) -> None:
     reading = read(manifest_with(notify))
@@ -77,7 +77,7 @@ def test_a_secret_may_come_from_the_environment(tmp_path: Path) -> None:
     assert repr(reading.manifest.notify.to) == "(<Address json://a.b>,)"
 
 
-def test_who_only_asks_how_a_run_stands_needs_no_address(tmp_path: Path) -> None:
+def test_reading_the_status_of_a_run_needs_no_address(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(manifest_with("jsonn://hunter2"))
     problems = ProblemLog()
@@ -87,7 +87,7 @@ def test_who_only_asks_how_a_run_stands_needs_no_address(tmp_path: Path) -> None
     assert manifest.notify == NO_NOTIFICATIONS
 
 
-def test_the_including_manifest_says_who_is_told(tmp_path: Path) -> None:
+def test_the_including_manifest_decides_who_is_notified(tmp_path: Path) -> None:
     part = tmp_path / "part.yaml"
     part.write_text(manifest_with("json://part.example"))
     top = tmp_path / "top.yaml"

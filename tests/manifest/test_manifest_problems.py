@@ -12,7 +12,7 @@ def row(line: int, message: str = "prompt is 900 characters long") -> tuple[Prob
     return Problem("prompts.csv", line, 1, message), Spot("prompts.csv", line)
 
 
-def test_the_same_problem_of_many_rows_is_told_once_with_the_first_lines_and_a_count() -> None:
+def test_the_same_problem_of_many_rows_is_reported_once_with_the_first_lines_and_a_count() -> None:
     log = ProblemLog()
     for line in range(2, 10_002):
         log.add_alike(*row(line, f"prompt is {line + 900} characters long"))
@@ -25,7 +25,7 @@ def test_the_same_problem_of_many_rows_is_told_once_with_the_first_lines_and_a_c
     )
 
 
-def test_the_problem_of_one_row_is_told_as_it_is() -> None:
+def test_the_problem_of_one_row_is_reported_unchanged() -> None:
     log = ProblemLog()
     log.add_alike(*row(7))
     assert [str(one) for one in log.problems] == ["prompts.csv:7:1: prompt is 900 characters long"]
@@ -38,7 +38,7 @@ def test_jobs_of_one_row_count_as_one() -> None:
     assert log.problems[0].count == 2
 
 
-def test_what_most_rows_have_is_told_where_its_cause_stands() -> None:
+def test_a_problem_of_most_rows_is_reported_at_its_cause() -> None:
     log, tally = ProblemLog(), Tally()
     cause = Problem("m.yaml", 7, 15, "no variable 'style'")
     for line in range(2, 5):

@@ -1,4 +1,4 @@
-"""Data files: what is a row, where it stands, and what is wrong with it."""
+"""Data files: rows, their places and their problems."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         writer.writerow(fields)
     with TemporaryDirectory() as folder:
         rows = read_text(Path(folder), "p.csv", file.getvalue())
-    # An empty row is passed over, and refused is what begins with a space and a quote.
+    # An empty row is skipped, and a field that begins with a space and a quote is refused.
     expected = [
         (number, pair) for number, pair in enumerate(wanted, start=1) if "".join(pair).strip()
     ]
@@ -205,7 +205,7 @@ def test_what_the_csv_writer_wrote_comes_back_from_its_line(
         (f"a,{'x' * 2_000_000}", "is longer than 1", "?"),
     ],
 )
-def test_a_bad_row_is_told_with_its_line_and_the_next_one_is_read(
+def test_a_bad_row_is_reported_with_its_line_and_the_next_one_is_read(
     tmp_path: Path, row: str | bytes, message: str, hint: str
 ) -> None:
     raw = row.encode() if isinstance(row, str) else row
@@ -215,11 +215,11 @@ def test_a_bad_row_is_told_with_its_line_and_the_next_one_is_read(
     assert bad.line == 3
     assert message in bad.message
     assert hint in (bad.hint or "")
-    # A bad row has its number, so that mending it renumbers no other.
+    # A bad row has a number, so that fixing it does not renumber the others.
     assert last == Row({"id": "b", "prompt": "2"}, 3, 4)
 
 
-def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> None:
+def test_a_quote_that_is_never_closed_is_reported_where_it_opens(tmp_path: Path) -> None:
     rows = read_text(tmp_path, "p.csv", 'id,prompt\na,1\nb,"x\nc,2\nd,3\n')
     assert [row.line for row in rows] == [2, 3]
     assert isinstance(rows[1], BadRow)
@@ -287,7 +287,7 @@ def test_empty_rows_are_passed_over_and_counted_so_that_no_other_row_is_renumber
     assert rows == [Row({"id": "a", "prompt": "1"}, 1, 3), Row({"id": "b", "prompt": "2"}, 4, 6)]
 
 
-def test_a_column_without_a_name_that_holds_something_is_told_in_its_row(tmp_path: Path) -> None:
+def test_a_value_in_a_column_without_a_name_is_reported_in_its_row(tmp_path: Path) -> None:
     first, bad = read_text(tmp_path, "p.csv", "id,,prompt\n1,,a\n2,lost,b\n")
     assert first == Row({"id": "1", "prompt": "a"}, 1, 2)
     assert isinstance(bad, BadRow)
@@ -304,7 +304,7 @@ def test_a_space_before_a_quote_is_named(tmp_path: Path, row: str) -> None:
     assert "remove the space" in (bad.hint or "")
 
 
-def test_a_file_in_a_code_page_of_windows_is_told_what_excel_calls_utf_8(tmp_path: Path) -> None:
+def test_a_file_in_a_windows_code_page_gets_a_hint_what_excel_calls_utf_8(tmp_path: Path) -> None:
     (bad,) = read_text(tmp_path, "p.csv", "id;prompt\r\n1;früh\r\n".encode("cp1252"))
     assert isinstance(bad, BadRow)
     assert (bad.message, bad.hint) == (
@@ -346,7 +346,7 @@ def test_json_lines_keep_their_types_and_have_keys_of_their_own(tmp_path: Path) 
         (f'{{"a": "{"x" * 1_100_000}"}}', "the line is longer than 1048576 characters"),
     ],
 )
-def test_a_bad_line_of_json_is_told_and_the_next_one_is_read(
+def test_a_bad_line_of_json_is_reported_and_the_next_one_is_read(
     tmp_path: Path, line: str | bytes, message: str
 ) -> None:
     raw = line.encode() if isinstance(line, str) else line
@@ -399,7 +399,7 @@ def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
         ('"\\ud83d"', "half a character"),
     ],
 )
-def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
+def test_a_bad_item_of_a_list_is_reported_and_the_next_one_is_read(
     tmp_path: Path, item: str | bytes, message: str
 ) -> None:
     raw = item.encode() if isinstance(item, str) else item
@@ -425,7 +425,7 @@ def test_a_bad_item_of_a_list_is_told_and_the_next_one_is_read(
         (f'{{"a": "{"x" * 1_300_000}"}}]', 3, "an item is longer than 1048576 characters"),
     ],
 )
-def test_what_ends_the_reading_of_a_list_says_so(
+def test_an_error_that_ends_the_reading_of_a_list_is_marked_as_such(
     tmp_path: Path, rest: str, line: int, message: str
 ) -> None:
     *_, last = read_text(tmp_path, "p.json", '[{"n": 1},\n\n' + rest)
@@ -434,7 +434,7 @@ def test_what_ends_the_reading_of_a_list_says_so(
     assert message in last.message
 
 
-def test_a_json_file_that_is_no_list_is_refused_with_what_it_may_be(tmp_path: Path) -> None:
+def test_a_json_file_that_is_not_a_list_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a \.json file must be one list") as caught:
         read_text(tmp_path, "p.json", '{"prompt": "a"}\n{"prompt": "b"}\n')
     assert "one object per line is .jsonl" in (caught.value.next_step or "")
@@ -462,7 +462,7 @@ def test_what_json_wrote_comes_back(objects: list[Values], ascii_only: bool) -> 
 
 @ON_A_BUSY_MACHINE
 @given(st.lists(OBJECTS | FIELDS, max_size=5), st.booleans(), st.sampled_from([None, 2]))
-def test_a_list_is_read_whatever_the_pieces_are_that_it_is_read_in(
+def test_a_list_can_be_read_in_pieces_of_any_size(
     items: list[Values | str], ascii_only: bool, indent: int | None
 ) -> None:
     text = json.dumps(items, ensure_ascii=ascii_only, indent=indent)
@@ -475,7 +475,7 @@ def test_a_list_is_read_whatever_the_pieces_are_that_it_is_read_in(
     )
 
 
-# A prompt a line
+# One prompt per line
 
 
 def test_a_text_has_a_prompt_a_line_and_its_number_is_that_of_the_line(tmp_path: Path) -> None:
@@ -489,7 +489,7 @@ def test_a_text_has_a_prompt_a_line_and_its_number_is_that_of_the_line(tmp_path:
         assert rows.columns == ("prompt", "line")
 
 
-def test_a_bad_line_of_prompts_is_told_and_the_next_one_is_read(tmp_path: Path) -> None:
+def test_a_bad_line_of_prompts_is_reported_and_the_next_one_is_read(tmp_path: Path) -> None:
     bad, good = read_text(tmp_path, "p.txt", b"\xff\na car\n")
     assert bad[:2] == (1, "this is not UTF-8")
     assert good == Row({"prompt": "a car", "line": "a car"}, 2, 2)
@@ -583,7 +583,7 @@ def test_parquet_with_two_columns_of_a_name_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         read_text(tmp_path, "p.parquet", "id,prompt\n")
 
@@ -628,7 +628,7 @@ def test_a_file_that_cannot_be_read_at_all_is_named(
     ("name", "hint"),
     [("p.xlsx", "save the sheet as .csv in UTF-8"), ("p.toml", "known: .csv, .tsv, .txt, .json")],
 )
-def test_another_kind_of_file_is_told_what_to_save_it_as(
+def test_another_kind_of_file_gets_a_hint_what_to_save_it_as(
     tmp_path: Path, name: str, hint: str
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -636,14 +636,14 @@ def test_another_kind_of_file_is_told_what_to_save_it_as(
     assert (caught.value.next_step or "").startswith(hint)
 
 
-def test_an_error_of_who_reads_the_rows_is_not_taken_for_the_files(tmp_path: Path) -> None:
+def test_an_error_of_the_reader_of_the_rows_is_not_taken_for_the_files(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", "n\n1\n")
     with pytest.raises(PermissionError), open_rows(path):
         raise PermissionError
 
 
 class BreakingFile(io.BytesIO):
-    """A disk that gives an error after the first bytes."""
+    """A disk that fails after the first bytes."""
 
     def read1(self, size: int | None = -1) -> bytes:
         if self.tell() > 0:
@@ -793,7 +793,9 @@ def test_it_is_known_how_many_rows_were_chosen(split: Path) -> None:
         assert (taken.count, taken.matching) == (0, 3)
 
 
-def test_bad_rows_are_told_whatever_is_chosen_until_the_limit_is_reached(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_whether_chosen_or_not_until_the_limit_is_reached(
+    tmp_path: Path,
+) -> None:
     path = write(tmp_path, "p.csv", "a,b\n1\nx,1\ny,2\n3\n")
     with open_rows(path) as rows:
         assert [row.line for row in FilteredRows(rows, {"a": "z"})] == [2, 5]
@@ -801,7 +803,7 @@ def test_bad_rows_are_told_whatever_is_chosen_until_the_limit_is_reached(tmp_pat
         assert [row.line for row in FilteredRows(rows, {}, limit=1)] == [2, 3]
 
 
-def test_where_that_names_no_column_is_told_with_the_nearest(split: Path) -> None:
+def test_a_where_without_such_a_column_is_reported_with_the_nearest(split: Path) -> None:
     with open_rows(split) as rows:
         (problem,) = where_problems(rows.columns, {"splt": "train", "n": 1})
     assert (problem.path, problem.hint) == (("splt",), "did you mean 'split'?")
@@ -819,7 +821,7 @@ def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None
         ]
 
 
-def test_of_a_file_without_rows_nothing_is_said_about_keys(tmp_path: Path) -> None:
+def test_a_file_without_rows_reports_nothing_about_keys(tmp_path: Path) -> None:
     with open_rows(write(tmp_path, "p.jsonl", "\n")) as rows:
         taken = FilteredRows(rows, {"split": 1})
         assert (list(taken), taken.problems()) == ([], [])

@@ -45,5 +45,5 @@ def test_a_key_with_a_flag_has_an_option_and_a_field_of_its_name(
     assert setting.key in names_of(RunOptions)
 
 
-def test_the_engine_has_a_field_for_each_key_that_says_so() -> None:
+def test_the_engine_has_a_field_for_each_key_marked_for_it() -> None:
     assert {one.key for one in SETTINGS if one.is_engines} <= names_of(EnginePolicy)

@@ -44,7 +44,7 @@ def peak_of(path: Path, count: int) -> int:
 
 
 @pytest.mark.parametrize(("name", "count"), [("quickstart", 8), ("overnight", 24), ("dataset", 12)])
-def test_the_examples_are_sound(name: str, count: int) -> None:
+def test_the_examples_are_valid(name: str, count: int) -> None:
     reading = read_file(EXAMPLES / f"{name}.yaml")
     assert reading.problems == []
     assert len(reading.jobs) == count
@@ -55,7 +55,7 @@ def test_the_examples_are_sound(name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["my-batch", 'q"uote', "yes", "7: x", "ä"])
-def test_the_starter_is_sound_under_any_name(name: str) -> None:
+def test_the_starter_is_valid_under_any_name(name: str) -> None:
     reading = read(starter_manifest(name))
     assert reading.problems == []
     assert [job.model for job in reading.jobs] == [T2I, EDIT, VIDEO]

@@ -1,4 +1,4 @@
-"""Sweeps: the ids of their jobs, what their templates may say, and where a mistake is told."""
+"""Sweeps: the ids of their jobs, their templates, and where a mistake is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def swept(*lines: str, head: str = HEAD) -> str:
     return with_jobs("\n    ".join(lines), head=head)
 
 
-def test_rows_are_told_apart_by_their_numbers_whatever_columns_come(tmp_path: Path) -> None:
+def test_rows_are_distinguished_by_number_even_if_columns_are_added(tmp_path: Path) -> None:
     text = swept("id: poster", "from: p.csv", "where: {sku: b}", PROMPT)
     assert ids(read_with(tmp_path, text)) == ["poster-2"]
     wider = "sku,prompt,note\na,A fox,x\nb,A hen,y\n"
@@ -64,7 +64,7 @@ def test_a_job_knows_its_axes_in_the_manifests_order_and_its_repeat_last() -> No
     assert json.loads(own.axes) == {"repeat": "never"}
 
 
-def test_two_sweeps_of_one_id_are_told_once_at_the_second() -> None:
+def test_two_sweeps_of_one_id_are_reported_once_at_the_second() -> None:
     item = f"id: still\n    {HOURS}\n    input: {{prompt: '{{{{ hour }}}}'}}"
     found = read(with_jobs(item, "id: other\n    input: {prompt: x}", item))
     (problem,) = found.problems
@@ -82,14 +82,14 @@ def test_two_sweeps_of_one_id_are_found_across_files(tmp_path: Path) -> None:
     assert "more.yaml:4 and " in problem
 
 
-def test_a_bad_row_is_named_where_the_template_stands_in_the_defaults(tmp_path: Path) -> None:
+def test_a_bad_row_is_named_for_a_template_in_the_defaults(tmp_path: Path) -> None:
     head = HEAD.replace("}\n", ', input: {scale: "{{ scale }}"}}\n')
     text = swept('id: "{{ sku }}"', "from: p.csv", "input: {prompt: x}", head=head)
     (problem,) = read_with(tmp_path, text, "sku,scale\na,0.5\nb,big\n").problems
     assert problem == "3:1 scale must be a number; got 'big' (in the job of boats.yaml:4)"
 
 
-def test_a_bad_cell_is_named_where_the_template_stands_in_the_defaults() -> None:
+def test_a_bad_cell_is_named_for_a_template_in_the_defaults() -> None:
     head = HEAD.replace("}\n", ', input: {scale: "{{ scale }}"}}\n')
     text = swept("id: x", "matrix: {scale: [0.5, big]}", "input: {prompt: x}", head=head)
     (problem,) = read(text).problems
@@ -148,7 +148,7 @@ def test_the_form_that_the_hint_names_works(tmp_path: Path) -> None:
     assert [job.needs for job in found.jobs[2:]] == [("still-a",), ("still-b",)]
 
 
-def test_a_column_in_single_braces_is_told_once(tmp_path: Path) -> None:
+def test_a_column_in_single_braces_is_reported_once(tmp_path: Path) -> None:
     text = swept('id: "{{ sku }}"', "from: p.csv", 'input: {prompt: "a photo of {prompt}"}')
     found = read_with(tmp_path, text)
     assert [one.partition(" ")[2] for one in found.problems] == [
@@ -175,7 +175,7 @@ def test_an_empty_prompt_from_a_row_is_refused(tmp_path: Path) -> None:
     assert problem == "3:1 prompt is empty in this row (in the job of boats.yaml:4)"
 
 
-def test_a_number_that_yaml_reads_otherwise_is_told_to_be_quoted(tmp_path: Path) -> None:
+def test_a_number_that_yaml_reads_differently_gets_a_hint_to_quote_it(tmp_path: Path) -> None:
     text = swept('id: "{{ sku }}"', "from: p.csv", "where: {sku: 007}", PROMPT)
     found = read_with(tmp_path, text, "sku,prompt\n007,A fox\n")
     assert found.problems == ["5:11 no row of p.csv is chosen"]
@@ -195,7 +195,7 @@ MODELLED = 'version: 1\ndefaults: {model: "{{ hor }}"}\n'
         (MODELLED, "2:19", "no variable 'hor'"),
     ],
 )
-def test_an_unknown_name_from_above_is_told_once_where_it_stands(
+def test_an_unknown_name_from_above_is_reported_once_at_its_place(
     head: str, place: str, what: str
 ) -> None:
     text = swept('id: "x-{{ hour }}"', HOURS, "input: {prompt: x}", head=head)
@@ -204,7 +204,7 @@ def test_an_unknown_name_from_above_is_told_once_where_it_stands(
     assert found.hints == ["did you mean 'hour'?"]
 
 
-def test_a_template_that_is_wrong_over_many_rows_is_told_once_at_its_own_line(
+def test_a_template_that_is_wrong_for_many_rows_is_reported_once_at_its_own_line(
     tmp_path: Path,
 ) -> None:
     text = swept(
@@ -216,43 +216,45 @@ def test_a_template_that_is_wrong_over_many_rows_is_told_once_at_its_own_line(
     ]
 
 
-def test_a_template_in_the_defaults_that_is_wrong_for_every_row_is_told_there(
+def test_a_template_in_the_defaults_that_is_wrong_for_every_row_is_reported_there(
     tmp_path: Path,
 ) -> None:
     head = HEAD.replace("}\n", ", input: {scale: '{{ s|int }}'}}\n")
     text = swept('id: "{{ index }}"', "from: p.csv", "input: {prompt: x}", head=head)
-    (told,) = read_with(tmp_path, text, "s\na\nb\nc\n").problems
-    assert told.startswith("2:")
-    assert told.endswith("(in 3 rows: p.csv lines 2, 3, 4)")
+    (message,) = read_with(tmp_path, text, "s\na\nb\nc\n").problems
+    assert message.startswith("2:")
+    assert message.endswith("(in 3 rows: p.csv lines 2, 3, 4)")
 
 
-def test_rows_that_have_a_mistake_alike_are_told_once_at_the_first_of_them(tmp_path: Path) -> None:
+def test_a_mistake_that_several_rows_share_is_reported_once_at_the_first_of_them(
+    tmp_path: Path,
+) -> None:
     text = swept('id: "x-{{ index }}"', "from: p.csv", 'input: {prompt: "{{ prompt }}"}')
     rows = "prompt\n" + "A fox\n" * 5 + f"{'long ' * 300}\n" * 4
     found = read_with(tmp_path, text, rows)
     assert len(found.jobs) == 5
-    (told,) = found.problems
-    assert told.startswith("7:1 prompt is ")
-    assert told.endswith("(in the job of boats.yaml:4, in 4 rows: lines 7, 8, 9, 10)")
+    (message,) = found.problems
+    assert message.startswith("7:1 prompt is ")
+    assert message.endswith("(in the job of boats.yaml:4, in 4 rows: lines 7, 8, 9, 10)")
 
 
-def test_cells_of_a_matrix_that_have_a_mistake_alike_are_one_problem() -> None:
+def test_a_mistake_that_several_cells_share_is_one_problem() -> None:
     text = swept(
         "id: x", "matrix: {hour: [dawn, dusk], n: [1, 2, 3]}", 'input: {prompt: "{{ hour.x }}"}'
     )
-    (told,) = read(text).problems
-    assert told.startswith("6:21 hour is text, and has no 'x' (in 6 jobs: hour: 'dawn', n: 1; ")
-    assert told.endswith("; …)")
+    (message,) = read(text).problems
+    assert message.startswith("6:21 hour is text, and has no 'x' (in 6 jobs: hour: 'dawn', n: 1; ")
+    assert message.endswith("; …)")
 
 
-def test_of_very_many_wrong_rows_the_rest_is_not_looked_at(
+def test_after_very_many_wrong_rows_the_rest_is_not_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchgen.manifest.problem_location.MOST_WRONG", 50)
     text = swept('id: "{{ index }}"', "from: p.csv", 'input: {prompt: x, scale: "{{ scale }}"}')
-    told = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
-    assert told[0] == "4:5 50 of its jobs are wrong; the others are not checked"
-    assert told[1].endswith("(in 50 rows: p.csv lines 2, 3, 4, 5, 6, …)")
+    message = read_with(tmp_path, text, "scale\n" + "big\n" * 100).problems
+    assert message[0] == "4:5 50 of its jobs are wrong; the others are not checked"
+    assert message[1].endswith("(in 50 rows: p.csv lines 2, 3, 4, 5, 6, …)")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_an_id_that_does_not_name_all_axes_gets_their_values(
         ("x-{{ hour }}-{{ repeat }}", "matrix: {hour: [dawn]}, repeat: 2", "x-dawn-1 x-dawn-2"),
     ],
 )
-def test_an_id_that_told_all_jobs_apart_before_stays(
+def test_an_id_that_already_distinguishes_all_jobs_stays(
     job_id: str, sweep: str, ids_made: str
 ) -> None:
     item = f"{{id: '{job_id}', {sweep}, input: {{prompt: x}}}}"
@@ -332,24 +334,24 @@ def test_an_id_that_names_no_column_gets_the_number_of_the_row(tmp_path: Path) -
     assert ids(read_with(tmp_path, named)) == ["a-dawn", "a-dusk", "b-dawn", "b-dusk"]
 
 
-def test_a_column_that_has_a_value_twice_is_told_as_before(tmp_path: Path) -> None:
+def test_a_column_that_has_a_value_twice_is_reported_as_before(tmp_path: Path) -> None:
     text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
     found = read_with(tmp_path, text, "sku,prompt\na,A fox\na,A hen\n")
     assert found.problems == ["3:1 duplicate id 'a': lines 2 and 3"]
 
 
-def test_a_hole_from_an_empty_cell_is_told_with_row_and_column(tmp_path: Path) -> None:
+def test_a_hole_from_an_empty_cell_is_reported_with_row_and_column(tmp_path: Path) -> None:
     prompt = 'input: {prompt: "a fox in {{ colour }}, {{ mood }}"}'
     text = swept('id: "{{ sku }}"', "from: p.csv", prompt)
     rows = "sku,colour,mood\na,red,calm\nb,,calm\nc,blue,calm\nd,red,\ne,blue,calm\nf,,calm\n"
     found = read_with(tmp_path, text, rows)
     assert found.problems == []
     assert len(found.jobs) == 6
-    told = "prompt: a hole is left where"
+    message = "prompt: a hole is left where"
     within = "in the job of boats.yaml:4"
     assert found.warnings == [
-        f"3:1 {told} 'colour' is empty; got 'a fox in , calm' ({within}, in 2 rows: lines 3, 7)",
-        f"5:1 {told} 'mood' is empty; got 'a fox in red, ' ({within})",
+        f"3:1 {message} 'colour' is empty; got 'a fox in , calm' ({within}, in 2 rows: lines 3, 7)",
+        f"5:1 {message} 'mood' is empty; got 'a fox in red, ' ({within})",
     ]
 
 
@@ -362,7 +364,7 @@ def test_a_hole_from_an_empty_cell_is_told_with_row_and_column(tmp_path: Path) -
         "a fox,  with two spaces{{ colour }}",
     ],
 )
-def test_an_empty_cell_that_leaves_no_hole_is_not_told(tmp_path: Path, prompt: str) -> None:
+def test_an_empty_cell_that_leaves_no_hole_is_not_reported(tmp_path: Path, prompt: str) -> None:
     text = swept('id: "{{ sku }}"', "from: p.csv", f'input: {{prompt: "{prompt}"}}')
     found = read_with(tmp_path, text, "sku,colour\na,\nb,red\n")
     assert (found.problems, found.warnings) == ([], [])
@@ -379,14 +381,18 @@ def test_an_empty_cell_that_leaves_no_hole_is_not_told(tmp_path: Path, prompt: s
         ("a car --ar 16:9", "option", "--ar 16:9"),
     ],
 )
-def test_marks_of_other_tools_are_told(tmp_path: Path, prompt: str, what: str, mark: str) -> None:
-    told = f"prompt: the model reads this {what} as text; got '{mark}'"
+def test_syntax_of_other_tools_is_reported(
+    tmp_path: Path, prompt: str, what: str, mark: str
+) -> None:
+    message = f"prompt: the model reads this {what} as text; got '{mark}'"
     written = [f"id: {job_id}\n    input: {{prompt: '{prompt}'}}" for job_id in "abc"]
     found = read(with_jobs(*written))
-    assert found.warnings == [f"5:21 {told} (in 3 jobs: lines 5, 7, 9)"]
+    assert found.warnings == [f"5:21 {message} (in 3 jobs: lines 5, 7, 9)"]
     text = swept('id: "{{ sku }}"', "from: p.csv", PROMPT)
     rows = f"sku,prompt\na,A fox\nb,{prompt}\n"
-    assert read_with(tmp_path, text, rows).warnings == [f"3:1 {told} (in the job of boats.yaml:4)"]
+    assert read_with(tmp_path, text, rows).warnings == [
+        f"3:1 {message} (in the job of boats.yaml:4)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -396,5 +402,5 @@ def test_marks_of_other_tools_are_told(tmp_path: Path, prompt: str, what: str, m
         "ratio (16:9)x", "dunder __ init __",
     ],
 )  # fmt: skip
-def test_plain_texts_that_only_look_so_are_not_told(prompt: str) -> None:
+def test_plain_texts_that_only_look_like_it_are_not_reported(prompt: str) -> None:
     assert read(with_jobs(f'{{id: a, input: {{prompt: "{prompt}"}}}}')).warnings == []

@@ -1,4 +1,4 @@
-"""What puts plain names together agrees with Jinja, and no template breaks anything."""
+"""The fast renderer of plain names agrees with Jinja, and no template breaks anything."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def outcome(render: Any, cell: dict[str, Any]) -> tuple[object, ...]:
 @settings(max_examples=300)
 @given(text=_TEMPLATES, cell=_CELLS)
 def test_plain_names_are_put_together_as_jinja_does(text: str, cell: dict[str, Any]) -> None:
-    judge = explained(with_jinja(parse(text)), text)
-    assert outcome(compile_text(text).render, cell) == outcome(judge, cell)
+    expected = explained(with_jinja(parse(text)), text)
+    assert outcome(compile_text(text).render, cell) == outcome(expected, cell)
 
 
 _TOKENS = st.sampled_from(

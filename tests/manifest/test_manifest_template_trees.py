@@ -1,4 +1,4 @@
-"""Templates anywhere inside of a job's input, and what they say of other jobs."""
+"""Templates anywhere inside a job's input, and their references to other jobs."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_another_jobs_result_is_a_reference(text: str, url: str) -> None:
         ),
     ],
 )
-def test_a_reference_that_leads_nowhere_says_what_to_write(
+def test_a_reference_to_nothing_gets_a_hint_what_to_write(
     text: str, what: str, hint: str | None
 ) -> None:
     with pytest.raises(TemplateProblem) as caught:

@@ -94,13 +94,13 @@ def test_anything_else_gives_text(text: str, made: str) -> None:
     assert render(text) == made
 
 
-def test_true_lists_and_mappings_stand_in_a_text_as_in_json_and_null_as_nothing() -> None:
+def test_true_lists_and_mappings_are_written_as_json_and_null_as_nothing() -> None:
     text = "[{{ flag }}] [{{ nothing }}] {{ tags }} {{ style }}"
     assert render(text) == '[true] [] ["hero", "v1"] {"name": "pastel", "items": 3}'
 
 
 @pytest.mark.parametrize("text", ["", "plain", "{ a }", "100%", "}} {", "a\r\n"])
-def test_a_text_without_braces_of_a_template_stays_as_it_is(text: str) -> None:
+def test_a_text_without_template_braces_is_unchanged(text: str) -> None:
     compiled = compile_text(text)
     assert compiled.is_literal
     assert compiled.render({}) == text
@@ -157,7 +157,7 @@ def test_a_text_without_braces_of_a_template_stays_as_it_is(text: str) -> None:
         ),
     ],
 )
-def test_a_template_that_its_values_cannot_fill_says_why(
+def test_a_template_that_its_values_cannot_fill_is_reported_with_the_reason(
     text: str, what: str, hint: str | None
 ) -> None:
     found = problem(text)
@@ -206,7 +206,7 @@ def test_the_hint_of_braces_that_are_no_template_itself_works(text: str, braces:
 
 
 @pytest.mark.parametrize("block", ["if", "raw"])
-def test_an_open_block_is_told_how_to_close_it(block: str) -> None:
+def test_an_open_block_gets_a_hint_how_to_close_it(block: str) -> None:
     opener = "{% if flag %}" if block == "if" else "{% raw %}"
     assert problem(f"{opener}x").next_step == f"close it with {{% end{block} %}}"
 
@@ -277,7 +277,7 @@ def test_a_name_that_no_cell_has_is_found_before_the_rows_are_read() -> None:
     assert caught.value.next_step == "did you mean 'hour'?"
 
 
-def test_the_values_of_a_cell_may_stand_in_layers() -> None:
+def test_the_values_of_a_cell_may_come_in_layers() -> None:
     layers: Any = ChainMap({"hour": "dusk"}, CELL)
     assert compile_text("{{ hour }}, {{ look|upper }}").render(layers) == "dusk, OIL"
 
@@ -318,13 +318,13 @@ def test_what_python_cannot_work_out_is_a_problem_of_the_template(
     variables = {"x": "abc", "big": 10**18, "huge": "9" * 5000, "deep": DEEP}
     with suppress(TemplateProblem):
         made = compile_text(frame % expression).render(variables)
-        # What is left is a value that can be sent, or that the model's judge can look at.
+        # The result can be sent, or checked by the model's validator.
         json.dumps(made, allow_nan=False).encode()
         str(made).encode()
         assert not {"inf", "nan"} & set(str(made).split())
 
 
-def test_a_number_that_is_too_large_is_told_where_it_stands_with_what_to_do() -> None:
+def test_a_number_that_is_too_large_is_reported_at_its_place_with_a_hint() -> None:
     found = read(with_jobs('id: x\n    input: {prompt: x, scale: "{{ 1e400|int }}"}'))
     assert found.problems == ["5:31 a number in this template is too large"]
     assert found.hints == ["write a smaller one"]

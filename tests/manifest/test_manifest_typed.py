@@ -63,7 +63,7 @@ def test_a_value_becomes_what_the_schema_asks_for(
         ("colour", "5"),
     ],
 )
-def test_what_cannot_be_meant_otherwise_stays_for_the_judge(kind: Any, value: object) -> None:
+def test_ambiguous_values_are_left_to_the_validator(kind: Any, value: object) -> None:
     assert typed({"type": kind}, value) is value  # type: ignore[arg-type]
 
 

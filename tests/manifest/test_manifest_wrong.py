@@ -1,4 +1,4 @@
-"""What people read about a hundred mistakes. `wrong_manifests` renews the texts."""
+"""The messages about more than a hundred mistakes. `wrong_manifests` renews them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import ExitCode
-from tests.manifest.wrong_manifests import FOLDER, what_is_said, wrong_manifests
+from tests.manifest.wrong_manifests import FOLDER, printed_by_validate, wrong_manifests
 
 MANIFESTS = wrong_manifests()
 
 PLACE = re.compile(r"(?P<file>[^:\s]+\.[a-z]+):(?P<line>\d+):(?P<column>\d+): \S")
-CURE_IN_ITSELF = re.compile(
+NEEDS_NO_HINT = re.compile(
     r"must (be|have|look|fit|begin|not)\b|is required$|at (most|least) \d+|is empty$"
     r"|name its output"
 )
-"""A message that says what is allowed, or which key is missing, needs no hint besides."""
+"""A message that states what is allowed, or which key is missing, needs no hint."""
 
 
-def said_problems(text: str) -> list[str]:
+def printed_problems(text: str) -> list[str]:
     """Each problem with the hint below it; the last line only counts them."""
     *lines, count = text.splitlines()
     assert re.fullmatch(r"batchgen: \d+ problems? in the manifest; nothing was sent", count)
@@ -38,19 +38,19 @@ def test_there_are_more_than_a_hundred_mistakes() -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
-def test_a_mistake_is_told_as_it_was_when_a_person_read_it(manifest: Path) -> None:
-    code, text = what_is_said(manifest)
+def test_a_mistake_gets_the_messages_that_were_reviewed(manifest: Path) -> None:
+    code, text = printed_by_validate(manifest)
     assert code == ExitCode.BAD_INPUT
     assert text == manifest.with_suffix(".txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
-def test_a_mistake_is_told_with_its_place_and_a_cure(manifest: Path) -> None:
-    problems = said_problems(manifest.with_suffix(".txt").read_text(encoding="utf-8"))
+def test_a_mistake_is_reported_with_its_place_and_a_hint(manifest: Path) -> None:
+    problems = printed_problems(manifest.with_suffix(".txt").read_text(encoding="utf-8"))
     assert problems
     for problem in problems:
         message = problem.partition("\n")[0]
-        assert "\n  → " in problem or CURE_IN_ITSELF.search(message), problem
+        assert "\n  → " in problem or NEEDS_NO_HINT.search(message), problem
         if not manifest.read_bytes():
             continue  # an empty file has no line to name
         place = PLACE.match(problem)

@@ -39,7 +39,7 @@ SMALL = HEAD + "jobs:\n  - {id: a, input: {prompt: x}}\n"
         ("a: *", "3:5 the name after this & or * is missing"),
     ],
 )
-def test_a_syntax_error_is_said_plainly_with_line_and_column(bad: str, problem: str) -> None:
+def test_a_syntax_error_is_reported_plainly_with_line_and_column(bad: str, problem: str) -> None:
     """Row 4."""
     assert problems(HEAD + bad + "\n")[-1] == problem
 
@@ -48,7 +48,7 @@ def test_something_after_the_root_is_a_syntax_error() -> None:
     assert problems("{version: 1}\nx\n")[-1] == "2:1 there is unexpected text here"
 
 
-def test_what_stands_before_a_syntax_error_is_shown_too() -> None:
+def test_problems_before_a_syntax_error_are_reported_too() -> None:
     """Row 4."""
     found = problems(HEAD + "jobs:\n  - {id: a, input: {}}\n  - {id: 'b}\n")
     assert found == [
@@ -57,11 +57,11 @@ def test_what_stands_before_a_syntax_error_is_shown_too() -> None:
     ]
 
 
-def test_a_version_that_may_yet_have_come_is_not_missed() -> None:
+def test_a_missing_version_is_not_reported_if_the_file_breaks_off() -> None:
     assert problems("jobs:\n  - [a\n") == ["3:1 a ',' or a closing bracket is missing"]
 
 
-def test_the_plain_parser_serves_where_libyaml_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plain_parser_is_used_if_libyaml_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LOADER", yaml.SafeLoader)
     assert [job.id for job in read(SMALL).jobs] == ["a"]
     assert problems(HEAD + "x-a: b: c") == ["3:7 a ':' is not allowed here"]
@@ -117,7 +117,7 @@ def test_a_cut_line_makes_no_phantom_job() -> None:
     assert problems(text.encode() + b"\0, more") == ["5:23 there is a NUL character here"]
 
 
-def test_a_wrong_byte_far_behind_has_its_line() -> None:
+def test_an_invalid_byte_far_into_the_file_has_its_line() -> None:
     job = "  - {id: %d, input: {prompt: some words to fill the chunks}}\n"
     text = HEAD + "jobs:\n" + "".join(job % number for number in range(5000))
     assert problems(text.encode() + b"# \xff") == ["5004:3 this is not UTF-8"]
@@ -194,7 +194,7 @@ def test_the_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(text).jobs == fast.jobs
 
 
-def test_the_unreadable_carries_its_place() -> None:
+def test_an_unreadable_file_has_its_place() -> None:
     error = UnreadableYamlError(3, 4, "what", "next")
     assert str(error) == "3:4: what\n  → next"
 
@@ -225,7 +225,7 @@ QUOTED = "put all of the text in quotes"
         ("`code` on a wall", '"`code` on a wall"'),
     ],
 )
-def test_the_cure_of_a_text_that_looks_like_yaml_is_to_put_all_of_it_in_quotes(
+def test_a_text_that_looks_like_yaml_gets_a_hint_to_quote_all_of_it(
     written: str, quoted: str
 ) -> None:
     text = f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: WRITTEN\n      size: 1024x1024\n"
@@ -245,19 +245,19 @@ def test_the_cure_of_a_text_that_looks_like_yaml_is_to_put_all_of_it_in_quotes(
         ("a {#ff8800} palette", "to write it literally: {% raw %}{#{% endraw %}"),
     ],
 )
-def test_a_text_that_is_read_as_something_else_has_its_cure(written: str, hint: str) -> None:
+def test_a_text_that_is_read_as_something_else_gets_a_hint(written: str, hint: str) -> None:
     found = read(f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: {written}\n")
     assert found.hints == [hint]
 
 
 @pytest.mark.parametrize("written", ["2026-11-22", "50% off }} sale", "“smart quotes” on a wall"])
-def test_a_text_that_only_looks_odd_is_read_as_it_is(written: str) -> None:
+def test_a_text_that_only_looks_odd_is_read_unchanged(written: str) -> None:
     found = read(f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: {written}\n")
     assert found.problems == []
     assert json.loads(found.jobs[0].body)["prompt"] == written
 
 
-def test_text_below_a_cut_line_is_told_to_be_put_in_quotes() -> None:
+def test_text_below_a_cut_line_gets_a_hint_to_quote_it() -> None:
     text = f"{HEAD}jobs:\n  - id: a\n    input:\n      prompt: jersey #7\n        at night\n"
     assert f"{QUOTED}: a ' #' in it begins a comment" in read(text).hints
 
@@ -272,17 +272,17 @@ def test_text_below_a_cut_line_is_told_to_be_put_in_quotes() -> None:
         ("{prompt: {red|blue} car, size: 2048x2048}", QUOTED),
     ],
 )
-def test_text_in_braces_that_yaml_cuts_has_its_cure(given: str, hint: str) -> None:
+def test_text_in_braces_that_yaml_cuts_gets_a_hint(given: str, hint: str) -> None:
     assert read(f"{HEAD}jobs:\n  - id: a\n    input: {given}\n  - id: b\n").hints == [hint]
 
 
-def test_text_behind_a_comma_in_braces_is_told_to_be_put_in_quotes() -> None:
+def test_text_after_a_comma_in_braces_gets_a_hint_to_quote_it() -> None:
     found = read(f"{HEAD}jobs:\n  - id: a\n    input: {{prompt: a fox, in the snow}}\n")
     assert found.problems == ["5:28 unknown key 'in the snow'"]
     assert found.hints == ["if it is text after a comma, put all of the text in quotes"]
 
 
-def test_a_bracket_that_is_missing_behind_an_honest_comment_is_no_matter_of_quotes() -> None:
+def test_a_bracket_missing_after_a_genuine_comment_gets_no_hint_to_quote() -> None:
     text = f"{HEAD}jobs:\n  - id: a\n    input: {{prompt: fox,  # red\n      scale: 1\n  - id: b\n"
     assert read(text).hints == ["check the brackets of this list or mapping"]
 
@@ -313,7 +313,7 @@ jobs:
 """
 
 
-def test_a_text_that_a_hash_cuts_is_told_with_line_kept_and_lost_text() -> None:
+def test_a_text_that_a_hash_cuts_is_reported_with_line_kept_and_lost_text() -> None:
     found = read(HASHED)
     assert found.problems == []
     assert found.warnings == [
@@ -325,7 +325,7 @@ def test_a_text_that_a_hash_cuts_is_told_with_line_kept_and_lost_text() -> None:
     assert prompts[1] == "a football player wearing jersey #7 stadium at night"
 
 
-def test_a_cut_text_of_the_header_is_told_too() -> None:
+def test_a_cut_text_of_the_header_is_reported_too() -> None:
     head = HEAD + "vars:\n  place: a house #7\n  mood: calm # always\n"
     head = head.replace("}\n", ", input: {prompt: a fox # red\n  }}\n", 1)
     found = read(head + "jobs:\n  - id: a\n")

@@ -1,8 +1,8 @@
-"""Manifests with one mistake each, as people make them, and what `batchgen validate` says.
+"""Manifests with one typical mistake each, and what `batchgen validate` prints about them.
 
-    python -m tests.manifest.wrong_manifests --renew     after a sentence was changed; read the diff
+    python -m tests.manifest.wrong_manifests --renew     after changing a message; read the diff
 
-Beside each NNN-name.yaml stands NNN-name.txt, what is printed in the folder itself.
+NNN-name.txt is what is printed about NNN-name.yaml, run in the folder itself.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def wrong_manifests() -> list[Path]:
     return sorted(FOLDER.glob("[0-9][0-9][0-9]-*.yaml"))
 
 
-def what_is_said(manifest: Path) -> tuple[int, str]:
-    """The exit code and what a person reads."""
+def printed_by_validate(manifest: Path) -> tuple[int, str]:
+    """The exit code and what is printed."""
     printed = io.StringIO()
     with chdir(manifest.parent), redirect_stderr(printed):
         code = main(["validate", manifest.name])
@@ -34,7 +34,7 @@ def renew() -> None:
     for stale in FOLDER.glob("[0-9][0-9][0-9]-*.txt"):
         stale.unlink()
     for manifest in wrong_manifests():
-        code, text = what_is_said(manifest)
+        code, text = printed_by_validate(manifest)
         if code != ExitCode.BAD_INPUT:
             raise SystemExit(f"{manifest.name} is not refused")
         manifest.with_suffix(".txt").write_text(text, encoding="utf-8")

@@ -30,7 +30,7 @@ def test_a_model_knows_what_it_makes(model_id: str, makes: Makes, alias: str) ->
     assert (model.makes, model.alias) == (makes, alias)
 
 
-def test_keys_of_a_schema_stand_in_the_published_order() -> None:
+def test_keys_of_a_schema_keep_the_published_order() -> None:
     model = catalog()[T2I]
     assert list(model.schema) == ["type", "title", "required", "properties"]
     assert model.keys == ("prompt", "width×height", "scale", "force_single", "size")  # noqa: RUF001 - the vendor's key
@@ -67,7 +67,7 @@ def test_a_name_near_to_none_gets_the_whole_list() -> None:
     assert nearest_model("z" * 10_000) == f"known: {VIDEO}, {EDIT}, {T2I}"
 
 
-def test_fields_say_what_a_person_needs_to_fill_them() -> None:
+def test_fields_have_what_is_needed_to_fill_them_in() -> None:
     fields = {field.name: field for field in catalog()[EDIT].fields}
     images = fields["image_urls"]
     assert (images.type, images.required, images.limits) == (
@@ -83,7 +83,7 @@ def test_fields_say_what_a_person_needs_to_fill_them() -> None:
     assert frames.choices == (121, 241)
 
 
-def test_a_field_of_one_item_says_so() -> None:
+def test_a_field_of_one_item_is_described_as_such() -> None:
     assert (
         next(one for one in catalog()[VIDEO].fields if one.name == "image_urls").limits == "1 item"
     )
@@ -153,7 +153,7 @@ def test_another_published_schema_works_without_code(tmp_path: Path) -> None:
         '{"properties": {"a": {"validations": [{"validation_rule": "huge"}]}}}',
     ],
 )
-def test_a_schema_that_is_none_names_its_model(tmp_path: Path, text: str) -> None:
+def test_an_invalid_schema_is_reported_with_its_model(tmp_path: Path, text: str) -> None:
     write_schema(tmp_path, "acme/broken", text)
     with pytest.raises(BatchgenError, match="the bundled schema of acme/broken cannot be used"):
         read_catalog(tmp_path)

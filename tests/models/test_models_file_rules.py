@@ -1,4 +1,4 @@
-"""The rules on files, as the three models publish them."""
+"""The rules for files, as the three models publish them."""
 
 from __future__ import annotations
 
@@ -128,23 +128,23 @@ def test_a_value_just_within_a_rule_passes(one: Model, changed: dict[str, int]) 
         ),
     ],
 )
-def test_a_value_just_outside_is_told_in_the_words_of_the_page(
+def test_a_value_just_outside_is_reported_in_the_words_of_the_page(
     one: Model, changed: dict[str, int], message: str
 ) -> None:
     assert broken(one, **changed) == [message]
 
 
-def test_a_sentence_that_stands_under_two_rules_is_said_once() -> None:
+def test_a_sentence_of_two_rules_is_reported_once() -> None:
     assert broken(VIDEO, width=5000, height=5000) == [
         "Maximum resolution is 4096x4096. (it has 5000x5000 pixels)"
     ]
 
 
-def test_all_broken_rules_are_told_together() -> None:
+def test_all_broken_rules_are_reported_together() -> None:
     assert len(broken(VIDEO, width=9000, height=200, bytes=9 * MB)) == 4
 
 
-def test_a_size_that_the_server_did_not_tell_breaks_nothing() -> None:
+def test_a_size_that_the_server_did_not_send_breaks_no_rule() -> None:
     assert broken(VIDEO, bytes=None) == []
     assert broken(EDIT, bytes=None) == []
 
@@ -163,7 +163,7 @@ def test_a_quantity_that_nobody_knows_breaks_nothing() -> None:
 
 
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.none() | st.integers(0, 10**9))
-def test_whatever_the_picture_only_published_sentences_are_said(
+def test_for_any_image_only_published_sentences_are_reported(
     width: int, height: int, size: int | None
 ) -> None:
     facts = FileFacts("image/png", width, height, size)

@@ -36,7 +36,7 @@ def sound(alias: str, given: JsonObject, *, rehearsal: bool = False) -> CheckedI
     return answer
 
 
-def test_a_sound_input_becomes_the_text_that_is_sent() -> None:
+def test_a_valid_input_becomes_the_text_that_is_sent() -> None:
     answer = sound("t2i", {"scale": 0.5, "prompt": "a boat"})
     assert answer.body == '{"prompt":"a boat","scale":0.5}'
 
@@ -156,7 +156,7 @@ VALID: dict[str, dict[str, JsonValue]] = {
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(
+def test_problems_are_reported_in_plain_words(
     alias: str, change: JsonObject, message: str, hint: str | None
 ) -> None:
     """Rows 8, 9 and 10."""
@@ -164,7 +164,7 @@ def test_what_is_wrong_is_said_in_plain_words(
     assert (problem.message, problem.hint) == (message, hint)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems_of("edit", {"promt": "x", "scale": 2, "size": "1x1"})
     paths = {problem.path for problem in found}
     assert paths == {("image_urls",), ("prompt",), ("scale",), ("promt",), ("size",)}
@@ -193,7 +193,7 @@ def test_a_size_given_twice_is_a_problem() -> None:
     assert problem.hint == "keep 'size'"
 
 
-def test_sizes_that_begin_alike_have_no_short_form() -> None:
+def test_sizes_with_the_same_beginning_have_no_short_form() -> None:
     assert short_sizes(["1x1(a)", "1x1(b)", "2x2(c)"]) == {
         "1x1(a)": "1x1(a)",
         "1x1(b)": "1x1(b)",
@@ -201,7 +201,7 @@ def test_sizes_that_begin_alike_have_no_short_form() -> None:
     }
 
 
-def test_a_backslash_that_only_looks_like_nul_is_sound() -> None:
+def test_a_backslash_that_only_looks_like_nul_is_valid() -> None:
     assert json.loads(sound("t2i", {"prompt": "a\\u0000b"}).body)["prompt"] == "a\\u0000b"
 
 
@@ -215,7 +215,7 @@ def test_files_on_this_machine_pass_only_in_a_rehearsal() -> None:
     assert len(problems_of("edit", given)) == 1
 
 
-def test_what_a_message_shows_is_one_short_line() -> None:
+def test_a_value_in_a_message_is_one_short_line() -> None:
     assert (
         format_value("a\nb\x1b[31m") == "'a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m'"
     )
@@ -231,7 +231,7 @@ keys = st.sampled_from([*T2I.keys, *VIDEO.keys]) | st.text()
 
 
 @given(st.sampled_from(list(MODELS)), st.dictionaries(keys, json_values, max_size=6))
-def test_any_input_is_either_sound_json_or_has_problems(alias: str, given: JsonObject) -> None:
+def test_any_input_is_either_valid_json_or_has_problems(alias: str, given: JsonObject) -> None:
     answer = check_input(MODELS[alias], given)
     if isinstance(answer, CheckedInput):
         assert json.loads(answer.body.encode()) == answer.values

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.failures.failing import IN_A_HURRY
 from tests.notify.receivers import SECRET, Receiver, dead_url, receiving
 from tests.shell import Emulator, Shell, boat, ended, wait_until
 
@@ -151,7 +152,8 @@ def test_sigterm_keeps_its_deadline_whatever_hangs(user: Shell, emulator: Emulat
     emulator.arm("file", "hang")
     with receiving(hanging=True) as receiver:
         user.manifest(1, notify=[receiver.url])
-        with user.start("run", "m.yaml", "--on-done", "sleep 60 & wait") as process:
+        command = ("run", "m.yaml", "--on-done", "sleep 60 & wait")
+        with user.start(*command, prelude=IN_A_HURRY) as process:
             wait_until(lambda: user.states() == {"boat-000": "fetching"}, "fetching")
             asked = time.monotonic()
             process.send_signal(signal.SIGTERM)

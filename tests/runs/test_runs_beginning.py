@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.engine.ports import Receipt
+from batchgen.engine.ports import RecoveryEntry
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest.header import Manifest
@@ -99,7 +99,7 @@ def test_what_a_dead_run_left_is_settled(place: Place, manifest: Callable[[str],
     submit(place, "clip")
     receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
-    receipts.keep(Receipt("boat", 1, "r1"))
+    receipts.record(RecoveryEntry("boat", 1, "r1"))
     append_decisions(
         place.folder.decisions,
         [Decision(Verb.RESUBMIT, "boat", 9.0), Decision(Verb.WRITE_OFF, "clip", 9.0)],

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.engine.events import Event, JobMoved, Noted
-from batchgen.engine.ports import Receipt
+from batchgen.engine.ports import RecoveryEntry
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.runs import decision_log, supervision
@@ -191,7 +191,7 @@ def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(plac
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
-    receipts.keep(Receipt("boat", 1, "r-paid"))
+    receipts.record(RecoveryEntry("boat", 1, "r-paid"))
     with decide(place.folder, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
         assert decided is not None
         (applied,) = decided.applied
@@ -203,7 +203,7 @@ def test_who_decides_nothing_of_their_own_says_what_time_it_is(place: Place) -> 
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
     receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
-    receipts.keep(Receipt("boat", 1, "r-paid"))
+    receipts.record(RecoveryEntry("boat", 1, "r-paid"))
     with decide(place.folder, [], at=9.0):
         assert place.one("SELECT accepted_at FROM attempt") == 9.0
 
@@ -218,10 +218,10 @@ class Ears:
     async def cancel(self, seq: int) -> None:
         self.told.append(("cancel", seq))
 
-    async def look_again(self, seq: int) -> None:
+    async def reconsider(self, seq: int) -> None:
         self.told.append(("look", seq))
 
-    async def look_for_released(self) -> None:
+    async def reload_due_jobs(self) -> None:
         self.told.append(("released", 0))
 
 

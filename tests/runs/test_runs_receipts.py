@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.engine.ports import Receipt
+from batchgen.engine.ports import RecoveryEntry
 from batchgen.errors import DiskFullError, OutputError
 from batchgen.runs.recovery_log import SPARE_BYTES, RecoveryLog, adopt_requests, read_recovery_log
 from batchgen.state import manual_actions, transitions
 from batchgen.state.store import open_store
 from tests.runs.run_world import Place
 
-FIRST, SECOND = Receipt("boat", 1, "r1"), Receipt("clip", 1, "r2")
+FIRST, SECOND = RecoveryEntry("boat", 1, "r1"), RecoveryEntry("clip", 1, "r2")
 
 
 def full_disk(_descriptor: int, _data: bytes) -> int:
@@ -39,8 +39,8 @@ def test_receipts_are_written_into_that_room_and_shown(
     path = tmp_path / "receipts.jsonl"
     receipts = RecoveryLog(path)
     receipts.reserve()
-    receipts.keep(FIRST)
-    receipts.keep(SECOND)
+    receipts.record(FIRST)
+    receipts.record(SECOND)
     assert path.stat().st_size == SPARE_BYTES
     assert read_recovery_log(path) == [FIRST, SECOND]
     shown = capsys.readouterr().err.splitlines()
@@ -52,7 +52,7 @@ def test_a_receipt_that_cannot_be_kept_is_shown_first(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
-        RecoveryLog(tmp_path / "file" / "receipts.jsonl").keep(FIRST)
+        RecoveryLog(tmp_path / "file" / "receipts.jsonl").record(FIRST)
     assert '"request_id": "r1"' in capsys.readouterr().err
 
 
@@ -119,7 +119,7 @@ def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
     assert adopt_requests(place.db, [FIRST], 2.0) == 1
     assert place.state("boat") == "queued"
     # The same file may be read again, if the run dies before it is emptied.
-    assert adopt_requests(place.db, [FIRST, Receipt("nobody", 1, "r9")], 3.0) == 0
+    assert adopt_requests(place.db, [FIRST, RecoveryEntry("nobody", 1, "r9")], 3.0) == 0
     assert place.state("boat") == "queued"
 
 
@@ -145,7 +145,7 @@ async def test_a_disk_that_fills_up_at_the_acceptance_loses_no_paid_request(plac
         for receipt in (FIRST, SECOND):
             with pytest.raises(DiskFullError):
                 await store.accepted(1, receipt.attempt, receipt.request_id, "x" * 100_000)
-            receipts.keep(receipt)
+            receipts.record(receipt)
     place.db.execute("ROLLBACK")
     place.db.execute("PRAGMA max_page_count = 100000")
     manual_actions.settle_dead_run(place.db)

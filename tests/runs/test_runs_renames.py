@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.engine.ports import Receipt
+from batchgen.engine.ports import RecoveryEntry
 from batchgen.errors import ChangedJobsError
 from batchgen.jobs import JobState
 from batchgen.runs import api
@@ -60,7 +60,7 @@ def test_a_receipt_that_names_the_old_id_is_adopted_before_the_job_gets_the_new_
     folder.log.write_text("".join(line for line in log if request not in line), "utf-8")
     receipts = RecoveryLog(folder.receipts)
     receipts.reserve()
-    receipts.keep(Receipt("j1", 1, request))
+    receipts.record(RecoveryEntry("j1", 1, request))
     rename(manifest)
     assert api.run(manifest, KEEP).submitted == 0
     assert [(one.job.id, one.job.state) for one in statuses(folder.root)] == [

@@ -136,9 +136,9 @@ def test_the_command_line_wins_over_the_manifest() -> None:
     assert (flagged.stop_at, flagged.max_duration) == (time(8), 9.0)
     assert engine_policy(policy, RunOptions(budget=0.5)).budget == 0.5
     assert (flagged.concurrency, flagged.interval) == (16, 0.5)
-    assert (flagged.lane(A).limit, flagged.lane(A).interval) == (2, 6.0)
-    assert (flagged.lane(B).limit, flagged.lane(B).interval) == (16, 0.0)
-    assert flagged.lane("x/other").limit == 16
+    assert (flagged.limits_of(A).limit, flagged.limits_of(A).interval) == (2, 6.0)
+    assert (flagged.limits_of(B).limit, flagged.limits_of(B).interval) == (16, 0.0)
+    assert flagged.limits_of("x/other").limit == 16
 
 
 def test_unknown_outcomes_are_resubmitted_only_where_the_manifest_says_so_and_not_for_ever() -> (

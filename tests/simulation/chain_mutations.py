@@ -26,7 +26,7 @@ def a_rewound_queue_takes_what_is_in_hand() -> None:
         self._page.extend(page)
 
     begin_whatever_the_state_is()
-    put(model_queues.PendingQueue, "_turn_to", turn_to)
+    put(model_queues.ModelQueue, "_turn_to", turn_to)
 
 
 def needs_are_not_waited_for() -> None:
@@ -80,7 +80,7 @@ def an_expired_result_is_made_again() -> None:
         await self._ports.store.run(set_going, file.job_id)
         return input_resolver._Unclear(reason)
 
-    put(input_resolver.InputResolver, "_asked_again", made_again)
+    put(input_resolver.InputResolver, "_renewed_url", made_again)
 
 
 def no_canary() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from batchgen.engine import decisions, health
-from batchgen.engine.decisions import End, KeepAsking, Look
-from batchgen.engine.following import FollowEnd, Follower
+from batchgen.engine import decisions, health, lifecycle, paced_api
+from batchgen.engine.decisions import End, KeepPolling, Observation
+from batchgen.engine.handover import Handover
+from batchgen.engine.lifecycle import Lifecycle
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, response, result
 from batchgen.runcomfy.outcomes import Gateway, NotReady, UnrecognizedState
@@ -22,8 +22,6 @@ from tests.simulation.mutating import Mutation, put
 if TYPE_CHECKING:
     import sqlite3
 
-FOLLOWING = "batchgen.engine.following"
-
 
 def a_refused_result_ends_its_request() -> None:
     """What is short of an end counts as one, as every 4xx once did."""
@@ -34,19 +32,19 @@ def a_refused_result_ends_its_request() -> None:
             return End(Ending(JobState.LOST, "refused", outcome.reason, None, ""))
         return after(outcome, facts)
 
-    put(sys.modules[FOLLOWING], "after_result", at_once)
-    put(sys.modules[FOLLOWING], "is_short_of_an_end", lambda _outcome: False)
+    put(lifecycle, "after_result", at_once)
+    put(paced_api, "is_inconclusive", lambda _outcome: False)
 
 
 def a_place_is_free_before_the_end_is_certain() -> None:
-    act = Follower._act
+    act = Lifecycle._act
 
-    async def let_go(self: Any, watch: Any, verdict: Any) -> Any:
-        if isinstance(verdict, KeepAsking) and verdict.look is Look.NOT_READY:
-            return FollowEnd.LET_GO
-        return await act(self, watch, verdict)
+    async def let_go(self: Any, followed: Any, decision: Any) -> Any:
+        if isinstance(decision, KeepPolling) and decision.observation is Observation.NOT_READY:
+            return Handover.LET_GO
+        return await act(self, followed, decision)
 
-    put(Follower, "_act", let_go)
+    put(Lifecycle, "_act", let_go)
 
 
 def results_of_other_requests_count() -> None:

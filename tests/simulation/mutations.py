@@ -6,7 +6,6 @@ A job is due, submitted, followed and brought home; the state remembers it.
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from batchgen import connections, fs
+from batchgen import connections
 from batchgen.downloads import allowed_hosts, part, session
 from batchgen.downloads.media import Media, MediaKind
 from batchgen.engine import (
     budget,
     decisions,
     downloads_pool,
+    fetch_decisions,
+    followed_request,
+    lifecycle,
     limits,
     scheduler,
-    submitting,
+    shielded_tasks,
 )
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit
@@ -91,7 +93,7 @@ def no_fsync_of_the_file() -> None:
 
 
 def no_fsync_of_the_folder() -> None:
-    put(fs.FolderSync, "_sync", lambda *_: None)
+    put(part.FolderSync, "_sync", lambda *_: None)
 
 
 def output_folder_not_made_durable() -> None:
@@ -131,14 +133,14 @@ def no_shield_of_the_post() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return []
 
-    put(submitting.ShieldedTasks, "_last_answers", cut_off)
+    put(shielded_tasks.ShieldedTasks, "_last_answers", cut_off)
 
 
 def late_answers_are_dropped() -> None:
     async def not_at_all(_self: Any, _post: Any) -> None:
         return None
 
-    put(submitting.Submitter, "_wait_for_late_answer", not_at_all)
+    put(lifecycle.Lifecycle, "_wait_for_late_answer", not_at_all)
 
 
 def no_budget_reservation() -> None:
@@ -196,7 +198,9 @@ def token_sent_to_the_file_hosts() -> None:
 
 
 def no_limit_of_concurrency() -> None:
-    put(limits.RateLimiter, "opening", lambda self, now: max(now, self.next_start, self.shut_until))
+    put(
+        limits.RateLimiter, "opens_at", lambda self, now: max(now, self.next_start, self.shut_until)
+    )
 
 
 def no_limit_of_the_rate() -> None:
@@ -205,11 +209,11 @@ def no_limit_of_the_rate() -> None:
         "enter",
         lambda self, _now: setattr(self, "in_flight", self.in_flight + 1),
     )
-    put(submitting, "claim_sending", lambda _gates, now: now)
+    put(lifecycle, "claim_sending", lambda _gates, now: now)
 
 
 def no_distance_kept_at_the_post() -> None:
-    put(submitting, "claim_sending", lambda _gates, now: now)
+    put(lifecycle, "claim_sending", lambda _gates, now: now)
 
 
 def done_with_the_first_file() -> None:
@@ -229,7 +233,7 @@ def endless_retries() -> None:
     def eager(*values: Any) -> Any:
         return replace(facts(*values), retries=99)
 
-    put(sys.modules["batchgen.engine.following"], "RequestFacts", eager)
+    put(followed_request, "RequestFacts", eager)
 
 
 def endless_resubmits() -> None:
@@ -241,17 +245,17 @@ def decisions_taken_up_twice() -> None:
 
 
 def no_spare_receipts() -> None:
-    put(recovery_log.RecoveryLog, "keep", lambda _self, _receipt: None)
+    put(recovery_log.RecoveryLog, "record", lambda _self, _entry: None)
 
 
 def urls_are_never_asked_for_again() -> None:
     """A URL that has expired is tried until the file is given up."""
-    verdict = decisions.after_fetch
+    decide = fetch_decisions.after_fetch
 
     def stubborn(outcome: Any, facts: Any) -> Any:
-        found: Any = verdict(outcome, facts)
-        again = isinstance(found, decisions.RenewUrl)
-        return decisions.FetchAgain(found.reason) if again else found
+        found: Any = decide(outcome, facts)
+        again = isinstance(found, fetch_decisions.RenewUrl)
+        return fetch_decisions.FetchAgain(found.reason) if again else found
 
     put(downloads_pool, "after_fetch", stubborn)
 
@@ -261,15 +265,13 @@ def two_live_attempts() -> None:
     start = scheduler.Scheduler._start
     seen: set[int] = set()
 
-    async def start_twice(self: Any, track: Any, now: float) -> None:
-        job = track.jobs.take()
-        track.lane.in_hand.discard(job.seq)
-        track.jobs.put_back(job)
-        await start(self, track, now)
+    async def start_twice(self: Any, queue: Any, now: float) -> None:
+        job = queue.take()
+        queue.give_back(job)
+        await start(self, queue, now)
         if job.seq not in seen:
             seen.add(job.seq)
-            track.lane.in_hand.discard(job.seq)
-            track.jobs.put_back(job)
+            queue.give_back(job)
 
     begin_whatever_the_state_is()
     put(scheduler.Scheduler, "_start", start_twice)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell import Emulator, Shell, boat, emulating, ended, wait_until
+from tests.shell import PICTURE, VIDEO, Emulator, Shell, boat, ended, wait_until
 from tests.watch.watch_process import Watcher, watching
 from tests.watch.watch_world import called
 
@@ -93,26 +93,27 @@ def test_two_watchers_picks_and_runs_lose_nothing_and_pay_nothing_twice(
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_an_approval_in_the_page_lets_a_run_at_work_go_on(shell: Shell) -> None:
-    still = boat(0, gate=True)
-    clip = {
-        "id": "clip",
-        "model": "bytedance/dreamina-3-0/pro/image-to-video",
-        "needs": ["boat-000"],
-        "input": {"prompt": "slow pan", "image_urls": ["{{ jobs['boat-000'].image }}"]},
-    }
-    others = [boat(number) for number in range(1, 9)]
-    shell.manifest([still, *others, clip], run={"concurrency": 1})
-    with emulating(latency=0.7) as emulator:
-        user = shell.using(emulator)
-        with watching(user) as watcher, user.start("run", "m.yaml", "--quiet") as run:
-            wait_until(lambda: watcher.rows().get("boat-000") == "done", "the still")
-            word = {"word": "approve", "job": "boat-000", "attempt": 1}
-            assert watcher.say(word) == {"handed": True, "objections": [], "rows": None}
-            done = ended(run)
-        assert done.code == 0, done.said
-        assert set(user.states().values()) == {"done"}
-        assert len(emulator.charges()) == 10
+def test_an_approval_in_the_page_lets_a_run_at_work_go_on(user: Shell, emulator: Emulator) -> None:
+    clip = {"model": VIDEO, "input": {"prompt": "slow pan", "image_urls": [PICTURE]}}
+    of_still = {"prompt": "slow pan", "image_urls": ["{{ jobs['boat-000'].image }}"]}
+    jobs = [
+        boat(0, gate=True),
+        {**clip, "id": "other"},
+        {**clip, "id": "clip", "needs": ["boat-000"], "input": of_still},
+    ]
+    user.manifest(jobs, run={"check_inputs": "off"})
+    # The run is at work until it hears of an end.
+    emulator.arm("result", "state_backwards", model=VIDEO, times=None)
+    with watching(user) as watcher, user.start("run", "m.yaml", "--quiet") as run:
+        wait_until(lambda: watcher.rows().get("boat-000") == "done", "the still")
+        word = {"word": "approve", "job": "boat-000", "attempt": 1}
+        assert watcher.say(word) == {"handed": True, "objections": [], "rows": None}
+        emulator.charged(3)
+        emulator.disarm()
+        done = ended(run)
+    assert done.code == 0, done.said
+    assert set(user.states().values()) == {"done"}
+    assert len(emulator.charges()) == 3
 
 
 def test_errors_are_those_of_the_tree(shell: Shell, emulator: Emulator) -> None:

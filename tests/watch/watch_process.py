@@ -73,8 +73,8 @@ def _rows_of(stream: Iterable[bytes]) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def watching(shell: Shell, *words: str) -> Iterator[Watcher]:
-    with shell.start("watch", "m.yaml", *words) as process:
+def watching(shell: Shell, *words: str, **options: Any) -> Iterator[Watcher]:
+    with shell.start("watch", "m.yaml", *words, **options) as process:
         try:
             yield Watcher(process)
         finally:

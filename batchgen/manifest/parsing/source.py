@@ -48,6 +48,12 @@ class UnreadableYamlError(InputError):
         self.column = column
 
 
+def encoding_of(start: bytes) -> tuple[bytes, str]:
+    """Return the byte order mark that a text starts with, and its encoding; UTF-8 without one."""
+    found = ((mark, name) for mark, name in _ENCODINGS if start.startswith(mark))
+    return next(found, (b"", "utf-8"))
+
+
 class TextSource:
     """What the YAML parser reads from.
 
@@ -122,9 +128,7 @@ class TextSource:
             return text
 
     def _find_encoding(self, data: bytes) -> bytes:
-        mark, self._encoding = next(
-            ((mark, name) for mark, name in _ENCODINGS if data.startswith(mark)), (b"", "utf-8")
-        )
+        mark, self._encoding = encoding_of(data)
         decoder = codecs.getincrementaldecoder(self._encoding)()
         self._decoder = IncrementalNewlineDecoder(decoder, translate=True)
         return data[len(mark) :]

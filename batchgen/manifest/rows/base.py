@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.errors import InputError, StorageError
+from batchgen.manifest.parsing.source import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,25 +62,17 @@ class Rows:
 LONGEST_LINE = 1024 * 1024
 """Characters. A file without line breaks must not fill the memory."""
 
-_MARK = "\udcff"
+_UNDECODABLE = "\udcff"
 """Replaces bytes that could not be decoded: no valid text has a lone surrogate."""
-_MARKING = "batchgen.mark"
-# The order matters: the UTF-32 byte order mark begins with that of UTF-16.
-_ENCODINGS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+_ERROR_HANDLER = "batchgen.undecodable"
 
 
-def _mark(error: UnicodeError) -> tuple[str, int]:
+def _replace_undecodable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
-    return _MARK, error.end
+    return _UNDECODABLE, error.end
 
 
-codecs.register_error(_MARKING, _mark)
+codecs.register_error(_ERROR_HANDLER, _replace_undecodable)
 
 
 def cannot_read(path: Path, error: OSError) -> StorageError:
@@ -98,13 +91,11 @@ class Lines:
             start = file.read(4)
         except OSError as exc:
             raise cannot_read(path, exc) from exc
-        mark, self.encoding = next(
-            ((mark, name) for mark, name in _ENCODINGS if start.startswith(mark)), (b"", "utf-8")
-        )
+        mark, self.encoding = encoding_of(start)
         file.seek(len(mark))
         self.path = path
         self.number = 0
-        self._file = TextIOWrapper(file, self.encoding, errors=_MARKING, newline=newline)
+        self._file = TextIOWrapper(file, self.encoding, errors=_ERROR_HANDLER, newline=newline)
         self._problem: tuple[str, str] | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -148,7 +139,7 @@ class Lines:
         if "\0" in text:
             hint = "text must not contain it: remove it, or save the file as UTF-8"
             return "there is a NUL character here", hint
-        if not text.isascii() and _MARK in text:
+        if not text.isascii() and _UNDECODABLE in text:
             hint = "save the file as UTF-8 (Excel calls it 'CSV UTF-8')"
             return f"this is not {self.encoding.upper()}", hint
         return None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import InputError
 from batchgen.manifest.rows.base import LONGEST_LINE, BadRow, Row, Rows
+from batchgen.models.compiled_validator import INTEGER_MAX, INTEGER_MIN
 from batchgen.models.messages import format_value
-from batchgen.models.validator import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

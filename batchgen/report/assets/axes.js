@@ -1,6 +1,6 @@
 "use strict";
-// What a sweep goes through: the axes that the manifest names, and besides them what its jobs
-// differ in, since the rows of a data file have no axes.
+// The axes of a sweep: those that the manifest names, and whatever else differs between its jobs,
+// because the rows of a data file have no axes.
 (() => {
   const MOST = 60;
   const MOST_OWN = 200;
@@ -37,7 +37,7 @@
     }).join(",");
   };
 
-  // Those first that the manifest names; of two that cut the jobs alike, the first.
+  // The manifest's axes first; of two that group the jobs alike, only the first.
   batchgen.axesOf = (jobs) => {
     if (!jobs.length) return [];
     const seen = new Set();

@@ -1,5 +1,5 @@
 "use strict";
-// Elements, made without markup: every text goes in as text, whatever it contains.
+// Builds elements without markup: every text is inserted as text, whatever it contains.
 window.batchgen = {};
 
 batchgen.make = (name, { on = {}, data = {}, ...attributes } = {}, ...children) => {
@@ -11,12 +11,12 @@ batchgen.make = (name, { on = {}, data = {}, ...attributes } = {}, ...children) 
     else element.setAttribute(key, value === true ? "" : value);
   }
   Object.assign(element.dataset, data);
-  for (const [event, heard] of Object.entries(on)) element.addEventListener(event, heard);
+  for (const [event, listener] of Object.entries(on)) element.addEventListener(event, listener);
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 };
 
-// Told by shape and word; colour only helps.
+// States differ by shape and word; colour only helps.
 batchgen.GLYPHS = {
   done: "✓", failed: "✕", unknown: "?", lost: "◌", cancelled: "⊘", blocked: "⛌",
   pending: "·", submitting: "↑", queued: "⋯", running: "▸", fetching: "↓",
@@ -37,7 +37,7 @@ batchgen.alias = (model) => {
 
 batchgen.say = (text) => {
   const place = document.getElementById("said");
-  // What lies outside an open dialog is below it, and told to nobody.
+  // Outside an open dialog it would be covered, and not announced by screen readers.
   (document.querySelector("dialog[open]") ?? document.body).append(place);
   place.textContent = text;
   place.classList.add("shown");
@@ -51,7 +51,7 @@ batchgen.copy = async (text) => {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Some browsers keep the clipboard from pages that come from a disk.
+    // Some browsers deny the clipboard to pages from file://.
     const field = batchgen.make("textarea", { class: "offstage", "aria-hidden": "true" });
     field.value = text;
     (document.querySelector("dialog[open]") ?? document.body).append(field);

@@ -1,8 +1,8 @@
 "use strict";
-// What is not done, by cause, and what a check found, each with the commands that mend just that.
+// Unfinished jobs by cause, and flaws that a check found, each with the commands that fix just those.
 (() => {
   const { make, store, marks } = batchgen;
-  const SAFE_KIND = /^[a-z0-9_]+$/; // as it stands in a command, which people copy into a shell
+  const SAFE_KIND = /^[a-z0-9_]+$/; // goes into a command, which is pasted into a shell
 
   const command = (text) => make("div", { class: "command" }, make("code", { text }), batchgen.copyButton(text));
 
@@ -33,7 +33,7 @@
         show(results, "flaw", kind)),
       make("ul", {}, ...examples.map(({ job, words }) => make("li", { class: "dim" }, make("bdi", { text: job.id }), ": ", make("span", { dir: "auto", text: words })))),
       ...(commands && SAFE_KIND.test(kind) ? [
-        make("p", { text: "Reject those that nobody kept, then make them again. A retry is a new submit, and may cost." }),
+        make("p", { text: "Reject those that are not kept, then retry them. A retry is a new submit, and may cost." }),
         command(`${commands.check} --reject ${kind}`), command(commands.rejected),
       ] : []),
     );
@@ -41,10 +41,10 @@
 
   const kept = batchgen.keeper();
   const card = (key, shows, build) => kept.get(key, JSON.stringify([shows, store.head.commands]), build);
-  const told = ({ results, examples }) => [results, examples.map(({ job, words }) => [job.id, words])];
+  const flawVersion = ({ results, examples }) => [results, examples.map(({ job, words }) => [job.id, words])];
 
-  const lookAgain = () => (store.head.commands ? [card("look again", "", () => make(
-    "div", { class: "again" }, make("p", { class: "dim", text: "Found by a check. Look again with:" }), command(store.head.commands.check),
+  const checkAgain = () => (store.head.commands ? [card("check again", "", () => make(
+    "div", { class: "again" }, make("p", { class: "dim", text: "Found by a check. Check again with:" }), command(store.head.commands.check),
   ))] : []);
 
   const rejected = (results) => make(
@@ -59,21 +59,21 @@
   const section = (title, cards) => (cards.length ? [card(`part ${title}`, "", () => make("h2", { class: "part", text: title })), ...cards] : []);
 
   batchgen.failures = {
-    // The number at the view's name; the cards only where they are looked at.
+    // The number on the view's tab; the cards are only built when the view is visible.
     count() {
       const jobs = store.head.causes.reduce((sum, one) => sum + one.jobs, 0);
       document.getElementById("failures-count").textContent = jobs ? batchgen.number(jobs) : "";
     },
-    // A card stays as it is while nothing in it changes: who copies its command is not disturbed.
+    // A card is reused while nothing in it changes, so that copying its command is not disturbed.
     show() {
       const tally = marks.tally();
       const kinds = [...tally.kinds.values()].sort((a, b) => b.results - a.results);
       const cards = [
         ...section("Not done", store.head.causes.map((one) => card(`cause ${one.key}`, one, () => cause(one)))),
-        ...section("Flaws", kinds.length ? [...lookAgain(), ...kinds.map((one) => card(`flaw ${one.kind}`, told(one), () => flaw(one)))] : []),
+        ...section("Flaws", kinds.length ? [...checkAgain(), ...kinds.map((one) => card(`flaw ${one.kind}`, flawVersion(one), () => flaw(one)))] : []),
         ...section("Rejected", tally.rejected ? [card("rejected", tally.rejected, () => rejected(tally.rejected))] : []),
       ];
-      const nothing = () => make("p", { class: "empty", text: "Nothing failed, and nothing is marked." });
+      const nothing = () => make("p", { class: "empty", text: "Nothing failed, and nothing is flawed or rejected." });
       batchgen.arrange(document.getElementById("causes"), cards.length ? cards : [card("nothing", "", nothing)]);
       kept.done();
     },

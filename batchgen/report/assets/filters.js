@@ -1,5 +1,5 @@
 "use strict";
-// Which jobs are shown. Kept in the address, so that a view can be sent to somebody.
+// Which jobs are shown. Kept in the address, so that a view can be shared.
 (() => {
   const { make, store, marks } = batchgen;
   const FEW = 12;
@@ -7,8 +7,8 @@
   const AXIS = "axis:"; // before an axis' name, which may be any text, "state" too
   const plainText = (value) => [make("bdi", { text: value || "—" })];
 
-  // `of`: a job's values. `ofFile`: a file's, so that of several files the right ones are shown.
-  // `always`: shown although all have the same value.
+  // `of`: a job's values. `ofFile`: a file's, so that only matching files of a job are shown.
+  // `always`: shown even if all jobs have the same value.
   const FIRST = [
     { name: "state", title: "State", of: (job) => [job.state], label: (value) => [batchgen.badge(value)] },
     { name: "cause", title: "Cause", always: true, of: (job) => (job.cause ? [job.cause] : []), label: (value) => plainText(causeName(value)) },
@@ -27,10 +27,10 @@
 
   const chosen = new Map(); // a facet's name → its chosen values
   const open = new Set();
-  const heard = [];
+  const listeners = [];
   let words = [];
   let text = "";
-  const filters = { onChange(listener) { heard.push(listener); } };
+  const filters = { onChange(listener) { listeners.push(listener); } };
   batchgen.filters = filters;
 
   const picked = (facet) => chosen.get(facet.name)?.size ?? 0;
@@ -39,7 +39,7 @@
     return cause ? cause.code || cause.state : key;
   };
 
-  // What all jobs have, whatever is chosen: so no list goes because of a choice in another one.
+  // The values of all jobs, whatever is chosen: no list disappears because of a choice in another.
   let known = { version: -1 };
   const survey = () => {
     if (known.version === store.version) return known;
@@ -56,7 +56,7 @@
         if (values.size < 2) for (const value of facet.of(job)) values.add(value);
       }
     }
-    // In the manifest's order; those that cut the jobs, and not to crumbs.
+    // In the manifest's order; only axes with more than one value, and not too many.
     const swept = [...axes].filter(([, values]) => values.size > 1 && values.size <= MOST_VALUES).map(([axis, values]) => axisFacet(axis, [...values]));
     known = { version: store.version, swept, spread };
     return known;
@@ -74,19 +74,19 @@
   };
 
   const hasOne = (facet, values) => values.some((value) => chosen.get(facet.name).has(value));
-  const sought = (job) => {
-    job.sought ??= `${job.id}\n${job.prompt}`.toLowerCase();
-    return words.every((word) => job.sought.includes(word));
+  const isFound = (job) => {
+    job.searchText ??= `${job.id}\n${job.prompt}`.toLowerCase();
+    return words.every((word) => job.searchText.includes(word));
   };
 
-  // One walk: a job that fails at one facet alone still counts in that facet's own list.
+  // One pass: a job that fails only one facet still counts in that facet's own list.
   filters.apply = () => {
     const facets = facetsNow();
     const active = facets.filter(picked);
     const counts = new Map(facets.map((facet) => [facet, new Map()]));
     const shown = [];
     for (const job of store.jobs()) {
-      if (words.length && !sought(job)) continue;
+      if (words.length && !isFound(job)) continue;
       const failed = active.filter((facet) => !hasOne(facet, facet.of(job)));
       if (failed.length > 1) continue;
       if (!failed.length) shown.push(job);
@@ -99,7 +99,7 @@
     return shown;
   };
 
-  // A job with several files has several tiles, one without any has one that says why.
+  // A tile per file; a job without files has one tile that says why.
   filters.tiles = (jobs) => {
     const active = FIXED.filter((facet) => facet.ofFile && picked(facet));
     const fits = (file) => active.every((facet) => hasOne(facet, facet.ofFile(file)));
@@ -111,7 +111,7 @@
   const kept = batchgen.keeper();
 
   const choice = (facet, value, count) => {
-    // A cause's name comes with the figures.
+    // A cause's name arrives with the figures.
     const element = kept.get(JSON.stringify([facet.name, value]), facet.name === "cause" ? causeName(value) : "", () => make(
       "label", { class: "choice", title: value },
       make("input", {
@@ -137,13 +137,13 @@
 
   const isWorthShowing = (facet, values) => {
     if (picked(facet)) return true;
-    // A cause is chosen among the failures; here it can be taken back.
+    // A cause is chosen in the Failures view; here it can be unchosen.
     if (!values.length || facet.name === "cause") return false;
     if (facet.name === "pick") return marks.tally().kept + marks.tally().rejected > 0;
     return Boolean(facet.always || facet.order) || survey().spread.get(facet.name).size > 1;
   };
 
-  // As long as they are the same values they stay in their places, whatever is counted meanwhile.
+  // The same values keep their places, whatever their counts become.
   const orders = new Map();
   const sort = (facet, values) => {
     const place = new Map((facet.order ?? orders.get(facet.name) ?? []).map((value, at) => [value, at]));
@@ -164,7 +164,7 @@
     const rest = values.length - few.length;
     const more = rest > 0 && kept.get(`more ${facet.name}`, rest, () => make("button", {
       type: "button", class: "more", text: `${batchgen.number(rest)} more`,
-      on: { click: () => { open.add(facet.name); filters.tell(); } },
+      on: { click: () => { open.add(facet.name); filters.changed(); } },
     }));
     const element = kept.get(`facet ${facet.name}`, "", () => make(
       "fieldset", {}, make("legend", { title: facet.title }, make("bdi", { text: facet.title })),
@@ -174,12 +174,12 @@
     return element;
   };
 
-  filters.tell = () => { for (const listener of heard) listener(); };
+  filters.changed = () => { for (const listener of listeners) listener(); };
   filters.toggle = (name, value, on) => {
     if (!chosen.has(name)) chosen.set(name, new Set());
     if (on) chosen.get(name).add(value);
     else chosen.get(name).delete(value);
-    filters.tell();
+    filters.changed();
   };
   filters.only = (name, value) => {
     chosen.clear();
@@ -195,7 +195,7 @@
     words = value.toLowerCase().split(/\s+/).filter(Boolean);
     const field = document.getElementById("search");
     if (field.value !== value) field.value = value;
-    filters.tell();
+    filters.changed();
   };
   filters.write = (address) => {
     if (text) address.set("q", text);

@@ -1,5 +1,5 @@
 "use strict";
-// The pictures. Only what is near the window exists, however many there are.
+// The pictures. Only tiles near the viewport exist, however many there are.
 (() => {
   const { make, store, filters, marks } = batchgen;
   const SIDES = [112, 152, 208, 288];
@@ -11,8 +11,8 @@
   let columns = 1;
   let side = SIDES[2];
   let current = 0;
-  let wish = 2;
-  const drawn = new Map(); // by what a tile shows: it stays as it is while that does
+  let sizeIndex = 2;
+  const drawn = new Map(); // tiles by key: reused while the job is unchanged
   const grid = {
     tiles: () => tiles,
     at: () => current,
@@ -30,7 +30,7 @@
   grid.show = (jobs) => {
     const at = tiles[current];
     tiles = filters.tiles(jobs);
-    // One that left leaves its place to the next.
+    // If the current tile is gone, the next one takes its place.
     const again = at ? grid.find(at) : 0;
     current = again >= 0 ? again : Math.min(current, Math.max(0, tiles.length - 1));
     grid.lay();
@@ -38,7 +38,7 @@
 
   const topOf = (at) => place().getBoundingClientRect().top + Math.floor(at / columns) * pitch();
 
-  // What is looked at stays where it is, whatever the change adds above it: rows, lines of figures.
+  // Keeps the visible tiles in place, whatever the change adds above them: rows, lines of figures.
   grid.hold = (change) => {
     const looking = scrollY >= 1 && tiles.length && place().clientWidth;
     const first = Math.max(0, Math.ceil(-place().getBoundingClientRect().top / pitch())) * columns;
@@ -49,12 +49,12 @@
     if (now >= 0 && topOf(now) !== top) scrollBy(0, topOf(now) - top);
   };
 
-  grid.size = (value) => { wish = value; grid.lay(); };
+  grid.size = (value) => { sizeIndex = value; grid.lay(); };
 
   grid.lay = () => {
     const width = place().clientWidth;
     if (!width) return;
-    const target = width < NARROW ? SIDES[wish] * 0.8 : SIDES[wish];
+    const target = width < NARROW ? SIDES[sizeIndex] * 0.8 : SIDES[sizeIndex];
     columns = Math.max(1, Math.round((width + GAP) / (target + GAP)));
     side = (width + GAP) / columns - GAP;
     place().style.height = `${Math.ceil(tiles.length / columns) * pitch()}px`;
@@ -77,10 +77,10 @@
         drawn.delete(key);
       }
     }
-    // In the order in which they are read; those that are there are never moved, and keep the focus.
+    // In reading order; existing tiles are never moved, so they keep the focus.
     let before = null;
     for (let at = first; at < last; at += 1) {
-      const element = standing(at);
+      const element = tileAt(at);
       const next = before ? before.nextElementSibling : place().firstElementChild;
       if (element !== next) place().insertBefore(element, next);
       before = element;
@@ -92,14 +92,14 @@
       });
       grid.dress(element, tiles[at]);
     }
-    // A job that came home has another tile: the focus goes over to it.
+    // A finished job has a new tile, which takes over the focus.
     if (held && tiles.length && document.activeElement === document.body) {
       drawn.get(keyOf(tiles[current]))?.element.focus({ preventScroll: true });
     }
   };
 
-  // The tile as it stands, or another in its place where the job has changed.
-  const standing = (at) => {
+  // The existing tile, or a new one in its place if the job has changed.
+  const tileAt = (at) => {
     const { job } = tiles[at];
     const key = keyOf(tiles[at]);
     const known = drawn.get(key);
@@ -107,9 +107,9 @@
     const element = tile(at);
     drawn.set(key, { element, version: job.version });
     if (known) {
-      const heir = batchgen.inherit(known.element, element);
+      const successor = batchgen.inherit(known.element, element);
       known.element.replaceWith(element);
-      heir?.focus({ preventScroll: true });
+      successor?.focus({ preventScroll: true });
     }
     return element;
   };
@@ -117,8 +117,8 @@
   const tile = (at) => {
     const { job, file } = tiles[at];
     const facts = [batchgen.alias(job.model), store.size(job, file), seedOf(job)].filter(Boolean);
-    const said = marks.of(job, file);
-    const words = [job.id, job.state, ...said.map((mark) => mark.word), ...facts];
+    const marked = marks.of(job, file);
+    const words = [job.id, job.state, ...marked.map((mark) => mark.word), ...facts];
     return make(
       "button", {
         type: "button", class: "tile", data: { at, state: job.state, key: file?.key ?? "", pick: file?.pick ?? "" },
@@ -128,10 +128,10 @@
           focus: (event) => { current = Number(event.currentTarget.dataset.at); },
         },
       },
-      make("span", { class: "frame" }, ...inside(job, file), marks.shapes(said),
+      make("span", { class: "frame" }, ...content(job, file), marks.shapes(marked),
         make("span", { class: "over" }, make("span", { class: "prompt", dir: "auto", text: job.prompt }),
           make("span", { class: "facts", text: facts.join(" · ") }),
-          said.length ? make("span", { class: "facts", text: said.map((mark) => `${mark.glyph} ${mark.word}`).join(" · ") }) : null)),
+          marked.length ? make("span", { class: "facts", text: marked.map((mark) => `${mark.glyph} ${mark.word}`).join(" · ") }) : null)),
       make("span", { class: "caption" }, make("bdi", { text: job.id }),
         job.state === "done" ? null : batchgen.badge(job.state)),
     );
@@ -142,7 +142,7 @@
     return seed === null ? null : `seed ${seed}`;
   };
 
-  const inside = (job, file) => {
+  const content = (job, file) => {
     if (!file) return [make("span", { class: "why", dir: "auto", text: job.error || job.prompt })];
     const mark = store.isVideo(file) && make("span", { class: "length", text: `▶ ${length(file)}` });
     return [batchgen.picture(file), mark || null];

@@ -1,5 +1,5 @@
 "use strict";
-// One result, large, with all that is known of it.
+// One result, large, with everything known about it.
 (() => {
   const { make, store, marks } = batchgen;
   let tiles = [];
@@ -26,7 +26,7 @@
 
   const step = lightbox.step;
 
-  // To the next that can be picked.
+  // Go to the next result that can be picked.
   lightbox.onward = () => {
     const next = tiles.findIndex(({ job }, place) => place > at && job.files.length);
     if (next >= 0) step(next - at);
@@ -40,7 +40,7 @@
     document.getElementById("place").textContent = `${batchgen.number(at + 1)} of ${batchgen.number(tiles.length)}`;
     document.getElementById("previous").disabled = at === 0;
     document.getElementById("next").disabled = at === tiles.length - 1;
-    // A button that went, or may not be pressed any more, would swallow the keys.
+    // A removed or disabled button would swallow the keys.
     if (dialog().open && (!dialog().contains(document.activeElement) || document.activeElement.disabled)) dialog().focus();
   };
 
@@ -50,14 +50,14 @@
     batchgen.picks?.show(tiles[at]);
   };
 
-  // The list is of when it was opened; its jobs may have got on since.
+  // The list dates from when it was opened; its jobs may have changed since.
   const freshen = (tile) => {
     const { job, file } = tile;
     tile.file = (file && job.files.find((one) => one.key === file.key)) ?? job.files[0] ?? null;
     tile.version = job.version;
   };
 
-  // Rows have come: what is open says so, and a video plays on.
+  // New rows have arrived: update the description, and let a video play on.
   lightbox.renew = () => {
     if (!dialog().open || tiles[at].version === tiles[at].job.version) return;
     const before = tiles[at].file?.key;
@@ -74,7 +74,7 @@
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
   };
 
-  // A report that was zipped alone has no originals.
+  // A report copied without the run's folder has no originals.
   const still = (job, file, note) => {
     const picture = make("img", { class: "large", alt: job.prompt, src: store.original(file), width: file.width, height: file.height });
     if (file.thumb) picture.style.backgroundImage = `url("${store.thumb(file)}")`;
@@ -98,7 +98,7 @@
 
   const about = (job, file) => [
     make("div", { class: "who" }, make("h2", {}, make("bdi", { text: job.id })), batchgen.badge(job.state)),
-    said(job, file),
+    markPills(job, file),
     flaws(job, file),
     job.error ? make("p", { class: "error", dir: "auto", text: job.error }) : null,
     make("p", { class: "prompt", dir: "auto", text: job.prompt }),
@@ -107,7 +107,7 @@
     facts(job, file),
   ].filter(Boolean);
 
-  const said = (job, file) => {
+  const markPills = (job, file) => {
     const pills = marks.pills(marks.of(job, file).filter((mark) => mark.name !== "flaw"));
     return pills.length ? make("p", { class: "row pills" }, ...pills) : null;
   };
@@ -117,7 +117,7 @@
     return make("li", {}, make("b", { text: marks.plain(kind) }), ": ", make("span", { dir: "auto", text: words }),
       other && make("button", {
         type: "button", class: "small", text: "Show the other",
-        // Both, so that the arrows go from one to the other.
+        // Both, so that the arrow keys switch between them.
         on: { click: () => lightbox.open([{ job, file }, { job: other, file: other.files[0] }], 1) },
       }));
   })) : null);
@@ -147,7 +147,7 @@
       if (event.target.id === "stage") dialog().close();
     });
     dialog().addEventListener("keydown", (event) => {
-      // In a video the arrows are the player's own.
+      // In a video, the arrow keys belong to the player.
       if (event.target instanceof HTMLVideoElement && event.key.startsWith("Arrow")) return;
       if (event.key in KEYS && !event.ctrlKey && !event.metaKey && !event.altKey) {
         event.preventDefault();

@@ -1,13 +1,13 @@
 "use strict";
-// What happens, as the server tells it.
+// Live updates from the server.
 (() => {
-  const { make, store, failures, previews, again } = batchgen;
-  const GONE_AFTER = 2500; // milliseconds without the server until the page says so
+  const { make, store, failures, previews, reload } = batchgen;
+  const GONE_AFTER = 2500; // milliseconds without the server until the page shows it
   const NIGHT_AGAIN = 3000; // milliseconds
   let source = null;
   let place = null;
   let gone = null;
-  let anew = false;
+  let replaced = false;
   let facts = null;
   let causes = "";
   let night = 0;
@@ -20,8 +20,8 @@
   };
 
   const listen = () => {
-    // A browser has six connections to a server: a page that nobody looks at holds none.
-    if (document.hidden || source || place === null || anew) return;
+    // A browser allows six connections to a server: a hidden page uses none.
+    if (document.hidden || source || place === null || replaced) return;
     source = new EventSource(`events?after=${place}`);
     source.addEventListener("open", () => { alive(true); });
     source.addEventListener("error", () => { gone ??= setTimeout(() => alive(false), GONE_AFTER); });
@@ -29,11 +29,11 @@
       batchgen.take(JSON.parse(event.data));
       if (event.lastEventId) place = event.lastEventId;
     });
-    source.addEventListener("facts", (event) => { tell(JSON.parse(event.data)); });
-    // The manifest was read anew, or another state stands there.
+    source.addEventListener("facts", (event) => { update(JSON.parse(event.data)); });
+    // The manifest was reloaded, or the state was replaced.
     source.addEventListener("reload", () => {
       source.close();
-      again.load();
+      reload.load();
     });
   };
 
@@ -41,56 +41,56 @@
     clearTimeout(gone);
     gone = null;
     document.body.classList.toggle("gone", !yes);
-    say(yes);
+    showStatus(yes);
     if (yes) previews.again();
     else if (source?.readyState === EventSource.CLOSED) refused();
   };
 
-  // An answer other than a stream ends a source for good. Where our own address is known no more,
-  // another server has taken the port; else this one may come back.
+  // A response that is not a stream closes the source for good. If our own address is unknown, another
+  // server has taken the port; otherwise this one may come back.
   const refused = async () => {
     source = null;
     try {
-      anew = !(await fetch("assets/icon.svg", { cache: "no-store" })).ok;
+      replaced = !(await fetch("assets/icon.svg", { cache: "no-store" })).ok;
     } catch {
-      anew = false;
+      replaced = false;
     }
-    if (anew) say(false);
+    if (replaced) showStatus(false);
     else setTimeout(listen, GONE_AFTER);
   };
 
-  // Markup of our own server's template, in which all text is escaped.
+  // Markup from our own server's template, which escapes all text.
   const parsed = (html) => [...new DOMParser().parseFromString(html, "text/html").body.childNodes];
 
-  const tell = (told) => {
-    facts = told;
-    Object.assign(store.head, told.head);
+  const update = (message) => {
+    facts = message;
+    Object.assign(store.head, message.head);
     batchgen.grid.hold(() => {
-      document.querySelector(".line").replaceChildren(...parsed(told.line));
-      say(true);
+      document.querySelector(".line").replaceChildren(...parsed(message.line));
+      showStatus(true);
     });
-    const now = JSON.stringify(told.head);
+    const now = JSON.stringify(message.head);
     if (now !== causes) {
       causes = now;
       failures.count();
       if (!document.getElementById("view-failures").hidden) failures.show();
     }
-    document.getElementById("nothing").textContent = store.loaded ? "Nothing matches." : "Nothing is there yet.";
+    document.getElementById("nothing").textContent = store.loaded ? "Nothing matches." : "No jobs yet.";
     draw();
   };
 
   const news = () => {
-    if (anew) return ["The server was started anew, and this page is of the one before: open the address that it said when it started."];
-    if (document.body.classList.contains("gone")) return ["The server is gone: this is how it stood, and nothing can be picked. Start it again:", facts?.again];
+    if (replaced) return ["The server was restarted, and this page belongs to the old one: open the address that it printed."];
+    if (document.body.classList.contains("gone")) return ["The server is gone: this page is out of date, and nothing can be picked. Start it again:", facts?.again];
     if (!facts) return null;
     if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`];
-    if (facts.waiting) return ["Nothing was run yet. This page comes alive when the run begins:", facts.goesOn];
-    if (facts.atWork === false && facts.goesOn) return ["No runner is at work, and not all is done. To go on:", facts.goesOn];
-    if (facts.approves) return ["All that is left waits for your word: look, and press a. Or approve all:", facts.approves];
+    if (facts.waiting) return ["Nothing was run yet. This page updates itself once a run begins:", facts.goesOn];
+    if (facts.atWork === false && facts.goesOn) return ["No run is in progress, and not everything is done. To continue:", facts.goesOn];
+    if (facts.approves) return ["Everything left waits for your approval: look, and press a. Or approve all:", facts.approves];
     return null;
   };
 
-  const say = (yes) => {
+  const showStatus = (yes) => {
     const state = !yes ? "gone" : facts?.trouble ? "trouble" : facts?.atWork ? "running" : "idle";
     for (const mark of document.querySelectorAll(".live")) {
       if (mark.dataset.live === state) continue;
@@ -99,10 +99,10 @@
     }
     const text = news();
     const line = document.getElementById("news");
-    const said = JSON.stringify(text);
+    const shownNews = JSON.stringify(text);
     line.hidden = text === null;
-    if (text === null || line.dataset.said === said) return;
-    line.dataset.said = said;
+    if (text === null || line.dataset.shownNews === shownNews) return;
+    line.dataset.shownNews = shownNews;
     const [before, command] = text;
     line.replaceChildren(...[
       make("span", { text: before }),
@@ -110,7 +110,7 @@
     ].filter(Boolean));
   };
 
-  // The night is read when somebody looks at it.
+  // The Night view is only fetched while it is visible.
   const draw = async () => {
     const view = document.getElementById("view-night");
     if (view.hidden || !facts || facts.night === night) return;
@@ -120,7 +120,7 @@
       if (answer.ok) view.replaceChildren(...parsed(await answer.text()));
       else forget();
     } catch {
-      forget(); // the stream says that the server is gone
+      forget(); // the event stream shows that the server is gone
     }
   };
 
@@ -141,7 +141,7 @@
       clearTimeout(gone);
       gone = null;
     });
-    // A page that is left must not tell that the server is gone.
+    // A page being left must not show that the server is gone.
     addEventListener("pagehide", () => { source?.close(); });
   });
 })();

@@ -4,7 +4,7 @@
   const { store, filters, grid, matrix, failures, marks } = batchgen;
   const VIEWS = ["pictures", "matrix", "failures", "night"];
   const FILTERED = ["pictures", "matrix"];
-  const REDRAW = 600; // milliseconds: chunks that come one after the other are drawn together
+  const REDRAW = 600; // milliseconds: chunks that arrive in that time are drawn together
   let view = "pictures";
   let shown = [];
   let reading = false;
@@ -19,15 +19,15 @@
     const some = shown.length === store.loaded ? all : `${batchgen.number(shown.length)} of ${all}`;
     document.getElementById("shown").textContent = `${some} ${store.loaded === 1 ? "job" : "jobs"}`;
     failures.count();
-    mention();
+    showTally();
     draw();
   };
 
-  // What people picked and a check found, in the line of figures.
-  const mention = () => {
+  // Picks, flaws and waiting approvals, in the line of figures.
+  const showTally = () => {
     const tally = marks.tally();
-    const said = [["★", "kept"], ["⊖", "rejected"], ["⚑", "flawed"], ["◔", "waiting", "waits for approval", "wait for approval"]];
-    const parts = said.filter(([, name]) => tally[name]).map(([glyph, name, one = name, many = one]) => batchgen.make("span", { class: "badge" },
+    const kinds = [["★", "kept"], ["⊖", "rejected"], ["⚑", "flawed"], ["◔", "waiting", "waits for approval", "wait for approval"]];
+    const parts = kinds.filter(([, name]) => tally[name]).map(([glyph, name, one = name, many = one]) => batchgen.make("span", { class: "badge" },
       batchgen.make("span", { "aria-hidden": "true", text: glyph }), batchgen.make("b", { text: batchgen.number(tally[name]) }), ` ${tally[name] === 1 ? one : many}`));
     const place = document.getElementById("marked");
     place.replaceChildren(...parts);
@@ -42,7 +42,7 @@
     batchgen.selection?.renew();
   };
 
-  // The jobs that are looked at.
+  // The jobs of the visible view.
   batchgen.shown = () => (view === "matrix" ? matrix.jobs() : shown);
 
   batchgen.view = (name) => {
@@ -76,7 +76,7 @@
     reading = false;
   };
 
-  // One stop for all of them, as in any list of tabs.
+  // The tab list is one tab stop, as usual.
   const walk = (event) => {
     const at = VIEWS.indexOf(view);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: VIEWS.length - 1 }[event.key];
@@ -95,12 +95,12 @@
     3: () => batchgen.view("failures"), 4: () => batchgen.view("night"),
   };
 
-  const news = () => grid.hold(refresh);
+  const redraw = () => grid.hold(refresh);
 
   store.onChange(() => {
-    // The first chunk is drawn at once, and so is the last.
-    if (store.loaded >= store.head.jobs || !shown.length) news();
-    else timer ??= setTimeout(news, REDRAW);
+    // The first and the last chunk are drawn at once.
+    if (store.loaded >= store.head.jobs || !shown.length) redraw();
+    else timer ??= setTimeout(redraw, REDRAW);
   });
   filters.onChange(() => { write(); refresh(); });
 
@@ -131,7 +131,7 @@
       KEYS[event.key]?.(event);
     });
     const top = document.querySelector(".top");
-    // The line of figures may take two lines; what sticks below it must know.
+    // The figures may take two lines; sticky elements below need the height.
     new ResizeObserver(() => document.documentElement.style.setProperty("--top", `${top.offsetHeight}px`)).observe(top);
     addEventListener("hashchange", read);
     read();

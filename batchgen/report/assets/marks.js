@@ -1,9 +1,9 @@
 "use strict";
-// What was said of results: a person's pick, a check's flaws, a gate that waits. Told by shape and word.
+// Marks of results: picks, flaws, and gates that wait. Each has a shape and a word.
 (() => {
   const { make, store } = batchgen;
   const EXAMPLES = 5;
-  const LONGEST_NAME = 12; // words of an id, where a flaw's words name another job
+  const LONGEST_NAME = 12; // words of an id, when a flaw's text names another job
   const PICKS = new Map([["keep", { glyph: "★", word: "kept" }], ["reject", { glyph: "⊖", word: "rejected" }]]);
   const marks = {};
   batchgen.marks = marks;
@@ -11,29 +11,29 @@
   marks.plain = (kind) => kind.replaceAll("_", " ");
   marks.waits = (job) => job.gate === "closed" && job.state === "done";
 
-  // Each: its name for the style, a shape, a word, and all there is to say.
+  // Each: its name for the style, a shape, a word, and the full text.
   marks.of = (job, file) => {
     const found = [];
     const picked = file && PICKS.get(file.pick);
-    if (picked) found.push({ name: file.pick, ...picked, says: picked.word });
+    if (picked) found.push({ name: file.pick, ...picked, title: picked.word });
     if (file?.flaws.length) {
       found.push({
         name: "flaw", glyph: "⚑", word: file.flaws.map(([kind]) => marks.plain(kind)).join(", "),
-        says: file.flaws.map(([kind, words]) => `${marks.plain(kind)}: ${words}`).join("; "),
+        title: file.flaws.map(([kind, words]) => `${marks.plain(kind)}: ${words}`).join("; "),
       });
     }
-    if (marks.waits(job)) found.push({ name: "gate", glyph: "◔", word: "waits for approval", says: "waits for approval" });
+    if (marks.waits(job)) found.push({ name: "gate", glyph: "◔", word: "waits for approval", title: "waits for approval" });
     return found;
   };
 
-  const shape = (mark, ...more) => make("span", { class: "mark", title: mark.says, data: { mark: mark.name } },
+  const shape = (mark, ...more) => make("span", { class: "mark", title: mark.title, data: { mark: mark.name } },
     make("span", { "aria-hidden": "true", text: mark.glyph }), ...more);
 
-  // On a tile the shapes alone, since its label has the words.
+  // Tiles show shapes only, because their label has the words.
   marks.shapes = (found) => (found.length ? make("span", { class: "marks" }, ...found.map((mark) => shape(mark))) : null);
   marks.pills = (found) => found.map((mark) => shape(mark, make("bdi", { text: mark.word })));
 
-  // How many results have which mark, and examples of each flaw.
+  // The number of results per mark, and examples of each flaw.
   let counted = { version: -1 };
   marks.tally = () => {
     if (counted.version === store.version) return counted;
@@ -43,13 +43,13 @@
       for (const file of job.files) {
         if (file.pick) counted[PICKS.get(file.pick).word] += 1;
         if (file.flaws.length) counted.flawed += 1;
-        for (const [kind, words] of file.flaws) tell(counted.kinds, kind, { job, file, words });
+        for (const [kind, words] of file.flaws) addExample(counted.kinds, kind, { job, file, words });
       }
     }
     return counted;
   };
 
-  const tell = (kinds, kind, one) => {
+  const addExample = (kinds, kind, one) => {
     if (!kinds.has(kind)) kinds.set(kind, { kind, results: 0, examples: [] });
     const known = kinds.get(kind);
     known.results += 1;
@@ -64,7 +64,7 @@
 
   marks.job = (id) => byId().get(id);
 
-  // The other job that a flaw's words name, as those of a duplicate do; the longest name wins.
+  // The other job that a flaw's text names, e.g. of a duplicate; the longest name wins.
   marks.other = (words, job) => {
     const known = byId();
     const parts = words.split(/\s+/).map((part) => part.replace(/^["'(]+|["'),.;:]+$/g, ""));

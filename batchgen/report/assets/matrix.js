@@ -5,10 +5,10 @@
   const IN_CELL = 4;
   const MOST_JOBS = 5000;
   const MOST_NARROWING = 6;
-  const NOBODY = { sweep: null, down: null, across: null, narrowed: new Map() };
+  const DEFAULTS = { sweep: null, down: null, across: null, narrowed: new Map() };
   const kept = batchgen.keeper();
-  const opens = new WeakMap(); // what is pressed in a cell → the list that it opens, and where
-  let asked = NOBODY;
+  const opens = new WeakMap(); // a button in a cell → the list that it opens, and the position
+  let choice = DEFAULTS;
   let given = [];
   let shown = [];
   const matrix = { jobs: () => shown };
@@ -22,7 +22,7 @@
   };
 
   const again = (more) => {
-    asked = { ...asked, ...more };
+    choice = { ...choice, ...more };
     matrix.show(given);
     batchgen.selection?.renew();
   };
@@ -31,41 +31,41 @@
     const sizes = new Map();
     for (const job of given) if (job.sweep) sizes.set(job.sweep, (sizes.get(job.sweep) ?? 0) + 1);
     const sweeps = [...sizes.keys()].sort((a, b) => sizes.get(b) - sizes.get(a));
-    if (!sweeps.length) return [kept.get("empty", "", () => make("p", { class: "empty", text: "No job here comes from a sweep: matrix, repeat or rows in the manifest make one." }))];
-    if (!sweeps.includes(asked.sweep)) asked = { ...NOBODY, sweep: sweeps[0] };
-    const swept = given.filter((job) => job.sweep === asked.sweep);
+    if (!sweeps.length) return [kept.get("empty", "", () => make("p", { class: "empty", text: "No job here belongs to a sweep: matrix, repeat or rows in the manifest make one." }))];
+    if (!sweeps.includes(choice.sweep)) choice = { ...DEFAULTS, sweep: sweeps[0] };
+    const swept = given.filter((job) => job.sweep === choice.sweep);
     const axes = batchgen.axesOf(swept.slice(0, MOST_JOBS));
-    const down = axes.find((axis) => axis.key === asked.down) ?? axes[0];
-    const across = asked.across === "" ? undefined
-      : axes.find((axis) => axis.key === asked.across && axis !== down) ?? axes.find((axis) => axis !== down);
+    const down = axes.find((axis) => axis.key === choice.down) ?? axes[0];
+    const across = choice.across === "" ? undefined
+      : axes.find((axis) => axis.key === choice.across && axis !== down) ?? axes.find((axis) => axis !== down);
     const others = axes.filter((axis) => axis !== down && axis !== across);
     const narrowing = (axes.some((axis) => axis.own) ? others.filter((axis) => axis.own) : others).slice(0, MOST_NARROWING);
     const places = swept.slice(0, MOST_JOBS).map((_, at) => at)
-      .filter((at) => narrowing.every((axis) => [undefined, axis.values[at]].includes(asked.narrowed.get(axis.key))));
+      .filter((at) => narrowing.every((axis) => [undefined, axis.values[at]].includes(choice.narrowed.get(axis.key))));
     shown = places.map((at) => swept[at]);
     return [
       bar({ sweeps, axes, down, across, narrowing }),
-      ...(swept.length > MOST_JOBS ? [kept.get("cut", swept.length, () => make("p", { class: "dim", text: `The first ${batchgen.number(MOST_JOBS)} of ${batchgen.number(swept.length)} jobs: filter for others.` }))] : []),
+      ...(swept.length > MOST_JOBS ? [kept.get("cut", swept.length, () => make("p", { class: "dim", text: `The first ${batchgen.number(MOST_JOBS)} of ${batchgen.number(swept.length)} jobs: filter to see others.` }))] : []),
       scroller(swept, places, down, across),
     ];
   };
 
   const bar = ({ sweeps, axes, down, across, narrowing }) => {
     const titles = axes.map((axis) => [axis.key, axis.title]);
-    const shows = [sweeps, titles, asked.sweep, down?.key, across?.key, narrowing.map((axis) => [axis.key, axis.distinct, asked.narrowed.get(axis.key)])];
+    const shows = [sweeps, titles, choice.sweep, down?.key, across?.key, narrowing.map((axis) => [axis.key, axis.distinct, choice.narrowed.get(axis.key)])];
     return kept.get("bar", JSON.stringify(shows), () => make("div", { class: "bar" },
-      pick("Sweep", sweeps.map((name) => [name, name]), asked.sweep, (sweep) => again({ ...NOBODY, sweep })),
+      pick("Sweep", sweeps.map((name) => [name, name]), choice.sweep, (sweep) => again({ ...DEFAULTS, sweep })),
       axes.length ? pick("Down", titles, down.key, (key) => again({ down: key })) : null,
       axes.length > 1 ? pick("Across", [["", "—"], ...titles.filter(([key]) => key !== down.key)], across?.key ?? "", (key) => again({ across: key })) : null,
       ...narrowing.map(narrow)));
   };
 
-  // Values by their place: an axis may have the word "all" for a value.
+  // Values by position: an axis may have the value "all".
   const narrow = (axis) => {
-    const at = axis.distinct.indexOf(asked.narrowed.get(axis.key));
+    const at = axis.distinct.indexOf(choice.narrowed.get(axis.key));
     const options = [["", "all"], ...axis.distinct.map((value, place) => [String(place), value])];
     return pick(`${axis.title}:`, options, at < 0 ? "" : String(at), (place) => {
-      const narrowed = new Map(asked.narrowed);
+      const narrowed = new Map(choice.narrowed);
       if (place === "") narrowed.delete(axis.key);
       else narrowed.set(axis.key, axis.distinct[Number(place)]);
       again({ narrowed });
@@ -78,9 +78,9 @@
 
   const ALL = { title: "", distinct: [""], values: [] };
 
-  // Another table begins at its beginning; the same one stays where it was scrolled to.
+  // A different table starts at its beginning; the same one keeps its scroll position.
   const scroller = (jobs, places, rows = ALL, columns = ALL) => {
-    const axes = JSON.stringify([asked.sweep, rows.key, columns.key]);
+    const axes = JSON.stringify([choice.sweep, rows.key, columns.key]);
     const element = kept.get("scroller", axes, () => make(
       "div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Matrix" },
       make("table", { class: "matrix" }, make("thead", {}, make("tr")), make("tbody")),
@@ -92,7 +92,7 @@
       if (!line.has(column)) line.set(column, []);
       line.get(column).push(jobs[at]);
     }
-    // What was narrowed away has no row and no column of its own.
+    // Rows and columns that narrowing left empty are dropped.
     const across = columns.distinct.filter((column) => [...cells.values()].some((line) => line.has(column)));
     const one = (name, key, build) => kept.get(JSON.stringify([name, ...key]), axes, build);
     const title = (scope, value) => one(scope, [value], () => make("th", { scope, dir: "auto", text: value || "all" }));
@@ -130,15 +130,15 @@
 
   const small = (tile) => kept.get(grid.keyOf(tile), tile.job.version, () => {
     const { job, file } = tile;
-    const said = marks.of(job, file);
+    const marked = marks.of(job, file);
     return make(
       "button", {
         type: "button", class: "cell", data: { state: job.state, key: file?.key ?? "", pick: file?.pick ?? "" },
-        "aria-label": [job.id, job.state, ...said.map((mark) => mark.word)].join(", "), title: job.id, on: { click: open },
+        "aria-label": [job.id, job.state, ...marked.map((mark) => mark.word)].join(", "), title: job.id, on: { click: open },
       },
       file ? batchgen.picture(file) : batchgen.badge(job.state),
       file && store.isVideo(file) ? make("span", { class: "length", text: "▶" }) : null,
-      marks.shapes(said),
+      marks.shapes(marked),
     );
   });
 })();

@@ -1,35 +1,35 @@
 "use strict";
-// Picking, by keys and buttons: one result, several, or all that are shown.
+// Picking with keys and buttons: one result, several, or all shown.
 (() => {
   const { make, store, filters, grid, lightbox, marks, outbox, selection } = batchgen;
   const WORDS = { k: "keep", x: "reject", u: "" };
   const DONE = { keep: "kept", reject: "rejected", "": "neither kept nor rejected" };
-  let past = []; // what can be taken back: of each go, every file with its pick before and after
+  let past = []; // what can be undone: for each action, every file with its pick before and after
   const picks = {
     past: () => past,
     remember(kept) { past = kept; },
   };
   batchgen.picks = picks;
 
-  // One change of what is shown and one message, however many they are.
-  const say = (changes) => {
+  // One redraw and one message, however many changes there are.
+  const save = (changes) => {
     for (const { job, file, pick } of changes) outbox.pick(job, file, pick);
     store.changed(new Set(changes.map(({ job }) => job)));
     outbox.send();
   };
 
-  const sayOf = (tiles, pick) => {
+  const pickTiles = (tiles, pick) => {
     const changes = tiles.filter(({ file }) => file && file.pick !== pick).map(({ job, file }) => ({ job, file, pick }));
     if (!changes.length) return;
     past.push(changes.map(({ job, file }) => ({ id: job.id, key: file.key, from: file.pick, to: pick })));
-    say(changes);
+    save(changes);
   };
 
-  // Only what is still as it was said: not what failed to be saved, nor what was made anew since.
+  // Only picks that are unchanged: not those that were not saved, or whose file was replaced since.
   const undo = () => {
     const last = past.pop();
     if (!last) {
-      batchgen.say("Nothing to take back");
+      batchgen.say("Nothing to undo");
       return;
     }
     const changes = last.flatMap(({ id, key, from, to }) => {
@@ -37,16 +37,16 @@
       const file = job?.files.find((one) => one.key === key);
       return file?.pick === to ? [{ job, file, pick: from }] : [];
     });
-    if (changes.length) say(changes);
-    if (!changes.length) batchgen.say("Nothing of it is left to take back");
-    else batchgen.say(changes.length === 1 ? `${changes[0].job.id}: taken back` : `${batchgen.number(changes.length)} picks taken back`);
+    if (changes.length) save(changes);
+    if (!changes.length) batchgen.say("Nothing of it is left to undo");
+    else batchgen.say(changes.length === 1 ? `${changes[0].job.id}: undone` : `${batchgen.number(changes.length)} picks undone`);
   };
 
   const approve = (tiles) => {
     const jobs = new Set(tiles.map(({ job }) => job).filter(marks.waits));
     if (!jobs.size) {
       const open = tiles.some(({ job }) => job.gate === "open");
-      if (tiles.length) batchgen.say(open ? "It is approved already" : "Nothing waits for a word about it");
+      if (tiles.length) batchgen.say(open ? "Already approved" : "Nothing waits for its approval");
       return;
     }
     for (const job of jobs) outbox.approve(job);
@@ -72,12 +72,12 @@
     const files = tiles.filter(({ file }) => file);
     const next = tiles.length === 1 && word ? after() : null;
     if (!files.length) batchgen.say("There is no result to pick yet");
-    else sayOf(files, word);
+    else pickTiles(files, word);
     if (tiles.length > 1 && files.length) batchgen.say(`${batchgen.number(files.length)} ${DONE[word]}`);
     if (next) next();
   };
 
-  // Where to go on: to the next that can be picked, found before the filters may take this one away.
+  // Where to continue: the next result to pick, found before the filters may remove this one.
   const after = () => {
     if (lightbox.current()) return lightbox.onward;
     const tiles = grid.tiles();
@@ -87,7 +87,7 @@
     return () => grid.focus(Math.max(0, grid.find(following)));
   };
 
-  // The buttons beside a large picture: for a finger, and to see what was said.
+  // The buttons beside a large picture: for touch screens, and to show the current pick.
   picks.show = (tile) => {
     const { job, file } = tile;
     const button = (label, key, pressed, on) => make(
@@ -114,12 +114,12 @@
     }
     const box = document.getElementById("confirm");
     const results = files.length === 1 ? "the one result" : `all ${batchgen.number(files.length)} results`;
-    document.getElementById("question").textContent = `What of ${results} shown here? One key, z, takes it back.`;
+    document.getElementById("question").textContent = `Pick ${results} shown here? The key z undoes it.`;
     box.returnValue = "";
     box.onclose = () => {
       const word = { keep: "keep", reject: "reject", neither: "" }[box.returnValue];
       if (word === undefined) return;
-      sayOf(files, word);
+      pickTiles(files, word);
       batchgen.say(`${batchgen.number(files.length)} ${DONE[word]}`);
     };
     box.showModal();

@@ -1,11 +1,11 @@
 "use strict";
-// Small pictures. A server may fail to give one just now: it is asked again.
+// Thumbnails. A server may be unable to send one at the moment: then it is asked again.
 (() => {
   const { make, store } = batchgen;
   const UNREADABLE = "no preview: the file could not be read";
   const LATER = "no preview just now";
   const AGAIN = 5000; // milliseconds
-  const missing = new Map(); // what stands in a picture's place → its file
+  const missing = new Map(); // placeholder → its file
   let timer = null;
   const previews = {};
   batchgen.previews = previews;
@@ -32,7 +32,7 @@
     place.textContent = UNREADABLE;
   };
 
-  // An image does not tell why it failed.
+  // An image's error event does not say why it failed.
   const isUnreadable = async (file) => {
     if (document.body.classList.contains("gone")) return false;
     try {
@@ -42,7 +42,7 @@
     }
   };
 
-  // Those that can still be seen; the others are asked for when they are drawn.
+  // Only those still on the page; others are requested when they are drawn.
   previews.again = () => {
     clearTimeout(timer);
     timer = null;

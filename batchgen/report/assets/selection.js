@@ -1,28 +1,28 @@
 "use strict";
-// Several pictures at once: by Shift and arrows, by a click with Shift or Ctrl, or by a finger.
+// Selecting several pictures: Shift and arrows, Shift- or Ctrl-click, or touch.
 (() => {
   const { grid } = batchgen;
-  const selected = new Map(); // by what a tile shows
+  const selected = new Map(); // tiles by key
   let anchor = null;
-  let before = 0; // where the focus was before a key or a finger moved it
+  let before = 0; // where the focus was before a key or click moved it
   const selection = {};
   batchgen.selection = selection;
 
-  // Only what is shown: a filter, or another view, keeps the others from being picked.
+  // Only what is visible: tiles hidden by a filter or another view must not be picked.
   selection.tiles = () => {
     if (!selected.size || document.getElementById("view-pictures").hidden) return [];
     return grid.tiles().filter((tile) => selected.has(grid.keyOf(tile)));
   };
   selection.all = () => [...selected.values()];
 
-  // Filters or rows have changed what is shown.
+  // Filters or new rows have changed what is visible.
   selection.renew = () => {
     const count = selection.tiles().length;
     document.getElementById("picking").hidden = !count;
     document.getElementById("selected").textContent = `${batchgen.number(count)} selected`;
   };
 
-  const dressed = () => {
+  const redraw = () => {
     selection.renew();
     grid.lay();
   };
@@ -32,17 +32,17 @@
       if (on) selected.set(grid.keyOf(tile), tile);
       else selected.delete(grid.keyOf(tile));
     }
-    dressed();
+    redraw();
   };
 
   selection.clear = () => {
     selected.clear();
     anchor = null;
-    choosing(false);
-    dressed();
+    setSelecting(false);
+    redraw();
   };
 
-  const choosing = (on) => {
+  const setSelecting = (on) => {
     document.body.classList.toggle("selecting", on);
     document.getElementById("select").setAttribute("aria-pressed", String(on));
   };
@@ -56,7 +56,7 @@
 
   const between = (one, other) => grid.tiles().slice(Math.min(one, other), Math.max(one, other) + 1);
 
-  const walked = (event) => {
+  const extendByKeys = (event) => {
     if (!event.key.startsWith("Arrow") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.shiftKey) {
       anchor ??= before;
@@ -66,7 +66,7 @@
   };
   const remember = () => { before = grid.at(); };
 
-  const clicked = (event) => {
+  const extendByClick = (event) => {
     const element = event.target.closest(".tile");
     if (!element) return;
     const at = Number(element.dataset.at);
@@ -81,11 +81,11 @@
   addEventListener("DOMContentLoaded", () => {
     const place = document.getElementById("grid");
     for (const event of ["keydown", "pointerdown"]) place.addEventListener(event, remember, true);
-    place.addEventListener("keydown", walked);
-    place.addEventListener("click", clicked, true);
+    place.addEventListener("keydown", extendByKeys);
+    place.addEventListener("click", extendByClick, true);
     document.getElementById("select").addEventListener("click", () => {
       const on = !document.body.classList.contains("selecting");
-      if (on) choosing(true);
+      if (on) setSelecting(true);
       else selection.clear();
     });
     document.getElementById("unselect").addEventListener("click", selection.clear);

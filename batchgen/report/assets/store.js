@@ -1,20 +1,20 @@
 "use strict";
-// The jobs. Whoever has chunks gives them here: files of this report, or a server as they come.
+// The jobs. Chunks come from files of this report, or from a server as they arrive.
 (() => {
   const TOGETHER = 10;
   const UNSEEN = 100; // milliseconds
-  const AGAIN = 3000; // milliseconds until a server is asked again
+  const AGAIN = 3000; // milliseconds until a chunk is requested again
   const bySeq = new Map();
-  const left = new Map(); // jobs that are shown no more, by number: when that was told
+  const removed = new Map(); // seq of a removed job → the moment of its removal
   let order = [];
   let sorted = true;
-  const heard = [];
+  const listeners = [];
   const store = {
     head: { jobs: 0, files: "", chunks: [], causes: [], commands: null },
     loaded: 0,
-    version: 0, // grows with every change: what was counted before is counted anew
-    onChange(listener) { heard.push(listener); },
-    // What a person just said wins over what is told, until that agrees; picks.js sets it.
+    version: 0, // grows with every change, to invalidate cached counts
+    onChange(listener) { listeners.push(listener); },
+    // Unconfirmed picks win over the rows until both agree; outbox.js sets it.
     overlay() {},
     jobs() {
       if (!sorted) {
@@ -26,7 +26,7 @@
   };
   batchgen.store = store;
 
-  const tell = () => { for (const listener of heard) listener(); };
+  const notify = () => { for (const listener of listeners) listener(); };
 
   // The order of fields is report/chunks.py's.
   const read = (row, texts) => {
@@ -45,19 +45,19 @@
       files: files.map(([path, thumb, type, width, height, bytes, length, key, position, pick, flaws]) => (
         { path, thumb, type, width, height, bytes, length, key, position, pick, flaws: pairs(flaws) }
       )),
-      sought: null, // what a search looks through; made by the first one
+      searchText: null, // made by the first search
     };
   };
 
-  // A job that is known already is replaced: so does a run that goes on tell what became of it. A
-  // chunk may come after news that are younger: the moment of its reading says so.
+  // A known job is replaced: that is how a run in progress updates it. A chunk may arrive after newer
+  // rows, so each row has the moment at which it was read.
   batchgen.take = ({ texts, rows, gone = [], moment = 0 }) => {
     if (gone.length) forget(gone, moment);
     for (const row of rows) {
       const job = read(row, texts);
       const known = bySeq.get(job.seq);
-      if ((known?.moment ?? left.get(job.seq) ?? 0) > moment) continue;
-      left.delete(job.seq);
+      if ((known?.moment ?? removed.get(job.seq) ?? 0) > moment) continue;
+      removed.delete(job.seq);
       Object.assign(job, { moment, version: (known?.version ?? 0) + 1 });
       store.overlay(job);
       if (known) Object.assign(known, job);
@@ -69,33 +69,33 @@
     }
     store.loaded = order.length;
     store.version += 1;
-    tell();
+    notify();
   };
 
   const forget = (seqs, moment) => {
     for (const seq of seqs) {
       if ((bySeq.get(seq)?.moment ?? 0) > moment) continue;
-      left.set(seq, moment);
+      removed.set(seq, moment);
       bySeq.delete(seq);
     }
     order = order.filter((job) => bySeq.has(job.seq));
   };
 
-  // Jobs were changed where they stand.
+  // Jobs were changed in place.
   store.changed = (jobs) => {
     for (const job of jobs) job.version += 1;
     store.version += 1;
-    tell();
+    notify();
   };
 
   batchgen.begin = (head) => {
     store.head = head;
     store.version += 1;
-    tell();
+    notify();
     load(head.chunks);
   };
 
-  // The first one alone, and then some at a time: a browser that has scripts to run draws nothing.
+  // The first one alone, then a few at a time: a browser draws nothing while it has scripts to run.
   const load = async (names) => {
     for (let at = 0, count = 1; at < names.length; at += count, count = TOGETHER) {
       await Promise.all(names.slice(at, at + count).map(run));
@@ -109,14 +109,14 @@
         batchgen.say(`${name} is missing: make the report again`);
         return;
       }
-      batchgen.say("Some jobs could not be read just now: asked again");
+      batchgen.say("Some jobs could not be read just now: trying again");
       await new Promise((done) => { setTimeout(done, AGAIN); });
     }
   };
 
   const ran = (name) => new Promise((done) => {
     const script = batchgen.make("script", { src: name });
-    script.async = false; // in the order in which they were asked for
+    script.async = false; // in the order of the requests
     script.addEventListener("load", () => done(true));
     script.addEventListener("error", () => {
       script.remove();
@@ -125,15 +125,15 @@
     document.head.append(script);
   });
 
-  // A window that nobody sees draws no frame, and loads all the same.
+  // A hidden window draws no frames, and must load anyway.
   const drawn = () => new Promise((done) => {
     requestAnimationFrame(() => setTimeout(done));
     setTimeout(done, UNSEEN);
   });
 
   // A server finds a file by its key, a folder by its path.
-  const asked = (file) => (store.head.live ? `?file=${file.key}` : "");
-  store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp${asked(file)}` : null);
+  const query = (file) => (store.head.live ? `?file=${file.key}` : "");
+  store.thumb = (file) => (file.thumb ? `thumbs/${file.thumb.slice(0, 2)}/${file.thumb}.webp${query(file)}` : null);
   store.original = (file) => {
     const parts = file.path.split("/").map(encodeURIComponent);
     return store.head.live ? `originals/${file.key}/${parts.at(-1)}` : store.head.files + parts.join("/");

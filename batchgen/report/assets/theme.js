@@ -1,5 +1,5 @@
 "use strict";
-// First of all, so that no light page flashes up before a dark one.
+// Loaded first, so that no light page flashes before a dark one.
 (() => {
   const KEY = "batchgen-theme";
   const root = document.documentElement;
@@ -8,7 +8,7 @@
     try {
       return localStorage.getItem(KEY);
     } catch {
-      return null; // a browser may keep nothing for pages from a disk
+      return null; // a browser may store nothing for pages from file://
     }
   };
   const show = (theme) => { root.dataset.theme = theme ?? (dark.matches ? "dark" : "light"); };

@@ -1,7 +1,7 @@
-"""What earlier checks have seen, in `measures.db`: a cache, which may be deleted at any time.
+"""Measures of earlier checks, in `measures.db`: a cache, which may be deleted at any time.
 
-Measures are kept by content, and a file that nobody touched since is not read again. Anything
-unsound about the cache, or another version of the measuring code, makes it anew.
+Measures are stored by content, and an unchanged file is not read again. If the cache is damaged or
+from another version of the measuring code, it is rebuilt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from batchgen.check.measures import LOOK_BYTES, Measure
+from batchgen.check.measures import HASH_BYTES, Measure
 from batchgen.errors import DiskFullError, OutputError, StorageError
 from batchgen.fs import NO_FOLLOW, disk_errors
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from batchgen.check.examining import Stamp
 
-VERSION = 2
-"""Of the measuring code: what another one saw cannot be compared."""
+VERSION = 3
+"""Of the measuring code and the tables: measures of another version cannot be compared."""
 _WAIT = 10.0
-"""Seconds for another check to let go of the file."""
+"""Seconds to wait for another check to release the file."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS measure (sha256 TEXT PRIMARY KEY, spread INTEGER NOT NULL,
-    share REAL NOT NULL, motion INTEGER, looks BLOB NOT NULL, trouble TEXT NOT NULL)
+    share REAL NOT NULL, motion INTEGER, hashes BLOB NOT NULL, trouble TEXT NOT NULL)
     STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL,
     bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL)
@@ -36,18 +36,18 @@ CREATE TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL,
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-"""IF NOT EXISTS: of two first checks at once, the second finds all of it done."""
-_COLUMNS = "sha256, spread, share, motion, looks, trouble"
+"""IF NOT EXISTS: two first checks may run at once."""
+_COLUMNS = "sha256, spread, share, motion, hashes, trouble"
 
 
-class Memory:
+class MeasureCache:
     """Made by `open_memory`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def was_seen(self, path: str, sha256: str, stamp: Stamp) -> bool:
-        """Whether this very file was read before, and had this content."""
+    def is_unchanged(self, path: str, sha256: str, stamp: Stamp) -> bool:
+        """Whether this file, unchanged since, was read before and had this content."""
         row = (path, sha256, stamp.bytes, stamp.mtime_ns, _signed(stamp.inode))
         found = self._db.execute(
             "SELECT 1 FROM seen WHERE path = ? AND sha256 = ? AND bytes = ? AND mtime_ns = ?"
@@ -56,38 +56,38 @@ class Memory:
         )
         return found.fetchone() is not None
 
-    def see(self, path: str, sha256: str, stamp: Stamp) -> None:
+    def add_file(self, path: str, sha256: str, stamp: Stamp) -> None:
         row = (path, sha256, stamp.bytes, stamp.mtime_ns, _signed(stamp.inode))
         self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", row)
 
     def measure(self, sha256: str) -> Measure | None:
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM measure WHERE sha256 = ?", (sha256,))  # noqa: S608 - our own words
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM measure WHERE sha256 = ?", (sha256,))  # noqa: S608 - constants
         row = found.fetchone()
         if row is None:
             return None
-        _, spread, share, motion, looks, trouble = row
-        parts = (looks[at : at + LOOK_BYTES] for at in range(0, len(looks), LOOK_BYTES))
+        _, spread, share, motion, hashes, trouble = row
+        parts = (hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
         return Measure(spread, share, motion, tuple(parts), trouble)
 
-    def keep(self, sha256: str, one: Measure) -> None:
-        row = (sha256, one.spread, one.share, one.motion, b"".join(one.looks), one.trouble)
+    def add_measure(self, sha256: str, one: Measure) -> None:
+        row = (sha256, one.spread, one.share, one.motion, b"".join(one.hashes), one.trouble)
         self._db.execute("INSERT OR REPLACE INTO measure VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def _signed(inode: int) -> int:
-    """SQLite's integers end at 2^63; some file systems number beyond."""
+    """Fit an inode number into SQLite's signed 64 bits."""
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 @contextmanager
-def open_memory(path: Path) -> Iterator[Memory]:
-    """Open or make it. Each thing is kept at once: a Ctrl-C loses nothing.
+def open_cache(path: Path) -> Iterator[MeasureCache]:
+    """Open or create the cache. Everything is stored at once: Ctrl-C loses nothing.
 
-    Where it cannot be written, as in a folder that is for reading only, it lasts as long as the
-    block. Raises StorageError or DiskFullError where the disk fails.
+    If it cannot be written, as in a read-only folder, it lives in memory until the block ends.
+    Raises StorageError or DiskFullError if the disk fails.
     """
     with _translated(path), closing(_opened(path)) as db:
-        yield Memory(db)
+        yield MeasureCache(db)
 
 
 def _opened(path: Path) -> Connection:
@@ -107,12 +107,12 @@ def _opened(path: Path) -> Connection:
 
 
 def _on_the_disk(path: Path) -> Connection:
-    """Raises OutputError where it cannot be written."""
+    """Raises OutputError if it cannot be written."""
     inode = _create_private(path)
     if (db := _sound(path)) is not None:
         return db
     with disk_errors(path), suppress(FileNotFoundError):
-        # Another check may have found the same, and have made a new one: that stays.
+        # If another check has already replaced it, keep the new one.
         if path.stat().st_ino == inode:
             path.unlink()
             for ending in ("-wal", "-shm"):
@@ -121,14 +121,14 @@ def _on_the_disk(path: Path) -> Connection:
     if (db := _sound(path)) is not None:
         return db
     raise StorageError(
-        "the measures of earlier checks are damaged again and again",
+        "the measures of earlier checks keep getting damaged",
         where=str(path),
         next_step="check the disk, then run the same command again to continue",
     )
 
 
 def _create_private(path: Path) -> int:
-    """It tells of what is private: only the owner reads it. SQLite keeps the mode."""
+    """Create it readable by its owner only: paths are private. SQLite keeps the mode."""
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
         try:
@@ -138,7 +138,7 @@ def _create_private(path: Path) -> int:
 
 
 def _sound(path: Path) -> Connection | None:
-    """None where it is damaged, or of another version."""
+    """Open the cache; None if it is damaged or of another version."""
     with ExitStack() as on_refusal:
         db = open_side_file(path, wait=_WAIT)
         on_refusal.callback(db.close)
@@ -150,9 +150,9 @@ def _sound(path: Path) -> Connection | None:
 
 def _is_sound(db: Connection) -> bool:
     try:
-        # Nothing can be lost that could not be measured again.
+        # Anything lost can be measured again.
         db.execute("PRAGMA synchronous = OFF")
-        # Asked in one breath: another check may be making the tables just now.
+        # One statement, because another check may be creating the tables at this moment.
         query = "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version"
         if db.execute(query).fetchone() == (0, 0):
             db.executescript(_SCHEMA)
@@ -167,7 +167,7 @@ def _is_sound(db: Connection) -> bool:
 
 
 def _use_wal(db: Connection) -> None:
-    """Faster, and no more: who cannot change the mode, since another check is at it, goes on."""
+    """Switch to WAL, which is only faster: if another check prevents it, go on without."""
     try:
         db.execute("PRAGMA journal_mode = WAL")
     except DatabaseError as exc:
@@ -186,5 +186,5 @@ def _translated(path: Path) -> Iterator[None]:
         raise StorageError(
             f"the measures of earlier checks cannot be used ({exc})",
             where=where,
-            next_step="delete that file: it is a cache; then give the same command again",
+            next_step="delete that file, which is only a cache; then run the same command again",
         ) from exc

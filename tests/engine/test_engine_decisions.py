@@ -18,30 +18,32 @@ from batchgen.downloads.outcomes import (
     VerifiedFile,
 )
 from batchgen.engine.decisions import (
-    CORRUPT_TRIES,
-    FETCH_PATIENCE,
-    FETCH_TRIES,
     FILES_PATIENCE,
     Deliver,
     End,
-    FetchAgain,
-    FetchFacts,
-    FetchVerdict,
-    GiveUp,
-    Keep,
-    KeepAsking,
-    Look,
-    RenewUrl,
+    Inconclusive,
+    KeepPolling,
+    Observation,
+    PollOutcome,
     RequestFacts,
-    Seen,
     SetAside,
-    ShortOfAnEnd,
     StopRun,
     Withheld,
-    after_fetch,
     after_result,
-    is_short_of_an_end,
-    together,
+    combined,
+    is_inconclusive,
+)
+from batchgen.engine.fetch_decisions import (
+    CORRUPT_TRIES,
+    FETCH_PATIENCE,
+    FETCH_TRIES,
+    FetchAgain,
+    FetchDecision,
+    FetchFacts,
+    GiveUp,
+    Keep,
+    RenewUrl,
+    after_fetch,
 )
 from batchgen.jobs import JobState
 from batchgen.pauses import AGAIN, PauseReason, pause_for
@@ -75,32 +77,34 @@ FILE = VerifiedFile("files/a.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "look"),
+    ("outcome", "observation"),
     [
-        (Queued(3), Look.WAITING),
-        (Queued(None), Look.WAITING),
-        (Queued(-1), Look.WAITING),
-        (Running(), Look.RUNNING),
-        (UnrecognizedState("dreaming"), Look.UNKNOWN_STATE),
-        (NoAnswer("502"), Look.NO_CONTACT),
-        (Gateway(403, "HTML"), Look.NO_CONTACT),
-        (NotReady("400005"), Look.NOT_READY),
-        (Throttled(3.0, "slow"), Look.SLOW_DOWN),
-        (Missing("404"), Look.NOT_THERE),
+        (Queued(3), Observation.WAITING),
+        (Queued(None), Observation.WAITING),
+        (Queued(-1), Observation.WAITING),
+        (Running(), Observation.RUNNING),
+        (UnrecognizedState("dreaming"), Observation.UNKNOWN_STATE),
+        (NoAnswer("502"), Observation.NO_CONTACT),
+        (Gateway(403, "HTML"), Observation.NO_CONTACT),
+        (NotReady("400005"), Observation.NOT_READY),
+        (Throttled(3.0, "slow"), Observation.SLOW_DOWN),
+        (Missing("404"), Observation.NOT_THERE),
     ],
 )
-def test_what_has_not_ended_is_asked_again(outcome: ResultOutcome, look: Look) -> None:
+def test_what_has_not_ended_is_asked_again(
+    outcome: ResultOutcome, observation: Observation
+) -> None:
     """Rows 33, 34, 39."""
-    verdict = after_result(outcome, FACTS)
-    assert isinstance(verdict, KeepAsking)
-    assert verdict.look is look
+    decision = after_result(outcome, FACTS)
+    assert isinstance(decision, KeepPolling)
+    assert decision.observation is observation
 
 
 def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> None:
     """Rows 34, 35."""
     twice = replace(FACTS, missing_in_a_row=1)
     young = replace(twice, age=59.0)
-    assert isinstance(after_result(Missing("404"), young), KeepAsking)
+    assert isinstance(after_result(Missing("404"), young), KeepPolling)
     end = after_result(Missing("404"), twice)
     assert isinstance(end, End)
     assert end.ending.state is JobState.LOST
@@ -130,10 +134,10 @@ def test_a_request_is_lost_when_it_is_missing_twice_after_the_grace_period() -> 
     ],
 )
 def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
-    result: ShortOfAnEnd, status: StatusOutcome, both: Seen
+    result: Inconclusive, status: StatusOutcome, both: PollOutcome
 ) -> None:
-    assert is_short_of_an_end(result)
-    assert together(result, status) == both
+    assert is_inconclusive(result)
+    assert combined(result, status) == both
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
     ],
 )
 def test_what_the_status_would_not_tell_better_is_not_asked_twice(outcome: ResultOutcome) -> None:
-    assert not is_short_of_an_end(outcome)
+    assert not is_inconclusive(outcome)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +174,8 @@ def test_success_delivers_and_success_without_files_is_a_paid_failure() -> None:
     assert after_result(Succeeded(("u",), 0.1, "{}"), FACTS) == Deliver(("u",), 0.1, "{}")
     empty = Succeeded((), 0.1, "{}")
     for facts in (FACTS, replace(FACTS, empty_for=FILES_PATIENCE - 1)):
-        verdict = after_result(empty, replace(facts, retries=5))
-        assert verdict == KeepAsking(Look.NO_FILES)
+        decision = after_result(empty, replace(facts, retries=5))
+        assert decision == KeepPolling(Observation.NO_FILES)
     for facts in (replace(FACTS, was_empty=True), replace(FACTS, empty_for=FILES_PATIENCE)):
         aside = after_result(empty, replace(facts, retries=5))
         assert isinstance(aside, SetAside)
@@ -209,17 +213,17 @@ def test_a_cancelled_request_ends_its_job() -> None:
 
 @pytest.mark.parametrize("cause", ACCOUNT)
 def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseReason) -> None:
-    verdict = after_result(Halted(cause, "said so"), FACTS)
-    assert isinstance(verdict, StopRun)
-    assert verdict.pause.lets_go
-    assert verdict.pause.reason is cause
-    assert "(said so)" in verdict.pause.sentence
-    assert AGAIN in verdict.pause.next_step
+    decision = after_result(Halted(cause, "said so"), FACTS)
+    assert isinstance(decision, StopRun)
+    assert decision.pause.lets_go
+    assert decision.pause.reason is cause
+    assert "(said so)" in decision.pause.sentence
+    assert AGAIN in decision.pause.next_step
     assert not pause_for(cause, reason="").lets_go
 
 
 @pytest.mark.parametrize(
-    ("outcome", "tries", "verdict"),
+    ("outcome", "tries", "decision"),
     [
         (Fetched(FILE), 1, Keep(Fetched(FILE))),
         (HostNotAllowed("h", "no"), 1, GiveUp("host_not_allowed", "no")),
@@ -238,10 +242,10 @@ def test_trouble_of_the_account_stops_the_run_with_a_way_out(cause: PauseReason)
     ],
 )
 def test_a_download_is_kept_tried_again_renewed_or_given_up(
-    outcome: FetchOutcome, tries: int, verdict: FetchVerdict
+    outcome: FetchOutcome, tries: int, decision: FetchDecision
 ) -> None:
     """Rows 40, 42, 48, 49."""
-    assert after_fetch(outcome, FetchFacts(tries)) == verdict
+    assert after_fetch(outcome, FetchFacts(tries)) == decision
 
 
 @pytest.mark.parametrize(

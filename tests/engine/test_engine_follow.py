@@ -177,7 +177,7 @@ def test_odd_answers_are_no_end_and_are_noted_once(world: World) -> None:
     with_habits(world, look=look, course=lambda *_: Course(runs=20.0))
     world.live()
     assert world.states() == {"a000": "done"}
-    notes = [note.text for _, note in world.lives[0].told(Noted)]
+    notes = [note.text for _, note in world.lives[0].emitted(Noted)]
     assert notes == [
         "the vendor says queued after running; ignored",
         "the vendor calls the request of a000 'dreaming', an unknown word of state: still asking",
@@ -208,7 +208,7 @@ def test_a_live_request_is_cancelled_on_demand(world: World) -> None:
     judge(world)
     assert world.states() == {"a000": "cancelled", "a001": "done"}
     assert Noted("cancel asked for: cancelled", "a000") in [
-        note for _, note in world.lives[0].told(Noted)
+        note for _, note in world.lives[0].emitted(Noted)
     ]
 
 
@@ -568,7 +568,7 @@ def test_an_end_in_an_unknown_word_is_told_on_the_screen_once(world: World) -> N
     with_habits(world, look=look)
     world.live()
     assert set(world.states().values()) == {"done"}
-    shown = [note for _, note in world.lives[0].told(Noted) if note.on_screen]
+    shown = [note for _, note in world.lives[0].emitted(Noted) if note.on_screen]
     assert len(shown) == 1
     assert "'finalized'" in shown[0].text
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.engine.submitting import ShieldedTasks
+from batchgen.engine.shielded_tasks import ShieldedTasks
 from batchgen.errors import DiskFullError
 
 
@@ -18,7 +18,7 @@ async def _fail() -> None:
 
 async def _send_and_leave() -> None:
     async with ShieldedTasks() as wire:
-        wire.send(_fail(), "submit boat")
+        wire.start(_fail(), "submit boat")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 

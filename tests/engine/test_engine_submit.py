@@ -12,7 +12,7 @@ from math import inf
 import pytest
 
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
-from batchgen.engine.policy import ModelPolicy
+from batchgen.engine.policy import ModelLimits
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.pauses import AGAIN
 from batchgen.runcomfy.outcomes import (
@@ -69,7 +69,7 @@ def until(seconds: float, reply: Reply) -> Callable[[str, str], Reply]:
 
 
 def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
-    with_policy(world, concurrency=4, lanes={I2V: ModelPolicy(2), T2I: ModelPolicy(4)})
+    with_policy(world, concurrency=4, limits={I2V: ModelLimits(2), T2I: ModelLimits(4)})
     world.add_jobs([*((I2V, f"v{n}") for n in range(10)), *((T2I, f"p{n}") for n in range(10))])
     slow = Course(runs=600.0)
     with_habits(world, course=lambda model, _job: slow if model == I2V else Course(runs=5.0))
@@ -119,7 +119,7 @@ def test_a_forbidden_model_fails_its_own_jobs_only(world: World) -> None:
     judge(world)
     ends = Counter(world.query("SELECT model, state FROM job"))
     assert ends == {(EDIT, "failed"): 250, (T2I, "done"): 250}
-    ((_, refusal),) = world.lives[0].told(ModelRefused)
+    ((_, refusal),) = world.lives[0].emitted(ModelRefused)
     assert refusal.jobs >= 240
     assert sum(model == EDIT for _, model, _ in world.vendor.posts) <= 8
 
@@ -135,7 +135,7 @@ def test_retry_after_is_obeyed_to_the_second_and_fewer_go_at_once(world: World) 
     assert times[:8] == [0.0] * 8
     assert times[8] == pytest.approx(37.1)
     assert sum(at < 37.5 for at in times) <= 8 + 4
-    ((_, slowed),) = world.lives[0].told(Slowed)
+    ((_, slowed),) = world.lives[0].emitted(Slowed)
     assert slowed.seconds == 37.0
 
 
@@ -256,7 +256,7 @@ def test_a_gateways_page_fails_no_job_and_is_outlived(world: World) -> None:
     assert world.live().pause is None
     judge(world)
     assert set(world.states().values()) == {"done"}
-    assert not world.lives[0].told(ModelRefused)
+    assert not world.lives[0].emitted(ModelRefused)
     assert sum(at < 30.0 for at, _, _ in world.vendor.posts) < 8 * 8
 
 
@@ -380,7 +380,7 @@ def test_a_late_answer_is_adopted_and_its_job_goes_on(world: World) -> None:
     world.live()
     judge(world)
     assert world.states() == {"a000": "done"}
-    moved = [(move.before.value, move.state.value) for _, move in world.lives[0].told(JobMoved)]
+    moved = [(move.before.value, move.state.value) for _, move in world.lives[0].emitted(JobMoved)]
     assert moved[:3] == [
         ("pending", "submitting"),
         ("submitting", "unknown"),
@@ -452,8 +452,8 @@ def test_a_resubmit_decided_during_the_run_is_carried_out_by_it(world: World) ->
     async def decide(process: Process) -> None:
         await asyncio.sleep(100.0)
         assert await process.store.run(manual_actions.resubmit, 4, EPOCH + 100.0) is None
-        await process.scheduler.look_again(4)
-        await process.scheduler.look_again(4)
+        await process.scheduler.reconsider(4)
+        await process.scheduler.reconsider(4)
 
     world.live(decide)
     assert set(world.states().values()) == {"done"}
@@ -496,7 +496,7 @@ def test_a_resubmit_decided_while_only_downloads_are_left_is_carried_out(world: 
     async def decide(process: Process) -> None:
         await asyncio.sleep(50.0)
         await process.store.run(manual_actions.resubmit, 1, EPOCH + 50.0)
-        await process.scheduler.look_again(1)
+        await process.scheduler.reconsider(1)
 
     world.live(decide)
     assert world.states() == {"a000": "done", "a001": "done"}
@@ -514,7 +514,7 @@ def test_an_adopted_request_is_followed_by_the_run_that_goes_on(world: World) ->
         await asyncio.sleep(10.0)
         (request,) = world.vendor.charges("a000")
         assert await process.store.run(manual_actions.adopt, 1, request.id, EPOCH + 10.0) is None
-        await process.scheduler.look_again(1)
+        await process.scheduler.reconsider(1)
 
     world.live(decide)
     judge(world)

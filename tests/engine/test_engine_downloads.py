@@ -18,8 +18,8 @@ from batchgen.downloads.outcomes import (
     TooLarge,
     UrlExpired,
 )
-from batchgen.engine.decisions import FETCH_PATIENCE
 from batchgen.engine.events import FileSaved, PauseReason, Warned
+from batchgen.engine.fetch_decisions import FETCH_PATIENCE
 from batchgen.errors import DiskFullError
 from batchgen.jobs import JobState
 from tests.engine.judge import judge
@@ -137,7 +137,7 @@ def test_a_host_that_is_down_is_asked_by_one_file_at_a_time_and_told_once(world:
     # Those that were on their way when the first one failed, and then one after each wait.
     assert len(before) < 40
     assert len([at for at in before if at > 30.0]) <= 20
-    ((_, told),) = world.lives[0].told(Warned)
+    ((_, told),) = world.lives[0].emitted(Warned)
     assert told.text.startswith("results wait for cdn.test (no connection to cdn.test)")
     looks = [len([at for at in one.looks if at > 10.0]) for one in world.vendor.ledger.values()]
     # New URLs lead to the same host: only those that try it ask for theirs.
@@ -246,7 +246,7 @@ def test_every_file_of_a_job_is_home_before_it_is_done(world: World) -> None:
     world.live()
     judge(world)
     (process,) = world.lives
-    saved = process.told(FileSaved)
+    saved = process.emitted(FileSaved)
     assert len(saved) == 12
     assert len({event.file.path for _, event in saved}) == 12
     assert len(process.moves(JobState.DONE)) == 4

@@ -12,9 +12,14 @@ import pytest
 
 from batchgen.engine.events import Pause, Paused, PauseReason, WaitingToStart
 from batchgen.engine.health import FailureBreaker
-from batchgen.engine.ports import Room
+from batchgen.engine.ports import DiskUsage
 from batchgen.engine.scheduler import RunEnd
-from batchgen.engine.stop_conditions import LOOK_AT_CLOCK, LOOK_EVERY, USUAL_FLOOR, pause_for_room
+from batchgen.engine.stop_conditions import (
+    CHECK_CLOCK_EVERY,
+    CHECK_DISK_EVERY,
+    USUAL_FLOOR,
+    pause_for_usage,
+)
 from batchgen.errors import DiskFullError, StorageError
 from batchgen.jobs import JobState
 from batchgen.manifest.units import Halt
@@ -177,7 +182,7 @@ def test_the_pause_comes_at_its_time_though_nothing_else_happens(world: World) -
     one_model(world, 2)
     with_habits(world, course=lambda *_: Course(runs=3000.0))
     world.live()
-    ((moment, _),) = world.lives[0].told(Paused)
+    ((moment, _),) = world.lives[0].emitted(Paused)
     assert moment == pytest.approx(10.0)
 
 
@@ -260,7 +265,7 @@ def test_nothing_is_submitted_before_the_time_to_start(world: World) -> None:
     assert world.live().pause is None
     judge(world)
     assert min(when for when, _, _ in world.vendor.posts) == pytest.approx(7200.0)
-    assert world.lives[0].told(WaitingToStart) == [(0.0, WaitingToStart(EPOCH + 7200.0))]
+    assert world.lives[0].emitted(WaitingToStart) == [(0.0, WaitingToStart(EPOCH + 7200.0))]
 
 
 def test_what_is_paid_is_followed_and_fetched_while_the_run_waits(world: World) -> None:
@@ -285,7 +290,7 @@ def test_a_run_that_has_nothing_to_submit_does_not_wait(world: World) -> None:
     with_policy(world, start_at=EPOCH + 7200.0)
     assert world.live().pause is None
     assert world.now < 100.0
-    assert world.lives[1].told(WaitingToStart) == []
+    assert world.lives[1].emitted(WaitingToStart) == []
 
 
 def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
@@ -328,7 +333,7 @@ def test_a_clock_that_is_set_moves_the_time_to_start_with_it(
     one_model(world, 4)
     world.live()
     begun = min(when for when, _, _ in world.vendor.posts)
-    assert first <= begun <= first + LOOK_AT_CLOCK
+    assert first <= begun <= first + CHECK_CLOCK_EVERY
 
 
 # The disk
@@ -355,7 +360,7 @@ def test_a_disk_that_fills_stops_the_submits_and_the_downloads_go_on(world: Worl
     with_policy(world, concurrency=2)
     one_model(world, 60)
     paused(world.live(), PauseReason.DISK_NEARLY_FULL)
-    assert 35.0 - 5.0 < max(when for when, _, _ in world.vendor.posts) < 35.0 + LOOK_EVERY
+    assert 35.0 - 5.0 < max(when for when, _, _ in world.vendor.posts) < 35.0 + CHECK_DISK_EVERY
     assert states(world) == {
         "done": len(world.vendor.posts),
         "pending": 60 - len(world.vendor.posts),
@@ -372,7 +377,7 @@ def test_the_disk_is_looked_at_now_and_then_not_at_each_submit(world: World) -> 
     looks = world.disk.looks
     gaps = [later - earlier for earlier, later in pairwise(looks)]
     assert len(gaps) > 3
-    assert min(gaps) >= LOOK_EVERY
+    assert min(gaps) >= CHECK_DISK_EVERY
 
 
 def test_a_floor_of_nothing_never_looks(world: World) -> None:
@@ -426,4 +431,4 @@ def test_a_disk_that_does_not_say_pauses_the_run(
 def test_a_small_disk_need_not_keep_as_much_free_as_a_large_one(
     free: int, total: int, min_free: int | None, stops: bool
 ) -> None:
-    assert (pause_for_room(Room(free, total, "x"), min_free) is not None) is stops
+    assert (pause_for_usage(DiskUsage(free, total, "x"), min_free) is not None) is stops

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.check.cache import open_cache
 from batchgen.check.examining import Stamp
 from batchgen.check.measures import Measure
-from batchgen.check.memory import open_memory
 
 STAMP = Stamp(10, 1_700_000_000_123_456_789, (1 << 64) - 5)
 MEASURES = [
@@ -28,21 +28,21 @@ MEASURES = [
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_what_was_kept_comes_back_as_it_was(tmp_path: Path, measure: Measure) -> None:
-    with open_memory(tmp_path / "measures.db") as memory:
-        memory.keep("aa", Measure())
-        memory.keep("aa", measure)
-        memory.see("files/a.png", "aa", STAMP)
-    with open_memory(tmp_path / "measures.db") as memory:
-        assert memory.measure("aa") == measure
-        assert memory.measure("bb") is None
-        assert memory.was_seen("files/a.png", "aa", STAMP)
-        assert not memory.was_seen("files/a.png", "bb", STAMP)
-        assert not memory.was_seen("files/a.png", "aa", Stamp(10, 1, STAMP.inode))
+    with open_cache(tmp_path / "measures.db") as cache:
+        cache.add_measure("aa", Measure())
+        cache.add_measure("aa", measure)
+        cache.add_file("files/a.png", "aa", STAMP)
+    with open_cache(tmp_path / "measures.db") as cache:
+        assert cache.measure("aa") == measure
+        assert cache.measure("bb") is None
+        assert cache.is_unchanged("files/a.png", "aa", STAMP)
+        assert not cache.is_unchanged("files/a.png", "bb", STAMP)
+        assert not cache.is_unchanged("files/a.png", "aa", Stamp(10, 1, STAMP.inode))
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "measures.db"
-    with open_memory(path):
+    with open_cache(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["measures.db"]
 
@@ -69,28 +69,28 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_or_foreign_one_is_made_anew(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "measures.db"
-    with open_memory(path) as memory:
-        memory.keep("aa", MEASURES[0])
+    with open_cache(path) as cache:
+        cache.add_measure("aa", MEASURES[0])
     DAMAGES[damage](path)
-    with open_memory(path) as memory:
-        assert memory.measure("aa") is None
-        memory.keep("bb", MEASURES[1])
+    with open_cache(path) as cache:
+        assert cache.measure("aa") is None
+        cache.add_measure("bb", MEASURES[1])
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with open_memory(path) as memory:
-        assert memory.measure("bb") == MEASURES[1]
+    with open_cache(path) as cache:
+        assert cache.measure("bb") == MEASURES[1]
 
 
 def test_two_checks_at_once_share_it(tmp_path: Path) -> None:
-    with open_memory(tmp_path / "m.db") as one, open_memory(tmp_path / "m.db") as other:
-        one.keep("aa", MEASURES[0])
-        other.keep("bb", MEASURES[1])
+    with open_cache(tmp_path / "m.db") as one, open_cache(tmp_path / "m.db") as other:
+        one.add_measure("aa", MEASURES[0])
+        other.add_measure("bb", MEASURES[1])
         assert one.measure("bb") == MEASURES[1]
 
 
 def open_at_once(path: str) -> bool:
-    with open_memory(Path(path)) as memory:
-        memory.keep(str(os.getpid()), MEASURES[0])
-        return memory.measure(str(os.getpid())) == MEASURES[0]
+    with open_cache(Path(path)) as cache:
+        cache.add_measure(str(os.getpid()), MEASURES[0])
+        return cache.measure(str(os.getpid())) == MEASURES[0]
 
 
 def test_first_checks_at_once_make_one(tmp_path: Path) -> None:
@@ -110,15 +110,15 @@ def test_an_empty_file_is_no_damage(tmp_path: Path) -> None:
     """Another check may have made it a moment ago, and hold it open."""
     path = tmp_path / "measures.db"
     with path.open("wb") as held:
-        with open_memory(path) as memory:
-            memory.keep("aa", MEASURES[0])
+        with open_cache(path) as cache:
+            cache.add_measure("aa", MEASURES[0])
         assert os.fstat(held.fileno()).st_nlink == 1
 
 
 def test_where_it_cannot_be_written_it_lasts_as_long_as_the_check(tmp_path: Path) -> None:
     (tmp_path / "measures.db").mkdir()
-    with open_memory(tmp_path / "measures.db") as memory:
-        memory.keep("aa", MEASURES[0])
-        assert memory.measure("aa") == MEASURES[0]
-    with open_memory(tmp_path / "measures.db") as memory:
-        assert memory.measure("aa") is None
+    with open_cache(tmp_path / "measures.db") as cache:
+        cache.add_measure("aa", MEASURES[0])
+        assert cache.measure("aa") == MEASURES[0]
+    with open_cache(tmp_path / "measures.db") as cache:
+        assert cache.measure("aa") is None

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from batchgen.engine.canary import Canary
 from batchgen.engine.control import Control
-from batchgen.engine.health import ModelLimits
+from batchgen.engine.health import ModelHealth
 from batchgen.engine.limits import RateLimiter
-from batchgen.engine.model_queues import PAGE, PendingQueue
+from batchgen.engine.model_queues import PAGE, ModelQueue
 from batchgen.state.due import DueKey
 from batchgen.state.records import JobRow
 from batchgen.state.selection import Selection
@@ -52,17 +52,17 @@ def pages(jobs: Iterable[JobRow]) -> Pages:
     return Pages({one.seq: one for one in jobs})
 
 
-def queue(state: Pages) -> PendingQueue:
+def queue(state: Pages) -> ModelQueue:
     store = cast("Store", state)
     canary = Canary(0, store, Selection(), Control(lambda _event: None), lambda: None)
-    return PendingQueue(ModelLimits("m", RateLimiter(8)), Selection(), store, canary)
+    return ModelQueue(ModelHealth("m", RateLimiter(8)), Selection(), store, canary)
 
 
-def numbered(count: int) -> PendingQueue:
+def numbered(count: int) -> ModelQueue:
     return queue(pages(map(job, range(1, count + 1))))
 
 
-async def everything(jobs: PendingQueue) -> list[int]:
+async def everything(jobs: ModelQueue) -> list[int]:
     seqs = []
     await jobs.refill()
     while jobs:
@@ -84,7 +84,7 @@ async def test_a_job_that_came_back_goes_before_its_equals_only() -> None:
     jobs = queue(pages([job(1, 5), job(2, 5), job(3)]))
     await jobs.refill()
     first = jobs.take()
-    jobs._lane.in_hand.clear()
+    jobs.in_hand.clear()
     jobs.put_back(job(9))
     jobs.put_back(first)
     assert jobs.priority == 5
@@ -118,7 +118,7 @@ async def test_after_a_rewind_jobs_that_became_due_behind_the_reader_are_found()
     jobs = queue(state)
     assert await everything(jobs) == [5, 6]
     del state.due[5]  # its intent is recorded; 6 is in hand still
-    jobs._lane.in_hand.discard(5)
+    jobs.in_hand.discard(5)
     state.due[2] = job(2)
     assert await everything(jobs) == []
     jobs.rewind()
@@ -151,7 +151,7 @@ async def test_a_job_whose_intent_was_recorded_while_a_page_was_read_is_not_take
     await jobs.refill()
     jobs.take()
     jobs.rewind()
-    state.while_reading = lambda: jobs._lane.in_hand.discard(1)
+    state.while_reading = lambda: jobs.in_hand.discard(1)
     assert await everything(jobs) == [2]
 
 
@@ -186,10 +186,10 @@ async def _walk(steps: list[tuple[str] | tuple[str, int, int]]) -> None:
             case ("begin",) if hand:
                 begun = hand.pop()
                 del state.due[begun.seq]
-                jobs._lane.in_hand.discard(begun.seq)
+                jobs.in_hand.discard(begun.seq)
             case ("back",) if hand:
                 back = hand.pop()
-                jobs._lane.in_hand.discard(back.seq)
+                jobs.in_hand.discard(back.seq)
                 jobs.put_back(back)
             case ("rewind",):
                 jobs.rewind()

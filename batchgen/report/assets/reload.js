@@ -1,11 +1,11 @@
 "use strict";
-// The page is loaded anew since the manifest was: what was open, selected and said is there again.
+// Reloads the page after the manifest was reloaded, and restores what was open and selected.
 (() => {
   const { store, filters, grid, lightbox, marks, outbox, picks, selection } = batchgen;
-  const KEY = "batchgen-again";
+  const KEY = "batchgen-reload";
   const PATIENCE = 5000; // milliseconds
-  const again = {};
-  batchgen.again = again;
+  const reload = {};
+  batchgen.reload = reload;
 
   const named = ({ job, file }) => ({ id: job.id, key: file?.key ?? null });
   const found = ({ id, key }) => {
@@ -14,8 +14,8 @@
     return job ? [{ job, file: file ?? job.files[0] ?? null }] : [];
   };
 
-  // What was said is sent first. The view and its filters are in the address.
-  again.load = async () => {
+  // Unsent picks go first. The view and its filters are in the address.
+  reload.load = async () => {
     await Promise.race([outbox.send(), new Promise((done) => { setTimeout(done, PATIENCE); })]);
     const open = lightbox.current();
     const kept = {
@@ -24,7 +24,7 @@
     try {
       sessionStorage.setItem(KEY, JSON.stringify(kept));
     } catch {
-      // more than a browser keeps: then it begins anew
+      // more than a browser stores: start afresh
     }
     location.reload();
   };
@@ -40,7 +40,7 @@
   };
 
   let kept = taken();
-  // After the others: when all jobs are there and drawn.
+  // Registered last: runs when all jobs are loaded and drawn.
   store.onChange(() => {
     if (!kept || store.loaded < store.head.jobs) return;
     const { top, open, selected, past } = kept;

@@ -6,7 +6,7 @@ import pytest
 
 from batchgen.downloads.media import MediaKind
 from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
-from batchgen.engine.result_hosts import SiftedApi, sifted
+from batchgen.engine.guessed_outputs import SiftedApi, sifted
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     ResultOutcome,

@@ -1,0 +1,175 @@
+"""The state of one request while it is followed: its age, and what the polls have shown so far."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchgen.engine.decisions import FILES_PATIENCE, Observation, RequestFacts, SetAside
+from batchgen.engine.events import Noted
+from batchgen.engine.polling import next_poll, next_poll_for_files
+from batchgen.jobs import JobState
+from batchgen.runcomfy.outcomes import Throttled
+
+if TYPE_CHECKING:
+    from batchgen.engine.context import EngineContext
+    from batchgen.engine.control import Control
+    from batchgen.engine.decisions import KeepPolling, PollOutcome
+    from batchgen.engine.limits import Expectations
+    from batchgen.engine.policy import EnginePolicy
+    from batchgen.state.records import LiveRequest
+
+UNENDED = frozenset({Observation.WAITING, Observation.RUNNING, Observation.UNKNOWN_STATE})
+UNINFORMATIVE = frozenset(
+    {
+        Observation.NOT_READY,
+        Observation.NOT_THERE,
+        Observation.NO_CONTACT,
+        Observation.WITHHELD,
+    }
+)
+MISSING_WAIT = 3.0
+"""Seconds at most until a request that was not found, or not shown, is polled once more."""
+
+
+@dataclass(slots=True)
+class FollowedRequest:
+    """What following one request remembers between two polls. `start` is the loop's time.
+
+    `sent_now`: this run has sent it, so its end counts for the run's health and expectations.
+    `going_until`: the age at which it was last seen not ended; None: the last poll showed nothing.
+    `empty_since`: the age at which it was first seen to have succeeded without files.
+    `withheld_since`: the age at which its result was first refused after its end.
+    `silence`: what the API said last, where that said nothing about the request.
+    """
+
+    request: LiveRequest
+    start: float
+    age_at_start: float
+    state: JobState
+    sent_now: bool
+    going_until: float | None = 0.0
+    missing_in_a_row: int = 0
+    empty_since: float | None = None
+    withheld_since: float | None = None
+    silence: str = ""
+    warned: bool = False
+
+    @classmethod
+    def begin(cls, request: LiveRequest, now: float, *, sent_now: bool) -> FollowedRequest:
+        """`now` is the wall clock's. Between two runs only that clock counts on.
+
+        Within one run it must not be used, since it may jump.
+        """
+        age = 0.0 if sent_now else max(0.0, now - request.accepted_at)
+        return cls(request, asyncio.get_running_loop().time(), age, request.state, sent_now)
+
+    @property
+    def job_id(self) -> str:
+        return self.request.id
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def request_id(self) -> str:
+        return self.request.request_id
+
+    def age(self) -> float:
+        return self.age_at_start + asyncio.get_running_loop().time() - self.start
+
+    def facts(self, policy: EnginePolicy) -> RequestFacts:
+        request = self.request
+        return RequestFacts(
+            self.age(),
+            policy.grace,
+            self.missing_in_a_row,
+            request.failures,
+            policy.retries,
+            self._seconds_since(self.empty_since),
+            request.was_empty,
+            request.again_asked,
+            self._seconds_since(self.withheld_since),
+        )
+
+    def _seconds_since(self, age: float | None) -> float | None:
+        return None if age is None else self.age() - age
+
+    def note(self, decision: KeepPolling) -> None:
+        """Remember what a poll showed."""
+        observation = decision.observation
+        not_there = observation is Observation.NOT_THERE
+        self.missing_in_a_row = self.missing_in_a_row + 1 if not_there else 0
+        if observation is not Observation.WITHHELD:
+            self.withheld_since = None
+        elif self.withheld_since is None:
+            self.withheld_since = self.age()
+        self.going_until = self.age() if observation in UNENDED else None
+        self.silence = decision.note if observation in UNINFORMATIVE else ""
+        if observation is Observation.NO_FILES and self.empty_since is None:
+            self.empty_since = self.age()
+        elif observation in UNENDED:
+            self.empty_since = None
+
+    def given_up_for_files(self) -> SetAside | None:
+        """A success without files that says nothing any more must not hold its place forever."""
+        if self.empty_since is None or self.age() - self.empty_since < FILES_PATIENCE:
+            return None
+        reason = f"success was told without files, and since then: {self.silence or 'nothing'}"
+        reason += "; each run asks for its result again, without paying again"
+        return SetAside("no_files", reason, None, reason)
+
+    def wait(self, context: EngineContext, outcome: PollOutcome | None = None) -> float:
+        """Seconds until the next poll, after a poll with this outcome."""
+        expectations = context.expectations
+        asked_for = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
+        if self.empty_since is not None:
+            return max(next_poll_for_files(self.age() - self.empty_since), asked_for)
+        expected, proven = expectations.expected(self.model), expectations.proven(self.model)
+        wait = next_poll(self.age(), expected, context.ports.dice, proven=proven)
+        if self.missing_in_a_row or self.withheld_since is not None:
+            wait = min(wait, MISSING_WAIT)
+        return max(wait, asked_for)
+
+    def teach(self, expectations: Expectations) -> None:
+        """It has its result. After a silence that says nothing: it may have ended at any time."""
+        if self.going_until is not None:
+            expectations.learn(self.model, self.going_until, self.age())
+
+
+class UnknownStates:
+    """Reports what is odd about the vendor's words for the state of a request."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._reported: set[str] = set()
+
+    def report(self, followed: FollowedRequest, state: str, what: str) -> None:
+        """At once, and once for each word: a vendor that changes its words does so for all jobs."""
+        if state and state not in self._reported:
+            self._reported.add(state)
+            text = f"the vendor calls the request of {followed.job_id} {state!r}, {what}"
+            self._control.emit(Noted(text, followed.job_id, on_screen=True))
+
+    def comment(self, followed: FollowedRequest, decision: KeepPolling, *, was_empty: bool) -> None:
+        """On a poll that ended nothing. `was_empty`: it had succeeded without files before."""
+        match decision.observation:
+            case Observation.NO_FILES if not was_empty:
+                self.report(followed, decision.note, "which ended it")
+                text = "success without files yet; looking again"
+                self._control.emit(Noted(text, followed.job_id))
+            case Observation.WAITING if followed.state is JobState.RUNNING:
+                self._warn_once(followed, "the vendor says queued after running; ignored")
+            case Observation.UNKNOWN_STATE:
+                self.report(followed, decision.note, "an unknown word of state: still asking")
+                text = f"unknown state {decision.note!r} of the request; still asking"
+                self._warn_once(followed, text)
+            case _:
+                pass
+
+    def _warn_once(self, followed: FollowedRequest, text: str) -> None:
+        if not followed.warned:
+            followed.warned = True
+            self._control.emit(Noted(text, followed.job_id))
