@@ -11,7 +11,7 @@ import click
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of, read_by
 from batchgen.errors import ExitCode, UsageError
-from batchgen.export.options import DESCRIPTIONS, Asked, Format, parse_shard_size
+from batchgen.export.options import DESCRIPTIONS, ExportOptions, Format, parse_shard_size
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.results import Picked, count_rejected
 from batchgen.state.selection import Selection
@@ -87,7 +87,7 @@ def export_asked(
     tags: tuple[str, ...],
     states: tuple[str, ...],
     **others: Any,
-) -> Asked:
+) -> ExportOptions:
     """What was asked for. Raises UsageError where two options do not go together."""
     if kept and with_rejected:
         raise UsageError(
@@ -98,7 +98,7 @@ def export_asked(
     # With --state rejected, the files of rejected jobs are wanted.
     if with_rejected or (selection.asks_for_rejected and not kept):
         picked = Picked.ALL
-    return Asked(Format(to), selection, splits or ONE_SPLIT, only=picked, **others)
+    return ExportOptions(Format(to), selection, splits or ONE_SPLIT, only=picked, **others)
 
 
 @click.command()
@@ -114,7 +114,7 @@ def export(manifest: Path, folder: Path, as_json: bool, **asked: Any) -> int:
     return export_results(manifest, folder, export_asked(**asked), as_json=as_json)
 
 
-def export_results(path: Path, target: Path, asked: Asked, *, as_json: bool) -> int:
+def export_results(path: Path, target: Path, asked: ExportOptions, *, as_json: bool) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
     from batchgen.cli.progress import progress_bar
     from batchgen.export import exporting
@@ -175,7 +175,7 @@ def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
     return found
 
 
-def _to_json(exported: Exported, asked: Asked, target: Path) -> dict[str, JsonValue]:
+def _to_json(exported: Exported, asked: ExportOptions, target: Path) -> dict[str, JsonValue]:
     return {
         "folder": str(target.absolute()),
         "to": asked.to.value,

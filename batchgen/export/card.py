@@ -1,6 +1,6 @@
-"""README.md: the dataset's card, as the Hugging Face hub reads it.
+"""README.md: the dataset card in the Hugging Face hub's format.
 
-Its header names each split's files, since a loader that has to guess takes `train/test-tube.png`
+Its header lists each split's files, because a loader that has to guess takes `train/test-tube.png`
 for a file of the split `test`.
 """
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from batchgen.export.folder import Count
 
-LICENSE_LINE = "# license: yours to choose, e.g. cc-by-4.0; remove the # then"
+LICENSE_LINE = "# license: choose one, e.g. cc-by-4.0, and remove the leading #"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST = "1M<n<10M"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the prompts come from: names of files, never paths of this machine."""
+    """Where the prompts come from: file names, never paths of this machine."""
 
     name: str
     manifests: tuple[str, ...]
@@ -37,13 +37,13 @@ def card(
     counts: Sequence[Count],
     configs: Mapping[str, Mapping[str, str]],
 ) -> Iterator[str]:
-    """`contents` is a sentence about the format.
+    """Yield the card's text. `contents` is a sentence about the format.
 
-    `configs`: the files of each split, by the name under which they are loaded.
+    `configs`: for each config, the pattern of each split's files.
     """
     files = sum(count.files for count in counts)
     yield from _header(origin, files, configs)
-    yield f"\n# {_plain(origin.name)}\n\n"
+    yield f"\n# {_escaped(origin.name)}\n\n"
     yield f"{_files(counts)}, made with batchgen. {contents}\n"
     if origin.rehearsal:
         yield "\nThis was a rehearsal: the emulator drew these files, no model made them.\n"
@@ -52,14 +52,14 @@ def card(
     yield "\n## Models\n\n"
     yield from _table(("model", "kind"), _by_model(counts))
     yield "\n## Prompts\n\n"
-    yield f"They stand in {_names(origin.manifests)}"
-    yield f", filled in from {_names(origin.data_files)}.\n" if origin.data_files else ".\n"
+    yield f"The prompts come from {_names(origin.manifests)}"
+    yield f", filled in with {_names(origin.data_files)}.\n" if origin.data_files else ".\n"
     yield "The fields `prompt` and `input` hold what was sent for each file.\n"
-    yield "\n## Licence\n\nNot chosen yet: say here, and in `license` above, what others may do.\n"
+    yield "\n## Licence\n\nNot chosen yet: state it here, and in `license` above.\n"
 
 
 def _header(origin: Origin, files: int, configs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    size = next((word for bound, word in SIZES if files < bound), LARGEST)
+    size = next((name for bound, name in SIZES if files < bound), LARGEST)
     values: dict[str, object] = {
         "pretty_name": origin.name,
         "tags": ["batchgen", "synthetic"],
@@ -113,9 +113,9 @@ def _table(
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"`{_plain(name).replace('`', '')}`" for name in names)
+    return ", ".join(f"`{_escaped(name).replace('`', '')}`" for name in names)
 
 
-def _plain(text: str) -> str:
-    """A name must not begin a paragraph or a tag of its own."""
+def _escaped(text: str) -> str:
+    """Escape a name, so that it can begin no paragraph, table cell or tag."""
     return " ".join(text.split()).replace("<", "&lt;").replace("|", "&#124;")

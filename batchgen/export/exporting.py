@@ -1,4 +1,4 @@
-"""An export from beginning to end, and what every format needs of it."""
+"""A whole export, and what every format uses of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchgen.errors import UsageError
 from batchgen.export.card import card
 from batchgen.export.folder import Destination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
-from batchgen.export.options import Asked, Format, origin_of
+from batchgen.export.options import ExportOptions, Format, origin_of
 from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
 from batchgen.export.splits import Splitter
@@ -30,51 +30,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Work:
-    """`tick` hears how many rows are dealt with. `made`, `kept`: units."""
+class ExportContext:
+    """`tick` is called with the number of rows just done. `made` and `kept` count units."""
 
     run_folder: Path
     folder: Destination
     journal: Journal
-    asked: Asked
+    options: ExportOptions
     tick: Callable[[int], object]
     made: int = 0
     kept: int = 0
 
     @property
     def layout(self) -> Layout:
-        return LAYOUTS[self.asked.to]
+        return LAYOUTS[self.options.to]
 
     @property
     def splits(self) -> list[str]:
-        """Those that have files: in the order in which they were asked for, then by name."""
+        """The splits that have files: first those requested, in order, then others by name."""
         present = sorted({count.split for count in self.journal.counts()})
-        named = [name for name in self.asked.split_names if name in present]
+        named = [name for name in self.options.split_names if name in present]
         return named + [name for name in present if name not in named]
 
     @property
     def extensions(self) -> list[str]:
         return sorted({count.extension for count in self.journal.counts()})
 
-    def is_made(self, path: str, key: str) -> bool:
-        """Say whether the unit is there already, made of the same."""
+    def is_current(self, path: str, key: str) -> bool:
+        """Whether the unit exists already, made from the same content; marks it as wanted."""
         known = self.journal.want(path)
-        is_made = known is not None and known[0] == key and self.folder.holds(path, known[1])
-        self.kept += is_made
-        return is_made
+        is_current = known is not None and known[0] == key and self.folder.holds(path, known[1])
+        self.kept += is_current
+        return is_current
 
     def publish(self, part: Path, path: str, key: str) -> None:
-        """Give a unit, whose bytes are durable, its name. `settle` makes it count."""
+        """Give a unit, whose bytes are durable, its name. `settle` makes that durable."""
         self.journal.published(path, key, self.folder.publish(part, path))
         self.made += 1
 
     def settle(self) -> None:
-        """First the names, then the record of them: it must not know what a loss of power took."""
+        """Sync the names before the journal: it must not list a unit that a power loss removed."""
         self.folder.sync()
         self.journal.commit()
 
     def publish_lines(self, path: str, lines: Iterable[bytes]) -> None:
-        """Write a list aside; its name it gets only where it is another one than before."""
+        """Write a list to a temporary file, and rename it only if it has changed."""
         digest = hashlib.sha256()
         part = self.folder.part("list")
         with disk_errors(part), part.open("wb") as file:
@@ -84,7 +84,7 @@ class Work:
             file.flush()
             os.fsync(file.fileno())
         key = digest.hexdigest()
-        if self.is_made(path, key):
+        if self.is_current(path, key):
             with disk_errors(part):
                 part.unlink()
         else:
@@ -95,11 +95,11 @@ class Work:
 CARD = "README.md"
 
 
-def _whole(_: Work) -> list[str]:
+def _no_parts(_: ExportContext) -> list[str]:
     return []
 
 
-def _kind_folders(work: Work) -> list[str]:
+def _kind_folders(work: ExportContext) -> list[str]:
     return [f"{kind}s" for kind in kinds_of(work)]
 
 
@@ -107,22 +107,22 @@ def _kind_folders(work: Work) -> list[str]:
 class Layout:
     """One format: how it is written, and how its card describes it.
 
-    `pattern` follows the name of a split, and matches the split's files. `parts` lists the folders
-    that are each a dataset, where there is more than one; with `lists_parts`, the card of the whole
-    names their files too.
+    `pattern` follows a split's name, and matches the split's files. `parts` lists the folders that
+    are each a dataset, if there are several; with `lists_parts`, the main card lists their files
+    too.
     """
 
-    write: Callable[[Work], None]
+    write: Callable[[ExportContext], None]
     contents: str
     pattern: str
-    parts: Callable[[Work], list[str]] = _whole
+    parts: Callable[[ExportContext], list[str]] = _no_parts
     lists_parts: bool = False
 
 
 LAYOUTS = {
     Format.HF: Layout(
         write_folders,
-        contents="The files, and a `metadata.jsonl` beside them.",
+        contents="The files, with a `metadata.jsonl` beside them.",
         pattern="/**",
         parts=_kind_folders,
     ),
@@ -135,12 +135,12 @@ LAYOUTS = {
     ),
     Format.PARQUET: Layout(
         write_parquet,
-        contents="Parquet: a row a file; `file_name` is its path in the folder of the run.",
+        contents="Parquet: one row per file; `file_name` is its path in the run's folder.",
         pattern="-*.parquet",
     ),
     Format.JSONL: Layout(
         write_lists,
-        contents="JSON Lines: a line a file; `file_name` is its path in the folder of the run.",
+        contents="JSON Lines: one line per file; `file_name` is its path in the run's folder.",
         pattern=".jsonl",
     ),
 }
@@ -148,7 +148,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`made` and `kept` count files of the export, `removed` those that nobody wants any more.
+    """`made`, `kept` and `removed` count files of the export.
 
     `parts` are folders that are each a dataset.
     """
@@ -172,19 +172,19 @@ def export(
     db: Connection,
     run_folder: Path,
     origin: Origin,
-    asked: Asked,
+    options: ExportOptions,
     target: Path,
     begin: Callable[[int], Callable[[int], object]],
 ) -> Exported:
-    """Make or continue the export in `target`.
+    """Make, continue or update the export in `target`.
 
-    `begin` gets the number of rows, and returns a callback for each row that is done.
+    `begin` takes the number of rows, and returns a callback for the rows that are done.
 
-    Raises UsageError where there is no result or the folder is another's, LockedError,
+    Raises UsageError if there is no result or the folder is something else's, LockedError,
     MissingFileError and StorageError for a damaged result, OutputError, DiskFullError.
     """
-    if next(results(db, asked.selection, asked.only), None) is None:
-        kept = "kept " if asked.only is Picked.KEPT else ""
+    if next(results(db, options.selection, options.only), None) is None:
+        kept = "kept " if options.only is Picked.KEPT else ""
         raise UsageError(
             f"none of the selected jobs has a {kept}result yet",
             next_step="batchgen status MANIFEST shows what there is",
@@ -193,12 +193,12 @@ def export(
     folder = Destination(target)
     folder.claim(run_folder)
     with opened_journal(folder.journal) as journal:
-        _take_over(journal, asked, run_folder, target)
+        _claim_journal(journal, options, run_folder, target)
         folder.tidy()
-        journal.plan(_rows(db, asked))
+        journal.plan(_rows(db, options))
         counts = journal.counts()
         tick = begin(sum(count.files for count in counts))
-        work = Work(run_folder, folder, journal, asked, tick)
+        work = ExportContext(run_folder, folder, journal, options, tick)
         work.layout.write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
@@ -206,45 +206,47 @@ def export(
 
 
 def _refuse_pattern(target: Path) -> None:
-    """Loaders take the folder's path for a pattern, and would find nothing in it."""
+    """Loaders read the folder's path as a glob pattern, and would find nothing."""
     if any(sign in target.name for sign in ("*", "?", "[", "]", "::")):
         raise UsageError(
-            "loaders of datasets find no folder that has *, ?, [, ] or :: in its name",
+            "loaders of datasets do not find a folder with *, ?, [, ] or :: in its name",
             where=str(target),
             next_step="name another folder",
         )
 
 
-def _rows(db: Connection, asked: Asked) -> Iterator[Row]:
-    """One statement: all rows are of one moment, also while a run goes on."""
-    splitter = Splitter(asked.splits, asked.split_by, asked.group)
-    for result in results(db, asked.selection, asked.only):
+def _rows(db: Connection, options: ExportOptions) -> Iterator[Row]:
+    """Read all rows with one statement, a snapshot even during a run."""
+    splitter = Splitter(options.splits, options.split_by, options.group)
+    for result in results(db, options.selection, options.only):
         yield Row(splitter.split_of(result), result)
 
 
-def _take_over(journal: Journal, asked: Asked, run_folder: Path, target: Path) -> None:
-    """A folder holds one export: with other options it would become a mixture of two."""
+def _claim_journal(
+    journal: Journal, options: ExportOptions, run_folder: Path, target: Path
+) -> None:
+    """Refuse a folder of another export: other options would mix two datasets."""
     for key, value, what in (
         ("origin", origin_of(run_folder), "an export of another run"),
-        ("asked", asked.signature(), "an export with other options"),
+        ("asked", options.signature(), "an export with other options"),
     ):
-        known = journal.about(key)
+        known = journal.get_meta(key)
         if known is not None and known != value and journal.has_units():
             raise UsageError(
-                f"the folder holds {what}{_said(known) if key == 'asked' else ''}",
+                f"the folder holds {what}{_format_of(known) if key == 'asked' else ''}",
                 where=str(target),
                 next_step="name another folder, or remove this one",
             )
-        journal.tell(key, value)
+        journal.set_meta(key, value)
     journal.commit()
 
 
-def _said(signature: str) -> str:
+def _format_of(signature: str) -> str:
     return f" (--to {json.loads(signature)[1]})"
 
 
-def _write_cards(work: Work, origin: Origin, counts: Sequence[Count]) -> None:
-    """A folder that is a dataset of its own has its own card."""
+def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -> None:
+    """Write the main card, and one for each folder that is itself a dataset."""
     layout, parts = work.layout, _parts(work)
     configs = {"default": _patterns(work, counts)}
     if parts:
@@ -257,8 +259,8 @@ def _write_cards(work: Work, origin: Origin, counts: Sequence[Count]) -> None:
         _write_card(work, f"{part}/{CARD}", own_card)
 
 
-def _parts(work: Work) -> tuple[str, ...]:
-    """The folders that are each a dataset; none where the whole is one."""
+def _parts(work: ExportContext) -> tuple[str, ...]:
+    """Return the folders that are each a dataset; none if the whole is one dataset."""
     parts = work.layout.parts(work)
     return tuple(parts) if len(parts) > 1 else ()
 
@@ -267,14 +269,14 @@ def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
     return [count for count in counts if part in (f"{count.kind}s", count.extension)]
 
 
-def _patterns(work: Work, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
-    """What files a split has, relative to the card."""
+def _patterns(work: ExportContext, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
+    """Return the pattern of each split's files, relative to the card."""
     present = {count.split for count in counts}
     return {name: f"{folder}{name}{work.layout.pattern}" for name in work.splits if name in present}
 
 
-def _write_card(work: Work, path: str, texts: Iterator[str]) -> None:
-    """A card that a person has edited stays: the licence is theirs to say."""
+def _write_card(work: ExportContext, path: str, texts: Iterator[str]) -> None:
+    """Write a card, unless the user has edited it: they choose the licence."""
     known = work.journal.want(path)
     if known is not None and _digest(work.folder.root / path) not in (None, known[0]):
         work.kept += 1
@@ -291,8 +293,8 @@ def _digest(path: Path) -> str | None:
             return None
 
 
-def _remove_unwanted(work: Work) -> int:
-    """Last, so that an interruption leaves too much, never too little."""
+def _remove_unwanted(work: ExportContext) -> int:
+    """Runs last, so that an interruption leaves too many files rather than too few."""
     unwanted = work.journal.unwanted()
     for path in unwanted:
         work.folder.remove(path)

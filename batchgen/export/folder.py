@@ -1,8 +1,8 @@
-"""The folder that an export makes, and the journal in it.
+"""The folder of an export, and the journal in it.
 
-The folder is used only if it is empty or an export's, and is filled by renames: a file that has its
-final name is whole. The journal holds the rows as planned and the units that are done; it is a
-database, since neither fits into memory for a million results.
+The folder is used only if it is empty or an export's, and is filled by renames: a file with its
+final name is complete. The journal holds the planned rows and the finished units; it is a database,
+because neither fits into memory for a million results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 WORK = ".batchgen-export"
-"""Hidden: the loaders of datasets leave such folders out."""
+"""Hidden, because dataset loaders skip such folders."""
 
 
 class Destination:
@@ -49,20 +49,20 @@ class Destination:
         return self._work / "journal.db"
 
     def claim(self, run_folder: Path) -> None:
-        """Make the folder, or take one that an export made. Raises UsageError for any other."""
+        """Create the folder, or reuse an export's. Raises UsageError for any other."""
         if (run_folder / "files").resolve() in (self.root.resolve() / "x").parents:
             raise self._refused("that is where the run keeps its files")
         with disk_errors(self.root):
             if self.root.exists() and not self.root.is_dir():
-                raise self._refused("there is a file already")
+                raise self._refused("there is already a file")
             self.root.mkdir(parents=True, exist_ok=True)
             is_ours = self._work.is_dir() and not self._work.is_symlink()
             if not is_ours and any(self.root.iterdir()):
-                raise self._refused("the folder holds what no export of batchgen made")
+                raise self._refused("the folder holds files that batchgen did not export")
             self._work.mkdir(exist_ok=True)
 
     def tidy(self) -> None:
-        """Remove what an interrupted export left half-made. Only under the journal's lock."""
+        """Remove the temporary files of an interrupted export. Requires the journal's lock."""
         with disk_errors(self._work):
             for left in self._work.glob("*.part"):
                 left.unlink()
@@ -71,7 +71,7 @@ class Destination:
         return self._work / f"{name}.part"
 
     def holds(self, path: str, size: int) -> bool:
-        """Say whether a plain file of this size has the name."""
+        """Whether `path` is a plain file of this size."""
         with disk_errors(self.root / path):
             try:
                 found = (self.root / path).lstat()
@@ -80,18 +80,18 @@ class Destination:
         return stat.S_ISREG(found.st_mode) and found.st_size == size
 
     def publish(self, part: Path, path: str) -> int:
-        """Give a whole file its final name; the folder's fsync is due. Returns its bytes."""
+        """Give a complete file its final name, and return its size. `sync` makes it durable."""
         final = self.root / path
         with disk_errors(final):
             self._make_folders(final.parent)
             size = part.stat().st_size
             part.replace(final)
-            # Where both are links to one file, a rename does nothing (POSIX) and leaves the part.
+            # If both are hard links to one file, a rename does nothing (POSIX) and leaves the part.
             part.unlink(missing_ok=True)
         return size
 
     def remove(self, path: str) -> None:
-        """Remove a file of ours, and the folders that are empty then."""
+        """Remove a file of the export, and folders that become empty."""
         final = self.root / path
         with disk_errors(final):
             final.unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class Destination:
                 self._touched.discard(folder)
 
     def sync(self) -> None:
-        """Make all names that were given so far durable."""
+        """Make all renames so far durable."""
         while self._touched:
             folder = self._touched.pop()
             with disk_errors(folder):
@@ -113,7 +113,7 @@ class Destination:
             return
         folder.mkdir(parents=True, exist_ok=True)
         while folder != self.root:
-            # Through a link, files would be written to where nobody asked for them.
+            # Through a link, files would be written somewhere else.
             if folder.is_symlink():
                 raise symlink_error(folder)
             self._touched.add(folder)
@@ -127,7 +127,7 @@ class Destination:
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
--- The plan, made anew by each export; `result` is a JSON array of a Result's fields.
+-- The plan, rebuilt by each export; `result` is a JSON array of a Result's fields.
 DROP TABLE IF EXISTS row;
 CREATE TABLE row (
     number    INTEGER PRIMARY KEY,
@@ -138,7 +138,7 @@ CREATE TABLE row (
     bytes     INTEGER NOT NULL,
     result    TEXT NOT NULL
 ) STRICT;
--- What is published. `key` says what it was made of; `wanted`: by the export at work.
+-- Published units. `key` identifies their content; `wanted`: by the current export.
 CREATE TABLE IF NOT EXISTS unit (
     path   TEXT PRIMARY KEY,
     key    TEXT NOT NULL,
@@ -151,7 +151,7 @@ COMMIT;
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many files, and how many bytes they have, by split, kind, extension and model."""
+    """The number of files and their bytes, by split, kind, extension and model."""
 
     split: str
     kind: str
@@ -162,24 +162,24 @@ class Count:
 
 
 class Journal:
-    """Nothing is durable before `commit`, and what it names must be durable by then."""
+    """Nothing is durable before `commit`; the units that it lists must be durable by then."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def about(self, key: str) -> str | None:
+    def get_meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def tell(self, key: str, value: str) -> None:
+    def set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
     def has_units(self) -> bool:
-        """Whether anything was made yet."""
+        """Whether anything was published yet."""
         return self._db.execute("SELECT 1 FROM unit LIMIT 1").fetchone() is not None
 
     def plan(self, rows: Iterable[Row]) -> None:
-        """Fill the plan; no unit is wanted until somebody asks for it."""
+        """Store the plan, and mark every unit as unwanted for now."""
         self._db.execute("UPDATE unit SET wanted = 0")
         self._db.executemany(
             "INSERT INTO row (split, kind, extension, model, bytes, result)"
@@ -195,7 +195,7 @@ class Journal:
         first: int = 1,
         last: int = 2**62,
     ) -> Iterator[tuple[int, Row]]:
-        """Planned rows with their numbers, which `first` and `last` bound."""
+        """Return planned rows with their numbers, from `first` to `last`."""
         found = self._db.execute(
             "SELECT number, split, result FROM row WHERE number BETWEEN ? AND ?"
             " AND split = coalesce(?, split) AND kind = coalesce(?, kind)"
@@ -212,7 +212,7 @@ class Journal:
         return [Count(*row) for row in found]
 
     def want(self, path: str) -> tuple[str, int] | None:
-        """Keep this unit; give `(key, bytes)` of the one that is published."""
+        """Mark a unit as wanted; return `(key, bytes)` of the published one."""
         self._db.execute("UPDATE unit SET wanted = 1 WHERE path = ?", (path,))
         row: tuple[str, int] | None = self._db.execute(
             "SELECT key, bytes FROM unit WHERE path = ?", (path,)
@@ -240,14 +240,14 @@ def _stored(row: Row) -> tuple[str, str, str, str, int, str]:
 
 @contextmanager
 def opened_journal(path: Path) -> Iterator[Journal]:
-    """Hold the journal alone.
+    """Open the journal exclusively.
 
-    Raises LockedError where another export is at work, OutputError, StorageError, DiskFullError.
+    Raises LockedError if another export is running, OutputError, StorageError, DiskFullError.
     """
     db = None
     try:
         db = open_side_file(path, autocommit=False)
-        # Held from the first write until it is closed, also by a process that dies.
+        # Locked from the first write until it is closed, or its process dies.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.executescript(SCHEMA)
         yield Journal(db)
@@ -264,7 +264,7 @@ def _translated(exc: DatabaseError, path: Path) -> BatchgenError:
     match fault_of(exc):
         case Fault.LOCKED:
             return LockedError(
-                "another export is at work in this folder",
+                "another export is running in this folder",
                 where=where,
                 next_step="wait for it, or name another folder",
             )
@@ -276,6 +276,6 @@ def _translated(exc: DatabaseError, path: Path) -> BatchgenError:
             what = f"the export's journal cannot be written: {exc}"
             return OutputError(what, where=where, next_step=next_step)
         case _:
-            next_step = "remove the export's folder, then give the same command again"
-            what = f"the export's journal is not sound: {exc}"
+            next_step = "remove the export's folder, then run the same command again"
+            what = f"the export's journal is damaged: {exc}"
             return StorageError(what, where=where, next_step=next_step)

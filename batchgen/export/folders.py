@@ -1,10 +1,10 @@
-"""`imagefolder` and `videofolder`: the files as they are, and a metadata.jsonl beside them.
+"""`imagefolder` and `videofolder`: the unchanged files, with a metadata.jsonl beside them.
 
-Below its split no name has a word that a loader takes for a split, as it does without the card.
-Where a run has both kinds, each gets a folder that is a dataset of its own: no loader takes both.
+Names below a split contain no word that a loader without the card would take for a split. If a run
+has both kinds, each gets a folder that is its own dataset: no loader reads both.
 
-`lists` is JSON Lines: one line a file and no copy of it; `file_name` is its path in the run's
-folder.
+JSON Lines (`write_lists`) has one line per file and no copy of it; `file_name` is its path in the
+run's folder.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.export.rows import fields_of, flat_fields_of, line_of, place
+from batchgen.export.rows import flat_row_fields, json_line, link_or_copy, row_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.export.exporting import Work
+    from batchgen.export.exporting import ExportContext
     from batchgen.export.rows import Row
 
 
 PAGE = 256
 THREADS = 4
-"""Enough to keep a disk busy; a hash leaves Python's lock alone."""
+"""Enough to keep a disk busy; hashing releases the GIL."""
 
 METADATA = "metadata.jsonl"
-LOOKED_AT = 1000
-"""Rows, well within the 10 MB that `datasets` reads of a list to find its types."""
+SAMPLED_ROWS = 1000
+"""In rows, well within the 10 MB of a list from which `datasets` infers types."""
 
 
-def write_folders(work: Work) -> None:
-    """Files first, then the lists that name them."""
+def write_folders(work: ExportContext) -> None:
+    """Write the files, then the lists that name them."""
     kinds = kinds_of(work)
     is_mixed = len(kinds) > 1
     with ThreadPoolExecutor(THREADS, thread_name_prefix="export") as pool:
         rows = work.journal.rows()
         while page := list(islice(rows, PAGE)):
-            _place_page(work, page, pool, is_mixed=is_mixed)
+            _publish_page(work, page, pool, is_mixed=is_mixed)
     for kind in kinds:
         _write_lists(work, kind, is_mixed=is_mixed)
 
 
-def kinds_of(work: Work) -> list[str]:
+def kinds_of(work: ExportContext) -> list[str]:
     return sorted({count.kind for count in work.journal.counts()})
 
 
@@ -53,32 +53,36 @@ def folder_of(kind: str, split: str, *, is_mixed: bool) -> str:
     return f"{kind}s/{split}" if is_mixed else split
 
 
-def _place_page(
-    work: Work, page: Sequence[tuple[int, Row]], pool: ThreadPoolExecutor, *, is_mixed: bool
+def _publish_page(
+    work: ExportContext,
+    page: Sequence[tuple[int, Row]],
+    pool: ThreadPoolExecutor,
+    *,
+    is_mixed: bool,
 ) -> None:
     todo = []
     for number, row in page:
-        path = f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.plain_name}"
-        # A link where a copy is asked for is something else; a copy does for a link.
-        key = f"{row.result.sha256}{' copy' if work.asked.copy else ''}"
-        if work.is_made(path, key):
+        path = f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.loader_safe_name}"
+        # With --copy a link must be replaced; without it, a copy is good enough.
+        key = f"{row.result.sha256}{' copy' if work.options.copy else ''}"
+        if work.is_current(path, key):
             work.tick(1)
         else:
             todo.append((work.folder.part(str(number)), row, path, key))
-    put = partial(_place, work.run_folder, copy=work.asked.copy)
+    put = partial(_link_or_copy, work.run_folder, copy=work.options.copy)
     for (part, _, path, key), _done in zip(todo, pool.map(put, todo), strict=True):
         work.publish(part, path, key)
         work.tick(1)
     work.settle()
 
 
-def _place(run_folder: Path, one: tuple[Path, Row, str, str], *, copy: bool) -> None:
+def _link_or_copy(run_folder: Path, one: tuple[Path, Row, str, str], *, copy: bool) -> None:
     part, row, _, _ = one
-    place(run_folder / row.result.path, row.result, part, copy=copy)
+    link_or_copy(run_folder / row.result.path, row.result, part, copy=copy)
 
 
-def _write_lists(work: Work, kind: str, *, is_mixed: bool) -> None:
-    """A folder without files gets no list: a loader would fail on it."""
+def _write_lists(work: ExportContext, kind: str, *, is_mixed: bool) -> None:
+    """Write a list per split that has files: a loader would fail on an empty one."""
     present = {count.split for count in work.journal.counts() if count.kind == kind}
     splits = [split for split in work.splits if split in present]
     columns = frozenset.intersection(*(_columns(work, kind, split) for split in splits))
@@ -87,33 +91,33 @@ def _write_lists(work: Work, kind: str, *, is_mixed: bool) -> None:
         work.publish_lines(path, _lines(work, kind, split, columns))
 
 
-def _lines(work: Work, kind: str, split: str, columns: frozenset[str]) -> Iterator[bytes]:
+def _lines(work: ExportContext, kind: str, split: str, columns: frozenset[str]) -> Iterator[bytes]:
     for _, row in work.journal.rows(split, kind):
-        fields = flat_fields_of(row, row.plain_name)
-        yield line_of({name: value for name, value in fields.items() if name in columns})
+        fields = flat_row_fields(row, row.loader_safe_name)
+        yield json_line({name: value for name, value in fields.items() if name in columns})
 
 
-def _columns(work: Work, kind: str, split: str) -> frozenset[str]:
-    """Name the columns whose type a loader can see.
+def _columns(work: ExportContext, kind: str, split: str) -> frozenset[str]:
+    """Return the columns whose type a loader can infer.
 
-    `datasets` infers it from a list's beginning, and refuses a dataset in which two lists differ: a
-    column without a value in one of them is left out of all. What was sent is in `input`.
+    `datasets` infers types from the beginning of a list, and refuses a dataset whose lists differ:
+    a column without a value in one of them is left out of all. `input` still has everything sent.
     """
-    first = islice(work.journal.rows(split, kind), LOOKED_AT)
+    first = islice(work.journal.rows(split, kind), SAMPLED_ROWS)
     return frozenset(
         name
         for _, row in first
-        for name, value in flat_fields_of(row, row.plain_name).items()
+        for name, value in flat_row_fields(row, row.loader_safe_name).items()
         if value not in (None, [])
     )
 
 
-def write_lists(work: Work) -> None:
+def write_lists(work: ExportContext) -> None:
     for split in work.splits:
-        work.publish_lines(f"{split}.jsonl", _lines_lists(work, split))
+        work.publish_lines(f"{split}.jsonl", _jsonl_lines(work, split))
 
 
-def _lines_lists(work: Work, split: str) -> Iterator[bytes]:
+def _jsonl_lines(work: ExportContext, split: str) -> Iterator[bytes]:
     for _, row in work.journal.rows(split):
-        yield line_of(fields_of(row, row.result.path))
+        yield json_line(row_fields(row, row.result.path))
         work.tick(1)

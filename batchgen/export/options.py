@@ -1,4 +1,4 @@
-"""What an export is asked for, and which of it goes with which format."""
+"""The options of an export, and which of them go with which format."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 VERSION = 2
-"""Of the layout. A folder of another version is not continued."""
+"""Of the layout. An export of another version is not continued."""
 
 SHARD_BYTES = 1_000_000_000
 SHARD_ROWS = 10_000
-"""As img2dataset has it: enough for sequential reading, few enough to be shuffled."""
+"""img2dataset's defaults: enough for sequential reading, few enough to shuffle."""
 
 
 class Format(StrEnum):
@@ -37,7 +37,7 @@ DESCRIPTIONS = {
     Format.HF: "image and video folders",
     Format.WEBDATASET: "tar shards",
     Format.PARQUET: "a table, in shards",
-    Format.JSONL: "a table, a line a file",
+    Format.JSONL: "a table, one line per file",
 }
 """For the help of `--to`."""
 
@@ -45,11 +45,8 @@ SHARDED = (Format.WEBDATASET, Format.PARQUET)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`shard_bytes`, `shard_rows`: limits of one shard; None stands for the default.
-
-    `only`: which files, by what a person said of them.
-    """
+class ExportOptions:
+    """`shard_bytes` and `shard_rows` limit a shard; None is the default. `only`: files by pick."""
 
     to: Format
     selection: Selection = field(default_factory=Selection)
@@ -65,16 +62,16 @@ class Asked:
     def __post_init__(self) -> None:
         has_shares = self.splits != ONE_SPLIT
         if self.split_by is not None and has_shares:
-            raise UsageError("--split and --split-by both name the splits: give one of them")
+            raise UsageError("--split and --split-by exclude each other: use one of them")
         if self.group is not None and not has_shares:
-            raise UsageError("--group has no meaning here", next_step="it goes with --split")
+            raise UsageError("no effect here: --group", next_step="use it with --split")
         sharded = self.shard_bytes is not None or self.shard_rows is not None
         if sharded and self.to not in SHARDED:
-            raise _pointless("--shard-size and --shard-count", SHARDED)
+            raise _no_effect("--shard-size and --shard-count", SHARDED)
         if self.embed and self.to is not Format.PARQUET:
-            raise _pointless("--bytes", (Format.PARQUET,))
+            raise _no_effect("--bytes", (Format.PARQUET,))
         if self.copy and self.to is not Format.HF:
-            raise _pointless("--copy", (Format.HF,))
+            raise _no_effect("--copy", (Format.HF,))
 
     @property
     def byte_limit(self) -> int:
@@ -86,13 +83,13 @@ class Asked:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """The names that are known before any row is read."""
+        """The splits known before any row is read."""
         if self.split_by is not None:
             return self.split_by.tags
         return tuple(split.name for split in self.splits)
 
     def signature(self) -> str:
-        """Tell apart what must not be mixed in one folder. A copy is as good as a link."""
+        """Return a text of all options that shape the dataset; `copy` does not."""
         one = self.selection
         selection = [list(names) for names in (one.jobs, one.models, one.tags, one.states)]
         splits = [[split.name, str(split.share)] for split in self.splits]
@@ -109,15 +106,15 @@ def parse_shard_size(text: str) -> int:
     """Read `500MB` or `1GiB`. Raises InputError."""
     size = parse_bytes(text)
     if size < 1:
-        raise InputError("a shard of no bytes holds nothing", next_step="write e.g. 500MB or 1GB")
+        raise InputError("a shard cannot have 0 bytes", next_step="write e.g. 500MB or 1GB")
     return size
 
 
 def origin_of(root: Path) -> str:
-    """Tell runs apart, without writing the path of a machine into a dataset's folder."""
+    """Identify a run without writing this machine's paths into a dataset's folder."""
     return hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()
 
 
-def _pointless(option: str, formats: tuple[Format, ...]) -> UsageError:
+def _no_effect(option: str, formats: tuple[Format, ...]) -> UsageError:
     wanted = " or ".join(f"--to {one}" for one in formats)
-    return UsageError(f"{option} has no meaning here", next_step=f"it goes with {wanted}")
+    return UsageError(f"no effect here: {option}", next_step=f"use it with {wanted}")

@@ -1,7 +1,7 @@
-"""Parquet: what is known of each file as columns, and its bytes where they are asked for.
+"""Parquet: everything about each file as columns, and its bytes with --bytes.
 
-With bytes a column `image` or `video` has the form that `datasets` shows as such at once. The
-library is asked for only here.
+With bytes, the columns `image` and `video` have the form that `datasets` recognizes. pyarrow is
+needed only here.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import UsageError
-from batchgen.export.rows import Sizes, blocks, flat_fields_of, line_of, shards
+from batchgen.export.rows import ShardFormat, blocks, flat_row_fields, json_line, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from batchgen.export.exporting import Work
+    from batchgen.export.exporting import ExportContext
     from batchgen.export.rows import Row, Shard
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 64 * 1024 * 1024
-"""What is held in memory until it is written as one row group."""
+"""Limits of a row group, which is held in memory until it is written."""
 
 TEXT, WHOLE, REAL, TEXTS = "string", "int64", "float64", "list<string>"
 COLUMNS = {
@@ -47,8 +47,8 @@ COLUMNS = {
     "cost": REAL,
 }
 
-# Only the facts about files are worth a dictionary, statistics and compression: pictures and clips
-# are compressed already.
+# Dictionaries, statistics and compression for the facts only: pictures and clips are compressed
+# already.
 _LEAVES = [f"{name}.list.element" if kind == TEXTS else name for name, kind in COLUMNS.items()]
 WRITING: dict[str, Any] = {
     "use_dictionary": _LEAVES,
@@ -57,23 +57,23 @@ WRITING: dict[str, Any] = {
 }
 
 
-def write_parquet(work: Work) -> None:
-    """Raises UsageError where pyarrow is not installed."""
+def write_parquet(work: ExportContext) -> None:
+    """Raises UsageError if pyarrow is not installed."""
     pa = _library()
-    kinds = sorted({count.kind for count in work.journal.counts()}) if work.asked.embed else []
+    kinds = sorted({count.kind for count in work.journal.counts()}) if work.options.embed else []
     schema = _schema(pa, kinds)
-    sizes = Sizes("parquet", _line, _embedded_bytes if kinds else _line_bytes)
+    shard_format = ShardFormat("parquet", _line, _embedded_bytes if kinds else _line_bytes)
     for split in work.splits:
-        for shard in shards(work, split, sizes):
-            # A kind that comes adds a column to all.
+        for shard in shards(work, split, shard_format):
+            # A new kind adds a column to all shards.
             key = f"{shard.key} {','.join(kinds)}"
-            if work.is_made(shard.path, key):
+            if work.is_current(shard.path, key):
                 work.tick(shard.rows)
             else:
                 _write(work, shard, schema, key)
 
 
-def _write(work: Work, shard: Shard, schema: Any, key: str) -> None:
+def _write(work: ExportContext, shard: Shard, schema: Any, key: str) -> None:
     from pyarrow import parquet  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
 
     part = work.folder.part("shard")
@@ -111,17 +111,17 @@ class _Group:
         self.rows, self.bytes = [], 0
 
 
-def _cells(work: Work, row: Row) -> dict[str, Any]:
+def _cells(work: ExportContext, row: Row) -> dict[str, Any]:
     result = row.result
-    cells: dict[str, Any] = flat_fields_of(row, result.path)
-    if work.asked.embed:
+    cells: dict[str, Any] = flat_row_fields(row, result.path)
+    if work.options.embed:
         whole = b"".join(blocks(work.run_folder / result.path, result))
         cells[row.kind.value] = {"bytes": whole, "path": row.name}
     return cells
 
 
 def _line(row: Row) -> bytes:
-    return line_of(flat_fields_of(row, row.result.path))
+    return json_line(flat_row_fields(row, row.result.path))
 
 
 def _line_bytes(_row: Row, line: bytes) -> int:
@@ -152,8 +152,8 @@ def _schema(pa: Any, kinds: list[str]) -> Any:
         TEXTS: pa.list_(pa.string()),
     }
     columns = [pa.field(name, types[kind]) for name, kind in COLUMNS.items()]
-    held = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-    columns += [pa.field(kind, held) for kind in kinds]
+    file = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+    columns += [pa.field(kind, file) for kind in kinds]
     features = {kind: {"_type": kind.capitalize()} for kind in kinds}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})} if kinds else None
     return pa.schema(columns, metadata=metadata)

@@ -1,7 +1,7 @@
 """Rows of a dataset: a result and its split, read from the run's folder, grouped into shards.
 
-A file is read once, and compared with the state while it is read. Shards are planned before a byte
-is read, since the state knows the size of each file.
+A file is read once, and verified while it is read. Shards are planned before any file is read,
+because the state has the size of each file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from batchgen.export.exporting import Work
+    from batchgen.export.exporting import ExportContext
     from batchgen.jobs import JsonValue
     from batchgen.state.records import Result
 
@@ -34,7 +34,7 @@ _SPLIT_WORDS = re.compile(
     rf"(?=[{_BETWEEN}]|$)",
     re.IGNORECASE,
 )
-"""What `datasets` looks for in names where no card says which files a split has."""
+"""What `datasets` takes for a split in a name, if no card lists the splits' files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,25 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The file's name as the run has it, below `files`."""
+        """The file's path below `files`."""
         return self.result.path.partition("/")[2]
 
     @property
     def extension(self) -> str:
-        """Without its dot: what kind of file it is to a loader of tar shards."""
+        """Without the dot: a loader of tar shards goes by it."""
         return self.name.rpartition(".")[2].lower()
 
     @property
-    def plain_name(self) -> str:
-        """The same without what a loader takes for the name of a split, as `photo of a train~`.
+    def loader_safe_name(self) -> str:
+        """The name with a `~` behind each word that a loader would take for a split: `train~`.
 
-        One more `~` behind each such word: so two names never become one.
+        A name that has such a `~` already gets one more, so two names never become one.
         """
         return _SPLIT_WORDS.sub(r"\g<0>~", self.name)
 
 
-def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
-    """All that is known of a result, in the order of metadata.jsonl."""
+def row_fields(row: Row, file_name: str) -> dict[str, JsonValue]:
+    """Return everything about a result, in the order of metadata.jsonl."""
     result = row.result
     sent = json.loads(result.body)
     return {
@@ -79,7 +79,7 @@ def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
         "seed": sent.get("seed"),
         "tags": json.loads(result.tags),
         "sweep": result.sweep,
-        "axes": json.loads(result.axes, parse_constant=str),  # NaN is no JSON
+        "axes": json.loads(result.axes, parse_constant=str),  # NaN is not valid JSON
         "pick": result.pick,
         "sha256": result.sha256,
         "media_type": result.media_type,
@@ -93,14 +93,14 @@ def fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
     }
 
 
-def flat_fields_of(row: Row, file_name: str) -> dict[str, JsonValue]:
-    """The same for tables, where a column has one type: inputs have other keys for each model."""
-    fields = fields_of(row, file_name)
+def flat_row_fields(row: Row, file_name: str) -> dict[str, JsonValue]:
+    """Return the same with JSON as text, for tables: each model has other input keys."""
+    fields = row_fields(row, file_name)
     return {**fields, "input": row.result.body, "axes": row.result.axes}
 
 
-def line_of(fields: dict[str, JsonValue]) -> bytes:
-    """One line of JSON. A lone surrogate, which UTF-8 has no bytes for, stays an escape."""
+def json_line(fields: dict[str, JsonValue]) -> bytes:
+    """Encode one line of JSON. A lone surrogate, which UTF-8 cannot encode, stays an escape."""
     text = json.dumps(fields, ensure_ascii=False)
     try:
         return text.encode() + b"\n"
@@ -112,13 +112,13 @@ BLOCK = 1024 * 1024
 CANNOT_LINK = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 )
-"""Another disk, a file of another user, too many links, a file system without links."""
+"""Another disk, another user's file, too many links, or a file system without links."""
 
 REPAIR = "batchgen verify MANIFEST shows all of them, batchgen repair MANIFEST fetches them again"
 
 
 def blocks(path: Path, result: Result) -> Iterator[bytes]:
-    """Read a file through; at its end, what was read is what the state knows.
+    """Yield a file's blocks, and verify its hash at the end.
 
     Raises MissingFileError, StorageError.
     """
@@ -141,16 +141,16 @@ def blocks(path: Path, result: Result) -> Iterator[bytes]:
         ) from exc
     if digest.hexdigest() != result.sha256:
         raise StorageError(
-            f"the result of {result.job_id} has another content than the one that was downloaded",
+            f"the result of {result.job_id} is not the content that was downloaded",
             where=result.path,
             next_step=REPAIR,
         )
 
 
-def place(source: Path, result: Result, part: Path, *, copy: bool) -> None:
-    """Put a verified file at `part`: a hard link where that can be, else a copy.
+def link_or_copy(source: Path, result: Result, part: Path, *, copy: bool) -> None:
+    """Put a verified file at `part`: a hard link if possible, otherwise a copy.
 
-    What is linked is read by its new name, so that nothing can change between check and link.
+    A link is verified by its new name, so that nothing can be swapped between check and link.
     """
     with disk_errors(part):
         part.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ def _linked(source: Path, part: Path) -> bool:
         try:
             os.link(source, part, follow_symlinks=False)
         except FileNotFoundError:
-            return False  # the copy says what is missing
+            return False  # copying reports what is missing
         except OSError as exc:
             if exc.errno in CANNOT_LINK:
                 return False
@@ -179,9 +179,9 @@ def _linked(source: Path, part: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows of one split, numbered from `first` to `last`. `key` says what they are.
+    """Rows of one split, numbered from `first` to `last`. `key` identifies their content.
 
-    `kind`: only those with this extension; None takes all.
+    `kind`: only rows with this extension; None takes all.
     """
 
     path: str
@@ -194,8 +194,8 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """How a format counts: `line` is what is written of a row, `bytes` what it takes in all.
+class ShardFormat:
+    """How a format measures rows: `line` is a row's metadata, `bytes` its total size in a shard.
 
     `kind`: only rows with this extension, in `folder`.
     """
@@ -208,22 +208,22 @@ class Sizes:
     folder: str = ""
 
 
-def shards(work: Work, split: str, sizes: Sizes) -> Iterator[Shard]:
-    """Fill shards up to the limits. A row that is larger than a shard has one of its own."""
-    asked = work.asked
-    digest, size, count, first, last, number = hashlib.sha256(), sizes.overhead, 0, 0, 0, 0
+def shards(work: ExportContext, split: str, shard_format: ShardFormat) -> Iterator[Shard]:
+    """Fill shards up to the limits. A row larger than a shard gets its own."""
+    options = work.options
+    digest, size, count, first, last, number = hashlib.sha256(), shard_format.overhead, 0, 0, 0, 0
 
     def shard() -> Shard:
-        path = f"{sizes.folder}{split}-{number:06d}.{sizes.extension}"
-        return Shard(path, split, sizes.kind, first, last, count, digest.hexdigest())
+        path = f"{shard_format.folder}{split}-{number:06d}.{shard_format.extension}"
+        return Shard(path, split, shard_format.kind, first, last, count, digest.hexdigest())
 
-    for at, row in work.journal.rows(split, extension=sizes.kind):
-        line = sizes.line(row)
-        more = sizes.bytes(row, line)
-        if count and (size + more > asked.byte_limit or count >= asked.row_limit):
+    for at, row in work.journal.rows(split, extension=shard_format.kind):
+        line = shard_format.line(row)
+        more = shard_format.bytes(row, line)
+        if count and (size + more > options.byte_limit or count >= options.row_limit):
             yield shard()
             number += 1
-            digest, size, count = hashlib.sha256(), sizes.overhead, 0
+            digest, size, count = hashlib.sha256(), shard_format.overhead, 0
         first = first if count else at
         last, size, count = at, size + more, count + 1
         digest.update(line)

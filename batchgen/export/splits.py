@@ -1,6 +1,6 @@
-"""Train, validation, test: by shares, by a tag, or by what a column says.
+"""Splits such as train, validation and test: by shares, by a tag, or by a column's value.
 
-Shares go by a hash of the job's id, or of what its group has in common: so a job stays where it is.
+Shares use a hash of the job's id, or of its group, so that a job never changes its split.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from batchgen.state.records import Result
 
 COLUMNS = ("model", "sweep", "pick")
-MOST_SPLITS = 100
-_NAMES_HINT = "a split is called by a letter, then letters, digits and _, 40 at most"
+MAX_SPLITS = 100
+_NAMES_HINT = "a split's name is a letter, then letters, digits and _, at most 40"
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_]+", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}", re.ASCII)
 _SHARE = re.compile(r"\d*\.?\d+|\d+\.", re.ASCII)
 HASHED = 2**64
 CLOSE_TO_ONE = Fraction(1, 100)
-"""Three times 0.33 is meant as a whole; the last split takes the rest."""
+"""Three times 0.33 counts as 1; the last split takes the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ ONE_SPLIT = (Split("train", Fraction(1)),)
 
 
 class Group(StrEnum):
-    """Jobs that stay together: with the same prompt, of the same row of data, of one sweep."""
+    """Jobs that stay together: with the same prompt, data row or sweep."""
 
     PROMPT = "prompt"
     ROW = "row"
@@ -56,14 +56,14 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SplitBy:
-    """`column` names the splits; or `tags` are their names, of which each job has one."""
+    """A `column` whose values are the splits, or `tags` of which each job has exactly one."""
 
     column: str = ""
     tags: tuple[str, ...] = ()
 
 
 class Splitter:
-    """Says to which split a result goes."""
+    """Assigns results to splits."""
 
     def __init__(
         self, splits: Sequence[Split], by: SplitBy | None = None, group: Group | None = None
@@ -74,7 +74,7 @@ class Splitter:
         self._values: dict[str, str] = {}
 
     def split_of(self, result: Result) -> str:
-        """Raises UsageError where it cannot be told."""
+        """Raises UsageError for a result without a clear split."""
         if self._by is None:
             return split_of(self._key_of(result), self._splits)
         if self._by.tags:
@@ -92,34 +92,35 @@ class Splitter:
         return result.job_id
 
     def _named(self, value: JsonValue, result: Result) -> str:
-        """Make a value the name of a split: two must not become one."""
+        """Turn a value into a split's name. Two values must not become one split."""
         assert self._by is not None
         text = _text(value)
         name = _NOT_IN_NAME.sub("_", text)
         if value in (None, "") or not _NAME.fullmatch(name):
-            what = f"{result.job_id}: {self._by.column} names no split: {format_value(value)}"
+            shown = format_value(value)
+            what = f"{result.job_id}: {self._by.column} is not a name for a split: {shown}"
             raise UsageError(what, next_step=_NAMES_HINT)
         first = self._values.setdefault(name.lower(), text)
         if first != text:
             raise UsageError(
                 f"{format_value(first)} and {format_value(text)} would be one split: {name}"
             )
-        if len(self._values) > MOST_SPLITS:
-            what = f"{self._by.column} has more than {MOST_SPLITS} values"
-            raise UsageError(what, next_step="choose a column of few values")
+        if len(self._values) > MAX_SPLITS:
+            what = f"{self._by.column} has more than {MAX_SPLITS} values"
+            raise UsageError(what, next_step="choose a column with few values")
         return name
 
 
 def row_of(result: Result) -> str:
-    """Name the row of data that a job was made from: its id without its place in the matrix.
+    """Identify the data row that a job was made from: its id without its place in the matrix.
 
-    Raises UsageError where the id does not tell.
+    Raises UsageError if the id does not show it.
     """
     axes: dict[str, JsonValue] = json.loads(result.axes)
     if not result.sweep or not axes:
         return result.job_id
     is_template = "{{" in result.sweep
-    # A plain id has no number for the first repeat.
+    # A plain id has no suffix for the first repeat.
     if axes.get("repeat") == 1 and not (is_template and _mentions(result.sweep, "repeat")):
         del axes["repeat"]
     left = result.job_id
@@ -134,7 +135,7 @@ def row_of(result: Result) -> str:
 
 
 def _without(text: str, words: Iterable[str]) -> str | None:
-    """Take out the last place that has one of the words; None where there is none."""
+    """Remove the last occurrence of one of the texts; None if there is none."""
     either = "|".join(sorted(map(re.escape, filter(None, words)), key=len, reverse=True))
     found = [*re.finditer(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])", text)]
     return text[: found[-1].start()] + text[found[-1].end() :] if found else None
@@ -150,8 +151,8 @@ def _mentions(template: str, name: str) -> bool:
 
 def _no_row(result: Result) -> UsageError:
     return UsageError(
-        f"the row of {result.job_id} cannot be told from its id",
-        next_step="--group prompt or sweep; or name the item's jobs by a column of the data",
+        f"the id {result.job_id} does not show its data row",
+        next_step="use --group prompt or sweep, or put a column of the data into the item's id",
     )
 
 
@@ -163,7 +164,7 @@ def _tag_of(result: Result, names: Sequence[str]) -> str:
     how_many = "two" if found else "none"
     raise UsageError(
         f"{result.job_id} has {how_many} of the tags {', '.join(found or names)}",
-        next_step="each job needs one: tag it, or leave it out with --tag or --job",
+        next_step="each job needs exactly one: tag it, or exclude it with --tag or --job",
     )
 
 
@@ -195,7 +196,7 @@ def parse_split_by(text: str) -> SplitBy:
         for name in tags:
             if not _NAME.fullmatch(name):
                 raise InputError(
-                    f"{format_value(name)} is no name of a split", next_step=_NAMES_HINT
+                    f"{format_value(name)} is not a name for a split", next_step=_NAMES_HINT
                 )
         if len({name.lower() for name in tags}) < len(tags):
             raise InputError("a split is named twice", next_step="name each tag once")
@@ -203,7 +204,7 @@ def parse_split_by(text: str) -> SplitBy:
     holder, _, key = column.partition(".")
     if names or not ((column in COLUMNS) or (holder in {"axes", "input"} and key)):
         known = ", ".join(COLUMNS)
-        what = f"there is no splitting by {format_value(text)}"
+        what = f"cannot split by {format_value(text)}"
         hint = f"write tag:train,test, or a column: {known}, axes.NAME, input.NAME"
         raise InputError(what, next_step=hint)
     return SplitBy(column)
@@ -224,7 +225,7 @@ def parse_splits(text: str) -> tuple[Split, ...]:
 
 
 def split_of(key: str, splits: Sequence[Split]) -> str:
-    """Name the split of a job's id, or of its group: all of its files go there together."""
+    """Return the split of a job's id or group: all of its files go there."""
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).digest()
     point = Fraction(int.from_bytes(digest[:8], "big"), HASHED)
     bounds = accumulate(split.share for split in splits)

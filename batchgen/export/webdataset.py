@@ -1,10 +1,10 @@
-"""WebDataset: tar files in which each picture stands with a JSON file of the same stem.
+"""WebDataset: tar files in which each picture is next to a JSON file with the same stem.
 
-A loader takes the first files of the first shard for what all are. So one dataset has one kind of
-file, several kinds get a folder each; and each JSON has the same keys with values of one type.
+A loader expects all files to be like the first ones of the first shard. So each dataset has one
+kind of file, several kinds get a folder each, and all JSON files have the same keys and types.
 
-Only tarfile's headers are used: with a time, owner and mode of our own the bytes are the same
-wherever and whenever they are written, and their number is known before.
+tarfile only makes the headers: with fixed time, owner and mode the bytes are the same wherever and
+whenever they are written, and their number is known in advance.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.export.rows import Sizes, blocks, flat_fields_of, line_of, shards
+from batchgen.export.rows import ShardFormat, blocks, flat_row_fields, json_line, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.export.exporting import Work
+    from batchgen.export.exporting import ExportContext
     from batchgen.export.rows import Row, Shard
     from batchgen.jobs import JsonValue
 
@@ -28,22 +28,22 @@ BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
 
 
-def write_webdataset(work: Work) -> None:
+def write_webdataset(work: ExportContext) -> None:
     kinds = work.extensions
     for kind in kinds:
         form = _Form(_full_columns(work, kind))
         folder = f"{kind}/" if len(kinds) > 1 else ""
-        sizes = Sizes("tar", form.line, form.bytes, len(END), kind, folder)
+        shard_format = ShardFormat("tar", form.line, form.bytes, len(END), kind, folder)
         for split in work.splits:
-            for shard in shards(work, split, sizes):
-                if not work.is_made(shard.path, shard.key):
+            for shard in shards(work, split, shard_format):
+                if not work.is_current(shard.path, shard.key):
                     _write(work, shard, form)
                 else:
                     work.tick(shard.rows)
 
 
-def _full_columns(work: Work, kind: str) -> frozenset[str]:
-    """Name the columns that have a value in every row: null is of no type."""
+def _full_columns(work: ExportContext, kind: str) -> frozenset[str]:
+    """Return the columns that have a value in every row: null has no type."""
     columns: frozenset[str] | None = None
     for _, row in work.journal.rows(extension=kind):
         full = {name for name, value in _fields(row).items() if value is not None}
@@ -52,28 +52,30 @@ def _full_columns(work: Work, kind: str) -> frozenset[str]:
 
 
 def _fields(row: Row) -> dict[str, JsonValue]:
-    """What has parts is text, and what may be missing is an empty one."""
-    fields = flat_fields_of(row, ".".join(member_names(row)))
+    """Return fields with lists and objects as text, and "" for a missing prompt or pick."""
+    fields = flat_row_fields(row, ".".join(member_names(row)))
     texts: dict[str, JsonValue] = {name: fields[name] or "" for name in ("prompt", "pick")}
     return {**fields, **texts, "tags": row.result.tags}
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a row is written where all have these columns."""
+    """How a row is written, with the columns that all rows have."""
 
     columns: frozenset[str]
 
     def line(self, row: Row) -> bytes:
         found = _fields(row).items()
-        return line_of({name: value for name, value in found if name in self.columns})
+        return json_line({name: value for name, value in found if name in self.columns})
 
     def bytes(self, row: Row, line: bytes) -> int:
         stem, extension = member_names(row)
-        return _room(f"{stem}.{extension}", row.result.bytes) + _room(f"{stem}.json", len(line))
+        return _member_size(f"{stem}.{extension}", row.result.bytes) + _member_size(
+            f"{stem}.json", len(line)
+        )
 
 
-def _write(work: Work, shard: Shard, form: _Form) -> None:
+def _write(work: ExportContext, shard: Shard, form: _Form) -> None:
     part = work.folder.part("shard")
     with disk_errors(part), part.open("wb") as file:
         for _, row in work.journal.rows(
@@ -88,7 +90,7 @@ def _write(work: Work, shard: Shard, form: _Form) -> None:
     work.settle()
 
 
-def _members(work: Work, row: Row, line: bytes) -> Iterator[bytes]:
+def _members(work: ExportContext, row: Row, line: bytes) -> Iterator[bytes]:
     stem, extension = member_names(row)
     size = row.result.bytes
     yield _header(f"{stem}.{extension}", size)
@@ -100,10 +102,10 @@ def _members(work: Work, row: Row, line: bytes) -> Iterator[bytes]:
 
 
 def member_names(row: Row) -> tuple[str, str]:
-    """Give stem and extension.
+    """Return stem and extension.
 
-    A loader takes all after a name's first dot for its extension, so the dots of a stem are quoted;
-    `%` is too, else two stems could become one.
+    A loader takes everything after a name's first dot for its extension, so dots in a stem are
+    percent-encoded; so is `%`, because two stems must not become one.
     """
     folder, slash, name = row.name.rpartition("/")
     stem, _, extension = name.rpartition(".")
@@ -111,7 +113,7 @@ def member_names(row: Row) -> tuple[str, str]:
     return f"{folder}{slash}{quoted}", extension
 
 
-def _room(name: str, size: int) -> int:
+def _member_size(name: str, size: int) -> int:
     return len(_header(name, size)) + size + len(_padding(size))
 
 

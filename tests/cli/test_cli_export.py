@@ -83,14 +83,14 @@ def test_the_card_says_models_prompts_source_and_counts_and_leaves_the_licence(
             }
         ],
     }
-    assert "# license: yours to choose" in header
+    assert "# license: choose one" in header
     assert "# Boats &lt;b>\n\n2 images and 1 video, made with batchgen." in body
     pictures = [one for one in world.results() if one.model != I2V]
     size = sum(one.bytes for one in pictures)
     assert f"| bytedance/dreamina-4-0/text-to-image | image | 2 | {size:,} |" in body
     assert f"| {I2V} | video | 1 |" in body
     assert f"| train | image | 2 | {size:,} |" in body
-    assert "They stand in `boats.yaml`.\n" in body
+    assert "The prompts come from `boats.yaml`.\n" in body
     assert "rehearsal" not in body
     assert str(tmp_path) not in card
 
@@ -106,10 +106,10 @@ def test_selection_flags_choose_results(manifest: str, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--to", "hf", "--split", "train=2"], "--split: the shares must add up to 1"),
-        (["--to", "hf", "--shard-count", "3"], "--shard-size and --shard-count has no meaning"),
+        (["--to", "hf", "--shard-count", "3"], "no effect here: --shard-size and --shard-count"),
         (["--to", "webdataset", "--shard-size", "big"], "--shard-size: a size looks like"),
-        (["--to", "webdataset", "--shard-size", "0"], "--shard-size: a shard of no bytes"),
-        (["--to", "jsonl", "--bytes"], "it goes with --to parquet"),
+        (["--to", "webdataset", "--shard-size", "0"], "--shard-size: a shard cannot have 0 bytes"),
+        (["--to", "jsonl", "--bytes"], "use it with --to parquet"),
         (["--to", "hf", "--job", "ship*"], "none of the selected jobs has a result yet"),
         (["--to", "csv"], "'csv' is not one of"),
         ([], "Missing option '--to'"),

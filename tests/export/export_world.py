@@ -18,7 +18,7 @@ from PIL import Image
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.export.card import Origin
 from batchgen.export.exporting import Exported, export
-from batchgen.export.options import Asked, Format
+from batchgen.export.options import ExportOptions, Format
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
 from batchgen.state import files, transitions
@@ -110,12 +110,12 @@ class World:
     def results(self) -> list[Result]:
         return list(results(self.db, Selection(), Picked.ALL))
 
-    def export(self, target: Path, to: str, **asked: Any) -> Exported:
+    def export(self, target: Path, to: str, **options: Any) -> Exported:
         return export(
             self.db,
             self.folder.root,
             ORIGIN,
-            Asked(Format(to), **asked),
+            ExportOptions(Format(to), **options),
             target,
             lambda _: lambda _: None,
         )

@@ -21,7 +21,7 @@ SPLITS = parse_splits("train=0.7,test=0.3")
 DIES_AFTER = """
 import os, sys
 from pathlib import Path
-from batchgen.export.options import Asked, Format
+from batchgen.export.options import ExportOptions, Format
 from batchgen.export.exporting import export
 from batchgen.export.splits import parse_splits
 from batchgen.state.database import open_for_reading
@@ -34,7 +34,7 @@ def tick(_):
     if left == 0:
         os._exit(9)
 shards = {"shard_rows": 3} if to in ("webdataset", "parquet") else {}
-asked = Asked(Format(to), splits=parse_splits("train=0.7,test=0.3"), **shards)
+asked = ExportOptions(Format(to), splits=parse_splits("train=0.7,test=0.3"), **shards)
 db = open_for_reading(Path(root) / "state.db")
 export(db, Path(root), ORIGIN, asked, Path(target), lambda _: tick)
 """
@@ -127,7 +127,7 @@ def test_a_deleted_and_a_shortened_file_are_made_again(world: World, tmp_path: P
 def test_a_card_that_was_edited_stays(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     card = tmp_path / "d/README.md"
-    card.write_text(card.read_text().replace("# license: yours", "license: mit # yours"))
+    card.write_text(card.read_text().replace("# license: choose", "license: mit # choose"))
     mine = card.read_text()
     world.finish("later")
     world.export(tmp_path / "d", "hf")
@@ -138,13 +138,13 @@ def test_a_card_that_was_edited_stays(world: World, tmp_path: Path) -> None:
 def test_other_options_are_refused_in_the_same_folder(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     before = tree(tmp_path / "d")
-    for to, asked in (
+    for to, options in (
         ("parquet", {}),
         ("hf", {"splits": SPLITS}),
         ("hf", {"selection": Selection(jobs=("boat-*",))}),
     ):
         with pytest.raises(UsageError, match=r"an export with other options \(--to hf\)"):
-            world.export(tmp_path / "d", to, **asked)
+            world.export(tmp_path / "d", to, **options)
     assert tree(tmp_path / "d") == before
 
 
@@ -160,7 +160,7 @@ def test_one_export_at_a_time(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     with (
         opened_journal(Destination(tmp_path / "d").journal),
-        pytest.raises(LockedError, match="another export is at work"),
+        pytest.raises(LockedError, match="another export is running"),
     ):
         world.export(tmp_path / "d", "hf")
     world.export(tmp_path / "d", "hf")

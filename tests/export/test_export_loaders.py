@@ -142,7 +142,7 @@ def test_names_that_hold_the_word_of_a_split_stay_in_their_own(
 
 @pytest.mark.parametrize("name", ["ds[1]", "d::s", "what?"])
 def test_a_folder_that_no_loader_finds_is_refused(world: World, tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="loaders of datasets find no folder"):
+    with pytest.raises(UsageError, match="loaders of datasets do not find a folder"):
         world.export(tmp_path / name, "hf")
 
 

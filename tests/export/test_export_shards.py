@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.export.options import Asked, Format
+from batchgen.export.options import ExportOptions, Format
 from tests.export.export_world import World, job
 
 
@@ -74,7 +74,7 @@ def test_a_name_longer_than_a_tar_header_still_counts(empty: World, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [
         {"to": Format.HF, "shard_rows": 5},
         {"to": Format.JSONL, "shard_bytes": 5},
@@ -82,6 +82,6 @@ def test_a_name_longer_than_a_tar_header_still_counts(empty: World, tmp_path: Pa
         {"to": Format.PARQUET, "copy": True},
     ],
 )
-def test_an_option_of_another_format_is_refused(asked: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="no meaning here"):
-        Asked(**asked)  # type: ignore[arg-type]
+def test_an_option_of_another_format_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="no effect here"):
+        ExportOptions(**options)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import InputError, UsageError
-from batchgen.export.options import Asked, Format
+from batchgen.export.options import ExportOptions, Format
 from batchgen.export.splits import (
     ONE_SPLIT,
     Group,
@@ -110,14 +110,14 @@ def test_what_names_the_splits_is_read(text: str, by: SplitBy) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("tag:", "no splitting by 'tag:'"),
-        ("tag", "no splitting by 'tag'"),
-        ("tag:train,,", "'' is no name of a split"),
-        ("tag:../up", "is no name of a split"),
+        ("tag:", "cannot split by 'tag:'"),
+        ("tag", "cannot split by 'tag'"),
+        ("tag:train,,", "'' is not a name for a split"),
+        ("tag:../up", "is not a name for a split"),
         ("tag:train,Train", "named twice"),
-        ("axes.", "no splitting by"),
-        ("prompt", "no splitting by 'prompt'"),
-        ("sweep:a", "no splitting by"),
+        ("axes.", "cannot split by"),
+        ("prompt", "cannot split by 'prompt'"),
+        ("sweep:a", "cannot split by"),
     ],
 )
 def test_what_names_no_splits_is_refused(text: str, why: str) -> None:
@@ -137,9 +137,13 @@ def test_a_column_names_the_split(column: str, split: str) -> None:
 @pytest.mark.parametrize(
     ("column", "result", "why"),
     [
-        ("pick", made("boat"), "boat: pick names no split: null"),
-        ("sweep", made("boat"), "boat: sweep names no split: ''"),
-        ("input.seed", replace(made("boat"), body='{"seed":7}'), "input.seed names no split: 7"),
+        ("pick", made("boat"), "boat: pick is not a name for a split: null"),
+        ("sweep", made("boat"), "boat: sweep is not a name for a split: ''"),
+        (
+            "input.seed",
+            replace(made("boat"), body='{"seed":7}'),
+            "input.seed is not a name for a split: 7",
+        ),
     ],
 )
 def test_a_value_that_can_name_no_split_is_refused(column: str, result: Result, why: str) -> None:
@@ -224,21 +228,21 @@ def test_the_row_of_a_job_is_its_id_without_its_place_in_the_matrix(
     ],
 )
 def test_a_row_that_an_id_does_not_tell_is_refused_rather_than_torn_apart(result: Result) -> None:
-    with pytest.raises(UsageError, match="cannot be told from its id"):
+    with pytest.raises(UsageError, match="does not show its data row"):
         row_of(result)
 
 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"split_by": SplitBy("sweep"), "splits": THREE}, "give one of them"),
-        ({"group": Group.PROMPT}, "--group has no meaning here"),
-        ({"group": Group.PROMPT, "split_by": SplitBy("sweep")}, "--group has no meaning here"),
+        ({"split_by": SplitBy("sweep"), "splits": THREE}, "use one of them"),
+        ({"group": Group.PROMPT}, "no effect here: --group"),
+        ({"group": Group.PROMPT, "split_by": SplitBy("sweep")}, "no effect here: --group"),
     ],
 )
 def test_options_that_say_two_things_are_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        Asked(Format.HF, **options)
+        ExportOptions(Format.HF, **options)
 
 
 @pytest.mark.parametrize("to", ["hf", "webdataset", "parquet", "jsonl"])

@@ -62,7 +62,9 @@ def test_a_result_that_was_altered_is_not_exported(world: World, tmp_path: Path,
     source = world.folder.files / "boat-3.png"
     sound = source.read_bytes()
     source.write_bytes(sound[:-1] + b"?")
-    with pytest.raises(StorageError, match="boat-3 has another content") as caught:
+    with pytest.raises(
+        StorageError, match="boat-3 is not the content that was downloaded"
+    ) as caught:
         world.export(tmp_path / "d", to, **embedding(to))
     assert "batchgen repair" in str(caught.value)
     assert not any(
@@ -93,7 +95,7 @@ def test_a_link_in_a_results_place_is_not_followed(world: World, tmp_path: Path,
 def test_a_folder_with_other_files_is_refused_and_left_alone(world: World, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/README.md").write_text("mine")
-    with pytest.raises(UsageError, match="what no export of batchgen made"):
+    with pytest.raises(UsageError, match="files that batchgen did not export"):
         world.export(tmp_path / "d", "hf")
     assert tree(tmp_path / "d") == {"README.md": b"mine"}
 
@@ -106,7 +108,7 @@ def test_an_empty_folder_is_taken(world: World, tmp_path: Path) -> None:
 
 def test_a_file_in_the_folders_place_is_refused(world: World, tmp_path: Path) -> None:
     (tmp_path / "d").write_text("mine")
-    with pytest.raises(UsageError, match="there is a file already"):
+    with pytest.raises(UsageError, match="there is already a file"):
         world.export(tmp_path / "d", "hf")
 
 
@@ -146,7 +148,7 @@ def test_nothing_is_written_through_a_link_in_a_folders_place(world: World, tmp_
 def test_a_journal_that_is_none_is_told(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     (tmp_path / "d" / WORK / "journal.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(StorageError, match="journal is not sound"):
+    with pytest.raises(StorageError, match="journal is damaged"):
         world.export(tmp_path / "d", "hf")
 
 
