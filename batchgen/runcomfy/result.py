@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.pauses import PauseReason
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -30,6 +29,7 @@ from batchgen.runcomfy.outcomes import (
     UnrecognizedState,
 )
 from batchgen.runcomfy.response import (
+    HALTS,
     Answer,
     Fields,
     Meaning,
@@ -171,9 +171,7 @@ _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
 _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
-_ABOUT_WHO_ASKS = frozenset(
-    {Meaning.TOKEN_REFUSED, Meaning.NO_BALANCE, Meaning.FORBIDDEN, Meaning.THROTTLED}
-)
+_ABOUT_WHO_ASKS = frozenset({*HALTS, Meaning.FORBIDDEN, Meaning.THROTTLED})
 _WORD_LIMIT = 40
 _SOMEBODY_ELSES = NotReady("the answer is about another request")
 
@@ -317,10 +315,8 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
             return _gateways_or_nothing(answer)
         case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
-        case Meaning.TOKEN_REFUSED:
-            return Halted(PauseReason.TOKEN_REFUSED, reason)
-        case Meaning.NO_BALANCE:
-            return Halted(PauseReason.NO_BALANCE, reason)
+        case meaning if meaning in HALTS:
+            return Halted(HALTS[meaning], reason)
         case Meaning.FINE | Meaning.UNKNOWN_CODE:
             return NoAnswer(_why_nothing(answer, error))
         case _:

@@ -21,6 +21,7 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
 )
 from batchgen.runcomfy.response import (
+    HALTS,
     Answer,
     Fields,
     Meaning,
@@ -39,13 +40,9 @@ _SCOPES = {
     Meaning.NOT_COMPLETED: Scope.JOB,
     Meaning.UNKNOWN_CODE: Scope.JOB,
 }
-_CAUSES = {
-    Meaning.TOKEN_REFUSED: PauseReason.TOKEN_REFUSED,
-    Meaning.NO_BALANCE: PauseReason.NO_BALANCE,
-}
 
-_WHOEVER_SAYS_IT = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
-"""429 and 402 mean one thing, in front of the API as well: wait, and pay the bill."""
+_FROM_ANY_SERVER = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
+"""429 and 402 mean the same from a gateway in front of the API: wait, or pay the bill."""
 
 
 def read_submit(answer: Answer) -> SubmitOutcome:
@@ -70,15 +67,15 @@ def read_submit(answer: Answer) -> SubmitOutcome:
 
 
 def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutcome:
-    if answer.is_gateways and meaning not in _WHOEVER_SAYS_IT:
+    if answer.is_gateways and meaning not in _FROM_ANY_SERVER:
         return Gateway(answer.status, answer.trouble())
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     if meaning is Meaning.THROTTLED:
         return Throttled(answer.retry_after(), reason)
     if meaning is Meaning.REDIRECTED:
         return Halted(PauseReason.REDIRECTED, _redirection(answer))
-    if meaning in _CAUSES:
-        return Halted(_CAUSES[meaning], reason)
+    if meaning in HALTS:
+        return Halted(HALTS[meaning], reason)
     return Refused(_SCOPES[meaning], error.code or str(answer.status), reason)
 
 
