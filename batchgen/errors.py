@@ -164,8 +164,8 @@ class ManifestError(InputError):
 
 _SENT = {
     False: "nothing was sent",
-    True: "no more is submitted, what was sent is followed; mend them and give the same command"
-    " again",
+    True: "nothing more is submitted, requests in flight are followed; fix them and run the same"
+    " command again",
 }
 
 

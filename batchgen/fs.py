@@ -122,7 +122,7 @@ def symlink_error(path: Path) -> OutputError:
 
 def not_a_file(path: Path | str) -> OutputError:
     return OutputError(
-        "there is something where the file should go that is not a file",
+        "something that is not a file is where the file should go",
         where=str(path),
         next_step=f"move it away; {CONTINUE}",
     )

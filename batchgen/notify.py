@@ -104,12 +104,12 @@ def read_address(url: str) -> Address:
     known = _schemes(apprise)
     if scheme in known:
         raise InputError(
-            f"is not a whole {scheme}:// address",
-            next_step=f"{SERVICES} shows what belongs into it",
+            f"is not a complete {scheme}:// address",
+            next_step=f"{SERVICES} shows what belongs in it",
         )
     close = nearest(scheme, known)
     raise InputError(
-        f"begins with {scheme}://, which is no service that apprise knows",
+        f"begins with {scheme}://, which is not a service that apprise knows",
         next_step=f"did you mean '{close}'?" if close else f"{SERVICES} lists them",
     )
 
@@ -228,5 +228,5 @@ async def deliver(address: Address, message: Message, seconds: float) -> str | N
         return f"no answer within {seconds:.0f} s"
     if error := sending.exception():
         # Third-party plug-ins may raise any error, and its text may contain the URL.
-        return f"the service's plug-in broke ({type(error).__name__})"
+        return f"the service's plug-in failed ({type(error).__name__})"
     return sending.result()

@@ -68,13 +68,13 @@ class PauseRow:
 
 
 AGAIN = "run the same command again to continue"
-_TOP_UP = f"top the account up, then {AGAIN}"
+_TOP_UP = f"top up the account, then {AGAIN}"
 
 PAUSES: Mapping[PauseReason, PauseRow] = {
     PauseReason.TOKEN_REFUSED: PauseRow(
         ExitCode.NO_TOKEN,
         "the API refused the token ({reason})",
-        f"set a valid RUNCOMFY_TOKEN (it may be another one), then {AGAIN}",
+        f"set a valid RUNCOMFY_TOKEN (a different one is fine), then {AGAIN}",
     ),
     PauseReason.NO_BALANCE: PauseRow(
         ExitCode.STOPPED, "the account's balance is too low ({reason})", _TOP_UP
@@ -108,15 +108,15 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.GATEWAY: PauseRow(
         ExitCode.UNREACHABLE,
-        "a gateway or proxy on the way answers in place of the API: {count} submits in a row"
+        "a gateway or proxy in between answers instead of the API: {count} submits in a row"
         " came back without JSON ({reason})",
         f"{{cure}}; then {AGAIN}",
     ),
     PauseReason.REFUSALS: PauseRow(
         ExitCode.STOPPED,
         "the API refused {count} jobs in a row for the same reason ({code}: {reason})",
-        "fix the cause: the account, the model or the input; the same command goes on with the"
-        " jobs that are left, `batchgen retry` also with those refused",
+        "fix the cause: the account, the model or the input; the same command continues with"
+        " the remaining jobs, `batchgen retry` also with the refused ones",
     ),
     PauseReason.UNREACHABLE: PauseRow(
         ExitCode.UNREACHABLE,
@@ -127,35 +127,34 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     PauseReason.DISK_NEARLY_FULL: PauseRow(
         ExitCode.STOPPED,
         "the disk is nearly full: {free:,.1f} MiB are free,"
-        " and {floor:,.1f} MiB must be: nothing more is submitted",
+        " but at least {floor:,.1f} MiB must be: nothing more is submitted",
         f"make room, or set output.min_free, then {AGAIN}",
     ),
     PauseReason.FAILURES: PauseRow(
         ExitCode.STOPPED,
         "{failed} of the {ended} jobs that ended in this run failed,"
         " most often ({times}) with {code}: {reason}",
-        f"fix the cause, then {AGAIN}; failures are counted anew",
+        f"fix the cause, then {AGAIN}; the count of failures restarts",
     ),
     PauseReason.STOP_AT: PauseRow(
         ExitCode.STOPPED,
-        "the time to stop has come ({stop_at}): nothing more is submitted",
+        "the stop time is reached ({stop_at}): nothing more is submitted",
         f"{{before}}{AGAIN}",
     ),
     PauseReason.MAX_DURATION: PauseRow(
         ExitCode.STOPPED,
-        "the run has gone on for {duration}, as long as max_duration allows:"
-        " nothing more is submitted",
+        "the run has lasted {duration}, as long as max_duration allows: nothing more is submitted",
         AGAIN,
     ),
     PauseReason.CANARY: PauseRow(
         ExitCode.STOPPED,
         "{why}",
         f"see `batchgen status`; fix the manifest or retry the job, then {AGAIN};"
-        " without run.canary the other jobs start whatever happens to the first",
+        " without run.canary the other jobs start whatever the first one's outcome",
     ),
     PauseReason.MANIFEST: PauseRow(
         ExitCode.BAD_INPUT,
-        "there are problems in rows that were read while the run went on",
+        "rows that were read during the run have problems",
         f"fix them, then {AGAIN}; nothing is paid twice",
     ),
     PauseReason.SCHEMA: PauseRow(ExitCode.BAD_INPUT, "{problems}", "{ways_out}"),
@@ -172,7 +171,7 @@ def pause_for(
 
 
 def pause_for_disk(error: BatchgenError) -> Pause:
-    """Return the pause for a disk error, whose own next step is better than the table's."""
+    """Return the pause for a disk error, with the error's own next step if it has one."""
     pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

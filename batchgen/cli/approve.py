@@ -54,7 +54,7 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
     from batchgen.runs.decisions import decide
 
     if names and every:
-        raise UsageError("name the jobs, or give --all for every one that waits")
+        raise UsageError("name jobs or give --all, not both")
     with open_run(path) as run:
         db, folder = run.db, run.folder
         run_again = run.command("run")

@@ -16,6 +16,7 @@ from batchgen.cli.console import print_text
 from batchgen.cli.options import PORT, read_by
 from batchgen.errors import InputError, MissingFileError, OutputError, Problem, UsageError
 from batchgen.manifest.units import parse_duration, parse_rate
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from batchgen.emulator import Emulator, EmulatorSettings, Fault
@@ -125,7 +126,7 @@ def _command(server: Emulator, settings: EmulatorSettings) -> str:
     """Build the command to copy. The token is the emulator's own, and opens nothing else."""
     token = shlex.quote(settings.token or "any")
     base = f"RUNCOMFY_MODEL_API_BASE={server.base_url}"
-    return f"{base} RUNCOMFY_TOKEN={token} batchgen run MANIFEST"
+    return f"{base} RUNCOMFY_TOKEN={token} {command_line('run', 'MANIFEST')}"
 
 
 def read_faults(path: Path) -> tuple[Fault, ...]:

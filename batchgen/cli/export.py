@@ -91,7 +91,7 @@ def export_asked(
     """What was asked for. Raises UsageError where two options do not go together."""
     if kept and with_rejected:
         raise UsageError(
-            "--kept takes only results that were kept, --with-rejected all: give one of them"
+            "--kept takes only results that were kept, --with-rejected all: give only one"
         )
     selection = Selection(jobs, models, tags, states)
     picked = Picked.KEPT if kept else Picked.NOT_REJECTED
@@ -156,7 +156,7 @@ def _origin(manifest: Manifest, *, rehearsal: bool) -> Origin:
 def _lines(exported: Exported, target: Path) -> list[str]:
     splits = " · ".join(f"{count} {name}" for name, count in _by_split(exported.counts).items())
     size = f"{exported.bytes / 1e6:,.1f} MB"
-    done = f"{exported.made} made, {exported.kept} as they were"
+    done = f"{exported.made} made, {exported.kept} unchanged"
     gone = f", {exported.removed} removed" if exported.removed else ""
     lines = [
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",

@@ -46,7 +46,7 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
         )
     data = None if rows is None else preview_rows(rows)
     _write(manifest, _text(manifest, wanted, rows, data))
-    print_text(f"{manifest} is written.")
+    print_text(f"created {manifest}")
     if data is not None and data.bad:
         bad = plural(data.bad, "bad row")
         shows = f"{command_line('validate', manifest)} shows what is wrong"

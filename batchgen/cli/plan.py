@@ -57,15 +57,15 @@ ROWS = (
 )
 
 _CHANGED_NEXT = {
-    OnChanged.REFUSE: "run refuses with 65 unless you add --changed keep, which leaves them as"
-    " they are, or --changed rerun, which pays for them again",
+    OnChanged.REFUSE: "run refuses (exit code 65) unless you add --changed keep, which leaves"
+    " them as they are, or --changed rerun, which pays for them again",
     OnChanged.KEEP: "they stay as they were submitted",
     OnChanged.RERUN: "they are submitted again, which is paid for again",
 }
 
 _RENAMED_NEXT = {
-    OnChanged.REFUSE: "run refuses with 65 unless you add --changed keep, which continues under"
-    " the new ids, or --changed rerun, which pays for them again",
+    OnChanged.REFUSE: "run refuses (exit code 65) unless you add --changed keep, which"
+    " continues under the new ids, or --changed rerun, which pays for them again",
     OnChanged.KEEP: "they continue under the new ids; nothing is paid for that",
     OnChanged.RERUN: "the selected ones are submitted as new jobs, which is paid for again",
 }
@@ -270,7 +270,7 @@ def _time_text(plan: Plan) -> str:
         return "not known until the first requests are done"
     untimed = ", ".join(map(model_alias, plan.untimed))
     paces = [
-        f"the vendor took {60 / seconds:.3g} {model_alias(model)}/min when it throttled last"
+        f"the vendor took {60 / seconds:.3g} {model_alias(model)}/min when it last throttled"
         for model, seconds in plan.throttled.items()
     ]
     total = f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
@@ -346,7 +346,9 @@ def _outdated_lines(plan: Plan, columns: int) -> Iterator[str]:
     lines = plan.outdated.lines()
     if not lines:
         return
-    yield from _wrapped("run refuses with 65: the vendor no longer takes the input of", columns)
+    yield from _wrapped(
+        "run refuses (exit code 65): the vendor no longer takes the input of", columns
+    )
     for line in lines[:SHOWN_DIFFERENCES]:
         yield from _wrapped(line, columns, DASH)
     if len(lines) > SHOWN_DIFFERENCES:

@@ -86,5 +86,5 @@ def _last_line(found: Repair) -> str:
     if not (found.fetched_jobs or found.out_of_reach):
         return "all files are sound: there was nothing to repair"
     left = len(found.not_home) + len(found.out_of_reach)
-    words = f"{plural(len(found.mended), 'file')} repaired, nothing was paid"
-    return f"{words}; {left} not" if left else words
+    repaired = f"{plural(len(found.mended), 'file')} repaired, nothing was paid"
+    return f"{repaired}; {left} not repaired" if left else repaired

@@ -47,7 +47,7 @@ def _make(path: Path, out: Path | None) -> Made:
     """Raises ManifestError, MissingFileError before the first run, OutputError, StorageError."""
     from batchgen.cli.progress import progress_bar
     from batchgen.report.making import Subject, make_report
-    from batchgen.report.page import Shell
+    from batchgen.report.page import RunCommands
     from batchgen.runs.context import open_run
 
     with open_run(path) as run, progress_bar(None, "thumbnails") as bar:
@@ -56,7 +56,7 @@ def _make(path: Path, out: Path | None) -> Made:
             bar.total = total
             bar.update(number - bar.n)
 
-        shell = Shell(str(path), rehearsal=run.is_rehearsal)
+        shell = RunCommands(str(path), rehearsal=run.is_rehearsal)
         subject = Subject(run.manifest.name, run.folder.root, shell, time.time())
         return make_report(run.db, subject, _target(run.folder, out), on_thumbnail)
 

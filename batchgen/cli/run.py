@@ -178,8 +178,8 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
         steps.append(f"  → continue with: {command_line('run', path, emulator=emulator)}")
     if left := counts.get(JobState.FETCHING):
         steps.append(
-            f"{plural(left, 'paid result')} not downloaded yet; to try only that, with new URLs and"
-            f" for free:\n  → {command_line('repair', path, emulator=emulator)}"
+            f"{plural(left, 'paid result')} not downloaded yet; to try again with new URLs, for"
+            f" free:\n  → {command_line('repair', path, emulator=emulator)}"
         )
     if lost := counts.get(JobState.LOST):
         steps.append(

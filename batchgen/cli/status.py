@@ -68,7 +68,7 @@ def status(manifest: Path, as_json: bool, watch: bool, **selected: Any) -> int:
     It reads a snapshot of the state and never disturbs a run.
     """
     if watch and as_json:
-        raise UsageError("--watch is for people, --json for programs: give one of them")
+        raise UsageError("--watch is for people, --json for programs: give only one")
     selection = Selection(**selected)
     if watch:
         return keep_showing(manifest, selection)

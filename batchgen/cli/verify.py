@@ -94,11 +94,11 @@ class _Text:
     def orphan(self, path: str) -> None:
         self._orphans += 1
         if self._orphans <= SHOWN_ORPHANS:
-            print_text(f"not of this run: {path}")
+            print_text(f"not part of this run: {path}")
 
     def end(self, checked: int, problems: int) -> None:
         if self._orphans > SHOWN_ORPHANS:
-            print_text(f"not of this run: {self._orphans - SHOWN_ORPHANS} more")
+            print_text(f"not part of this run: {self._orphans - SHOWN_ORPHANS} more")
         verdict = plural(problems, "problem") if problems else "all sound"
         print_text(f"{plural(checked, 'file')} verified: {verdict}")
         if problems:

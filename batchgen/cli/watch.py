@@ -90,7 +90,7 @@ async def _serve_until(
 
     async with serving(watched, ports, port, stop) as address:
         print_text(f"watching {watched.name} on {address}")
-        print_text("  → the address is for you alone; Ctrl-C ends it", to_stderr=True)
+        print_text("  → keep this address to yourself; Ctrl-C ends the page", to_stderr=True)
         opening = asyncio.create_task(_open(open_page, address, watched.root), name="open the page")
         try:
             await stop.wait()
@@ -106,13 +106,13 @@ async def _open(open_page: Callable[[str], bool] | None, address: str, root: Pat
     if open_page is None:
         return
     if not reads_our_files(os.environ):
-        print_text("the browser of Windows cannot read a file of WSL;" + _BY_HAND, to_stderr=True)
+        print_text("a Windows browser cannot read files of WSL;" + _BY_HAND, to_stderr=True)
         return
     with private_page(address, root) as page:
         if page is None:
             print_text("the address could not be kept from other users;" + _BY_HAND, to_stderr=True)
             return
-        print_text(f"  → a browser that cannot read {page}:{_BY_HAND}", to_stderr=True)
+        print_text(f"  → if the browser cannot read {page},{_BY_HAND}", to_stderr=True)
         if not await opened(open_page, page.as_uri()):
             print_text("no browser could be opened;" + _BY_HAND, to_stderr=True)
         # The page stays until the end: a browser may read it late, and again on a reload.

@@ -84,7 +84,7 @@ class AllowedHosts:
 
     def _refusal(self, url: URL, host: str) -> str | None:
         if url.user is not None or url.password is not None:
-            return "the URL carries a user name or password"
+            return "the URL contains a user name or password"
         if self.loopback and url.scheme in {"http", "https"} and host in LOOPBACK_HOSTS:
             return None
         if url.scheme != "https":

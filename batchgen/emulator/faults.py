@@ -93,7 +93,7 @@ SUBMIT_ONLY = frozenset({"submit"})
 FILE_ONLY = frozenset({"file"})
 
 INSTEAD_OF_THE_WORK = frozenset(
-    "status error_code no_funds invalid_input html redirect not_found reset_before"  # noqa: SIM905 - a list of words reads better as one
+    "status error_code no_funds invalid_input html redirect not_found reset_before"  # noqa: SIM905 - easier to read than a list
     " gzip_bomb deep_json huge_json host_down".split()
 )
 OUTPUT_SHAPES = ("no_urls", "string_output", "list_output", "foreign_host")
@@ -120,7 +120,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("short_body", "wrong_bytes", "empty", "bomb", "blank", "oversize"), FILE_ONLY),
     **dict.fromkeys(("ignore_range", "etag_changes", "expired", "host_down"), FILE_ONLY),
 }
-"""Each kind with the places where it means something."""
+"""Each kind with the places that it applies to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ class Fault:
             raise ValueError(f"there is no fault {self.kind!r}; there are {', '.join(KINDS)}")
         if self.on not in KINDS[self.kind]:
             places = ", ".join(sorted(KINDS[self.kind]))
-            raise ValueError(f"{self.kind!r} means nothing on {self.on!r}; only on {places}")
+            raise ValueError(f"{self.kind!r} does not apply to {self.on!r}; only to {places}")
 
 
 @dataclass(slots=True)

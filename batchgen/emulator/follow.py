@@ -81,7 +81,7 @@ def unfinished_state(origin: str, request_id: str, progress: Progress) -> dict[s
 
 
 def finished_state(origin: str, stored: StoredRequest) -> dict[str, Any]:
-    """A failed request is `completed` here, as at the vendor: only the result tells."""
+    """Return the status answer. As at the vendor, only the result shows that a request failed."""
     status = "cancelled" if stored.status == "cancelled" else "completed"
     links = request_links(origin, stored.request_id)
     return {"request_id": stored.request_id, "status": status, **links}

@@ -112,7 +112,7 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server((LOOPBACK, port), backlog=BACKLOG)
     except (OSError, OverflowError) as exc:
         raise EmulatorError(
-            f"Port {port} of {LOOPBACK} cannot be had: {exc}.",
+            f"Port {port} of {LOOPBACK} is not available: {exc}.",
             next_step="Choose another with --port, or 0 for a free one.",
         ) from exc
 

@@ -197,7 +197,7 @@ def redacted(problem: InputProblem) -> InputProblem:
     if problem.path[:1] != (KEY,):
         return problem
     if "://" in problem.message:
-        hint = "its keys are on and to; put addresses in a list, each after '- '"
+        hint = "write its keys (on, to); put addresses in a list, each after '- '"
         return replace(problem, message=f"unknown key in {KEY}", hint=hint)
     return replace(problem, message=problem.message.partition("; got ")[0])
 

@@ -181,7 +181,7 @@ def _axis_problems(matrix: Mapping[str, JsonValue]) -> Iterator[InputProblem]:
         yield from _name_problems((axis,), axis)
         if not isinstance(choices, list):
             message = f"the axis {format_value(axis)} must be a list; got {format_value(choices)}"
-            yield InputProblem((axis,), message, "a list of one is written [ … ]")
+            yield InputProblem((axis,), message, "write a list of one item as [ … ]")
         elif not choices:
             message = f"the axis {format_value(axis)} is empty: there is nothing to combine"
             yield InputProblem((axis,), message, "give it a value, or remove it")

@@ -162,7 +162,7 @@ class Sweep:
         return [
             InputProblem(
                 ("matrix", axis),
-                f"the axis '{axis}' is a column of {file.name} as well",
+                f"the axis '{axis}' is also a column of {file.name}",
                 "rename the axis",
                 at_key=True,
             )

@@ -15,9 +15,22 @@ from batchgen.errors import InputError
 Moment: TypeAlias = "time | datetime"
 """A time of day means the next one to come. Without an offset, both are local."""
 
+LONGEST_DURATION = 31 * 86400.0
+"""Seconds. No request takes a month; timers of some systems overflow soon after."""
+SAME_NIGHT = 12 * 3600.0
+"""Seconds. For this long after its start time, an interrupted run continues at once."""
 AFTER = 25
 """Of fewer jobs a share means little: one failure in three jobs is a third already."""
 
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(
+    r"\s*(?P<count>[1-9][0-9]{0,8})\s*/\s*"
+    r"(?P<unit>s|sec|second|min|m|minute|h|hour|d|day)\s*"
+)
+_DURATION = re.compile(
+    r"\s*(?:(?P<d>[0-9]+)\s*d)?\s*(?:(?P<h>[0-9]+)\s*h)?\s*(?:(?P<m>[0-9]+)\s*m(?:in)?)?"
+    r"\s*(?:(?P<s>[0-9]+(?:\.[0-9]+)?)\s*s?)?\s*"
+)
 _MOMENT = re.compile(
     r"\s*(?P<day>20[0-9]{2}-[0-9]{2}-[0-9]{2})?(?(day)[Tt ])"
     r"(?P<hour>[0-9]{1,2})(?P<rest>:[0-9]{2}(:[0-9]{2})?)"
@@ -25,134 +38,6 @@ _MOMENT = re.compile(
 )
 _BYTES = re.compile(r"\s*(?P<count>[0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(?P<unit>[kKMGT]i?)?B?\s*")
 _POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halt:
-    """Stop once `after` jobs have ended and `percent`, or `count`, of them have failed."""
-
-    after: int
-    percent: float | None = None
-    count: int | None = None
-
-    def is_reached(self, failed: int, ended: int) -> bool:
-        if not failed or ended < self.after:
-            return False
-        if self.count is not None:
-            return failed >= self.count
-        return self.percent is not None and failed * 100 >= self.percent * ended
-
-
-def read_halt(failed: str | int, after: int | None) -> Halt:
-    """`failed` is `20%` or a number of jobs, already checked by the schema.
-
-    Without `after`, a number of failed jobs counts at once; only a share waits for more to end.
-    """
-    if isinstance(failed, int):
-        return Halt(count=failed, after=after or 1)
-    return Halt(percent=float(failed.strip().removesuffix("%")), after=after or AFTER)
-
-
-def parse_moment(text: str) -> Moment:
-    """Read `07:00` or `2026-11-22T07:00`, each with or without an offset. Raises InputError."""
-    parts = _MOMENT.fullmatch(text)
-    if parts is None:
-        raise _no_moment(text)
-    # People write 7:00; the standard wants two digits.
-    moment = parts["hour"].zfill(2) + parts["rest"] + (parts["offset"] or "").upper()
-    try:
-        if parts["day"]:
-            return datetime.fromisoformat(f"{parts['day']}T{moment}")
-        return time.fromisoformat(moment)
-    except ValueError as exc:
-        raise _no_moment(text) from exc
-
-
-SAME_NIGHT = 12 * 3600.0
-"""Seconds. For this long after its start time, an interrupted run continues at once."""
-
-
-def start_moment(
-    start_at: Moment, stop_at: Moment | None, now: float, begun: float | None
-) -> float | None:
-    """When submits may begin, as of `now`; both in epoch seconds. None means at once.
-
-    `begun` is the start time of an earlier run of the same jobs, if it has passed. A time of day
-    means the next one, unless its last occurrence is still in force: because of `begun`, or because
-    the `stop_at` that follows it is yet to come.
-    """
-    moment = next_moment(start_at, now)
-    if isinstance(start_at, datetime):
-        return moment if moment > now else None
-    if begun is not None and begun <= now < begun + SAME_NIGHT:
-        return None
-    if isinstance(stop_at, time) and now < next_moment(stop_at, _last_moment(start_at, now)):
-        return None
-    return moment
-
-
-def _last_moment(of: time, now: float) -> float:
-    """When the time of day last occurred."""
-    today = datetime.fromtimestamp(now, of.tzinfo).date()
-    days = (today, today - timedelta(days=1))
-    return max(at for day in days if (at := datetime.combine(day, of).timestamp()) <= now)
-
-
-def _no_moment(text: str) -> InputError:
-    return InputError(
-        f"a time looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
-        next_step="write a time of day, or a date and a time; +01:00 or Z after it is an offset",
-    )
-
-
-def next_moment(at: Moment, now: float) -> float:
-    """When the moment comes, as of `now`; both in epoch seconds. A date may have passed.
-
-    A time of day that has passed today means tomorrow's: by the calendar, since a day on which the
-    clocks change does not have 24 hours.
-    """
-    if isinstance(at, datetime):
-        return at.timestamp()
-    today = datetime.fromtimestamp(now, at.tzinfo).date()
-    moment = datetime.combine(today, at).timestamp()
-    if moment > now:
-        return moment
-    return datetime.combine(today + timedelta(days=1), at).timestamp()
-
-
-def parse_bytes(text: str | int) -> int:
-    """Read `1GB` (1000³), `512MiB` (1024²) or a number of bytes. Raises InputError."""
-    if isinstance(text, int):
-        return text
-    parts = _BYTES.fullmatch(text)
-    if parts is None:
-        raise InputError(
-            f"a size looks like 500MB, 1GB or 2GiB; got '{text[:60]}'",
-            next_step="write a number and its unit: MB, GB, MiB or GiB",
-        )
-    unit = parts["unit"] or ""
-    power = _POWERS[unit[0]] if unit else 0
-    scale: int = (1024 if unit.endswith("i") else 1000) ** power
-    return round(float(parts["count"]) * scale)
-
-
-LONGEST_DURATION = 31 * 86400.0
-"""Seconds. No request takes a month; timers of some systems overflow soon after."""
-
-
-_RATE = re.compile(
-    r"\s*(?P<count>[1-9][0-9]{0,8})\s*/\s*"
-    r"(?P<unit>s|sec|second|min|m|minute|h|hour|d|day)\s*"
-)
-
-
-_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-_DURATION = re.compile(
-    r"\s*(?:(?P<d>[0-9]+)\s*d)?\s*(?:(?P<h>[0-9]+)\s*h)?\s*(?:(?P<m>[0-9]+)\s*m(?:in)?)?"
-    r"\s*(?:(?P<s>[0-9]+(?:\.[0-9]+)?)\s*s?)?\s*"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +80,108 @@ def _sum_of_parts(text: str) -> float | None:
     if parts is None:
         return None
     return sum(float(parts[unit] or 0) * seconds for unit, seconds in _UNIT_SECONDS.items())
+
+
+def parse_moment(text: str) -> Moment:
+    """Read `07:00` or `2026-11-22T07:00`, each with or without an offset. Raises InputError."""
+    parts = _MOMENT.fullmatch(text)
+    if parts is None:
+        raise _no_moment(text)
+    # People write 7:00; the standard wants two digits.
+    moment = parts["hour"].zfill(2) + parts["rest"] + (parts["offset"] or "").upper()
+    try:
+        if parts["day"]:
+            return datetime.fromisoformat(f"{parts['day']}T{moment}")
+        return time.fromisoformat(moment)
+    except ValueError as exc:
+        raise _no_moment(text) from exc
+
+
+def _no_moment(text: str) -> InputError:
+    return InputError(
+        f"a time looks like 07:00 or 2026-11-22T07:00; got '{text[:60]}'",
+        next_step="write a time of day, or a date and a time; +01:00 or Z after it is an offset",
+    )
+
+
+def next_moment(at: Moment, now: float) -> float:
+    """When the moment comes, as of `now`; both in epoch seconds. A date may have passed.
+
+    A time of day that has passed today means tomorrow's: by the calendar, since a day on which the
+    clocks change does not have 24 hours.
+    """
+    if isinstance(at, datetime):
+        return at.timestamp()
+    today = datetime.fromtimestamp(now, at.tzinfo).date()
+    moment = datetime.combine(today, at).timestamp()
+    if moment > now:
+        return moment
+    return datetime.combine(today + timedelta(days=1), at).timestamp()
+
+
+def start_moment(
+    start_at: Moment, stop_at: Moment | None, now: float, begun: float | None
+) -> float | None:
+    """When submits may begin, as of `now`; both in epoch seconds. None means at once.
+
+    `begun` is the start time of an earlier run of the same jobs, if it has passed. A time of day
+    means the next one, unless its last occurrence is still in force: because of `begun`, or because
+    the `stop_at` that follows it is yet to come.
+    """
+    moment = next_moment(start_at, now)
+    if isinstance(start_at, datetime):
+        return moment if moment > now else None
+    if begun is not None and begun <= now < begun + SAME_NIGHT:
+        return None
+    if isinstance(stop_at, time) and now < next_moment(stop_at, _last_moment(start_at, now)):
+        return None
+    return moment
+
+
+def _last_moment(of: time, now: float) -> float:
+    """When the time of day last occurred."""
+    today = datetime.fromtimestamp(now, of.tzinfo).date()
+    days = (today, today - timedelta(days=1))
+    return max(at for day in days if (at := datetime.combine(day, of).timestamp()) <= now)
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read `1GB` (1000³), `512MiB` (1024²) or a number of bytes. Raises InputError."""
+    if isinstance(text, int):
+        return text
+    parts = _BYTES.fullmatch(text)
+    if parts is None:
+        raise InputError(
+            f"a size looks like 500MB, 1GB or 2GiB; got '{text[:60]}'",
+            next_step="write a number and its unit: MB, GB, MiB or GiB",
+        )
+    unit = parts["unit"] or ""
+    power = _POWERS[unit[0]] if unit else 0
+    scale: int = (1024 if unit.endswith("i") else 1000) ** power
+    return round(float(parts["count"]) * scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """Stop once `after` jobs have ended and `percent`, or `count`, of them have failed."""
+
+    after: int
+    percent: float | None = None
+    count: int | None = None
+
+    def is_reached(self, failed: int, ended: int) -> bool:
+        if not failed or ended < self.after:
+            return False
+        if self.count is not None:
+            return failed >= self.count
+        return self.percent is not None and failed * 100 >= self.percent * ended
+
+
+def read_halt(failed: str | int, after: int | None) -> Halt:
+    """`failed` is `20%` or a number of jobs, already checked by the schema.
+
+    Without `after`, a number of failed jobs counts at once; only a share waits for more to end.
+    """
+    if isinstance(failed, int):
+        return Halt(count=failed, after=after or 1)
+    return Halt(percent=float(failed.strip().removesuffix("%")), after=after or AFTER)

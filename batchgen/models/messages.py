@@ -180,15 +180,16 @@ def _is_right_in_quotes(schema: Any, kinds: Sequence[str], value: object) -> boo
 def _mapping_hint(schema: Any, value: object) -> str:
     known = sorted(schema.get("properties", ()))
     few = 0 < len(known) <= MOST_KEYS_LISTED
-    keys = f"its keys are {', '.join(known)}" if few else "write 'key: value'"
-    return f"{keys}, without '- '" if isinstance(value, list) else f"{keys}, on lines below it"
+    keys = f"its keys ({', '.join(known)})" if few else "'key: value'"
+    how = "without '- '" if isinstance(value, list) else "on the lines below it"
+    return f"write {keys} {how}"
 
 
 def _type_hint(kinds: Sequence[str], value: object) -> str | None:
     if "string" in kinds and not isinstance(value, list | dict | None):
         return "put it in quotes"
     if "array" in kinds and isinstance(value, str):
-        return "a list of one is written [ … ]"
+        return "write a list of one item as [ … ]"
     if "boolean" in kinds and value in ("yes", "no", "on", "off"):
         return f"write {'true' if value in ('yes', 'on') else 'false'}"
     if isinstance(value, str) and value.lower() in {"true", "false"} and "boolean" in kinds:

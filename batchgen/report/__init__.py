@@ -1,11 +1,11 @@
-"""The state as a page to look at: a static folder that works from file://.
+"""The state as a web page: a static folder that works from file://.
 
-making.py      the whole report, step by step, and what of an older one is stale
-thumbnails.py  one small picture of a file, many at a time
+making.py      the whole report, step by step, and removal of stale files
+thumbnails.py  thumbnails of files, many at a time
 chunks.py      jobs → data for the page
-night.py       attempts → figures of the night; plots.py: figures → coordinates
-page.py        figures → index.html, by templates/; assets/ is the page's own code
+night.py       attempts → figures of the Night view; plots.py: figures → coordinates
+page.py        figures → index.html, from templates/; assets/ is the page's own code
 
 It reads the state, never the engine. The page takes chunks of rows from any source: here from
-files, and the live page's server sends it the same chunks.
+files, on the live page from its server.
 """

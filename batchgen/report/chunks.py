@@ -1,7 +1,7 @@
 """Jobs → chunks of data for the page.
 
-A chunk is a script, since a page from file:// may load scripts and fetch nothing. Texts stand in
-a table of its own: thousands of jobs share a model, a sweep, often a prompt.
+A chunk is a script, because a page from file:// can load scripts but fetch nothing. Texts are in a
+separate table: thousands of jobs share a model, a sweep, often a prompt.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ JOBS_IN_CHUNK = 2000
 THUMB_DIGITS = 24
 VENDOR_SIZE = "width\u00d7height"
 LONGEST_VALUE = 400
-"""Characters of an input that is shown besides the prompt."""
+"""In characters, of an input other than the prompt."""
 
 
 def thumb_name(sha256: str) -> str:
-    """Below `thumbs/`. Named by content: two equal files share one, and none is ever stale."""
+    """Return the path below `thumbs/`, by content: equal files share one, none gets stale."""
     name = sha256[:THUMB_DIGITS]
     return f"{name[:2]}/{name}.webp"
 
 
 def chunk_script(jobs: Sequence[ReportedJob], has_thumb: Callable[[str], bool]) -> str:
-    """ASCII alone: no character of a prompt can end the script or change its meaning."""
+    """Return ASCII only: no character of a prompt can end the script or change its meaning."""
     return take_script(chunk_document(jobs, has_thumb))
 
 
@@ -43,14 +43,14 @@ def take_script(document: JsonValue) -> str:
 def chunk_document(
     jobs: Sequence[ReportedJob], has_thumb: Callable[[str], bool]
 ) -> dict[str, JsonValue]:
-    """What assets/store.js takes."""
-    texts = _Texts()
+    """Return what assets/store.js reads."""
+    texts = _TextTable()
     rows: list[JsonValue] = [_row(job, texts, has_thumb) for job in jobs]
     return {"texts": list(texts.found), "rows": rows}
 
 
-class _Texts:
-    """Each text once; a row names it by its place."""
+class _TextTable:
+    """Each text once; rows refer to it by index."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
@@ -63,8 +63,10 @@ class _Texts:
         return list(self._places)
 
 
-def _row(reported: ReportedJob, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
-    """In the order in which assets/store.js reads it."""
+def _row(
+    reported: ReportedJob, texts: _TextTable, has_thumb: Callable[[str], bool]
+) -> list[JsonValue]:
+    """Return fields in the order in which assets/store.js reads them."""
     job, attempt = reported.job, reported.attempt
     sent = json.loads(attempt.body if attempt else job.body)
     prompt = sent.pop("prompt", "")
@@ -82,7 +84,7 @@ def _row(reported: ReportedJob, texts: _Texts, has_thumb: Callable[[str], bool])
         texts.place(_short(prompt, None)),
         inputs,
         texts.place(_cause(job)),
-        texts.place("" if job.state is JobState.DONE else _words(job)),
+        texts.place("" if job.state is JobState.DONE else _error_text(job)),
         job.attempts,
         attempt.request_id if attempt else None,
         _rounded(attempt.cost if attempt else None, 6),
@@ -94,21 +96,21 @@ def _row(reported: ReportedJob, texts: _Texts, has_thumb: Callable[[str], bool])
 
 
 def _seconds(attempt: Attempt | None) -> float | None:
-    """From the vendor's acceptance to the end."""
+    """Return seconds from the vendor's acceptance to the end."""
     if attempt is None or attempt.ended_at is None or attempt.accepted_at is None:
         return None
     return attempt.ended_at - attempt.accepted_at
 
 
 def _gate(job: JobRow) -> str:
-    """Whether other jobs wait for someone to approve this one."""
+    """Return the gate's state; closed while other jobs wait for this one's approval."""
     if not job.gate:
         return ""
     return "open" if job.approved else "closed"
 
 
-def _axes(job: JobRow, texts: _Texts) -> list[JsonValue]:
-    # Whole: values that begin alike, as prompts do, are not one value.
+def _axes(job: JobRow, texts: _TextTable) -> list[JsonValue]:
+    # Not shortened: values that begin alike, as prompts do, must stay distinct.
     found: list[JsonValue] = []
     for name, value in json.loads(job.axes).items():
         found += [texts.place(name), texts.place(_short(value, None))]
@@ -116,20 +118,20 @@ def _axes(job: JobRow, texts: _Texts) -> list[JsonValue]:
 
 
 def _cause(job: JobRow) -> str:
-    """The key of the cause that the job is counted under; empty where it is in no trouble."""
+    """Return the key of the job's cause; empty if it has no trouble."""
     if not is_trouble(job.state, job.error_code):
         return ""
     return cause_key(job.id, job.state, job.error_code, job.error)
 
 
-def _words(job: JobRow) -> str:
+def _error_text(job: JobRow) -> str:
     return ": ".join(filter(None, (job.error_code, job.error)))
 
 
-def _file(file: Result, texts: _Texts, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
+def _file(file: Result, texts: _TextTable, has_thumb: Callable[[str], bool]) -> list[JsonValue]:
     flaws: list[JsonValue] = []
-    for kind, words in file.flaws.items():
-        flaws += [texts.place(kind), texts.place(words)]
+    for kind, message in file.flaws.items():
+        flaws += [texts.place(kind), texts.place(message)]
     return [
         file.path,
         file.sha256[:THUMB_DIGITS] if has_thumb(file.sha256) else "",
@@ -146,7 +148,7 @@ def _file(file: Result, texts: _Texts, has_thumb: Callable[[str], bool]) -> list
 
 
 def _input_name(name: str) -> str:
-    """The vendor calls a size by a key that says its own shape."""
+    """Call the size `size`; the vendor's key spells out width and height."""
     return "size" if name == VENDOR_SIZE else name
 
 

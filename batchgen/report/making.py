@@ -1,6 +1,6 @@
-"""The whole report, in the order that keeps it whole: thumbnails, data, the page, then tidying.
+"""The whole report, in an order that keeps it consistent: thumbnails, data, page, then cleanup.
 
-Nothing else is in its folder, and the page changes at one moment.
+Its folder contains nothing else, and the page is replaced atomically.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchgen.fs import disk_errors, own_part, publishing, symlink_error
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, advice, causes, rerun_command, write_page
-from batchgen.report.thumbnails import Wanted, make_thumbnails
+from batchgen.report.thumbnails import ThumbnailTask, make_thumbnails
 from batchgen.state.costs import money
 from batchgen.state.database import snapshot
 from batchgen.state.report_queries import count_shown, shown_attempts, shown_jobs, troubled_jobs
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonValue
     from batchgen.report.night import Night
-    from batchgen.report.page import Shell
+    from batchgen.report.page import RunCommands
     from batchgen.state.database import Connection
     from batchgen.state.records import ReportedJob
 
 
-MARK = "batchgen-report.txt"
-MARK_TEXT = "A report by batchgen. It owns this folder: what it did not write, it removes.\n"
+MARKER = "batchgen-report.txt"
+MARKER_TEXT = "A report by batchgen. It owns this folder: what it did not write, it removes.\n"
 PARTS = ("assets", "data", "thumbs")
 HASH_DIGITS = 10
 
 
 @dataclass(slots=True)
 class ReportFolder:
-    """Writes below `root`, and remembers what of it the new page needs."""
+    """Writes below `root`, and remembers which files the new page needs."""
 
     root: Path
     kept: set[Path] = field(default_factory=set)
@@ -52,30 +52,33 @@ class ReportFolder:
         return self.root / "index.html"
 
     def create(self) -> None:
-        """Raise OutputError where files of somebody else stand: stale ones are removed later."""
-        mark = self.root / MARK
+        """Create the folders.
+
+        Raises OutputError if `root` holds anything but a report: cleanup would remove it.
+        """
+        marker = self.root / MARKER
         for part in ("", *PARTS):
             if (self.root / part).is_symlink():
-                # A stranger may have put it there, so that pages and prompts go somewhere else.
+                # An attacker may have put it there, to have pages and prompts written elsewhere.
                 raise symlink_error(self.root / part)
-        if self.root.is_dir() and any(self.root.iterdir()) and not mark.exists():
+        if self.root.is_dir() and any(self.root.iterdir()) and not marker.exists():
             raise OutputError(
-                "the folder holds something else than a report",
+                "the folder holds something other than a report",
                 where=str(self.root),
                 next_step="name a new folder: --out DIR",
             )
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in PARTS:
             (self.root / part).mkdir(mode=0o700, exist_ok=True)
-        _publish(mark, MARK_TEXT.encode())
+        _publish(marker, MARKER_TEXT.encode())
 
     def thumb(self, name: str) -> Path:
         return self.root / "thumbs" / name
 
     def write_hashed(self, part: str, name: str, text: str) -> str:
-        """Write under a name that its content decides; give that name, relative to the page.
+        """Write under a name with a content hash; return that name, relative to the page.
 
-        A page and its parts are of one report, whatever a browser or a second report keeps.
+        So a page only ever loads its own parts, whatever a browser caches or another report writes.
         """
         data = text.encode()
         stem, dot, ending = name.rpartition(".")
@@ -87,17 +90,17 @@ class ReportFolder:
         return f"{part}/{path.name}"
 
     def write_page(self, html: str) -> None:
-        """Last of all: a reader sees the old report or the new one."""
+        """Written last: a reader sees either the old report or the new one."""
         _publish(self.page, html.encode())
 
     def remove_stale(self) -> None:
-        """What older reports left and this one does not show."""
+        """Remove files of older reports that this one does not need."""
         for part in PARTS:
             for path in (self.root / part).rglob("*"):
                 if path not in self.kept and not path.is_dir():
                     path.unlink(missing_ok=True)
         for folder in (self.root / "thumbs").iterdir():
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # not empty
                 folder.rmdir()
 
 
@@ -111,17 +114,17 @@ SHOWN_CAUSES = 200
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a report is about. `root`: the run's folder; `made_at`: epoch seconds."""
+    """The run that a report is about. `root` is its folder; `made_at` is in epoch seconds."""
 
     name: str
     root: Path
-    shell: Shell
+    commands: RunCommands
     made_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was made. `without`: files that have no thumbnail, as they cannot be read."""
+    """What was made. `without`: files without a thumbnail, because they cannot be read."""
 
     page: Path
     jobs: int
@@ -134,20 +137,20 @@ def make_report(
     db: Connection,
     subject: Subject,
     out: Path,
-    heard: Callable[[int, int], None] = lambda _made, _total: None,
+    on_progress: Callable[[int, int], None] = lambda _made, _total: None,
 ) -> Made:
-    """Make the report, or bring it up to date. `heard`: thumbnails made so far, and in the end.
+    """Make or update the report. `on_progress` gets the thumbnails made so far, and their total.
 
-    Raises OutputError where `out` is no report's folder, DiskFullError, StorageError.
+    Raises OutputError if `out` is not a report's folder, DiskFullError, StorageError.
     """
     folder = ReportFolder(out)
     with disk_errors(out):
         folder.create()
-        # Most of them before, so that no snapshot is held for as long as they take: the log of a
-        # run that goes on could not be emptied meanwhile.
-        before = _make_thumbs(db, subject.root, folder, heard)
+        # Most thumbnails first, without a snapshot: while one is held, a running run's write-ahead
+        # log cannot be truncated.
+        before = _make_thumbs(db, subject.root, folder, on_progress)
         with snapshot(db):
-            rest = _make_thumbs(db, subject.root, folder, heard)
+            rest = _make_thumbs(db, subject.root, folder, on_progress)
             jobs = _write_page(db, subject, folder)
         folder.remove_stale()
     return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
@@ -155,7 +158,7 @@ def make_report(
 
 @dataclass(frozen=True, slots=True)
 class _Thumbs:
-    """How many files there are, thumbnails made now, and files that have none."""
+    """Counts: all files, thumbnails made now, and files without one."""
 
     files: int
     new: int
@@ -163,14 +166,14 @@ class _Thumbs:
 
 
 def _make_thumbs(
-    db: Connection, root: Path, folder: ReportFolder, heard: Callable[[int, int], None]
+    db: Connection, root: Path, folder: ReportFolder, on_progress: Callable[[int, int], None]
 ) -> _Thumbs:
-    files, wanted = _missing_thumbs(db, root, folder)
+    files, tasks = _missing_thumbs(db, root, folder)
     without = 0
-    for number, why in enumerate(make_thumbnails(wanted), 1):
+    for number, why in enumerate(make_thumbnails(tasks), 1):
         without += why is not None
-        heard(number, len(wanted))
-    return _Thumbs(files, len(wanted) - without, without)
+        on_progress(number, len(tasks))
+    return _Thumbs(files, len(tasks) - without, without)
 
 
 def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
@@ -178,7 +181,7 @@ def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
     way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
     files = quote(way.replace(os.sep, "/")) + "/"
     document: JsonValue = {
-        **head_document(db, subject.shell, jobs),
+        **head_document(db, subject.commands, jobs),
         "files": files,
         "chunks": list(chunks),
     }
@@ -189,7 +192,7 @@ def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
 
 
 def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Facts:
-    """`at`: epoch seconds."""
+    """`at` is in epoch seconds."""
     return Facts(name, count_shown(db), money(db), night, at)
 
 
@@ -200,17 +203,19 @@ def _pages(db: Connection) -> Iterator[list[ReportedJob]]:
         after = page[-1].job.seq
 
 
-def _missing_thumbs(db: Connection, root: Path, folder: ReportFolder) -> tuple[int, list[Wanted]]:
-    """How many files there are, and the thumbnails that no report made before."""
-    files, wanted = 0, {}
+def _missing_thumbs(
+    db: Connection, root: Path, folder: ReportFolder
+) -> tuple[int, list[ThumbnailTask]]:
+    """Return the number of files, and the thumbnails that do not exist yet."""
+    files, tasks = 0, {}
     for page in _pages(db):
         for file in (file for job in page for file in job.files):
             files += 1
             target = folder.thumb(thumb_name(file.sha256))
             folder.kept.add(target)
-            if target not in wanted and not target.exists():
-                wanted[target] = Wanted(str(root / file.path), str(target))
-    return files, list(wanted.values())
+            if target not in tasks and not target.exists():
+                tasks[target] = ThumbnailTask(str(root / file.path), str(target))
+    return files, list(tasks.values())
 
 
 def _write_chunks(db: Connection, folder: ReportFolder) -> tuple[list[str], int]:
@@ -222,34 +227,34 @@ def _write_chunks(db: Connection, folder: ReportFolder) -> tuple[list[str], int]
     return names, jobs
 
 
-def head_document(db: Connection, shell: Shell, jobs: int) -> dict[str, JsonValue]:
-    """What the page shows of the whole run, besides where its parts are."""
+def head_document(db: Connection, commands: RunCommands, jobs: int) -> dict[str, JsonValue]:
+    """Return what the page shows about the whole run; not where its parts are."""
     return {
         "jobs": jobs,
-        "causes": _causes(db, shell),
+        "causes": _causes(db, commands),
         "commands": {
-            "check": shell.command("check"),
-            "rejected": shell.command("retry", "--state=rejected"),
+            "check": commands.command("check"),
+            "rejected": commands.command("retry", "--state=rejected"),
         },
     }
 
 
 def head_script(document: JsonValue) -> str:
-    """The script that tells the page what there is, and where its chunks are."""
+    """Return the script that starts the page: figures, and where its chunks are."""
     return f"batchgen.begin({json.dumps(document, indent=1)});\n"
 
 
-def _causes(db: Connection, shell: Shell) -> list[JsonValue]:
+def _causes(db: Connection, commands: RunCommands) -> list[JsonValue]:
     found = causes(troubled_jobs(db))
     return [
         {
             "key": cause.key,
             "state": cause.state.value,
             "code": cause.code,
-            "words": cause.words,
+            "words": cause.message,
             "jobs": len(cause.jobs),
             "examples": list(cause.jobs[:5]),
-            "command": rerun_command(cause, shell),
+            "command": rerun_command(cause, commands),
             "advice": advice(cause),
         }
         for cause in found[:SHOWN_CAUSES]

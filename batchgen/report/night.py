@@ -1,4 +1,4 @@
-"""Attempts → figures of the night: how many were in flight when, what ended how, what it cost."""
+"""Attempts → figures of a night: how many were in flight when, how they ended, what they cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BINS = 144
 IDLE = 900.0
-"""Seconds without any request after which the time line is cut, as between two evenings."""
+"""Seconds without any request after which the time line is cut, e.g. between two evenings."""
 SHORTEST = 1.0
 
 REFUSED = ("throttled", "halted", "not_sent")
@@ -24,8 +24,8 @@ NOT_DONE = ("failed", "refused", "lost", "cancelled", "written_off")
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A time in which something went on, in epoch seconds."""
+class Period:
+    """A period with requests, in epoch seconds."""
 
     begin: float
     end: float
@@ -33,7 +33,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from accept to end of a model's finished requests, and USD that they cost."""
+    """Seconds from acceptance to end of a model's finished requests, and their cost in USD."""
 
     model: str
     requests: int
@@ -47,9 +47,9 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """Figures by bin, all of one length; `spent` is cumulative. Edges are active seconds."""
+    """Figures by bin, all of equal length; `spent` is cumulative. Edges are active seconds."""
 
-    stretches: tuple[Stretch, ...]
+    periods: tuple[Period, ...]
     edges: tuple[float, ...]
     in_flight: tuple[float, ...]
     done: tuple[int, ...]
@@ -60,25 +60,26 @@ class Night:
 
     @property
     def seconds(self) -> float:
-        """How long something went on."""
+        """The total active time."""
         return self.edges[-1]
 
 
 def night_of(attempts: Callable[[], Iterable[AttemptTimes]]) -> Night | None:
-    """None where nothing was sent. `attempts` gives them in the order of their submits, twice.
+    """Return None if nothing was sent. `attempts` yields them in the order of their submits.
 
-    Twice, since no bin is known before the whole length is: a million attempts are not held.
+    It is called twice, because bins depend on the total length and a million attempts are not kept
+    in memory.
     """
-    stretches = _stretches(attempts())
-    if not stretches:
+    periods = _periods(attempts())
+    if not periods:
         return None
-    total = max(SHORTEST, sum(one.end - one.begin for one in stretches))
+    total = max(SHORTEST, sum(one.end - one.begin for one in periods))
     edges = tuple(total * number / BINS for number in range(BINS + 1))
-    figures = _Figures(_active_time(stretches), edges, stretches[-1].end)
+    figures = _Figures(_active_time(periods), edges, periods[-1].end)
     for one in attempts():
         figures.add(one)
     return Night(
-        stretches,
+        periods,
         edges,
         in_flight(figures.begun, figures.landed, edges),
         tuple(figures.done.counts),
@@ -89,18 +90,18 @@ def night_of(attempts: Callable[[], Iterable[AttemptTimes]]) -> Night | None:
     )
 
 
-def _stretches(attempts: Iterable[AttemptTimes]) -> tuple[Stretch, ...]:
-    """What is not ended goes on until the last thing that happened."""
-    closed: list[Stretch] = []
+def _periods(attempts: Iterable[AttemptTimes]) -> tuple[Period, ...]:
+    """Find active periods; attempts without an end last until the latest event."""
+    closed: list[Period] = []
     last, going = -math.inf, math.inf
     for one in attempts:
         end = _last(one)
         last = max(last, end)
         if one.ended_at is None:
             going = min(going, one.submitted_at)
-        _lengthen(closed, one.submitted_at, end)
+        _extend(closed, one.submitted_at, end)
     if going < math.inf:
-        closed = list(stretches_of(sorted([*((s.begin, s.end) for s in closed), (going, last)])))
+        closed = list(merge_spans(sorted([*((s.begin, s.end) for s in closed), (going, last)])))
     return tuple(closed)
 
 
@@ -112,37 +113,37 @@ def _last(one: AttemptTimes) -> float:
     )
 
 
-def stretches_of(spans: Iterable[tuple[float, float]]) -> tuple[Stretch, ...]:
-    """Spans that overlap, or nearly, are one stretch. They come in the order of their begins."""
-    found: list[Stretch] = []
+def merge_spans(spans: Iterable[tuple[float, float]]) -> tuple[Period, ...]:
+    """Merge spans, ordered by start, that overlap or nearly do."""
+    found: list[Period] = []
     for begin, end in spans:
-        _lengthen(found, begin, end)
+        _extend(found, begin, end)
     return tuple(found)
 
 
-def _lengthen(found: list[Stretch], begin: float, end: float) -> None:
+def _extend(found: list[Period], begin: float, end: float) -> None:
     if found and begin - found[-1].end <= IDLE:
         if end > found[-1].end:
-            found[-1] = Stretch(found[-1].begin, end)
+            found[-1] = Period(found[-1].begin, end)
     else:
-        found.append(Stretch(begin, end))
+        found.append(Period(begin, end))
 
 
-def _active_time(stretches: Sequence[Stretch]) -> Callable[[float], float]:
-    """Epoch seconds → seconds in which something went on."""
-    begins = [one.begin for one in stretches]
-    before = [0.0, *accumulate(one.end - one.begin for one in stretches)]
+def _active_time(periods: Sequence[Period]) -> Callable[[float], float]:
+    """Return a function from epoch seconds to active seconds."""
+    begins = [one.begin for one in periods]
+    before = [0.0, *accumulate(one.end - one.begin for one in periods)]
 
     def at(when: float) -> float:
         number = max(0, bisect_right(begins, when) - 1)
-        one = stretches[number]
+        one = periods[number]
         return before[number] + min(max(when, one.begin), one.end) - one.begin
 
     return at
 
 
 class Moments:
-    """Moments by bin: how many there are in each, and their sum."""
+    """Moments by bin: their count and their sum."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         self.counts = [0] * (len(edges) - 1)
@@ -150,14 +151,14 @@ class Moments:
         self._width = edges[1] - edges[0]
 
     def add(self, when: float) -> int:
-        """Give the bin."""
+        """Add a moment and return its bin."""
         number = min(len(self.counts) - 1, int(when / self._width))
         self.counts[number] += 1
         self._sums[number] += when
         return number
 
     def time_until(self, edges: Sequence[float]) -> list[float]:
-        """The sum of the time that passed since each of the moments, at each edge."""
+        """Return, at each edge, the total time since all moments before it."""
         counts, sums = [0, *accumulate(self.counts)], [0.0, *accumulate(self._sums)]
         return [
             count * edge - before for count, before, edge in zip(counts, sums, edges, strict=True)
@@ -165,7 +166,7 @@ class Moments:
 
 
 def in_flight(begun: Moments, landed: Moments, edges: Sequence[float]) -> tuple[float, ...]:
-    """Mean number in flight within each bin, from the time spent in flight before each edge."""
+    """Return the mean number in flight per bin, from the time spent in flight up to each edge."""
     both = zip(begun.time_until(edges), landed.time_until(edges), strict=True)
     until = [since_begin - since_end for since_begin, since_end in both]
     width = edges[1] - edges[0]
@@ -173,7 +174,7 @@ def in_flight(begun: Moments, landed: Moments, edges: Sequence[float]) -> tuple[
 
 
 class _Figures:
-    """Takes one attempt after the other, and keeps sums."""
+    """Takes attempts one by one, and keeps only sums."""
 
     def __init__(self, at: Callable[[float], float], edges: Sequence[float], last: float) -> None:
         self._at, self._last = at, last
@@ -202,7 +203,7 @@ class _Figures:
             took.append(one.ended_at - one.accepted_at)
 
     def latencies(self) -> tuple[Latency, ...]:
-        """The slowest model first; models of which nothing finished are left out."""
+        """Return the slowest model first; models without a finished request are left out."""
         found = [
             _latency(model, sorted(took), self._costs[model])
             for model, took in self._seconds.items()

@@ -1,6 +1,6 @@
-"""Figures → index.html, with why jobs are not done and the command that redoes just those.
+"""Figures → index.html; and why jobs are not done, with the command that reruns just those.
 
-Text stays text: the template escapes it, and so does the page's own code.
+Text is never markup: the template escapes it, and the page's code inserts it as text.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ if TYPE_CHECKING:
     from batchgen.state.records import JobRow, Money
 
 
-NAMED = 3
-"""As many jobs are named in a command; of more, the cause is."""
+MAX_LISTED_JOBS = 3
+"""A command lists at most this many jobs; for more, it gives the cause."""
 
-PAYING = ("run", "retry")
-"""Verbs that a rehearsal must be told to rehearse."""
+SUBMITTING_VERBS = ("run", "retry")
+"""Verbs that need --emulator in a rehearsal."""
 
 RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.LOST)
 
 
 @dataclass(slots=True)
 class Cause:
-    """Jobs in one state for one reason; `words` are the vendor's about the first of them."""
+    """Jobs in one state for one reason; `message` is the vendor's, about the first of them."""
 
     key: str
     state: JobState
     code: str
-    words: str
+    message: str
     jobs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Shell:
-    """How the run's commands begin: the manifest as it was named, and whether it is a rehearsal."""
+class RunCommands:
+    """Makes commands for the run: with the manifest's path as given, and --emulator if needed."""
 
     manifest: str
     rehearsal: bool
 
-    def command(self, verb: str, *words: str) -> str:
-        rehearsal = self.rehearsal and verb in PAYING
-        return command_line(verb, self.manifest, *words, emulator=rehearsal)
+    def command(self, verb: str, *arguments: str) -> str:
+        rehearsal = self.rehearsal and verb in SUBMITTING_VERBS
+        return command_line(verb, self.manifest, *arguments, emulator=rehearsal)
 
 
 def causes(troubled: Iterable[JobRow]) -> list[Cause]:
-    """The commonest first."""
+    """Group troubled jobs by cause, the most common first."""
     found: dict[str, Cause] = {}
     for job in troubled:
         key = cause_key(job.id, job.state, job.error_code, job.error)
@@ -72,37 +72,37 @@ def causes(troubled: Iterable[JobRow]) -> list[Cause]:
     return sorted(found.values(), key=lambda cause: -len(cause.jobs))
 
 
-def rerun_command(cause: Cause, shell: Shell) -> str | None:
-    """What runs just these jobs again; None where they go again by themselves.
+def rerun_command(cause: Cause, commands: RunCommands) -> str | None:
+    """Return the command that reruns just these jobs; None if they restart by themselves.
 
-    Of a few jobs it names each, of many the cause: a command stays short, and a shell takes it.
+    It lists a few jobs by id, many by their cause, so that it stays short enough for a shell.
     """
     if cause.state is JobState.BLOCKED:
         return None
-    few = len(cause.jobs) <= NAMED
+    few = len(cause.jobs) <= MAX_LISTED_JOBS
     which = (
         [f"--job={exactly(job_id)}" for job_id in cause.jobs] if few else [f"--cause={cause.key}"]
     )
     if cause.state is JobState.UNKNOWN:
         jobs = ["--", *cause.jobs] if few else which
-        return shell.command("resolve", "--resubmit", *jobs)
-    return shell.command("retry" if cause.state in RETRIED else "run", *which)
+        return commands.command("resolve", "--resubmit", *jobs)
+    return commands.command("retry" if cause.state in RETRIED else "run", *which)
 
 
 def advice(cause: Cause) -> str:
-    """What to know before the command is given."""
+    """Return what to know before running the command."""
     match cause.state:
         case JobState.BLOCKED:
-            return "They go again by themselves once the jobs they need are retried."
+            return "They start by themselves once the jobs they need are retried."
         case JobState.UNKNOWN:
             return (
-                "The submit may have been charged: look on the page Generations of runcomfy.com"
-                " first, this may pay twice."
+                "The submit may have been charged: check the page Generations on runcomfy.com"
+                " first, because resubmitting may pay twice."
             )
         case JobState.FAILED | JobState.CANCELLED | JobState.LOST:
             return "A retry is a new submit, and may cost."
         case _:
-            return "The same run goes on with them."
+            return "The same run continues with them."
 
 
 STYLE = "style.css"
@@ -121,11 +121,11 @@ SCRIPTS = (
     "failures.js",
     "main.js",
 )
-"""In the order in which they are loaded; a page from file:// cannot import modules."""
+"""In load order; a page from file:// cannot import modules."""
 LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "reload.js", "live.js")
-"""After the others, where a server is behind the page."""
+"""Loaded after the others if the page comes from a server."""
 ICON = "icon.svg"
-"""A browser asks a server for one."""
+"""Browsers request one from a server."""
 GLYPHS = {
     "done": "✓",
     "failed": "✕",
@@ -139,14 +139,14 @@ GLYPHS = {
     "running": "▸",
     "fetching": "↓",
 }
-"""As in assets/dom.js."""
+"""The same as in assets/dom.js."""
 STRIP = 110.0
 RANGE_WIDTH = 420.0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page says without its data. `made_at`: epoch seconds."""
+    """What the page shows without its data. `made_at` is in epoch seconds."""
 
     name: str
     counts: Mapping[JobState, int]
@@ -157,20 +157,20 @@ class Facts:
 
 
 def write_page(folder: ReportFolder, facts: Facts, head: str) -> None:
-    """`head`: the script that begins the page's data."""
+    """Write the page and its assets. `head` is the script that starts the page."""
     style = folder.write_hashed("assets", STYLE, asset(STYLE))
     scripts = [folder.write_hashed("assets", name, asset(name)) for name in SCRIPTS]
     folder.write_page(page_html(facts, style, [*scripts, head]))
 
 
 def page_html(facts: Facts, style: str, scripts: Sequence[str], *, live: bool = False) -> str:
-    """The whole page. `live`: it will be told by a server what happens, and may pick."""
+    """Return the whole page. `live`: a server sends it updates and takes its picks."""
     values = _values(facts)
     return _template().render(**values, style=style, scripts=list(scripts), live=live)
 
 
 def part_html(facts: Facts, part: str) -> str:
-    """One block of the page alone, as it would be drawn now: `line` or `night`."""
+    """Return one block of the page with current values: `line` or `night`."""
     template = _template()
     return "".join(template.blocks[part](template.new_context(_values(facts))))
 
@@ -179,7 +179,7 @@ def _values(facts: Facts) -> dict[str, Any]:
     night = facts.night
     return {
         "facts": facts,
-        "counted": _counted(facts.counts),
+        "counted": _ordered_counts(facts.counts),
         "glyphs": GLYPHS,
         "made": datetime.fromtimestamp(facts.made_at, facts.zone).astimezone(facts.zone),
         "plots": None if night is None else time_plots(night, STRIP, facts.zone),
@@ -189,8 +189,8 @@ def _values(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _counted(counts: Mapping[JobState, int]) -> list[tuple[str, int]]:
-    """What came out first, then what did not."""
+def _ordered_counts(counts: Mapping[JobState, int]) -> list[tuple[str, int]]:
+    """Return counts by state: done first."""
     order = (JobState.DONE, *(state for state in JobState if state is not JobState.DONE))
     return [(state.value, counts[state]) for state in order if counts.get(state)]
 

@@ -1,4 +1,4 @@
-"""Figures of the night → coordinates that the template draws. Pure."""
+"""Figures of a night → coordinates for the template. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-    from batchgen.report.night import Latency, Night, Stretch
+    from batchgen.report.night import Latency, Night, Period
 
 WIDTH = 960.0
 LEFT = 44.0
 RIGHT = 8.0
-MOST_TICKS = 8
+MAX_TICKS = 8
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 """Seconds between two ticks of a time line."""
 
@@ -33,7 +33,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle, with what it says to who asks."""
+    """A rectangle with its tooltip."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class TimePlots:
-    """Three strips over one time line, each `height` high: in flight, endings, money."""
+    """Three strips over one time line, each `height` high: in flight, outcomes, money."""
 
     ticks: tuple[Tick, ...]
     cuts: tuple[Tick, ...]
@@ -62,7 +62,7 @@ class TimePlots:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One model's latency: thin line from fastest to slowest, bar of the middle nine tenths."""
+    """One model's latency: a thin line from fastest to slowest, a bar for the middle 90 %."""
 
     latency: Latency
     alias: str
@@ -72,15 +72,15 @@ class Range:
 
 
 def time_plots(night: Night, height: float, zone: tzinfo | None) -> TimePlots:
-    """`zone`: in which the clock of the time line goes; None is the machine's own."""
+    """`zone` is the time zone of the labels; None is the machine's own."""
     width = (WIDTH - LEFT - RIGHT) / len(night.in_flight)
     top = max((*night.in_flight, 0.001))
     bad = [failed + held for failed, held in zip(night.failed, night.throttled, strict=True)]
     most_done, most_bad = max(night.done), max(bad)
-    # One scale for both sides of the zero line: lengths can be compared.
+    # One scale on both sides of the zero line, so that lengths can be compared.
     unit = (height - 2) / max(1, most_done + most_bad)
     zero = 1 + most_done * unit
-    labels = [_clock(_wall(night.stretches, edge), zone) for edge in night.edges]
+    labels = [_clock(_wall(night.periods, edge), zone) for edge in night.edges]
     span = night.spent[-1] or 1.0
     return TimePlots(
         _ticks(night, zone),
@@ -101,7 +101,7 @@ def time_plots(night: Night, height: float, zone: tzinfo | None) -> TimePlots:
 def _stacked(
     night: Night, zero: float, unit: float, width: float, labels: Sequence[str]
 ) -> tuple[Bar, ...]:
-    """Throttled ones hang below the failed ones."""
+    """Draw throttled attempts below the failed ones."""
     bars = _bars(night.throttled, zero, unit, width, labels, "throttled")
     by_x = {_x(number, width): count * unit for number, count in enumerate(night.failed)}
     return tuple(
@@ -119,7 +119,7 @@ def _bars(
     unit: float,
     width: float,
     labels: Sequence[str],
-    word: str,
+    label: str,
 ) -> tuple[Bar, ...]:
     return tuple(
         Bar(
@@ -127,7 +127,7 @@ def _bars(
             round(min(zero, zero + count * unit), 1),
             round(max(1.0, width - 1), 1),
             round(abs(count * unit), 1),
-            f"{labels[number]}: {count} {word}",
+            f"{labels[number]}: {count} {label}",
         )
         for number, count in enumerate(counts)
         if count
@@ -135,7 +135,7 @@ def _bars(
 
 
 def _steps(heights: Sequence[float], width: float, bottom: float) -> str:
-    """An area as a path: a level for each bin."""
+    """Return an area as an SVG path, with one level per bin."""
     points = [f"M{LEFT:.1f} {bottom:.1f}"]
     for number, y in enumerate(heights):
         left, right = LEFT + number * width, LEFT + (number + 1) * width
@@ -143,21 +143,21 @@ def _steps(heights: Sequence[float], width: float, bottom: float) -> str:
     return "".join(points) + f"L{WIDTH - RIGHT:.1f} {bottom:.1f}Z"
 
 
-def _wall(stretches: Sequence[Stretch], active: float) -> float:
-    """Active seconds → epoch seconds."""
-    for one in stretches:
+def _wall(periods: Sequence[Period], active: float) -> float:
+    """Convert active seconds to epoch seconds."""
+    for one in periods:
         length = one.end - one.begin
         if active <= length:
             return one.begin + active
         active -= length
-    return stretches[-1].end
+    return periods[-1].end
 
 
 def _ticks(night: Night, zone: tzinfo | None) -> tuple[Tick, ...]:
-    """At round times of the clock, few enough to be read."""
-    step = next((one for one in STEPS if night.seconds / one <= MOST_TICKS), STEPS[-1])
+    """Return ticks at round clock times, few enough to be legible."""
+    step = next((one for one in STEPS if night.seconds / one <= MAX_TICKS), STEPS[-1])
     found, passed = [], 0.0
-    for one in night.stretches:
+    for one in night.periods:
         first = math.ceil(one.begin / step) * step
         for number in range(int(max(0.0, one.end - first) / step) + 1):
             when = first + number * step
@@ -165,20 +165,20 @@ def _ticks(night: Night, zone: tzinfo | None) -> tuple[Tick, ...]:
                 at = _place(passed + when - one.begin, night.seconds)
                 found.append(Tick(at, _clock(when, zone, seconds=step < 60)))  # noqa: PLR2004 - a minute
         passed += one.end - one.begin
-    return _apart(found)
+    return _spaced(found)
 
 
-def _apart(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
+def _spaced(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
     kept: list[Tick] = []
     for tick in ticks:
-        if not kept or tick.at - kept[-1].at >= WIDTH / (2 * MOST_TICKS):
+        if not kept or tick.at - kept[-1].at >= WIDTH / (2 * MAX_TICKS):
             kept.append(tick)
     return tuple(kept)
 
 
 def _cuts(night: Night) -> tuple[Tick, ...]:
     found, passed = [], 0.0
-    for one, following in zip(night.stretches, night.stretches[1:], strict=False):
+    for one, following in zip(night.periods, night.periods[1:], strict=False):
         passed += one.end - one.begin
         hours = (following.begin - one.end) / 3600
         label = f"{hours:.0f} h later" if hours >= 1 else f"{hours * 60:.0f} min later"
@@ -196,7 +196,7 @@ def _clock(when: float, zone: tzinfo | None, *, seconds: bool = False) -> str:
 
 
 def latency_ranges(latencies: Sequence[Latency], width: float) -> tuple[Range, ...]:
-    """On one scale from zero to the slowest request of all."""
+    """Scale all models from zero to the slowest request of all."""
     slowest = max((one.slowest for one in latencies), default=0.0) or 1.0
 
     def x(seconds: float) -> float:

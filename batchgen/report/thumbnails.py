@@ -1,4 +1,4 @@
-"""One small picture of a result, made in another process: decoders meet foreign bytes here."""
+"""Thumbnails of results, made in other processes, because decoders read untrusted bytes."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 
 
 LONGEST_SIDE = 448
-"""Pixels: a tile is at most 224 wide, and screens have two pixels for one."""
+"""In pixels: a tile is at most 224 wide, and dense screens use two pixels for one."""
 QUALITY = 74
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file, and where its thumbnail goes."""
+class ThumbnailTask:
+    """A file, and the path of its thumbnail."""
 
     source: str
     target: str
 
 
-def make_thumbnail(wanted: Wanted) -> str | None:
-    """Write the thumbnail; None, or else why there is none.
+def make_thumbnail(task: ThumbnailTask) -> str | None:
+    """Write the thumbnail; return None, or why the file has none.
 
-    Raises OSError where the thumbnail cannot be written.
+    Raises OSError if the thumbnail cannot be written.
     """
     try:
-        with Path(wanted.source).open("rb") as file:
+        with Path(task.source).open("rb") as file:
             picture = _picture(file)
     except OSError as exc:
         return exc.strerror or str(exc)
     except CorruptFileError as exc:
         return str(exc)
-    _publish(picture, Path(wanted.target))
+    _publish(picture, Path(task.target))
     return None
 
 
@@ -66,7 +66,7 @@ def _picture(file: BinaryIO) -> Image.Image:
 def _still(file: BinaryIO, found: Format) -> Image.Image:
     picture = READERS[found.codec](file)
     check_pixels(*picture.size)
-    # A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough.
+    # A JPEG is decoded at a half, a quarter or an eighth of its size if that is enough.
     picture.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
     picture.load()
     return ImageOps.exif_transpose(picture)
@@ -77,7 +77,7 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
     import av.error  # noqa: PLC0415 - as above
 
     try:
-        # The demuxer is named, so that no playlist can make FFmpeg open other files or URLs.
+        # The demuxer is fixed, so that no playlist can make FFmpeg open other files or URLs.
         with av.open(file, "r", format=found.codec) as container:
             return _decoded(container)
     except (av.error.FFmpegError, StopIteration) as exc:
@@ -96,7 +96,7 @@ def _decoded(container: InputContainer) -> Image.Image:
 
 
 def _small(picture: Image.Image) -> Image.Image:
-    # Palettes and 16-bit channels cannot be scaled, or cannot be a WebP.
+    # Palettes and 16-bit channels cannot be scaled, or cannot be saved as WebP.
     has_alpha = picture.has_transparency_data
     plain = picture.convert("RGBA" if has_alpha else "RGB")
     plain.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -104,19 +104,19 @@ def _small(picture: Image.Image) -> Image.Image:
 
 
 def _publish(picture: Image.Image, target: Path) -> None:
-    """Under its name only when it is whole: the next report takes what it finds."""
+    """Publish it only when complete, because the next report reuses what exists."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with publishing(target, own_part(target)) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
 
 
-def make_thumbnails(wanted: Sequence[Wanted]) -> Iterator[str | None]:
-    """Yield, in their order, why each thumbnail could not be made, or None.
+def make_thumbnails(tasks: Sequence[ThumbnailTask]) -> Iterator[str | None]:
+    """Yield for each, in order, None or why its thumbnail could not be made.
 
-    Raises OSError where one cannot be written, StorageError where processes die without a file.
+    Raises OSError if one cannot be written, StorageError if processes die before they get a file.
     """
-    return map_in_processes(make_thumbnail, wanted, _lost)
+    return map_in_processes(make_thumbnail, tasks, _lost)
 
 
-def _lost(_wanted: Wanted) -> str:
-    return "a process that made its thumbnail was killed, as where memory runs out"
+def _lost(_task: ThumbnailTask) -> str:
+    return "making its thumbnail kills the process, as when memory runs out"

@@ -15,7 +15,7 @@ from batchgen.fs import disk_errors
 from batchgen.jobs import IN_FLIGHT, JobState
 from batchgen.report.making import head_document, page_facts
 from batchgen.report.night import night_of
-from batchgen.report.page import Facts, Shell
+from batchgen.report.page import Facts, RunCommands
 from batchgen.state.database import open_for_reading, snapshot, translated
 from batchgen.state.records import Money
 from batchgen.state.report_queries import has_due, has_more_attempts, shown_attempts
@@ -64,7 +64,7 @@ class Counting:
 
     def nothing(self) -> Figures:
         """Where nothing was run yet."""
-        shell = Shell(self._watched.manifest, rehearsal=False)
+        shell = RunCommands(self._watched.manifest, rehearsal=False)
         facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._ports.now())
         return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
 
@@ -85,7 +85,7 @@ class Counting:
 
     def command(self, verb: str, *words: str) -> str:
         """One that sends nothing, and so has no rehearsal."""
-        return Shell(self._watched.manifest, rehearsal=False).command(verb, *words)
+        return RunCommands(self._watched.manifest, rehearsal=False).command(verb, *words)
 
     @property
     def nights(self) -> int:
@@ -98,8 +98,8 @@ class Counting:
         self._night = None if self._crowded else night_of(lambda: shown_attempts(db))
         self._nights += 1
 
-    def _shell(self, db: Connection) -> Shell:
-        return Shell(self._watched.manifest, rehearsal=self._ports.is_rehearsal(db))
+    def _shell(self, db: Connection) -> RunCommands:
+        return RunCommands(self._watched.manifest, rehearsal=self._ports.is_rehearsal(db))
 
 
 P = ParamSpec("P")

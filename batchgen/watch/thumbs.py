@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from batchgen.errors import OutputError, StorageError
 from batchgen.processes import ProcessDiedError, ProcessPool, cores
 from batchgen.report.making import ReportFolder
-from batchgen.report.thumbnails import Wanted, make_thumbnail
+from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail
 
 
 class Thumbs:
@@ -83,7 +83,7 @@ class Thumbs:
         async with self._hands:
             if name not in self._asking:
                 return False
-            wanted = Wanted(str(source), str(target))
+            wanted = ThumbnailTask(str(source), str(target))
             try:
                 return await asyncio.to_thread(self._processes.call, make_thumbnail, wanted) is None
             except ProcessDiedError:

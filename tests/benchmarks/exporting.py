@@ -29,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         world = make_world(Path(place) / "out")
         with closing(world.db):
-            world.add(*[job(f"j{n}", f"boat {n}", input={"seed": n}) for n in range(count)])
+            world.merge(job(f"j{n}", f"boat {n}", input={"seed": n}) for n in range(count))
             world.size = (512, 512)
             for number in range(count):
                 world.finish(f"j{number}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from batchgen.report.thumbnails import Wanted, make_thumbnail, make_thumbnails
+from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail, make_thumbnails
 
 FILES = 100
 KINDS = (("PNG", 1024), ("PNG", 2048), ("JPEG", 2048), ("WEBP", 2048))
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def measure(source: Path, name: str, count: int) -> None:
-    wanted = [Wanted(str(source), str(source.with_name(f"{n}.webp"))) for n in range(count)]
+    wanted = [ThumbnailTask(str(source), str(source.with_name(f"{n}.webp"))) for n in range(count)]
     began = time.perf_counter()
     assert all(why is None for why in make_thumbnails(wanted))
     rate = count / (time.perf_counter() - began)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from batchgen.downloads.media import decode
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.emulator.drawing import CODEC
 from batchgen.jobs import Job
-from batchgen.state import files, transitions
+from batchgen.state.records import FileRow
 from batchgen.state.selection import Selection
 from tests.export.export_world import World, job, make_world
 
@@ -80,42 +79,34 @@ def clip(pictures: Sequence[Image.Image], frames: int) -> bytes:
 
 
 @dataclass
-class Gallery:
-    """`looked` counts the files that checks have handed to the pool."""
+class Gallery(World):
+    """`looked` counts the files that checks have handed to the pool; `contents` are to be saved."""
 
-    world: World
     jobs: list[Job] = field(default_factory=list)
     looked: int = 0
+    contents: list[bytes] = field(default_factory=list)
 
     def put(self, job_id: str, *contents: bytes, **more: Any) -> None:
         """A job that is done, with these files."""
         self.jobs.append(job(job_id, **more))
-        self.world.add(*self.jobs)
-        self.finish(job_id, *contents)
+        self.merge(self.jobs)
+        self.finish_with(job_id, *contents)
 
-    def finish(self, job_id: str, *contents: bytes) -> None:
-        db, seq = self.world.db, self.world.seq(job_id)
-        number = transitions.begin_attempt(db, seq, "h", 0.03, 1.0)
-        assert number is not None
-        transitions.accepted(db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
-        urls = [f"https://x/{seq}-{number}-{one}" for one in range(len(contents))]
-        assert transitions.delivered(db, seq, number, urls, 0.03, "raw", 9.0)
-        todo = files.files_to_fetch(db, seq)
-        assert todo is not None
-        for file, content in zip(todo.files, contents, strict=True):
-            found = decode(io.BytesIO(content))
-            path = f"files/{file.name}{found.extension}"
-            (self.root / path).write_bytes(content)
-            digest = hashlib.sha256(content).hexdigest()
-            size = (found.width, found.height, found.seconds, found.frames)
-            whole = VerifiedFile(path, len(content), digest, found.media_type, *size)
-            files.verified(db, file.id, whole, 10.0)
+    def finish_with(self, job_id: str, *contents: bytes) -> None:
+        self.contents = list(contents)
+        self.finish(job_id, count=len(contents))
+
+    def fetch(self, file: FileRow, model: str) -> VerifiedFile:
+        content = self.contents[file.position - 1]
+        found = decode(io.BytesIO(content))
+        known = (found.media_type, found.width, found.height, found.seconds, found.frames)
+        return self.save(f"files/{file.name}{found.extension}", content, *known)
 
     @property
     def root(self) -> Path:
-        return self.world.folder.root
+        return self.folder.root
 
-    def path(self, job_id: str) -> Path:
+    def file_of(self, job_id: str) -> Path:
         (path,) = (one for one in (self.root / "files").iterdir() if one.stem == job_id)
         return path
 
@@ -127,9 +118,9 @@ class Gallery:
     ) -> Report:
         """In this process, unless `work` says otherwise."""
         report = check(
-            self.world.db,
+            self.db,
             self.root,
-            self.world.folder.measures,
+            self.folder.measures,
             selection or Selection(),
             CheckOptions(**options),
             lambda _total: lambda _number: None,
@@ -145,11 +136,8 @@ class Gallery:
 
 @contextmanager
 def gallery(root: Path) -> Iterator[Gallery]:
-    world = make_world(root)
-    try:
-        yield Gallery(world)
-    finally:
-        world.db.close()
+    with closing(make_world(root).db) as db:
+        yield Gallery(root / "state.db", db)
 
 
 __all__ = ["I2V", "Gallery", "clip", "drawn", "gallery", "packed", "plate"]

@@ -39,7 +39,7 @@ def test_the_pool_finds_what_a_single_process_does(world: Gallery) -> None:
     world.put("still", clip([drawn(1)], 10), model=I2V)
     world.put("boat", packed(drawn(2)))
     pooled = {one.name: one.flaws for one in world.check(work=in_processes).flawed}
-    world.world.folder.measures.unlink()
+    world.folder.measures.unlink()
     assert pooled == {one.name: one.flaws for one in world.check().flawed}
     assert {name: [*flaws] for name, flaws in pooled.items()} == {
         "white": ["blank"],
@@ -76,16 +76,16 @@ def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
     for seed, name in enumerate(("gone", "cut", "other", "noise", "link", "folder", "fine")):
         world.put(name, packed(drawn(seed)))
     assert world.flaws() == {}
-    world.path("gone").unlink()
-    content = world.path("cut").read_bytes()
-    world.path("cut").write_bytes(content[: len(content) // 2])
-    same_length = world.path("other").read_bytes()
-    world.path("other").write_bytes(same_length[:-5] + bytes(5))
-    world.path("noise").write_bytes(bytes(world.path("noise").stat().st_size))
-    path = world.path("link")
+    world.file_of("gone").unlink()
+    content = world.file_of("cut").read_bytes()
+    world.file_of("cut").write_bytes(content[: len(content) // 2])
+    same_length = world.file_of("other").read_bytes()
+    world.file_of("other").write_bytes(same_length[:-5] + bytes(5))
+    world.file_of("noise").write_bytes(bytes(world.file_of("noise").stat().st_size))
+    path = world.file_of("link")
     path.unlink()
-    path.symlink_to(world.path("fine"))
-    path = world.path("folder")
+    path.symlink_to(world.file_of("fine"))
+    path = world.file_of("folder")
     path.unlink()
     path.mkdir()
     text = {one.job_id: one.flaws[Kind.UNREADABLE] for one in world.check().flawed}
@@ -127,9 +127,9 @@ def test_a_result_that_is_rejected_makes_no_other_a_copy(world: Gallery) -> None
     # As it would be once the check has rejected it …
     assert world.flaws(rejected=frozenset({Kind.WRONG_SIZE})) == {"bad": ["wrong_size"]}
     # … and as it is when a person has.
-    pick(world.world.db, world.world.seq("bad"), 1, Pick.REJECT)
+    pick(world.db, world.seq("bad"), 1, Pick.REJECT)
     assert world.flaws() == {"bad": ["wrong_size"]}
-    pick(world.world.db, world.world.seq("bad"), 1, Pick.KEEP)
+    pick(world.db, world.seq("bad"), 1, Pick.KEEP)
     both = {"bad": ["wrong_size"], "good": ["duplicate"]}
     assert world.flaws(rejected=frozenset({Kind.WRONG_SIZE})) == both
 
@@ -147,11 +147,11 @@ def test_a_selection_is_judged_beside_all_the_others(world: Gallery) -> None:
 def test_only_the_latest_result_of_a_done_job_counts(world: Gallery) -> None:
     world.put("boat", packed(plate()))
     assert world.flaws() == {"boat": ["blank"]}
-    db, seq = world.world.db, world.world.seq("boat")
+    db, seq = world.db, world.seq("boat")
     db.execute("UPDATE job SET state = 'failed' WHERE seq = ?", (seq,))
     assert world.flaws() == {}
     db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
-    world.finish("boat", packed(drawn(1)))
+    world.finish_with("boat", packed(drawn(1)))
     assert world.flaws() == {}
 
 
@@ -175,7 +175,7 @@ def test_a_second_check_looks_only_at_what_is_new(world: Gallery) -> None:
 def test_a_file_that_was_touched_is_read_and_not_decoded_again(world: Gallery) -> None:
     world.put("boat", packed(drawn(1)))
     world.check()
-    os.utime(world.path("boat"), (1, 1))
+    os.utime(world.file_of("boat"), (1, 1))
     given: list[Source] = []
 
     def listen(sources: Sequence[Source]) -> Iterator[Examined]:
@@ -193,8 +193,8 @@ def test_a_copied_folder_takes_its_measures_along(world: Gallery) -> None:
     world.put("boat", packed(drawn(1)))
     world.put("copy", packed(drawn(2)))
     world.check()
-    shutil.copy(world.path("boat"), world.root / "elsewhere.png")
-    (world.root / "elsewhere.png").replace(world.path("boat"))
+    shutil.copy(world.file_of("boat"), world.root / "elsewhere.png")
+    (world.root / "elsewhere.png").replace(world.file_of("boat"))
     assert world.flaws() == {}
 
 
@@ -225,9 +225,9 @@ def test_a_result_that_changed_meanwhile_is_left_to_the_next_check(world: Galler
 
     def overtaken(sources: Sequence[Source]) -> Iterator[Examined]:
         yield from map(examine, list(sources))
-        seq = world.world.seq("boat")
-        world.world.db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
-        world.finish("boat", packed(drawn(1)))
+        seq = world.seq("boat")
+        world.db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
+        world.finish_with("boat", packed(drawn(1)))
 
     assert world.check(work=overtaken).files == ()
     assert [one.flaws for one in world.check().files] == [{}]
@@ -240,9 +240,9 @@ def test_only_what_is_new_or_gone_is_news(world: Gallery) -> None:
     assert [(one.job_id, [*flaws]) for one, flaws in first.flaws] == [("white", ["blank"])]
     assert (first.new, first.gone, first.rejected) == (1, 0, ())
     for file, flaws in first.flaws:
-        find_flaws(world.world.db, world.world.seq(file.job_id), file.position, flaws)
+        find_flaws(world.db, world.seq(file.job_id), file.position, flaws)
     assert changes(world.check().files, CheckOptions()).flaws == ()
-    find_flaws(world.world.db, world.world.seq("boat"), 1, {"duplicate": "x", "frozen": "y"})
+    find_flaws(world.db, world.seq("boat"), 1, {"duplicate": "x", "frozen": "y"})
     second = changes(world.check().files, CheckOptions())
     assert [(one.job_id, flaws) for one, flaws in second.flaws] == [("boat", {})]
     assert (second.new, second.gone) == (0, 2)
@@ -254,7 +254,7 @@ def test_only_what_is_new_or_gone_is_news(world: Gallery) -> None:
 def test_what_a_person_keeps_no_check_rejects(world: Gallery) -> None:
     world.put("white", packed(plate()))
     world.put("black", packed(plate((0, 0, 0))))
-    pick(world.world.db, world.world.seq("white"), 1, Pick.KEEP)
+    pick(world.db, world.seq("white"), 1, Pick.KEEP)
     options = CheckOptions(rejected=frozenset({Kind.BLANK}))
     report = world.check(rejected=options.rejected)
     assert [one.job_id for one in changes(report.files, options).rejected] == ["black"]
@@ -310,7 +310,7 @@ def test_a_file_that_kills_whoever_looks_at_it_is_told_and_tried_again(world: Ga
 
 def test_judging_changes_nothing_that_it_is_given(world: Gallery) -> None:
     world.put("white", packed(plate()))
-    before = read(world.world.db, Selection())
+    before = read(world.db, Selection())
     found = {before[0].path: Evidence("gone", None)}
     after = judge(before, found, CheckOptions())
     assert ([*before[0].flaws], [*after[0].flaws]) == ([], ["unreadable"])

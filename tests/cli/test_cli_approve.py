@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,7 @@ from batchgen.runs.folder import locked
 from batchgen.state.manual_actions import Held, held_back
 from batchgen.state.queries import Selection
 from batchgen.state.reviews import Pick, pick
-from tests.runs.run_world import Place, bring_home, make_gated
+from tests.runs.run_world import Place, bring_home, make_gated, write_header
 
 
 @pytest.fixture
@@ -32,10 +31,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def manifest(tmp_path: Path, place: Place) -> Path:
-    path = tmp_path / "m.yaml"
-    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
-    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
-    return path
+    return write_header(tmp_path, place)
 
 
 def due(place: Place) -> list[str]:

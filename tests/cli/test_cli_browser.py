@@ -64,7 +64,7 @@ def test_the_key_of_the_live_page_is_on_no_command_line(browser: Shell, ran: boo
         watcher.process.terminate()
         done = ended(watcher.process)
     assert done.code == 0
-    assert "a browser that cannot read /" in done.err
+    assert "if the browser cannot read /" in done.err
     assert not list(browser.folder.glob("out/batchgen-watch-*"))
     assert (browser.folder / "out").exists() is ran
 

@@ -49,7 +49,7 @@ def checked(manifest: Path, selection: Selection | None = None, **asked: Any) ->
 
 
 def known(world: Gallery) -> dict[str, list[str]]:
-    rows = world.world.db.execute(
+    rows = world.db.execute(
         "SELECT job.id, flaw.kind FROM flaw JOIN file ON file.id = flaw.file"
         " JOIN job ON job.seq = file.job ORDER BY job.seq, kind"
     )
@@ -61,7 +61,7 @@ def known(world: Gallery) -> dict[str, list[str]]:
 
 def picks(world: Gallery) -> dict[str, str]:
     return dict(
-        world.world.db.execute(
+        world.db.execute(
             "SELECT job.id, file.pick FROM file JOIN job ON job.seq = file.job"
             " WHERE file.pick IS NOT NULL"
         )
@@ -90,25 +90,25 @@ def test_a_second_check_says_the_same_and_writes_nothing(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
     checked(manifest)
-    decided = world.world.folder.decisions.read_bytes()
+    decided = world.folder.decisions.read_bytes()
     capsys.readouterr()
     assert checked(manifest) == 1
     out = capsys.readouterr().out
     assert "3 files checked, 0 looked at now" in out
     assert "2 files with flaws: 0 new, 0 gone\n" in out
-    assert world.world.folder.decisions.read_bytes() == decided
+    assert world.folder.decisions.read_bytes() == decided
 
 
 def test_a_file_that_is_sound_again_loses_its_flaws(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    content = world.path("boat").read_bytes()
-    world.path("boat").write_bytes(content[:99])
+    content = world.file_of("boat").read_bytes()
+    world.file_of("boat").write_bytes(content[:99])
     checked(manifest)
     out = capsys.readouterr().out
     assert f"→ download unreadable ones again without paying: batchgen repair {manifest}\n" in out
     assert known(world)["boat"] == ["unreadable"]
-    world.path("boat").write_bytes(content)
+    world.file_of("boat").write_bytes(content)
     checked(manifest, Selection(jobs=("boat",)))
     assert "nothing found; 1 gone\n" in capsys.readouterr().out
     assert "boat" not in known(world)
@@ -126,7 +126,7 @@ def test_the_kinds_that_are_named_are_rejected_but_never_what_a_person_keeps(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
     world.put("black", packed(plate((0, 0, 0))))
-    pick(world.world.db, world.world.seq("white"), None, Pick.KEEP)
+    pick(world.db, world.seq("white"), None, Pick.KEEP)
     assert checked(manifest, rejected=frozenset({Kind.BLANK})) == 1
     out = capsys.readouterr().out
     assert picks(world) == {"white": "keep", "black": "reject"}
@@ -151,11 +151,11 @@ def test_of_copies_the_first_one_stays(world: Gallery, manifest: Path) -> None:
 def test_while_a_runner_is_at_work_it_writes_down_what_was_found(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    with locked(world.world.folder):
+    with locked(world.folder):
         assert checked(manifest) == 1
         assert "(handed to the active runner)" in capsys.readouterr().out
         assert known(world) == {}
-        apply_new(world.world.db, world.world.folder.decisions)
+        apply_new(world.db, world.folder.decisions)
     assert known(world) == FLAWS
 
 
@@ -272,7 +272,7 @@ def test_what_is_suggested_reaches_no_further_than_what_was_asked(
 def test_a_selection_goes_along_to_repair_and_to_the_kinds_that_were_left_out(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    world.path("boat").unlink()
+    world.file_of("boat").unlink()
     words = ("--job", "boat", "--job", "white", "--state", "!rejected", "--skip", "near_duplicate")
     assert main(["check", str(manifest), *words]) == 1
     out = capsys.readouterr().out
@@ -313,10 +313,10 @@ def test_after_a_dry_run_the_same_is_suggested_in_earnest(
 def test_a_copied_state_is_refused_before_anything_is_looked_at(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    set_meta(world.world.db, Meta.INODE, "1")
+    set_meta(world.db, Meta.INODE, "1")
     assert main(["check", str(manifest)]) == 65
     assert "a copy or a restored backup" in capsys.readouterr().err
-    assert not world.world.folder.measures.exists()
+    assert not world.folder.measures.exists()
     assert main(["check", str(manifest), "--dry-run"]) == 1
     assert "2 files with flaws" in capsys.readouterr().out
 
@@ -324,7 +324,7 @@ def test_a_copied_state_is_refused_before_anything_is_looked_at(
 def test_what_was_found_is_told_where_it_cannot_be_written(
     world: Gallery, manifest: Path, capsys: CaptureFixture[str]
 ) -> None:
-    decisions = world.world.folder.decisions
+    decisions = world.folder.decisions
     decisions.unlink()
     decisions.mkdir()
     assert main(["check", str(manifest)]) == 73

@@ -116,7 +116,7 @@ def test_a_list_of_faults_is_yaml_or_json(tmp_path: Path, text: str) -> None:
     ("text", "words"),
     [
         ("- on: submit\n  kind: htm\n", "2:9: there is no 'htm'; did you mean 'html'?"),
-        ("- on: file\n  kind: no_funds\n", "2:9: 'no_funds' means nothing on 'file'"),
+        ("- on: file\n  kind: no_funds\n", "2:9: 'no_funds' does not apply to 'file'"),
         ("- on: submit\n  kind: html\n  tims: 2\n", "1:3: Additional properties"),
         ("- {on: submit\n", "2:1"),
         ("- on: submit\n  on: submit\n  kind: html\n", "duplicate key"),

@@ -18,7 +18,7 @@ from tests.export.export_world import I2V, World, job, make_world, tree
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "out")
-    made.add(job("boat", "a boat", tags=("hero",)), job("car", "a car"), job("later"))
+    made.merge([job("boat", "a boat", tags=("hero",)), job("car", "a car"), job("later")])
     made.finish("boat")
     made.finish("car")
     with closing(made.db):
@@ -38,11 +38,11 @@ def test_it_says_what_it_made_and_that_a_second_time_there_is_nothing_to_do(
 ) -> None:
     target = str(tmp_path / "d")
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 made, 0 as they were\n" in (
+    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 made, 0 unchanged\n" in (
         capsys.readouterr().out
     )
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert "0 made, 4 as they were\n" in capsys.readouterr().out
+    assert "0 made, 4 unchanged\n" in capsys.readouterr().out
 
 
 def test_programs_get_one_document(
@@ -67,7 +67,7 @@ def test_programs_get_one_document(
 def test_the_card_says_models_prompts_source_and_counts_and_leaves_the_licence(
     manifest: str, world: World, tmp_path: Path
 ) -> None:
-    world.add(job("boat", tags=("hero",)), job("car", "a car"), job("clip", model=I2V))
+    world.merge([job("boat", tags=("hero",)), job("car", "a car"), job("clip", model=I2V)])
     world.finish("clip")
     assert main(["export", manifest, str(tmp_path / "d"), "--to", "jsonl"]) == 0
     card = (tmp_path / "d/README.md").read_text()

@@ -16,7 +16,7 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.decision_log import Verb, apply_new
 from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
-from tests.runs.run_world import Place, bring_home, make_place
+from tests.runs.run_world import Place, bring_home, make_place, write_header
 
 
 @pytest.fixture
@@ -30,10 +30,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def manifest(tmp_path: Path, place: Place) -> str:
-    path = tmp_path / "m.yaml"
-    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
-    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
-    return str(path)
+    return str(write_header(tmp_path, place))
 
 
 def picks(place: Place) -> dict[str, str | None]:

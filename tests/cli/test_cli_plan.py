@@ -53,7 +53,7 @@ def shown(plan: Plan, columns: int = 80) -> str:
 def test_the_time_says_what_the_vendor_took_when_it_throttled_last() -> None:
     plan = replace(PLAN, throttled={T2I: 12.0})
     said = " ".join(shown(plan).split())
-    assert "about 1 min 15 s, without i2v; the vendor took 5 t2i/min when it throttled last" in said
+    assert "about 1 min 15 s, without i2v; the vendor took 5 t2i/min when it last throttled" in said
     assert plan.to_json()["throttled_to_per_minute"] == {T2I: 5.0}
 
 
@@ -81,8 +81,8 @@ boats · 123 jobs · output/boats
 1 job that may have been paid has a different input now:
   boat-001 (done)
     prompt: "a boat" → "another one"
-  → run refuses with 65 unless you add --changed keep, which leaves them as they
-    are, or --changed rerun, which pays for them again
+  → run refuses (exit code 65) unless you add --changed keep, which leaves them
+    as they are, or --changed rerun, which pays for them again
 
 2 known to the state, no longer in the manifest: old-1 (done), old-2 (failed)
 
@@ -242,7 +242,7 @@ def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
     assert (
         "1 job that may have been paid has a different id now, with the same input:\n"
         "  poster-3 → poster-4 (done)\n"
-        "  → run refuses with 65 unless you add --changed keep"
+        "  → run refuses (exit code 65) unless you add --changed keep"
     ) in out
     assert "they continue under the new ids" in shown(replace(plan, on_changed=OnChanged.KEEP))
     assert plan.to_json()["renamed"] == [{"before": "poster-3", "id": "poster-4", "state": "done"}]

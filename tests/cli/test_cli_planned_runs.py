@@ -90,7 +90,7 @@ def test_a_plan_of_a_changed_job_says_what_run_will_do(user: Shell) -> None:
     user.manifest([{**boat(0), "input": {"prompt": "another boat"}}])
     out = user.expect(0, "plan", "m.yaml").out
     assert '    prompt: "boat number 0" → "another boat"\n' in out
-    assert "run refuses with 65 unless you add --changed keep" in out
+    assert "run refuses (exit code 65) unless you add --changed keep" in out
     user.expect(65, "run", "m.yaml")
     rerun = user.expect(0, "run", "m.yaml", "--dry-run", "--changed", "rerun", "--json").document
     assert (rerun["total"]["to_do"], rerun["on_changed"]) == (1, "rerun")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from batchgen.cli.resolve import resolve_jobs
 from batchgen.errors import UsageError
 from batchgen.runs.decision_log import Verb
 from batchgen.state import manual_actions, transitions
-from tests.runs.run_world import Place, make_place
+from tests.runs.run_world import Place, make_place, write_header
 
 
 @pytest.fixture
@@ -29,10 +28,7 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def manifest(tmp_path: Path, place: Place) -> Path:
-    path = tmp_path / "m.yaml"
-    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
-    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
-    return path
+    return write_header(tmp_path, place)
 
 
 def test_a_glob_never_gives_up_what_is_paid(place: Place, manifest: Path) -> None:

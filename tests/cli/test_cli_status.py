@@ -13,7 +13,7 @@ from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
 from batchgen.state.reviews import Pick, find_flaws, pick
-from tests.runs.run_world import Place, bring_home, make_place
+from tests.runs.run_world import Place, bring_home, make_place, write_header
 
 
 @pytest.fixture
@@ -27,10 +27,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def manifest(tmp_path: Path, place: Place) -> str:
-    path = tmp_path / "m.yaml"
-    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
-    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
-    return str(path)
+    return str(write_header(tmp_path, place))
 
 
 def fail(place: Place, **words: str) -> None:

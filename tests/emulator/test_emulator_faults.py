@@ -401,7 +401,7 @@ async def test_a_fault_of_one_model_spares_the_status_of_another() -> None:
 
 @pytest.mark.parametrize(
     ("on", "kind", "words"),
-    [("submit", "melt", "there is no fault 'melt'"), ("status", "short_body", "only on file")],
+    [("submit", "melt", "there is no fault 'melt'"), ("status", "short_body", "only to file")],
 )
 def test_a_fault_that_makes_no_sense_is_refused(on: Place, kind: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -431,7 +431,7 @@ async def test_faults_are_armed_listed_and_cleared_over_http() -> None:
     ("body", "words"),
     [
         ('{"faults": [{"on": "submit", "kind": "melt"}]}', "melt"),
-        ('{"faults": [{"on": "file", "kind": "error_code"}]}', "means nothing on"),
+        ('{"faults": [{"on": "file", "kind": "error_code"}]}', "does not apply to"),
         ('{"faults": [{"on": "submit", "kind": "html", "tims": 2}]}', "tims"),
         ('{"faults": [{"on": "submit", "kind": "html", "times": -1}]}', "-1"),
         ("[]", "object"),

@@ -20,13 +20,12 @@ from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import manual_actions, queries
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
-from batchgen.state.reconcile import OnChanged, merge
-from batchgen.state.staging import open_staging
 from batchgen.state.store import Store
 from batchgen.state.writer import Writer
 from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import PRICE, Habits, Line, Vendor
 from tests.engine.virtual_loop import InlineExecutor, VirtualLoop
+from tests.state.state_world import State
 
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the virtual one shows 0."""
@@ -123,11 +122,8 @@ class World:
         self.add(job(model, job_id) for model, job_id in jobs)
 
     def add(self, jobs: Iterable[Job]) -> None:
-        with open_staging() as staging, closing(open_for_writing(self.state)) as db:
-            for one in jobs:
-                staging.add(one)
-            staging.finish()
-            merge(db, staging, self.state, OnChanged.REFUSE)
+        with closing(open_for_writing(self.state)) as db:
+            State(self.state, db).merge(jobs)
 
     def live(self, *scripts: Callable[[Process], Awaitable[object]]) -> RunEnd:
         """One process to its end; `scripts` run beside it, and what is left of them is dropped."""

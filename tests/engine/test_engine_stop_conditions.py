@@ -164,8 +164,7 @@ def test_after_the_longest_duration_nothing_is_sent_and_all_that_is_paid_comes_h
     with_habits(world, course=lambda *_: Course(runs=1000.0))
     pause = paused(world.live(), PauseReason.MAX_DURATION)
     assert pause.sentence == (
-        "the run has gone on for 1 h 30 min, as long as max_duration allows:"
-        " nothing more is submitted"
+        "the run has lasted 1 h 30 min, as long as max_duration allows: nothing more is submitted"
     )
     assert max(when for when, _, _ in world.vendor.posts) < 5400.0
     assert world.now > 5400.0
@@ -346,7 +345,7 @@ def test_a_disk_that_is_nearly_full_at_the_start_gets_nothing(world: World) -> N
     one_model(world, 5)
     pause = paused(world.live(), PauseReason.DISK_NEARLY_FULL)
     assert pause.sentence == (
-        "the disk is nearly full: 3.0 MiB are free, and 953.7 MiB must be:"
+        "the disk is nearly full: 3.0 MiB are free, but at least 953.7 MiB must be:"
         " nothing more is submitted"
     )
     assert pause.next_step.startswith("make room, or set output.min_free")

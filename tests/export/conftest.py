@@ -39,7 +39,7 @@ def world(empty: World) -> World:
     odd = job(
         "v1.5 café", "text\nwith 'quotes', <b>markup</b> and \u2028 \U0001f6a4", tags=("odd",)
     )
-    empty.add(*boats, odd, job("later"))
+    empty.merge([*boats, odd, job("later")])
     for name in names[1:]:
         empty.finish(name)
     empty.finish(names[0], count=2)

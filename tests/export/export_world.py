@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,12 @@ from batchgen.export.exporting import Exported, export
 from batchgen.export.options import ExportOptions, Format
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
-from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
-from batchgen.state.reconcile import OnChanged, merge
-from batchgen.state.records import Result
+from batchgen.state.records import FileRow, Result
 from batchgen.state.results import Picked, results
 from batchgen.state.selection import Selection
-from batchgen.state.staging import open_staging
+from tests.state.state_world import T2I, State
 
-T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 ORIGIN = Origin("boats", ("boats.yaml",), ("prompts.csv",))
 WORK = ".batchgen-export"
@@ -61,51 +57,38 @@ def mp4(seed: int) -> bytes:
 
 
 @dataclass
-class World:
+class World(State):
     """A run's folder, its state, and ways to fill both. `size`: of pictures to come."""
 
-    folder: RunFolder
-    db: sqlite3.Connection
+    takes: float = 8.0
+    price: float | None = 0.03
     size: tuple[int, int] = (32, 24)
 
-    def add(self, *jobs: Job) -> None:
-        """Take up jobs; as with a manifest, those of before must be named again to stay listed."""
-        with open_staging() as staging:
-            for one in jobs:
-                staging.add(one)
-            staging.finish()
-            merge(self.db, staging, self.folder.state, OnChanged.REFUSE)
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path.parent)
 
-    def seq(self, job_id: str) -> int:
-        return int(self.db.execute("SELECT seq FROM job WHERE id = ?", (job_id,)).fetchone()[0])
+    def finish(
+        self,
+        job_id: str,
+        request_id: str | None = None,
+        count: int = 1,
+        cost: float | None = 0.03,
+    ) -> list[Result]:
+        return super().finish(job_id, request_id, count, cost)
 
-    def finish(self, job_id: str, count: int = 1, cost: float | None = 0.03) -> None:
-        """From pending to done, its files on the disk."""
-        seq = self.seq(job_id)
-        number = transitions.begin_attempt(self.db, seq, "h", 0.03, 1.0)
-        assert number is not None
-        transitions.accepted(self.db, seq, number, f"r-{seq}-{number}", "raw", 1.0)
-        urls = [f"https://x/{seq}-{one}.png" for one in range(count)]
-        assert transitions.delivered(self.db, seq, number, urls, cost, "raw", 9.0)
-        self._save(seq)
-
-    def _save(self, seq: int) -> None:
-        todo = files.files_to_fetch(self.db, seq)
-        assert todo is not None
-        for file in todo.files:
-            is_clip = todo.model == I2V
-            content = mp4(seq) if is_clip else png(seq * 100 + file.position, *self.size)
-            path = f"files/{file.name}{'.mp4' if is_clip else '.png'}"
-            (self.folder.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder.root / path).write_bytes(content)
-            digest = hashlib.sha256(content).hexdigest()
-            known = (
-                ("video/mp4", 32, 32, 4 / 24, 4)
-                if is_clip
-                else ("image/png", *self.size, None, None)
+    def fetch(self, file: FileRow, model: str) -> VerifiedFile:
+        if model == I2V:
+            return self.save(
+                f"files/{file.name}.mp4", mp4(file.job), "video/mp4", 32, 32, 4 / 24, 4
             )
-            found = VerifiedFile(path, len(content), digest, *known)
-            files.verified(self.db, file.id, found, 10.0)
+        content = png(file.job * 100 + file.position, *self.size)
+        return self.save(f"files/{file.name}.png", content, "image/png", *self.size, None, None)
+
+    def save(self, path: str, content: bytes, *known: Any) -> VerifiedFile:
+        (self.folder.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder.root / path).write_bytes(content)
+        return VerifiedFile(path, len(content), sha256(content), *known)
 
     def results(self) -> list[Result]:
         return list(results(self.db, Selection(), Picked.ALL))
@@ -127,7 +110,7 @@ def make_world(root: Path) -> World:
     db = open_for_writing(folder.state)
     # Hundreds of jobs are walked through it, and no test takes the power away.
     db.execute("PRAGMA synchronous = OFF")
-    return World(folder, db)
+    return World(folder.state, db)
 
 
 def known(result: Result) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_what_is_no_longer_of_the_manifest_goes_and_what_a_person_added_stays(
 ) -> None:
     world.export(tmp_path / "d", "hf")
     (tmp_path / "d/notes.txt").write_text("mine")
-    world.add(job("boat-1", "boat 1", input={"seed": 1}, tags=("hero", "sea")))
+    world.merge([job("boat-1", "boat 1", input={"seed": 1}, tags=("hero", "sea"))])
     assert world.export(tmp_path / "d", "hf").removed == 12
     assert sorted(tree(tmp_path / "d")) == [
         "README.md",
@@ -150,8 +150,7 @@ def test_other_options_are_refused_in_the_same_folder(world: World, tmp_path: Pa
 
 def test_an_export_of_another_run_is_not_overwritten(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
-    moved = world.folder.root.rename(tmp_path / "moved")
-    world.folder = type(world.folder)(moved)
+    world.path = world.folder.root.rename(tmp_path / "moved") / "state.db"
     with pytest.raises(UsageError, match="an export of another run"):
         world.export(tmp_path / "d", "hf")
 

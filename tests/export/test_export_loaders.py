@@ -13,7 +13,8 @@ import pytest
 
 from batchgen.errors import UsageError
 from batchgen.export.splits import parse_splits, split_of
-from tests.export.export_world import I2V, T2I, World, by_id, job, known, sha256
+from tests.export.export_world import I2V, World, by_id, job, known, sha256
+from tests.state.state_world import T2I
 
 SPLITS = parse_splits("train=0.5,validation=0.2,test=0.3")
 NAMES = ("train", "validation", "test")
@@ -118,7 +119,7 @@ def test_names_that_hold_the_word_of_a_split_stay_in_their_own(
     empty: World, tmp_path: Path, datasets: Any, folder: str, shares: str
 ) -> None:
     jobs = [job(f"j{n}", f"p{n}", name=name) for n, name in enumerate(SPLIT_WORDS)]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id)
     splits = parse_splits(shares)
@@ -151,7 +152,7 @@ def test_pictures_and_clips_are_two_datasets_that_load(
 ) -> None:
     clips = [job(f"clip-{n}", f"pan {n}", model=I2V, input={"seed": n}) for n in range(3)]
     listed = [job("boat-1", "boat 1", input={"seed": 1}, tags=("hero", "sea"))]
-    world.add(*listed, *clips)
+    world.merge([*listed, *clips])
     for clip in clips:
         world.finish(clip.id)
     world.export(tmp_path / "hf", "hf")
@@ -173,7 +174,7 @@ def test_a_seed_that_one_split_has_nowhere_does_not_stop_the_loader(
     jobs = [job(f"j{n}") for n in range(12)]
     seeded = next(one.id for one in jobs if split_of(one.id, SPLITS) == "train")
     jobs = [job(one.id, input={"seed": 5}) if one.id == seeded else one for one in jobs]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id)
     empty.export(tmp_path / "hf", "hf", splits=SPLITS)
@@ -245,7 +246,7 @@ def test_datasets_reads_every_shard_although_the_first_rows_lack_what_others_hav
         )
         for n in range(20)
     ]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id, cost=None if one.id == "j17" else 0.03)
     empty.export(tmp_path / "wds", "webdataset", splits=SPLITS, shard_rows=3)
@@ -267,7 +268,7 @@ def test_shards_of_several_kinds_of_files_are_a_dataset_each(
     empty: World, tmp_path: Path, datasets: Any
 ) -> None:
     jobs = [job(f"j{n}", f"p{n}", model=I2V if n % 3 == 0 else T2I) for n in range(9)]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id)
     target = tmp_path / "wds"
@@ -334,7 +335,7 @@ def test_a_list_longer_than_the_loaders_block_keeps_its_types(
 ) -> None:
     """`datasets` reads blocks of a third of a megabyte: here a whole one has no seed."""
     jobs = [job(f"j{n}", "x" * 4000, input={} if n % 500 else {"seed": n}) for n in range(600)]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id)
     empty.export(tmp_path / "hf", "hf")

@@ -51,7 +51,7 @@ def test_members_have_no_time_and_no_owner(world: World, tmp_path: Path) -> None
 
 
 def test_dots_in_names_make_neither_extensions_nor_doubles(empty: World, tmp_path: Path) -> None:
-    empty.add(*[job(name) for name in ("a.b", "a%2Eb", "a", "sub.dir/a.b")])
+    empty.merge([job(name) for name in ("a.b", "a%2Eb", "a", "sub.dir/a.b")])
     for name in ("a.b", "a%2Eb", "a", "sub.dir/a.b"):
         empty.finish(name)
     empty.export(tmp_path / "wds", "webdataset")
@@ -62,7 +62,7 @@ def test_dots_in_names_make_neither_extensions_nor_doubles(empty: World, tmp_pat
 
 def test_a_name_longer_than_a_tar_header_still_counts(empty: World, tmp_path: Path) -> None:
     names = ["/".join([letter * 90, "é" * 40]) for letter in "abcdef"]
-    empty.add(*[job(f"j{n}", name=name) for n, name in enumerate(names)])
+    empty.merge([job(f"j{n}", name=name) for n, name in enumerate(names)])
     for number in range(len(names)):
         empty.finish(f"j{number}")
     empty.export(tmp_path / "wds", "webdataset", shard_bytes=20_000)

@@ -248,7 +248,7 @@ def test_options_that_say_two_things_are_refused(options: dict[str, Any], why: s
 @pytest.mark.parametrize("to", ["hf", "webdataset", "parquet", "jsonl"])
 def test_every_format_has_the_splits_that_tags_name(empty: World, tmp_path: Path, to: str) -> None:
     jobs = [job(f"j{n}", tags=("test" if n == 3 else "train",)) for n in range(5)]
-    empty.add(*jobs)
+    empty.merge(jobs)
     for one in jobs:
         empty.finish(one.id)
     by = parse_split_by("tag:train,validation,test")

@@ -28,7 +28,7 @@ def test_row_13_a_token_rejected_in_mid_run_pauses_all_and_fails_no_job(
     assert done.document["paused"]["reason"] == "token_refused"
     assert done.document["submitted"] == 3, "the refused one was the last"
     assert "the API refused the token (revoked)" in done.err
-    assert "set a valid RUNCOMFY_TOKEN (it may be another one), then run the same" in done.err
+    assert "set a valid RUNCOMFY_TOKEN (a different one is fine), then run the same" in done.err
     assert set(user.states().values()) <= {"pending", "done", "fetching"}
     assert len(emulator.charges()) == 2
 

@@ -113,7 +113,7 @@ def test_pages_in_a_row_pause_with_the_gateways_name_and_the_same_command_goes_o
     user.manifest(20)
     emulator.arm("submit", "html", status=403, times=None)
     said = user.expect(69, "run", "m.yaml").said
-    assert "a gateway or proxy on the way answers in place of the API" in said
+    assert "a gateway or proxy in between answers instead of the API" in said
     assert "HTTP 403: an HTML page instead of JSON" in said
     assert set(user.states().values()) == {"pending"}
     emulator.disarm()

@@ -211,7 +211,7 @@ def test_the_quick_check_of_a_job_hides_no_problem(changes: dict[str, Any]) -> N
         (
             {"matrix": 1},
             "matrix must be a mapping; got 1",
-            "write 'key: value', on lines below it",
+            "write 'key: value' on the lines below it",
         ),
         ({"needs": {}}, "needs is empty", None),
         ({"repeat": 0}, "repeat must be between 1 and 1000000; got 0", None),
@@ -219,7 +219,7 @@ def test_the_quick_check_of_a_job_hides_no_problem(changes: dict[str, Any]) -> N
         (
             {"needs": "a"},
             "needs must be a list or a mapping; got 'a'",
-            "a list of one is written [ … ]",
+            "write a list of one item as [ … ]",
         ),
         ({"priority": 1.5}, "priority must be a whole number; got 1.5", None),
         ({"from": 7}, "from must be text; got 7", "put it in quotes"),

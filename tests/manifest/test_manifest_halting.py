@@ -77,7 +77,7 @@ def test_by_default_nothing_stops_a_run() -> None:
         (
             "run: {halt: 3}",
             "2:13 run.halt must be a mapping; got 3",
-            "its keys are after, failed, on lines below it",
+            "write its keys (after, failed) on the lines below it",
         ),
         ("run: {halt: {after: 3}}", "2:7 run.halt.failed is required", None),
         (

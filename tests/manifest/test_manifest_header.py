@@ -96,7 +96,7 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
             None,
         ),
         ("name: 7", "2:7 name must be text; got 7", "put it in quotes"),
-        ("run: 3", "2:6 run must be a mapping; got 3", "write 'key: value', on lines below it"),
+        ("run: 3", "2:6 run must be a mapping; got 3", "write 'key: value' on the lines below it"),
         ("run: {rate: 60}", "2:13 run.rate must look like 60/min, 2/s or 1000/h; got 60", None),
         (
             "run: {rate: fast}",
@@ -198,7 +198,7 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         (
             "defaults: {tags: hero}",
             "2:18 defaults.tags must be a list; got 'hero'",
-            "a list of one is written [ … ]",
+            "write a list of one item as [ … ]",
         ),
         (
             "defaults: {id: a}",

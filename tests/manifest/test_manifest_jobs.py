@@ -148,7 +148,7 @@ def test_a_wrong_default_model_is_reported_once() -> None:
         (
             "{id: a, input: text}",
             "4:20 input must be a mapping; got 'text'",
-            "write 'key: value', on lines below it",
+            "write 'key: value' on the lines below it",
         ),
         ("{id: a}", "4:5 prompt is required", None),
         (

@@ -45,10 +45,10 @@ def test_addresses_can_be_a_text_a_list_or_given_with_occasions(
     [
         ("jsonn://u:hunter2@h", "3:9 notify begins with jsonn://", "did you mean 'json'?"),
         ("[json://a.b, hunter2]", "3:22 item 2 of notify is not an address", "service://"),
-        ("{to: [slack://hunter2]}", "3:15 item 1 of notify.to is not a whole slack://", "shows"),
+        ("{to: [slack://hunter2]}", "3:15 item 1 of notify.to is not a complete slack://", "shows"),
         ("[{hunter2: json://a.b}]", "3:10 item 1 of notify must be text", ""),
         ("{to: {hunter2: hunter2}}", "3:14 notify.to must be text or a list", ""),
-        ("{json://u:hunter2@h: end}", "3:10 unknown key in notify", "its keys are on and to"),
+        ("{json://u:hunter2@h: end}", "3:10 unknown key in notify", "write its keys (on, to)"),
         ("{too: json://a.b}", "3:10 unknown key 'too' in notify", "did you mean 'to'?"),
         ("{on: [hunter2]}", "3:15 item 1 of notify.on must be one of end, pause", ""),
         ("[]", "3:9 notify: 0 items given; at least 1", ""),

@@ -123,7 +123,7 @@ VALID: dict[str, dict[str, JsonValue]] = {
             "edit",
             {"image_urls": IMAGE},
             f"image_urls must be a list; got '{IMAGE}'",
-            "a list of one is written [ … ]",
+            "write a list of one item as [ … ]",
         ),
         ("edit", {"image_urls": {"a": 1}}, "image_urls must be a list; got a mapping", None),
         (

@@ -46,10 +46,14 @@ def test_only_the_scheme_and_the_host_are_shown(url: str, shown: str) -> None:
         ("hunter2", "is not an address", "write it as service://…"),
         ("", "is not an address", "write it as service://…"),
         ("hunter2 json://x", "is not an address", "write it as service://…"),
-        ("jsonn://u:hunter2@h", "begins with jsonn://, which is no service", "did you mean 'json'"),
-        ("zzqqxxw://hunter2", "begins with zzqqxxw://, which is no service", "lists them"),
-        ("json://", "is not a whole json:// address", "shows what belongs into it"),
-        ("slack://hunter2", "is not a whole slack:// address", "shows what belongs into it"),
+        (
+            "jsonn://u:hunter2@h",
+            "begins with jsonn://, which is not a service",
+            "did you mean 'json'",
+        ),
+        ("zzqqxxw://hunter2", "begins with zzqqxxw://, which is not a service", "lists them"),
+        ("json://", "is not a complete json:// address", "shows what belongs in it"),
+        ("slack://hunter2", "is not a complete slack:// address", "shows what belongs in it"),
     ],
 )
 def test_what_is_no_address_is_refused_without_showing_it(url: str, what: str, hint: str) -> None:

@@ -54,7 +54,7 @@ async def test_a_plug_in_that_breaks_is_told_without_its_words() -> None:
     service = Service(KeyError("json://u:hunter2@h"))
     service.free.set()
     told = await deliver(address(service), WORD, PATIENCE)
-    assert told == "the service's plug-in broke (KeyError)"
+    assert told == "the service's plug-in failed (KeyError)"
 
 
 async def test_a_cancellation_waits_for_nobody() -> None:

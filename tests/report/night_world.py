@@ -15,13 +15,11 @@ from PIL import Image
 
 from batchgen.jobs import Job, canonical_json
 from batchgen.report.making import Made, Subject, make_report
-from batchgen.report.page import Shell
+from batchgen.report.page import RunCommands
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.reviews import Pick, find_flaws, pick
-from batchgen.state.staging import open_staging
+from tests.state.state_world import T2I, State
 
-T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 EVENING = 1_760_000_000.0
 
@@ -67,11 +65,7 @@ def begin(root: Path, jobs: Iterable[Job]) -> sqlite3.Connection:
     """A state in which all jobs are pending."""
     root.mkdir(parents=True, exist_ok=True)
     db = open_for_writing(root / "state.db")
-    with open_staging() as staging:
-        for one in jobs:
-            staging.add(one)
-        staging.finish()
-        merge(db, staging, root / "state.db", OnChanged.REFUSE)
+    State(root / "state.db", db).merge(jobs)
     return db
 
 
@@ -244,10 +238,12 @@ def _nobody(_made: int, _total: int) -> None:
     pass
 
 
-def make(root: Path, out: Path | None = None, heard: Callable[[int, int], None] = _nobody) -> Made:
-    subject = Subject("night", root, Shell("night.yaml", rehearsal=False), EVENING + 3600)
+def make(
+    root: Path, out: Path | None = None, on_progress: Callable[[int, int], None] = _nobody
+) -> Made:
+    subject = Subject("night", root, RunCommands("night.yaml", rehearsal=False), EVENING + 3600)
     with closing(open_for_reading(root / "state.db")) as db:
-        return make_report(db, subject, out or root / "report", heard)
+        return make_report(db, subject, out or root / "report", on_progress)
 
 
 def chunks(report: Path) -> Iterator[dict[str, list[object]]]:

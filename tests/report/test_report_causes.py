@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.report.page import Shell, causes, rerun_command
+from batchgen.report.page import RunCommands, causes, rerun_command
 from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.records import JobRow
 from batchgen.state.report_queries import troubled_jobs
 from tests.report.night_world import begin, job, not_done
 from tests.state.state_world import a_job_row
 
-SHELL = Shell("night shift.yaml", rehearsal=False)
+SHELL = RunCommands("night shift.yaml", rehearsal=False)
 
 
 def not_done_row(job_id: str, state: JobState, code: str, error: str) -> JobRow:
@@ -37,7 +37,7 @@ def test_messages_that_differ_in_figures_ids_and_urls_are_one_cause_the_commones
         ]
     )
     assert [cause.jobs for cause in found] == [["a", "b"], ["late"], ["c"]]
-    assert found[0].words.startswith("job a: refused")
+    assert found[0].message.startswith("job a: refused")
     assert len({cause.key for cause in found}) == 3
 
 
@@ -65,7 +65,7 @@ def test_of_many_jobs_a_command_names_the_cause_and_stays_short() -> None:
     assert rerun_command(cause, SHELL) == f"batchgen retry 'night shift.yaml' --cause={cause.key}"
     (lost,) = causes(not_done_row(f"{n}", JobState.UNKNOWN, "no_answer", "reset") for n in range(9))
     command = f"batchgen resolve m.yaml --resubmit --cause={lost.key}"
-    assert rerun_command(lost, Shell("m.yaml", rehearsal=True)) == command
+    assert rerun_command(lost, RunCommands("m.yaml", rehearsal=True)) == command
 
 
 def test_the_cause_of_a_command_is_just_the_jobs_that_the_report_counts(tmp_path: Path) -> None:
@@ -121,4 +121,4 @@ def test_each_state_has_its_own_verb_and_a_rehearsal_stays_one(
     state: JobState, command: str
 ) -> None:
     (cause,) = causes([not_done_row("--odd", state, "code", "words")])
-    assert rerun_command(cause, Shell("m.yaml", rehearsal=True)) == command
+    assert rerun_command(cause, RunCommands("m.yaml", rehearsal=True)) == command

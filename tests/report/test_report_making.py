@@ -127,7 +127,7 @@ def test_what_comes_home_while_thumbnails_are_made_is_on_the_page_whole(tmp_path
             if db.execute("SELECT state FROM job WHERE id = 'b'").fetchone() == ("pending",):
                 done(db, out, "b", "files/b.png", 1010.0)
 
-        made = make(out, heard=heard)
+        made = make(out, on_progress=heard)
     assert (made.files, made.new, made.without) == (2, 2, 0)
     found = rows(out / "report")
     assert [(row[3], bool(row[14][0][1])) for row in found.values()] == [("done", True)] * 2
@@ -138,7 +138,7 @@ def test_a_folder_of_somebody_else_is_refused_untouched(root: Path, tmp_path: Pa
     mine = tmp_path / "mine"
     (mine / "data").mkdir(parents=True)
     (mine / "data/thesis.txt").write_text("years of work")
-    with pytest.raises(OutputError, match="something else than a report"):
+    with pytest.raises(OutputError, match="something other than a report"):
         make(root, mine)
     assert [path.name for path in mine.rglob("*")] == ["data", "thesis.txt"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.report.night import BINS, Moments, Night, Stretch, in_flight, night_of, stretches_of
+from batchgen.report.night import BINS, Moments, Night, Period, in_flight, merge_spans, night_of
 from batchgen.report.plots import LEFT, RIGHT, WIDTH, latency_ranges, time_plots
 from batchgen.state.report_queries import AttemptTimes
 
@@ -44,7 +44,7 @@ def test_nothing_sent_is_no_night() -> None:
 
 def test_the_hours_between_two_evenings_are_cut_out() -> None:
     night = two_evenings()
-    assert [one.begin for one in night.stretches] == [EVENING, EVENING + 10 * HOUR]
+    assert [one.begin for one in night.periods] == [EVENING, EVENING + 10 * HOUR]
     assert night.seconds == pytest.approx(990 + 50)
     plots = time_plots(night, 100, UTC)
     assert [cut.label for cut in plots.cuts] == ["10 h later"]
@@ -102,7 +102,7 @@ def test_the_area_under_the_line_is_the_time_spent_in_flight(
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e4)), max_size=40))
 def test_stretches_hold_every_span_and_do_not_meet(spans: list[tuple[float, float]]) -> None:
     both = [(begin, begin + took) for begin, took in spans]
-    found = stretches_of(sorted(both))
+    found = merge_spans(sorted(both))
     assert all(any(s.begin <= b and e <= s.end for s in found) for b, e in both)
     assert all(one.end < two.begin for one, two in pairwise(found))
-    assert all(isinstance(one, Stretch) for one in found)
+    assert all(isinstance(one, Period) for one in found)

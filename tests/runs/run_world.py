@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,36 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
-from batchgen.state import transitions
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.files import files_to_fetch, verified
 from batchgen.state.queries import job_statuses
-from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.records import JobStatus
-from batchgen.state.staging import open_staging
-
-T2I = "bytedance/dreamina-4-0/text-to-image"
+from tests.state.state_world import T2I, State
 
 
 @dataclass
-class Place:
-    """A folder of a run with a state that has pending jobs."""
+class Place(State):
+    """A folder of a run with a state that has pending jobs.
 
-    folder: RunFolder
-    db: sqlite3.Connection
+    A request takes a tenth of a second: a run that goes on expects that of others.
+    """
 
-    def one(self, sql: str, *values: Any) -> Any:
-        row = self.db.execute(sql, values).fetchone()
-        return row[0] if row else None
+    at: float = 1.0
+    takes: float = 0.1
+    price: float | None = 0.03
 
-    def seq(self, job_id: str) -> int:
-        return int(self.one("SELECT seq FROM job WHERE id = ?", job_id))
-
-    def state(self, job_id: str) -> str:
-        return str(self.one("SELECT state FROM job WHERE id = ?", job_id))
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path.parent)
 
 
 def make_place(root: Path, job_ids: Sequence[str]) -> Place:
@@ -56,13 +47,9 @@ def prompted(job_id: str, **more: Any) -> Job:
 def open_place(root: Path, jobs: Sequence[Job]) -> Place:
     folder = RunFolder(root)
     folder.create()
-    db = open_for_writing(folder.state)
-    with open_staging() as staging:
-        for job in jobs:
-            staging.add(job)
-        staging.finish()
-        merge(db, staging, folder.state, OnChanged.REFUSE)
-    return Place(folder, db)
+    place = Place(folder.state, open_for_writing(folder.state))
+    place.merge(jobs)
+    return place
 
 
 def make_gated(root: Path) -> Place:
@@ -74,24 +61,17 @@ def make_gated(root: Path) -> Place:
 
 
 def bring_home(place: Place, *job_ids: str) -> None:
-    """From pending to done, with one verified picture each.
-
-    After a tenth of a second: a run that goes on expects of others what these took.
-    """
+    """From pending to done, with one verified picture each."""
     for job_id in job_ids:
-        seq = place.seq(job_id)
-        number = transitions.begin_attempt(place.db, seq, "h", 0.03, 1.0)
-        assert number is not None, f"{job_id} could not be submitted"
-        transitions.accepted(place.db, seq, number, f"r-{job_id}-{number}", "raw", 1.0)
-        assert transitions.delivered(
-            place.db, seq, number, [f"https://x/{job_id}.png"], 0.03, "raw", 1.1
-        )
-        todo = files_to_fetch(place.db, seq)
-        assert todo is not None
-        for file in todo.files:
-            path = f"files/{file.name}.png"
-            picture = VerifiedFile(path, 1234, "ab" * 32, "image/png", 64, 48, None, 1)
-            verified(place.db, file.id, picture, 10.0)
+        place.finish(job_id, cost=0.03)
+
+
+def write_header(folder: Path, place: Place) -> Path:
+    """A manifest of this place, for commands that look no further than where it is."""
+    path = folder / "m.yaml"
+    header = {"version": 1, "output": {"dir": str(place.folder.root)}}
+    path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
+    return path
 
 
 def write_manifest(folder: Path, count: int, more: str = "", run: str = "{}") -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.errors import ManifestError
 from batchgen.runs.prepare import allowed_environment, checked_manifest, read_header
-from tests.runs.run_world import T2I
+from tests.state.state_world import T2I
 
 TOKEN = "a-token-that-must-stay-secret"
 

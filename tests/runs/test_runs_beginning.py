@@ -19,7 +19,8 @@ from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.workload import Workload, take_stock
 from batchgen.state import queries, transitions
 from batchgen.state.queries import Selection
-from tests.runs.run_world import T2I, Place, in_a_process, write_manifest
+from tests.runs.run_world import Place, in_a_process, write_manifest
+from tests.state.state_world import T2I
 
 
 @pytest.fixture

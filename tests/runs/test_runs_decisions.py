@@ -24,7 +24,8 @@ from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state import manual_actions, transitions
 from batchgen.state.database import open_for_reading
 from batchgen.state.queries import Selection
-from tests.runs.run_world import T2I, Place, bring_home, make_gated, make_place
+from tests.runs.run_world import Place, bring_home, make_gated, make_place
+from tests.state.state_world import T2I
 
 
 def unknown(place: Place, job_id: str) -> None:

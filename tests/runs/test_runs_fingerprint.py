@@ -17,7 +17,8 @@ from batchgen.runs import api, startup
 from batchgen.runs.fingerprint import Fingerprint, fingerprint_of
 from batchgen.runs.options import RunOptions
 from batchgen.runs.prepare import read_with_environment
-from tests.runs.run_world import T2I, statuses, write_manifest
+from tests.runs.run_world import statuses, write_manifest
+from tests.state.state_world import T2I
 
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
 

@@ -29,11 +29,10 @@ from batchgen.runs.input_images import (
 )
 from batchgen.runs.input_survey import MOST_SHOWN, ImageProblem, look_at_all, refuse_broken
 from batchgen.state.database import open_for_writing
-from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.selection import Selection
-from batchgen.state.staging import open_staging
 from batchgen.state.store import Store, open_store
 from tests.shell import EDIT, T2I, VIDEO
+from tests.state.state_world import State
 
 SITE = "https://pictures.example.com"
 SOUND = Picture("image/jpeg", 1024, 768, 1_000_000)
@@ -97,11 +96,7 @@ class Desk:
         return Job(job_id, model, canonical_json(given), job_id)
 
     def has(self, *jobs: Job) -> None:
-        with open_staging() as staging:
-            for job in jobs:
-                staging.add(job)
-            staging.finish()
-            merge(self.db, staging, self.folder.state, OnChanged.REFUSE)
+        State(self.folder.state, self.db).merge(jobs)
 
     @asynccontextmanager
     async def run(

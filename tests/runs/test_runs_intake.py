@@ -20,7 +20,8 @@ from batchgen.manifest.stream import AT_A_TIME, checked_jobs
 from batchgen.runs import api, fingerprint, ingest, startup
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
-from tests.runs.run_world import T2I, in_a_process, lines, statuses
+from tests.runs.run_world import in_a_process, lines, statuses
+from tests.state.state_world import T2I
 
 EDIT = "bytedance/dreamina-4-0/edit"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)

@@ -23,7 +23,8 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
 from batchgen.state.staging import append_jobs
-from tests.runs.run_world import T2I, Place, bring_home, statuses
+from tests.runs.run_world import Place, bring_home, statuses
+from tests.state.state_world import T2I
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 REHEARSAL = RunOptions(emulator=True, emulator_latency=0.01)
@@ -98,7 +99,7 @@ def test_no_more_is_submitted_from_the_first_wrong_row_on_while_the_others_are_s
     assert "job w1" in shown.err
     assert "job w2" in shown.err
     assert "nothing was sent" not in shown.err
-    assert "2 problems in the manifest; no more is submitted" in shown.err
+    assert "2 problems in the manifest; nothing more is submitted" in shown.err
     known = [one.job.id for one in statuses(tmp_path / "out")]
     assert known == [f"j{number:02}" for number in range(1, len(known) + 1)]
     assert len(known) < 15
@@ -116,7 +117,7 @@ def test_a_second_run_that_waited_for_the_lock_takes_no_early_part_for_the_whole
         """The other run took up all, and the last one is paid already."""
         db, traces = open_state(place, held)
         append_jobs(db, list(checked_jobs(place.manifest, ProblemLog())))
-        bring_home(Place(place.folder, db), "j40")
+        bring_home(Place(place.folder.state, db), "j40")
         return db, traces
 
     monkeypatch.setattr(startup, "_open_state", after_another)
@@ -154,5 +155,5 @@ def test_a_late_job_that_wants_a_video_of_what_makes_pictures_is_told_and_left_o
     (problem,) = caught.value.problems
     assert problem.job_id == "poster"
     assert "'clip' makes a video, not an image" in problem.message
-    assert str(caught.value).startswith("1 problem in the manifest; no more is submitted")
+    assert str(caught.value).startswith("1 problem in the manifest; nothing more is submitted")
     assert "poster" not in [one.job.id for one in statuses(tmp_path / "out")]

@@ -25,7 +25,8 @@ from batchgen.runs import append_log as lines_of_files
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
 from batchgen.state import files, transitions
 from batchgen.state.records import Money, Result
-from tests.runs.run_world import T2I, Place, lines
+from tests.runs.run_world import Place, lines
+from tests.state.state_world import T2I
 
 MOVED = JobMoved("boat", T2I, JobState.PENDING, JobState.SUBMITTING)
 

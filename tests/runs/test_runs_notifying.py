@@ -21,7 +21,8 @@ from batchgen.runs.summary import Summary
 from batchgen.state.manual_actions import Held
 from batchgen.state.records import Money
 from tests.notify.receivers import dead_url, receiving
-from tests.runs.run_world import T2I, lines, write_manifest
+from tests.runs.run_world import lines, write_manifest
+from tests.state.state_world import T2I
 
 S = JobState
 SLOW = Pause(PauseReason.BUDGET, "the budget is spent", "raise it")

@@ -148,7 +148,7 @@ def test_a_run_stops_before_the_first_submit_and_says_the_ways_out(
     user.manifest(scaled(0.2, 0.5, 0.7, 0.8, 0.9))
     words = "t2i: scale.maximum is 0.25, bundled 1; got 0.5 (job boat-1, boat-2, boat-3 and 1 more)"
     plan = user.expect(0, "plan", "m.yaml")
-    assert "run refuses with 65: the vendor no longer takes the input of" in plan.out
+    assert "run refuses (exit code 65): the vendor no longer takes the input of" in plan.out
     assert words in " ".join(plan.out.split())
     assert "accept_fields: [KEY]" in plan.out
     document = user.expect(0, "plan", "m.yaml", "--json").document

@@ -17,7 +17,8 @@ from batchgen.state.planned import Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.staging import open_staging
-from tests.runs.run_world import T2I, Place, bring_home, make_gated, prompted
+from tests.runs.run_world import Place, bring_home, make_gated, prompted
+from tests.state.state_world import T2I
 
 STILLS = [prompted(f"still-{n}", gate=True) for n in (1, 2, 3)]
 CLIPS = [prompted(f"clip-{n}", needs=(f"still-{n}",)) for n in (1, 2, 3)]

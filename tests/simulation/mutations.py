@@ -31,7 +31,7 @@ from batchgen.engine import (
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit
 from batchgen.runcomfy.outcomes import NotSent
-from batchgen.runs import decision_log, folder, lost_state, options, recovery_log, startup
+from batchgen.runs import decision_log, folder, lost_state, recovery_log, startup
 from batchgen.runs.lost_state import Traces
 from batchgen.state import (
     database,
@@ -237,7 +237,10 @@ def endless_retries() -> None:
 
 
 def endless_resubmits() -> None:
-    put(options, "MOST_RESUBMITS", 99)
+    def without_end(db: sqlite3.Connection, seq: int, _most: int, at: float) -> str | None:
+        return manual_actions.resubmit(db, seq, at)
+
+    put(manual_actions, "resubmit_within", without_end)
 
 
 def decisions_taken_up_twice() -> None:

@@ -66,6 +66,7 @@ class Night:
         self.vendor.sees = self.gatekeeper.see
         self.weather = Weather(self.dice("weather"), self.vendor, scenario.rough)
         self.weather.closed_after = scenario.closed_after
+        self.weather.silenced = scenario.silenced
         self.vendor.course = self.weather.course
         self.vendor.mishap = self.weather.mishap
         self.disk = Disk()
@@ -181,6 +182,7 @@ class Night:
         self.weather.rough = CALM
         self.weather.throttles = 0
         self.weather.closed_after = inf
+        self.weather.silenced = ""
         self.disk.fail = _never
 
     def until_settled(self) -> None:

@@ -30,6 +30,9 @@ CLOSED = 0.04
 CLOSED_JOBS = 40
 """So many then, without a chain: fewer would be over before anybody could notice."""
 
+SILENT = 0.08
+"""Share of the seeds in which one job's submits are never answered, and are repeated."""
+
 PICKERS = 1 / 3
 """Share of the seeds whose person judges results, and has the rejected ones made again."""
 
@@ -41,6 +44,7 @@ class Scenario:
     `rival_after` is the second of each life at which the same command is given once more. The jobs
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
+    No submit of the job `silenced` is answered.
     """
 
     seed: int
@@ -60,6 +64,7 @@ class Scenario:
     urls_last: float = inf
     habits: Habits | None = None
     closed_after: float = inf
+    silenced: str = ""
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -88,7 +93,7 @@ class Scenario:
 
     def _job(self, number: int) -> dict[str, Any]:
         model = tuple(PRICES)[number % 3]
-        job = f"job-{number:05}"
+        job = _job_id(number)
         content: dict[str, Any] = {"prompt": job}
         if not model.endswith("text-to-image"):
             content["image_urls"] = [PICTURE]
@@ -109,6 +114,8 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     has_chain = chaining.random() < CHAINS and not is_closed
     chain = chain_of(chaining, jobs) if has_chain else None
     picking = Random(f"{seed} picking")
+    silencing = Random(f"{seed} silencing")
+    is_silent = silencing.random() < SILENT and not (has_chain or is_closed)
     return Scenario(
         seed=seed,
         jobs=jobs,
@@ -119,7 +126,7 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
             "bytedance/dreamina-3-0/pro/image-to-video": {"concurrency": dice.choice((1, 2))},
         },
         retries=dice.choice((0, 0, 2)),
-        on_unknown=dice.choice(("hold", "hold", "hold", "resubmit")),
+        on_unknown=_on_unknown(dice, is_silent=is_silent),
         timeout=dice.choice((120.0, 900.0)),
         budget=dice.choice((None, None, round(total * 0.7, 2), 1000.0)),
         rough=Roughness(
@@ -139,4 +146,14 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
         habits=habits_of(picking) if picking.random() < PICKERS else None,
         closed_after=closing.randrange(10) if is_closed else inf,
+        silenced=_job_id(silencing.randrange(jobs)) if is_silent else "",
     )
+
+
+def _on_unknown(dice: Random, *, is_silent: bool) -> str:
+    found = dice.choice(("hold", "hold", "hold", "resubmit"))
+    return "resubmit" if is_silent else found
+
+
+def _job_id(number: int) -> str:
+    return f"job-{number:05}"

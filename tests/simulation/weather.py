@@ -55,7 +55,8 @@ class Weather:
     """`injected` counts the faults by their kind.
 
     `throttles` are how many submits more are refused in the same way; after `closed_after` submits
-    all are, until it is calm.
+    all are, until it is calm. Each submit of `silenced` is charged and not answered, until it is
+    calm: only so does one job have more unknown outcomes than may be submitted again.
     """
 
     dice: Random
@@ -64,6 +65,7 @@ class Weather:
     injected: Counter[str] = field(default_factory=Counter)
     throttles: int = 0
     closed_after: float = inf
+    silenced: str = ""
     host_down_until: float = -inf
 
     def course(self, job: str) -> Course:
@@ -117,6 +119,8 @@ class Weather:
         if kind == "submit" and len(self.vendor.submits) > self.closed_after:
             self.vendor.refused_alike.append(request.begun)
             return self._named("closed to everybody", CLOSED, takes, works=False)
+        if kind == "submit" and json.loads(request.body)["prompt"] == self.silenced:
+            return self._named("silence about one job", _cut(0), takes, works=True)
         if self.throttles and kind == "submit":
             self.throttles -= 1
             return self._named("burst of 429", _throttled("2"), takes, works=False)

@@ -1,4 +1,4 @@
-"""A real state file, and jobs that are walked through it step by step."""
+"""The builder of states for all rooms: a real file, and jobs that walk through it step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import files, manual_actions, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.reconcile import Difference, OnChanged, merge
-from batchgen.state.records import JobRow, Result
+from batchgen.state.records import FileRow, JobRow, Result
 from batchgen.state.selection import Selection
 from batchgen.state.staging import open_staging
 
@@ -110,11 +110,16 @@ def a_result(**known: Any) -> Result:
 
 @dataclass
 class State:
-    """The state file of a test. Every method is one step of a job, named by its id."""
+    """The state file of a test. Every method is one step of a job, named by its id.
+
+    Submits are at `at`, and a request takes so many seconds.
+    """
 
     path: Path
     db: sqlite3.Connection
     at: float = 1000.0
+    takes: float = 10.0
+    price: float | None = None
 
     def merge(
         self,
@@ -150,7 +155,8 @@ class State:
         return found
 
     def begin(self, job_id: str, price: float | None = None) -> int:
-        number = transitions.begin_attempt(self.db, self.seq(job_id), "hash", price, self.at)
+        seq, price = self.seq(job_id), self.price if price is None else price
+        number = transitions.begin_attempt(self.db, seq, "hash", price, self.at)
         assert number is not None
         return number
 
@@ -167,22 +173,34 @@ class State:
         self, job_id: str, number: int = 1, count: int = 1, cost: float | None = None
     ) -> bool:
         urls = [f"https://x.runcomfy.net/{job_id}-{n}.png" for n in range(1, count + 1)]
-        later = self.at + 10
+        later = self.at + self.takes
         return transitions.delivered(self.db, self.seq(job_id), number, urls, cost, "raw", later)
 
     def save_all(self, job_id: str) -> list[Result]:
         """Every file that is to be fetched arrives."""
         todo = files.files_to_fetch(self.db, self.seq(job_id))
         assert todo is not None
+        later = self.at + 2 * self.takes
         return [
-            files.verified(self.db, file.id, picture(file.name), self.at + 20).saved
+            files.verified(self.db, file.id, self.fetch(file, todo.model), later).saved
             for file in todo.files
         ]
 
-    def finish(self, job_id: str, request_id: str, count: int = 1) -> list[Result]:
+    def fetch(self, file: FileRow, _model: str) -> VerifiedFile:
+        """What a download finds; a room that reads results writes them here."""
+        return picture(file.name)
+
+    def finish(
+        self,
+        job_id: str,
+        request_id: str | None = None,
+        count: int = 1,
+        cost: float | None = None,
+    ) -> list[Result]:
         """From pending to done."""
-        number = self.submit(job_id, request_id)
-        assert self.deliver(job_id, number, count)
+        attempts = self.one("SELECT attempts FROM job WHERE id = ?", job_id)
+        number = self.submit(job_id, request_id or f"r-{job_id}-{attempts + 1}")
+        assert self.deliver(job_id, number, count, cost)
         return self.save_all(job_id)
 
     def fail(self, job_id: str, number: int = 1, *, again: bool = False) -> bool:

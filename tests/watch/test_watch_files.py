@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from batchgen.processes import ProcessPool
-from batchgen.report.thumbnails import Wanted
+from batchgen.report.thumbnails import ThumbnailTask
 from tests.report.night_world import make
 from tests.watch.watch_world import called, change, watching
 
@@ -75,7 +75,7 @@ async def test_previews_are_made_once_and_a_later_report_takes_them(
     call = ProcessPool.call
 
     def counted(
-        self: ProcessPool, work: Callable[[Wanted], str | None], item: Wanted
+        self: ProcessPool, work: Callable[[ThumbnailTask], str | None], item: ThumbnailTask
     ) -> str | None:
         submitted.append(item.target)
         return call(self, work, item)
