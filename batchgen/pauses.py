@@ -171,7 +171,7 @@ def pause_for(
 
 
 def pause_for_disk(error: BatchgenError) -> Pause:
-    """Return the pause for a disk error, whose own next step is better than the table's."""
+    """Return the pause for a disk error, with the error's own next step if it has one."""
     pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

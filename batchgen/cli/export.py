@@ -91,7 +91,7 @@ def export_asked(
     """What was asked for. Raises UsageError where two options do not go together."""
     if kept and with_rejected:
         raise UsageError(
-            "--kept takes only results that were kept, --with-rejected all: give one of them"
+            "--kept takes only results that were kept, --with-rejected all: give only one"
         )
     selection = Selection(jobs, models, tags, states)
     picked = Picked.KEPT if kept else Picked.NOT_REJECTED

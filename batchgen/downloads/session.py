@@ -70,7 +70,7 @@ class GuardedSession:
         return Interrupted(f"more than {MAX_REDIRECTS} redirects")
 
     async def _refusal(self, host: str, proxy: URL | None) -> HostNotAllowed | None:
-        """Refuse the proxy itself and private hosts: the proxy resolves names unguarded."""
+        """Refuse the proxy itself, and private hosts, which the proxy would resolve unchecked."""
         if self._proxies.is_proxy(host):
             return HostNotAllowed(host, f"{host} is the proxy itself")
         if proxy is None:

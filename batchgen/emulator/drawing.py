@@ -52,7 +52,6 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-COLOURS = 16
 SKY_BANDS = 8
 HILLS = (8, 9, 10)
 SUN, PANEL, INK, FAINT = 11, 12, 13, 14

@@ -32,7 +32,7 @@ def why_refused(content: bytes) -> str:
         ("gif", "image/gif", ".gif"),
     ],
 )
-def test_a_picture_is_told_by_its_bytes(
+def test_a_picture_is_recognized_by_its_bytes(
     media: dict[str, bytes], name: str, media_type: str, extension: str
 ) -> None:
     found = decode(io.BytesIO(media[name]))

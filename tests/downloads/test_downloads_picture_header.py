@@ -1,4 +1,4 @@
-"""The first bytes of a picture say the same as Pillow does of the whole."""
+"""The first bytes of a picture give the same facts as Pillow does for the whole file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_png_has_the_size_that_pillow_finds(mode: str, width: int, height: int
 
 
 @given(st.integers(12, 2000), st.sampled_from(["JPEG", "PNG"]))
-def test_a_piece_says_the_size_of_the_whole_or_that_it_is_too_short(end: int, codec: str) -> None:
+def test_a_piece_gives_the_size_of_the_picture_or_is_too_short(end: int, codec: str) -> None:
     whole = picture(codec)
     found = read_header(whole[:end], is_whole=False)
     assert found is None or found == read_header(whole, is_whole=True)
@@ -125,5 +125,5 @@ def test_other_pictures_are_named(codec: str, words: str) -> None:
         (b"plain words", "not a known kind of picture"),
     ],
 )
-def test_what_is_no_picture_is_named(head: bytes, words: str) -> None:
+def test_files_that_are_no_pictures_are_named(head: bytes, words: str) -> None:
     assert words in reason(head)

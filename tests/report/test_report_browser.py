@@ -153,7 +153,7 @@ def test_a_zipped_report_works_where_it_is_unpacked(
         assert page.evaluate("document.querySelector('#stage img').decode().then(() => 'sound')")
 
 
-def test_a_report_that_travels_alone_shows_previews_and_says_so(
+def test_a_report_without_its_run_folder_shows_previews_and_a_note(
     browser: Browser, report: Path, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(tmp_path / "report.zip", "w") as packed:

@@ -1,4 +1,4 @@
-"""What the answer to a submit means: DESIGN.md's table, row by row."""
+"""What the answer to a submit means: row by row."""
 
 from __future__ import annotations
 
