@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.base_protocol import BaseProtocol
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.pauses import PauseReason
@@ -470,7 +470,6 @@ ANSWER_BYTES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(ANSWER_BYTES)
 def test_no_received_bytes_crash_a_submit(data: bytes) -> None:
     outcome = asyncio.run(submit_to(says_and_closes(data), limits=IMPATIENT))
