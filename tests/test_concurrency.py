@@ -49,7 +49,7 @@ async def test_a_cancellation_waits_for_the_thread() -> None:
     assert ended == ["ended"]
 
 
-def test_who_is_asked_to_leave_soon_is_gone_within_fifteen_seconds() -> None:
+def test_after_a_sigterm_the_process_ends_within_fifteen_seconds() -> None:
     """Row 57. That a process keeps to these, tests with shorter ones show."""
     assert concurrency.TERMINATION_SECONDS < 15
     assert all(concurrency.DRAIN_SECONDS[one] + LAST_ANSWERS <= 15 for one in TERMINATION_SIGNALS)

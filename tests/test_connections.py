@@ -1,4 +1,4 @@
-"""Connections go to public addresses only, and bring one response to a request."""
+"""Connections go to public addresses only, and give one response per request."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (b"x" * (HEAD_LIMIT + 1), inf),
     ],
 )
-def test_a_response_ends_where_its_head_says(received: bytes, size: float | None) -> None:
+def test_a_response_ends_at_its_content_length(received: bytes, size: float | None) -> None:
     assert response_size(received) == size

@@ -1,4 +1,4 @@
-"""What an error says, and what it tells the shell."""
+"""Messages and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def every_error(root: type[BatchgenError] = BatchgenError) -> list[type[Batchgen
     return [root, *(one for child in children for one in every_error(child))]
 
 
-def test_an_error_says_where_what_and_what_to_do_next() -> None:
+def test_an_error_has_where_what_and_a_next_step() -> None:
     error = UsageError("no such job", where="m.yaml", next_step="batchgen status")
     assert str(error) == "m.yaml: no such job\n  → batchgen status"
     assert str(UsageError("no such job")) == "no such job"
@@ -51,7 +51,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         assert by_name[name].exit_code == int(code)
 
 
-def test_what_stands_below_has_the_exit_code_of_what_it_is() -> None:
+def test_a_subclass_has_the_exit_code_of_its_parent() -> None:
     for one in every_error(InputError):
         assert one.exit_code == ExitCode.BAD_INPUT
 

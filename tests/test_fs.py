@@ -1,4 +1,4 @@
-"""What the disk refuses, and files that have their name once they are whole."""
+"""Disk errors, and files that get their name when they are complete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def translated(number: int) -> BatchgenError:
         (errno.ELOOP, OutputError, ExitCode.CANNOT_WRITE),
     ],
 )
-def test_an_error_of_the_disk_says_where_and_what_next(
+def test_a_disk_error_has_its_place_and_a_next_step(
     number: int, kind: type[BatchgenError], code: ExitCode
 ) -> None:
     """Rows 50, 52 and 53."""
@@ -59,7 +59,7 @@ def test_a_file_system_without_fsync_of_folders_will_do(tmp_path: Path) -> None:
     sync_folder(tmp_path, refuse)
 
 
-def test_a_failed_fsync_of_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_failed_fsync_of_a_folder_is_reported(tmp_path: Path) -> None:
     """Row 52."""
 
     def fail(descriptor: int) -> None:

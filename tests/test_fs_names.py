@@ -1,4 +1,4 @@
-"""Any text becomes a name that every file system takes (row 67)."""
+"""Any text becomes a name that every file system accepts (row 67)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ near_devices = st.tuples(st.sampled_from(["con", "NUL", "com1", "lpt0", "prn", "
 @example("boat\n")
 @example("nul.png")
 @example("_con")
-def test_the_short_way_for_plain_names_says_what_the_long_way_says(text: str) -> None:
+def test_the_fast_path_for_plain_names_agrees_with_the_slow_one(text: str) -> None:
     assert fs.safe_name(text) == fs._made_safe(text)
 
 

@@ -1,4 +1,4 @@
-"""Jobs, their ids, and the table of what may follow what."""
+"""Jobs, their ids, and the table of legal transitions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JSON = st.recursive(
         ("someone/", "job"),
     ],
 )
-def test_a_model_has_a_short_word(model: str, alias: str) -> None:
+def test_a_model_has_an_alias(model: str, alias: str) -> None:
     assert model_alias(model) == alias
 
 

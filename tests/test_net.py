@@ -1,4 +1,4 @@
-"""Public addresses, and Retry-After in all its spellings (row 30)."""
+"""Public addresses, and Retry-After in all its forms (row 30)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_row_30_the_wait_is_read_and_clamped(
     assert retry_after(headers, longest=300.0, now=NOON) == seconds
 
 
-def test_without_any_clock_a_date_says_nothing() -> None:
+def test_without_a_reference_time_a_date_is_ignored() -> None:
     headers = {"Retry-After": "Sat, 21 Nov 2026 12:00:20 GMT"}
     assert retry_after(headers, longest=300.0) is None
 

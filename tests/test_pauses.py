@@ -1,4 +1,4 @@
-"""Every reason for a pause has its row, and every pause is made with the facts of its row."""
+"""Every reason for a pause has a row, and every pause gets the facts that its row needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in processes: in order, page after page; a death costs one item, and nothing outlives us."""
+"""Work in processes: in order, page by page; a death costs one item, and nothing outlives us."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_last_idle_process_may_be_taken_by_another_thread(one: ProcessPool) 
     assert one.call(double, 2) == 4
 
 
-def test_an_error_comes_back_with_all_that_it_says(one: ProcessPool) -> None:
+def test_an_error_comes_back_complete(one: ProcessPool) -> None:
     with pytest.raises(OutputError, match="no 7") as caught:
         one.call(fail, 7)
     assert str(caught.value) == "here: no 7\n  → try 2"

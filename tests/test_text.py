@@ -1,4 +1,4 @@
-"""Text for people: formats."""
+"""Formats of text in messages."""
 
 from __future__ import annotations
 

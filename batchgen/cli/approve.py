@@ -14,7 +14,7 @@ from batchgen.cli.options import MANIFEST
 from batchgen.cli.run_lines import waiting_jobs
 from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.state.causes import TO_APPROVE
+from batchgen.state.conditions import TO_APPROVE
 from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
 from batchgen.text import command_line, nearest, plural
 
@@ -59,10 +59,10 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
         db, folder = run.db, run.folder
         run_again = run.command("run")
         if not names and not every:
-            _list(run, path)
+            _list(run)
             return ExitCode.DONE
         waiting = {one.id: one for one in awaiting(db)}
-        meant = _chosen(db, waiting, names, path)
+        meant = _chosen(run, waiting, names)
         chosen = [one for one in meant if not one.rejected or one.id in names]
         left_out = len(meant) - len(chosen)
         if not chosen:
@@ -82,7 +82,7 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
     return code
 
 
-def _list(run: OpenRun, path: Path) -> None:
+def _list(run: OpenRun) -> None:
     waiting = list(awaiting(run.db))
     for one in waiting:
         print_text(f"{one.id}{' · rejected' * one.rejected}")
@@ -91,7 +91,7 @@ def _list(run: OpenRun, path: Path) -> None:
     if not waiting:
         print_text(NOTHING_WAITS)
         return
-    command = f"{command_line('approve', path)} JOB… | --all"
+    command = f"{command_line('approve', run.manifest.path)} JOB… | --all"
     print_text(f"{waiting_jobs(len(waiting))} for approval\n  → {command}")
 
 
@@ -112,16 +112,14 @@ def _print_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
         print_text(f"  {plural(left_out, 'rejected result')} left out; an exact id approves one")
 
 
-def _chosen(
-    db: Connection, waiting: Mapping[str, Awaiting], names: Sequence[str], path: Path
-) -> list[Awaiting]:
+def _chosen(run: OpenRun, waiting: Mapping[str, Awaiting], names: Sequence[str]) -> list[Awaiting]:
     """Each job once, however often it is named; without names, all."""
     if not waiting and not names:
-        shows = f"{command_line('status', path)} shows what is going on"
+        shows = f"{command_line('status', run.manifest.path)} shows what is going on"
         raise UsageError(NOTHING_WAITS, next_step=shows)
     if not names:
         return list(waiting.values())
-    found = {job_id: None for name in names for job_id in _meant(db, waiting, name)}
+    found = {job_id: None for name in names for job_id in _meant(run.db, waiting, name)}
     return [waiting[job_id] for job_id in found]
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from click.shell_completion import CompletionItem
 
 from batchgen.errors import BatchgenError
-from batchgen.state.causes import ANY_JOB, job_ids, tags
+from batchgen.state.causes import job_ids, tags
+from batchgen.state.conditions import ANY_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

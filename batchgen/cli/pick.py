@@ -14,7 +14,7 @@ from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
-from batchgen.state.causes import WITH_RESULT
+from batchgen.state.conditions import WITH_RESULT
 from batchgen.state.queries import Selection, select_any, select_jobs
 from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only

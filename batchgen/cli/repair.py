@@ -67,9 +67,9 @@ def _lines(found: Repair, path: Path, *, emulator: bool) -> Iterator[str]:
             f"{lost.file.job_id}: {lost.file.path}: {lost.damage}, and it belongs to an earlier"
             " attempt: only the latest result of a done job can be downloaded again"
         )
-    for job_id, why in found.not_home:
+    for job_id, why in found.not_downloaded:
         yield f"{job_id}: not repaired: {why}"
-    if found.not_home:
+    if found.not_downloaded:
         yield (
             "  their jobs stay fetching: every run and repair tries again, for free; to give one"
             f" up:\n  → {command_line('resolve', path)} JOB --write-off"
@@ -85,6 +85,6 @@ def _lines(found: Repair, path: Path, *, emulator: bool) -> Iterator[str]:
 def _last_line(found: Repair) -> str:
     if not (found.fetched_jobs or found.out_of_reach):
         return "all files are sound: there was nothing to repair"
-    left = len(found.not_home) + len(found.out_of_reach)
+    left = len(found.not_downloaded) + len(found.out_of_reach)
     repaired = f"{plural(len(found.mended), 'file')} repaired, nothing was paid"
     return f"{repaired}; {left} not repaired" if left else repaired

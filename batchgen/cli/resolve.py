@@ -13,7 +13,7 @@ from batchgen.cli.options import JOBS, MANIFEST, all_of
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.state.causes import UNDECIDED
+from batchgen.state.conditions import UNDECIDED
 from batchgen.state.manual_actions import has_open_request
 from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
 from batchgen.state.selection import exactly, names_only
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from batchgen.runs.context import OpenRun
     from batchgen.runs.decision_log import Applied
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
@@ -110,7 +111,7 @@ def resolve_jobs(
         raise UsageError(f"'{request_id}' is not a request id", next_step=WHERE_TO_LOOK)
     with open_run(path) as run:
         db, folder = run.db, run.folder
-        jobs = _jobs_to_resolve(db, names_only(db, names), _undecided(folder), path)
+        jobs = _jobs_to_resolve(run, names_only(db, names))
         jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}
         cost = _cost_again(db, jobs) if verb is Verb.RESUBMIT else ""
@@ -139,11 +140,10 @@ def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
     return (JobState.UNKNOWN, JobState.SUBMITTING)
 
 
-def _jobs_to_resolve(
-    db: Connection, names: Sequence[str], states: tuple[JobState, ...], path: Path
-) -> dict[int, str]:
+def _jobs_to_resolve(run: OpenRun, names: Sequence[str]) -> dict[int, str]:
     """Job ids by number, each once however often it is named; a name that means none is refused."""
-    return {seq: job_id for name in names for seq, job_id in _jobs_named(db, name, states, path)}
+    states = _undecided(run.folder)
+    return {seq: job_id for name in names for seq, job_id in _jobs_named(run, name, states)}
 
 
 def _only(db: Connection, jobs: dict[int, str], selection: Selection) -> dict[int, str]:
@@ -157,9 +157,8 @@ def _only(db: Connection, jobs: dict[int, str], selection: Selection) -> dict[in
     return kept
 
 
-def _jobs_named(
-    db: Connection, name: str, states: tuple[JobState, ...], path: Path
-) -> list[tuple[int, str]]:
+def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[tuple[int, str]]:
+    db = run.db
     found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
     # A lost request, one set aside and a result that was never downloaded need the exact id: a glob
     # must not give up what is paid and may still be downloaded.
@@ -173,7 +172,7 @@ def _jobs_named(
     if known and name != EVERY_JOB:
         raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")
     unknown = [job_id for _, job_id, _ in select_jobs(db, Selection(), states)]
-    shows = f"{command_line('status', path)} lists the unknown ones"
+    shows = f"{command_line('status', run.manifest.path)} lists the unknown ones"
     raise UsageError(
         "no job is unknown: there is nothing to resolve"
         if name == EVERY_JOB

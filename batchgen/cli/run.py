@@ -153,10 +153,11 @@ def _stopped_line(summary: Summary) -> str:
 
 def _failures(summary: Summary, limit: int) -> Failures:
     from batchgen.runs.folder import RunFolder
-    from batchgen.state.database import open_for_reading
+    from batchgen.state.database import open_for_reading, translated
     from batchgen.state.queries import failures
 
-    with closing(open_for_reading(RunFolder(summary.folder).state)) as db:
+    state = RunFolder(summary.folder).state
+    with closing(open_for_reading(state)) as db, translated(state):
         return failures(db, limit)
 
 

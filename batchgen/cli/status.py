@@ -33,7 +33,7 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money, money_line
-from batchgen.state.reviews import count_marks
+from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes
 from batchgen.text import command_line, plural
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.records import JobStatus, Result
-    from batchgen.state.reviews import Marks
+    from batchgen.state.reviews import ReviewCounts
 
 SHOWN = 10
 MOST_READ = 10_000
@@ -156,13 +156,13 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
-    lines += _mark_lines(count_marks(db, selection))
+    lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
     return lines + _unknown_lines(db, selection, path)
 
 
-def _mark_lines(marks: Marks) -> list[str]:
+def _mark_lines(marks: ReviewCounts) -> list[str]:
     lines = []
     if marks.kept or marks.rejected:
         lines.append(f"  {marks.kept} kept · {marks.rejected} rejected")
@@ -211,7 +211,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     held = held_back(db, selection)
     write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
-    marks = count_marks(db, selection)
+    marks = count_reviews(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')

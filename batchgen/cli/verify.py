@@ -48,7 +48,7 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
     """
     from batchgen.runs.context import open_run
     from batchgen.runs.verify import check_files, orphaned_files
-    from batchgen.state.queries import Selection, not_home
+    from batchgen.state.queries import Selection, not_downloaded
 
     selection = Selection(jobs)
     checked = problems = 0
@@ -60,7 +60,7 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
             if one.damage:
                 problems += 1
                 report.problem(one.file.job_id, one.file.path, one.damage.value)
-        for job_id, why in not_home(db, selection):
+        for job_id, why in not_downloaded(db, selection):
             problems += 1
             report.problem(job_id, None, f"its result was not downloaded: {why}")
         # With --job, other files are not of interest.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MISSING_TWICE = 2
 FILES_PATIENCE = 300.0
-"""Seconds to look for the files of a success that names none. They have been seen to come later;
+"""Seconds to wait for the files of a success that names none. They have been seen to come later;
 a place is held meanwhile, so that a model which makes nothing is not paid for job after job."""
 
 
@@ -205,8 +205,8 @@ def after_result(outcome: PollOutcome, facts: RequestFacts) -> ResultDecision:
             return KeepPolling(Observation.WAITING)
         case Running():
             return KeepPolling(Observation.RUNNING)
-        case UnrecognizedState(word):
-            return KeepPolling(Observation.UNKNOWN_STATE, word)
+        case UnrecognizedState(state):
+            return KeepPolling(Observation.UNKNOWN_STATE, state)
         case NoAnswer(reason) | Gateway(reason=reason):
             return KeepPolling(Observation.NO_CONTACT, reason)
         case NotReady(reason):
@@ -248,8 +248,8 @@ def _missing(reason: str, facts: RequestFacts) -> ResultDecision:
     """Just accepted, a request may not be known everywhere yet; once is no proof either."""
     if facts.age < facts.grace or facts.missing_in_a_row + 1 < MISSING_TWICE:
         return KeepPolling(Observation.NOT_THERE, reason)
-    words = f"the vendor no longer knows the request ({reason})"
-    return End(_ending(facts, JobState.LOST, "not_found", words))
+    unknown = f"the vendor no longer knows the request ({reason})"
+    return End(_ending(facts, JobState.LOST, "not_found", unknown))
 
 
 def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultDecision:
@@ -259,8 +259,8 @@ def _no_files(outcome: Succeeded, facts: RequestFacts) -> ResultDecision:
     if facts.again_asked:
         cost, raw = outcome.cost, outcome.raw
         return End(_ending(facts, JobState.FAILED, "no_files", reason, cost, raw))
-    words = f"{reason}; each run asks for its result again, without paying again"
-    return SetAside("no_files", words, outcome.cost, outcome.raw)
+    reason += "; each run asks for its result again, without paying again"
+    return SetAside("no_files", reason, outcome.cost, outcome.raw)
 
 
 def _failed(outcome: Failed, facts: RequestFacts) -> End:

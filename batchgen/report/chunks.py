@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import cause_key, is_trouble
+from batchgen.state.causes import cause_key
+from batchgen.state.conditions import is_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

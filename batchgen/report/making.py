@@ -21,7 +21,7 @@ from batchgen.report.page import Facts, advice, causes, rerun_command, write_pag
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnails
 from batchgen.state.costs import money
 from batchgen.state.database import snapshot
-from batchgen.state.report_queries import count_shown, shown_attempts, shown_jobs, troubled_jobs
+from batchgen.state.report_queries import attempt_times, count_visible, reported_jobs, troubled_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,19 +186,19 @@ def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
         "chunks": list(chunks),
     }
     head = folder.write_hashed("data", "head.js", head_script(document))
-    night = night_of(lambda: shown_attempts(db))
+    night = night_of(lambda: attempt_times(db))
     write_page(folder, page_facts(db, subject.name, subject.made_at, night), head)
     return jobs
 
 
 def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Facts:
     """`at` is in epoch seconds."""
-    return Facts(name, count_shown(db), money(db), night, at)
+    return Facts(name, count_visible(db), money(db), night, at)
 
 
 def _pages(db: Connection) -> Iterator[list[ReportedJob]]:
     after = 0
-    while page := shown_jobs(db, after, JOBS_IN_CHUNK):
+    while page := reported_jobs(db, after, JOBS_IN_CHUNK):
         yield page
         after = page[-1].job.seq
 

@@ -1,0 +1,11 @@
+"""The vendor's API: one client, and what its answers mean.
+
+client.py    a method a call; no network failure leaves it as an exception
+base.py      base addresses, and which texts can be a request id
+token.py     where the token is found
+response.py  an answer: JSON, the vendor's error and its meaning
+submit.py    what the answer to a submit or a cancel means
+result.py    what the answer to a result or status call means
+pricing.py   prices, input schemas and the balance
+outcomes.py  the outcomes of all calls
+"""

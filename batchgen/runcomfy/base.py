@@ -1,7 +1,4 @@
-"""The base address of the API, and what may stand in for it.
-
-Which texts can be a request id: it becomes part of an address and a row of the state file.
-"""
+"""Base addresses of the API, and which texts can be a request id."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ def wallet_base(env: Mapping[str, str], base: str) -> str | None:
     """Give the base address for the account's balance, beside the API at `base`.
 
     The token goes there, so it is the vendor's host where `base` is the vendor's, this machine
-    where `base` is, and what the variable names; None for any other: nobody knows whose it is.
+    where `base` is, and what the variable names; None for any other, whose owner is unknown.
     Raises UsageError as `api_base` does.
     """
     named = env.get(WALLET_VARIABLE, "").strip().rstrip("/")
@@ -67,7 +64,7 @@ def _require_fit(base: str, variable: str, example: str) -> None:
 
 
 def _problem_with(base: str) -> str | None:
-    # urlsplit drops tabs and line breaks in silence, so they are looked for first.
+    # urlsplit drops tabs and line breaks in silence, so they are checked first.
     if not base.isascii() or not base.isprintable() or " " in base:
         return "it has a space, a control character or a character outside ASCII"
     try:
@@ -80,7 +77,7 @@ def _problem_with(base: str) -> str | None:
 
 
 def _problem_with_parts(base: str, parts: SplitResult) -> str | None:
-    # None of these sentences repeats the value: what stands before an @ may be a secret.
+    # None of these sentences repeats the value: a part before an @ may be a secret.
     host = parts.hostname or ""
     if not base.startswith(("http://", "https://")) or not host:
         return "it must begin with https:// and name a host"
@@ -107,10 +104,10 @@ _UNSAFE = frozenset("/\\?#%")
 
 
 def usable_request_id(value: object) -> str | None:
-    """Give the id as text, or None. An integer counts as its digits.
+    """Give the id as text, or None; it becomes part of an address. An integer counts as its digits.
 
     At most 200 visible ASCII characters, none that would change the meaning of an address. A server
-    that gives the token back as an id has given none.
+    that returns the token as an id has given none.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

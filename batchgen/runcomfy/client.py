@@ -1,6 +1,6 @@
-"""The client of the API: a method a call, no exception for anything a network does.
+"""The client of the API: a method a call, and no exception for anything a network does.
 
-What aiohttp's exceptions prove. The one place that knows them.
+It alone knows aiohttp's exceptions, and what they prove about a request.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.token import Token
 
 
-_Trouble: TypeAlias = NotSent | Halted | Unclear
+_Failure: TypeAlias = NotSent | Halted | Unclear
 
 _JSON = {"Content-Type": "application/json"}
 _ID_CHARS = "-._~!$&'()*+,;=:@"
@@ -61,12 +61,12 @@ _ID_CHARS = "-._~!$&'()*+,;=:@"
 class Limits:
     """Seconds, but for `connections`.
 
-    `submit` lies far beyond any patience: the engine has the deadline and records late answers.
-    Less than `connect` it would leave open whether anything was sent.
-    `keep_alive` is short, so that a poll seldom meets a connection which the server just closed.
-    `connections` 0 is no limit: the engine bounds what is in flight, and a second queue here would
-    only hide it. `asks`, where it is not 0, is how many questions may be open at once, since files
-    are limited; others wait before their time runs.
+    `submit` is very long: the engine has its own deadline and records late answers. If it were less
+    than `connect`, it would be unclear whether anything was sent.
+    `keep_alive` is short, so that a poll seldom gets a connection that the server just closed.
+    `connections` 0 is no limit: the engine limits what is in flight, and a second queue here would
+    only hide it. `asks`, where it is not 0, is how many GET requests may be open at once, since
+    open files are limited; others wait before their time starts.
     """
 
     connect: float = 10.0
@@ -83,9 +83,9 @@ DEFAULT_LIMITS = Limits()
 class RunComfy:
     """The vendor's API. Only cancellation, and a bug of ours, leave its methods as exceptions.
 
-    `fresh` is the session for what must not be asked twice: each of its calls has a connection of
-    its own. A kept-alive one may just have been closed by the server, which leaves a submit
-    unknown, and may hold the rest of an earlier answer, which would name another job's request.
+    `fresh` is the session for what must not be sent twice: each of its calls has a connection of
+    its own. The server may just have closed a kept-alive one, which makes a submit unknown, or the
+    rest of an earlier answer may still be in it, which would name another job's request.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class RunComfy:
         path = f"/requests/{quote(request_id, _ID_CHARS)}/result?include_cost=true"
         answer = await self._call("GET", path, self._get_timeout, most=RESULT_LIMIT)
         if isinstance(answer, Answer):
-            if len(answer.body) > BODY_LIMIT:  # The loop has better to do than to read megabytes.
+            if len(answer.body) > BODY_LIMIT:  # Parsing megabytes would block the loop.
                 return await asyncio.to_thread(read_result, answer, request_id)
             return read_result(answer, request_id)
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def status(self, request_id: str) -> StatusOutcome:
-        """Ask where a request stands, where its result does not tell."""
+        """Ask for the state of a request, where its result call does not say."""
         path = f"/requests/{quote(request_id, _ID_CHARS)}/status"
         answer = await self._call("GET", path, self._get_timeout)
         if isinstance(answer, Answer):
@@ -142,14 +142,14 @@ class RunComfy:
         return CancelOutcome.UNANSWERED
 
     async def price(self, model: str) -> ModelPrice | NoAnswer | Halted | None:
-        """Ask for a model's price; None where the vendor answers and does not tell."""
+        """Ask for a model's price; None where the vendor answers without one."""
         answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
         if isinstance(answer, Answer):
             return read_price(answer) or why_no_price(answer)
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def describe(self, model: str) -> ModelFacts | NoAnswer | Halted:
-        """Ask for a model's price and the schema of its input; what is not told is None."""
+        """Ask for a model's price and the schema of its input; None for each that is missing."""
         answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
         if isinstance(answer, Answer):
             facts = read_model(answer)
@@ -157,7 +157,7 @@ class RunComfy:
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def balance(self, base: str) -> float | NoAnswer | Halted:
-        """Ask what is left in the account's wallet, in USD; `base` is what `wallet_base` gives."""
+        """Ask for the account's balance in USD; `base` is what `wallet_base` gives."""
         answer = await self._call("GET", "/balance", self._get_timeout, base=base)
         if not isinstance(answer, Answer):
             return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
@@ -174,11 +174,11 @@ class RunComfy:
         body: bytes | None = None,
         base: str | None = None,
         most: int = BODY_LIMIT,
-    ) -> Answer | _Trouble:
+    ) -> Answer | _Failure:
         if method == "GET":
             async with self._turns:
                 return await self._exchange(method, path, patience, body, base, most)
-        # Never queued here: its intent is recorded, and its time runs.
+        # Never queued here: its intent is recorded, and its deadline is running.
         return await self._exchange(method, path, patience, body, base, most)
 
     async def _exchange(
@@ -189,7 +189,7 @@ class RunComfy:
         body: bytes | None,
         base: str | None,
         most: int,
-    ) -> Answer | _Trouble:
+    ) -> Answer | _Failure:
         session = self._fresh if method == "POST" else self._session
         url = URL((base or self.base) + path, encoded=True)
         try:
@@ -203,8 +203,8 @@ class RunComfy:
                 proxy=self._proxies.for_url(url),
             ) as response:
                 content, broken = await _read(response.content, most)
-        except NETWORK_TROUBLES as exc:
-            return explained(trouble_of(exc), url, self._proxies)
+        except NETWORK_ERRORS as exc:
+            return with_environment(classify_error(exc), url, self._proxies)
         # Whatever is read from it may be kept, and an address may be followed to another host.
         content = self._token.redact_bytes(content)
         redact = self._token.redact
@@ -216,8 +216,8 @@ class RunComfy:
 async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, str]:
     """Read the body, up to `most` bytes, and why it ended early, if it did.
 
-    What came before the end is kept: the status still speaks, and half an answer to a submit may
-    hold the id by which a person finds the request.
+    What came before is kept: the status is still useful, and half an answer to a submit may hold
+    the id that lets a person find the request.
     """
     chunks: list[bytes] = []
     room = most
@@ -225,8 +225,8 @@ async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, str]:
         while room > 0 and (chunk := await content.readany()):
             chunks.append(chunk[:room])
             room -= len(chunk)
-    except NETWORK_TROUBLES as exc:
-        return b"".join(chunks), trouble_of(exc).reason
+    except NETWORK_ERRORS as exc:
+        return b"".join(chunks), classify_error(exc).reason
     return b"".join(chunks), ""
 
 
@@ -242,8 +242,8 @@ async def connect(
 ) -> AsyncIterator[RunComfy]:
     """Open a client for the API at `base`, as `api_base` gives it, for as long as the block lasts.
 
-    No cookies, no .netrc of the environment, no redirects: the token goes to `base` and nowhere
-    else. A proxy leads there and reads nothing, since `base` is https unless it is on this machine.
+    No cookies, no .netrc, no redirects: the token goes to `base` and nowhere else. A proxy on the
+    way reads nothing, since `base` is https unless it is on this machine.
     """
     kept = SingleResponseConnector(
         limit=limits.connections, keepalive_timeout=limits.keep_alive, resolver=resolver
@@ -282,16 +282,16 @@ def _version() -> str:
         return "0"
 
 
-NETWORK_TROUBLES = (aiohttp.ClientError, HttpProcessingError, OSError)
-"""All that a request can raise for reasons outside this program; timeouts are OSErrors too."""
+NETWORK_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
+"""What a request can raise for reasons outside this program; timeouts are OSErrors too."""
 
 
-def trouble_of(exc: BaseException) -> NotSent | Halted | Unclear:
-    """Say what is known of a request that ended in `exc`.
+def classify_error(exc: BaseException) -> NotSent | Halted | Unclear:
+    """What is known about a request that ended in `exc`.
 
-    Proof that nothing was sent is only an exception that the connector raises, before there is a
-    connection: DNS, refused, TLS, no answer while connecting, no free connection. All others may
-    come after the first byte, even that of a connection which was dead before it was used.
+    Only an exception from the connector, before there is a connection, proves that nothing was
+    sent: DNS, refused, TLS, no answer while connecting, no free connection. All others may come
+    after the first byte, even on a connection that was dead before it was used.
     """
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         # The answer to CONNECT: the way to the API was not open yet.
@@ -304,20 +304,20 @@ def trouble_of(exc: BaseException) -> NotSent | Halted | Unclear:
         return NotSent(f"no connection to {exc.host}:{exc.port} ({_detail(exc.os_error)})")
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return NotSent("no connection in time")
-    return Unclear(_doubt(exc))
+    return Unclear(_why_unclear(exc))
 
 
-def explained(
-    trouble: NotSent | Halted | Unclear, url: URL, proxies: Proxies
+def with_environment(
+    failure: NotSent | Halted | Unclear, url: URL, proxies: Proxies
 ) -> NotSent | Halted | Unclear:
-    """Add what the environment says of the way there, where that may be the cause."""
-    words = proxies.about(url) if isinstance(trouble, NotSent) else ""
-    if isinstance(trouble, Halted) and trouble.cause is PauseReason.BAD_CERTIFICATE:
-        words = "; ".join(filter(None, (proxies.about(url), proxies.certificates)))
-    return replace(trouble, reason=f"{trouble.reason}; {words}") if words else trouble
+    """Add the proxy or certificates that the environment sets, where they may be the cause."""
+    setting = proxies.about(url) if isinstance(failure, NotSent) else ""
+    if isinstance(failure, Halted) and failure.cause is PauseReason.BAD_CERTIFICATE:
+        setting = "; ".join(filter(None, (proxies.about(url), proxies.certificates)))
+    return replace(failure, reason=f"{failure.reason}; {setting}") if setting else failure
 
 
-def _doubt(exc: BaseException) -> str:
+def _why_unclear(exc: BaseException) -> str:
     if isinstance(exc, TimeoutError):
         return "no answer in time"
     if isinstance(exc, aiohttp.ServerDisconnectedError):
@@ -333,6 +333,6 @@ def _doubt(exc: BaseException) -> str:
 
 
 def _detail(exc: BaseException) -> str:
-    """Give the system's own words, e.g. "Connection refused"."""
-    words = exc.strerror if isinstance(exc, OSError) else None
-    return plain_text(words or type(exc).__name__, 200)
+    """Give the system's own text, e.g. "Connection refused"."""
+    text = exc.strerror if isinstance(exc, OSError) else None
+    return plain_text(text or type(exc).__name__, 200)

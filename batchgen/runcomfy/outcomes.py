@@ -1,6 +1,6 @@
 """What an answer of the API means: one small class an outcome, no dict behind them.
 
-The meanings are those of DESIGN.md's table and of api-contract.md's list of errors.
+`submit.py` and `result.py` decide which it is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """HTTP 429. `retry_after` in seconds, clamped; None where the vendor did not say."""
+    """HTTP 429. `retry_after` in seconds, clamped; None where there is none."""
 
     retry_after: float | None
     reason: str
@@ -56,7 +56,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A 4xx whose body is no JSON: a proxy or firewall on the way spoke, not the API.
+    """A 4xx whose body is not JSON: it comes from a proxy or firewall, not from the API.
 
     It proves nothing about the job or its model; a submit was not accepted.
     """
@@ -75,7 +75,7 @@ class Halted:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The request may or may not have been accepted and charged; nothing can tell."""
+    """The request may or may not have been accepted and charged: that cannot be found out."""
 
     reason: str
     raw: str = ""
@@ -96,9 +96,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class UnrecognizedState:
-    """A word of state that nobody documented: not an end, so polling goes on."""
+    """An undocumented state: not an end, so polling goes on."""
 
-    word: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Succeeded:
     """`urls` in the vendor's order, without repeats; `cost` in USD.
 
     Without `urls` the files may still come: they have been seen to follow the state.
-    `unknown_state` is a state that nobody documented; the rest of the answer shows that it is an
+    `unknown_state` is an undocumented state; the rest of the answer shows that it is an
     end. `data` and `guessed` are as in `result.Output`.
     """
 
@@ -120,7 +120,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The vendor ended the request with an error, in its own words.
+    """The vendor ended the request with an error.
 
     `unknown_state` is as in Succeeded. `no_balance`: for lack of money, so nothing is wrong with
     the job.
@@ -142,7 +142,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The status call says that the request has ended; only the result tells how."""
+    """The status call says that the request has ended; only the result says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ StatusOutcome: TypeAlias = (
 
 
 class CancelOutcome(StrEnum):
-    """`REQUESTED` and `UNANSWERED` leave it to the result to say what became of it."""
+    """After `REQUESTED` and `UNANSWERED` only the result shows what became of the request."""
 
     CANCELLED = "cancelled"
     NOT_CANCELLABLE = "not_cancellable"

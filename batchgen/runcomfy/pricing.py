@@ -1,7 +1,4 @@
-"""What a model costs, and what the account has, where the vendor says so. USD.
-
-What the vendor tells of a model: its price, and the schema of its input as it is today.
-"""
+"""A model's price and input schema, and the account's balance, where the vendor says so. USD."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ if TYPE_CHECKING:
 
 _UNIT_LIMIT = 40
 MOST_USD = 1e9
-"""No account holds more: such a number is a mistake, as infinity and NaN are."""
+"""No balance is larger: such a number is a mistake, like infinity and NaN."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
-    """`base_usd` dollars for each `unit`: "output", "second" or another word of the vendor's."""
+    """`base_usd` dollars for each `unit`: "output", "second" or another unit of the vendor's."""
 
     base_usd: float
     unit: str
@@ -39,13 +36,13 @@ def read_price(answer: Answer) -> ModelPrice | None:
     amount, unit = usd(fields.get("base_price_usd")), fields.get("price_unit")
     if amount is None or not isinstance(unit, str) or not unit.strip():
         return None
-    return ModelPrice(amount, answer.words(unit, _UNIT_LIMIT))
+    return ModelPrice(amount, answer.safe_text(unit, _UNIT_LIMIT))
 
 
 def read_balance(answer: Answer) -> float | None:
-    """Read what is left in the wallet, which may be less than nothing; None where it is not said.
+    """Read the balance of the wallet, which may be negative; None where there is none.
 
-    It is the dollars that count, and a millionth of the microdollars where they are missing.
+    In dollars, or where they are missing, in microdollars.
     """
     fields = json_object(answer.body) if answer.is_success else None
     if not fields or fields.get("currency", "USD") != "USD":
@@ -69,9 +66,9 @@ def _amount(value: object) -> float | None:
 
 
 def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
-    """Tell a vendor that has no price to say, None, from one that could not be asked."""
+    """None for a vendor that names no price; otherwise why it could not be asked."""
     if answer.is_gateways:
-        return NoAnswer(answer.trouble())
+        return NoAnswer(answer.problem())
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return Halted(PauseReason.TOKEN_REFUSED, f"HTTP {answer.status}")
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -81,12 +78,12 @@ def why_no_price(answer: Answer) -> NoAnswer | Halted | None:
 
 
 _SCHEMA_KEYS = ("input_schema", "schema")
-"""No document names the key; clients were seen to read the first."""
+"""The key is not documented; other clients read the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """None stands for what the vendor does not tell: it does not list every model."""
+    """None for what the vendor does not list."""
 
     price: ModelPrice | None = None
     schema: JsonObject | None = None

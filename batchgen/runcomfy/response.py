@@ -1,7 +1,4 @@
-"""An HTTP answer and what can be read from any of them: JSON, the vendor's code and words.
-
-What an error of the vendor means: api-contract.md's list of codes, as a table.
-"""
+"""An HTTP answer, and what can be read from any: JSON, the vendor's error and its meaning."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from batchgen.pauses import PauseReason
 from batchgen.text import RAW_LIMIT, TEXT_LIMIT, plain_text
 
 Fields: TypeAlias = Mapping[str, Any]
-"""A JSON object as it came. It does not leave the functions that read answers."""
+"""A JSON object as received. It does not leave the functions that read answers."""
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read; an answer of the API has about 300."""
@@ -26,10 +23,10 @@ RESULT_LIMIT = 64 * 1024 * 1024
 """Of a result, which may hold its files as `data:` URIs."""
 
 LONGEST_WAIT = 300.0
-"""Seconds. A server that asks for a week is not believed."""
+"""Seconds. A longer Retry-After is cut to this."""
 
 CODE_LIMIT = 64
-_WORD_KEYS = (
+_TEXT_KEYS = (
     "error_message",
     "failure_reason",
     "message",
@@ -39,14 +36,14 @@ _WORD_KEYS = (
     "reason",
 )
 _CODE_KEYS = ("error_code", "code")
-_ERROR_KEYS = frozenset({*_CODE_KEYS, *_WORD_KEYS})
-_SAYS_FAILED = ("error_message", "failure_reason", "error")
+_ERROR_KEYS = frozenset({*_CODE_KEYS, *_TEXT_KEYS})
+_FAILURE_KEYS = ("error_message", "failure_reason", "error")
 _NOT_A_PLACE = frozenset({"body", "query", "path"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `headers` are looked up in their usual spelling.
+    """What came back. `headers` are found by their usual spelling.
 
     `received_at` is in seconds since the epoch. `broken` says why the body ended early, if it did.
     `redact` takes the token out of a text, since a server may repeat what it was sent.
@@ -63,7 +60,7 @@ class Answer:
     def is_success(self) -> bool:
         return 200 <= self.status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
 
-    def words(self, text: str, limit: int = TEXT_LIMIT) -> str:
+    def safe_text(self, text: str, limit: int = TEXT_LIMIT) -> str:
         """Make the server's own text safe to show."""
         return plain_text(self.redact(text), limit)
 
@@ -71,11 +68,11 @@ class Answer:
         """Give the body's beginning, safe to store and show."""
         # More than can be kept, so that a token at the cut is seen whole and taken out.
         text = self.body[: RAW_LIMIT * 5].decode("utf-8", "replace")
-        return self.words(text, RAW_LIMIT)
+        return self.safe_text(text, RAW_LIMIT)
 
     @property
     def is_gateways(self) -> bool:
-        """Whether a 4xx is not the API's own, which speaks in JSON objects."""
+        """Whether a 4xx is not the API's own, which answers with JSON objects."""
         refused = 400 <= self.status < 500  # noqa: PLR2004 - RFC 9110, section 15.5
         return refused and json_object(self.body) is None
 
@@ -87,11 +84,11 @@ class Answer:
             self.body[:64].lstrip()[:1] == b"<"
         )
 
-    def trouble(self) -> str:
-        """Why nothing can be made of the answer, in words."""
-        return f"HTTP {self.status}: {self._trouble_with_body()}"
+    def problem(self) -> str:
+        """Why the answer is of no use."""
+        return f"HTTP {self.status}: {self._problem_with_body()}"
 
-    def _trouble_with_body(self) -> str:
+    def _problem_with_body(self) -> str:
         if self.broken:
             return f"the answer broke off: {self.broken}"
         if not self.body.strip():
@@ -117,46 +114,46 @@ def json_object(body: bytes) -> Fields | None:
 
 @dataclass(frozen=True, slots=True)
 class VendorError:
-    """`code` as text, without those that mean success; `words` safe to show. Both may be empty."""
+    """`code` as text, without those that mean success; `text` safe to show. Both may be empty."""
 
     code: str
-    words: str
+    text: str
 
     def __bool__(self) -> bool:
-        return bool(self.code or self.words)
+        return bool(self.code or self.text)
 
     def reason(self, otherwise: str) -> str:
-        return self.words or (f"error code {self.code}" if self.code else otherwise)
+        return self.text or (f"error code {self.code}" if self.code else otherwise)
 
 
 _NO_ERROR = VendorError("", "")
 
 
 def vendor_error(answer: Answer, fields: Fields | None) -> VendorError:
-    """Read what the body says of an error: beside `status`, or in an object under such a key."""
+    """Read the error in the body: beside `status`, or in an object under such a key."""
     if fields is None or _ERROR_KEYS.isdisjoint(fields):
         return _NO_ERROR
-    nested = [inner for key in _WORD_KEYS if isinstance(inner := fields.get(key), dict)]
+    nested = [inner for key in _TEXT_KEYS if isinstance(inner := fields.get(key), dict)]
     codes = (where.get(key) for where in (fields, *nested) for key in _CODE_KEYS)
     code = next((text for value in codes if (text := _code_text(value))), "")
-    return VendorError(answer.words(code, CODE_LIMIT), answer.words(_words(fields)))
+    return VendorError(answer.safe_text(code, CODE_LIMIT), answer.safe_text(_error_text(fields)))
 
 
-def says_failed(fields: Fields) -> bool:
-    """Whether a body without a known word of state tells of a failure.
+def reports_failure(fields: Fields) -> bool:
+    """Whether a body without a known state reports a failure.
 
-    A mere `message` may tell how far the work is.
+    A `message` alone does not: it may be about progress.
     """
     has_code = any(_code_text(fields.get(key)) for key in _CODE_KEYS)
-    return has_code or any(_sentence(fields.get(key)) for key in _SAYS_FAILED)
+    return has_code or any(_text_of(fields.get(key)) for key in _FAILURE_KEYS)
 
 
-def _words(fields: Fields) -> str:
-    """The details of a refused input come first: what else is said is mostly the same each time."""
-    details = next((text for key in _WORD_KEYS if (text := _details(fields.get(key)))), "")
+def _error_text(fields: Fields) -> str:
+    """The details of a refused input come first: the rest is mostly the same each time."""
+    details = next((text for key in _TEXT_KEYS if (text := _details(fields.get(key)))), "")
     if not details:
-        return next((text for key in _WORD_KEYS if (text := _sentence(fields.get(key)))), "")
-    others = (fields.get(key) for key in _WORD_KEYS)
+        return next((text for key in _TEXT_KEYS if (text := _text_of(fields.get(key)))), "")
+    others = (fields.get(key) for key in _TEXT_KEYS)
     more = next((one.strip() for one in others if isinstance(one, str) and not _details(one)), "")
     return f"{details} ({more})" if more else details
 
@@ -171,7 +168,7 @@ def _code_text(value: object) -> str:
 
 
 def _means_success(code: str) -> bool:
-    """`code: 0` and `code: 200` are how many APIs say that all is well."""
+    """Many APIs report success as `code: 0` or `code: 200`."""
     if code.lower() in {"", "0", "ok", "success", "none", "null"}:
         return True
     return http_class(code) in range(200, 300)
@@ -184,26 +181,26 @@ def http_class(code: str) -> int | None:
     return int(code[:3])
 
 
-def _sentence(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, dict):
-        texts = (value.get(key) for key in _WORD_KEYS)
+        texts = (value.get(key) for key in _TEXT_KEYS)
         known = next((text for text in texts if isinstance(text, str) and text.strip()), None)
         return known or (_compact(value) if value else "")
     if isinstance(value, list):
-        return "; ".join(_item_sentence(item) for item in value[:20])
+        return "; ".join(_item_text(item) for item in value[:20])
     return ""
 
 
-def _item_sentence(item: object) -> str:
+def _item_text(item: object) -> str:
     return item if isinstance(item, str) else _detail(item) or _compact(item)
 
 
 def _details(value: object) -> str:
-    """`detail: [{"loc": ["body", "prompt"], "msg": "too long"}]` in words: "prompt: too long".
+    """`detail: [{"loc": ["body", "prompt"], "msg": "too long"}]` as text: "prompt: too long".
 
-    The list may stand under another key, or be the text of one.
+    The list may be under another key, or be JSON inside a string.
     """
     if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
         value = _parsed(value)
@@ -217,8 +214,8 @@ def _detail(item: object) -> str:
         return ""
     loc = item["loc"] if isinstance(item["loc"], list) else [item["loc"]]
     place = _place(loc[1:] if loc[:1] and loc[0] in _NOT_A_PLACE else loc)
-    words = item["msg"].strip()
-    return f"{place}: {words}" if place else words
+    text = item["msg"].strip()
+    return f"{place}: {text}" if place else text
 
 
 def _place(loc: list[object]) -> str:
@@ -245,7 +242,7 @@ def _compact(value: object) -> str:
 
 class Meaning(StrEnum):
     FINE = "fine"
-    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word, not a secret
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - a name, not a secret
     NO_BALANCE = "no_balance"
     FORBIDDEN = "forbidden"
     WRONG_MODEL = "wrong_model"
@@ -294,9 +291,9 @@ HALTS = {
 def meaning_of(status: int, code: str) -> Meaning:
     """Judge by the body's code first, by the HTTP status second.
 
-    But 5xx and 408 stay what they are whatever the body says: a server in trouble is no witness
-    that nothing was done, and on a submit money hangs on it. And a 4xx of any kind may carry a code
-    such as 402 or 401001, which is about the account and not about the job.
+    But 5xx and 408 stay what they are whatever the body says: a server in trouble does not prove
+    that nothing was done, and a submit may have cost money. And any 4xx may have a code such as 402
+    or 401001, which is about the account and not about the job.
     """
     by_status = _meaning_of_status(status)
     if by_status in {Meaning.SERVER_TROUBLE, Meaning.REDIRECTED}:

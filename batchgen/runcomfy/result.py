@@ -1,7 +1,4 @@
-"""The result's files, cost and place in the queue, from a body that may hold anything.
-
-What the answer to "what became of this request?" means. Asking is free, ending is final.
-"""
+"""What the answer to a result or status call means, whatever its body holds."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ from batchgen.runcomfy.response import (
     is_no_balance,
     json_object,
     meaning_of,
-    says_failed,
+    reports_failure,
     vendor_error,
 )
 
@@ -53,8 +50,8 @@ _DATA_OF_MEDIA = re.compile(r"data:(image|video)/[\w.+-]{1,64}[;,]", re.ASCII | 
 _BESIDE = re.compile(r"thumb|preview|poster|cover|avatar|icon|input|\bpage|page_")
 _FARTHEST_PLACE = 10**9
 MOST_USD = 1000.0
-"""The dearest request that is believed: hundreds of times what a model of the vendor costs. A
-larger number is another unit or a server in trouble, and one of it would end every budget."""
+"""The highest cost that is believed: hundreds of times what a model of the vendor costs. A larger
+number is another unit or a server in trouble, and would use up every budget at once."""
 _LONGEST_COST = 40
 _COST = re.compile(
     r"(?:USD\s*|\$\s*)?(?P<amount>\d+(?:\.\d*)?|\.\d+)(?:\s*(?:USD|\$))?", re.IGNORECASE | re.ASCII
@@ -66,8 +63,7 @@ class Output:
     """`urls` of the result's files, without repeats.
 
     A file that came inside the answer, as a `data:` URI, has a short reference there; `data` has
-    the URI for it. `guessed`: they stand under keys that nobody documents, so what lies behind them
-    is yet to be seen.
+    the URI for it. `guessed`: they are under undocumented keys, so they are still to be checked.
     """
 
     urls: tuple[str, ...] = ()
@@ -78,9 +74,9 @@ class Output:
 def read_output(output: object) -> Output:
     """Find the files' addresses in `output`: http(s) and `data:`.
 
-    The documented keys come in an order of our own: asked twice, the vendor may order them
+    The documented keys come in an order of our own: in another answer the vendor may order them
     differently, and the second file must not become the first. Only where they hold nothing are
-    other keys searched: a paid result may stand under a key that nobody documented.
+    other keys searched: a paid result may be under an undocumented key.
     """
     if not isinstance(output, dict):
         plain = isinstance(output, str) or (
@@ -92,7 +88,7 @@ def read_output(output: object) -> Output:
 
 
 def reference_of(data_uri: str) -> str:
-    """Stand for a `data:` URI where megabytes have no place: its type and the hash of its text."""
+    """Give a short name for a `data:` URI: its type and the hash of its text."""
     media_type = data_uri[len(DATA) :].partition(",")[0].partition(";")[0].lower()
     digest = hashlib.sha256(data_uri.encode(errors="replace")).hexdigest()
     return f"{DATA}{media_type};sha256={digest[:16]}"
@@ -169,41 +165,41 @@ def queue_place(value: object) -> int | None:
 
 _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
 _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
-CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
-ENDED_WORDS = frozenset({"completed", "succeeded", "failed"})
-_ABOUT_WHO_ASKS = frozenset({*HALTS, Meaning.FORBIDDEN, Meaning.THROTTLED})
-_WORD_LIMIT = 40
-_SOMEBODY_ELSES = NotReady("the answer is about another request")
+CANCELLED_STATES = frozenset({"cancelled", "canceled"})
+ENDED_STATES = frozenset({"completed", "succeeded", "failed"})
+_ABOUT_THE_ACCOUNT = frozenset({*HALTS, Meaning.FORBIDDEN, Meaning.THROTTLED})
+_STATE_LIMIT = 40
+_OF_ANOTHER = NotReady("the answer is about another request")
 
 
 def read_result(answer: Answer, request_id: str) -> ResultOutcome:
-    """Read the state of a request, or why it was not told.
+    """Read the state of a request, or why there is none.
 
-    With HTTP 2xx a known word of state outweighs any error code beside it: a finished request that
-    failed has an `error` of its own, which is no refusal of the question. An answer that names
-    another request is nobody's: a proxy on the way mixed two up.
+    With HTTP 2xx a known state outweighs any error code beside it: a finished request that failed
+    has an `error` of its own, which does not refuse the call. An answer that names another request
+    does not count: a proxy on the way mixed two up.
     """
     fields = json_object(answer.body)
     if not answer.is_success or fields is None:
         return _no_state(answer, fields, request_id)
-    word = state_word(fields)
-    if is_of_another(fields, request_id) and (word or "output" in fields):
-        return _SOMEBODY_ELSES
-    if (going := _going(word, fields)) is not None:
+    state = state_of(fields)
+    if is_of_another(fields, request_id) and (state or "output" in fields):
+        return _OF_ANOTHER
+    if (going := _going(state, fields)) is not None:
         return going
-    if word != "failed" and _is_not_completed(answer, fields):
+    if state != "failed" and _is_not_completed(answer, fields):
         return _no_state(answer, fields, request_id)
-    if word in ENDED_WORDS or word in CANCELLED_WORDS:
-        return _end(word, answer, fields)
-    if _is_about_a_request(answer, fields, word):
-        return _unfamiliar(answer, fields)
+    if state in ENDED_STATES or state in CANCELLED_STATES:
+        return _end(state, answer, fields)
+    if _is_about_a_request(answer, fields, state):
+        return _undocumented(answer, fields)
     return _no_state(answer, fields, request_id)
 
 
 def read_status(answer: Answer, request_id: str) -> StatusOutcome:
-    """Read the status call, which is asked where the result call tells nothing.
+    """Read the status call, which is made where the result call is inconclusive.
 
-    `completed` is no success: how a request ended is the result's to say.
+    `completed` is no success: only the result says how a request ended.
     """
     outcome = read_result(answer, request_id)
     return Ended() if isinstance(outcome, Succeeded) else outcome
@@ -215,14 +211,16 @@ def is_of_another(fields: Fields | None, request_id: str) -> bool:
     return named is not None and named.casefold() != request_id.casefold()
 
 
-def state_word(fields: Fields) -> str:
-    """Give the word of state in a spelling of ours, or ""."""
-    word = fields.get("status")
-    return word.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(word, str) else ""
+def state_of(fields: Fields) -> str:
+    """Give the state in our spelling, or ""."""
+    state = fields.get("status")
+    return (
+        state.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(state, str) else ""
+    )
 
 
 def _is_not_completed(answer: Answer, fields: Fields) -> bool:
-    """Whether the vendor says so by its code, with HTTP 200 and whatever word stands beside it."""
+    """Whether the vendor's code says so, with HTTP 200 and any state beside it."""
     code = vendor_error(answer, fields).code
     return meaning_of(answer.status, code) is Meaning.NOT_COMPLETED and not _shows_an_end(fields)
 
@@ -230,47 +228,47 @@ def _is_not_completed(answer: Answer, fields: Fields) -> bool:
 def _shows_an_end(fields: Fields) -> bool:
     """Whether something is there that only an ended request has.
 
-    An output whose keys are all empty may stand there from the start.
+    An output whose keys are all empty may be there from the start.
     """
     output = fields.get("output")
     filled = any(output.values()) if isinstance(output, dict) else bool(output)
     return filled or bool(fields.get("finished_at"))
 
 
-def _is_about_a_request(answer: Answer, fields: Fields, word: str) -> bool:
-    """Not a refusal of the question, which may come with HTTP 200 and a `status` of its own.
+def _is_about_a_request(answer: Answer, fields: Fields, state: str) -> bool:
+    """Whether it does not refuse the call, which may also come with HTTP 200 and a `status`.
 
     Such a refusal may name the request as well.
     """
     meaning = meaning_of(answer.status, vendor_error(answer, fields).code)
     if meaning is Meaning.FINE:
         return True
-    if meaning in _ABOUT_WHO_ASKS:
-        return bool(word) and _shows_an_end(fields)
+    if meaning in _ABOUT_THE_ACCOUNT:
+        return bool(state) and _shows_an_end(fields)
     documented = bool(fields.get("request_id")) or _shows_an_end(fields)
-    return bool(word) and (documented or meaning is Meaning.UNKNOWN_CODE)
+    return bool(state) and (documented or meaning is Meaning.UNKNOWN_CODE)
 
 
-def _going(word: str, fields: Fields) -> Queued | Running | None:
-    if word in _QUEUED:
+def _going(state: str, fields: Fields) -> Queued | Running | None:
+    if state in _QUEUED:
         return Queued(queue_place(fields.get("queue_position")))
-    return Running() if word in _RUNNING else None
+    return Running() if state in _RUNNING else None
 
 
-def _end(word: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Cancelled:
-    """What ended, by its word and by what stands beside it.
+def _end(state: str, answer: Answer, fields: Fields) -> Succeeded | Failed | Cancelled:
+    """How it ended, by its state and the fields beside it.
 
-    `completed` says neither success nor failure: with an error it failed. Files beside any other
-    word are kept: a cancel has lost the race, and what is paid for is not given up.
+    `completed` is neither success nor failure: with an error it failed. Files beside any other
+    state are kept: a cancel has lost the race, and what is paid for is not given up.
     """
     cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
-    if word == "failed":
+    if state == "failed":
         return _failed(answer, fields, cost)
-    if word == "succeeded" or output.urls:
+    if state == "succeeded" or output.urls:
         return _succeeded(output, cost, answer)
-    if word in CANCELLED_WORDS:
+    if state in CANCELLED_STATES:
         return Cancelled(cost, answer.raw())
-    if says_failed(fields):
+    if reports_failure(fields):
         return _failed(answer, fields, cost)
     return Succeeded((), cost, answer.raw())
 
@@ -288,19 +286,19 @@ def _failed(answer: Answer, fields: Fields, cost: float | None, unknown_state: s
     return Failed(error.code, reason, cost, answer.raw(), unknown_state, is_no_balance(error.code))
 
 
-def _unfamiliar(answer: Answer, fields: Fields) -> ResultOutcome:
-    """No word of state, or one that nobody documented. What stands beside it shows an end."""
-    word = answer.words(state_word(fields), _WORD_LIMIT)
+def _undocumented(answer: Answer, fields: Fields) -> ResultOutcome:
+    """No state, or an undocumented one. The fields beside it may show an end."""
+    state = answer.safe_text(state_of(fields), _STATE_LIMIT)
     cost, output = usd(fields.get("cost")), read_output(fields.get("output"))
     if output.urls:
-        return _succeeded(output, cost, answer, word)
-    if not word:
+        return _succeeded(output, cost, answer, state)
+    if not state:
         return NoAnswer(f"HTTP {answer.status}: an answer without a state")
-    if says_failed(fields):
-        return _failed(answer, fields, cost, word)
+    if reports_failure(fields):
+        return _failed(answer, fields, cost, state)
     if _shows_an_end(fields):
-        return Succeeded((), cost, answer.raw(), word)
-    return UnrecognizedState(word)
+        return Succeeded((), cost, answer.raw(), state)
+    return UnrecognizedState(state)
 
 
 def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultOutcome:
@@ -310,24 +308,24 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
         case Meaning.THROTTLED:
             return Throttled(answer.retry_after(), reason)
         case Meaning.SERVER_TROUBLE | Meaning.REDIRECTED:
-            return NoAnswer(_why_nothing(answer, error))
+            return NoAnswer(_why_no_answer(answer, error))
         case _ if fields is None:
-            return _gateways_or_nothing(answer)
+            return _gateway_or_no_answer(answer)
         case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
         case meaning if meaning in HALTS:
             return Halted(HALTS[meaning], reason)
         case Meaning.FINE | Meaning.UNKNOWN_CODE:
-            return NoAnswer(_why_nothing(answer, error))
+            return NoAnswer(_why_no_answer(answer, error))
         case _:
             return NotReady(f"HTTP {answer.status}: {error.reason('without a reason')}")
 
 
-def _gateways_or_nothing(answer: Answer) -> Gateway | NoAnswer:
+def _gateway_or_no_answer(answer: Answer) -> Gateway | NoAnswer:
     if answer.is_gateways or (answer.is_success and answer.is_html()):
-        return Gateway(answer.status, answer.trouble())
-    return NoAnswer(answer.trouble())
+        return Gateway(answer.status, answer.problem())
+    return NoAnswer(answer.problem())
 
 
-def _why_nothing(answer: Answer, error: VendorError) -> str:
-    return f"HTTP {answer.status}: {error.reason('')}" if error else answer.trouble()
+def _why_no_answer(answer: Answer, error: VendorError) -> str:
+    return f"HTTP {answer.status}: {error.reason('')}" if error else answer.problem()

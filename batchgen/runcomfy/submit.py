@@ -1,4 +1,4 @@
-"""What the answer to a submit means. Where in doubt: `Unclear`, since a second try may cost.
+"""What the answer to a submit means. Where in why: `Unclear`, since a second try may cost.
 
 What the answer to a cancel means.
 """
@@ -30,7 +30,7 @@ from batchgen.runcomfy.response import (
     meaning_of,
     vendor_error,
 )
-from batchgen.runcomfy.result import CANCELLED_WORDS, ENDED_WORDS, is_of_another, state_word
+from batchgen.runcomfy.result import CANCELLED_STATES, ENDED_STATES, is_of_another, state_of
 
 _SCOPES = {
     Meaning.WRONG_MODEL: Scope.MODEL,
@@ -41,16 +41,16 @@ _SCOPES = {
     Meaning.UNKNOWN_CODE: Scope.JOB,
 }
 
-_FROM_ANY_SERVER = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
-"""429 and 402 mean the same from a gateway in front of the API: wait, or pay the bill."""
+_FROM_ANYONE = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
+"""429 and 402 mean the same where a gateway sends them: wait, or top up the account."""
 
 
 def read_submit(answer: Answer) -> SubmitOutcome:
-    """Judge a submit, by DESIGN.md's table.
+    """What the answer to a submit means.
 
-    A body with both a request id and an error code is a refusal only where the code is one that
-    api-contract.md's list explains, as itself or as an HTTP status: then the id is a mere trace id.
-    With any other code it is `Unclear`.
+    A body with both a request id and an error code is a refusal only where the code is documented,
+    as itself or as an HTTP status: then the id is a mere trace id. With any other code it is
+    `Unclear`.
     """
     fields = json_object(answer.body)
     error = vendor_error(answer, fields)
@@ -59,16 +59,16 @@ def read_submit(answer: Answer) -> SubmitOutcome:
     if meaning is Meaning.FINE and request_id is not None:
         return Accepted(request_id, answer.raw())
     if meaning in {Meaning.FINE, Meaning.SERVER_TROUBLE}:
-        return Unclear(_doubt(answer, error), answer.raw())
+        return Unclear(_why_unclear(answer, error), answer.raw())
     if meaning is Meaning.UNKNOWN_CODE and request_id is not None:
-        doubt = f"both a request id and the unknown error code {error.code}"
-        return Unclear(f"HTTP {answer.status}: {doubt}", answer.raw())
+        why = f"both a request id and the unknown error code {error.code}"
+        return Unclear(f"HTTP {answer.status}: {why}", answer.raw())
     return _refusal(answer, error, meaning)
 
 
 def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutcome:
-    if answer.is_gateways and meaning not in _FROM_ANY_SERVER:
-        return Gateway(answer.status, answer.trouble())
+    if answer.is_gateways and meaning not in _FROM_ANYONE:
+        return Gateway(answer.status, answer.problem())
     reason = error.reason(f"HTTP {answer.status}, without a reason")
     if meaning is Meaning.THROTTLED:
         return Throttled(answer.retry_after(), reason)
@@ -79,12 +79,12 @@ def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutc
     return Refused(_SCOPES[meaning], error.code or str(answer.status), reason)
 
 
-def _doubt(answer: Answer, error: VendorError) -> str:
+def _why_unclear(answer: Answer, error: VendorError) -> str:
     if error and not answer.broken:
         return f"HTTP {answer.status}: {error.reason('')}"
     if answer.is_success and json_object(answer.body) is not None:
         return f"HTTP {answer.status}: an answer without a usable request_id"
-    return answer.trouble()
+    return answer.problem()
 
 
 def _redirection(answer: Answer) -> str:
@@ -92,15 +92,15 @@ def _redirection(answer: Answer) -> str:
 
 
 def _host(answer: Answer) -> str:
-    # Only the host is repeated: the rest of the address is the server's to fill.
+    # Only the host is repeated: the server may put anything into the rest of the address.
     try:
         host = urlsplit(answer.headers.get("Location", "")).hostname
     except ValueError:
         host = None
-    return answer.words(host, 100) if host else "another address"
+    return answer.safe_text(host, 100) if host else "another address"
 
 
-_BY_WORD = {
+_CANCEL_OUTCOMES = {
     "cancelled": CancelOutcome.CANCELLED,
     "canceled": CancelOutcome.CANCELLED,
     "not_cancellable": CancelOutcome.NOT_CANCELLABLE,
@@ -109,7 +109,7 @@ _BY_WORD = {
 
 
 def read_cancel(answer: Answer, request_id: str) -> CancelOutcome:
-    """Judge a cancel; where the answer is unclear, or another request's, the result will tell."""
+    """What the answer to a cancel means; where it is unclear, the result will show it."""
     fields = json_object(answer.body)
     if answer.is_gateways or is_of_another(fields, request_id):
         return CancelOutcome.UNANSWERED
@@ -120,14 +120,14 @@ def read_cancel(answer: Answer, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
     if meaning is not Meaning.FINE or fields is None:
         return CancelOutcome.UNANSWERED
-    return _by_words(fields)
+    return _by_state(fields)
 
 
-def _by_words(fields: Fields) -> CancelOutcome:
+def _by_state(fields: Fields) -> CancelOutcome:
     outcome = fields.get("outcome")
-    if isinstance(outcome, str) and outcome.strip().lower() in _BY_WORD:
-        return _BY_WORD[outcome.strip().lower()]
-    word = state_word(fields)
-    if word in CANCELLED_WORDS:
+    if isinstance(outcome, str) and outcome.strip().lower() in _CANCEL_OUTCOMES:
+        return _CANCEL_OUTCOMES[outcome.strip().lower()]
+    word = state_of(fields)
+    if word in CANCELLED_STATES:
         return CancelOutcome.CANCELLED
-    return CancelOutcome.NOT_CANCELLABLE if word in ENDED_WORDS else CancelOutcome.REQUESTED
+    return CancelOutcome.NOT_CANCELLABLE if word in ENDED_STATES else CancelOutcome.REQUESTED

@@ -1,4 +1,4 @@
-"""The API token: where it is found, and how it is kept from showing itself."""
+"""The API token: where it is found, and how it is kept out of texts, logs and pickles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOW_TO_GET_ONE = (
 
 
 class Token:
-    """A secret. Only `header_value()` gives it away; no text, log or pickle does."""
+    """A secret, which only `header_value()` returns."""
 
     __slots__ = ("_value", "source")
 
@@ -65,7 +65,7 @@ class Token:
 
 
 def find_token(env: Mapping[str, str], home: Path) -> Token:
-    """Find the first token in api-contract.md's places: variables, then the vendor's login.
+    """Find the first token: in the variables, then in the vendor's login.
 
     Raises TokenError where none is found, or the first one found cannot be sent.
     """
@@ -96,7 +96,7 @@ def token_file(env: Mapping[str, str], home: Path) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """Where there is no home, the file is named as people know it."""
+    """Where there is no home, the usual name of the file."""
     if path.is_relative_to(os.devnull):
         return f"~/{path.relative_to(os.devnull)} (there is no home folder: set HOME)"
     return str(path)
@@ -130,7 +130,7 @@ def _login_value(content: bytes, path: Path) -> str:
     try:
         login = json.loads(content)
     except (ValueError, RecursionError):
-        # The decoder's exception carries the file's text, and so the token: it is not passed on.
+        # The decoder's exception has the file's text, and so the token: it is not passed on.
         raise _broken_login(path, "is not JSON") from None
     value = login.get(_FILE_KEY) if isinstance(login, dict) else None
     if not isinstance(value, str) or not value.strip():

@@ -44,7 +44,7 @@ from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
-from batchgen.state.queries import not_home, select_jobs
+from batchgen.state.queries import not_downloaded, select_jobs
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -190,13 +190,13 @@ class RepairedFile:
 class Repair:
     """What became of everything that was wrong.
 
-    `not_home`: `(job id, why)` of results that could not be fetched; their jobs stay fetching.
+    `not_downloaded`: `(job id, why)` of results that were not fetched; their jobs stay fetching.
     `out_of_reach`: damaged files of earlier attempts, which no request of today stands for.
     `aside`: names, below the run's folder, that damaged files have now.
     """
 
     mended: tuple[RepairedFile, ...] = ()
-    not_home: tuple[tuple[str, str], ...] = ()
+    not_downloaded: tuple[tuple[str, str], ...] = ()
     out_of_reach: tuple[Checked, ...] = ()
     aside: tuple[str, ...] = ()
     fetched_jobs: int = 0
@@ -208,7 +208,7 @@ class Repair:
             return 128 + self.ended.stopped_by
         if self.ended.pause is not None:
             return ExitCode.IO_ERROR
-        return ExitCode.SOME_FAILED if self.not_home or self.out_of_reach else ExitCode.DONE
+        return ExitCode.SOME_FAILED if self.not_downloaded or self.out_of_reach else ExitCode.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +264,7 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
     return Repair(
         mended=_mended(db, again),
-        not_home=tuple(not_home(db, selection)),
+        not_downloaded=tuple(not_downloaded(db, selection)),
         out_of_reach=tuple(one for one in wrong if not one.file.is_latest),
         aside=aside,
         fetched_jobs=len(jobs),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.references import as_written
-from batchgen.state.causes import SHOWN
+from batchgen.state.conditions import VISIBLE
 from batchgen.state.database import open_for_reading, translated
 from batchgen.state.queries import Selection
 from batchgen.state.results import job_histories
@@ -71,7 +71,7 @@ def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterato
     condition, values = selection.where()
     root = folder.root.absolute()
     with closing(open_for_reading(folder.state)) as db, translated(folder.state):
-        for job in job_histories(db, (f"{SHOWN} AND {condition}", values)):
+        for job in job_histories(db, (f"{VISIBLE} AND {condition}", values)):
             yield _result(job, root)
 
 

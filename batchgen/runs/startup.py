@@ -40,8 +40,8 @@ from batchgen.state.database import (
     transaction,
     translated,
 )
+from batchgen.state.file_names import names_to_come
 from batchgen.state.meta import Meta, get_meta, set_meta
-from batchgen.state.names import names_to_come
 from batchgen.state.queries import Selection, select_any
 from batchgen.state.selection import note_attempted
 from batchgen.state.staging import open_staging

@@ -116,7 +116,7 @@ def _look(db: Connection, selection: Selection) -> Workload:
     return Workload(
         selection,
         models,
-        tuple(queries.shown_models(db)),
+        tuple(queries.visible_models(db)),
         totals.get(JobState.QUEUED, 0) + totals.get(JobState.RUNNING, 0),
         totals.get(JobState.FETCHING, 0),
         counts,

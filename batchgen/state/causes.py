@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import TROUBLED, VISIBLE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
 
     from batchgen.state.selection import Condition
 
-
-ENDED_BADLY = (
-    JobState.FAILED,
-    JobState.CANCELLED,
-    JobState.UNKNOWN,
-    JobState.LOST,
-    JobState.BLOCKED,
-)
-_ENDED_BADLY = ", ".join(f"'{state.value}'" for state in ENDED_BADLY)
-TROUBLED = (
-    f"(job.state IN ({_ENDED_BADLY}) OR (job.error_code IS NOT NULL AND job.state != 'done'))"
-)
-"""Of the table, or alias, `job`: not done, and will not be without a word."""
 
 KEY = "cause_key(job.id, job.state, job.error_code, job.error)"
 """The key in SQL, of the table, or alias, `job`."""
@@ -47,11 +35,6 @@ _VARYING = re.compile(
 An id is a word of eight characters or more with both letters and digits, as the vendor's request
 ids are; a shorter one, such as h264 or t2i, may be what the cause is about.
 """
-
-
-def is_trouble(state: JobState, error_code: str | None) -> bool:
-    """The same question as TROUBLED's, of a job that was read."""
-    return state in ENDED_BADLY or (bool(error_code) and state is not JobState.DONE)
 
 
 def cause_key(job_id: str, state: str, error_code: str | None, error: str | None) -> str:
@@ -101,7 +84,8 @@ def of_cause(key: str) -> Condition:
     read from a manifest are in no trouble.
     """
     return (
-        f"job.id IN (SELECT job.id FROM main.job AS job WHERE {TROUBLED} AND {SHOWN} AND {KEY} = ?)"
+        "job.id IN (SELECT job.id FROM main.job AS job"
+        f" WHERE {TROUBLED} AND {VISIBLE} AND {KEY} = ?)"
     ), (key,)
 
 
@@ -111,7 +95,7 @@ def note_keys(db: sqlite3.Connection, keys: Iterable[str]) -> None:
     db.execute(f"CREATE TEMP TABLE {_NOTED} (id TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID")
     db.execute(
         f"INSERT INTO temp.{_NOTED} SELECT id, key FROM ("
-        f"SELECT job.id AS id, {KEY} AS key FROM main.job AS job WHERE {TROUBLED} AND {SHOWN})"
+        f"SELECT job.id AS id, {KEY} AS key FROM main.job AS job WHERE {TROUBLED} AND {VISIBLE})"
         " WHERE key IN (SELECT value FROM json_each(?))",
         (json.dumps(list(keys)),),
     )
@@ -124,12 +108,6 @@ def of_noted_cause(key: str) -> Condition:
 
 MOST_READ = 20_000
 """Jobs whose tags are read."""
-
-ANY_JOB = "1"
-UNDECIDED = "state IN ('unknown', 'submitting', 'lost', 'fetching')"
-TO_APPROVE = "gate = 1 AND approved = 0 AND state = 'done'"
-WITH_RESULT = "state = 'done'"
-"""Conditions on the table `job`."""
 
 LAST = "\U0010ffff"
 """Sorts behind every character that an id may have."""
@@ -153,20 +131,3 @@ def tags(db: sqlite3.Connection, begin: str, limit: int) -> list[str]:
         (MOST_READ, begin, begin + LAST, limit),
     )
     return [tag for (tag,) in rows]
-
-
-UNDER_WAY = (
-    JobState.SUBMITTING,
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.FETCHING,
-    JobState.UNKNOWN,
-)
-"""A job that left the manifest is still shown while it is in one of these."""
-
-
-_UNDER_WAY = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
-
-
-SHOWN = f"(job.listed = 1 OR job.state IN ({_UNDER_WAY}))"
-"""Of the table, or alias, `job`."""

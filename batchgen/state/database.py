@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from contextlib import ExitStack, contextmanager
 from enum import Enum, auto
@@ -27,7 +28,7 @@ from batchgen.errors import (
 from batchgen.fs import is_out_of_descriptors, name_key, too_many_open
 from batchgen.jobs import model_alias
 from batchgen.state.causes import cause_key
-from batchgen.state.names import distinct_name
+from batchgen.state.file_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,7 +269,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     """What our SQL asks of Python."""
     # Asked for each job, of a handful of models.
     connection.create_function("model_alias", 1, lru_cache(64)(model_alias), deterministic=True)
-    connection.create_function("distinct_name", 2, distinct_name, deterministic=True)
+    connection.create_function("unique_name", 2, unique_name, deterministic=True)
     connection.create_function("cause_key", 4, cause_key, deterministic=True)
     connection.create_function("name_key", 1, name_key, deterministic=True)
 
@@ -325,6 +326,12 @@ def _create_schema(connection: sqlite3.Connection) -> None:
         f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
         f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )
+
+
+def triggers(schema: str) -> Iterator[str]:
+    """The triggers of schema.sql, for tables of the attached database `schema`."""
+    for trigger in re.findall(r"^CREATE TRIGGER .*?^END;$", _schema(), re.DOTALL | re.MULTILINE):
+        yield trigger.replace("CREATE TRIGGER ", f"CREATE TRIGGER {schema}.", 1)
 
 
 def _schema() -> str:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import UNDER_WAY
+from batchgen.state.conditions import DUE, UNDER_WAY
 from batchgen.state.records import JOB_COLUMNS, RESULT_COLUMNS, JobRow, Result, job_row, result_of
 from batchgen.state.selection import Selection
 
@@ -19,7 +19,6 @@ DueKey: TypeAlias = tuple[int, int]
 """Where a page ended: priority and number of its last job."""
 
 _COLUMNS = f"SELECT {JOB_COLUMNS} FROM job"
-_DUE = "state = 'pending' AND listed = 1 AND waiting = 0"
 _OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
 
 
@@ -40,7 +39,7 @@ def due_page(
 
     def page(where: str, key: tuple[int, ...], count: int) -> list[JobRow]:
         rows = db.execute(
-            f"{_COLUMNS} WHERE {_DUE} AND model = ? AND {condition} AND {_OPEN_SWEEP} AND {where}"
+            f"{_COLUMNS} WHERE {DUE} AND model = ? AND {condition} AND {_OPEN_SWEEP} AND {where}"
             " ORDER BY priority DESC, seq LIMIT ?",
             (*rest, *key, count),
         )
@@ -59,7 +58,7 @@ def first_due(
     """The first due jobs of one sweep, in the order in which they are submitted."""
     condition, values = selection.where()
     rows = db.execute(
-        f"{_COLUMNS} WHERE {_DUE} AND model = ? AND sweep = ? AND {condition}"
+        f"{_COLUMNS} WHERE {DUE} AND model = ? AND sweep = ? AND {condition}"
         " ORDER BY priority DESC, seq LIMIT ?",
         (model, sweep, *values, count),
     )
@@ -68,7 +67,7 @@ def first_due(
 
 def pending_job(db: sqlite3.Connection, seq: int) -> JobRow | None:
     """One job, only if it is due."""
-    row = db.execute(f"{_COLUMNS} WHERE seq = ? AND {_DUE}", (seq,)).fetchone()
+    row = db.execute(f"{_COLUMNS} WHERE seq = ? AND {DUE}", (seq,)).fetchone()
     return job_row(row) if row else None
 
 
@@ -146,7 +145,7 @@ def pending_urls(
     )
 
 
-def shown_models(db: sqlite3.Connection) -> list[str]:
+def visible_models(db: sqlite3.Connection) -> list[str]:
     """Every model that a run may submit to, now or after a retry or a person's word."""
     found = {model for state in JobState for model in models_in(db, state, listed=True)}
     found.update(model for state in UNDER_WAY for model in models_in(db, state, listed=False))

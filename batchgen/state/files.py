@@ -7,6 +7,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import DUE
 from batchgen.state.records import (
     FILE_COLUMNS,
     IMAGE_COLUMNS,
@@ -116,8 +117,8 @@ def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
 def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
     return bool(
         db.execute(
-            "SELECT 1 FROM need JOIN job ON job.seq = need.job WHERE need.needs = ?"
-            " AND job.state = 'pending' AND job.listed = 1 AND job.waiting = 0 LIMIT 1",
+            "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+            f" WHERE need.needs = ? AND {DUE} LIMIT 1",
             (seq,),
         ).fetchone()
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import ENDED_UNDONE, HAS_OPEN_REQUEST, TO_APPROVE
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
 from batchgen.state.transitions import move
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from batchgen.state.selection import Selection
 
-
-_ENDED_UNDONE = "listed = 1 AND state IN ('failed', 'cancelled', 'lost')"
-_REJECTED = f"listed = 1 AND state = 'done' AND seq IN ({REJECTED_JOBS})"
 
 BY_HAND = "adopted by hand"
 """The answer of an attempt whose request a person named."""
@@ -152,12 +150,8 @@ def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
 
 
 def has_open_request(db: sqlite3.Connection, seq: int) -> bool:
-    return bool(
-        db.execute(
-            "SELECT 1 FROM attempt WHERE job = ? AND outcome IS NULL AND request_id IS NOT NULL",
-            (seq,),
-        ).fetchone()
-    )
+    (found,) = db.execute(f"SELECT {HAS_OPEN_REQUEST} FROM job WHERE seq = ?", (seq,)).fetchone()
+    return bool(found)
 
 
 def _ask_first(db: sqlite3.Connection, seq: int) -> None:
@@ -213,12 +207,15 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     return _state(db, seq)
 
 
-def may_go_again(*, rejected: bool = False) -> str:
-    """A condition for jobs of the manifest that ended without being done.
+def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
+    """A condition for jobs that ended without being done; `state` is the column that says so.
 
     `rejected`: for those too whose result a person rejected; it stays where it is.
     """
-    return f"({_ENDED_UNDONE} OR {_REJECTED})" if rejected else _ENDED_UNDONE
+    ended = f"{state} IN {ENDED_UNDONE}"
+    if not rejected:
+        return ended
+    return f"({ended} OR ({state} = 'done' AND seq IN ({REJECTED_JOBS})))"
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
@@ -226,10 +223,8 @@ def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> 
     condition, values = selection.where()
     # Numbered first: while one goes again, others change that the condition asks about.
     db.execute(
-        "CREATE TEMP TABLE again AS SELECT seq, EXISTS (SELECT 1 FROM attempt"
-        " WHERE attempt.job = seq AND outcome IS NULL AND request_id IS NOT NULL) AS asked,"
-        " state = 'lost' AS is_lost FROM job"
-        f" WHERE {again} AND {condition}",
+        f"CREATE TEMP TABLE again AS SELECT seq, {HAS_OPEN_REQUEST} AS asked,"
+        f" state = 'lost' AS is_lost FROM job WHERE listed = 1 AND {again} AND {condition}",
         values,
     )
     count = db.execute(
@@ -277,7 +272,7 @@ def reopen(db: sqlite3.Connection) -> int:
 
 
 # Not an approval that nobody can give: a job that left the manifest is not asked about.
-_ASKS = "state = 'done' AND gate = 1 AND approved = 0 AND listed = 1"
+_ASKS = f"{TO_APPROVE} AND listed = 1"
 
 
 @dataclass(frozen=True, slots=True)

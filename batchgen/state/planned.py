@@ -2,21 +2,28 @@
 
 The temporary table `planned` has a row for each job of the manifest. `own` is the job's state as
 reconciling would leave it, `state` as a run with these wishes would find it. Which inputs are new,
-and which are to be paid for again, is the difference that a run applies (meeting.py, renames.py); a
-plan only counts it.
+and which are to be paid for again, is the difference that a run applies (difference.py); a plan
+only counts it. What waits, and what is blocked, the triggers of schema.sql say here as there: they
+are set up over a copy of the jobs that need each other.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.meeting import NEVER_ATTEMPTED, attached
+from batchgen.state.conditions import HAS_OPEN_REQUEST
+from batchgen.state.database import triggers
+from batchgen.state.difference import (
+    NEVER_ATTEMPTED,
+    attached,
+    choose_reruns,
+    find_difference,
+)
+from batchgen.state.manual_actions import may_go_again
 from batchgen.state.reconcile import OnChanged, RenamedJob
-from batchgen.state.renames import choose_reruns, meet_all
-from batchgen.state.reviews import REJECTED_JOBS
 from batchgen.state.selection import Selection, attempted, note_causes
 
 if TYPE_CHECKING:
@@ -47,24 +54,19 @@ _TABLE = """
     )
 """
 
-_IS_ASKED_AGAIN = (
-    "EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL"
-    " AND request_id IS NOT NULL)"
-)
-
 # What was refused or never sent takes a new input up without asking.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
-    " WHEN job.state = 'failed' AND met.changed AND NOT met.asks THEN 'pending'"
+    " WHEN job.state = 'failed' AND diff.changed AND NOT diff.asks THEN 'pending'"
     " ELSE job.state END"
 )
 
 _FILL = f"""
     INSERT INTO temp.planned (today, seq, own, state, new, changed, rerun, moved, asked)
-    SELECT met.today, met.seq, {_OWN}, '', NOT coalesce(met.attempted, 0),
-        met.asks, met.rerun, met.moved IS NOT NULL,
-        coalesce(job.state IN ('failed', 'lost') AND {_IS_ASKED_AGAIN}, 0)
-    FROM temp.meeting AS met LEFT JOIN main.job AS job ON job.seq = met.seq
+    SELECT diff.today, diff.seq, {_OWN}, '', NOT coalesce(diff.attempted, 0),
+        diff.asks, diff.rerun, diff.moved IS NOT NULL,
+        coalesce(job.state IN ('failed', 'lost') AND {HAS_OPEN_REQUEST}, 0)
+    FROM temp.difference AS diff LEFT JOIN main.job AS job ON job.seq = diff.seq
 """
 
 PLANNED_JOBS = (
@@ -73,50 +75,47 @@ PLANNED_JOBS = (
 )
 """Today's jobs, for a selection; its states are those at the beginning of a run."""
 
-# By number: an id is a text of any length.
-_EDGES = (
-    "CREATE TEMP TABLE edge (needs INTEGER, job INTEGER, PRIMARY KEY (needs, job)) WITHOUT ROWID",
-    (
-        "INSERT OR IGNORE INTO temp.edge SELECT needed.seq, need.job FROM incoming.need AS need"
-        " JOIN incoming.job AS needed ON needed.id = need.needs"
-    ),
-)
-
-_STUCK = """
-    WITH RECURSIVE stuck (today) AS (
-        SELECT today FROM temp.planned WHERE state IN ('failed', 'cancelled', 'lost')
-        UNION
-        SELECT edge.job FROM stuck CROSS JOIN temp.edge AS edge ON edge.needs = stuck.today
-        CROSS JOIN temp.planned AS dependant ON dependant.today = edge.job
-            AND dependant.state IN ('pending', 'blocked')
-    )
-    UPDATE temp.planned SET state = iif(today IN (SELECT today FROM stuck), 'blocked', 'pending')
-    WHERE state IN ('pending', 'blocked')
+# As much of the state's tables as its triggers ask for; `seq` is the job's number in `planned`.
+_DEPENDENCIES = """
+    CREATE TABLE dependencies.job (
+        seq INTEGER PRIMARY KEY, id TEXT, state TEXT, gate INTEGER, approved INTEGER,
+        waiting INTEGER DEFAULT 0, error_code TEXT, error TEXT
+    );
+    CREATE TABLE dependencies.need (
+        job INTEGER, needs INTEGER, PRIMARY KEY (job, needs)
+    ) WITHOUT ROWID;
+    CREATE INDEX dependencies.need_by_needs ON need (needs);
 """
 
-_WAITING = """
-    UPDATE temp.planned SET waiting = 1 WHERE today IN (
-        SELECT edge.job FROM temp.edge AS edge
-        JOIN temp.planned AS needed ON needed.today = edge.needs
-        JOIN incoming.job AS gated ON gated.seq = edge.needs
-        LEFT JOIN main.job AS known ON known.seq = needed.seq
-        WHERE NOT (needed.state = 'done' AND coalesce(known.approved, 0) >= gated.gate))
+# What blocks a job is among these too, or it would not be blocked.
+_COPY_JOBS = """
+    INSERT INTO dependencies.job (seq, state, gate, approved)
+    SELECT planned.today, iif(planned.state = 'blocked', 'pending', planned.state), today.gate,
+        coalesce(known.approved, 0)
+    FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today
+    LEFT JOIN main.job AS known ON known.seq = planned.seq
+    WHERE planned.today IN (SELECT job FROM incoming.need)
+        OR today.id IN (SELECT needs FROM incoming.need)
+"""
+
+# In the order of the jobs that are needed: a chain is blocked from its beginning on.
+_COPY_NEEDS = """
+    INSERT INTO dependencies.need (job, needs)
+    SELECT need.job, needed.seq FROM incoming.need AS need
+    JOIN incoming.job AS needed ON needed.id = need.needs ORDER BY needed.seq
 """
 
 
 def plan_jobs(db: sqlite3.Connection, wishes: Wishes) -> None:
     """Fill `planned`, once for each time that the manifest is attached."""
-    meet_all(db)
+    find_difference(db)
     if wishes.on_changed is OnChanged.RERUN:
         choose_reruns(db, wishes.selection)
     db.execute(_TABLE)
     db.execute(_FILL)
     _select(db, wishes.selection)
     _wish(db, wishes)
-    for statement in _EDGES:
-        db.execute(statement)
-    db.execute(_STUCK)
-    db.execute(_WAITING)
+    _follow_dependencies(db)
     _choose_due(db, wishes)
 
 
@@ -136,14 +135,36 @@ def _select(db: sqlite3.Connection, selection: Selection) -> None:
 def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
     again = ["rerun"]
     if wishes.retry_failed:
-        again.append("own IN ('failed', 'cancelled', 'lost')")
-        if wishes.selection.asks_for_rejected:
-            again.append(f"own = 'done' AND seq IN ({REJECTED_JOBS})")
+        rejected = wishes.selection.asks_for_rejected
+        again.append(may_go_again(rejected=rejected, state="own"))
     # What was set aside, or not found, is asked again at every beginning, and paid at none.
     db.execute(
         "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"
         f" WHEN selected AND ({' OR '.join(again)}) THEN 'pending' ELSE own END"
     )
+
+
+def _follow_dependencies(db: sqlite3.Connection) -> None:
+    # Without needs nothing blocks.
+    db.execute("UPDATE temp.planned SET state = 'pending' WHERE state = 'blocked'")
+    if db.execute("SELECT 1 FROM incoming.need LIMIT 1").fetchone() is None:
+        return
+    db.execute("ATTACH DATABASE '' AS dependencies")
+    try:
+        db.executescript(_DEPENDENCIES + "".join(triggers("dependencies")))
+        db.execute("BEGIN")
+        db.execute(_COPY_JOBS)
+        db.execute(_COPY_NEEDS)
+        db.execute(
+            "UPDATE temp.planned SET state = found.state, waiting = found.waiting > 0"
+            " FROM dependencies.job AS found WHERE found.seq = planned.today"
+            " AND (found.state != planned.state OR found.waiting > 0)"
+        )
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        db.execute("DETACH DATABASE dependencies")
 
 
 def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
@@ -192,6 +213,32 @@ class PlanCounts:
     asked_again: int = 0
     orphaned: int = 0
 
+    @property
+    def jobs(self) -> int:
+        """All of the manifest's."""
+        return sum(getattr(self, name) for name in _STANDING)
+
+    def __add__(self, other: PlanCounts) -> PlanCounts:
+        names = [one.name for one in fields(self)]
+        return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def to_json(self) -> dict[str, int]:
+        """As `plan --json` has it; `pending` is what the others leave of `jobs`."""
+        names = [one.name for one in fields(self) if one.name != "pending"]
+        return {name: getattr(self, name) for name in ("jobs", *names)}
+
+
+_STANDING = (
+    "pending",
+    "in_flight",
+    "done",
+    "failed",
+    "unknown",
+    "blocked",
+    "cancelled",
+    "lost",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangedInput:
@@ -202,6 +249,15 @@ class ChangedInput:
     model_now: str
     body_before: str
     body_now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanedJob:
+    """A job that was attempted, and is no longer in the manifest."""
+
+    id: str
+    model: str
     state: str
 
 
@@ -263,18 +319,18 @@ class Outlook:
         """The first of them, in the manifest's order."""
         rows = self.db.execute(
             "SELECT job.id, today.id, job.state FROM temp.planned"
-            " JOIN temp.meeting AS met ON met.today = planned.today"
-            " JOIN main.job AS job ON job.seq = met.moved"
+            " JOIN temp.difference AS diff ON diff.today = planned.today"
+            " JOIN main.job AS job ON job.seq = diff.moved"
             " JOIN incoming.job AS today ON today.seq = planned.today"
             " WHERE planned.selected ORDER BY planned.today LIMIT ?",
             (limit,),
         )
         return [RenamedJob(*row) for row in rows]
 
-    def orphans(self, limit: int) -> list[tuple[str, str, str]]:
-        """`(id, model, state)` of the first jobs that were attempted and left the manifest."""
+    def orphans(self, limit: int) -> list[OrphanedJob]:
+        """The first jobs that were attempted and left the manifest."""
         query, values = self._gone("job.id, job.model, job.state", "ORDER BY job.seq LIMIT ?")
-        return self.db.execute(query, (*values, limit)).fetchall()
+        return [OrphanedJob(*row) for row in self.db.execute(query, (*values, limit))]
 
     def _gone(self, columns: str, rest: str) -> tuple[str, tuple[str | int, ...]]:
         condition, values = self.selection.where("main.job")

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import KEY, SHOWN, UNDER_WAY
+from batchgen.state.causes import KEY
+from batchgen.state.conditions import UNDER_WAY, VISIBLE
 from batchgen.state.costs import money, open_price
 from batchgen.state.due import (
     DueKey,
@@ -19,8 +20,8 @@ from batchgen.state.due import (
     needed_files,
     pending_job,
     pending_models,
-    shown_models,
     unproven_sweeps,
+    visible_models,
 )
 from batchgen.state.files import saved_files
 from batchgen.state.records import (
@@ -55,15 +56,15 @@ __all__ = [
     "live_requests",
     "money",
     "needed_files",
-    "not_home",
+    "not_downloaded",
     "open_price",
     "pending_job",
     "pending_models",
     "select_any",
     "select_jobs",
-    "shown_models",
     "totals",
     "unproven_sweeps",
+    "visible_models",
 ]
 
 EVERYTHING = Selection()
@@ -78,7 +79,7 @@ def _counts_of(db: sqlite3.Connection, selection: Selection) -> Counts:
     condition, values = selection.where()
     table: dict[str, dict[JobState, int]] = {}
     for state, model, count in db.execute(
-        f"SELECT state, model, count(*) FROM job WHERE {SHOWN} AND {condition}"
+        f"SELECT state, model, count(*) FROM job WHERE {VISIBLE} AND {condition}"
         " GROUP BY state, model",
         values,
     ):
@@ -226,7 +227,7 @@ def attempts_of(db: sqlite3.Connection, seq: int) -> int:
     return int(db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()[0])
 
 
-def not_home(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, str]]:
+def not_downloaded(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, str]]:
     """`(id, why)` of the selected jobs whose paid results could not be downloaded."""
     condition, values = selection.where()
     return db.execute(
@@ -243,7 +244,7 @@ def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> I
     jobs = db.execute(
         f"SELECT {JOB_COLUMNS}, (SELECT request_id FROM attempt"
         " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1)"
-        f" FROM job WHERE {SHOWN} AND {condition} ORDER BY seq",
+        f" FROM job WHERE {VISIBLE} AND {condition} ORDER BY seq",
         values,
     )
     files = groupby(saved_files(db), key=lambda file: file.seq)
@@ -268,7 +269,7 @@ def failures(
     than `most_read`, only states and codes are told apart, which the index answers.
     """
     condition, values = selection.where()
-    failed = f"error_code IS NOT NULL AND state != 'done' AND {SHOWN} AND {condition}"
+    failed = f"error_code IS NOT NULL AND state != 'done' AND {VISIBLE} AND {condition}"
     key = KEY
     if most_read is not None:
         (jobs,) = db.execute(f"SELECT count(*) FROM job WHERE {failed}", values).fetchone()

@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batchgen.state.meeting import LIVE, NEVER_ATTEMPTED, attached
-from batchgen.state.names import make_names_distinct, rename
+from batchgen.state.difference import (
+    LIVE,
+    NEVER_ATTEMPTED,
+    attached,
+    choose_reruns,
+    find_difference,
+    take_up_renamed,
+)
+from batchgen.state.file_names import make_names_unique, rename
 from batchgen.state.records import FOLLOWS_MANIFEST, STAGED
-from batchgen.state.renames import choose_reruns, meet_all, take_up_renamed
 from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -138,15 +144,15 @@ def merge(
 
 
 def _difference(db: sqlite3.Connection) -> Difference:
-    meet_all(db)
+    find_difference(db)
     changed = db.execute(
         f"SELECT job.id, job.state, job.state IN {LIVE}"
-        " FROM temp.meeting JOIN job ON job.seq = meeting.seq"
-        " WHERE meeting.asks ORDER BY job.seq"
+        " FROM temp.difference JOIN job ON job.seq = difference.seq"
+        " WHERE difference.asks ORDER BY job.seq"
     )
     jobs = tuple(ChangedJob(job_id, state, bool(live)) for job_id, state, live in changed)
     staged, known = db.execute(
-        "SELECT count(*), count(CASE WHEN attempted THEN 1 END) FROM temp.meeting"
+        "SELECT count(*), count(CASE WHEN attempted THEN 1 END) FROM temp.difference"
     ).fetchone()
     (orphaned,) = db.execute(
         f"SELECT count(*) FROM temp.gone JOIN job USING (seq) WHERE NOT {NEVER_ATTEMPTED}"
@@ -156,9 +162,9 @@ def _difference(db: sqlite3.Connection) -> Difference:
 
 def _renamed(db: sqlite3.Connection) -> tuple[RenamedJob, ...]:
     rows = db.execute(
-        "SELECT job.id, today.id, job.state FROM temp.meeting AS met"
-        " JOIN incoming.job AS today ON today.seq = met.today"
-        " JOIN main.job AS job ON job.seq = met.moved ORDER BY today.seq"
+        "SELECT job.id, today.id, job.state FROM temp.difference AS diff"
+        " JOIN incoming.job AS today ON today.seq = diff.today"
+        " JOIN main.job AS job ON job.seq = diff.moved ORDER BY today.seq"
     )
     return tuple(RenamedJob(*row) for row in rows)
 
@@ -166,34 +172,34 @@ def _renamed(db: sqlite3.Connection) -> tuple[RenamedJob, ...]:
 # Jobs without memory that are not in the manifest, or are there under another name.
 _LEAVING = (
     f"SELECT seq FROM temp.gone JOIN job USING (seq) WHERE {NEVER_ATTEMPTED}"
-    " UNION ALL SELECT seq FROM temp.meeting WHERE renamed AND NOT attempted"
+    " UNION ALL SELECT seq FROM temp.difference WHERE renamed AND NOT attempted"
 )
 
 
 def _forget_never_attempted(db: sqlite3.Connection) -> None:
     db.execute(f"DELETE FROM job WHERE seq IN ({_LEAVING})")
-    db.execute("UPDATE temp.meeting SET seq = NULL WHERE renamed AND NOT attempted")
+    db.execute("UPDATE temp.difference SET seq = NULL WHERE renamed AND NOT attempted")
 
 
-# The known jobs beside those of today; for `UPDATE job … FROM`.
-_MET = (
-    "FROM temp.meeting AS met JOIN incoming.job AS today ON today.seq = met.today"
-    " WHERE job.seq = met.seq"
+# The known jobs beside those of today, for `UPDATE job … FROM`.
+_TODAY = (
+    "FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today"
+    " WHERE job.seq = diff.seq"
 )
 
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
-    taken_up = "met.changed AND NOT met.asks"
+    taken_up = "diff.changed AND NOT diff.asks"
     # Another job blocks it, which sets it going too.
     kept = "job.state = 'blocked'"
     db.execute(
         "UPDATE job SET model = today.model, body = today.body,"
         f" error_code = iif({kept}, job.error_code, NULL), error = iif({kept}, job.error, NULL)"
-        f" {_MET} AND {taken_up}"
+        f" {_TODAY} AND {taken_up}"
     )
     # What a person cancelled stays cancelled; a retry then sends the new input. In a statement of
     # its own: it sets blocked jobs going, which a statement that writes those as well would undo.
-    db.execute(f"UPDATE job SET state = 'pending' {_MET} AND {taken_up} AND job.state = 'failed'")
+    db.execute(f"UPDATE job SET state = 'pending' {_TODAY} AND {taken_up} AND job.state = 'failed'")
 
 
 def _rerun_changed(db: sqlite3.Connection) -> None:
@@ -201,12 +207,12 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     db.execute(
         "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
         " body = coalesce(attempt.body, job.body) FROM job"
-        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.meeting WHERE rerun)"
+        " WHERE job.seq = attempt.job AND job.seq IN (SELECT seq FROM temp.difference WHERE rerun)"
     )
     db.execute(
         "UPDATE job SET body = today.body, model = today.model, state = 'pending',"
         " failures = 0, cancel_asked = 0, error_code = NULL, error = NULL"
-        f" {_MET} AND met.rerun"
+        f" {_TODAY} AND diff.rerun"
     )
 
 
@@ -233,9 +239,9 @@ def _note_todays_inputs(db: sqlite3.Connection) -> None:
     )
     noted = db.execute(
         "INSERT INTO temp.todays_input SELECT job.seq, today.model, today.body"
-        " FROM main.job AS job JOIN temp.meeting AS met ON met.seq = job.seq"
-        " JOIN incoming.job AS today ON today.seq = met.today"
-        " WHERE met.asks AND NOT met.rerun"
+        " FROM main.job AS job JOIN temp.difference AS diff ON diff.seq = job.seq"
+        " JOIN incoming.job AS today ON today.seq = diff.today"
+        " WHERE diff.asks AND NOT diff.rerun"
     ).rowcount
     if noted:
         db.execute(_SENDS_TODAYS_INPUT)
@@ -249,10 +255,10 @@ def _forget_todays_inputs(db: sqlite3.Connection) -> None:
 def _update_listing(db: sqlite3.Connection) -> None:
     db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
     followed = ", ".join(f"{column} = today.{column}" for column in FOLLOWS_MANIFEST)
-    db.execute(f"UPDATE job SET listed = 1, {followed} {_MET} AND met.relisted")
+    db.execute(f"UPDATE job SET listed = 1, {followed} {_TODAY} AND diff.relisted")
 
 
-_NEW = "SELECT today FROM temp.meeting WHERE seq IS NULL"
+_NEW = "SELECT today FROM temp.difference WHERE seq IS NULL"
 
 _NAME_TAKEN = (
     f"SELECT seq FROM incoming.job WHERE seq IN ({_NEW})"
@@ -262,10 +268,10 @@ _NAME_TAKEN = (
 
 
 def _insert_new(db: sqlite3.Connection) -> int:
-    """New jobs in the manifest's order; a name that an older job or file has is made distinct."""
+    """New jobs in the manifest's order; a name that an older job or file has is made unique."""
     while rename(db, "incoming.job", _NAME_TAKEN):
         # The new name may be that of another staged job.
-        make_names_distinct(db, "incoming")
+        make_names_unique(db, "incoming")
     columns = ", ".join(STAGED)
     return db.execute(
         f"INSERT INTO job ({columns}) SELECT {columns}"

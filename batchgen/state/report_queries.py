@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import SHOWN, TROUBLED
+from batchgen.state.conditions import DUE, TROUBLED, VISIBLE
 from batchgen.state.meta import Meta, get_meta
 from batchgen.state.records import (
     ATTEMPT_COLUMNS,
@@ -46,23 +46,23 @@ class AttemptTimes:
     done_at: float | None
 
 
-def shown_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ReportedJob]:
+def reported_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ReportedJob]:
     """The next jobs in the manifest's order, after the one numbered `after`.
 
     By pages: 100,000 jobs are written down without being held in memory together.
     """
-    return _jobs(db, f"{SHOWN} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
+    return _jobs(db, f"{VISIBLE} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
 
 
-def shown_between(db: sqlite3.Connection, first: int, last: int) -> list[ReportedJob]:
+def reported_between(db: sqlite3.Connection, first: int, last: int) -> list[ReportedJob]:
     """Those of the shown jobs that are numbered from `first` to `last`."""
-    return _jobs(db, f"{SHOWN} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
+    return _jobs(db, f"{VISIBLE} AND job.seq BETWEEN ? AND ? ORDER BY job.seq", (first, last))
 
 
-def shown_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ReportedJob]:
+def reported_among(db: sqlite3.Connection, seqs: Sequence[int]) -> list[ReportedJob]:
     """Those of the jobs that are shown, in the manifest's order."""
     among = "job.seq IN (SELECT value FROM json_each(?))"
-    return _jobs(db, f"{SHOWN} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
+    return _jobs(db, f"{VISIBLE} AND {among} ORDER BY job.seq", (json.dumps(list(seqs)),))
 
 
 def _jobs(
@@ -98,17 +98,17 @@ def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[Re
 
 def troubled_jobs(db: sqlite3.Connection) -> Iterator[JobRow]:
     """Every shown job that is not done and will not be without a word, in the manifest's order."""
-    rows = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE {TROUBLED} AND {SHOWN} ORDER BY seq")
+    rows = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE {TROUBLED} AND {VISIBLE} ORDER BY seq")
     return map(job_row, rows)
 
 
-def count_shown(db: sqlite3.Connection) -> Mapping[JobState, int]:
+def count_visible(db: sqlite3.Connection) -> Mapping[JobState, int]:
     """Shown jobs by state."""
-    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {SHOWN} GROUP BY state")
+    rows = db.execute(f"SELECT state, count(*) FROM job WHERE {VISIBLE} GROUP BY state")
     return {JobState(state): count for state, count in rows}
 
 
-def shown_attempts(db: sqlite3.Connection) -> Iterator[AttemptTimes]:
+def attempt_times(db: sqlite3.Connection) -> Iterator[AttemptTimes]:
     """Every attempt of the run, in the order of the submits."""
     rows = db.execute(
         "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
@@ -195,8 +195,7 @@ def manifest_read(db: sqlite3.Connection) -> str:
 def has_due(db: sqlite3.Connection) -> bool:
     """Whether a run would submit anything: a job that waits for nothing."""
     (found,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due"
-        " WHERE state = 'pending' AND listed = 1 AND waiting = 0)"
+        f"SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due WHERE {DUE})"
     ).fetchone()
     return bool(found)
 

@@ -78,9 +78,9 @@ def foreseen_jobs(outlook: Outlook, *, only_due: bool = False) -> Generator[List
         "SELECT today.id, today.model, today.body, today.tags,"
         " (SELECT json_group_array(needs) FROM incoming.need AS need WHERE need.job = today.seq),"
         " today.file, today.line, iif(own IN ('pending', 'blocked'), planned.state, own),"
-        " planned.changed, planned.due, planned.waiting, 1, coalesce(planned.seq, met.moved)"
+        " planned.changed, planned.due, planned.waiting, 1, coalesce(planned.seq, diff.moved)"
         " FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today"
-        " JOIN temp.meeting AS met ON met.today = planned.today"
+        " JOIN temp.difference AS diff ON diff.today = planned.today"
         f" WHERE planned.selected AND {'planned.due' if only_due else '1'} ORDER BY planned.today",
         (),
     )

@@ -105,7 +105,7 @@ def _no_result(db: sqlite3.Connection, seq: int, position: int | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ReviewCounts:
     """Jobs that were kept and rejected, and files with each kind of flaw."""
 
     kept: int
@@ -113,7 +113,7 @@ class Marks:
     flaws: Mapping[str, int]
 
 
-def count_marks(db: sqlite3.Connection, selection: Selection) -> Marks:
+def count_reviews(db: sqlite3.Connection, selection: Selection) -> ReviewCounts:
     """Of listed jobs' latest results."""
     condition, values = selection.where()
     judged = db.execute(
@@ -129,7 +129,7 @@ def count_marks(db: sqlite3.Connection, selection: Selection) -> Marks:
         values,
     )
     kept, rejected = (int(counts.get(one.value, 0)) for one in Judgement)
-    return Marks(kept, rejected, dict(flaws.fetchall()))
+    return ReviewCounts(kept, rejected, dict(flaws.fetchall()))
 
 
 def results_to_pick(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchgen.fs import name_key, safe_name
 from batchgen.state import staged_checks
 from batchgen.state.database import add_functions, storable, translated
-from batchgen.state.names import distinct_name, make_names_distinct
+from batchgen.state.file_names import make_names_unique, unique_name
 from batchgen.state.records import STAGED, JobRow, Origin
 from batchgen.state.selection import Selection
 from batchgen.state.staged_checks import NeededModel
@@ -139,7 +139,7 @@ class Staging:
             self._db.execute("CREATE INDEX job_by_id ON job (id)")
             self._db.execute("CREATE INDEX refused_by_id ON refused (id)")
             if not self._to_judge:
-                make_names_distinct(self._db)
+                make_names_unique(self._db)
             self._db.execute("COMMIT")
 
     def is_self_contained(self) -> bool:
@@ -287,4 +287,4 @@ def _free_name(db: sqlite3.Connection, job: Job) -> tuple[str, str]:
         ).fetchone()
         if not taken:
             return name, key
-        name = distinct_name(name, job.id)
+        name = unique_name(name, job.id)

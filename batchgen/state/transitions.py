@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import LEGAL_SOURCES, JobState
-from batchgen.state.names import claim_file_names
+from batchgen.state.conditions import DUE
+from batchgen.state.file_names import claim_file_names
 
 if TYPE_CHECKING:
     import sqlite3
@@ -111,7 +112,7 @@ def begin_attempt(
     row = db.execute(
         "UPDATE job SET state = 'submitting', error_code = NULL, error = NULL,"
         " attempts = attempts + 1, again_asked = 0"
-        " WHERE seq = ? AND state = 'pending' AND listed = 1 AND waiting = 0 RETURNING attempts",
+        f" WHERE seq = ? AND {DUE} RETURNING attempts",
         (seq,),
     ).fetchone()
     if row is None:

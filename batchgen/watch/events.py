@@ -14,7 +14,7 @@ from batchgen.errors import BatchgenError
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_document, take_script
 from batchgen.report.making import head_script
 from batchgen.report.page import ICON, LIVE_SCRIPTS, SCRIPTS, STYLE, page_html
-from batchgen.state.report_queries import shown_among, shown_between
+from batchgen.state.report_queries import reported_among, reported_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +47,13 @@ def head(view: View, last: int) -> str:
 def chunk(db: Connection, number: int, moment: int) -> str:
     """`moment`: of a look before this reading, so that what changes from now on is sent again."""
     first = number * JOBS_IN_CHUNK + 1
-    jobs = shown_between(db, first, first + JOBS_IN_CHUNK - 1)
+    jobs = reported_between(db, first, first + JOBS_IN_CHUNK - 1)
     return take_script({**chunk_document(jobs, _has_thumb), "moment": moment})
 
 
 def rows_document(db: Connection, seqs: Sequence[int], moment: int) -> dict[str, JsonValue]:
     """These jobs as they are; `gone` are those that are shown no more."""
-    jobs = shown_among(db, seqs)
+    jobs = reported_among(db, seqs)
     shown = {one.job.seq for one in jobs}
     gone: list[JsonValue] = [seq for seq in seqs if seq not in shown]
     return {**chunk_document(jobs, _has_thumb), "gone": gone, "moment": moment}

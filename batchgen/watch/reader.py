@@ -18,7 +18,7 @@ from batchgen.report.night import night_of
 from batchgen.report.page import Facts, RunCommands
 from batchgen.state.database import open_for_reading, snapshot, translated
 from batchgen.state.records import Money
-from batchgen.state.report_queries import has_due, has_more_attempts, shown_attempts
+from batchgen.state.report_queries import attempt_times, has_due, has_more_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ class Counting:
     def read_night(self, db: Connection) -> None:
         """Read all attempts; the next count has what they tell."""
         self._crowded = has_more_attempts(db, MOST_REQUESTS)
-        self._night = None if self._crowded else night_of(lambda: shown_attempts(db))
+        self._night = None if self._crowded else night_of(lambda: attempt_times(db))
         self._nights += 1
 
     def _shell(self, db: Connection) -> RunCommands:

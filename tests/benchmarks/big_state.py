@@ -74,7 +74,7 @@ def ask(db: sqlite3.Connection) -> None:
         ("unknown", lambda: queries.select_jobs(db, EVERYTHING, (JobState.UNKNOWN,))),
         ("select_any", lambda: queries.select_any(db, EVERYTHING)),
         ("pending_models", lambda: queries.pending_models(db)),
-        ("shown_models", lambda: queries.shown_models(db)),
+        ("visible_models", lambda: queries.visible_models(db)),
         ("cancels_due", lambda: queries.cancels_due(db)),
         ("fetching", lambda: queries.fetching(db)),
         ("live_requests", lambda: queries.live_requests(db)),

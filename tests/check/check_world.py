@@ -1,4 +1,4 @@
-"""A run whose results are what a test says: drawn pictures, clips, and a state that knows them."""
+"""A run whose results a test defines: drawn pictures, clips, and a state that lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of earlier checks: private, and made anew whatever becomes of it."""
+"""The cache of earlier checks: private, and rebuilt whatever happens to it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_foreign_one_is_made_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_or_foreign_cache_is_rebuilt(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "measures.db"
     with open_cache(path) as cache:
         cache.add_measure("aa", MEASURES[0])

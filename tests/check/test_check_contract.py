@@ -1,4 +1,4 @@
-"""What an input promises of its result, and what it does not."""
+"""What a result must be for its input, and what is left open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A check of real files: what is found, what stays, and that nothing is looked at twice."""
+"""A check of real files: what is found, what stays, and that nothing is examined twice."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_pool_finds_what_a_single_process_does(world: Gallery) -> None:
     }
 
 
-def test_videos_are_told_by_their_frames(world: Gallery) -> None:
+def test_videos_are_compared_by_their_frames(world: Gallery) -> None:
     moving = [drawn(seed) for seed in range(5)]
     world.put("moving", clip(moving, 40), model=I2V)
     world.put("black", clip([plate((0, 0, 0))], 40), model=I2V)
@@ -72,7 +72,7 @@ def test_a_size_that_was_not_asked_for_is_a_flaw(world: Gallery) -> None:
     assert boat.flaws == {Kind.WRONG_SIZE: "320x240 pixels; 1024x1024 were asked for"}
 
 
-def test_what_happened_to_a_file_on_the_disk_is_told(world: Gallery) -> None:
+def test_what_happened_to_a_file_on_the_disk_is_reported(world: Gallery) -> None:
     for seed, name in enumerate(("gone", "cut", "other", "noise", "link", "folder", "fine")):
         world.put(name, packed(drawn(seed)))
     assert world.flaws() == {}
@@ -284,7 +284,7 @@ def test_an_animation_is_judged_by_frames_from_all_over_it(world: Gallery, kind:
     assert flaws == {"still": ["frozen"], "black": ["blank"]}
 
 
-def test_a_film_without_a_picture_says_so(tmp_path: Path) -> None:
+def test_a_video_without_a_picture_track_is_reported(tmp_path: Path) -> None:
     """As another than our own downloader may have let it in."""
     path = tmp_path / "sound.mp4"
     with av.open(path, "w", format="mp4") as container:
@@ -300,7 +300,7 @@ def test_a_film_without_a_picture_says_so(tmp_path: Path) -> None:
     assert found.measure.trouble == "the file has no picture track"
 
 
-def test_a_file_that_kills_whoever_looks_at_it_is_told_and_tried_again(world: Gallery) -> None:
+def test_a_file_that_kills_its_process_is_reported_and_tried_again(world: Gallery) -> None:
     world.put("boat", packed(drawn(1)))
     report = world.check(work=lambda sources: map(examine_failed, sources))
     assert [*report.files[0].flaws] == ["unreadable"]

@@ -1,4 +1,4 @@
-"""Empty, nearly empty, standing still: told by figures alone."""
+"""Blank, nearly blank and frozen, judged by figures alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_two_colours_of_one_brightness_are_a_picture() -> None:
     assert kinds(picture) == []
 
 
-def test_what_nobody_sees_fills_no_picture() -> None:
+def test_invisible_colours_do_not_count() -> None:
     hidden = drawn(1).convert("RGBA")
     hidden.putalpha(0)
     assert kinds(hidden) == [Kind.BLANK]
@@ -106,7 +106,7 @@ def test_a_picture_that_was_not_measured_has_no_flaw_but_its_trouble() -> None:
     ("level", "text"),
     [(0, "one colour"), (5, "one colour, apart from noise of 5 of 256 levels")],
 )
-def test_people_read_what_blank_means(level: int, text: str) -> None:
+def test_a_blank_picture_is_described(level: int, text: str) -> None:
     picture = plate((90, 90, 90))
     picture.putpixel((3, 3), (90 + level, 90, 90))
     found = Evidence("", measured([plain(picture)], [], is_video=False))

@@ -127,7 +127,7 @@ def test_different_pictures_are_not_taken_for_near_ones() -> None:
     assert not any(find_matches(hashes, NEAR, [True] * len(hashes)))
 
 
-def test_pictures_of_the_emulator_are_told_apart_though_all_are_landscapes() -> None:
+def test_the_emulators_landscapes_are_no_near_duplicates() -> None:
     scenes = [Scene(f"boat number {n}", "rehearsal", n * 7919, 256, 256) for n in range(250)]
     hashes = [(look(paint(scene)),) for scene in scenes]
     assert not any(find_matches(hashes, NEAR, [True] * len(hashes)))

@@ -1,4 +1,4 @@
-"""A night that went wrong in places: it is found, rejected, and only that is paid again."""
+"""A night with bad results: they are found and rejected, and only they are paid again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_was_delivered_blank_is_found_rejected_and_made_again(
     assert len(emulator.charges()) == 6
 
 
-def test_a_rehearsal_is_sound_until_somebody_spoils_its_files(shell: Shell) -> None:
+def test_a_rehearsal_has_no_flaws_until_its_files_are_damaged(shell: Shell) -> None:
     """Landscapes that look much alike, and clips in which little moves: no false alarm."""
     clip = {"prompt": "slow pan", "image_urls": [PICTURE], "frames": 121}
     jobs = [*map(boat, range(40)), {"id": "clip", "model": VIDEO, "input": clip}]
@@ -93,7 +93,7 @@ def measured(shell: Shell) -> int:
         return 0
 
 
-def test_ctrl_c_keeps_what_was_looked_at(shell: Shell) -> None:
+def test_ctrl_c_keeps_what_was_examined(shell: Shell) -> None:
     large = {"model": T2I, "input": {"size": "4096x4096"}}
     path = shell.manifest(20, defaults=large)
     shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
@@ -151,7 +151,7 @@ def test_ctrl_c_while_the_processes_start_shows_no_traceback(shell: Shell) -> No
         assert (stopped.code, stopped.err.strip()) == (130, "")
 
 
-def test_two_first_checks_at_once_both_tell_all(shell: Shell) -> None:
+def test_two_first_checks_at_once_both_report_everything(shell: Shell) -> None:
     twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
     path = shell.manifest([*twins, *map(boat, range(6))])
     shell.expect(0, "run", path, "--emulator", "--latency", "0.02")
@@ -163,7 +163,7 @@ def test_two_first_checks_at_once_both_tell_all(shell: Shell) -> None:
         assert done.document["counts"] == {"duplicate": 1}
 
 
-def test_a_check_while_a_run_goes_on_hands_over_what_it_finds(shell: Shell) -> None:
+def test_a_check_during_a_run_hands_over_what_it_finds(shell: Shell) -> None:
     """The runner has the lock: it writes down what was found of the result that is there."""
     twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
     path = shell.manifest(twins)

@@ -1,4 +1,4 @@
-"""Real media, made once: what the tests download is what Pillow and FFmpeg write."""
+"""Real media, made once by Pillow and FFmpeg, for the tests to download."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_rehearsal_may_fetch_from_this_machine(url: str, *, allowed: bool) -> 
         "u@a.example",
     ],
 )
-def test_a_pattern_that_says_no_host_is_refused_with_an_example(pattern: str) -> None:
+def test_a_pattern_that_is_no_host_is_refused_with_an_example(pattern: str) -> None:
     with pytest.raises(InputError, match=r"(?s)allow_hosts.*cdn\.example\.com") as caught:
         AllowedHosts.of([pattern])
     assert repr(pattern) in str(caught.value)

@@ -1,4 +1,4 @@
-"""Decoding in a process apart: one that dies costs one file."""
+"""Decoding in a separate process: one that dies costs one file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_video_and_a_large_picture_are_decoded_apart(
     assert (large.kind, large.width, large.extension) == (MediaKind.IMAGE, 4200, ".png")
 
 
-def test_what_is_damaged_is_told_in_the_decoders_words(
+def test_damage_is_reported_with_the_decoders_message(
     processes: ProcessPool, tmp_path: Path
 ) -> None:
     with pytest.raises(CorruptFileError, match="HTML page"):

@@ -1,4 +1,4 @@
-"""Downloads from a real HTTP server, each with the trouble that a row of failures.md names."""
+"""Downloads from a real HTTP server, each with the problem of a row of failures.md."""
 
 from __future__ import annotations
 
@@ -357,7 +357,7 @@ async def test_endless_redirects_end(site: Site, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_an_expired_url_is_told_apart(site: Site, desk: Desk, status: int) -> None:
+async def test_an_expired_url_is_distinguished(site: Site, desk: Desk, status: int) -> None:
     """Row 40."""
     site.gives(lambda: web.Response(status=status))
     outcome = await desk.fetch(site.url)

@@ -26,7 +26,7 @@ class SlowDisk:
         assert self.gate.acquire(timeout=10)
 
 
-async def test_those_who_come_during_an_fsync_share_the_next_one(tmp_path: Path) -> None:
+async def test_calls_during_an_fsync_share_the_next_one(tmp_path: Path) -> None:
     disk = SlowDisk()
     folders = FolderSync(disk.fsync)
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""Looks at input images on a real HTTP server, helpful and otherwise."""
+"""Probing input images on a real HTTP server, helpful or not."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_a_picture_is_known_by_its_first_bytes(
     assert gallery.ranges == [f"bytes=0-{FIRST_BYTES - 1}"]
 
 
-async def test_a_server_without_ranges_tells_the_size_by_the_length(gallery: Gallery) -> None:
+async def test_a_server_without_ranges_gives_the_size_by_content_length(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), whole
     assert await probe_url(gallery.url) == Picture("image/png", 96, 64, len(gallery.content))
 
@@ -143,7 +143,7 @@ async def test_of_a_large_file_no_more_is_taken_than_the_header_needs(gallery: G
     await asyncio.wait_for(gallery.over.wait(), 10)
 
 
-async def test_a_server_that_tells_no_length_leaves_the_size_open(gallery: Gallery) -> None:
+async def test_a_server_without_content_length_leaves_the_size_unknown(gallery: Gallery) -> None:
     gallery.content, gallery.serve = picture("PNG"), endless(None)
     assert await probe_url(gallery.url) == Picture("image/png", 96, 64, None)
 
@@ -209,14 +209,12 @@ async def test_a_refusal_is_not_usable(gallery: Gallery, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-async def test_a_server_in_trouble_has_said_nothing_of_the_file(
-    gallery: Gallery, status: int
-) -> None:
+async def test_a_server_error_says_nothing_about_the_file(gallery: Gallery, status: int) -> None:
     gallery.serve = answering(status)
     assert await probe_url(gallery.url) == NoAnswer(f"the server answered {status}")
 
 
-async def test_a_part_that_nobody_asked_for_is_not_taken_for_the_beginning(
+async def test_an_unrequested_range_is_not_taken_for_the_beginning(
     gallery: Gallery,
 ) -> None:
     gallery.content = picture("PNG")
@@ -224,7 +222,7 @@ async def test_a_part_that_nobody_asked_for_is_not_taken_for_the_beginning(
     assert isinstance(await probe_url(gallery.url), NotUsable)
 
 
-async def test_an_answer_that_is_cut_says_nothing(gallery: Gallery) -> None:
+async def test_a_truncated_response_says_nothing_about_the_file(gallery: Gallery) -> None:
     async def cut(gallery: Gallery, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "5000"})
         await response.prepare(request)
@@ -240,7 +238,7 @@ async def test_an_answer_that_is_cut_says_nothing(gallery: Gallery) -> None:
 @pytest.mark.parametrize(
     "settings", [replace(HERE, deadline=0.05), replace(HERE, stall_timeout=0.05)]
 )
-async def test_a_server_that_takes_its_time_says_nothing(
+async def test_a_slow_server_says_nothing_about_the_file(
     gallery: Gallery, settings: ProbeSettings
 ) -> None:
     async def slow(gallery: Gallery, _: web.BaseRequest) -> web.StreamResponse:
@@ -263,7 +261,7 @@ async def test_a_closed_port_of_this_machine_will_not_serve_it_again() -> None:
     assert found == Gone("nothing on this machine serves it any more")
 
 
-async def test_a_name_that_leads_nowhere_says_nothing_and_keeps_the_signature() -> None:
+async def test_an_unknown_host_says_nothing_and_keeps_the_signature_secret() -> None:
     class Nowhere(Names):
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

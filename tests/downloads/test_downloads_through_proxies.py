@@ -1,4 +1,4 @@
-"""The proxy of the environment: used for the world outside, never for this machine."""
+"""The proxy of the environment: used for the internet, never for this machine."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def test_this_machine_needs_no_proxy() -> None:
 
 
 @pytest.mark.parametrize("value", ["socks5://user:secret@proxy.corp:1080", "http://[", "://"])
-def test_a_proxy_that_is_not_spoken_is_refused_without_its_password(value: str) -> None:
+def test_an_unsupported_proxy_is_refused_without_its_password(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         Proxies.of({"HTTPS_PROXY": value})
     assert caught.value.where == "HTTPS_PROXY"
     assert "secret" not in str(caught.value)
 
 
-def test_certificates_are_told_with_what_is_set(tmp_path: Path) -> None:
+def test_the_source_of_certificates_is_described(tmp_path: Path) -> None:
     assert Proxies.of({}).certificates == "SSL_CERT_FILE is not set"
     elsewhere = Proxies.of({"REQUESTS_CA_BUNDLE": "ca.pem"}).certificates
     assert elsewhere == "SSL_CERT_FILE is not set; REQUESTS_CA_BUNDLE is set, but not used here"
@@ -248,7 +248,9 @@ async def test_a_proxy_that_refuses_has_let_nothing_through(
     assert sent.reason == f"the proxy answered {status}; {way}"
 
 
-async def test_a_company_certificate_is_told_with_what_names_it(authority: trustme.CA) -> None:
+async def test_an_untrusted_company_certificate_is_reported_with_the_variable_to_set(
+    authority: trustme.CA,
+) -> None:
     async with behind(authority, b"") as proxy:
         proxies = Proxies.of({"HTTPS_PROXY": proxy.url, "REQUESTS_CA_BUNDLE": "ca.pem"})
         async with connect(

@@ -1,4 +1,4 @@
-"""A plain client of the emulator, as a stranger would write one."""
+"""A plain HTTP client for the emulator, independent of batchgen's own."""
 
 from __future__ import annotations
 

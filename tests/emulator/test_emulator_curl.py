@@ -1,4 +1,4 @@
-"""The calls as the vendor's pages print them, made by the real curl against the emulator."""
+"""The curl commands of the vendor's documentation, run against the emulator."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def test_429_bears_any_retry_after(wait: str | None) -> None:
         assert (reply.status, reply.headers.get("Retry-After")) == (429, wait)
 
 
-async def test_an_error_code_comes_with_its_words() -> None:
+async def test_an_error_code_comes_with_its_message() -> None:
     async with emulating() as client:
         client.emulator.arm(
             Fault(on="submit", kind="error_code", error_code=400002, message="no balance")
@@ -81,7 +81,7 @@ async def test_an_error_code_comes_with_its_words() -> None:
 @pytest.mark.parametrize(
     ("kind", "charges"), [("reset_before", 0), ("reset_after", 1), ("reset_mid_body", 1)]
 )
-async def test_a_reset_leaves_the_ledger_as_its_name_says(kind: str, charges: int) -> None:
+async def test_a_reset_changes_the_ledger_as_its_kind_promises(kind: str, charges: int) -> None:
     """Rows 21, 22."""
     async with emulating() as client:
         await client.get("/models")
@@ -309,7 +309,7 @@ async def test_an_oversize_file_announces_gigabytes() -> None:
             assert len(await response.content.readexactly(1_000_000)) == 1_000_000
 
 
-async def test_an_oversize_file_ends_where_it_said() -> None:
+async def test_an_oversize_file_ends_at_its_announced_size() -> None:
     async with emulating() as client:
         _good, bad = await spoilt_file(client, Fault(on="file", kind="oversize", size=300_000))
         assert len(bad.body) == 300_000
@@ -438,7 +438,9 @@ async def test_faults_are_armed_listed_and_cleared_over_http() -> None:
         ("{", "Expecting"),
     ],
 )
-async def test_a_fault_that_cannot_be_armed_says_why(body: str, words: str) -> None:
+async def test_a_fault_that_cannot_be_armed_is_refused_with_the_reason(
+    body: str, words: str
+) -> None:
     async with emulating() as client:
         reply = await client.post(f"{client.emulator.origin}/emulator/faults", data=body)
         assert reply.status == 400

@@ -104,7 +104,7 @@ async def test_media_bytes_makes_small_pictures_of_about_that_size() -> None:
     assert len(reply.body) == pytest.approx(65536, rel=0.03)
 
 
-async def test_a_part_of_a_file_is_told_by_its_place() -> None:
+async def test_a_part_of_a_file_has_a_content_range() -> None:
     async with emulating() as client:
         url = await client.made()
         all_of_it = await client.file(url)
@@ -133,7 +133,7 @@ async def test_a_part_beyond_the_end_is_refused() -> None:
         assert (reply.status, reply.headers["Content-Range"]) == (416, f"bytes */{total}")
 
 
-async def test_head_tells_the_length_and_sends_nothing() -> None:
+async def test_head_has_the_length_and_no_body() -> None:
     async with emulating() as client:
         url = await client.made()
         whole = await client.file(url)
@@ -201,5 +201,7 @@ def test_any_range_is_inside_the_file_or_no_part(text: str, total: int) -> None:
      ("bytes=90-500", ByteRange(90, 99)),
      ("bytes=5-2", None), ("bytes=-", None), ("bytes=0-1,5-6", None), ("lines=0-1", None)],
 )  # fmt: skip
-def test_ranges_are_read_as_the_standard_says(text: str, expected: ByteRange | None) -> None:
+def test_ranges_are_parsed_as_the_standard_defines_them(
+    text: str, expected: ByteRange | None
+) -> None:
     assert requested_range({"Range": text}, '"e"', 100) == expected

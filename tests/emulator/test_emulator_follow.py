@@ -23,7 +23,7 @@ async def progress(client: Client, receipt: dict[str, str]) -> tuple[str, int | 
     return document["status"], document.get("queue_position")
 
 
-async def test_the_queue_tells_positions_from_one() -> None:
+async def test_queue_positions_count_from_one() -> None:
     async with emulating(ONE_SLOW_WORKER) as client:
         receipts = [await client.accepted() for _ in range(3)]
         assert [await progress(client, receipt) for receipt in receipts] == [

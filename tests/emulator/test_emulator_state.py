@@ -151,13 +151,13 @@ async def test_the_state_of_another_version_is_refused(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_state_in_no_folder_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_state_file_in_a_missing_folder_is_refused_with_a_next_step(tmp_path: Path) -> None:
     with pytest.raises(EmulatorError, match=r"cannot be used[\s\S]*folder that exists"):
         async with emulating(quick(tmp_path / "nowhere" / "state.db")):
             pass
 
 
-async def test_a_taken_port_says_what_to_do() -> None:
+async def test_a_taken_port_is_refused_with_a_next_step() -> None:
     async with emulating() as client:
         with pytest.raises(EmulatorError, match="--port"):
             async with emulating(EmulatorSettings(port=client.emulator.port)):

@@ -47,7 +47,7 @@ CURL_LINES = {
 
 
 @pytest.mark.parametrize("model", CURL_LINES)
-async def test_the_curl_lines_of_the_pages_work_word_by_word(model: str) -> None:
+async def test_the_curl_commands_of_the_documentation_work_unchanged(model: str) -> None:
     headers = {"Content-Type": "application/json", "Authorization": "Bearer <token>"}
     async with emulating() as client:
         reply = await client.post(f"/models/{model}", data=CURL_LINES[model], headers=headers)
@@ -133,7 +133,7 @@ BAD_INPUTS: list[tuple[str, dict[str, Any], list[Any], str]] = [
 
 
 @pytest.mark.parametrize(("model", "job_input", "place", "words"), BAD_INPUTS)
-async def test_a_bad_input_is_told_by_place_and_reason(
+async def test_a_bad_input_is_reported_with_path_and_reason(
     model: str, job_input: dict[str, Any], place: list[Any], words: str
 ) -> None:
     async with emulating() as client:
@@ -146,7 +146,7 @@ async def test_a_bad_input_is_told_by_place_and_reason(
         assert client.emulator.charges() == ()
 
 
-async def test_all_that_is_wrong_is_told_at_once() -> None:
+async def test_all_problems_are_reported_at_once() -> None:
     async with emulating() as client:
         reply = await client.submit(EDIT, scale=2, force_single="no", image_urls=["x", PICTURE])
         places = [entry["loc"] for entry in reply.document["detail"]]
@@ -233,7 +233,7 @@ async def test_a_prompt_that_no_font_can_draw_still_makes_a_picture() -> None:
         assert (await client.file(result["output"]["image"])).status == 200
 
 
-async def test_the_rate_limit_tells_when_to_come_back() -> None:
+async def test_the_rate_limit_has_a_retry_after() -> None:
     async with emulating(EmulatorSettings(rate=2, latency=0)) as client:
         statuses = [(await client.submit()).status for _ in range(2)]
         refused = await client.submit()
@@ -284,7 +284,7 @@ async def test_a_listing_that_makes_no_sense_is_refused(query: str) -> None:
         assert (await client.get(f"/models?{query}")).status == 400
 
 
-async def test_a_listing_tells_how_it_was_cut() -> None:
+async def test_a_listing_has_its_total_limit_and_offset() -> None:
     async with emulating() as client:
         page = (await client.get("/models?limit=2&offset=1")).document
         assert (page["limit"], page["offset"], page["total"]) == (2, 1, 3)

@@ -1,4 +1,4 @@
-"""The vendor's other forms of answers, each a kind of fault."""
+"""The vendor's other forms of responses, each a kind of fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def looks(client: Client, number: int, **fault: Any) -> list[dict[str, Any
     return [(await client.get(receipt["result_url"] + COSTLY)).document for _ in range(number)]
 
 
-async def test_an_unfinished_result_may_be_an_error_that_says_not_ready() -> None:
+async def test_an_unfinished_result_may_be_a_not_ready_error() -> None:
     async with emulating(ONE_SLOW_WORKER) as client:
         receipt = await client.accepted()
         client.emulator.arm(Fault(on="result", kind="not_ready", times=None))
@@ -110,7 +110,7 @@ async def test_the_cost_may_be_text() -> None:
         assert result["cost"] == "0.03"
 
 
-async def test_the_last_word_may_be_unknown() -> None:
+async def test_the_final_state_may_be_unknown() -> None:
     async with emulating() as client:
         (result,) = await looks(client, 1, kind="final_word", word="delivered")
         status = await client.get(f"/requests/{result['request_id']}/status")
@@ -119,7 +119,7 @@ async def test_the_last_word_may_be_unknown() -> None:
         assert result["finished_at"]
 
 
-async def test_a_failure_may_have_its_words_under_failure_reason() -> None:
+async def test_a_failure_may_have_its_message_under_failure_reason() -> None:
     async with emulating() as client:
         (result,) = await looks(client, 1, kind="failure_reason", message="too blue")
         assert (result["status"], result["failure_reason"]) == ("failed", "too blue")
@@ -132,7 +132,7 @@ async def test_a_request_may_fail_for_the_balance() -> None:
         assert (result["status"], result["error_code"], result["cost"]) == ("failed", 400002, 0)
 
 
-async def test_the_output_may_stand_under_keys_that_nobody_documents() -> None:
+async def test_the_output_may_have_undocumented_keys() -> None:
     async with emulating() as client:
         (result,) = await looks(client, 1, kind="odd_output")
         output = result["output"]
@@ -173,7 +173,7 @@ async def test_the_wallet_has_another_code(status: int | None, answered: int) ->
 
 
 @pytest.mark.parametrize("key", ["detail", "error_message"])
-async def test_a_422_tells_its_details_as_a_list(key: str) -> None:
+async def test_a_422_has_its_details_as_a_list(key: str) -> None:
     async with emulating() as client:
         fault = Fault(on="submit", kind="invalid_input", message="too rude", word=key)
         client.emulator.arm(fault)

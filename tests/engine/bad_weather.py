@@ -45,7 +45,7 @@ class Weather:
     burst: int = field(default=0)
 
     def habits(self) -> Habits:
-        return Habits(self.reply, self.course, self.look, self.status, self.delivery)
+        return Habits(self.reply, self.course, self.result, self.status, self.delivery)
 
     def reply(self, _model: str, _job: str) -> Reply:
         takes = self.dice.uniform(0.05, 1.5)
@@ -87,7 +87,7 @@ class Weather:
             hidden=self.dice.choice((0.0, 0.0, 0.0, 3.0)),
         )
 
-    def look(self, _request: Request) -> ResultOutcome | None:
+    def result(self, _request: Request) -> ResultOutcome | None:
         kind = self.dice.random()
         if kind < 0.02:
             return outcomes.NoAnswer("502")
@@ -118,7 +118,7 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
-    def look_at(self, url: str) -> Probed:
+    def probe(self, url: str) -> Probed:
         kind = self.dice.random()
         if kind < 0.1:
             self.vendor.renewed[url.split("/")[4]] += 1
@@ -149,7 +149,7 @@ def stormy_chains(folder: Path, seed: int) -> World:
     world = _weathered(folder, seed)
     dice = Random(f"chains {seed}")
     weather = Weather(dice, world.vendor)
-    world.inputs = SimulatedInputs(weather.check, weather.look_at)
+    world.inputs = SimulatedInputs(weather.check, weather.probe)
     world.policy = replace(world.policy, canary=dice.choice((0, 0, 1, 2)))
     world.add(_chains(dice))
     return world

@@ -370,21 +370,21 @@ def test_a_disk_that_fills_stops_the_submits_and_the_downloads_go_on(world: Worl
     judge(world)
 
 
-def test_the_disk_is_looked_at_now_and_then_not_at_each_submit(world: World) -> None:
+def test_the_disk_is_checked_now_and_then_not_at_each_submit(world: World) -> None:
     one_model(world, 200)
     world.live()
-    looks = world.disk.looks
-    gaps = [later - earlier for earlier, later in pairwise(looks)]
+    checks = world.disk.checks
+    gaps = [later - earlier for earlier, later in pairwise(checks)]
     assert len(gaps) > 3
     assert min(gaps) >= CHECK_DISK_EVERY
 
 
-def test_a_floor_of_nothing_never_looks(world: World) -> None:
+def test_a_floor_of_zero_is_never_checked(world: World) -> None:
     world.disk.left = lambda: 0
     with_policy(world, min_free=0)
     one_model(world, 5)
     assert world.live().pause is None
-    assert world.disk.looks == []
+    assert world.disk.checks == []
 
 
 def test_a_full_disk_without_a_job_to_send_is_no_reason_to_pause(world: World) -> None:
@@ -401,7 +401,7 @@ def test_a_full_disk_without_a_job_to_send_is_no_reason_to_pause(world: World) -
         (StorageError("it broke", where="out"), f"check the disk, then {AGAIN}"),
     ],
 )
-def test_a_disk_that_does_not_say_pauses_the_run(
+def test_a_disk_that_cannot_be_checked_pauses_the_run(
     world: World, error: StorageError, next_step: str
 ) -> None:
     def left() -> int:

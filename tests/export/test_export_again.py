@@ -1,4 +1,4 @@
-"""The same command again: the same bytes, what was interrupted, what came since."""
+"""The same command again: same bytes, continued after interruptions, updated with new results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each export is read back by the loader that people use, and compared with the state."""
+"""Each export is read back by the usual loader, and compared with the state."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ SPLIT_WORDS = (
         ("ds", "one=0.4,validation=0.6"),
     ],
 )
-def test_names_that_hold_the_word_of_a_split_stay_in_their_own(
+def test_names_that_contain_a_splits_name_stay_in_their_own_split(
     empty: World, tmp_path: Path, datasets: Any, folder: str, shares: str
 ) -> None:
     jobs = [job(f"j{n}", f"p{n}", name=name) for n, name in enumerate(SPLIT_WORDS)]

@@ -1,4 +1,4 @@
-"""What a person kept, what a person rejected, and the dataset that comes of it."""
+"""Kept and rejected results, and the datasets made of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_was_rejected_is_left_out_unless_it_is_asked_for(world: World, tmp_
     assert listed(tmp_path / "all") - most == {("boat-4", 1, "reject")}
 
 
-def test_a_later_word_changes_the_same_dataset(world: World, tmp_path: Path) -> None:
+def test_a_later_pick_changes_the_same_dataset(world: World, tmp_path: Path) -> None:
     for name in ("boat-1", "boat-2"):
         said(world, name, Pick.KEEP)
     world.export(tmp_path / "kept", "hf", only=Picked.KEPT)

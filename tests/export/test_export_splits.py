@@ -227,7 +227,7 @@ def test_the_row_of_a_job_is_its_id_without_its_place_in_the_matrix(
         made("x-DAWN", "x-{{ hour | upper }}", {"hour": "dawn"}),
     ],
 )
-def test_a_row_that_an_id_does_not_tell_is_refused_rather_than_torn_apart(result: Result) -> None:
+def test_a_row_that_an_id_does_not_show_is_refused_rather_than_split(result: Result) -> None:
     with pytest.raises(UsageError, match="does not show its data row"):
         row_of(result)
 

@@ -1,4 +1,4 @@
-"""What is refused, and what happens where files or disks are not as they should be."""
+"""What is refused, and what happens if files or disks are broken."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_on_another_disk_files_are_copied(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_full_disk_is_told_and_with_room_the_export_continues(
+def test_a_full_disk_is_reported_and_with_room_the_export_continues(
     world: World, tmp_path: Path, to: str
 ) -> None:
     with mounted(tmp_path / "disk") as disk:
@@ -77,7 +77,7 @@ def test_a_result_that_was_altered_is_not_exported(world: World, tmp_path: Path,
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_result_that_is_missing_is_told(world: World, tmp_path: Path, to: str) -> None:
+def test_a_missing_result_is_reported(world: World, tmp_path: Path, to: str) -> None:
     (world.folder.files / "boat-3.png").unlink()
     with pytest.raises(MissingFileError, match="the result of boat-3 is missing"):
         world.export(tmp_path / "d", to, **embedding(to))
@@ -121,7 +121,7 @@ def test_the_runs_own_files_are_no_place_for_a_dataset(world: World, inside: str
 
 
 @pytest.mark.parametrize("to", ["hf", "webdataset"])
-def test_a_folder_in_a_files_place_is_told_and_nothing_is_lost(
+def test_a_folder_in_a_files_place_is_reported_and_nothing_is_lost(
     world: World, tmp_path: Path, to: str
 ) -> None:
     in_the_way = tmp_path / "d" / ("train/boat-3.png" if to == "hf" else "train-000000.tar")
@@ -145,7 +145,7 @@ def test_nothing_is_written_through_a_link_in_a_folders_place(world: World, tmp_
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_journal_that_is_none_is_told(world: World, tmp_path: Path) -> None:
+def test_a_damaged_journal_is_reported(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     (tmp_path / "d" / WORK / "journal.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(StorageError, match="journal is damaged"):

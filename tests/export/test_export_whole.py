@@ -1,4 +1,4 @@
-"""From a rehearsal to a dataset, also while the rehearsal goes on."""
+"""From a rehearsal to a dataset, even during the rehearsal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A window of a real browser on a served page, and what the state says beside it."""
+"""A real browser window on a served page, and the state beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picking in the live page: by keys, by a finger, several, all that are shown; and taking back."""
+"""Picking in the live page: with keys, by touch, several, all shown; and undoing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live page beside real runs: what comes in, and how a word lets a chain go on."""
+"""The live page beside real runs: results arrive, and an approval continues a chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong between the page and its server, and what a person sees of it."""
+"""Problems between the page and its server, and what the user sees of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def heard(objections: Sequence[str] = (), rows: Any = None) -> dict[str, Any]:
     return {"handed": rows is None, "objections": list(objections), "rows": rows}
 
 
-def test_a_server_that_is_gone_is_said_where_one_looks_and_a_pick_is_taken_back(
+def test_a_gone_server_is_shown_and_an_unsaved_pick_is_reverted(
     browser: Browser, tmp_path: Path
 ) -> None:
     shell = Shell(tmp_path)
@@ -76,7 +76,7 @@ def test_a_server_that_is_gone_is_said_where_one_looks_and_a_pick_is_taken_back(
             expect_said(page, "Not saved: the server was restarted: open its new address")
 
 
-def test_what_is_said_over_a_large_picture_is_seen(browser: Browser, night: Night) -> None:
+def test_messages_over_a_large_picture_are_visible(browser: Browser, night: Night) -> None:
     for size in ((1280, 800), PHONE):
         with looking(browser, night.watcher, size) as page:
             page.locator(".tile").first.click()
@@ -113,9 +113,7 @@ def test_the_rows_of_an_answer_say_what_became_of_it(browser: Browser, night: Ni
         expect(page.locator(".tile").first).to_have_attribute("data-pick", "reject")
 
 
-def test_an_objection_takes_back_what_it_met_and_nothing_that_was_said_since(
-    browser: Browser, night: Night
-) -> None:
+def test_an_objection_reverts_only_the_pick_it_concerns(browser: Browser, night: Night) -> None:
     with looking(browser, night.watcher, clock=True) as page:
         answering(page, heard(["file 1 is not there any more"]), heard())
         tile = page.locator(".tile").first

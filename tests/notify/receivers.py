@@ -1,4 +1,4 @@
-"""Who takes words in the tests: one that listens, one that never answers, one that is not there."""
+"""Receivers of notifications: one that listens, one that never answers, one that is not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses: which are taken, and what any text shows of them."""
+"""Addresses: which are accepted, and what texts show of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_without_the_library_the_command_that_installs_it_is_named(
     assert "pip install 'batchgen[notify]'" in (caught.value.next_step or "")
 
 
-def test_a_word_arrives_as_plain_text_with_its_mood() -> None:
+def test_a_message_arrives_as_plain_text_with_its_severity() -> None:
     with receiving() as receiver:
         assert read_address(receiver.url).send(WORD) is None
         came = receiver.next()
@@ -99,7 +99,7 @@ def test_a_word_arrives_as_plain_text_with_its_mood() -> None:
     assert came["type"] == "success"
 
 
-def test_a_refusal_and_a_dead_host_are_told_without_the_secret() -> None:
+def test_a_refusal_and_a_dead_host_are_reported_without_the_secret() -> None:
     with receiving(status=403) as receiver:
         refused = read_address(receiver.url).send(WORD)
     dead = read_address(dead_url()).send(WORD)
@@ -135,7 +135,7 @@ def test_nothing_is_written_to_the_screen_or_to_a_log(
         ("", NO_REASON),
     ],
 )
-def test_a_reason_that_shows_a_part_of_the_url_is_kept_back(reason: str, told: str) -> None:
+def test_a_reason_that_contains_a_part_of_the_url_is_withheld(reason: str, told: str) -> None:
     assert (
         without_secrets(reason, "x://ann:p%40ss-word@example.com/my-topic", "example.com") == told
     )

@@ -1,4 +1,4 @@
-"""A word when a run ends, pauses or has its first failure; and the command after it."""
+"""Notifications when a run ends, pauses or has its first failure; and the command after it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def failing(**header: Any) -> dict[str, Any]:
     return {"run": {"concurrency": 1}, **header}
 
 
-def test_the_end_is_told_with_counts_money_and_place(
+def test_the_end_is_notified_with_counts_money_and_place(
     user: Shell, emulator: Emulator, receiver: Receiver
 ) -> None:
     user.manifest(2, name="boats", notify=[receiver.url])
@@ -68,7 +68,7 @@ def test_the_page_of_the_report_is_named_where_there_is_one(
     assert receiver.next()["message"].endswith(f"report: {page}")
 
 
-def test_the_first_failure_is_told_once_and_the_end_as_well(
+def test_the_first_failure_is_notified_once_and_so_is_the_end(
     user: Shell, emulator: Emulator, receiver: Receiver
 ) -> None:
     user.manifest(3, **failing(name="boats"))
@@ -82,7 +82,7 @@ def test_the_first_failure_is_told_once_and_the_end_as_well(
     assert "ended, some jobs failed · 1 done, 2 failed" in last
 
 
-def test_a_pause_is_told_with_its_way_out(
+def test_a_pause_is_notified_with_its_next_step(
     user: Shell, emulator: Emulator, receiver: Receiver
 ) -> None:
     user.manifest(2, notify={"to": receiver.url, "on": ["pause"]})
@@ -93,7 +93,7 @@ def test_a_pause_is_told_with_its_way_out(
     assert " USD spent" in word
 
 
-def test_the_command_line_wins_and_only_the_occasions_asked_for_are_told(
+def test_the_command_line_wins_and_only_chosen_occasions_are_notified(
     user: Shell, receiver: Receiver
 ) -> None:
     user.manifest(1, notify={"to": [dead_url()], "on": ["pause"]})
@@ -101,7 +101,7 @@ def test_the_command_line_wins_and_only_the_occasions_asked_for_are_told(
     assert receiver.all() == []
 
 
-def test_an_address_that_is_dead_changes_nothing_and_is_told(user: Shell) -> None:
+def test_a_dead_address_changes_nothing_and_is_reported(user: Shell) -> None:
     user.manifest(1, notify=[dead_url()])
     done = user.expect(0, "run", "m.yaml", "--quiet")
     assert done.err.startswith("not notified of end: json://127.0.0.1: ")
@@ -109,7 +109,7 @@ def test_an_address_that_is_dead_changes_nothing_and_is_told(user: Shell) -> Non
     assert_discreet(user, done.said)
 
 
-def test_an_error_that_ends_a_run_is_told_too(user: Shell, receiver: Receiver) -> None:
+def test_an_error_that_ends_a_run_is_notified_too(user: Shell, receiver: Receiver) -> None:
     user.manifest(1, notify=[receiver.url])
     user.expect(0, "run", "m.yaml", "--limit", "1")
     receiver.all()
@@ -134,7 +134,7 @@ def test_a_wrong_address_is_a_problem_of_the_manifest_with_its_place(
     assert not (user.folder / "out").exists()
 
 
-def test_ctrl_c_ends_the_waiting_for_a_word_and_not_the_run(user: Shell) -> None:
+def test_ctrl_c_ends_the_wait_for_a_notification_and_not_the_run(user: Shell) -> None:
     with receiving(hanging=True) as receiver:
         user.manifest(1, notify=[receiver.url])
         with user.start("run", "m.yaml") as process:
@@ -222,7 +222,7 @@ def test_with_json_stdout_has_one_document_whatever_the_command_prints(user: She
     assert "noise" in done.err
 
 
-def test_the_command_hears_of_failures_too_but_not_of_what_never_began(
+def test_the_command_also_runs_after_failures_but_not_if_nothing_began(
     user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(1)

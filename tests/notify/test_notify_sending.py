@@ -1,4 +1,4 @@
-"""Sending never waits longer than it is told, and never raises what a plug-in does."""
+"""Sending never exceeds its deadline, and never raises a plug-in's error."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ def address(service: Service) -> Address:
     return cast("Address", service)
 
 
-async def test_a_word_that_is_taken_has_no_trouble() -> None:
+async def test_an_accepted_message_has_no_error() -> None:
     with receiving() as receiver:
         assert await deliver(read_address(receiver.url), WORD, PATIENCE) is None
         assert receiver.next()["message"] == "text"
 
 
-async def test_who_does_not_answer_in_time_is_left_behind() -> None:
+async def test_a_service_that_does_not_answer_in_time_is_abandoned() -> None:
     service = Service()
     assert await deliver(address(service), WORD, 0.01) == "no answer within 0 s"
     service.free.set()
     assert service.left.wait(PATIENCE)
 
 
-async def test_a_plug_in_that_breaks_is_told_without_its_words() -> None:
+async def test_a_failing_plug_in_is_reported_without_its_message() -> None:
     service = Service(KeyError("json://u:hunter2@h"))
     service.free.set()
     told = await deliver(address(service), WORD, PATIENCE)
     assert told == "the service's plug-in failed (KeyError)"
 
 
-async def test_a_cancellation_waits_for_nobody() -> None:
+async def test_a_cancellation_does_not_wait() -> None:
     service = Service()
     sending = asyncio.create_task(deliver(address(service), WORD, PATIENCE))
     await asyncio.sleep(0)
@@ -73,7 +73,7 @@ async def test_work_in_its_own_thread_gives_its_result_or_its_error() -> None:
         await in_daemon_thread(lambda: 1 / 0, "broken")
 
 
-def test_a_thread_that_ends_after_the_loop_disturbs_nobody() -> None:
+def test_a_thread_that_ends_after_the_loop_is_harmless() -> None:
     """Warnings are errors here, and an exception of a thread is one."""
     service = Service()
     assert asyncio.run(deliver(address(service), WORD, 0.01)) is not None

@@ -1,4 +1,4 @@
-"""The browser that the tests of this room look through, and what they look at."""
+"""The browser and the reports that these tests share."""
 
 from __future__ import annotations
 

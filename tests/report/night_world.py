@@ -1,4 +1,4 @@
-"""A night as a state file: written by SQL, since thousands of jobs are wanted in a moment."""
+"""A night as a state file, written by SQL, because thousands of jobs must be there quickly."""
 
 from __future__ import annotations
 

@@ -77,9 +77,7 @@ def test_the_first_axis_goes_down_the_second_across_and_the_others_narrow(
         assert heads(page, "thead th") == ["repeat", "all"]
 
 
-def test_rows_without_axes_are_told_apart_by_what_they_differ_in(
-    browser: Browser, sea: Path
-) -> None:
+def test_rows_without_axes_are_distinguished_by_what_differs(browser: Browser, sea: Path) -> None:
     with looking(browser, sea) as page:
         page.click("#tab-matrix")
         page.locator("#matrix").get_by_label("Sweep").select_option("row")

@@ -1,4 +1,4 @@
-"""What failed is grouped by why, and each group has the command for just its jobs."""
+"""Failures are grouped by cause, and each group has the command for just its jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rehearsal, and the morning after: the page of what came out."""
+"""A rehearsal, and `batchgen report` the morning after."""
 
 from __future__ import annotations
 

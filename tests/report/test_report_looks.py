@@ -1,4 +1,4 @@
-"""For every pair of eyes, and without a mouse: contrast, focus, motion, long words."""
+"""Accessibility: contrast, focus, motion, long words, and use without a mouse."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def has_ring(page: Page) -> bool:
     )
 
 
-def test_nothing_moves_for_who_asked_for_less_motion(browser: Browser, report: Path) -> None:
+def test_nothing_moves_if_reduced_motion_is_preferred(browser: Browser, report: Path) -> None:
     with looking(browser, report) as page:
         moving = (
             "() => [...document.querySelectorAll('*')].filter(one =>"
@@ -93,7 +93,7 @@ def test_nothing_moves_for_who_asked_for_less_motion(browser: Browser, report: P
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_words_without_an_end_stay_inside(
+def test_endless_words_do_not_overflow(
     browser: Browser, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     word = "immeasurable" * 16

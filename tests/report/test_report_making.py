@@ -1,4 +1,4 @@
-"""The report's folder: whole, incremental, nothing foreign in it, and text that stays text."""
+"""The report's folder: complete, incremental, with nothing foreign, and text that stays text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rows(report: Path) -> dict[str, list[Any]]:
     return found
 
 
-def test_every_job_is_in_the_data_with_its_state_words_and_file(root: Path) -> None:
+def test_every_job_is_in_the_data_with_its_state_message_and_file(root: Path) -> None:
     made = make(root)
     assert (made.jobs, made.files, made.new, made.without) == (18, 13, 13, 0)
     found = rows(root / "report")
@@ -56,7 +56,7 @@ def test_every_job_is_in_the_data_with_its_state_words_and_file(root: Path) -> N
         assert poster.size == (64, 48)
 
 
-def test_the_causes_carry_counts_words_and_commands(root: Path) -> None:
+def test_causes_have_counts_messages_and_commands(root: Path) -> None:
     make(root)
     policy, timeout, lost = head(root / "report")["causes"]
     assert (policy["jobs"], policy["words"]) == (3, "policy <b>violation</b> in request 000")
@@ -116,7 +116,9 @@ def test_a_file_that_is_gone_or_damaged_has_no_thumbnail_and_stops_nothing(root:
     assert found["harbour-noon-ink"][14][0][1]
 
 
-def test_what_comes_home_while_thumbnails_are_made_is_on_the_page_whole(tmp_path: Path) -> None:
+def test_results_that_arrive_while_thumbnails_are_made_are_fully_on_the_page(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "out"
     with closing(begin(out, [job("a", "x"), job("b", "y")])) as db:
         for number, name in enumerate(("a", "b")):

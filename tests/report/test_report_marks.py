@@ -1,4 +1,4 @@
-"""What was said of results, in the page: picks, flaws and gates that wait."""
+"""Marks of results in the page: picks, flaws and gates that wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.report.browser_window import NEEDS_CHROMIUM, ids, looking
 pytestmark = NEEDS_CHROMIUM
 
 
-def test_a_tile_says_what_was_said_of_it_by_shape_and_word(browser: Browser, marked: Path) -> None:
+def test_a_tile_shows_its_marks_by_shape_and_word(browser: Browser, marked: Path) -> None:
     with looking(browser, marked) as page:
         tile = page.locator(".tile")
         for at, words, shapes in (
@@ -95,7 +95,7 @@ def test_a_duplicate_leads_to_the_other_and_back(browser: Browser, marked: Path)
         expect(page.locator(".tile").nth(2)).to_be_focused()
 
 
-def test_flaws_are_told_by_kind_with_commands_to_look_again_and_to_make_anew(
+def test_flaws_are_grouped_by_kind_with_commands_to_check_again_and_to_retry(
     browser: Browser, marked: Path
 ) -> None:
     with looking(browser, marked) as page:

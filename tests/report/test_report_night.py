@@ -1,4 +1,4 @@
-"""Attempts become figures of the night, and those coordinates."""
+"""Attempts become figures of a night, and figures become coordinates."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_open_attempt_is_in_flight_until_the_last_thing_that_happened() -> No
     assert night.in_flight == pytest.approx((2.0,) * BINS)
 
 
-def test_latency_is_told_by_its_middle_and_its_ends() -> None:
+def test_latency_has_a_median_quantiles_and_extremes() -> None:
     night = night_with(*(sent(EVENING, float(took)) for took in range(1, 101)))
     (one,) = night.latencies
     assert (one.requests, one.fastest, one.median, one.slowest) == (100, 1, 50, 100)

@@ -113,9 +113,9 @@ def a_retry_pays_without_asking_first() -> None:
 
 def an_unknown_last_word_is_no_end() -> None:
     def goes_on(answer: Any, fields: Any) -> UnrecognizedState:
-        return UnrecognizedState(answer.words(result.state_word(fields), 40))
+        return UnrecognizedState(answer.safe_text(result.state_of(fields), 40))
 
-    put(result, "_unfamiliar", goes_on)
+    put(result, "_undocumented", goes_on)
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -159,7 +159,7 @@ def dead_submits_are_pending() -> None:
 
 
 def lost_answers_mean_not_sent() -> None:
-    put(client, "trouble_of", lambda exc: NotSent(type(exc).__name__))
+    put(client, "classify_error", lambda exc: NotSent(type(exc).__name__))
 
 
 def server_errors_mean_not_sent() -> None:

@@ -29,7 +29,7 @@ from batchgen.state.database import (
     translated,
 )
 from batchgen.state.meta import Meta, get_meta
-from batchgen.state.report_queries import shown_jobs
+from batchgen.state.report_queries import reported_jobs
 from tests.state.state_world import State
 
 
@@ -212,7 +212,7 @@ def test_a_flipped_bit_in_a_row_is_damage_and_no_bug(state: State, damage: str) 
     def read() -> None:
         with translated(state.path):
             list(queries.job_statuses(state.db))
-            list(shown_jobs(state.db, 0, 10))
+            list(reported_jobs(state.db, 0, 10))
             int(get_meta(state.db, Meta.DECISIONS_READ) or 0)
 
     with pytest.raises(DamagedStateError, match="the state file is damaged"):

@@ -12,7 +12,7 @@ from batchgen.state import files, manual_actions, reviews, transitions
 from batchgen.state.files import fetch_again, results_after
 from batchgen.state.queries import Selection, select_jobs
 from batchgen.state.reconcile import OnChanged
-from batchgen.state.reviews import Marks, Pick
+from batchgen.state.reviews import Pick, ReviewCounts
 from tests.state.state_world import State, job, picture
 
 
@@ -192,9 +192,9 @@ def test_marks_are_counted_for_what_is_selected(state: State) -> None:
     pick(state, "clip", Pick.REJECT)
     reviews.find_flaws(state.db, state.seq("boat"), None, {"blank": "w", "wrong_size": "w"})
     reviews.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"})
-    everything = reviews.count_marks(state.db, Selection())
-    assert everything == Marks(1, 1, {"blank": 3, "wrong_size": 2})
-    assert reviews.count_marks(state.db, Selection(tags=("sea",))).rejected == 0
+    everything = reviews.count_reviews(state.db, Selection())
+    assert everything == ReviewCounts(1, 1, {"blank": 3, "wrong_size": 2})
+    assert reviews.count_reviews(state.db, Selection(tags=("sea",))).rejected == 0
 
 
 def test_axes_follow_the_manifest_without_a_new_submit(state: State) -> None:

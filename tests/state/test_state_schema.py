@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 from batchgen.downloads.outcomes import VerifiedFile
-from batchgen.state.names import claim_file_names
+from batchgen.state.file_names import claim_file_names
 from batchgen.state.records import STAGED, VERIFIED, Attempt, FileRow, JobRow, KnownImage
 from batchgen.state.staging import open_staging
 from tests.state.state_world import State

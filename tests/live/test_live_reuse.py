@@ -1,4 +1,4 @@
-"""What a person is at while rows come in: focus, scroll and a pressed mouse stay where they are."""
+"""While rows come in, focus, scroll position and a mouse press in progress are kept."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def test_a_browser_comes_to_the_page_through_the_private_file(
         page.close()
 
 
-def test_rows_that_come_in_above_do_not_move_what_is_looked_at(
-    browser: Browser, night: Night
-) -> None:
+def test_rows_that_arrive_above_do_not_move_what_is_visible(browser: Browser, night: Night) -> None:
     with looking(browser, night.watcher, (390, 500)) as page:
         page.click("#toggle-filters")
         page.locator("input[name=state][value=done]").check()
@@ -120,7 +118,7 @@ def test_a_large_picture_closed_over_the_matrix_leaves_the_page_where_it_was(
         assert page.evaluate("scrollY") == top
 
 
-def test_a_manifest_read_anew_takes_nothing_from_who_is_looking(
+def test_reloading_the_manifest_keeps_what_was_open_and_selected(
     browser: Browser, night: Night
 ) -> None:
     read = "INSERT OR REPLACE INTO meta (key, value) VALUES ('inputs', '{}')"

@@ -37,11 +37,11 @@ def _free_claim(db: sqlite3.Connection, seq: int, name: str, owner: str) -> Clai
     ).fetchone()
     if not taken:
         return name, key
-    other = distinct_name(name, f"{owner}/{name}")
+    other = unique_name(name, f"{owner}/{name}")
     return other, name_key(other)
 
 
-def distinct_name(name: str, owner: str) -> str:
+def unique_name(name: str, owner: str) -> str:
     """The name to use where `name` belongs to someone else: the same each time for an owner."""
     return f"{name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
@@ -59,7 +59,7 @@ _LATER = (
 )
 
 
-def make_names_distinct(db: sqlite3.Connection, schema: str = "main") -> None:
+def make_names_unique(db: sqlite3.Connection, schema: str = "main") -> None:
     """Of the staged jobs of one name the first keeps it, until no two names would be one file.
 
     `schema` is that of the staging database. In the order of the jobs, so the outcome is the same
@@ -78,7 +78,7 @@ def rename(db: sqlite3.Connection, jobs: str, which: str) -> int:
     # Named first: a query that looks for names must not see those that are changed half-way.
     db.execute(f"CREATE TEMP TABLE renamed AS {which}")
     count = db.execute(
-        f"UPDATE {jobs} SET name = distinct_name(name, id)"
+        f"UPDATE {jobs} SET name = unique_name(name, id)"
         " WHERE seq IN (SELECT seq FROM temp.renamed)"
     ).rowcount
     db.execute(

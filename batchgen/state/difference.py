@@ -1,0 +1,279 @@
+"""The difference between today's manifest and the state: one row for each staged job.
+
+In the temporary table `difference`, `today` is the job's number among the staged ones and `seq`
+that of the known job, NULL where it is new. `renamed` is about the name of its files. A job `asks`
+where its new input may have to be paid for again, and `rerun` says that it shall be. `gone` numbers
+the known jobs that the manifest no longer has. Plans count this difference, and runs apply it.
+
+`moved` numbers a known job that only got another id: paid, gone from the manifest, and there is a
+new job of the same input. An edit that changes no input may change an id: a person writes another,
+a sweep gets an axis. Were such a job taken for a new one, it would be paid again without a
+question.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batchgen.references import HOST, reference_url, references_in, resolved
+from batchgen.state.database import translated
+from batchgen.state.meta import Meta, set_meta
+from batchgen.state.records import FOLLOWS_MANIFEST
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batchgen.state.selection import Selection
+    from batchgen.state.staging import Staging
+
+
+NEVER_ATTEMPTED = "(job.attempts = 0 AND job.state IN ('pending', 'blocked'))"
+"""Such a job holds no memory: it follows the manifest."""
+
+
+# Refused or never sent: nothing was charged, so a new input is taken up without asking.
+UNPAID = (
+    "NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND (outcome IS NULL"
+    " OR outcome NOT IN ('not_sent', 'throttled', 'halted', 'refused')))"
+)
+
+
+LIVE = "('submitting', 'queued', 'running', 'fetching', 'unknown')"
+
+
+MAY_RERUN = (
+    f"job.state NOT IN {LIVE}"
+    " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
+)
+"""No request is under way, and none that was too slow may still deliver."""
+
+
+_TABLES = (
+    "difference",
+    "gone",
+    "rebased",
+    "renamed_job",
+    "leaver",
+    "referring",
+    "parted",
+    "planned",
+    "caused",
+)
+
+
+_COMPARE = f"""
+    INSERT INTO temp.difference
+    SELECT today.seq, job.seq,
+        job.body != today.body OR job.model != today.model,
+        NOT {NEVER_ATTEMPTED},
+        job.name != today.name,
+        job.listed = 0 OR {" OR ".join(f"job.{c} IS NOT today.{c}" for c in FOLLOWS_MANIFEST)},
+        NULL, 0, 0
+    FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
+"""
+
+
+@contextmanager
+def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[None]:
+    """The staged jobs as `incoming.job`; what was begun and not committed is undone at the end."""
+    with translated(path):
+        db.execute("ATTACH DATABASE ? AS incoming", (str(staging.path),))
+        try:
+            yield
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            for table in _TABLES:
+                db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+            db.execute("DETACH DATABASE incoming")
+
+
+def _compare_ids(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TEMP TABLE difference (today INTEGER PRIMARY KEY, seq INTEGER, changed INTEGER,"
+        " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER,"
+        " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
+    )
+    db.execute(_COMPARE)
+
+
+def _find_gone(db: sqlite3.Connection) -> None:
+    """After `_compare_ids`."""
+    db.execute("CREATE TEMP TABLE gone (seq INTEGER PRIMARY KEY)")
+    (found,) = db.execute("SELECT count(seq) FROM temp.difference").fetchone()
+    (known,) = db.execute("SELECT count(*) FROM job").fetchone()
+    if found < known:
+        db.execute(
+            "INSERT INTO temp.gone SELECT seq FROM job INDEXED BY job_by_state"
+            " WHERE seq NOT IN (SELECT seq FROM temp.difference WHERE seq IS NOT NULL)"
+        )
+
+
+_RENAME_TABLES = (
+    # What an input would say if the jobs that it refers to had their new ids already.
+    "CREATE TEMP TABLE rebased (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TEMP TABLE renamed_job (seq INTEGER PRIMARY KEY, today INTEGER UNIQUE)",
+    "CREATE TEMP TABLE leaver (seq INTEGER PRIMARY KEY, listed INTEGER)",
+    "CREATE TEMP TABLE referring (seq INTEGER PRIMARY KEY)",
+)
+
+# Several equal ones are paired in order, those first that leave the manifest only now.
+_PAIRS = """
+    INSERT INTO temp.renamed_job
+    WITH old AS (
+        SELECT job.seq, job.model, coalesce(rebased.body, job.body) AS body,
+            row_number() OVER (PARTITION BY job.model, coalesce(rebased.body, job.body)
+                               ORDER BY job.listed DESC, job.seq) AS place
+        FROM temp.leaver JOIN main.job AS job ON job.seq = leaver.seq
+        LEFT JOIN temp.rebased AS rebased ON rebased.seq = job.seq
+        WHERE job.seq NOT IN (SELECT seq FROM temp.renamed_job)
+    ),
+    new AS (
+        SELECT today.seq, today.model, today.body,
+            row_number() OVER (PARTITION BY today.model, today.body ORDER BY today.seq) AS place
+        FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today
+        WHERE diff.seq IS NULL AND today.seq NOT IN (SELECT today FROM temp.renamed_job)
+    )
+    SELECT old.seq, new.seq FROM new
+    JOIN old ON old.body = new.body AND old.model = new.model AND old.place = new.place
+"""
+
+
+def find_difference(db: sqlite3.Connection) -> None:
+    """Every staged job beside the known one, by its id or else by its input."""
+    _compare_ids(db)
+    _find_gone(db)
+    _find_renamed(db)
+    # Where nothing was charged, a new input is taken up without asking.
+    db.execute(
+        "UPDATE temp.difference SET asks = 1 WHERE changed AND EXISTS ("
+        f"SELECT 1 FROM main.job AS job WHERE job.seq = difference.seq AND NOT {UNPAID})"
+    )
+
+
+def choose_reruns(db: sqlite3.Connection, selection: Selection) -> None:
+    """After `find_difference`: the selected jobs whose new input is to be paid for."""
+    condition, values = selection.where("incoming.job")
+    db.execute(
+        "UPDATE temp.difference SET rerun = 1 WHERE today IN (SELECT today FROM ("
+        "SELECT diff.today, job.seq, today.id, today.model, today.tags, job.state"
+        " FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today"
+        " JOIN main.job AS job ON job.seq = diff.seq"
+        f" WHERE diff.asks AND {MAY_RERUN}) AS job WHERE {condition})",
+        values,
+    )
+    _part_renamed(db, selection)
+
+
+def _find_renamed(db: sqlite3.Connection) -> None:
+    """After the jobs were compared by their ids: pair renamed ones too; they are not `gone`.
+
+    Jobs that refer to them, which may be renamed themselves, are compared with the new ids.
+    """
+    for table in _RENAME_TABLES:
+        db.execute(table)
+    if not _anybody_left(db):
+        return
+    db.execute(
+        "INSERT INTO temp.leaver SELECT seq, listed FROM temp.gone JOIN main.job AS job USING (seq)"
+        f" WHERE NOT {NEVER_ATTEMPTED} AND NOT {UNPAID}"
+    )
+    # Each round finds the next links of the chains.
+    while db.execute(_PAIRS).rowcount:
+        _rebase(db)
+    db.execute(
+        "UPDATE temp.difference SET seq = pair.seq, moved = pair.seq, attempted = 1, changed = 0,"
+        " renamed = 0, relisted = 1 FROM temp.renamed_job AS pair"
+        " WHERE difference.today = pair.today"
+    )
+    db.execute("DELETE FROM temp.gone WHERE seq IN (SELECT seq FROM temp.renamed_job)")
+    db.execute(
+        "UPDATE temp.difference SET changed = 0 WHERE changed AND EXISTS ("
+        "SELECT 1 FROM temp.rebased JOIN main.job AS job USING (seq)"
+        " JOIN incoming.job AS today ON today.seq = difference.today"
+        " WHERE rebased.seq = difference.seq AND rebased.body = today.body"
+        " AND job.model = today.model)"
+    )
+
+
+def _anybody_left(db: sqlite3.Connection) -> bool:
+    """A first run, and a run of the same manifest, ask no more than this."""
+    (left,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM temp.difference WHERE seq IS NULL)"
+        " AND EXISTS (SELECT 1 FROM temp.gone JOIN main.job AS job USING (seq)"
+        f" WHERE NOT {NEVER_ATTEMPTED})"
+    ).fetchone()
+    return bool(left)
+
+
+def _rebase(db: sqlite3.Connection) -> None:
+    if db.execute("SELECT 1 FROM temp.referring LIMIT 1").fetchone() is None:
+        db.execute(
+            f"INSERT INTO temp.referring SELECT seq FROM main.job WHERE instr(body, '//{HOST}/')"
+        )
+    rows = db.execute(
+        "SELECT job.seq, job.body FROM temp.referring JOIN main.job AS job USING (seq)"
+    )
+    for seq, body in rows:
+        found = _with_new_ids(db, body)
+        if found != body:
+            db.execute("INSERT OR REPLACE INTO temp.rebased VALUES (?, ?)", (seq, found))
+
+
+def _with_new_ids(db: sqlite3.Connection, body: str) -> str:
+    urls: dict[str, str] = {}
+    for reference in references_in(body):
+        row = db.execute(
+            "SELECT today.id FROM main.job AS job JOIN temp.renamed_job AS pair USING (seq)"
+            " JOIN incoming.job AS today ON today.seq = pair.today WHERE job.id = ?",
+            (reference.job_id,),
+        ).fetchone()
+        job_id = row[0] if row else reference.job_id
+        urls[reference.url] = reference_url(job_id, reference.kind, reference.position)
+    return resolved(body, urls)
+
+
+def take_up_renamed(db: sqlite3.Connection) -> None:
+    """Give the jobs their new ids; their files stay where they are.
+
+    Before anything asks for a job by its id of today.
+    """
+    moved = db.execute("SELECT 1 FROM temp.difference WHERE moved IS NOT NULL LIMIT 1").fetchone()
+    if moved is None:
+        return
+    # Parted pairs too: what referred to the old job refers to its successor.
+    db.execute(
+        "UPDATE job SET body = rebased.body FROM temp.rebased AS rebased"
+        " WHERE job.seq = rebased.seq"
+    )
+    db.execute(
+        "UPDATE job SET id = today.id FROM temp.difference AS diff"
+        " JOIN incoming.job AS today ON today.seq = diff.today"
+        " WHERE job.seq = diff.seq AND diff.moved IS NOT NULL"
+    )
+    # Its lines name the old ids.
+    set_meta(db, Meta.METADATA_IS_STALE, "yes")
+
+
+def _part_renamed(db: sqlite3.Connection, selection: Selection) -> None:
+    """The selected ones are to be paid anew: what was is gone, what comes is new.
+
+    Not while a request is under way: it is followed under the new id.
+    """
+    condition, values = selection.where("incoming.job")
+    db.execute(
+        "CREATE TEMP TABLE parted AS SELECT today, seq FROM ("
+        "SELECT diff.today, job.seq, today.id, today.model, today.tags, job.state"
+        " FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today"
+        " JOIN main.job AS job ON job.seq = diff.moved"
+        f" WHERE {MAY_RERUN}) AS job WHERE {condition}",
+        values,
+    )
+    db.execute("INSERT INTO temp.gone SELECT seq FROM temp.parted")
+    db.execute(
+        "UPDATE temp.difference SET seq = NULL, attempted = 0, relisted = 0"
+        " WHERE today IN (SELECT today FROM temp.parted)"
+    )
