@@ -43,10 +43,11 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Nothing asserts wall-clock time: beside a busy machine any example may take long.
-settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("any machine")
+# `--hypothesis-profile=long` tries many times more, as one who changes a parser would.
+ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", ANY_MACHINE, max_examples=50)
+settings.register_profile("long", ANY_MACHINE, max_examples=2000)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

@@ -226,7 +226,7 @@ class Emulator:
         return self.base.removesuffix("/v1")
 
     def ledger(self) -> Any:
-        with urllib.request.urlopen(f"{self.origin}/emulator/ledger", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.origin}/emulator/ledger", timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def charges(self) -> list[dict[str, Any]]:
@@ -238,13 +238,13 @@ class Emulator:
         request = urllib.request.Request(
             f"{self.origin}/emulator/faults", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status < 300
 
     def disarm(self) -> None:
         """Take back the faults that nobody met."""
         request = urllib.request.Request(f"{self.origin}/emulator/faults", method="DELETE")
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=PATIENCE):
             pass
 
     def charged(self, count: int) -> None:

@@ -14,6 +14,7 @@ from batchgen.cli.options import BUDGET, EMULATOR, JOBS, JSON, LIMIT, MANIFEST, 
 from batchgen.jobs import model_alias
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
+from batchgen.runs.plan import changes_of
 from batchgen.state.reconcile import OnChanged
 from batchgen.text import command_line, format_duration, plural
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from batchgen.runs.estimates import Cost
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.plan import Figures, ModelPlan, Plan
+    from batchgen.runs.plan import ModelPlan, Plan
+    from batchgen.state.planned import PlanCounts
 
 SHOWN_CHANGES = 20
 SHOWN_RENAMED = 10
@@ -166,7 +168,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
 def _table(plan: Plan, columns: int) -> Iterator[str]:
     """A column for each model and one for all; rows without jobs are left out."""
     heads = [model_alias(model) for model in plan.models]
-    figures = [model.figures for model in plan.models.values()]
+    figures = [model.counts for model in plan.models.values()]
     costs = [model.cost for model in plan.models.values()]
     if len(heads) > 1:
         heads, figures, costs = [*heads, "all"], [*figures, plan.total], [*costs, plan.cost]
@@ -196,13 +198,13 @@ def _lists(plan: Plan, columns: int) -> Iterator[str]:
 
 
 def _model_text(model: ModelPlan) -> str:
-    figures: Figures = model.figures
+    counts: PlanCounts = model.counts
     parts = [
-        f"{getattr(figures, name):,} {label.strip()}"
+        f"{getattr(counts, name):,} {label.strip()}"
         for name, label in ROWS
-        if getattr(figures, name)
+        if getattr(counts, name)
     ]
-    if figures.to_do:
+    if counts.to_do:
         parts.append(f"{_usd_cell(model.cost)} USD")
     return ", ".join(parts)
 
@@ -288,7 +290,7 @@ def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:
     )
     for one in plan.changed[:SHOWN_CHANGES]:
         yield f"  {one.id} ({one.state})"
-        for change in one.changes:
+        for change in changes_of(one):
             # The line holds both sides, the key, the arrow and the indent.
             side = max(8, (columns - len(change.key) - 9) // 2)
             yield f"    {change.words(side)}"

@@ -6,12 +6,13 @@ Of a job whose input changed, it shows what changed, key by key.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, Funds, suffices
 from batchgen.runs.vendor_facts import VendorFacts
+from batchgen.state.planned import PlanCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from batchgen.errors import Problem
     from batchgen.jobs import JsonValue
-    from batchgen.state.reconcile import OnChanged
+    from batchgen.state.planned import ChangedInput, OrphanedJob
+    from batchgen.state.reconcile import OnChanged, RenamedJob
     from batchgen.state.records import Money
 
 
@@ -55,6 +57,14 @@ def input_changes(before: str, now: str) -> tuple[FieldChange, ...]:
     old, new = json.loads(before), json.loads(now)
     changes = (FieldChange(key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
     return tuple(change for change in changes if change.before != change.now)
+
+
+def changes_of(job: ChangedInput) -> tuple[FieldChange, ...]:
+    """Compare today's input with the one that may have been paid; the model comes first."""
+    changes = input_changes(job.body_before, job.body_now)
+    if job.model_before == job.model_now:
+        return changes
+    return (FieldChange("model", f'"{job.model_before}"', f'"{job.model_now}"'), *changes)
 
 
 def cut_pair(before: str, now: str, width: int) -> tuple[str, str]:
@@ -109,77 +119,17 @@ def _printable(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Jobs of a model. They overlap: a new job is to do, and may be waiting.
-
-    `to_do` would be submitted, `waiting` of those for a job they need or for an approval. `new`
-    were never attempted. `changed` may have been paid, with another input than today's; `renamed`
-    too, and only their ids are others today. `asked_again` are failed or lost, and every run asks
-    for their results once more, without paying. `orphaned` are in the state and no longer in the
-    manifest; all others are the manifest's.
-    """
-
-    jobs: int = 0
-    new: int = 0
-    changed: int = 0
-    renamed: int = 0
-    to_do: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    done: int = 0
-    failed: int = 0
-    unknown: int = 0
-    blocked: int = 0
-    cancelled: int = 0
-    lost: int = 0
-    asked_again: int = 0
-    orphaned: int = 0
-
-    def __add__(self, other: Figures) -> Figures:
-        mine, others = self.to_json(), other.to_json()
-        return Figures(**{name: mine[name] + others[name] for name in mine})
-
-    def to_json(self) -> dict[str, int]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """`seconds` is how long its jobs take by themselves; None: none was ever timed."""
 
-    figures: Figures
+    counts: PlanCounts
     cost: Cost
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedInput:
-    """A job that may have been paid and has another input today."""
-
-    id: str
-    state: str
-    changes: tuple[FieldChange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """A job that may have been paid and has another id today, with the same input."""
-
-    before: str
-    now: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    id: str
-    model: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """`changed`, `renamed` and `orphans` are the first ones; the figures count all.
+    """`changed`, `renamed` and `orphans` are the first ones; the counts are of all.
 
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
     `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
@@ -195,8 +145,8 @@ class Plan:
     seconds: float | None
     on_changed: OnChanged
     changed: tuple[ChangedInput, ...] = ()
-    renamed: tuple[Renamed, ...] = ()
-    orphans: tuple[Orphan, ...] = ()
+    renamed: tuple[RenamedJob, ...] = ()
+    orphans: tuple[OrphanedJob, ...] = ()
     live: VendorFacts = field(default_factory=VendorFacts)
     outdated: RefusedJobs = field(default_factory=RefusedJobs)
     throttled: Mapping[str, float] = field(default_factory=dict)
@@ -205,8 +155,8 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
 
     @property
-    def total(self) -> Figures:
-        return sum((model.figures for model in self.models.values()), Figures())
+    def total(self) -> PlanCounts:
+        return sum((model.counts for model in self.models.values()), PlanCounts())
 
     @property
     def cost(self) -> Cost:
@@ -233,7 +183,7 @@ class Plan:
             "total": {**self.total.to_json()},
             "models": {
                 name: {
-                    **model.figures.to_json(),
+                    **model.counts.to_json(),
                     "cost": model.cost.to_json(),
                     "seconds": _rounded(model.seconds),
                 }
@@ -251,7 +201,7 @@ class Plan:
             },
             "models_never_timed": [*self.untimed],
             "changed": [
-                {"id": one.id, "state": one.state, "input": [c.to_json() for c in one.changes]}
+                {"id": one.id, "state": one.state, "input": [c.to_json() for c in changes_of(one)]}
                 for one in self.changed
             ],
             "renamed": [

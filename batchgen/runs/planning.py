@@ -24,16 +24,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, engine_policy
 from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
-from batchgen.runs.plan import (
-    ChangedInput,
-    FieldChange,
-    Figures,
-    ModelPlan,
-    Orphan,
-    Plan,
-    Renamed,
-    input_changes,
-)
+from batchgen.runs.plan import ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_reading, open_for_writing, translated
@@ -58,7 +49,6 @@ if TYPE_CHECKING:
     from batchgen.manifest.header import Manifest
     from batchgen.runs.context import World
     from batchgen.state.database import Connection
-    from batchgen.state.planned import ChangedInput as ChangedRow
     from batchgen.state.planned import Outlook
     from batchgen.state.records import JobHistory
     from batchgen.state.results import ListedJob
@@ -90,7 +80,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
-            used = [model for model, found in counts.items() if _figures(found).jobs]
+            used = [model for model, found in counts.items() if found.jobs]
             if not used:
                 raise nothing_selected()
             live = VendorFacts() if offline else asyncio.run(ask_about(used, options, world))
@@ -141,12 +131,11 @@ class _Desk:
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
         lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
         models = {
-            model: ModelPlan(
-                _figures(found), self._cost(model, found.to_do), lane_seconds(lanes[model])
-            )
+            model: ModelPlan(found, self._cost(model, found.to_do), lane_seconds(lanes[model]))
             for model, found in counts.items()
         }
         policy = engine_policy(self.manifest.policy, self.options)
+        outlook, total = self.outlook, sum(counts.values(), PlanCounts())
         return Plan(
             name=self.manifest.name,
             folder=folder.root,
@@ -160,10 +149,10 @@ class _Desk:
             },
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
-            # Each is another walk through all jobs: not where the figures say that it is in vain.
-            changed=self._changed() if any(one.changed for one in counts.values()) else (),
-            renamed=self._renamed() if any(one.renamed for one in counts.values()) else (),
-            orphans=self._orphans() if any(one.orphaned for one in counts.values()) else (),
+            # Each is another walk through all jobs: not where the counts say that it is in vain.
+            changed=tuple(outlook.changed(MOST_CHANGES) if total.changed else ()),
+            renamed=tuple(outlook.renamed(MOST_RENAMED) if total.renamed else ()),
+            orphans=tuple(outlook.orphans(MOST_ORPHANS) if total.orphaned else ()),
             live=self.live,
             outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
             warnings=self.warnings,
@@ -185,54 +174,6 @@ class _Desk:
         if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
         return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
-
-    def _changed(self) -> tuple[ChangedInput, ...]:
-        rows = self.outlook.changed(MOST_CHANGES)
-        return tuple(ChangedInput(row.id, row.state, _changes(row)) for row in rows)
-
-    def _renamed(self) -> tuple[Renamed, ...]:
-        rows = self.outlook.renamed(MOST_RENAMED)
-        return tuple(Renamed(row.before, row.now, row.state) for row in rows)
-
-    def _orphans(self) -> tuple[Orphan, ...]:
-        return tuple(Orphan(*row) for row in self.outlook.orphans(MOST_ORPHANS))
-
-
-def _figures(found: PlanCounts) -> Figures:
-    selected = (
-        found.pending,
-        found.in_flight,
-        found.done,
-        found.failed,
-        found.unknown,
-        found.blocked,
-        found.cancelled,
-        found.lost,
-    )
-    return Figures(
-        jobs=sum(selected),
-        new=found.new,
-        changed=found.changed,
-        renamed=found.renamed,
-        to_do=found.to_do,
-        waiting=found.waiting,
-        in_flight=found.in_flight,
-        done=found.done,
-        failed=found.failed,
-        unknown=found.unknown,
-        blocked=found.blocked,
-        cancelled=found.cancelled,
-        lost=found.lost,
-        asked_again=found.asked_again,
-        orphaned=found.orphaned,
-    )
-
-
-def _changes(row: ChangedRow) -> tuple[FieldChange, ...]:
-    changes = input_changes(row.body_before, row.body_now)
-    if row.model_before == row.model_now:
-        return changes
-    return (FieldChange("model", f'"{row.model_before}"', f'"{row.model_now}"'), *changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ are set up over a copy of the jobs that need each other.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
@@ -213,6 +213,32 @@ class PlanCounts:
     asked_again: int = 0
     orphaned: int = 0
 
+    @property
+    def jobs(self) -> int:
+        """All of the manifest's."""
+        return sum(getattr(self, name) for name in _STANDING)
+
+    def __add__(self, other: PlanCounts) -> PlanCounts:
+        names = [one.name for one in fields(self)]
+        return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def to_json(self) -> dict[str, int]:
+        """As `plan --json` has it; `pending` is what the others leave of `jobs`."""
+        names = [one.name for one in fields(self) if one.name != "pending"]
+        return {name: getattr(self, name) for name in ("jobs", *names)}
+
+
+_STANDING = (
+    "pending",
+    "in_flight",
+    "done",
+    "failed",
+    "unknown",
+    "blocked",
+    "cancelled",
+    "lost",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangedInput:
@@ -223,6 +249,15 @@ class ChangedInput:
     model_now: str
     body_before: str
     body_now: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanedJob:
+    """A job that was attempted, and is no longer in the manifest."""
+
+    id: str
+    model: str
     state: str
 
 
@@ -292,10 +327,10 @@ class Outlook:
         )
         return [RenamedJob(*row) for row in rows]
 
-    def orphans(self, limit: int) -> list[tuple[str, str, str]]:
-        """`(id, model, state)` of the first jobs that were attempted and left the manifest."""
+    def orphans(self, limit: int) -> list[OrphanedJob]:
+        """The first jobs that were attempted and left the manifest."""
         query, values = self._gone("job.id, job.model, job.state", "ORDER BY job.seq LIMIT ?")
-        return self.db.execute(query, (*values, limit)).fetchall()
+        return [OrphanedJob(*row) for row in self.db.execute(query, (*values, limit))]
 
     def _gone(self, columns: str, rest: str) -> tuple[str, tuple[str | int, ...]]:
         condition, values = self.selection.where("main.job")

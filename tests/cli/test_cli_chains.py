@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.shell import EDIT, T2I, VIDEO, Emulator, Shell, wait_until
+from tests.shell import EDIT, PATIENCE, T2I, VIDEO, Emulator, Shell, wait_until
 
 HOURS = ["dawn", "noon", "dusk", "night"]
 PLACES = ["harbour", "cliff", "beach", "island", "river"]
@@ -57,7 +57,7 @@ def count(user: Shell) -> Counter[str]:
 
 
 def faults_are_met(emulator: Emulator) -> bool:
-    with urllib.request.urlopen(f"{emulator.origin}/emulator/faults", timeout=10) as answer:
+    with urllib.request.urlopen(f"{emulator.origin}/emulator/faults", timeout=PATIENCE) as answer:
         armed: list[object] = json.load(answer)["faults"]
     return not armed
 

@@ -234,7 +234,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True), st.sampled_from(sorted(catalog())))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_names_of_columns_and_files_give_sound_yaml(
     tmp_path: Path, names: list[str], model: str
 ) -> None:

@@ -14,21 +14,30 @@ from batchgen.models.catalog import catalog
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runs.estimates import Cost
 from batchgen.runs.options import RunOptions
-from batchgen.runs.plan import ChangedInput, FieldChange, Figures, ModelPlan, Orphan, Plan, Renamed
+from batchgen.runs.plan import ModelPlan, Plan
 from batchgen.runs.vendor_facts import VendorFacts
+from batchgen.state.planned import ChangedInput, OrphanedJob, PlanCounts
 from batchgen.state.queries import Selection
-from batchgen.state.reconcile import OnChanged
+from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import Money
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 RUN = "batchgen run boats.yaml"
 
+
+def changed_prompt(before: str, now: str) -> ChangedInput:
+    bodies = (json.dumps({"prompt": before}), json.dumps({"prompt": now}))
+    return ChangedInput("boat-001", T2I, T2I, *bodies, "done")
+
+
 STILLS = ModelPlan(
-    Figures(jobs=103, new=100, changed=1, to_do=100, done=3, orphaned=2), Cost(known=3.0), 75.0
+    PlanCounts(new=100, changed=1, to_do=100, pending=100, done=3, orphaned=2),
+    Cost(known=3.0),
+    75.0,
 )
 CLIPS = ModelPlan(
-    Figures(jobs=20, new=20, to_do=20, waiting=20), Cost(estimated=8.06, unpriced=2), None
+    PlanCounts(new=20, to_do=20, pending=20, waiting=20), Cost(estimated=8.06, unpriced=2), None
 )
 PLAN = Plan(
     name="boats",
@@ -38,10 +47,8 @@ PLAN = Plan(
     budget=25.0,
     seconds=75.0,
     on_changed=OnChanged.REFUSE,
-    changed=(
-        ChangedInput("boat-001", "done", (FieldChange("prompt", '"a boat"', '"another one"'),)),
-    ),
-    orphans=(Orphan("old-1", T2I, "done"), Orphan("old-2", T2I, "failed")),
+    changed=(changed_prompt("a boat", "another one"),),
+    orphans=(OrphanedJob("old-1", T2I, "done"), OrphanedJob("old-2", T2I, "failed")),
     live=VendorFacts(trouble="no API token"),
 )
 
@@ -95,8 +102,8 @@ nothing was sent, nothing was written
 
 def long_changes() -> Plan:
     words = "a beautiful girl is sitting on the boat, painted in watercolour " * 3
-    change = FieldChange("prompt", json.dumps(f"{words}at dawn"), json.dumps(f"{words}at dusk"))
-    return replace(PLAN, changed=(ChangedInput("boat-001", "done", (change,)),))
+    change = changed_prompt(f"{words}at dawn", f"{words}at dusk")
+    return replace(PLAN, changed=(change,))
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
@@ -109,7 +116,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 
 
 def test_a_table_too_wide_for_the_terminal_becomes_a_line_a_model() -> None:
-    many = replace(STILLS, figures=replace(STILLS.figures, new=1_000_000, to_do=1_000_000))
+    many = replace(STILLS, counts=replace(STILLS.counts, new=1_000_000, to_do=1_000_000))
     out = shown(replace(PLAN, models={T2I: many, I2V: many}), 40)
     assert "  t2i       1,000,000 new, 1 changed," in out
     assert "  i2v       1,000,000 new, 1 changed," in out
@@ -142,7 +149,7 @@ def test_a_budget_is_enough_or_not(budget: float, words: str) -> None:
 
 
 def test_where_nothing_is_to_do_nothing_is_said_of_cost_and_time() -> None:
-    done = ModelPlan(Figures(jobs=3, done=3), Cost(), 0.0)
+    done = ModelPlan(PlanCounts(done=3), Cost(), 0.0)
     out = shown(replace(PLAN, models={T2I: done}, orphans=(), changed=()))
     assert "cost" not in out
     assert "time" not in out
@@ -167,9 +174,9 @@ def test_a_word_about_changed_jobs_is_taken_into_the_plan(
 
 def test_more_than_can_be_shown_is_counted() -> None:
     changed = tuple(replace(PLAN.changed[0], id=f"boat-{n}") for n in range(30))
-    gone = tuple(Orphan(f"old-{n}", T2I, "done") for n in range(15))
-    figures = replace(STILLS.figures, changed=30, orphaned=15)
-    many = replace(STILLS, figures=figures)
+    gone = tuple(OrphanedJob(f"old-{n}", T2I, "done") for n in range(15))
+    counts = replace(STILLS.counts, changed=30, orphaned=15)
+    many = replace(STILLS, counts=counts)
     out = shown(replace(PLAN, models={T2I: many}, changed=changed, orphans=gone))
     assert "boat-19 (done)" in out
     assert "boat-20 (done)" not in out
@@ -231,11 +238,11 @@ def test_the_document_for_programs_has_it_all() -> None:
 
 
 def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
-    figures = replace(STILLS.figures, renamed=1)
+    counts = replace(STILLS.counts, renamed=1)
     plan = replace(
         PLAN,
-        models={T2I: replace(STILLS, figures=figures)},
-        renamed=(Renamed("poster-3", "poster-4", "done"),),
+        models={T2I: replace(STILLS, counts=counts)},
+        renamed=(RenamedJob("poster-3", "poster-4", "done"),),
     )
     out = shown(plan)
     assert "  renamed        1\n" in out

@@ -158,9 +158,7 @@ def test_days_of_frames_are_refused(
     check_frames(96, 64, 5)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(EVERY), data=st.data())
 def test_no_damage_makes_the_decoder_fail_in_another_way(
     media: dict[str, bytes], name: str, data: st.DataObject

@@ -6,7 +6,7 @@ import io
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -29,7 +29,6 @@ def reason(head: bytes) -> str:
     return found.reason
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.sampled_from(["RGB", "L", "CMYK"]),
     st.integers(1, 300),
@@ -47,7 +46,6 @@ def test_a_jpeg_has_the_size_that_pillow_finds(
     assert read_header(jpeg, is_whole=True) == Picture("image/jpeg", width, height, None)
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.sampled_from(["RGB", "RGBA", "P", "1"]), st.integers(1, 300), st.integers(1, 300))
 def test_a_png_has_the_size_that_pillow_finds(mode: str, width: int, height: int) -> None:
     stream = io.BytesIO()
@@ -64,7 +62,6 @@ def test_a_piece_gives_the_size_of_the_picture_or_is_too_short(end: int, codec: 
     assert found is None or found == read_header(whole, is_whole=True)
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff\xc0"]),
     st.binary(max_size=300),

@@ -10,9 +10,11 @@ from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
 from batchgen.downloads.probe import Gone, NoAnswer, Probed
-from batchgen.engine.policy import EnginePolicy, ModelLimits
+from batchgen.engine.policy import EnginePolicy
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
+from batchgen.manifest.policy import ModelPolicy, OnUnknown
+from batchgen.manifest.units import Rate
 from batchgen.pauses import PauseReason
 from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
@@ -43,7 +45,7 @@ class Weather:
     burst: int = field(default=0)
 
     def habits(self) -> Habits:
-        return Habits(self.reply, self.course, self.look, self.status, self.delivery)
+        return Habits(self.reply, self.course, self.result, self.status, self.delivery)
 
     def reply(self, _model: str, _job: str) -> Reply:
         takes = self.dice.uniform(0.05, 1.5)
@@ -85,7 +87,7 @@ class Weather:
             hidden=self.dice.choice((0.0, 0.0, 0.0, 3.0)),
         )
 
-    def look(self, _request: Request) -> ResultOutcome | None:
+    def result(self, _request: Request) -> ResultOutcome | None:
         kind = self.dice.random()
         if kind < 0.02:
             return outcomes.NoAnswer("502")
@@ -116,7 +118,7 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
-    def look_at(self, url: str) -> Probed:
+    def probe(self, url: str) -> Probed:
         kind = self.dice.random()
         if kind < 0.1:
             self.vendor.renewed[url.split("/")[4]] += 1
@@ -147,7 +149,7 @@ def stormy_chains(folder: Path, seed: int) -> World:
     world = _weathered(folder, seed)
     dice = Random(f"chains {seed}")
     weather = Weather(dice, world.vendor)
-    world.inputs = SimulatedInputs(weather.check, weather.look_at)
+    world.inputs = SimulatedInputs(weather.check, weather.probe)
     world.policy = replace(world.policy, canary=dice.choice((0, 0, 1, 2)))
     world.add(_chains(dice))
     return world
@@ -170,10 +172,10 @@ def _weathered(folder: Path, seed: int) -> World:
     dice = Random(seed)
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
-        interval=dice.choice((0.0, 0.2)),
-        limits={T2I: ModelLimits(4, 0.5), EDIT: ModelLimits(24), I2V: ModelLimits(2)},
+        rate=dice.choice((None, Rate(5, 1.0))),
+        models={T2I: ModelPolicy(4, Rate(2, 1.0)), EDIT: ModelPolicy(24), I2V: ModelPolicy(2)},
         retries=dice.choice((0, 2)),
-        resubmits=dice.choice((0, 0, 3)),
+        on_unknown=dice.choice((OnUnknown.HOLD, OnUnknown.HOLD, OnUnknown.RESUBMIT)),
         timeout=dice.choice((120.0, 3600.0)),
         budget=dice.choice((None, 1000.0)),
         downloads=dice.choice((1, 8)),

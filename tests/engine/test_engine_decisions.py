@@ -151,14 +151,14 @@ def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
         Halted(PauseReason.BAD_CERTIFICATE, "expired"),
     ],
 )
-def test_what_the_status_would_not_tell_better_is_not_asked_twice(outcome: ResultOutcome) -> None:
+def test_the_status_is_not_asked_for_where_the_result_is_clear(outcome: ResultOutcome) -> None:
     assert not is_inconclusive(outcome)
 
 
 @pytest.mark.parametrize(
     ("failures", "retries", "again"), [(0, 0, False), (0, 1, True), (1, 1, False), (2, 3, True)]
 )
-def test_a_failed_request_is_tried_again_as_often_as_retries_says(
+def test_a_failed_request_is_tried_again_as_often_as_retries_allows(
     failures: int, retries: int, again: bool
 ) -> None:
     """Row 29."""
@@ -198,7 +198,7 @@ def test_what_fails_for_lack_of_money_goes_again_and_pauses_the_run() -> None:
     assert (paid.ending.again, paid.ending.blameless) == (False, False)
 
 
-def test_a_failure_that_only_an_unknown_word_tells_is_not_paid_again_unasked() -> None:
+def test_a_failure_that_only_an_unknown_state_reports_is_not_paid_again_unasked() -> None:
     odd = Failed("", "worker gone", None, "{}", unknown_state="aborted")
     end = after_result(odd, replace(FACTS, retries=5))
     assert isinstance(end, End)

@@ -21,7 +21,7 @@ from batchgen.downloads.fetch import open_downloader
 from batchgen.engine.events import Event
 from batchgen.runs import ports
 from batchgen.runs.summary import Summary
-from tests.shell import Emulator, Shell, wait_until
+from tests.shell import PATIENCE, Emulator, Shell, wait_until
 
 MIB = 1024 * 1024
 
@@ -120,7 +120,7 @@ def charged(emulator: Emulator, process: subprocess.Popen[str], count: int = 1) 
 def served(emulator: Emulator, request_id: str) -> bytes:
     """The bytes that the vendor has for a picture."""
     url = f"{emulator.origin}/files/{request_id}/1.png"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         content: bytes = answer.read()
     return content
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from batchgen.engine.events import Event, FileSaved, Noted
 from tests.failures.broken_disks import MIB, assert_whole, run_hearing
-from tests.shell import Emulator, Shell, boat, emulating
+from tests.shell import PATIENCE, Emulator, Shell, boat, emulating
 
 BIG = 3 * MIB + 12345
 """Bytes: more than one block of a download, so that a part of it can stay."""
@@ -97,7 +97,7 @@ def continue_a_part(user: Shell, emulator: Emulator, kind: str) -> None:
     assert watch.names == [["boat-000.part", "boat-000.part.json"]]
     assert len(watch.notes) == 1
     assert_whole(user, emulator)
-    with urllib.request.urlopen(f"{emulator.origin}/emulator/faults", timeout=10) as answer:
+    with urllib.request.urlopen(f"{emulator.origin}/emulator/faults", timeout=PATIENCE) as answer:
         assert json.load(answer) == {"faults": []}
 
 

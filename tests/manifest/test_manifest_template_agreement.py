@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -40,7 +40,6 @@ def outcome(render: Any, cell: dict[str, Any]) -> tuple[object, ...]:
     return made, type(made)
 
 
-@settings(max_examples=300)
 @given(text=_TEMPLATES, cell=_CELLS)
 def test_plain_names_are_put_together_as_jinja_does(text: str, cell: dict[str, Any]) -> None:
     expected = explained(with_jinja(parse(text)), text)
@@ -57,7 +56,6 @@ _TOKENS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=500)
 @given(tokens=st.lists(_TOKENS, max_size=12), cell=_CELLS)
 def test_no_template_ends_in_anything_but_a_value_or_a_problem(
     tokens: list[str], cell: dict[str, Any]

@@ -107,7 +107,6 @@ def inputs(draw: st.DrawFn, model: Model) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rehearsal", [False, True])
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.alias)
-@settings(deadline=None, max_examples=200)
 @given(data=st.data())
 def test_both_agree_on_inputs_near_the_schema(
     model: Model, data: st.DataObject, *, rehearsal: bool
@@ -133,7 +132,6 @@ def test_both_agree_on_every_odd_value_of_every_field(model: Model, *, rehearsal
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.alias)
-@settings(deadline=None, max_examples=200)
 @given(data=st.data())
 def test_an_input_passes_exactly_where_the_validator_accepts_it(
     model: Model, data: st.DataObject
@@ -179,7 +177,6 @@ values_of_a_key = (
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(schemas, values_of_a_key)
 @example({"properties": {"key": {"minimum": 0}}}, math.nan)
 @example({"properties": {"key": {"type": "number", "minimum": 2**70}}}, 2**71)

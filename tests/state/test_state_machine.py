@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -314,10 +314,5 @@ class Events(RuleBasedStateMachine):
             assert not (state == S.SUBMITTING and approved)
 
 
-Events.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+Events.TestCase.settings = settings(stateful_step_count=40)
 test_any_order_of_events_keeps_the_promises = Events.TestCase

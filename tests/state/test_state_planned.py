@@ -11,7 +11,7 @@ from batchgen.jobs import Job
 from batchgen.state import files, transitions
 from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_reading, open_for_writing
-from batchgen.state.planned import ChangedInput, Outlook, PlanCounts, Wishes, foreseen
+from batchgen.state.planned import ChangedInput, OrphanedJob, Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import KnownImage
@@ -94,7 +94,7 @@ def test_changed_inputs_and_orphans_are_told_by_name(tmp_path: Path) -> None:
         assert found.changed(9) == [
             ChangedInput("changed", T2I, T2I, job("x").body, job("x", "another").body, "done")
         ]
-        assert found.orphans(9) == [("left", EDIT, "done")]
+        assert found.orphans(9) == [OrphanedJob("left", EDIT, "done")]
         assert found.changed(0) == []
     with outlook(path, TODAY, selection=Selection(models=("t2i",))) as found:
         assert found.orphans(9) == []
@@ -164,7 +164,7 @@ def test_a_cause_is_a_selection_as_any_other(tmp_path: Path) -> None:
     key = cause_key("changed", "failed", "policy", "no: 1")
     with outlook(state.path, TODAY, selection=Selection(causes=(key,)), retry_failed=True) as one:
         assert {model: found.to_do for model, found in one.counts().items()} == {T2I: 1, EDIT: 0}
-        assert [row[0] for row in one.orphans(9)] == ["left"]
+        assert [job.id for job in one.orphans(9)] == ["left"]
     with outlook(state.path, TODAY, selection=Selection(causes=(f"!{key}",))) as rest:
         assert rest.counts()[T2I].new == 1
         assert rest.counts()[T2I].failed == 1

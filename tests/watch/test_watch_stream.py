@@ -27,6 +27,7 @@ from batchgen.watch import watching as looking
 from batchgen.watch.events import rows_document
 from batchgen.watch.ports import Heard
 from tests.report.night_world import attempt, done, not_done, picture, small_night
+from tests.shell import PATIENCE
 from tests.watch.watch_world import Run, change, states, watching
 
 
@@ -175,7 +176,7 @@ async def test_rows_that_could_not_be_read_are_told_soon(
     monkeypatch.setattr(events_room, "AGAIN", 0.01)
     async with watching(root) as page, page.stream(await page.place()) as events:
         await events.until("facts")
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE):
             change(root, "UPDATE file SET pick = 'keep' WHERE id = 1")
             assert states(await events.until("rows")) == {"harbour-dawn-ink": "done"}
     assert failures == []
@@ -185,18 +186,19 @@ async def test_who_knows_of_a_change_is_not_kept_waiting_by_a_large_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(db: sqlite3.Connection) -> array[int]:
-        threading.Event().wait(0.5)
+        threading.Event().wait(0.2)
         return signatures(db)
 
     monkeypatch.setattr(looking, "signatures", slow)
+    monkeypatch.setattr(looking, "SHARE", 10 * PATIENCE)
     pick = iter(["keep", "reject"])
     act = lambda: change(root, f"UPDATE file SET pick = '{next(pick)}' WHERE id = 1")  # noqa: E731
     run = Run(answer=Heard(handed=False), act=act)
     async with watching(root, run) as page, page.stream(await page.place()) as events:
-        # After the first look there is a long rest.
+        # After the first look there is a rest that is longer than any patience.
         await page.say({"word": "keep", "file": 1})
         await events.until("rows")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             await page.say({"word": "reject", "file": 1})
             await events.until("rows")
 
@@ -205,7 +207,7 @@ async def test_a_long_night_does_not_make_the_rows_late(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(read: Callable[[], Iterator[AttemptTimes]]) -> Night | None:
-        threading.Event().wait(0.5)
+        threading.Event().wait(0.1)
         return night_of(read)
 
     monkeypatch.setattr(reader, "night_of", slow)
@@ -213,7 +215,7 @@ async def test_a_long_night_does_not_make_the_rows_late(
     monkeypatch.setattr(looking, "NIGHT_SHARE", 0)
     async with watching(root) as page, page.stream(await page.place()) as events:
         night = (await events.until("facts"))["night"]
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(PATIENCE):
             for pick in ("keep", "reject", "keep"):
                 change(root, f"UPDATE file SET pick = '{pick}' WHERE id = 1")
                 await events.until("rows")

@@ -16,7 +16,8 @@ from batchgen.watch import picking, server
 from batchgen.watch import watching as looking
 from batchgen.watch.ports import Heard, Said, Word
 from batchgen.watch.server import serving
-from tests.watch.watch_world import PATIENCE, Page, Run, change, states, watched, watching
+from tests.shell import PATIENCE
+from tests.watch.watch_world import Page, Run, change, states, watched, watching
 
 HANDED = {"handed": True, "objections": [], "rows": None}
 
@@ -161,7 +162,7 @@ async def test_what_a_runner_was_handed_in_its_last_moment_is_done_after_it(root
 
 async def test_the_end_comes_also_while_a_runner_has_something_in_hand(root: Path) -> None:
     run = Run(at_work=True)
-    async with asyncio.timeout(20), watching(root, run) as page:
+    async with asyncio.timeout(PATIENCE), watching(root, run) as page:
         await page.say({"word": "keep", "file": 1})
     assert run.calls == 1
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.shell import Shell
+from tests.shell import PATIENCE, Shell
 from tests.watch.watch_world import called, states
 
 
@@ -23,7 +23,7 @@ class Watcher:
 
     def opened(self, path: str) -> Any:
         """The answer; the block closes it."""
-        return urllib.request.urlopen(self.url + path, timeout=20)
+        return urllib.request.urlopen(self.url + path, timeout=PATIENCE)
 
     def get(self, path: str) -> str:
         with self.opened(path) as answer:
@@ -58,7 +58,7 @@ class Watcher:
             json.dumps({"words": [word]}).encode(),
             {"Content-Type": "application/json", "Origin": self.url.rsplit("/", 2)[0]},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
 
@@ -80,4 +80,4 @@ def watching(shell: Shell, *words: str, **options: Any) -> Iterator[Watcher]:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.communicate(timeout=20)
+                process.communicate(timeout=PATIENCE)

@@ -17,8 +17,7 @@ import aiohttp
 from batchgen.state.database import open_for_writing
 from batchgen.watch.ports import Heard, Ports, Said, Watched
 from batchgen.watch.server import serving
-
-PATIENCE = 20.0
+from tests.shell import PATIENCE
 
 
 @dataclass
