@@ -10,9 +10,11 @@ from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
 from batchgen.downloads.probe import Gone, NoAnswer, Probed
-from batchgen.engine.policy import EnginePolicy, ModelLimits
+from batchgen.engine.policy import EnginePolicy
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
 from batchgen.jobs import Job, JobState
+from batchgen.manifest.policy import ModelPolicy, OnUnknown
+from batchgen.manifest.units import Rate
 from batchgen.pauses import PauseReason
 from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
@@ -170,10 +172,10 @@ def _weathered(folder: Path, seed: int) -> World:
     dice = Random(seed)
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
-        interval=dice.choice((0.0, 0.2)),
-        limits={T2I: ModelLimits(4, 0.5), EDIT: ModelLimits(24), I2V: ModelLimits(2)},
+        rate=dice.choice((None, Rate(5, 1.0))),
+        models={T2I: ModelPolicy(4, Rate(2, 1.0)), EDIT: ModelPolicy(24), I2V: ModelPolicy(2)},
         retries=dice.choice((0, 2)),
-        resubmits=dice.choice((0, 0, 3)),
+        on_unknown=dice.choice((OnUnknown.HOLD, OnUnknown.HOLD, OnUnknown.RESUBMIT)),
         timeout=dice.choice((120.0, 3600.0)),
         budget=dice.choice((None, 1000.0)),
         downloads=dice.choice((1, 8)),

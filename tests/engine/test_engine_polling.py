@@ -12,6 +12,7 @@ import pytest
 from batchgen.engine.events import PauseReason
 from batchgen.engine.polling import CATCH_UP, MOST_AT_ONCE
 from batchgen.jobs import JobState
+from batchgen.manifest.units import Rate
 from batchgen.runcomfy.outcomes import Gateway, NoAnswer, ResultOutcome, Throttled
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Request
@@ -117,7 +118,7 @@ def test_a_vendor_that_stalls_is_not_asked_by_all_at_once(world: World) -> None:
 
 
 def test_a_retry_after_on_one_poll_holds_all_polls_and_submits(world: World) -> None:
-    with_policy(world, concurrency=20, interval=1.0)
+    with_policy(world, concurrency=20, rate=Rate(1, 1.0))
     one_model(world, 60)
     told: list[float] = []
 

@@ -12,8 +12,8 @@ from math import inf
 import pytest
 
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
-from batchgen.engine.policy import ModelLimits
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.manifest.policy import ModelPolicy, OnUnknown
 from batchgen.pauses import AGAIN
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -69,7 +69,7 @@ def until(seconds: float, reply: Reply) -> Callable[[str, str], Reply]:
 
 
 def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
-    with_policy(world, concurrency=4, limits={I2V: ModelLimits(2), T2I: ModelLimits(4)})
+    with_policy(world, concurrency=4, models={I2V: ModelPolicy(2), T2I: ModelPolicy(4)})
     world.add_jobs([*((I2V, f"v{n}") for n in range(10)), *((T2I, f"p{n}") for n in range(10))])
     slow = Course(runs=600.0)
     with_habits(world, course=lambda model, _job: slow if model == I2V else Course(runs=5.0))
@@ -389,7 +389,7 @@ def test_a_late_answer_is_adopted_and_its_job_goes_on(world: World) -> None:
 
 
 def test_a_lost_answer_is_submitted_again_only_where_allowed_and_not_often(world: World) -> None:
-    with_policy(world, resubmits=3)
+    with_policy(world, on_unknown=OnUnknown.RESUBMIT)
     one_model(world, 1)
     with_habits(world, reply=always(Reply(takes=inf)))
     world.live()
