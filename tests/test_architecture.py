@@ -12,7 +12,7 @@ PRODUCT = ROOT / "batchgen"
 TEXT = (PRODUCT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 PICTURE = TEXT.split("```")[1]
 
-PATHS = sorted(set(re.findall(r"`((?:[a-z_]+/)*[A-Za-z_]+(?:\.(?:py|sql|json|md)|/))`", TEXT)))
+PATHS = sorted(set(re.findall(r"`((?:[a-z_]+/)*[A-Za-z_]+(?:\.(?:py|sql|json|md|js)|/))`", TEXT)))
 NAMES = sorted(set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)::(\w+)`", TEXT)))
 ROOMS = sorted(
     path.stem
