@@ -99,7 +99,7 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     # To fetching only by `repair`, when a file of a paid result is missing.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
-"""Which state may follow which. The state file refuses every other transition."""
+"""Which state may follow which. `state/transitions.py` makes no other move."""
 
 LEGAL_SOURCES: Mapping[JobState, tuple[JobState, ...]] = {
     target: tuple(source for source, targets in LEGAL_TARGETS.items() if target in targets)

@@ -30,6 +30,7 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
     UnrecognizedState,
 )
+from batchgen.runcomfy.response import HALTS
 from batchgen.state.transitions import Ending
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def is_inconclusive(outcome: PollOutcome) -> TypeGuard[Inconclusive]:
         case NotReady() | Missing() | Gateway():
             return True
         case Halted(cause):
-            return cause in {PauseReason.TOKEN_REFUSED, PauseReason.NO_BALANCE}
+            return cause in HALTS.values()
         case _:
             return False
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from batchgen.manifest.policy import OnUnknown, Policy
 
-    from batchgen.manifest.units import Halt, Moment
+if TYPE_CHECKING:
+    from batchgen.manifest.units import Rate
+
+MOST_RESUBMITS = 3
+"""`on_unknown: resubmit` pays for a lost answer again, but not without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +23,39 @@ class ModelLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnginePolicy:
-    """`timeout` is for one request, from accept to end.
+class EnginePolicy(Policy):
+    """What the manifest and its options ask for, and what only the engine decides.
 
     `submit_deadline` is how long an answer to a submit is waited for before the job is called
     unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
-    `grace` is how long the vendor may not know a request after its submit. `resubmits` is how often
-    an unknown outcome is submitted again without asking, where the manifest allows it.
-    `start_at` (epoch seconds) is before the first submit; `stop_at` (the wall clock's) and
-    `max_duration`, from then on, end the submits and nothing else. `min_free` are
-    the bytes that must be free on the disk for a submit: 0 never checks, None is the usual floor.
-    `canary` is how many jobs of each sweep must be done before the others of it are submitted.
+    `grace` is how long the vendor may not know a request after its submit. `begins_at` (epoch
+    seconds) is what `start_at` means on this night. `min_free` are the bytes that must be free on
+    the disk for a submit: 0 never checks, None is the usual floor.
     """
 
-    concurrency: int = 8
-    interval: float = 0.0
-    limits: Mapping[str, ModelLimits] = field(default_factory=dict)
-    retries: int = 0
-    resubmits: int = 0
-    timeout: float = 3600.0
-    budget: float | None = None
     downloads: int = 8
     submit_deadline: float = 60.0
     late_deadline: float = 300.0
     grace: float = 60.0
-    halt: Halt | None = None
-    start_at: float | None = None
-    stop_at: Moment | None = None
-    max_duration: float | None = None
+    begins_at: float | None = None
     min_free: int | None = None
-    canary: int = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two submits, of whichever models."""
+        return _interval(self.rate)
+
+    @property
+    def resubmits(self) -> int:
+        """How often an unknown outcome is submitted again without asking."""
+        return MOST_RESUBMITS if self.on_unknown is OnUnknown.RESUBMIT else 0
 
     def limits_of(self, model: str) -> ModelLimits:
-        return self.limits.get(model) or ModelLimits(self.concurrency)
+        own = self.models.get(model)
+        if own is None:
+            return ModelLimits(self.concurrency)
+        return ModelLimits(own.concurrency or self.concurrency, _interval(own.rate))
+
+
+def _interval(rate: Rate | None) -> float:
+    return rate.interval if rate else 0.0

@@ -73,7 +73,7 @@ class Scheduler:
         self._downloads = self._context.downloads
         self._lifecycle = Lifecycle(self._context, self._queue)
         self._queues = ModelQueues(self._context, selection)
-        self._start_at = policy.start_at
+        self._begins_at = policy.begins_at
         self._reload = False
         self._more_expected = False
         self._active = 0
@@ -203,9 +203,9 @@ class Scheduler:
                     return
 
     def _announce_wait(self) -> None:
-        start_at, self._start_at = self._start_at, None
-        if start_at is not None:
-            self._control.emit(WaitingToStart(start_at))
+        begins_at, self._begins_at = self._begins_at, None
+        if begins_at is not None:
+            self._control.emit(WaitingToStart(begins_at))
 
     async def _reload_due_jobs(self) -> None:
         self._reload = False

@@ -66,19 +66,19 @@ class Schedule:
         self._policy = policy
         self._now = now
         self._started = _loop_time()
-        self._start_at = policy.start_at or 0.0
+        self._begins_at = policy.begins_at or 0.0
         stop_at = policy.stop_at
-        first = max(now(), self._start_at)
+        first = max(now(), self._begins_at)
         self._stop_at = None if stop_at is None else next_moment(stop_at, first)
 
     def not_before(self) -> float | None:
-        if not self._start_at:
+        if not self._begins_at:
             return None
-        left = self._start_at - self._now()
+        left = self._begins_at - self._now()
         if left > 0.0:
             # No timer runs while the machine sleeps, so the clock is checked now and then.
             return _loop_time() + min(left, CHECK_CLOCK_EVERY)
-        self._start_at, self._started = 0.0, _loop_time()
+        self._begins_at, self._started = 0.0, _loop_time()
         return None
 
     def pause(self) -> Pause | None:

@@ -149,30 +149,28 @@ class Setting:
     """A key under `run:`, and the field of Policy that has its name.
 
     `default` is written as in a manifest; `read` turns a valid value into the policy's. With
-    `is_flag`, a command-line option and a field of RunOptions of the same name override it. With
-    `is_engines`, EnginePolicy has a field of the same name and meaning.
+    `is_flag`, a command-line option and a field of RunOptions of the same name override it.
     """
 
     key: str
     default: Any = None
     read: Callable[[Any], Any] = _unchanged
     is_flag: bool = False
-    is_engines: bool = False
 
 
 SETTINGS = (
-    Setting("concurrency", 8, is_flag=True, is_engines=True),
+    Setting("concurrency", 8, is_flag=True),
     Setting("rate", None, _rate, is_flag=True),
-    Setting("retries", 0, is_engines=True),
-    Setting("timeout", "1h", parse_duration, is_engines=True),
-    Setting("budget", is_flag=True, is_engines=True),
+    Setting("retries", 0),
+    Setting("timeout", "1h", parse_duration),
+    Setting("budget", is_flag=True),
     Setting("on_unknown", "hold", OnUnknown),
     Setting("models", {}, _models),
-    Setting("halt", None, _halt, is_engines=True),
+    Setting("halt", None, _halt),
     Setting("start_at", None, _moment_or_none, is_flag=True),
-    Setting("stop_at", None, _moment_or_none, is_flag=True, is_engines=True),
-    Setting("max_duration", None, _duration_or_none, is_flag=True, is_engines=True),
-    Setting("canary", 0, is_engines=True),
+    Setting("stop_at", None, _moment_or_none, is_flag=True),
+    Setting("max_duration", None, _duration_or_none, is_flag=True),
+    Setting("canary", 0),
     Setting("check_inputs", "auto", CheckInputs),
     Setting("full_check", "auto", FullCheck),
 )

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from batchgen.net import retry_after
+from batchgen.pauses import PauseReason
 from batchgen.text import RAW_LIMIT, TEXT_LIMIT, plain_text
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -280,7 +281,11 @@ _BY_STATUS = {
 }
 
 
-_ACCOUNT = frozenset({Meaning.TOKEN_REFUSED, Meaning.NO_BALANCE})
+HALTS = {
+    Meaning.TOKEN_REFUSED: PauseReason.TOKEN_REFUSED,
+    Meaning.NO_BALANCE: PauseReason.NO_BALANCE,
+}
+"""What is wrong with the account, not with a job: no submit would pass."""
 
 
 def meaning_of(status: int, code: str) -> Meaning:
@@ -297,7 +302,7 @@ def meaning_of(status: int, code: str) -> Meaning:
         return _BY_CODE[code]
     coded = http_class(code)
     by_class = Meaning.UNKNOWN_CODE if coded is None else _meaning_of_status(coded)
-    if by_class in _ACCOUNT:
+    if by_class in HALTS:
         return by_class
     if by_status is not Meaning.FINE or not code:
         return by_status

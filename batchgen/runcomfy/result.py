@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.pauses import PauseReason
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runcomfy.outcomes import (
     Cancelled,
@@ -27,6 +26,7 @@ from batchgen.runcomfy.outcomes import (
     UnrecognizedState,
 )
 from batchgen.runcomfy.response import (
+    HALTS,
     Answer,
     Fields,
     Meaning,
@@ -167,9 +167,7 @@ _QUEUED = frozenset({"in_queue", "queued", "pending", "waiting"})
 _RUNNING = frozenset({"in_progress", "running", "starting", "processing"})
 CANCELLED_STATES = frozenset({"cancelled", "canceled"})
 ENDED_STATES = frozenset({"completed", "succeeded", "failed"})
-_ABOUT_THE_ACCOUNT = frozenset(
-    {Meaning.TOKEN_REFUSED, Meaning.NO_BALANCE, Meaning.FORBIDDEN, Meaning.THROTTLED}
-)
+_ABOUT_THE_ACCOUNT = frozenset({*HALTS, Meaning.FORBIDDEN, Meaning.THROTTLED})
 _STATE_LIMIT = 40
 _OF_ANOTHER = NotReady("the answer is about another request")
 
@@ -315,10 +313,8 @@ def _no_state(answer: Answer, fields: Fields | None, request_id: str) -> ResultO
             return _gateway_or_no_answer(answer)
         case Meaning.NOT_FOUND if not is_of_another(fields, request_id):
             return Missing(reason)
-        case Meaning.TOKEN_REFUSED:
-            return Halted(PauseReason.TOKEN_REFUSED, reason)
-        case Meaning.NO_BALANCE:
-            return Halted(PauseReason.NO_BALANCE, reason)
+        case meaning if meaning in HALTS:
+            return Halted(HALTS[meaning], reason)
         case Meaning.FINE | Meaning.UNKNOWN_CODE:
             return NoAnswer(_why_no_answer(answer, error))
         case _:

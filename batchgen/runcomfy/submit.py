@@ -21,6 +21,7 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
 )
 from batchgen.runcomfy.response import (
+    HALTS,
     Answer,
     Fields,
     Meaning,
@@ -38,10 +39,6 @@ _SCOPES = {
     Meaning.BAD_INPUT: Scope.JOB,
     Meaning.NOT_COMPLETED: Scope.JOB,
     Meaning.UNKNOWN_CODE: Scope.JOB,
-}
-_CAUSES = {
-    Meaning.TOKEN_REFUSED: PauseReason.TOKEN_REFUSED,
-    Meaning.NO_BALANCE: PauseReason.NO_BALANCE,
 }
 
 _FROM_ANYONE = frozenset({Meaning.THROTTLED, Meaning.NO_BALANCE})
@@ -77,8 +74,8 @@ def _refusal(answer: Answer, error: VendorError, meaning: Meaning) -> SubmitOutc
         return Throttled(answer.retry_after(), reason)
     if meaning is Meaning.REDIRECTED:
         return Halted(PauseReason.REDIRECTED, _redirection(answer))
-    if meaning in _CAUSES:
-        return Halted(_CAUSES[meaning], reason)
+    if meaning in HALTS:
+        return Halted(HALTS[meaning], reason)
     return Refused(_SCOPES[meaning], error.code or str(answer.status), reason)
 
 

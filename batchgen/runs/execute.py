@@ -260,7 +260,7 @@ def _within_limits(
         concurrency=open_files.submits,
         downloads=min(policy.downloads, open_files.downloads),
         min_free=context.manifest.output.min_free,
-        start_at=workload.start_at,
+        begins_at=workload.begins_at,
     )
 
 

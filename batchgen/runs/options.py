@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from batchgen.engine.policy import EnginePolicy, ModelLimits
+from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
-from batchgen.manifest.policy import SETTINGS, OnUnknown
+from batchgen.manifest.policy import SETTINGS
 from batchgen.manifest.units import Moment, Rate
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
@@ -87,10 +87,6 @@ def _check_address(url: str, position: int) -> None:
         ) from exc
 
 
-MOST_RESUBMITS = 3
-"""`on_unknown: resubmit` pays for a lost answer again, but not without end."""
-
-
 def effective_policy(policy: Policy, options: RunOptions) -> Policy:
     """The manifest's policy, with what the options override."""
     given = {one.key: getattr(options, one.key) for one in SETTINGS if one.is_flag}
@@ -98,18 +94,6 @@ def effective_policy(policy: Policy, options: RunOptions) -> Policy:
 
 
 def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
-    """How the engine works; `start_at` is left out, since it depends on the hour."""
+    """How the engine works, save for what only the start of the run can know."""
     policy = effective_policy(policy, options)
-    return EnginePolicy(
-        **{one.key: getattr(policy, one.key) for one in SETTINGS if one.is_engines},
-        interval=_interval(policy.rate),
-        limits={
-            model: ModelLimits(limits.concurrency or policy.concurrency, _interval(limits.rate))
-            for model, limits in policy.models.items()
-        },
-        resubmits=MOST_RESUBMITS if policy.on_unknown is OnUnknown.RESUBMIT else 0,
-    )
-
-
-def _interval(rate: Rate | None) -> float:
-    return rate.interval if rate else 0.0
+    return EnginePolicy(**{one.key: getattr(policy, one.key) for one in SETTINGS})

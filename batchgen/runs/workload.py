@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from batchgen.engine.policy import MOST_RESUBMITS
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import OnUnknown
 from batchgen.manifest.units import start_moment
 from batchgen.runs.decisions import settle
-from batchgen.runs.options import MOST_RESUBMITS, effective_policy
+from batchgen.runs.options import effective_policy
 from batchgen.state import manual_actions, queries
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
@@ -29,7 +30,7 @@ class Workload:
     """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
 
     `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
-    requests a person wants cancelled. Submits begin at `start_at`, in epoch seconds.
+    requests a person wants cancelled. Submits begin at `begins_at`, in epoch seconds.
     """
 
     selection: Selection
@@ -40,7 +41,7 @@ class Workload:
     counts: Counts
     money: Money
     cancels: tuple[int, ...]
-    start_at: float | None = None
+    begins_at: float | None = None
 
     @property
     def is_collecting(self) -> bool:
@@ -84,10 +85,10 @@ def take_stock(
         manual_actions.retry_selected(db, selection, again)
     # Last: a selection by state, and a retry, are about jobs as people see them.
     manual_actions.reopen(db)
-    return replace(_look(db, selection), start_at=_start_at(db, manifest, options, at))
+    return replace(_look(db, selection), begins_at=_begins_at(db, manifest, options, at))
 
 
-def _start_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
+def _begins_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
     """When submits begin. It is remembered: after a crash the same command goes on at once."""
     policy = effective_policy(manifest.policy, options)
     start_at = policy.start_at

@@ -41,9 +41,6 @@ Connection: TypeAlias = sqlite3.Connection
 DatabaseError: TypeAlias = sqlite3.Error
 """For those who open a side file: `fault_of` says what it means."""
 
-SCHEMA_VERSION = 5
-"""Goes up with every change of schema.sql: a file of any other version is refused."""
-
 APPLICATION_ID = 0x62676E31
 """`bgn1`: tells `file` and us that a database is a state file of batchgen."""
 
@@ -323,8 +320,7 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 def _create_schema(connection: sqlite3.Connection) -> None:
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(
-        f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
-        f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
     )
 
 
@@ -332,6 +328,11 @@ def triggers(schema: str) -> Iterator[str]:
     """The triggers of schema.sql, for tables of the attached database `schema`."""
     for trigger in re.findall(r"^CREATE TRIGGER .*?^END;$", _schema(), re.DOTALL | re.MULTILINE):
         yield trigger.replace("CREATE TRIGGER ", f"CREATE TRIGGER {schema}.", 1)
+
+
+def schema_version() -> int:
+    (version,) = re.findall(r"^PRAGMA user_version = (\d+);$", _schema(), re.MULTILINE)
+    return int(version)
 
 
 def _schema() -> str:
@@ -347,10 +348,9 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             where=str(path),
             next_step="move it away, or set another output.dir",
         )
-    if version != SCHEMA_VERSION:
+    if version != (ours := schema_version()):
         raise SchemaVersionError(
-            f"the state file has version {version}; this batchgen reads only version"
-            f" {SCHEMA_VERSION}",
+            f"the state file has version {version}; this batchgen reads only version {ours}",
             where=str(path),
             next_step="continue this run with the batchgen that wrote it, or set another"
             " output.dir to start a new one",

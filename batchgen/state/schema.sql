@@ -1,5 +1,7 @@
--- The memory of one run. A change of this file is a new SCHEMA_VERSION in database.py.
--- Times are seconds since the epoch by the wall clock; money is USD.
+-- The memory of one run. Times are seconds since the epoch by the wall clock; money is USD.
+
+-- Goes up with every change of this file: a state of any other version is refused.
+PRAGMA user_version = 5;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,

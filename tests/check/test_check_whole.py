@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 from contextlib import closing
+from subprocess import Popen
 
 from batchgen.state.database import open_for_reading
 from tests.shell import T2I, VIDEO, Emulator, Shell, boat, ended, wait_until
@@ -163,6 +164,16 @@ def test_two_first_checks_at_once_both_report_everything(shell: Shell) -> None:
         assert done.document["counts"] == {"duplicate": 1}
 
 
+def interrupt_twice(runner: Popen[str]) -> None:
+    """Interrupt until it ends: two signals at once may arrive as one."""
+
+    def is_ended() -> bool:
+        runner.send_signal(signal.SIGINT)
+        return runner.poll() is not None
+
+    wait_until(is_ended, "the end of the run")
+
+
 def test_a_check_during_a_run_hands_over_what_it_finds(shell: Shell) -> None:
     """The runner has the lock: it writes down what was found of the result that is there."""
     twins = [{"id": f"twin-{n}", "input": {"prompt": "the same boat"}} for n in range(2)]
@@ -176,6 +187,5 @@ def test_a_check_during_a_run_hands_over_what_it_finds(shell: Shell) -> None:
         said = shell.expect(1, "check", path).out
         assert "(handed to the active runner)" in said
         wait_until(lambda: flaws(shell) == {"twin-1": {"duplicate"}}, "the runner's pen")
-        runner.send_signal(signal.SIGINT)
-        runner.send_signal(signal.SIGINT)
+        interrupt_twice(runner)
         ended(runner)

@@ -20,8 +20,8 @@ from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 
 
-class Heard:
-    """Stands for a command: remembers what it was asked, and ends as it is told."""
+class FakeCommand:
+    """A command that records its arguments, and ends with `ending`."""
 
     def __init__(self, ending: BaseException | int = 0) -> None:
         self.words: tuple[object, ...] = ()
@@ -35,15 +35,15 @@ class Heard:
         return self._ending
 
 
-def heard(patch: pytest.MonkeyPatch, ending: BaseException | int = 0) -> Heard:
-    command = Heard(ending)
+def fake_run(patch: pytest.MonkeyPatch, ending: BaseException | int = 0) -> FakeCommand:
+    command = FakeCommand(ending)
     for verb in ("run", "retry"):
         patch.setattr(f"batchgen.cli.{verb}.run_manifest", command)
     return command
 
 
 def asked(patch: pytest.MonkeyPatch, *words: str) -> RunOptions:
-    command = heard(patch)
+    command = fake_run(patch)
     assert main(words) == 0
     _, options = command.words
     assert isinstance(options, RunOptions)
@@ -51,7 +51,7 @@ def asked(patch: pytest.MonkeyPatch, *words: str) -> RunOptions:
 
 
 def test_a_plain_run_asks_for_nothing_special(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = heard(monkeypatch)
+    command = fake_run(monkeypatch)
     assert main(["run", "m.yaml"]) == 0
     assert str(command.words[0]) == "m.yaml"
     assert command.words[1] == RunOptions()
@@ -86,7 +86,7 @@ def test_retry_is_a_run_that_tries_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_quiet_and_json_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = heard(monkeypatch)
+    command = fake_run(monkeypatch)
     main(["run", "m.yaml", "-q", "--json"])
     assert command.named == {"quiet": True, "as_json": True, "on_done": None}
 
@@ -95,7 +95,7 @@ def test_quiet_and_json_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_is_told_and_what_is_done_at_the_end_arrive(
     monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    command = heard(monkeypatch)
+    command = fake_run(monkeypatch)
     words = ("--notify", "json://a.b", "--notify", "ntfy://c", "--on-done", "echo $BATCHGEN_DONE")
     assert main([verb, "m.yaml", *words]) == 0
     options = command.words[1]
@@ -108,7 +108,7 @@ def test_who_is_told_and_what_is_done_at_the_end_arrive(
 def test_a_wrong_address_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard(monkeypatch)
+    fake_run(monkeypatch)
     words = ("--notify", "json://a.b", "--notify", "jsonn://u:hunter2@h")
     assert main(["run", "m.yaml", *words]) == 64
     said = capsys.readouterr().err
@@ -141,7 +141,7 @@ def test_cancel_takes_a_selection(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_resolve_takes_one_verb(
     monkeypatch: pytest.MonkeyPatch, words: list[str], verb: Verb, request_id: str | None
 ) -> None:
-    command = Heard()
+    command = FakeCommand()
     monkeypatch.setattr("batchgen.cli.resolve.resolve_jobs", command)
     assert main(["resolve", "m.yaml", "boat", *words]) == 0
     assert command.words[1:] == (("boat",), verb, request_id, Selection())
@@ -164,7 +164,7 @@ def test_an_end_becomes_an_exit_code(
     code: int,
     words: str,
 ) -> None:
-    heard(monkeypatch, ending)
+    fake_run(monkeypatch, ending)
     assert main(["run", "m.yaml"]) == code
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -174,7 +174,7 @@ def test_an_end_becomes_an_exit_code(
 def test_problems_that_were_not_kept_are_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard(monkeypatch, ManifestError((Problem("m.yaml", 3, 1, "wrong"),), 1001))
+    fake_run(monkeypatch, ManifestError((Problem("m.yaml", 3, 1, "wrong"),), 1001))
     assert main(["run", "m.yaml"]) == 65
     first, last = capsys.readouterr().err.splitlines()
     assert first == "m.yaml:3:1: wrong"
@@ -184,7 +184,7 @@ def test_problems_that_were_not_kept_are_counted(
 def test_a_bug_is_called_one_and_shows_its_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard(monkeypatch, ZeroDivisionError("oh"))
+    fake_run(monkeypatch, ZeroDivisionError("oh"))
     assert main(["run", "m.yaml"]) == 70
     err = capsys.readouterr().err
     assert "ZeroDivisionError: oh" in err

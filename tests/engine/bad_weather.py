@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.engine.policy import EnginePolicy, ModelLimits
+from batchgen.engine.policy import EnginePolicy
 from batchgen.jobs import JobState
+from batchgen.manifest.policy import ModelPolicy, OnUnknown
+from batchgen.manifest.units import Rate
 from batchgen.pauses import PauseReason
 from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
@@ -38,7 +40,7 @@ class Weather:
     burst: int = field(default=0)
 
     def habits(self) -> Habits:
-        return Habits(self.reply, self.course, self.look, self.status, self.delivery)
+        return Habits(self.reply, self.course, self.result, self.status, self.delivery)
 
     def reply(self, _model: str, _job: str) -> Reply:
         takes = self.dice.uniform(0.05, 1.5)
@@ -80,7 +82,7 @@ class Weather:
             hidden=self.dice.choice((0.0, 0.0, 0.0, 3.0)),
         )
 
-    def look(self, _request: Request) -> ResultOutcome | None:
+    def result(self, _request: Request) -> ResultOutcome | None:
         kind = self.dice.random()
         if kind < 0.02:
             return outcomes.NoAnswer("502")
@@ -121,10 +123,10 @@ def stormy(folder: Path, seed: int) -> World:
     dice = Random(seed)
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),
-        interval=dice.choice((0.0, 0.2)),
-        limits={T2I: ModelLimits(4, 0.5), EDIT: ModelLimits(24), I2V: ModelLimits(2)},
+        rate=dice.choice((None, Rate(5, 1.0))),
+        models={T2I: ModelPolicy(4, Rate(2, 1.0)), EDIT: ModelPolicy(24), I2V: ModelPolicy(2)},
         retries=dice.choice((0, 2)),
-        resubmits=dice.choice((0, 0, 3)),
+        on_unknown=dice.choice((OnUnknown.HOLD, OnUnknown.HOLD, OnUnknown.RESUBMIT)),
         timeout=dice.choice((120.0, 3600.0)),
         budget=dice.choice((None, 1000.0)),
         downloads=dice.choice((1, 8)),

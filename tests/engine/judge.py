@@ -146,11 +146,12 @@ def every_charge_is_in_the_state(world: World) -> None:
 def the_limits_are_kept(world: World) -> None:
     policy, peak = world.policy, world.vendor.peak
     assert peak["all"] <= policy.concurrency
-    for model, limits in policy.limits.items():
+    limited = {model: policy.limits_of(model) for model in policy.models}
+    for model, limits in limited.items():
         assert peak[model] <= limits.limit
     for process in world.lives:
         apart([at for at, _ in process.line.posted], policy.interval)
-        for model, limits in policy.limits.items():
+        for model, limits in limited.items():
             apart([at for at, one in process.line.posted if one == model], limits.interval)
 
 

@@ -74,15 +74,15 @@ class Habits:
 
     reply: Callable[[str, str], Reply] = lambda _model, _job: Reply()
     course: Callable[[str, str], Course] = lambda _model, _job: Course()
-    look: Callable[[Request], ResultOutcome | None] = lambda _request: None
+    result: Callable[[Request], ResultOutcome | None] = lambda _request: None
     status: Callable[[Request], StatusOutcome | None] = lambda _request: None
     delivery: Callable[[str], Delivery] = lambda _url: Delivery()
-    look_takes: Callable[[Request], float] = lambda _request: 0.02
+    result_takes: Callable[[Request], float] = lambda _request: 0.02
 
 
 @dataclass(slots=True)
 class Request:
-    """One charge. `known`: its id was told to the caller. `left`: the caller has let it go."""
+    """One charge. `known`: the caller got its id. `left`: the caller has let it go."""
 
     id: str
     job: str
@@ -92,9 +92,9 @@ class Request:
     known: bool = False
     left: bool = False
     cancelled_at: float = inf
-    looks: list[float] = field(default_factory=list)
-    asked: list[float] = field(default_factory=list)
-    told: int = 0
+    polls: list[float] = field(default_factory=list)
+    status_polls: list[float] = field(default_factory=list)
+    results_given: int = 0
 
     @property
     def starts(self) -> float:
@@ -109,7 +109,7 @@ class Request:
 class Vendor:
     """Outlives the processes that talk to it. `ledger` has every charge by its request id.
 
-    `posts` are `(time, model, job)`, `bodies` are `(time, job, body)` of every submit; `asked` are
+    `posts` are `(time, model, job)`, `bodies` are `(time, job, body)` of every submit; `polls` are
     the times of all polls.
     """
 
@@ -117,7 +117,7 @@ class Vendor:
     ledger: dict[str, Request] = field(default_factory=dict)
     posts: list[tuple[float, str, str]] = field(default_factory=list)
     bodies: list[tuple[float, str, str]] = field(default_factory=list)
-    asked: list[float] = field(default_factory=list)
+    polls: list[float] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
     renewed: Counter[str] = field(default_factory=Counter)
 
@@ -155,9 +155,9 @@ class Vendor:
                 return Failed("model_error", "the model failed", PRICE, "{}")
 
     def _success(self, request: Request, now: float) -> ResultOutcome:
-        request.told += 1
+        request.results_given += 1
         late = now < request.ends + request.course.files_after
-        cost = PRICE if request.told > request.course.cost_after else None
+        cost = PRICE if request.results_given > request.course.cost_after else None
         return Succeeded(() if late else self.urls(request), cost, "{}")
 
     def urls(self, request: Request) -> tuple[str, ...]:
@@ -217,16 +217,16 @@ class Line:
 
     async def result(self, request_id: str) -> ResultOutcome:
         request = self.vendor.ledger[request_id]
-        self.vendor.asked.append(_now())
-        await self._pass(self.vendor.habits.look_takes(request))
-        request.looks.append(_now())
-        special = self.vendor.habits.look(request)
+        self.vendor.polls.append(_now())
+        await self._pass(self.vendor.habits.result_takes(request))
+        request.polls.append(_now())
+        special = self.vendor.habits.result(request)
         return special or self.vendor.state(request, _now())
 
     async def status(self, request_id: str) -> StatusOutcome:
         await self._pass(0.02)
         request = self.vendor.ledger[request_id]
-        request.asked.append(_now())
+        request.status_polls.append(_now())
         special = self.vendor.habits.status(request)
         found = special or self.vendor.state(request, _now())
         return Ended() if isinstance(found, Succeeded) else found

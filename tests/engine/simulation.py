@@ -48,13 +48,13 @@ class OnePrice:
 
 @dataclass(slots=True)
 class Disk:
-    """`left` gives the free bytes, or raises what a bad disk raises. `looks` are loop times."""
+    """`left` gives the free bytes, or raises what a bad disk raises. `checks` are loop times."""
 
     left: Callable[[], int] = lambda: DISK_SIZE
-    looks: list[float] = field(default_factory=list)
+    checks: list[float] = field(default_factory=list)
 
     async def usage(self) -> DiskUsage:
-        self.looks.append(asyncio.get_running_loop().time())
+        self.checks.append(asyncio.get_running_loop().time())
         return DiskUsage(self.left(), DISK_SIZE, "files")
 
 
@@ -94,7 +94,7 @@ class Process:
 class World:
     """A folder, a vendor, a disk and a clock that outlive each process.
 
-    `inputs` are the servers of input images; None: not looked at. `approvals` are the jobs that a
+    `inputs` are the servers of input images; None: not probed. `approvals` are the jobs that a
     person approved, with the time. `wall_jump`: by how much the wall clock is ahead of the loop's,
     at a loop's time.
     """

@@ -46,7 +46,7 @@ def test_the_others_of_a_sweep_go_when_the_first_are_done(world: World, count: i
         assert sent[count][0] > max(ends(world, *first))
 
 
-def test_a_sweep_with_fewer_jobs_than_canaries_is_carried_out(world: World) -> None:
+def test_a_sweep_with_fewer_jobs_than_canaries_runs_as_a_whole(world: World) -> None:
     with_policy(world, canary=9)
     world.add(sweep("a", 4))
     assert world.live().pause is None
@@ -54,7 +54,7 @@ def test_a_sweep_with_fewer_jobs_than_canaries_is_carried_out(world: World) -> N
     assert set(world.states().values()) == {"done"}
 
 
-def test_a_failed_canary_holds_its_own_sweep_and_says_what_failed(world: World) -> None:
+def test_a_failed_canary_holds_its_own_sweep_and_names_what_failed(world: World) -> None:
     with_policy(world, canary=1)
     edits = [job(EDIT, f"edit-{number}", sweep="a") for number in range(9)]
     world.add([*sweep("a", 20), *sweep("b", 20), *edits, *sweep("", 3)])
@@ -187,7 +187,7 @@ def test_a_canary_that_was_turned_back_goes_again(world: World) -> None:
     assert [one for _, one in posts(world, "a")[:6]] == ["a-00"] * 5 + ["a-01"]
 
 
-def test_a_canary_whose_file_does_not_come_home_pauses_at_the_end(world: World) -> None:
+def test_a_canary_whose_file_is_not_downloaded_pauses_at_the_end(world: World) -> None:
     with_policy(world, canary=1)
     world.add(sweep("a", 9))
     with_habits(world, delivery=lambda _url: Delivery(HostNotAllowed("h", "not allowed")))

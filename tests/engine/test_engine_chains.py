@@ -223,7 +223,7 @@ def test_an_expired_url_is_asked_again_before_it_is_handed_on(world: World) -> N
 
 
 def test_a_result_that_is_served_badly_for_once_fails_nothing(world: World) -> None:
-    """A spoilt answer, and then the URL expires between two looks at it."""
+    """A spoilt answer, and then the URL expires between two probes."""
     world.add(still_and_clip())
 
     def check(body: str) -> InputVerdict:
@@ -260,7 +260,7 @@ def test_a_result_that_is_gone_for_good_fails_what_needs_it(world: World, forgot
     world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 404"))
     with_habits(
         world,
-        look=lambda request: (
+        result=lambda request: (
             Missing("no such request")
             if forgotten and asyncio.get_running_loop().time() > request.ends + 2
             else None
@@ -278,7 +278,7 @@ def test_a_result_that_is_gone_for_good_fails_what_needs_it(world: World, forgot
     "nothing_told",
     [NoAnswer("timeout"), NotUsable("cdn leads to 192.168.1.1, a private address", by_dns=True)],
 )
-def test_while_nobody_answers_nothing_is_sent_and_later_it_is(
+def test_without_an_answer_nothing_is_sent_and_later_it_is(
     world: World, nothing_told: Probed
 ) -> None:
     world.add(still_and_clip())
@@ -301,10 +301,10 @@ def test_a_refused_token_at_the_question_for_a_url_stops_the_run(world: World) -
     world.inputs = SimulatedInputs(outcome=lambda _url: Gone("HTTP 403"))
     refused = Halted(PauseReason.TOKEN_REFUSED, "401")
 
-    def look(request: Request) -> Halted | None:
+    def result(request: Request) -> Halted | None:
         return refused if asyncio.get_running_loop().time() > request.ends + 2 else None
 
-    with_habits(world, look=look, status=look)
+    with_habits(world, result=result, status=result)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.TOKEN_REFUSED
@@ -318,7 +318,7 @@ def test_a_result_that_is_withheld_at_the_question_for_a_url_breaks_no_job(world
     refused = Halted(PauseReason.TOKEN_REFUSED, "401")
     with_habits(
         world,
-        look=lambda request: (
+        result=lambda request: (
             refused if asyncio.get_running_loop().time() > request.ends + 2 else None
         ),
     )

@@ -28,10 +28,14 @@ from batchgen.engine.decisions import (
     RequestFacts,
     SetAside,
     StopRun,
+    TurnBack,
     Withheld,
     after_result,
+    after_submit,
+    cancelled_in_time,
     combined,
     is_inconclusive,
+    timed_out,
 )
 from batchgen.engine.fetch_decisions import (
     CORRUPT_TRIES,
@@ -48,6 +52,7 @@ from batchgen.engine.fetch_decisions import (
 from batchgen.jobs import JobState
 from batchgen.pauses import AGAIN, PauseReason, pause_for
 from batchgen.runcomfy.outcomes import (
+    Accepted,
     Cancelled,
     Ended,
     Failed,
@@ -56,12 +61,17 @@ from batchgen.runcomfy.outcomes import (
     Missing,
     NoAnswer,
     NotReady,
+    NotSent,
     Queued,
+    Refused,
     ResultOutcome,
     Running,
+    Scope,
     StatusOutcome,
+    SubmitOutcome,
     Succeeded,
     Throttled,
+    Unclear,
     UnrecognizedState,
 )
 
@@ -151,14 +161,14 @@ def test_the_status_says_what_the_result_does_not_and_only_both_end_a_request(
         Halted(PauseReason.BAD_CERTIFICATE, "expired"),
     ],
 )
-def test_what_the_status_would_not_tell_better_is_not_asked_twice(outcome: ResultOutcome) -> None:
+def test_the_status_is_not_asked_for_where_the_result_is_clear(outcome: ResultOutcome) -> None:
     assert not is_inconclusive(outcome)
 
 
 @pytest.mark.parametrize(
     ("failures", "retries", "again"), [(0, 0, False), (0, 1, True), (1, 1, False), (2, 3, True)]
 )
-def test_a_failed_request_is_tried_again_as_often_as_retries_says(
+def test_a_failed_request_is_tried_again_as_often_as_retries_allows(
     failures: int, retries: int, again: bool
 ) -> None:
     """Row 29."""
@@ -198,7 +208,7 @@ def test_what_fails_for_lack_of_money_goes_again_and_pauses_the_run() -> None:
     assert (paid.ending.again, paid.ending.blameless) == (False, False)
 
 
-def test_a_failure_that_only_an_unknown_word_tells_is_not_paid_again_unasked() -> None:
+def test_a_failure_that_only_an_unknown_state_reports_is_not_paid_again_unasked() -> None:
     odd = Failed("", "worker gone", None, "{}", unknown_state="aborted")
     end = after_result(odd, replace(FACTS, retries=5))
     assert isinstance(end, End)
@@ -272,3 +282,49 @@ def test_few_tries_of_a_file_that_comes_slowly_are_no_reason_to_give_it_up() -> 
 def test_a_host_that_is_not_reached_is_no_reason_to_ask_for_the_url_each_time() -> None:
     refused = Interrupted("refused", unreached=True)
     assert after_fetch(refused, FetchFacts(2, asked=5.0)) == FetchAgain("refused")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    [
+        (NotSent("no connection"), TurnBack("not_sent", "no connection")),
+        (Throttled(3.0, "slow"), TurnBack("throttled", "slow")),
+        (Gateway(403, "HTML"), TurnBack("halted", "HTML", later=True)),
+    ],
+)
+def test_what_was_not_charged_is_turned_back(outcome: SubmitOutcome, decision: TurnBack) -> None:
+    assert after_submit(outcome) == decision
+
+
+@pytest.mark.parametrize(
+    ("cause", "lets_go"), [(PauseReason.TOKEN_REFUSED, True), (PauseReason.NO_BALANCE, False)]
+)
+def test_a_halt_turns_the_job_back_and_pauses(cause: PauseReason, *, lets_go: bool) -> None:
+    decision = after_submit(Halted(cause, "why"))
+    assert isinstance(decision, TurnBack)
+    assert decision.pause is not None
+    assert (decision.pause.reason, decision.pause.lets_go) == (cause, lets_go)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Accepted("r1", "{}"), Refused(Scope.JOB, "422", "no"), Unclear("reset")]
+)
+def test_what_may_be_charged_or_is_refused_is_never_turned_back(outcome: SubmitOutcome) -> None:
+    assert after_submit(outcome) is outcome
+
+
+@pytest.mark.parametrize(
+    ("retries", "again_asked", "again"), [(0, False, False), (1, False, True), (0, True, True)]
+)
+def test_a_request_that_was_cancelled_in_time_is_free_and_may_go_again(
+    retries: int, *, again_asked: bool, again: bool
+) -> None:
+    facts = replace(FACTS, failures=0, retries=retries, again_asked=again_asked)
+    ending = cancelled_in_time(Cancelled(None, "{}"), facts, 60.0)
+    assert (ending.code, ending.cost, ending.again) == ("timeout", 0.0, again)
+
+
+def test_a_request_that_timed_out_stays_open_and_names_the_last_answer() -> None:
+    aside = timed_out(60.0, "HTTP 403: not yours")
+    assert (aside.code, aside.cost) == ("timeout", None)
+    assert aside.reason.startswith("not ended after 60 s, and all that is said of it is: HTTP 403")

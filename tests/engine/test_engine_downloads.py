@@ -37,7 +37,9 @@ def test_a_slow_download_never_holds_a_submit_back(world: World) -> None:
     assert set(world.states().values()) == {"done"}
 
 
-def test_an_interrupted_download_is_tried_again_and_waits_as_told(world: World) -> None:
+def test_an_interrupted_download_is_tried_again_after_the_wait_that_was_asked_for(
+    world: World,
+) -> None:
     one_model(world, 1)
     outcomes: list[FetchOutcome | None] = [Interrupted("reset"), Interrupted("503", 45.0), None]
     with_habits(world, delivery=lambda _url: Delivery(outcomes.pop(0)))
@@ -128,7 +130,9 @@ def test_a_host_that_was_down_for_two_minutes_is_asked_again_in_the_same_run(wor
     assert world.now < 200.0
 
 
-def test_a_host_that_is_down_is_asked_by_one_file_at_a_time_and_told_once(world: World) -> None:
+def test_a_host_that_is_down_is_tried_by_one_file_at_a_time_and_warned_of_once(
+    world: World,
+) -> None:
     with_policy(world, concurrency=40)
     one_model(world, 40)
     deliver_from(world, {"cdn.test": 600.0})
@@ -139,9 +143,9 @@ def test_a_host_that_is_down_is_asked_by_one_file_at_a_time_and_told_once(world:
     assert len([at for at in before if at > 30.0]) <= 20
     ((_, told),) = world.lives[0].emitted(Warned)
     assert told.text.startswith("results wait for cdn.test (no connection to cdn.test)")
-    looks = [len([at for at in one.looks if at > 10.0]) for one in world.vendor.ledger.values()]
+    polls = [len([at for at in one.polls if at > 10.0]) for one in world.vendor.ledger.values()]
     # New URLs lead to the same host: only those that try it ask for theirs.
-    assert sum(looks) <= 20
+    assert sum(polls) <= 20
     assert set(world.states().values()) == {"done"}
 
 
@@ -171,7 +175,9 @@ def test_another_host_goes_on_while_one_is_down(world: World) -> None:
     assert max(tries(world)) < 120.0
 
 
-def test_results_that_were_given_up_come_home_when_their_host_answers_later(world: World) -> None:
+def test_results_that_were_given_up_are_downloaded_when_their_host_answers_later(
+    world: World,
+) -> None:
     """The run has other work for hours: what was given up goes again in it."""
     with_policy(world, concurrency=1)
     one_model(world, 12)

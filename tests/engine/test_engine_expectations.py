@@ -1,4 +1,4 @@
-"""How long requests are expected to take: learnt from looks, and soon unlearnt where wrong."""
+"""How long requests are expected to take: learnt from polls, and soon corrected."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def after(seconds: float, count: int) -> Expectations:
     return expectations
 
 
-def test_nothing_is_expected_of_a_model_that_nobody_knows() -> None:
+def test_nothing_is_expected_of_an_unknown_model() -> None:
     expectations = Expectations()
     assert expectations.expected(T2I) is None
     assert not expectations.proven(T2I)
 
 
-def test_what_earlier_runs_say_counts_until_this_run_has_seen_an_end() -> None:
+def test_what_earlier_runs_learnt_counts_until_this_run_has_seen_an_end() -> None:
     expectations = Expectations()
     expectations.suppose(T2I, 60.0)
     assert expectations.expected(T2I) == 60.0
@@ -59,11 +59,11 @@ def test_an_expectation_that_this_run_has_not_proven_is_never_waited_for_long() 
     assert next_poll(0.0, 60.0, Random(1)) == pytest.approx(54.0)
 
 
-def test_a_first_look_that_comes_too_late_brings_the_next_one_forward_by_half() -> None:
+def test_a_first_poll_that_comes_too_late_brings_the_next_one_forward_by_half() -> None:
     expectations = after(60.0, 8)
-    looks = [54.0] * 5
-    for look in looks:
-        expectations.learn(T2I, 0.0, look)
+    polls = [54.0] * 5
+    for poll in polls:
+        expectations.learn(T2I, 0.0, poll)
     assert expectations.expected(T2I) == 27.0
 
 
@@ -131,7 +131,7 @@ def test_a_silence_within_a_run_is_not_taken_for_a_duration(world: World) -> Non
     with_habits(
         world,
         course=lambda *_: QUICK,
-        look=lambda request: NoAnswer("no route") if request.looks[-1] < 60.0 else None,
+        result=lambda request: NoAnswer("no route") if request.polls[-1] < 60.0 else None,
     )
     world.live()
     judge(world)

@@ -98,7 +98,7 @@ def test_requests_of_an_earlier_run_do_not_fail_for_a_line_that_is_down(
     assert set(world.states().values()) <= {earlier, "running"}
     began = world.now = 500.0
     down = NoAnswer("cannot connect")
-    with_habits(world, look=lambda _request: down, status=lambda _request: down)
+    with_habits(world, result=lambda _request: down, status=lambda _request: down)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.UNREACHABLE
@@ -116,11 +116,11 @@ def test_a_request_that_ends_just_before_its_time_is_up_is_kept(world: World) ->
     with_policy(world, timeout=100.0)
     one_model(world, 1)
 
-    def look(request: Request) -> ResultOutcome | None:
+    def result(request: Request) -> ResultOutcome | None:
         asked_to_cancel = request.left
         return None if asked_to_cancel else Running()
 
-    with_habits(world, course=lambda *_: Course(runs=50.0), look=look)
+    with_habits(world, course=lambda *_: Course(runs=50.0), result=result)
     world.live()
     assert world.states() == {"a000": "done"}
 
@@ -135,7 +135,7 @@ def test_requests_of_an_earlier_run_are_asked_at_once_and_hold_their_places(worl
     judge(world)
     earlier = list(world.vendor.ledger.values())[:4]
     for request in earlier:
-        assert min(at for at in request.looks if at > began) < began + 0.1
+        assert min(at for at in request.polls if at > began) < began + 0.1
     assert [at for at, _, _ in world.vendor.posts][4] >= 100.0
     assert world.vendor.peak["all"] == 4
 
@@ -153,7 +153,7 @@ def test_a_request_that_vanished_is_lost_and_stays_counted_as_spent(world: World
     with_policy(world, retries=5)
     one_model(world, 1)
     gone = Missing("404")
-    with_habits(world, look=lambda _request: gone, status=lambda _request: gone)
+    with_habits(world, result=lambda _request: gone, status=lambda _request: gone)
     world.live()
     assert world.states() == {"a000": "lost"}
     assert len(world.vendor.posts) == 1
@@ -171,10 +171,10 @@ def test_odd_answers_are_no_end_and_are_noted_once(world: World) -> None:
         Queued(-1),
     ]
 
-    def look(request: Request) -> ResultOutcome | None:
-        return answers[len(request.looks) - 1] if len(request.looks) <= len(answers) else None
+    def result(request: Request) -> ResultOutcome | None:
+        return answers[len(request.polls) - 1] if len(request.polls) <= len(answers) else None
 
-    with_habits(world, look=look, course=lambda *_: Course(runs=20.0))
+    with_habits(world, result=result, course=lambda *_: Course(runs=20.0))
     world.live()
     assert world.states() == {"a000": "done"}
     notes = [note.text for _, note in world.lives[0].emitted(Noted)]
@@ -184,15 +184,15 @@ def test_odd_answers_are_no_end_and_are_noted_once(world: World) -> None:
     ]
 
 
-def test_a_throttled_question_waits_as_told(world: World) -> None:
+def test_a_throttled_poll_waits_as_asked(world: World) -> None:
     one_model(world, 1)
     with_habits(
         world,
-        look=lambda request: Throttled(40.0, "429") if len(request.looks) == 1 else None,
+        result=lambda request: Throttled(40.0, "429") if len(request.polls) == 1 else None,
     )
     world.live()
     (request,) = world.vendor.ledger.values()
-    assert request.looks[1] - request.looks[0] >= 40.0
+    assert request.polls[1] - request.polls[0] >= 40.0
     assert world.states() == {"a000": "done"}
 
 
@@ -229,9 +229,9 @@ def test_known_durations_save_polls(world: World) -> None:
     one_model(world, 40)
     with_habits(world, course=lambda *_: Course(runs=90.0))
     world.live()
-    looks = [len(request.looks) for request in world.vendor.ledger.values()]
-    assert sum(looks[:2]) > sum(looks[-2:])
-    assert max(looks[4:]) <= 5
+    polls = [len(request.polls) for request in world.vendor.ledger.values()]
+    assert sum(polls[:2]) > sum(polls[-2:])
+    assert max(polls[4:]) <= 5
 
 
 DEAR = 10 * PRICE
@@ -256,7 +256,7 @@ def test_a_request_that_is_not_ready_holds_its_place_until_it_has_ended(
     with_policy(world, concurrency=2)
     one_model(world, 40)
     course = Course(queued=20.0, runs=100.0)
-    with_habits(world, course=lambda *_: course, look=until_ended(word))
+    with_habits(world, course=lambda *_: course, result=until_ended(word))
     assert world.live().pause is None
     judge(world)
     assert world.vendor.peak["all"] == 2
@@ -264,13 +264,13 @@ def test_a_request_that_is_not_ready_holds_its_place_until_it_has_ended(
     assert len(world.vendor.posts) == 40
 
 
-def test_a_bad_end_that_only_the_status_tells_is_an_end(world: World) -> None:
+def test_a_bad_end_that_only_the_status_reports_is_an_end(world: World) -> None:
     one_model(world, 2)
     ends = {"a000": JobState.FAILED, "a001": JobState.CANCELLED}
     with_habits(
         world,
         course=lambda _model, job: Course(end=ends[job]),
-        look=lambda _request: NotReady("400005"),
+        result=lambda _request: NotReady("400005"),
     )
     world.live()
     judge(world)
@@ -278,13 +278,13 @@ def test_a_bad_end_that_only_the_status_tells_is_an_end(world: World) -> None:
     assert world.now < 60
 
 
-def test_a_status_that_says_cancelled_does_not_give_up_files_that_came_meanwhile(
+def test_a_status_of_cancelled_does_not_give_up_files_that_came_meanwhile(
     world: World,
 ) -> None:
     one_model(world, 1)
     with_habits(
         world,
-        look=lambda request: NotReady("400005") if len(request.looks) == 1 else None,
+        result=lambda request: NotReady("400005") if len(request.polls) == 1 else None,
         status=lambda _request: Cancelled(None, "{}"),
         course=lambda *_: Course(queued=0.0, runs=0.0),
     )
@@ -292,12 +292,12 @@ def test_a_status_that_says_cancelled_does_not_give_up_files_that_came_meanwhile
     assert world.states() == {"a000": "done"}
 
 
-def test_a_result_that_never_tells_is_set_aside_at_its_timeout_and_says_what_was_said(
+def test_an_inconclusive_request_is_set_aside_at_its_timeout_with_the_last_answer(
     world: World,
 ) -> None:
     with_policy(world, timeout=200.0, retries=3)
     one_model(world, 1)
-    with_habits(world, look=lambda _request: NotReady("HTTP 403: not yours"))
+    with_habits(world, result=lambda _request: NotReady("HTTP 403: not yours"))
     world.live()
     assert world.error("a000") == "timeout"
     ((words,),) = world.query("SELECT error FROM job")
@@ -309,10 +309,10 @@ def test_a_result_that_never_tells_is_set_aside_at_its_timeout_and_says_what_was
     assert len(world.vendor.posts) == 1
 
 
-def test_a_refused_token_is_believed_once_both_calls_say_so(world: World) -> None:
+def test_a_refused_token_is_believed_once_both_calls_agree(world: World) -> None:
     one_model(world, 2)
     refused = Halted(PauseReason.TOKEN_REFUSED, "401")
-    with_habits(world, look=lambda _request: refused, status=lambda _request: refused)
+    with_habits(world, result=lambda _request: refused, status=lambda _request: refused)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.TOKEN_REFUSED
@@ -324,7 +324,7 @@ def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the
     with_policy(world, timeout=900.0)
     one_model(world, 3)
     broke = Halted(PauseReason.NO_BALANCE, "402")
-    with_habits(world, look=lambda _request: broke)
+    with_habits(world, result=lambda _request: broke)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.NO_BALANCE
@@ -339,7 +339,7 @@ def test_a_result_that_is_withheld_after_the_end_is_asked_for_a_while_before_the
 def test_a_result_that_is_withheld_for_a_moment_pauses_nothing(world: World) -> None:
     one_model(world, 1)
     refused = Halted(PauseReason.TOKEN_REFUSED, "401")
-    with_habits(world, look=lambda request: refused if len(request.looks) < 8 else None)
+    with_habits(world, result=lambda request: refused if len(request.polls) < 8 else None)
     assert world.live().pause is None
     assert world.states() == {"a000": "done"}
 
@@ -355,9 +355,9 @@ def test_files_that_follow_a_success_are_waited_for_with_growing_gaps(world: Wor
     judge(world)
     assert set(world.states().values()) == {"done"}
     for request in world.vendor.ledger.values():
-        looks = [at for at in request.looks if at >= request.ends]
-        assert len(looks) < 14
-        gaps = [later - earlier for earlier, later in pairwise(looks)]
+        polls = [at for at in request.polls if at >= request.ends]
+        assert len(polls) < 14
+        gaps = [later - earlier for earlier, later in pairwise(polls)]
         assert max(gaps) <= 61
 
 
@@ -373,10 +373,10 @@ def test_a_success_without_files_is_asked_once_by_each_run_and_never_paid_again_
     assert 300 <= world.now <= 400
     (request,) = world.vendor.ledger.values()
     for _ in range(2):
-        before = len(request.looks)
+        before = len(request.polls)
         world.live()
         assert world.states() == {"a000": "failed"}
-        assert len(request.looks) == before + 1
+        assert len(request.polls) == before + 1
     world.now = 6000.0
     world.live()
     judge(world)
@@ -388,20 +388,20 @@ def test_a_success_without_files_is_asked_once_by_each_run_and_never_paid_again_
     "word",
     [NotReady("HTTP 409: conflict"), Gateway(403, "HTTP 403: a page"), Throttled(1.0, "429")],
 )
-def test_a_success_without_files_that_tells_nothing_any_more_does_not_hold_the_run(
+def test_a_success_without_files_that_has_become_inconclusive_does_not_hold_the_run(
     world: World, word: ResultOutcome
 ) -> None:
     """Of another job the API goes on telling, so no outage ends the run."""
     with_policy(world, retries=3, timeout=900.0)
     one_model(world, 2)
 
-    def look(request: Request) -> ResultOutcome | None:
+    def result(request: Request) -> ResultOutcome | None:
         if request.job != "a000" or asyncio.get_running_loop().time() < request.ends:
             return None
-        request.told += 1
-        return Succeeded((), PRICE, "{}") if request.told == 1 else word
+        request.results_given += 1
+        return Succeeded((), PRICE, "{}") if request.results_given == 1 else word
 
-    with_habits(world, look=look, status=lambda _request: word)
+    with_habits(world, result=result, status=lambda _request: word)
     world.live()
     assert world.states() == {"a000": "failed", "a001": "done"}
     assert world.error("a000") == "no_files"
@@ -413,7 +413,7 @@ def test_a_success_without_files_that_tells_nothing_any_more_does_not_hold_the_r
     assert len(world.vendor.posts) == 2
 
 
-def test_what_is_known_of_a_success_without_files_outlives_a_run_that_hears_nothing(
+def test_what_is_known_of_a_success_without_files_outlives_a_run_without_answers(
     world: World,
 ) -> None:
     with_policy(world, timeout=900.0)
@@ -422,7 +422,7 @@ def test_what_is_known_of_a_success_without_files_outlives_a_run_that_hears_noth
     world.live()
     assert world.query("SELECT cost, result FROM attempt") == [(PRICE, "{}")]
     world.now = 2000.0
-    with_habits(world, look=lambda _request: NotReady("HTTP 403: not yours"))
+    with_habits(world, result=lambda _request: NotReady("HTTP 403: not yours"))
     world.live()
     assert world.error("a000") == "timeout"
     assert world.query("SELECT cost, result FROM attempt") == [(PRICE, "{}")]
@@ -509,7 +509,7 @@ def test_a_request_that_was_too_slow_is_asked_first_and_then_paid_again(
 def test_a_lost_request_is_paid_again_by_a_resubmit_alone_and_asked_first(world: World) -> None:
     one_model(world, 1)
     gone = Missing("404")
-    lost = {"look": lambda _request: gone, "status": lambda _request: gone}
+    lost = {"result": lambda _request: gone, "status": lambda _request: gone}
     with_habits(world, **lost)
     world.live()
     world.change(manual_actions.retry, "a000")
@@ -521,7 +521,7 @@ def test_a_lost_request_is_paid_again_by_a_resubmit_alone_and_asked_first(world:
     assert (world.states(), len(world.vendor.posts)) == ({"a000": "done"}, 1)
 
 
-def test_a_lost_request_that_stays_lost_is_resubmitted_where_a_person_says_so(
+def test_a_lost_request_that_stays_lost_is_resubmitted_where_a_person_decides_so(
     world: World,
 ) -> None:
     one_model(world, 1)
@@ -529,7 +529,7 @@ def test_a_lost_request_that_stays_lost_is_resubmitted_where_a_person_says_so(
     def gone(request: Request) -> StatusOutcome | None:
         return Missing("404") if request.id == "r00000" else None
 
-    with_habits(world, look=gone, status=gone)
+    with_habits(world, result=gone, status=gone)
     world.live()
     world.change(manual_actions.resubmit, "a000", 0.0)
     world.live()
@@ -541,10 +541,10 @@ def test_a_request_that_failed_for_lack_of_money_goes_again_after_the_pause(worl
     one_model(world, 6)
     broke = Failed("400002", "top up", None, "{}", no_balance=True)
 
-    def look(request: Request) -> ResultOutcome | None:
+    def result(request: Request) -> ResultOutcome | None:
         return broke if request.id == "r00001" else None
 
-    with_habits(world, look=look)
+    with_habits(world, result=result)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.NO_BALANCE
@@ -556,16 +556,16 @@ def test_a_request_that_failed_for_lack_of_money_goes_again_after_the_pause(worl
     assert Counter(job for _, _, job in world.vendor.posts)["a001"] == 2
 
 
-def test_an_end_in_an_unknown_word_is_told_on_the_screen_once(world: World) -> None:
+def test_an_end_in_an_unknown_state_is_shown_on_the_screen_once(world: World) -> None:
     one_model(world, 3)
 
-    def look(request: Request) -> ResultOutcome | None:
+    def result(request: Request) -> ResultOutcome | None:
         found = world.vendor.state(request, asyncio.get_running_loop().time())
         if not isinstance(found, Succeeded):
             return found
         return Succeeded(found.urls, PRICE, "{}", unknown_state="finalized")
 
-    with_habits(world, look=look)
+    with_habits(world, result=result)
     world.live()
     assert set(world.states().values()) == {"done"}
     shown = [note for _, note in world.lives[0].emitted(Noted) if note.on_screen]
@@ -595,4 +595,4 @@ def test_a_cost_that_never_comes_keeps_no_job_from_being_done(world: World) -> N
     judge(world)
     assert set(world.states().values()) == {"done"}
     assert world.query("SELECT DISTINCT cost FROM attempt") == [(None,)]
-    assert all(request.told == 2 for request in world.vendor.ledger.values())
+    assert all(request.results_given == 2 for request in world.vendor.ledger.values())

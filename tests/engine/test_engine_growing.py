@@ -53,7 +53,7 @@ def test_a_sweep_that_is_added_has_its_canary(world: World) -> None:
     assert set(world.states().values()) == {"done"}
 
 
-def test_a_sweep_has_its_canary_though_a_page_shows_it_before_it_is_told(world: World) -> None:
+def test_a_sweep_has_its_canary_though_a_page_has_it_before_it_is_announced(world: World) -> None:
     with_policy(world, canary=1, concurrency=4)
     world.add(sweep("a", T2I, 300))
     with_habits(world, course=lambda _model, one: Course(runs=60.0 if one[0] == "b" else 3.0))

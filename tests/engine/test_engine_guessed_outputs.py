@@ -67,7 +67,7 @@ class Api:
         return self.outcome
 
 
-async def test_documented_urls_are_not_looked_at() -> None:
+async def test_documented_urls_are_not_peeked_at() -> None:
     sure = Succeeded(("unheard of",), 0.1, "{}")
     assert await SiftedApi(Api(sure), peek).result("r") is sure
     guessed = Succeeded(("page", "picture"), 0.1, "{}", guessed=True)

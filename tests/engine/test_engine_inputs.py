@@ -1,4 +1,4 @@
-"""Input images are looked at before the submit: what is broken is never paid for."""
+"""Input images are probed before the submit: what is broken is never paid for."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def unlist_the_first(db: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("at", [45.0, 45.4, 47.0, 60.0])
 @pytest.mark.parametrize("takes", [0.5, 20.0])
-def test_a_job_that_is_cancelled_while_it_cannot_be_looked_at_ends_with_the_run(
+def test_a_job_that_is_cancelled_while_it_cannot_be_probed_ends_with_the_run(
     world: World, at: float, takes: float
 ) -> None:
     one_model(world, 3)
@@ -98,7 +98,7 @@ def test_a_job_that_is_cancelled_while_it_cannot_be_looked_at_ends_with_the_run(
     assert max(asked for asked, _ in world.inputs.checked) < at + 0.01
 
 
-def test_a_job_that_left_the_manifest_while_it_could_not_be_looked_at_is_let_go(
+def test_a_job_that_left_the_manifest_while_it_could_not_be_probed_is_let_go(
     world: World,
 ) -> None:
     one_model(world, 2)
@@ -113,7 +113,7 @@ def test_a_job_that_left_the_manifest_while_it_could_not_be_looked_at_is_let_go(
     assert world.now < 110.0
 
 
-def test_a_job_whose_model_is_refused_while_it_cannot_be_looked_at_is_let_go(world: World) -> None:
+def test_a_job_whose_model_is_refused_while_it_cannot_be_probed_is_let_go(world: World) -> None:
     world.add_jobs([(T2I, "a000"), (EDIT, "b000"), (EDIT, "b001")])
     world.inputs = SimulatedInputs(of_job("b000", InputsUnclear("host.test: timeout")))
     refusal = Refused(Scope.MODEL, "403", "not for you")
@@ -129,7 +129,7 @@ def test_a_job_whose_model_is_refused_while_it_cannot_be_looked_at_is_let_go(wor
 
 
 @pytest.mark.parametrize("takes", [30.0, 3000.0])
-def test_a_drain_interrupts_a_look_and_nothing_is_recorded(world: World, takes: float) -> None:
+def test_a_drain_interrupts_a_probe_and_nothing_is_recorded(world: World, takes: float) -> None:
     one_model(world, 3)
     world.inputs = SimulatedInputs(takes=takes)
     end = world.live(drain_at(10.0))

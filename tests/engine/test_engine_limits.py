@@ -1,4 +1,4 @@
-"""Gates, turns, polling, back-off, breakers, budget: arithmetic, without a loop."""
+"""Limiters, turns, polling, back-off, breakers, budget: arithmetic, without a loop."""
 
 from __future__ import annotations
 
@@ -19,120 +19,120 @@ from batchgen.engine.polling import next_poll
 
 def test_starts_are_never_closer_than_the_interval_and_idle_time_earns_no_burst() -> None:
     """Row 61."""
-    gate = RateLimiter(100, interval=2.0)
+    limiter = RateLimiter(100, interval=2.0)
     now, starts = 0.0, []
     for now in (0.0, 5000.0, 5000.0, 5000.0):
-        opening = gate.opens_at(now)
-        assert opening is not None
-        gate.enter(opening)
-        starts.append(opening)
+        opens_at = limiter.opens_at(now)
+        assert opens_at is not None
+        limiter.enter(opens_at)
+        starts.append(opens_at)
     assert starts == [0.0, 5000.0, 5002.0, 5004.0]
 
 
-def test_a_full_gate_has_no_opening_until_somebody_leaves() -> None:
-    gate = RateLimiter(2)
-    gate.enter(0.0)
-    gate.enter(0.0)
-    assert gate.opens_at(10.0) is None
-    gate.leave()
-    assert gate.opens_at(10.0) == 10.0
+def test_a_full_limiter_does_not_open_until_a_place_is_free() -> None:
+    limiter = RateLimiter(2)
+    limiter.enter(0.0)
+    limiter.enter(0.0)
+    assert limiter.opens_at(10.0) is None
+    limiter.leave()
+    assert limiter.opens_at(10.0) == 10.0
 
 
 def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slowly() -> None:
-    gate = RateLimiter(16)
+    limiter = RateLimiter(16)
     for _ in range(8):
-        gate.enter(0.0)
-    gate.halve()
-    assert gate.ceiling == 4
+        limiter.enter(0.0)
+    limiter.halve()
+    assert limiter.ceiling == 4
     for _ in range(5):
-        gate.relax()
-    assert 4.9 < gate.ceiling < 5.2
+        limiter.relax()
+    assert 4.9 < limiter.ceiling < 5.2
     for _ in range(1000):
-        gate.relax()
-    assert gate.ceiling == 16
+        limiter.relax()
+    assert limiter.ceiling == 16
 
 
-def test_a_gate_never_closes_for_good() -> None:
-    gate = RateLimiter(3)
+def test_a_limiter_never_closes_for_good() -> None:
+    limiter = RateLimiter(3)
     for _ in range(10):
-        gate.halve()
-    assert gate.ceiling == 1
-    assert gate.opens_at(0.0) == 0.0
+        limiter.halve()
+    assert limiter.ceiling == 1
+    assert limiter.opens_at(0.0) == 0.0
 
 
-def test_no_server_shuts_a_gate_for_longer_than_five_minutes() -> None:
-    gate = RateLimiter(1)
-    gate.shut(0.0, 1e9)
-    gate.shut(0.0, 1.0)
-    assert gate.opens_at(0.0) == LONGEST_SHUT
+def test_no_server_shuts_a_limiter_for_longer_than_five_minutes() -> None:
+    limiter = RateLimiter(1)
+    limiter.shut(0.0, 1e9)
+    limiter.shut(0.0, 1.0)
+    assert limiter.opens_at(0.0) == LONGEST_SHUT
 
 
-async def test_a_permit_is_given_back_to_every_gate_however_the_block_ends() -> None:
-    gates = (RateLimiter(1), RateLimiter(2))
+async def test_a_permit_is_given_back_to_every_limiter_however_the_block_ends() -> None:
+    limiters = (RateLimiter(1), RateLimiter(2))
 
     async def work() -> None:
-        async with take(gates, 0.0):
-            assert [gate.in_flight for gate in gates] == [1, 1]
+        async with take(limiters, 0.0):
+            assert [limiter.in_flight for limiter in limiters] == [1, 1]
             raise ValueError("inside")
 
     with pytest.raises(ValueError, match="inside"):
         await work()
-    assert [gate.in_flight for gate in gates] == [0, 0]
+    assert [limiter.in_flight for limiter in limiters] == [0, 0]
 
 
-LANES = st.lists(st.tuples(st.integers(1, 5), st.floats(0, 3)), min_size=1, max_size=5)
+LIMITS = st.lists(st.tuples(st.integers(1, 5), st.floats(0, 3)), min_size=1, max_size=5)
 
 
-@given(LANES, st.integers(1, 8))
-def test_every_lane_with_work_gets_its_turn(
-    lanes: list[tuple[int, float]], concurrency: int
+@given(LIMITS, st.integers(1, 8))
+def test_every_model_with_work_gets_its_turn(
+    limits: list[tuple[int, float]], concurrency: int
 ) -> None:
-    """Requests take one second: no lane waits longer than a round of the slowest."""
-    gates = [RateLimiter(limit, interval) for limit, interval in lanes]
+    """Requests take one second: no model waits longer than a round of the slowest."""
+    limiters = [RateLimiter(limit, interval) for limit, interval in limits]
     overall, now, last = RateLimiter(concurrency), 0.0, -1
-    started: list[list[float]] = [[] for _ in gates]
+    started: list[list[float]] = [[] for _ in limiters]
     running: list[tuple[float, int]] = []
     for _ in range(400):
-        turn = next_turn([Head(gate) for gate in gates], overall, now, last)
+        turn = next_turn([Head(limiter) for limiter in limiters], overall, now, last)
         if isinstance(turn, Start):
             last = turn.index
-            take((gates[last], overall), now)
+            take((limiters[last], overall), now)
             started[last].append(now)
             running.append((now + 1.0, last))
             continue
         assert running or turn.until is not None
         now = min([end for end, _ in running] + ([] if turn.until is None else [turn.until]))
-        for end, lane in [one for one in running if one[0] <= now]:
-            running.remove((end, lane))
-            gates[lane].leave()
+        for end, model in [one for one in running if one[0] <= now]:
+            running.remove((end, model))
+            limiters[model].leave()
             overall.leave()
-    longest_round = max([1.0, *(interval for _, interval in lanes)]) * len(lanes)
+    longest_round = max([1.0, *(interval for _, interval in limits)]) * len(limits)
     for times in started:
         assert times
         waits = [later - sooner for sooner, later in zip(times, [*times[1:], now], strict=True)]
         assert max(waits) <= longest_round + 1e-6
 
 
-@given(LANES, st.integers(1, 8))
-def test_nobody_waits_while_a_lane_is_open(lanes: list[tuple[int, float]], limit: int) -> None:
-    gates = [RateLimiter(*lane) for lane in lanes]
+@given(LIMITS, st.integers(1, 8))
+def test_no_job_waits_while_a_model_is_open(limits: list[tuple[int, float]], limit: int) -> None:
+    limiters = [RateLimiter(*model) for model in limits]
     overall = RateLimiter(limit)
     for _ in range(30):
-        turn = next_turn([Head(gate) for gate in gates], overall, 0.0, -1)
+        turn = next_turn([Head(limiter) for limiter in limiters], overall, 0.0, -1)
         if isinstance(turn, Wait):
             full = overall.opens_at(0.0) is None
-            assert full or all(gate.opens_at(0.0) != 0.0 for gate in gates)
+            assert full or all(limiter.opens_at(0.0) != 0.0 for limiter in limiters)
             return
-        take((gates[turn.index], overall), 0.0)
+        take((limiters[turn.index], overall), 0.0)
 
 
-def test_a_lane_without_work_is_passed_over() -> None:
-    lanes = [None, Head(RateLimiter(1)), None]
-    assert next_turn(lanes, RateLimiter(4), 0.0, 0) == Start(1)
+def test_a_model_without_work_is_passed_over() -> None:
+    limits = [None, Head(RateLimiter(1)), None]
+    assert next_turn(limits, RateLimiter(4), 0.0, 0) == Start(1)
     assert next_turn([None, None], RateLimiter(4), 0.0, 0) == Wait(None)
 
 
-def test_a_shut_lane_waits_for_its_own_opening_only() -> None:
+def test_a_closed_model_waits_for_its_own_limiter_only() -> None:
     shut, overall = RateLimiter(1), RateLimiter(4)
     shut.shut(0.0, 30.0)
     assert next_turn([Head(shut), Head(RateLimiter(1))], overall, 0.0, 1) == Start(1)
@@ -141,18 +141,19 @@ def test_a_shut_lane_waits_for_its_own_opening_only() -> None:
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=6), st.data())
 def test_the_highest_open_priority_goes_first_and_equals_take_turns(
-    lanes: list[tuple[int, bool]], data: st.DataObject
+    limits: list[tuple[int, bool]], data: st.DataObject
 ) -> None:
-    last = data.draw(st.integers(-1, len(lanes) - 1))
+    last = data.draw(st.integers(-1, len(limits) - 1))
     heads = [
-        Head(RateLimiter(1, in_flight=0 if is_open else 1), priority) for priority, is_open in lanes
+        Head(RateLimiter(1, in_flight=0 if is_open else 1), priority)
+        for priority, is_open in limits
     ]
     turn = next_turn(heads, RateLimiter(9), 0.0, last)
-    highest = max((priority for priority, is_open in lanes if is_open), default=None)
+    highest = max((priority for priority, is_open in limits if is_open), default=None)
     if highest is None:
         assert turn == Wait(None)
         return
-    equals = [index for index, lane in enumerate(lanes) if lane == (highest, True)]
+    equals = [index for index, model in enumerate(limits) if model == (highest, True)]
     after = [index for index in equals if index > last]
     assert turn == Start((after or equals)[0])
 
@@ -165,7 +166,7 @@ def test_a_poll_is_never_sooner_than_the_shortest_nor_later_than_a_minute(
     assert polling.SHORTEST <= wait <= polling.LONGEST_FIRST
 
 
-def looks(duration: float, expected: float | None) -> tuple[int, float]:
+def polls_of(duration: float, expected: float | None) -> tuple[int, float]:
     """How many polls until a request of this duration is seen ended, and how late that is."""
     dice, age, count = Random(1), 0.0, 0
     while age < duration:
@@ -174,9 +175,9 @@ def looks(duration: float, expected: float | None) -> tuple[int, float]:
     return count, age - duration
 
 
-def test_the_first_look_comes_near_the_expected_end() -> None:
+def test_the_first_poll_comes_near_the_expected_end() -> None:
     assert next_poll(0.0, 40.0, Random(1)) == pytest.approx(36.0)
-    assert looks(40.0, 40.0)[0] <= 3
+    assert polls_of(40.0, 40.0)[0] <= 3
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,14 @@ def test_the_first_look_comes_near_the_expected_end() -> None:
 def test_a_request_of_any_length_is_found_out_with_a_bounded_number_of_polls(
     duration: float, most: int
 ) -> None:
-    count, late = looks(duration, None)
+    count, late = polls_of(duration, None)
     assert count <= most
     assert late <= max(0.3, min(0.6 * duration, 1.1 * polling.LONGEST))
 
 
 @given(st.floats(1.0, 3600.0))
 def test_a_known_duration_costs_few_polls_and_little_time(duration: float) -> None:
-    count, late = looks(duration, duration)
+    count, late = polls_of(duration, duration)
     assert count <= 4 + duration / polling.LONGEST_FIRST + duration / 120
     assert late <= max(0.5, 0.15 * duration)
 
@@ -278,14 +279,14 @@ def test_an_unknown_cost_leaves_the_price_committed() -> None:
     assert budget.committed == 0.6
 
 
-def test_a_price_that_nobody_knows_does_not_fit_into_any_budget() -> None:
+def test_an_unknown_price_does_not_fit_into_any_budget() -> None:
     assert not Budget(100.0).reserve(1, None)
     assert Budget(None).reserve(1, None)
 
 
 def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> None:
-    lane, overall = RateLimiter(8, 1.0), RateLimiter(8)
-    assert [claim_sending((lane, overall), now) for now in (10.3, 11.0, 11.1, 20.0)] == [
+    model, overall = RateLimiter(8, 1.0), RateLimiter(8)
+    assert [claim_sending((model, overall), now) for now in (10.3, 11.0, 11.1, 20.0)] == [
         10.3,
         11.3,
         12.3,
@@ -294,7 +295,7 @@ def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> No
 
 
 def test_after_a_slow_commit_the_next_start_is_late_too() -> None:
-    gate = RateLimiter(8, 1.0)
-    take((gate,), 10.0)
-    claim_sending((gate,), 15.0)
-    assert gate.opens_at(15.0) == pytest.approx(16.0 - LEAD)
+    limiter = RateLimiter(8, 1.0)
+    take((limiter,), 10.0)
+    claim_sending((limiter,), 15.0)
+    assert limiter.opens_at(15.0) == pytest.approx(16.0 - LEAD)

@@ -24,7 +24,7 @@ def test_a_stormy_run_keeps_every_promise(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(100, 103))
-def test_a_process_killed_at_any_moment_costs_only_what_was_on_the_wire(
+def test_a_process_killed_at_any_moment_costs_only_what_was_in_flight(
     tmp_path: Path, seed: int
 ) -> None:
     """Row 58."""
@@ -38,7 +38,7 @@ def test_a_process_killed_at_any_moment_costs_only_what_was_on_the_wire(
     judge(world)
 
 
-def test_one_seed_tells_one_story(tmp_path: Path) -> None:
+def test_one_seed_gives_one_run(tmp_path: Path) -> None:
     first, second = (story(tmp_path / name) for name in ("first", "second"))
     assert first == second
     assert len(first) > 3 * JOBS
@@ -58,6 +58,6 @@ def test_in_good_weather_no_slot_is_idle_while_work_waits(tmp_path: Path) -> Non
     world.add_jobs((MODELS[number % 3], f"job-{number:03}") for number in range(JOBS))
     world.live()
     judge(world)
-    looks = [len(request.looks) for request in world.vendor.ledger.values()]
+    polls = [len(request.polls) for request in world.vendor.ledger.values()]
     assert world.now < 1.1 * 300 * 5.1 / 8
-    assert sum(looks) / len(looks) < 4
+    assert sum(polls) / len(polls) < 4

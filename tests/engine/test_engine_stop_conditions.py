@@ -259,7 +259,7 @@ def test_a_clock_that_is_set_does_not_change_the_longest_duration(world: World) 
 
 
 def test_nothing_is_submitted_before_the_time_to_start(world: World) -> None:
-    with_policy(world, concurrency=4, start_at=EPOCH + 7200.0)
+    with_policy(world, concurrency=4, begins_at=EPOCH + 7200.0)
     one_model(world, 20)
     assert world.live().pause is None
     judge(world)
@@ -272,7 +272,7 @@ def test_what_is_paid_is_followed_and_fetched_while_the_run_waits(world: World) 
     one_model(world, 10)
     with_habits(world, course=lambda *_: Course(runs=50.0))
     world.crash(after=10.0)
-    with_policy(world, start_at=EPOCH + 7200.0)
+    with_policy(world, begins_at=EPOCH + 7200.0)
     assert world.live().pause is None
     judge(world)
     done = [moment for moment, _ in world.lives[1].moves(JobState.DONE)]
@@ -286,14 +286,14 @@ def test_a_run_that_has_nothing_to_submit_does_not_wait(world: World) -> None:
     one_model(world, 4)
     with_habits(world, course=lambda *_: Course(runs=50.0))
     world.crash(after=10.0)
-    with_policy(world, start_at=EPOCH + 7200.0)
+    with_policy(world, begins_at=EPOCH + 7200.0)
     assert world.live().pause is None
     assert world.now < 100.0
     assert world.lives[1].emitted(WaitingToStart) == []
 
 
 def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
-    with_policy(world, start_at=EPOCH + 7200.0)
+    with_policy(world, begins_at=EPOCH + 7200.0)
     one_model(world, 4)
 
     async def stop(process: Process) -> None:
@@ -306,7 +306,7 @@ def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
 
 
 def test_the_times_to_stop_count_from_the_time_to_start(world: World) -> None:
-    with_policy(world, concurrency=1, start_at=EPOCH + 7200.0, max_duration=60.0)
+    with_policy(world, concurrency=1, begins_at=EPOCH + 7200.0, max_duration=60.0)
     one_model(world, 100)
     paused(world.live(), PauseReason.MAX_DURATION)
     sent = [when for when, _, _ in world.vendor.posts]
@@ -316,7 +316,7 @@ def test_the_times_to_stop_count_from_the_time_to_start(world: World) -> None:
 
 def test_a_time_of_day_to_stop_is_the_first_one_after_the_time_to_start(world: World) -> None:
     hour = (at(0.0) + timedelta(minutes=30)).timetz()
-    with_policy(world, concurrency=1, start_at=EPOCH + 3600.0, stop_at=hour)
+    with_policy(world, concurrency=1, begins_at=EPOCH + 3600.0, stop_at=hour)
     one_model(world, 4)
     assert world.live().pause is None
     assert states(world) == {"done": 4}
@@ -328,7 +328,7 @@ def test_a_clock_that_is_set_moves_the_time_to_start_with_it(
 ) -> None:
     """Rows 60 and 61: to the loop, a machine that slept looks like a clock set forward."""
     world.wall_jump = lambda now: jump if now >= 600.0 else 0.0
-    with_policy(world, start_at=EPOCH + 7200.0)
+    with_policy(world, begins_at=EPOCH + 7200.0)
     one_model(world, 4)
     world.live()
     begun = min(when for when, _, _ in world.vendor.posts)
@@ -370,21 +370,21 @@ def test_a_disk_that_fills_stops_the_submits_and_the_downloads_go_on(world: Worl
     judge(world)
 
 
-def test_the_disk_is_looked_at_now_and_then_not_at_each_submit(world: World) -> None:
+def test_the_disk_is_checked_now_and_then_not_at_each_submit(world: World) -> None:
     one_model(world, 200)
     world.live()
-    looks = world.disk.looks
-    gaps = [later - earlier for earlier, later in pairwise(looks)]
+    checks = world.disk.checks
+    gaps = [later - earlier for earlier, later in pairwise(checks)]
     assert len(gaps) > 3
     assert min(gaps) >= CHECK_DISK_EVERY
 
 
-def test_a_floor_of_nothing_never_looks(world: World) -> None:
+def test_a_floor_of_zero_is_never_checked(world: World) -> None:
     world.disk.left = lambda: 0
     with_policy(world, min_free=0)
     one_model(world, 5)
     assert world.live().pause is None
-    assert world.disk.looks == []
+    assert world.disk.checks == []
 
 
 def test_a_full_disk_without_a_job_to_send_is_no_reason_to_pause(world: World) -> None:
@@ -401,7 +401,7 @@ def test_a_full_disk_without_a_job_to_send_is_no_reason_to_pause(world: World) -
         (StorageError("it broke", where="out"), f"check the disk, then {AGAIN}"),
     ],
 )
-def test_a_disk_that_does_not_say_pauses_the_run(
+def test_a_disk_that_cannot_be_checked_pauses_the_run(
     world: World, error: StorageError, next_step: str
 ) -> None:
     def left() -> int:

@@ -64,7 +64,7 @@ def test_a_drain_returns_at_once_and_leaves_requests_with_the_vendor(world: Worl
     assert len(world.vendor.posts) == 30
 
 
-def test_a_post_on_the_wire_is_recorded_by_a_drain(world: World) -> None:
+def test_a_post_in_flight_is_recorded_by_a_drain(world: World) -> None:
     """Row 56."""
     with_policy(world, concurrency=4)
     one_model(world, 30)
@@ -103,7 +103,7 @@ def test_a_drain_gives_a_late_answer_a_last_chance(world: World) -> None:
     assert world.now == pytest.approx(105.0)
 
 
-def test_an_abort_still_records_the_answers_on_the_wire(world: World) -> None:
+def test_an_abort_still_records_the_answers_in_flight(world: World) -> None:
     """Row 57."""
     with_policy(world, concurrency=4)
     one_model(world, 30)
@@ -206,7 +206,7 @@ def test_an_outage_lets_requests_go_and_the_next_run_follows_them(world: World) 
     with_habits(
         world,
         course=lambda *_: Course(runs=50.0),
-        look=down,
+        result=down,
     )
     end = world.live()
     assert end.pause is not None

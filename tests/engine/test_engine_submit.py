@@ -12,8 +12,8 @@ from math import inf
 import pytest
 
 from batchgen.engine.events import JobMoved, ModelRefused, PauseReason, Slowed
-from batchgen.engine.policy import ModelLimits
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.manifest.policy import ModelPolicy, OnUnknown
 from batchgen.pauses import AGAIN
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -69,7 +69,7 @@ def until(seconds: float, reply: Reply) -> Callable[[str, str], Reply]:
 
 
 def test_a_slow_model_does_not_starve_the_others(world: World) -> None:
-    with_policy(world, concurrency=4, limits={I2V: ModelLimits(2), T2I: ModelLimits(4)})
+    with_policy(world, concurrency=4, models={I2V: ModelPolicy(2), T2I: ModelPolicy(4)})
     world.add_jobs([*((I2V, f"v{n}") for n in range(10)), *((T2I, f"p{n}") for n in range(10))])
     slow = Course(runs=600.0)
     with_habits(world, course=lambda model, _job: slow if model == I2V else Course(runs=5.0))
@@ -202,7 +202,7 @@ def test_what_the_vendor_took_while_it_throttled_is_known_afterwards(world: Worl
     assert 4.0 < pace < 9.0
 
 
-def test_one_429_says_nothing_of_what_the_vendor_takes(world: World) -> None:
+def test_one_429_sets_no_pace(world: World) -> None:
     one_model(world, 20)
     with_habits(world, reply=first_time(Reply(Throttled(1.0, "429"), charged=False), "a003"))
     world.live()
@@ -250,7 +250,7 @@ def test_five_unknown_outcomes_in_a_minute_pause(world: World) -> None:
 PAGE = Reply(Gateway(403, "HTTP 403: an HTML page instead of JSON"), charged=False)
 
 
-def test_a_gateways_page_fails_no_job_and_is_outlived(world: World) -> None:
+def test_a_gateways_page_fails_no_job_and_passes(world: World) -> None:
     world.add_jobs((model, f"{model[-4:]}{n}") for n in range(20) for model in (EDIT, T2I))
     with_habits(world, reply=until(30.0, PAGE))
     assert world.live().pause is None
@@ -273,7 +273,7 @@ def test_pages_of_a_gateway_in_a_row_pause_and_name_it(world: World) -> None:
     assert len(world.vendor.posts) < 8 * 10
 
 
-def test_a_prompt_that_a_firewall_blocks_stands_in_its_own_way_alone(world: World) -> None:
+def test_a_prompt_that_a_firewall_blocks_stops_no_other_job(world: World) -> None:
     with_policy(world, concurrency=2)
     one_model(world, 200)
     with_habits(world, reply=lambda _model, job: PAGE if job == "a003" else Reply())
@@ -389,7 +389,7 @@ def test_a_late_answer_is_adopted_and_its_job_goes_on(world: World) -> None:
 
 
 def test_a_lost_answer_is_submitted_again_only_where_allowed_and_not_often(world: World) -> None:
-    with_policy(world, resubmits=3)
+    with_policy(world, on_unknown=OnUnknown.RESUBMIT)
     one_model(world, 1)
     with_habits(world, reply=always(Reply(takes=inf)))
     world.live()
@@ -441,7 +441,7 @@ def test_one_request_id_for_two_jobs_holds_both(world: World) -> None:
     assert {world.error(job) for job in world.states()} == {"duplicate_request"}
 
 
-def test_a_resubmit_decided_during_the_run_is_carried_out_by_it(world: World) -> None:
+def test_a_resubmit_decided_during_the_run_is_done_by_it(world: World) -> None:
     one_model(world, 12)
     with_habits(
         world,
@@ -485,7 +485,7 @@ def test_a_job_that_goes_again_goes_with_the_input_and_the_model_of_today(world:
     ]
 
 
-def test_a_resubmit_decided_while_only_downloads_are_left_is_carried_out(world: World) -> None:
+def test_a_resubmit_decided_while_only_downloads_are_left_is_done(world: World) -> None:
     one_model(world, 2)
     with_habits(
         world,

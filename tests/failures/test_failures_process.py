@@ -15,6 +15,7 @@ from random import Random
 
 from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.jobs import JobState
+from batchgen.manifest.units import Rate
 from batchgen.runs.context import World
 from batchgen.runs.execute import execute
 from batchgen.runs.options import RunOptions
@@ -240,7 +241,7 @@ def test_row_61_a_machine_that_slept_makes_no_burst_of_submits(tmp_path: Path) -
     """On the loop's own clock, which shows three hours more from one moment to the next."""
     world = simulation.World(tmp_path)
     simulation.one_model(world, 40)
-    simulation.with_policy(world, concurrency=20, interval=2.0)
+    simulation.with_policy(world, concurrency=20, rate=Rate(1, 2.0))
 
     async def sleep_and_wake(process: simulation.Process) -> None:
         for _ in range(3):

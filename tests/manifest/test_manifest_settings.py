@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from batchgen.cli import load
-from batchgen.engine.policy import EnginePolicy
 from batchgen.manifest.policy import SETTINGS, Policy, Setting, build_policy
 from batchgen.manifest.schema_validation import read_schema
 from batchgen.runs.options import RunOptions
@@ -43,7 +42,3 @@ def test_a_key_with_a_flag_has_an_option_and_a_field_of_its_name(
     options = {option for one in load(verb).params for option in one.opts}
     assert f"--{setting.key.replace('_', '-')}" in options
     assert setting.key in names_of(RunOptions)
-
-
-def test_the_engine_has_a_field_for_each_key_marked_for_it() -> None:
-    assert {one.key for one in SETTINGS if one.is_engines} <= names_of(EnginePolicy)

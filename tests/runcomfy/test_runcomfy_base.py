@@ -102,5 +102,5 @@ def test_a_base_that_would_leak_the_token_or_is_none_is_refused(value: str) -> N
         ("https://127.0.0.1.example.org/v1", False),
     ],
 )
-def test_loopback_is_told_from_the_world(base: str, *, expected: bool) -> None:
+def test_loopback_differs_from_the_world(base: str, *, expected: bool) -> None:
     assert is_loopback(base) is expected

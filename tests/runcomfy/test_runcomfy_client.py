@@ -64,7 +64,7 @@ async def submit_to(*behaviours: Behaviour, limits: Limits = DEFAULT_LIMITS) -> 
         return await api.submit(MODEL, BODY)
 
 
-async def test_a_submit_is_sent_as_the_contract_says() -> None:
+async def test_a_submit_is_sent_as_the_contract_asks() -> None:
     async with serving(says(ACCEPTED)) as server, connect(server.base, TOKEN) as api:
         assert await api.submit(MODEL, BODY) == Accepted("r-1", '{"request_id": "r-1"}')
     (request,) = server.requests
@@ -471,7 +471,7 @@ ANSWER_BYTES = st.one_of(
 
 
 @given(ANSWER_BYTES)
-def test_no_bytes_on_the_wire_crash_a_submit(data: bytes) -> None:
+def test_no_received_bytes_crash_a_submit(data: bytes) -> None:
     outcome = asyncio.run(submit_to(says_and_closes(data), limits=IMPATIENT))
     assert isinstance(outcome, get_args(SubmitOutcome))
     assert not isinstance(outcome, NotSent)

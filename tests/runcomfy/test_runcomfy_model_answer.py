@@ -33,11 +33,11 @@ TOKEN = Token("rc-secret-4f9b0a77", "a test")
         ({"input_schema": {"properties": 7}}, ModelFacts()),
     ],
 )
-def test_price_and_schema_are_read_where_they_are_told(body: Any, facts: ModelFacts) -> None:
+def test_price_and_schema_are_read_where_they_are_given(body: Any, facts: ModelFacts) -> None:
     assert read_model(answer(body)) == facts
 
 
-def test_an_error_tells_nothing_of_a_model() -> None:
+def test_an_error_has_no_facts_of_a_model() -> None:
     assert read_model(answer({**PRICE, "input_schema": SCHEMA}, 404)) == ModelFacts()
 
 
@@ -72,7 +72,7 @@ def test_a_model_that_is_not_listed_is_known_by_nothing() -> None:
     assert facts == ModelFacts()
 
 
-def test_a_refused_token_and_a_dead_line_are_told_apart() -> None:
+def test_a_refused_token_and_a_dead_network_are_distinct() -> None:
     halted, _ = described(says(as_json({}, status=401)))
     assert isinstance(halted, Halted)
     silent, _ = described(resets)

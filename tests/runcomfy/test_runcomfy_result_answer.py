@@ -74,7 +74,7 @@ def test_a_running_request_runs(word: str) -> None:
     ("word", "shown"),
     [("thinking", "thinking"), ("\x1b[31mEvil\nword", "evil word"), ("x" * 99, "x" * 39 + "…")],
 )
-def test_row_33_an_unknown_word_is_no_end(word: str, shown: str) -> None:
+def test_row_33_an_unknown_state_is_no_end(word: str, shown: str) -> None:
     assert read_result(answer({"status": word})) == UnrecognizedState(shown)
 
 
@@ -87,7 +87,7 @@ def test_a_finished_request_gives_its_files_and_cost(word: str) -> None:
     assert URL in outcome.raw
 
 
-def test_row_37_success_without_addresses_is_told() -> None:
+def test_row_37_success_without_addresses_is_a_success() -> None:
     for body in ({"status": "succeeded"}, {"status": "completed", "output": {"text": "blocked"}}):
         outcome = read_result(answer(body))
         assert isinstance(outcome, Succeeded)
@@ -143,7 +143,7 @@ def test_row_38_files_beside_cancelled_are_kept() -> None:
     assert outcome.urls == (URL,)
 
 
-def test_files_without_a_word_of_state_are_kept() -> None:
+def test_files_without_a_state_are_kept() -> None:
     outcome = read_result(answer({"output": {"image": URL}}))
     assert isinstance(outcome, Succeeded)
 
@@ -217,7 +217,7 @@ def test_a_data_uri_is_a_result_and_has_a_short_reference(output: Any) -> None:
     assert outcome.data == {reference: DATA}
 
 
-def test_only_what_stands_under_other_keys_is_guessed_and_decoys_are_left_aside() -> None:
+def test_only_what_is_under_other_keys_is_guessed_and_decoys_are_left_aside() -> None:
     documented = [{"image": URL}, {"videos": [URL]}, URL, [URL]]
     for output in documented:
         outcome = read_result(answer({"status": "succeeded", "output": output}))
@@ -292,7 +292,7 @@ def test_a_refused_question_is_no_end_of_a_request(status: int, body: Any) -> No
 
 
 @pytest.mark.parametrize("word", ["completed", "succeeded", "cancelled", "error", "not_completed"])
-def test_not_completed_yet_is_no_end_whatever_word_stands_beside_it(word: str) -> None:
+def test_not_completed_yet_is_no_end_whatever_state_is_beside_it(word: str) -> None:
     body = {"request_id": ASKED, "status": word, "error_code": 400005, "message": "not yet"}
     for read in (result.read_result, result.read_status):
         assert read(answer(body), ASKED) == NotReady("HTTP 200: not yet")
@@ -330,14 +330,14 @@ def test_a_result_that_is_mislabelled_as_html_is_read() -> None:
         (422, b"[]"),
     ],
 )
-def test_a_page_of_somebody_on_the_way_is_no_word_of_the_api(status: int, body: bytes) -> None:
+def test_a_page_of_a_gateway_is_no_answer_of_the_api(status: int, body: bytes) -> None:
     outcome = read_result(answer(body, status))
     assert isinstance(outcome, Gateway)
     assert outcome.reason.startswith(f"HTTP {status}: ")
 
 
 @pytest.mark.parametrize("word", ["in_queue", "in_progress", "succeeded", "failed", "odd"])
-def test_the_document_of_another_request_tells_nothing_of_this_one(word: str) -> None:
+def test_the_document_of_another_request_does_not_count_for_this_one(word: str) -> None:
     body = {"request_id": "another", "status": word, "output": {"image": URL}}
     assert read_result(answer(body)) == NotReady("the answer is about another request")
     assert isinstance(result.read_status(answer({"request_id": 7, "status": word}), "8"), NotReady)
@@ -351,7 +351,7 @@ def test_an_answer_that_names_the_request_or_none_is_taken(asked: str, named: An
     assert result.read_result(answer(body), asked) == Running()
 
 
-def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
+def test_the_status_call_shows_that_a_request_has_ended_and_not_how() -> None:
     for word in ("completed", "succeeded"):
         assert result.read_status(answer({"status": word}), ASKED) == Ended()
     assert result.read_status(answer({"status": "in_queue"}), ASKED) == Queued(None)
@@ -367,7 +367,7 @@ def test_the_status_call_tells_that_a_request_has_ended_and_not_how() -> None:
         {"output": {"text": "blocked"}},
     ],
 )
-def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[str, Any]) -> None:
+def test_an_unknown_state_beside_an_output_or_a_time_of_end_is_an_end(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "Finalized"} | body))
     assert isinstance(outcome, Succeeded)
     assert outcome.unknown_state == "finalized"
@@ -383,19 +383,19 @@ def test_an_unknown_word_beside_an_output_or_a_time_of_end_is_an_end(body: dict[
         {"error_code": "E7", "error_message": "worker gone"},
     ],
 )
-def test_an_unknown_word_beside_an_error_is_a_failure(body: dict[str, Any]) -> None:
+def test_an_unknown_state_beside_an_error_is_a_failure(body: dict[str, Any]) -> None:
     outcome = read_result(answer({"request_id": ASKED, "status": "aborted"} | body))
     assert isinstance(outcome, Failed)
     assert (outcome.unknown_state, outcome.reason) == ("aborted", "worker gone")
 
 
-def test_a_mere_message_beside_an_unknown_word_is_no_end() -> None:
+def test_a_mere_message_beside_an_unknown_state_is_no_end() -> None:
     body = {"request_id": ASKED, "status": "rendering", "message": "frame 3", "error": None}
     assert read_result(answer(body)) == UnrecognizedState("rendering")
 
 
 @pytest.mark.parametrize("code", [400002, "400002", 10001, "10001", 402])
-def test_a_request_that_failed_for_lack_of_money_is_told_as_such(code: object) -> None:
+def test_a_request_that_failed_for_lack_of_money_is_marked_as_such(code: object) -> None:
     for error in ({"error_code": code}, {"error": {"code": code}}):
         outcome = read_result(answer({"status": "failed"} | error))
         assert isinstance(outcome, Failed)
@@ -425,7 +425,7 @@ def test_row_30_too_many_questions_are_a_wait() -> None:
         (200, {"error_code": 500001}),
     ],
 )
-def test_what_tells_nothing_is_no_answer(status: int, body: Any) -> None:
+def test_what_is_uninformative_is_no_answer(status: int, body: Any) -> None:
     outcome = read_result(answer(body, status))
     assert isinstance(outcome, NoAnswer)
     assert outcome.reason.startswith(f"HTTP {status}: ")

@@ -93,7 +93,7 @@ def test_a_price_is_read_or_none(status: int, body: Any, price: ModelPrice | Non
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 407, 422])
-def test_a_gateways_page_is_no_word_on_a_price(status: int) -> None:
+def test_a_gateways_page_is_no_answer_about_a_price(status: int) -> None:
     found = why_no_price(answer(HTML, status))
     assert isinstance(found, NoAnswer)
     assert "HTML page" in found.reason

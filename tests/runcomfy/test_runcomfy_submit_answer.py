@@ -166,7 +166,7 @@ def test_row_26_a_redirection_to_nowhere_is_one_too(location: str) -> None:
         (200, {"code": -1, "message": "no"}, Scope.JOB, "-1"),
     ],
 )
-def test_rows_14_28_a_refusal_reaches_as_far_as_its_code_says(
+def test_rows_14_28_a_refusal_reaches_as_far_as_its_code_reaches(
     status: int, body: Any, scope: Scope, code: str
 ) -> None:
     outcome = read_submit(answer(body, status))
@@ -223,7 +223,7 @@ def test_a_page_of_somebody_on_the_way_refuses_no_job_and_no_model(
         ({"error_code": 422001}, "error code 422001"),
     ],
 )
-def test_a_refusal_carries_the_vendors_words(body: dict[str, Any], words: str) -> None:
+def test_a_refusal_has_the_vendors_text(body: dict[str, Any], words: str) -> None:
     outcome = read_submit(answer(body, 422))
     assert isinstance(outcome, Refused)
     assert outcome.reason == words

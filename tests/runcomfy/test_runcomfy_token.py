@@ -65,7 +65,7 @@ def test_row_12_without_a_token_all_places_and_the_way_to_one_are_named(tmp_path
 
 
 @pytest.mark.parametrize("bad", ["a b", "a\r\nX-Evil: 1", "Bearer abc", "tökén", "a\x00b"])
-def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(
+def test_a_token_that_no_header_can_hold_is_refused_without_being_shown(
     tmp_path: Path, bad: str
 ) -> None:
     with pytest.raises(TokenError) as caught:

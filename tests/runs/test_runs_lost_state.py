@@ -105,8 +105,10 @@ async def test_a_status_without_its_state_does_not_say_that_nothing_was_run(
         await run(manifest, emulator)
         empty(out)
     for as_json in (False, True):
-        with pytest.raises(LostStateError, match="does not know of 1 request"):
+        with pytest.raises(LostStateError, match="does not know of 1 request") as caught:
             show_once(manifest, Selection(), as_json=as_json)
+        assert f"batchgen run {manifest} --recover follows" in str(caught.value)
+        assert f"batchgen run {manifest} --start-over pays" in str(caught.value)
 
 
 async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(
@@ -134,6 +136,7 @@ async def test_an_older_state_is_missed_though_its_log_is_gone_too(tmp_path: Pat
         with pytest.raises(LostStateError, match=f"{JOBS} requests were paid for") as caught:
             await run(manifest, emulator)
         assert "the state here is an older one" in caught.value.what
+        assert f"batchgen run {manifest} --accept-copy" in str(caught.value.next_step)
         assert len(emulator.charges()) == JOBS
         assert (await run(manifest, emulator, accept_copy=True)).counts == {JobState.DONE: JOBS}
         assert len(emulator.charges()) == JOBS + 1

@@ -21,7 +21,7 @@ def begun(place: Place, folder: Path, at: float, options: RunOptions | None = No
         write_manifest(folder, 1, run='{start_at: "22:00"}'), ProblemLog(), env={}
     )
     assert manifest is not None
-    return take_stock(place.db, place.folder, manifest, options or RunOptions(), at).start_at
+    return take_stock(place.db, place.folder, manifest, options or RunOptions(), at).begins_at
 
 
 def test_a_run_that_was_cut_off_after_its_time_to_start_goes_on_at_once(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.engine.events import Pause, PauseReason
+from batchgen.engine.policy import MOST_RESUBMITS
 from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputError, TokenError
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import ModelPolicy, OnUnknown, Policy
@@ -18,7 +19,7 @@ from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates
 from batchgen.runs.estimates import price_list, request_price
-from batchgen.runs.options import MOST_RESUBMITS, RunOptions, engine_policy
+from batchgen.runs.options import RunOptions, engine_policy
 from batchgen.runs.summary import Summary
 from batchgen.state.manual_actions import Held
 from batchgen.state.records import Money

@@ -22,9 +22,9 @@ from batchgen.errors import (
 )
 from batchgen.state import database, queries, transitions
 from batchgen.state.database import (
-    SCHEMA_VERSION,
     open_for_reading,
     open_for_writing,
+    schema_version,
     translate,
     translated,
 )
@@ -69,7 +69,7 @@ def test_an_empty_file_of_a_crashed_start_is_taken_over(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM job").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+@pytest.mark.parametrize("version", [schema_version() - 1, schema_version() + 1])
 @pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
 def test_any_other_version_is_refused_with_a_way_out(
     state: State, opener: object, version: int
