@@ -90,7 +90,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 def _nothing_yet(path: Path) -> MissingFileError:
     return MissingFileError(
-        "no state: nothing was run into this folder yet, or its state is gone",
+        "no state: nothing has been run into this folder yet, or its state is gone",
         where=str(path),
         next_step="batchgen run MANIFEST starts the run, or says what is missing",
     )
@@ -223,8 +223,8 @@ def _damaged(detail: str, path: Path) -> DamagedStateError:
     return DamagedStateError(
         f"the state file is damaged ({detail})",
         where=str(path),
-        next_step="restore it from a backup, or move it away to start anew; neither knows"
-        " of requests that were paid since: look at run.log and at your account first",
+        next_step="restore it from a backup, or move it away to start over; either way, later"
+        " paid requests are not known: look at run.log and at your account first",
     )
 
 

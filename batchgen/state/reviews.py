@@ -101,7 +101,7 @@ def forget(db: sqlite3.Connection, file_id: int) -> None:
 def _no_result(db: sqlite3.Connection, seq: int, position: int | None) -> str:
     job_id, state = db.execute("SELECT id, state FROM job WHERE seq = ?", (seq,)).fetchone()
     which = "no result" if position is None else f"no file {position}"
-    return f"job {job_id}, which is {state}, has {which} to judge"
+    return f"job {job_id}, which is {state}, has {which} to pick"
 
 
 @dataclass(frozen=True, slots=True)
