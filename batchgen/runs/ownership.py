@@ -1,6 +1,6 @@
 """Whose state file this is, checked before anything is done with it.
 
-A state belongs to one manifest and to one provider: the vendor, or what stands in for it on this
+A state belongs to one manifest and to one provider: the vendor, or what replaces it on this
 machine. A copy does not know what came after it was made, so a state stores the number of its own
 file on the disk (inode): a rename keeps it, also of the whole folder; a copy and a restored backup
 have another one.
@@ -120,7 +120,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What tells this state from every other one; it keeps it for ever."""
+    """What distinguishes this state from every other one, for ever."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"

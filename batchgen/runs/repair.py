@@ -73,14 +73,14 @@ async def redownload(
         journal = stack.enter_context(Journal(folder.log, place.world.now))
         metadata = stack.enter_context(MetadataFile(folder.metadata))
 
-        def tell(event: Event) -> None:
+        def emit(event: Event) -> None:
             for on_event in (journal.on_event, metadata.on_event, listener):
                 on_event(event)
 
         ports = await _ports(place, db, stack)
-        homecoming = _Redownload(ports, Control(tell))
+        redownload = _Redownload(ports, Control(emit))
         with first_error_only():
-            return await homecoming.run(jobs, signals=place.world.signals)
+            return await redownload.run(jobs, signals=place.world.signals)
 
 
 async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
@@ -191,7 +191,7 @@ class Repair:
     """What became of everything that was wrong.
 
     `not_downloaded`: `(job id, why)` of results that were not fetched; their jobs stay fetching.
-    `out_of_reach`: damaged files of earlier attempts, which no request of today stands for.
+    `out_of_reach`: damaged files of earlier attempts, which no request of today has.
     `aside`: names, below the run's folder, that damaged files have now.
     """
 
@@ -213,7 +213,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of each file looked at, and of what happens then."""
+    """Listeners: for each file looked at, and for what happens then."""
 
     checked: Callable[[Checked], None]
     event: Listener
@@ -282,7 +282,7 @@ def _wrong_files(place: RunContext, db: Connection, listeners: Listeners) -> lis
 
 
 def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> tuple[str, ...]:
-    """Move what stands in the way aside, then tell the state: in one transaction.
+    """Move what is in the way aside, then record it in the state: in one transaction.
 
     In this order: after a crash in between, the file is missing, and the next repair sees that.
     """
@@ -299,7 +299,7 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
 
 
 def move_aside(root: Path, name: str) -> str | None:
-    """Rename to the first free NAME.damaged-N; None where nothing stands there any more.
+    """Rename to the first free NAME.damaged-N; None where nothing is there any more.
 
     Raises OutputError or StorageError. Nothing is overwritten: the lock is held.
     """

@@ -143,12 +143,12 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             staged = reading.stage(briefly, first=_is_first(context.folder))
         db, traces = _open_state(context, held)
         ingest = None
-        told = ProblemLog() if staged is None else staged.problems
+        problems = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
         if not reading.is_known_to(db):
             if staged is None or (staged.ingest is not None and _has_jobs(db, context.folder)):
                 staged = reading.stage(briefly, first=False)
-            told = staged.problems
+            problems = staged.problems
             with translated(context.folder.state):
                 note_attempted(db, options.selection)
             ingest = _take_up(db, reading, staged)
@@ -157,7 +157,7 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             _recover(context, db, traces)
     with translated(context.folder.state):
         catch_up(context.folder.metadata, db)
-    return StartedRun(context, db, ingest, told)
+    return StartedRun(context, db, ingest, problems)
 
 
 def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
