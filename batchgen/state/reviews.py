@@ -1,4 +1,4 @@
-"""What was said about results: picks by people, flaws by a check.
+"""Reviews of results: picks by people, flaws by a check.
 
 Both are about one very file: a retry makes another one, which nobody has judged yet.
 """
@@ -95,7 +95,7 @@ def find_flaws(
 
 
 def forget(db: sqlite3.Connection, file_id: int) -> None:
-    """Another content came in the file's place: what was said is not about that."""
+    """Another content came in the file's place: the review is not about that."""
     db.execute("UPDATE file SET pick = NULL WHERE id = ? AND pick IS NOT NULL", (file_id,))
     db.execute("DELETE FROM flaw WHERE file = ?", (file_id,))
 
