@@ -14,11 +14,12 @@ from batchgen.export.folder import Destination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
 from batchgen.export.options import ExportOptions, Format, origin_of
 from batchgen.export.parquet import write_parquet
-from batchgen.export.rows import Row
+from batchgen.export.rows import Row, blocks
 from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
 from batchgen.fs import disk_errors, open_to_read
 from batchgen.state.results import Picked, results
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,16 +28,21 @@ if TYPE_CHECKING:
     from batchgen.export.card import Origin
     from batchgen.export.folder import Count
     from batchgen.state.database import Connection
+    from batchgen.state.records import Result
 
 
 @dataclass(slots=True)
 class ExportContext:
-    """`tick` is called with the number of rows just done. `made` and `kept` count units."""
+    """`tick` is called with the number of rows just done. `made` and `kept` count units.
+
+    `repair`: what to do about a result that is missing or damaged.
+    """
 
     run_folder: Path
     folder: Destination
     journal: Journal
     options: ExportOptions
+    repair: str
     tick: Callable[[int], object]
     made: int = 0
     kept: int = 0
@@ -44,6 +50,10 @@ class ExportContext:
     @property
     def layout(self) -> Layout:
         return LAYOUTS[self.options.to]
+
+    def blocks(self, result: Result) -> Iterator[bytes]:
+        """Yield the blocks of a result's file. Raises MissingFileError, StorageError."""
+        return blocks(self.run_folder / result.path, result, self.repair)
 
     @property
     def splits(self) -> list[str]:
@@ -170,6 +180,7 @@ class Exported:
 
 def export(
     db: Connection,
+    manifest: Path,
     run_folder: Path,
     origin: Origin,
     options: ExportOptions,
@@ -187,7 +198,7 @@ def export(
         kept = "kept " if options.only is Picked.KEPT else ""
         raise UsageError(
             f"none of the selected jobs has a {kept}result yet",
-            next_step="batchgen status MANIFEST shows what there is",
+            next_step=f"{command_line('status', manifest)} shows what there is",
         )
     _refuse_pattern(target)
     folder = Destination(target)
@@ -197,8 +208,12 @@ def export(
         folder.tidy()
         journal.plan(_rows(db, options))
         counts = journal.counts()
+        repair = (
+            f"{command_line('verify', manifest)} shows all of them,"
+            f" {command_line('repair', manifest, emulator=origin.rehearsal)} fetches them again"
+        )
         tick = begin(sum(count.files for count in counts))
-        work = ExportContext(run_folder, folder, journal, options, tick)
+        work = ExportContext(run_folder, folder, journal, options, repair, tick)
         work.layout.write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)

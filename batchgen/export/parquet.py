@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import UsageError
-from batchgen.export.rows import ShardFormat, blocks, flat_row_fields, json_line, shards
+from batchgen.export.rows import ShardFormat, flat_row_fields, json_line, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _cells(work: ExportContext, row: Row) -> dict[str, Any]:
     result = row.result
     cells: dict[str, Any] = flat_row_fields(row, result.path)
     if work.options.embed:
-        whole = b"".join(blocks(work.run_folder / result.path, result))
+        whole = b"".join(work.blocks(result))
         cells[row.kind.value] = {"bytes": whole, "path": row.name}
     return cells
 
