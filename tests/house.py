@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 HERE = Path(__file__).parents[1]
+COMMANDS = {"simulation", "kills", "benchmarks"}
+"""Folders of `tests` with programs that are run beside the suite."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file of the product; `imports` are dotted names, `at_start` those at its top level."""
+    """A file of the product. `imports` has dotted names, for types and in functions as well."""
 
     name: str
     lines: int
     functions: tuple[int, ...]
     imports: frozenset[str]
-    at_start: frozenset[str]
 
 
 def read_module(path: Path, root: Path) -> Module:
@@ -46,7 +47,6 @@ def read_module(path: Path, root: Path) -> Module:
             if isinstance(node, FUNCTIONS)
         ),
         imports=frozenset(_imports(ast.walk(tree))),
-        at_start=frozenset(_imports(iter(tree.body))),
     )
 
 
@@ -70,11 +70,11 @@ def importers(modules: Sequence[Module]) -> dict[str, set[str]]:
 
 
 def cycle(modules: Sequence[Module]) -> list[str]:
-    """Return one cycle of imports at start, or an empty list."""
+    """Return one cycle of imports, or an empty list."""
     names = {module.name for module in modules}
     graph = {
         module.name: {
-            name for name in module.at_start & names if not f"{module.name}.".startswith(f"{name}.")
+            name for name in module.imports & names if not f"{module.name}.".startswith(f"{name}.")
         }
         for module in modules
     }
@@ -85,9 +85,17 @@ def cycle(modules: Sequence[Module]) -> list[str]:
     return []
 
 
+def is_of_a_command(path: Path) -> bool:
+    """Whether it is of the simulation, the kills or the benchmarks, and no test itself."""
+    return path.parent.name in COMMANDS and not path.name.startswith("test_")
+
+
 def counts(root: Path) -> dict[str, object]:
     modules = [read_module(path, root) for path in sorted((root / "batchgen").rglob("*.py"))]
-    tests = [path.read_text("utf-8") for path in (root / "tests").rglob("*.py")]
+    tests = {
+        path: len(path.read_text("utf-8").splitlines()) for path in (root / "tests").rglob("*.py")
+    }
+    commands = [size for path, size in tests.items() if is_of_a_command(path)]
     lines = [module.lines for module in modules]
     functions = [size for module in modules for size in module.functions]
     read_by = importers(modules)
@@ -100,7 +108,8 @@ def counts(root: Path) -> dict[str, object]:
     return {
         "modules": len(modules),
         "lines of the product": sum(lines),
-        "lines of the tests": sum(len(text.splitlines()) for text in tests),
+        "lines of the tests": sum(tests.values()),
+        "of these, commands": sum(commands),
         "module, median lines": round(median(lines)),
         "module, most lines": f"{largest.lines} ({largest.name})",
         "modules over 400 lines": sum(size > 400 for size in lines),

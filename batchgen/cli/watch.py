@@ -15,7 +15,7 @@ from batchgen.cli.console import print_text
 from batchgen.cli.options import MANIFEST, OPEN, PORT
 from batchgen.errors import BatchgenError, OtherManifestError
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.watch.ports import Heard, Ports, Said, Watched, Word
+from batchgen.watch.ports import Action, Outcome, PageDecision, Ports, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
 
 _VERBS = {
-    Word.KEEP: Verb.KEEP,
-    Word.REJECT: Verb.REJECT,
-    Word.NEITHER: Verb.UNPICK,
-    Word.APPROVE: Verb.APPROVE,
+    Action.KEEP: Verb.KEEP,
+    Action.REJECT: Verb.REJECT,
+    Action.NEITHER: Verb.UNPICK,
+    Action.APPROVE: Verb.APPROVE,
 }
-_WORDS = {verb: word for word, verb in _VERBS.items()}
+_ACTIONS = {verb: action for action, verb in _VERBS.items()}
 _BY_HAND = " open the address above yourself"
 
 
@@ -126,19 +126,19 @@ class _Run:
     manifest: Path
     folder: RunFolder
 
-    def decide(self, said: Sequence[Said]) -> Heard:
+    def decide(self, decisions: Sequence[PageDecision]) -> Outcome:
         from batchgen.runs.decisions import decide
 
         at = time.time()
-        decisions = [
-            Decision(_VERBS[one.word], one.job_id, at, attempt=one.attempt, position=one.position)
-            for one in said
+        written = [
+            Decision(_VERBS[one.action], one.job_id, at, attempt=one.attempt, position=one.position)
+            for one in decisions
         ]
-        with decide(self.folder, self.manifest, decisions, at) as decided:
+        with decide(self.folder, self.manifest, written, at) as decided:
             if decided is None:
-                return Heard(handed=True)
-            found = [(_said(one.decision), one.objection) for one in decided.applied]
-        return Heard(False, tuple((one, why) for one, why in found if why))
+                return Outcome(handed=True)
+            found = [(_of_page(one.decision), one.objection) for one in decided.applied]
+        return Outcome(False, tuple((one, why) for one, why in found if why))
 
     def at_work(self) -> bool | None:
         from batchgen.runs.folder import is_locked
@@ -149,6 +149,6 @@ class _Run:
             return None  # a user who may only read cannot try the lock
 
 
-def _said(one: Decision) -> Said:
-    """What a decision of the page was made from."""
-    return Said(_WORDS[one.verb], one.job_id, one.attempt or 0, one.position)
+def _of_page(one: Decision) -> PageDecision:
+    """The page's decision that this one was made from."""
+    return PageDecision(_ACTIONS[one.verb], one.job_id, one.attempt or 0, one.position)

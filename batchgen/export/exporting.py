@@ -1,20 +1,20 @@
-"""A whole export, and what every format uses of it."""
+"""A whole export: its formats, its rows, its cards."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.export.card import card
+from batchgen.export.context import ExportContext
 from batchgen.export.folder import Destination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
 from batchgen.export.options import ExportOptions, Format, origin_of
 from batchgen.export.parquet import write_parquet
-from batchgen.export.rows import Row, blocks
+from batchgen.export.rows import Row
 from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
 from batchgen.fs import disk_errors, open_to_read
@@ -22,84 +22,12 @@ from batchgen.state.results import Picked, results
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batchgen.export.card import Origin
     from batchgen.export.folder import Count
     from batchgen.state.database import Connection
-    from batchgen.state.records import Result
-
-
-@dataclass(slots=True)
-class ExportContext:
-    """`tick` is called with the number of rows just done. `made` and `kept` count units.
-
-    `repair`: what to do about a result that is missing or damaged.
-    """
-
-    run_folder: Path
-    folder: Destination
-    journal: Journal
-    options: ExportOptions
-    repair: str
-    tick: Callable[[int], object]
-    made: int = 0
-    kept: int = 0
-
-    @property
-    def layout(self) -> Layout:
-        return LAYOUTS[self.options.to]
-
-    def blocks(self, result: Result) -> Iterator[bytes]:
-        """Yield the blocks of a result's file. Raises MissingFileError, StorageError."""
-        return blocks(self.run_folder / result.path, result, self.repair)
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that have files: first those requested, in order, then others by name."""
-        present = sorted({count.split for count in self.journal.counts()})
-        named = [name for name in self.options.split_names if name in present]
-        return named + [name for name in present if name not in named]
-
-    @property
-    def extensions(self) -> list[str]:
-        return sorted({count.extension for count in self.journal.counts()})
-
-    def is_current(self, path: str, key: str) -> bool:
-        """Whether the unit exists already, made from the same content; marks it as wanted."""
-        known = self.journal.want(path)
-        is_current = known is not None and known[0] == key and self.folder.holds(path, known[1])
-        self.kept += is_current
-        return is_current
-
-    def publish(self, part: Path, path: str, key: str) -> None:
-        """Give a unit, whose bytes are durable, its name. `settle` makes that durable."""
-        self.journal.published(path, key, self.folder.publish(part, path))
-        self.made += 1
-
-    def settle(self) -> None:
-        """Sync the names before the journal: it must not list a unit that a power loss removed."""
-        self.folder.sync()
-        self.journal.commit()
-
-    def publish_lines(self, path: str, lines: Iterable[bytes]) -> None:
-        """Write a list to a temporary file, and rename it only if it has changed."""
-        digest = hashlib.sha256()
-        part = self.folder.part("list")
-        with disk_errors(part), part.open("wb") as file:
-            for line in lines:
-                digest.update(line)
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        key = digest.hexdigest()
-        if self.is_current(path, key):
-            with disk_errors(part):
-                part.unlink()
-        else:
-            self.publish(part, path, key)
-        self.settle()
 
 
 CARD = "README.md"
@@ -214,7 +142,7 @@ def export(
         )
         tick = begin(sum(count.files for count in counts))
         work = ExportContext(run_folder, folder, journal, options, repair, tick)
-        work.layout.write(work)
+        LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
         return Exported(tuple(counts), work.made, work.kept, removed, _parts(work))
@@ -262,7 +190,7 @@ def _format_of(signature: str) -> str:
 
 def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -> None:
     """Write the main card, and one for each folder that is itself a dataset."""
-    layout, parts = work.layout, _parts(work)
+    layout, parts = LAYOUTS[work.options.to], _parts(work)
     configs = {"default": _patterns(work, counts)}
     if parts:
         configs = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
@@ -276,7 +204,7 @@ def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -
 
 def _parts(work: ExportContext) -> tuple[str, ...]:
     """Return the folders that are each a dataset; none if the whole is one dataset."""
-    parts = work.layout.parts(work)
+    parts = LAYOUTS[work.options.to].parts(work)
     return tuple(parts) if len(parts) > 1 else ()
 
 
@@ -287,7 +215,11 @@ def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
 def _patterns(work: ExportContext, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
     """Return the pattern of each split's files, relative to the card."""
     present = {count.split for count in counts}
-    return {name: f"{folder}{name}{work.layout.pattern}" for name in work.splits if name in present}
+    return {
+        name: f"{folder}{name}{LAYOUTS[work.options.to].pattern}"
+        for name in work.splits
+        if name in present
+    }
 
 
 def _write_card(work: ExportContext, path: str, texts: Iterator[str]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.export.exporting import ExportContext
+    from batchgen.export.context import ExportContext
     from batchgen.export.rows import Row
 
 

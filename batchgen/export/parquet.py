@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import UsageError
-from batchgen.export.rows import ShardFormat, flat_row_fields, json_line, shards
+from batchgen.export.rows import flat_row_fields, json_line
+from batchgen.export.shards import ShardFormat, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from batchgen.export.exporting import ExportContext
-    from batchgen.export.rows import Row, Shard
+    from batchgen.export.context import ExportContext
+    from batchgen.export.rows import Row
+    from batchgen.export.shards import Shard
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 64 * 1024 * 1024

@@ -1,7 +1,6 @@
-"""Rows of a dataset: a result and its split, read from the run's folder, grouped into shards.
+"""Rows of a dataset: a result and its split, read from the run's folder.
 
-A file is read once, and verified while it is read. Shards are planned before any file is read,
-because the state has the size of each file.
+A file is read once, and verified while it is read.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from batchgen.errors import MissingFileError, OutputError, StorageError
 from batchgen.fs import disk_errors, open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.export.exporting import ExportContext
     from batchgen.jobs import JsonValue
     from batchgen.state.records import Result
 
@@ -173,57 +171,3 @@ def _linked(source: Path, part: Path) -> bool:
                 return False
             raise
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Rows of one split, numbered from `first` to `last`. `key` identifies their content.
-
-    `kind`: only rows with this extension; None takes all.
-    """
-
-    path: str
-    split: str
-    kind: str | None
-    first: int
-    last: int
-    rows: int
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShardFormat:
-    """How a format measures rows: `line` is a row's metadata, `bytes` its total size in a shard.
-
-    `kind`: only rows with this extension, in `folder`.
-    """
-
-    extension: str
-    line: Callable[[Row], bytes]
-    bytes: Callable[[Row, bytes], int]
-    overhead: int = 0
-    kind: str | None = None
-    folder: str = ""
-
-
-def shards(work: ExportContext, split: str, shard_format: ShardFormat) -> Iterator[Shard]:
-    """Fill shards up to the limits. A row larger than a shard gets its own."""
-    options = work.options
-    digest, size, count, first, last, number = hashlib.sha256(), shard_format.overhead, 0, 0, 0, 0
-
-    def shard() -> Shard:
-        path = f"{shard_format.folder}{split}-{number:06d}.{shard_format.extension}"
-        return Shard(path, split, shard_format.kind, first, last, count, digest.hexdigest())
-
-    for at, row in work.journal.rows(split, extension=shard_format.kind):
-        line = shard_format.line(row)
-        more = shard_format.bytes(row, line)
-        if count and (size + more > options.byte_limit or count >= options.row_limit):
-            yield shard()
-            number += 1
-            digest, size, count = hashlib.sha256(), shard_format.overhead, 0
-        first = first if count else at
-        last, size, count = at, size + more, count + 1
-        digest.update(line)
-    if count:
-        yield shard()

@@ -14,14 +14,16 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.export.rows import ShardFormat, flat_row_fields, json_line, shards
+from batchgen.export.rows import flat_row_fields, json_line
+from batchgen.export.shards import ShardFormat, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.export.exporting import ExportContext
-    from batchgen.export.rows import Row, Shard
+    from batchgen.export.context import ExportContext
+    from batchgen.export.rows import Row
+    from batchgen.export.shards import Shard
     from batchgen.jobs import JsonValue
 
 BLOCK = tarfile.BLOCKSIZE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import model_alias
 from batchgen.models.catalog import find_model
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
-    from batchgen.runs.vendor_facts import VendorFacts
 
 
 COMPARED = (
@@ -321,10 +320,10 @@ class LiveRules:
     A key that the manifest accepts by name is judged by nobody.
     """
 
-    def __init__(self, live: VendorFacts, policy: Policy) -> None:
-        limits = policy.models
-        self._accepted = {name: limits[name].accept_fields for name in limits}
-        self._live = {name: live.facts[name].schema or {} for name in live.differences()}
+    def __init__(self, changed: Mapping[str, Mapping[str, Any]], policy: Policy) -> None:
+        """`changed`: the vendor's schema of each model where it differs from the bundled one."""
+        self._accepted = {name: limits.accept_fields for name, limits in policy.models.items()}
+        self._live = changed
 
     @property
     def models(self) -> list[str]:

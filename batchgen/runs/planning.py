@@ -17,7 +17,6 @@ from batchgen.errors import UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.context import RunContext
-from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
@@ -153,7 +152,7 @@ class _Desk:
             renamed=tuple(outlook.renamed(MOST_RENAMED) if total.renamed else ()),
             orphans=tuple(outlook.orphans(MOST_ORPHANS) if total.orphaned else ()),
             live=self.live,
-            outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
+            outdated=self.live.rules(self.manifest.policy).judged(self.outlook.due_bodies),
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),

@@ -3,7 +3,7 @@
 watching.py    polls the state, and which jobs changed when; reader.py: the one thread that reads
 events.py      the page and its chunks, then changes as an event stream
 picking.py     what people decide in the page, many decisions at a time
-thumbs.py      previews, made when they are asked for
+previews.py    previews, made when they are asked for
 server.py      the routes, who may ask, start and end
 
 It reads the state, never the engine; what it needs of the run is in ports.py.

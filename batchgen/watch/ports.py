@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
 
 
-class Word(StrEnum):
-    """What a person may say in the page."""
+class Action(StrEnum):
+    """What the page can do with a result; NEITHER takes a pick back."""
 
     KEEP = "keep"
     REJECT = "reject"
@@ -23,34 +23,34 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A word about a job as it was seen: its `attempt`, and, save for APPROVE, one file of that."""
+class PageDecision:
+    """An action on a job as it was seen: its `attempt` and, save for APPROVE, one file of that."""
 
-    word: Word
+    action: Action
     job_id: str
     attempt: int
     position: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What became of it: `handed` to a runner at work, or done but for what `objections` say.
+class Outcome:
+    """Decisions were `handed` to a running run, or are done, except for the `objections`.
 
-    Those are pairs: what was said, and why not.
+    Those are pairs: the decision, and why it was refused.
     """
 
     handed: bool
-    objections: tuple[tuple[Said, str], ...] = ()
+    objections: tuple[tuple[PageDecision, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Called in threads. `decide` returns once the words are durable; it raises BatchgenError.
+    """Called in threads. `decide` returns once the decisions are durable; it raises BatchgenError.
 
     `at_work`: whether a runner is; None where nobody can know. `now`: epoch seconds.
     """
 
-    decide: Callable[[Sequence[Said]], Heard]
+    decide: Callable[[Sequence[PageDecision]], Outcome]
     at_work: Callable[[], bool | None]
     is_rehearsal: Callable[[Connection], bool]
     now: Callable[[], float]

@@ -23,8 +23,8 @@ from batchgen.report.page import asset
 from batchgen.state.files import result_numbered
 from batchgen.watch import events
 from batchgen.watch.events import PING_SECONDS, Stream, parse_place
-from batchgen.watch.picking import MOST_KEY, Picking, parse_words
-from batchgen.watch.thumbs import Thumbs
+from batchgen.watch.picking import MOST_KEY, Picking, parse_decisions
+from batchgen.watch.previews import Previews
 from batchgen.watch.watching import Watching
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ NEVER_KEPT = "no-store"
 
 
 def why_not(method: str, headers: Mapping[str, str], port: int) -> str | None:
-    """Why a request is refused; None where it is not. Pure; `headers` do not tell case apart."""
+    """Why a request is refused; None where it is not. Pure; `headers` ignore case."""
     host = headers.get("Host", "")
     # A browser leaves out the port that every http address has.
     names = {name for name in NAMES if port == HTTP_PORT} | {f"{name}:{port}" for name in NAMES}
@@ -122,9 +122,9 @@ LOOPBACK = "127.0.0.1"
 KEY_BYTES = 24
 SECONDS_TO_SHUT = 0.2
 SECONDS_TO_ANSWER = 2.0
-"""At the end, for words that are being written down."""
+"""At the end, for decisions that are being written down."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Of a request: as many words as may come at once, with the longest ids."""
+"""Of a request: as many decisions as may come at once, with the longest ids."""
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_FIRST = "private, no-cache"
 HTML, SCRIPT = "text/html", "text/javascript"
@@ -142,7 +142,7 @@ async def serving(
     """
     with _listening(port) as listener:
         watching = Watching(watched, ports)
-        thumbs = Thumbs(watched.report)
+        thumbs = Previews(watched.report)
         picking = Picking(watching, ports)
         try:
             await watching.begin()
@@ -205,19 +205,19 @@ def _listening(port: int) -> socket.socket:
 class _House:
     """Answers."""
 
-    def __init__(self, watching: Watching, picking: Picking, thumbs: Thumbs) -> None:
+    def __init__(self, watching: Watching, picking: Picking, thumbs: Previews) -> None:
         self._watching = watching
         self._picking = picking
         self._thumbs = thumbs
-        self._hearing: set[asyncio.Task[Answer]] = set()
+        self._deciding: set[asyncio.Task[Answer]] = set()
 
     async def finish(self) -> None:
-        """End the streams, and let the pages know what became of the words that have come."""
+        """End the streams, and let the pages know what became of the decisions that have come."""
         self._watching.stop()
-        if self._hearing:
-            _, late = await asyncio.wait(self._hearing, timeout=SECONDS_TO_ANSWER)
-            for hearing in late:
-                hearing.cancel()
+        if self._deciding:
+            _, late = await asyncio.wait(self._deciding, timeout=SECONDS_TO_ANSWER)
+            for deciding in late:
+                deciding.cancel()
 
     def application(self, key: str, port: int) -> web.Application:
         app = web.Application(middlewares=[guard(port), _translated], client_max_size=MOST_BYTES)
@@ -232,7 +232,7 @@ class _House:
                 web.get(f"/{key}/events", self._events),
                 web.get(f"/{key}/thumbs/{{name:.+}}", self._thumb),
                 web.get(f"/{key}/originals/{{file:[0-9]{{1,19}}}}/{{name:[^/]+}}", self._original),
-                web.post(f"/{key}/words", self._words),
+                web.post(f"/{key}/decisions", self._decisions),
             ]
         )
         return app
@@ -298,34 +298,34 @@ class _House:
             raise web.HTTPNotFound
         return file
 
-    async def _words(self, request: web.Request) -> web.Response:
+    async def _decisions(self, request: web.Request) -> web.Response:
         try:
             document = await request.json()
         except (ValueError, LookupError, RecursionError) as exc:
             # LookupError: a charset that nobody knows.
             raise UsageError("this is no JSON") from exc
-        words = parse_words(document)
+        picked = parse_decisions(document)
         if self._watching.stopped:
             raise StorageError("the server is ending")
-        hearing = asyncio.create_task(self._picking.take(words), name="hear what is picked")
-        self._hearing.add(hearing)
-        hearing.add_done_callback(self._heard)
+        deciding = asyncio.create_task(self._picking.take(picked), name="take decisions")
+        self._deciding.add(deciding)
+        deciding.add_done_callback(self._decided)
         # A page that leaves takes nothing back.
-        answer = await asyncio.shield(hearing)
+        answer = await asyncio.shield(deciding)
         return web.json_response(
             {"handed": answer.handed, "objections": answer.objections, "rows": answer.rows}
         )
 
-    def _heard(self, hearing: asyncio.Task[Answer]) -> None:
-        self._hearing.discard(hearing)
-        if not hearing.cancelled():
+    def _decided(self, deciding: asyncio.Task[Answer]) -> None:
+        self._deciding.discard(deciding)
+        if not deciding.cancelled():
             # Of a page that has left, nobody else asks for it.
-            hearing.exception()
+            deciding.exception()
 
 
 @web.middleware
 async def _translated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say an error of our tree in words that the page shows."""
+    """Answer with an error of our tree as the page shows it."""
     try:
         return await handler(request)
     except UsageError as exc:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from random import Random
 
 from batchgen.downloads.outcomes import Corrupt, Interrupted, UrlExpired
-from batchgen.downloads.probe import Gone, NoAnswer, Probed
 from batchgen.engine.policy import EnginePolicy
-from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear, InputVerdict
-from batchgen.jobs import Job, JobState
+from batchgen.jobs import JobState
 from batchgen.manifest.policy import ModelPolicy, OnUnknown
 from batchgen.manifest.units import Rate
 from batchgen.pauses import PauseReason
-from batchgen.references import reference_url
 from batchgen.runcomfy import outcomes
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -33,9 +29,8 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
     UnrecognizedState,
 )
-from tests.engine.simulated_inputs import PICTURE, SimulatedInputs
 from tests.engine.simulated_vendor import Course, Delivery, Habits, Reply, Request, Vendor
-from tests.engine.simulation import EDIT, I2V, MODELS, T2I, World, job
+from tests.engine.simulation import EDIT, I2V, MODELS, T2I, World
 
 
 @dataclass(slots=True)
@@ -118,57 +113,13 @@ class Weather:
             return Delivery(UrlExpired(403, "expired"), takes)
         return Delivery(Corrupt("half a picture") if kind < 0.1 else None, takes)
 
-    def probe(self, url: str) -> Probed:
-        kind = self.dice.random()
-        if kind < 0.1:
-            self.vendor.renewed[url.split("/")[4]] += 1
-            return Gone("HTTP 403")
-        return NoAnswer("timeout") if kind < 0.2 else PICTURE
-
-    def check(self, _body: str) -> InputVerdict:
-        kind = self.dice.random()
-        if kind < 0.05:
-            return InputsUnclear("timeout")
-        return InputsBroken("too small") if kind < 0.07 else InputsSound()
-
 
 JOBS = 300
-CHAINS = 40
 LIVES = 60
 """More than any seed needs: each life ends at the latest with its next pause."""
 
 
 def stormy(folder: Path, seed: int) -> World:
-    world = _weathered(folder, seed)
-    world.add_jobs((MODELS[number % 3], f"job-{number:03}") for number in range(JOBS))
-    return world
-
-
-def stormy_chains(folder: Path, seed: int) -> World:
-    """Stills, edits of them, clips of those; some stills have a gate; sometimes a canary."""
-    world = _weathered(folder, seed)
-    dice = Random(f"chains {seed}")
-    weather = Weather(dice, world.vendor)
-    world.inputs = SimulatedInputs(weather.check, weather.probe)
-    world.policy = replace(world.policy, canary=dice.choice((0, 0, 1, 2)))
-    world.add(_chains(dice))
-    return world
-
-
-def _chains(dice: Random) -> Iterator[Job]:
-    for number in range(CHAINS):
-        still, edit = f"still-{number:02}", f"edit-{number:02}"
-        other = f"still-{(number + 1) % CHAINS:02}"
-        needs = (still, other) if dice.random() < 0.2 else (still,)
-        images = [reference_url(one, "image", dice.choice((0, 0, 0, 1))) for one in needs]
-        of = {"priority": dice.choice((0, 0, 3))}
-        first = reference_url(edit, "image", 0)
-        yield job(I2V, f"clip-{number:02}", first, needs=(edit,), sweep="clip", **of)
-        yield job(EDIT, edit, *images, needs=needs, sweep="edit", **of)
-        yield job(T2I, still, sweep="still", gate=number % 3 == 0, **of)
-
-
-def _weathered(folder: Path, seed: int) -> World:
     dice = Random(seed)
     policy = EnginePolicy(
         concurrency=dice.choice((1, 4, 8, 24)),

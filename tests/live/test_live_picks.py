@@ -136,10 +136,10 @@ def test_many_picks_are_taken_back_as_one(browser: Browser, night: Night) -> Non
     with looking(browser, night.watcher) as page:
         page.locator(".tile").nth(1).focus()
         # Each answer is waited for by itself: what is asked after this counts, and no more.
-        with page.expect_response("**/words"):
+        with page.expect_response("**/decisions"):
             page.keyboard.press("x")
         page.click("#all")
-        with page.expect_response("**/words"):
+        with page.expect_response("**/decisions"):
             page.get_by_role("button", name="Keep all").click()
         night.expect_judged(kept=RESULTS)
         sent: list[str] = []
@@ -189,7 +189,7 @@ def test_an_older_row_that_comes_late_does_not_cover_the_answer_to_a_pick(
 def test_taking_back_counts_what_it_changed(browser: Browser, night: Night) -> None:
     with looking(browser, night.watcher, expected="ERR_FAILED") as page:
         page.locator(".tile").first.focus()
-        page.route("**/words", lambda route: route.abort())
+        page.route("**/decisions", lambda route: route.abort())
         page.keyboard.press("k")
         expect_said(page, "Not saved: the server is gone")
         page.keyboard.press("z")

@@ -37,7 +37,7 @@ def answering(page: Page, *answers: dict[str, Any]) -> None:
     def answer(route: Route) -> None:
         route.fulfill(json=left.pop(0) if len(left) > 1 else left[0])
 
-    page.route("**/words", answer)
+    page.route("**/decisions", answer)
 
 
 def heard(objections: Sequence[str] = (), rows: Any = None) -> dict[str, Any]:

@@ -24,7 +24,6 @@ MUTANTS = (
     "dead_submits_are_pending",
     "id_used_before_it_is_durable",
     "no_lock",
-    "redirects_of_the_api_are_followed",
     "token_sent_to_the_file_hosts",
     "gates_stand_open",
     "references_are_sent_as_they_are",

@@ -15,12 +15,12 @@ from tests.watch.watch_process import Watcher, watching
 from tests.watch.watch_world import called
 
 
-def picked(watcher: Watcher, word: str, file: int) -> None:
+def picked(watcher: Watcher, action: str, file: int) -> None:
     """At once: the answer has the row as it is now."""
-    heard = watcher.say({"word": word, "file": file})
-    assert (heard["handed"], heard["objections"]) == (False, [])
-    ((of, told),) = [(one[7], one[9]) for row in heard["rows"]["rows"] for one in row[14]]
-    assert (of, told) == (file, word)
+    answer = watcher.say({"action": action, "file": file})
+    assert (answer["handed"], answer["objections"]) == (False, [])
+    ((of, told),) = [(one[7], one[9]) for row in answer["rows"]["rows"] for one in row[14]]
+    assert (of, told) == (file, action)
 
 
 def test_a_run_beside_it_is_seen_and_its_results_are_picked(user: Shell) -> None:
@@ -106,8 +106,8 @@ def test_an_approval_in_the_page_lets_a_run_at_work_go_on(user: Shell, emulator:
     emulator.arm("result", "state_backwards", model=VIDEO, times=None)
     with watching(user) as watcher, user.start("run", "m.yaml", "--quiet") as run:
         wait_until(lambda: watcher.rows().get("boat-000") == "done", "the still")
-        word = {"word": "approve", "job": "boat-000", "attempt": 1}
-        assert watcher.say(word) == {"handed": True, "objections": [], "rows": None}
+        approval = {"action": "approve", "job": "boat-000", "attempt": 1}
+        assert watcher.say(approval) == {"handed": True, "objections": [], "rows": None}
         emulator.charged(3)
         emulator.disarm()
         done = ended(run)

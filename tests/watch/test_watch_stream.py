@@ -25,7 +25,7 @@ from batchgen.watch import events as events_room
 from batchgen.watch import reader
 from batchgen.watch import watching as looking
 from batchgen.watch.events import rows_document
-from batchgen.watch.ports import Heard
+from batchgen.watch.ports import Outcome
 from tests.report.night_world import attempt, done, not_done, picture, small_night
 from tests.shell import PATIENCE
 from tests.watch.watch_world import Run, change, states, watching
@@ -193,13 +193,13 @@ async def test_who_knows_of_a_change_is_not_kept_waiting_by_a_large_run(
     monkeypatch.setattr(looking, "SHARE", 10 * PATIENCE)
     pick = iter(["keep", "reject"])
     act = lambda: change(root, f"UPDATE file SET pick = '{next(pick)}' WHERE id = 1")  # noqa: E731
-    run = Run(answer=Heard(handed=False), act=act)
+    run = Run(answer=Outcome(handed=False), act=act)
     async with watching(root, run) as page, page.stream(await page.place()) as events:
         # After the first look there is a rest that is longer than any patience.
-        await page.say({"word": "keep", "file": 1})
+        await page.say({"action": "keep", "file": 1})
         await events.until("rows")
         async with asyncio.timeout(PATIENCE):
-            await page.say({"word": "reject", "file": 1})
+            await page.say({"action": "reject", "file": 1})
             await events.until("rows")
 
 

@@ -54,8 +54,8 @@ class Watcher:
 
     def say(self, word: dict[str, Any]) -> Any:
         request = urllib.request.Request(
-            self.url + "words",
-            json.dumps({"words": [word]}).encode(),
+            self.url + "decisions",
+            json.dumps({"decisions": [word]}).encode(),
             {"Content-Type": "application/json", "Origin": self.url.rsplit("/", 2)[0]},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:

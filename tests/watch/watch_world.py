@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from batchgen.state.database import open_for_writing
-from batchgen.watch.ports import Heard, Ports, Said, Watched
+from batchgen.watch.ports import Outcome, PageDecision, Ports, Watched
 from batchgen.watch.server import serving
 from tests.shell import PATIENCE
 
@@ -25,12 +25,12 @@ class Run:
     """What the page asks of the run, written down; `act` is done before it is answered."""
 
     at_work: bool = False
-    said: list[Said] = field(default_factory=list)
+    said: list[PageDecision] = field(default_factory=list)
     calls: int = 0
-    answer: Heard | Exception = field(default_factory=lambda: Heard(handed=True))
+    answer: Outcome | Exception = field(default_factory=lambda: Outcome(handed=True))
     act: Callable[[], object] = lambda: None
 
-    def decide(self, said: Sequence[Said]) -> Heard:
+    def decide(self, said: Sequence[PageDecision]) -> Outcome:
         self.calls += 1
         self.said += said
         self.act()
@@ -79,12 +79,12 @@ class Page:
         return found
 
     async def say(self, *words: dict[str, Any], **headers: str) -> tuple[int, Any]:
-        return await self.post({"words": list(words)}, **headers)
+        return await self.post({"decisions": list(words)}, **headers)
 
     async def post(self, document: Any, **headers: str) -> tuple[int, Any]:
         own = {"Origin": self.origin, "Content-Type": "application/json", **headers}
         body = io.BytesIO(json.dumps(document).encode())
-        async with self.http.post(self.url + "words", data=body, headers=own) as answer:
+        async with self.http.post(self.url + "decisions", data=body, headers=own) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if text.startswith("{") else text
 
@@ -92,7 +92,7 @@ class Page:
         """Post these very bytes as picks; the answer's status."""
         own = {"Origin": self.origin, "Content-Type": kind}
         data = io.BytesIO(body)
-        async with self.http.post(self.url + "words", data=data, headers=own) as answer:
+        async with self.http.post(self.url + "decisions", data=data, headers=own) as answer:
             return answer.status
 
     @asynccontextmanager

@@ -41,13 +41,13 @@
   outbox.pick = (job, file, pick) => {
     file.saved ??= file.pick;
     file.pick = pick;
-    enqueue({ key: file.key, value: pick, before: file.saved, job, undo: revertPick(job, file.key), word: { file: file.key, word: pick } });
+    enqueue({ key: file.key, value: pick, before: file.saved, job, undo: revertPick(job, file.key), decision: { file: file.key, action: pick } });
   };
 
   outbox.approve = (job) => {
     job.gate = "open";
-    const word = { job: job.id, attempt: job.attempts, word: "approve" };
-    enqueue({ key: gateKey(job), value: "open", job, undo: () => { job.gate = "closed"; }, word });
+    const decision = { job: job.id, attempt: job.attempts, action: "approve" };
+    enqueue({ key: gateKey(job), value: "open", job, undo: () => { job.gate = "closed"; }, decision });
   };
 
   // A new row replaces a job's file objects, so find the file by its key.
@@ -93,9 +93,9 @@
 
   const post = async (batch) => {
     try {
-      const answer = await fetch("words", {
+      const answer = await fetch("decisions", {
         method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ words: batch.map((one) => one.word) }),
+        body: JSON.stringify({ decisions: batch.map((one) => one.decision) }),
       });
       settle(batch, await readAnswer(answer));
     } catch (error) {

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 from batchgen.errors import OutputError, StorageError
 from batchgen.processes import ProcessDiedError, ProcessPool, cores
-from batchgen.report.making import ReportFolder
+from batchgen.report.folder import ReportFolder
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail
 
 
-class Thumbs:
+class Previews:
     """Each is made once, however many ask for it; those that nobody waits for any more are not."""
 
     def __init__(self, report: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from batchgen.errors import CopiedStateError
 from batchgen.watch import picking, server
 from batchgen.watch import watching as looking
-from batchgen.watch.ports import Heard, Said, Word
+from batchgen.watch.ports import Action, Outcome, PageDecision
 from batchgen.watch.server import serving
 from tests.shell import PATIENCE
 from tests.watch.watch_world import Page, Run, change, states, watched, watching
@@ -25,21 +25,21 @@ HANDED = {"handed": True, "objections": [], "rows": None}
 async def test_picks_are_handed_on_by_job_attempt_and_position(root: Path) -> None:
     run = Run()
     async with watching(root, run) as page:
-        words = [{"word": "keep", "file": 1}, {"word": "", "file": 2}]
-        approval = {"word": "approve", "job": "clip", "attempt": 1}
+        words = [{"action": "keep", "file": 1}, {"action": "", "file": 2}]
+        approval = {"action": "approve", "job": "clip", "attempt": 1}
         assert await page.say(*words, approval) == (200, HANDED)
-        no_gate = Said(Word.APPROVE, "clip", 1, None), "clip has no gate"
-        run.answer = Heard(False, (no_gate,))
-        status, heard = await page.say(approval, {"word": "keep", "file": 99})
+        no_gate = PageDecision(Action.APPROVE, "clip", 1, None), "clip has no gate"
+        run.answer = Outcome(False, (no_gate,))
+        status, heard = await page.say(approval, {"action": "keep", "file": 99})
         assert status == 200
         assert heard["objections"] == ["clip has no gate", "file 99 is not there any more"]
         # What is objected to somebody else's word, in the same breath, is theirs to hear.
-        _, heard = await page.say({"word": "keep", "file": 13})
+        _, heard = await page.say({"action": "keep", "file": 13})
         assert heard["objections"] == []
     assert run.said[:3] == [
-        Said(Word.KEEP, "harbour-dawn-ink", 1, 1),
-        Said(Word.NEITHER, "harbour-dawn-oil", 1, 1),
-        Said(Word.APPROVE, "clip", 1, None),
+        PageDecision(Action.KEEP, "harbour-dawn-ink", 1, 1),
+        PageDecision(Action.NEITHER, "harbour-dawn-oil", 1, 1),
+        PageDecision(Action.APPROVE, "clip", 1, None),
     ]
 
 
@@ -50,7 +50,7 @@ async def test_many_keys_in_a_row_are_few_decisions(
 
     def counted(
         db: sqlite3.Connection, words: Sequence[picking.Pick | picking.Approval]
-    ) -> tuple[list[Said], list[str]]:
+    ) -> tuple[list[PageDecision], list[str]]:
         named.append(words)
         if len(named) == 39:
             all_named.set()
@@ -58,9 +58,9 @@ async def test_many_keys_in_a_row_are_few_decisions(
 
     monkeypatch.setattr(picking, "resolve", counted)
     held = threading.Event()
-    run = Run(answer=Heard(handed=False), act=lambda: held.wait(PATIENCE))
+    run = Run(answer=Outcome(handed=False), act=lambda: held.wait(PATIENCE))
     async with watching(root, run) as page:
-        words = [{"word": "keep", "file": number} for number in range(1, 14)] * 3
+        words = [{"action": "keep", "file": number} for number in range(1, 14)] * 3
         said = [asyncio.create_task(page.say(word), name="say") for word in words]
         await asyncio.to_thread(all_named.wait, PATIENCE)
         # Asked after them, and so answered after all of them wait for the second decision.
@@ -77,11 +77,11 @@ async def test_an_answer_has_the_rows_as_they_are_after_the_decision(
 ) -> None:
     monkeypatch.setattr(looking, "LOOK_EVERY", 600.0)
     pick = "UPDATE file SET pick = 'keep' WHERE id IN (1, 2)"
-    run = Run(answer=Heard(handed=False), act=lambda: change(root, pick))
+    run = Run(answer=Outcome(handed=False), act=lambda: change(root, pick))
     async with watching(root, run) as page:
         moment = (await page.head())["live"]["moment"]
-        words = [{"word": "keep", "file": number} for number in (1, 2)]
-        _, heard = await page.say(*words, {"word": "approve", "job": "clip", "attempt": 1})
+        words = [{"action": "keep", "file": number} for number in (1, 2)]
+        _, heard = await page.say(*words, {"action": "approve", "job": "clip", "attempt": 1})
     rows = heard["rows"]
     assert set(states(rows)) == {"harbour-dawn-ink", "harbour-dawn-oil", "clip"}
     assert [row[14][0][9] for row in rows["rows"] if row[1] != "clip"] == ["keep", "keep"]
@@ -90,9 +90,9 @@ async def test_an_answer_has_the_rows_as_they_are_after_the_decision(
 
 
 async def test_an_answer_comes_also_where_the_rows_cannot_be_read(root: Path) -> None:
-    run = Run(answer=Heard(handed=False), act=(root / "state.db").unlink)
+    run = Run(answer=Outcome(handed=False), act=(root / "state.db").unlink)
     async with watching(root, run) as page:
-        assert await page.say({"word": "keep", "file": 1}) == (
+        assert await page.say({"action": "keep", "file": 1}) == (
             200,
             {"handed": False, "objections": [], "rows": None},
         )
@@ -105,12 +105,12 @@ async def test_the_end_waits_until_the_page_knows_what_became_of_its_picks(root:
         begun.set()
         held.wait(PATIENCE)
 
-    run = Run(answer=Heard(handed=False), act=decide)
+    run = Run(answer=Outcome(handed=False), act=decide)
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as http:
         async with serving(watched(root), run.ports, 0, asyncio.Event()) as url:
             page = Page(url, http)
-            said = asyncio.create_task(page.say({"word": "keep", "file": 1}), name="say")
+            said = asyncio.create_task(page.say({"action": "keep", "file": 1}), name="say")
             async with page.stream(await page.place()) as events:
                 await events.until("facts")
                 await asyncio.to_thread(begun.wait, PATIENCE)
@@ -122,9 +122,9 @@ async def test_the_end_waits_until_the_page_knows_what_became_of_its_picks(root:
 async def test_a_word_that_cannot_be_taken_is_answered_with_the_reason(root: Path) -> None:
     run = Run(answer=CopiedStateError("this state file is a copy"))
     async with watching(root, run) as page:
-        word = {"word": "keep", "file": 1}
+        word = {"action": "keep", "file": 1}
         assert await page.say(word) == (503, {"error": "this state file is a copy"})
-        assert (await page.post({"words": [{"word": "burn", "file": 1}]}))[0] == 400
+        assert (await page.post({"decisions": [{"action": "burn", "file": 1}]}))[0] == 400
         assert (await page.post([]))[0] == 400
         for body, kind in (
             (b"{", ""),
@@ -133,7 +133,7 @@ async def test_a_word_that_cannot_be_taken_is_answered_with_the_reason(root: Pat
             (b"{}", "; charset=nope"),
         ):
             assert await page.send(body, f"application/json{kind}") == 400
-        assert (await page.post({"words": [word] * 10_001}))[0] == 400
+        assert (await page.post({"decisions": [word] * 10_001}))[0] == 400
         assert await page.send(b" " * (server.MOST_BYTES + 1), "application/json") == 413
 
 
@@ -141,7 +141,7 @@ async def test_the_approvals_of_a_whole_night_fit_into_one_request(root: Path) -
     run = Run()
     async with watching(root, run) as page:
         ids = [f"{number:0300}" for number in range(10_000)]
-        words = [{"word": "approve", "job": job_id, "attempt": 1} for job_id in ids]
+        words = [{"action": "approve", "job": job_id, "attempt": 1} for job_id in ids]
         assert await page.say(*words) == (200, HANDED)
     assert len(run.said) == 10_000
 
@@ -149,10 +149,10 @@ async def test_the_approvals_of_a_whole_night_fit_into_one_request(root: Path) -
 async def test_what_a_runner_was_handed_in_its_last_moment_is_done_after_it(root: Path) -> None:
     run = Run(at_work=True)
     async with watching(root, run) as page:
-        await page.say({"word": "keep", "file": 1})
+        await page.say({"action": "keep", "file": 1})
         async with page.stream(await page.place()) as events:
             assert (await events.until("facts"))["atWork"] is True
-            run.answer, run.at_work = Heard(handed=False), False
+            run.answer, run.at_work = Outcome(handed=False), False
             assert (await events.until("facts"))["atWork"] is False
             change(root, "UPDATE job SET state = 'cancelled' WHERE id = 'late'")
             await events.until("rows")
@@ -163,14 +163,14 @@ async def test_what_a_runner_was_handed_in_its_last_moment_is_done_after_it(root
 async def test_the_end_comes_also_while_a_runner_has_something_in_hand(root: Path) -> None:
     run = Run(at_work=True)
     async with asyncio.timeout(PATIENCE), watching(root, run) as page:
-        await page.say({"word": "keep", "file": 1})
+        await page.say({"action": "keep", "file": 1})
     assert run.calls == 1
 
 
 async def test_no_other_page_can_pick(root: Path) -> None:
     run = Run()
     async with watching(root, run) as page:
-        word = {"word": "reject", "file": 1}
+        word = {"action": "reject", "file": 1}
         for headers in (
             {"Origin": "http://evil.example"},
             {"Origin": "null"},
@@ -178,5 +178,5 @@ async def test_no_other_page_can_pick(root: Path) -> None:
             {"Content-Type": "text/plain"},
         ):
             assert (await page.say(word, **headers))[0] == 403
-        assert (await page.get("words"))[0] == 405
+        assert (await page.get("decisions"))[0] == 405
     assert run.said == []
