@@ -95,7 +95,7 @@ async def _cancel_one(
     api: RunComfy, db: Connection, request: LiveRequest, place: RunContext
 ) -> bool:
     await api.cancel(request.request_id)
-    # The result tells, or else the status: the request may have ended in the same moment, and is
+    # The result says so, or the status: the request may have ended in the same moment, and is
     # kept then.
     outcome: PollOutcome = await api.result(request.request_id)
     if is_inconclusive(outcome):

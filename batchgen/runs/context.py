@@ -1,4 +1,4 @@
-"""What every command stands on: the run of a manifest, its state, and the world outside."""
+"""What every command works with: the run of a manifest, its state, and the world outside."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class RunContext(FoundRun):
-    """A run, and all that it stands on. `base` is the API's; empty for a rehearsal."""
+    """A run, and all that it works with. `base` is the API's; empty for a rehearsal."""
 
     options: RunOptions
     world: World

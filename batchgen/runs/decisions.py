@@ -105,8 +105,8 @@ def _key(one: Decision) -> tuple[float, str, str, int | None]:
 def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock: what is handed over meanwhile is taken up, also in the very last moment.
 
-    Who decides writes first and then looks for the lock. So whoever found it held has written
-    before it was let go, and is seen here. Raises LockedError, OutputError.
+    A command writes its decisions first and then looks for the lock. So one that found it held has
+    written before it was let go, and is seen here. Raises LockedError, OutputError.
     """
     with locked(folder, patience):
         yield

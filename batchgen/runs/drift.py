@@ -38,7 +38,7 @@ COMPARED = (
     "uniqueItems",
 )
 SAME_TYPE = {"float": "number"}
-"""The dialect's word and JSON Schema's own."""
+"""The dialect's name and JSON Schema's own."""
 
 LONGEST_VALUE = 60
 SHOWN_CHOICES = 4
@@ -164,7 +164,7 @@ def broken_rules(
 ) -> Iterator[BrokenRule]:
     """Find why the vendor would refuse a body, which obeys the bundled schema, or ignore a part.
 
-    What stands under the keys that are `accepted` is not judged.
+    The values of keys that are `accepted` are not judged.
     """
     ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
     # A page without one known field describes something else than the input.

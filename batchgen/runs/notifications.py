@@ -42,7 +42,7 @@ CAUSE_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a word is sent."""
+    """Why a notification is sent."""
 
     text: str
     severity: Severity
@@ -50,7 +50,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands."""
+    """The figures of a run."""
 
     counts: Mapping[JobState, int]
     money: Money

@@ -1,6 +1,6 @@
 """Whose state file this is, checked before anything is done with it.
 
-A state belongs to one manifest and to one provider: the vendor, or what stands in for it on this
+A state belongs to one manifest and to one provider: the vendor, or what replaces it on this
 machine. A copy does not know what came after it was made, so a state stores the number of its own
 file on the disk (inode): a rename keeps it, also of the whole folder; a copy and a restored backup
 have another one.
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.manifest.header import Manifest
-    from batchgen.runs.context import FoundRun
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
 
@@ -121,7 +120,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What tells this state from every other one; it keeps it for ever."""
+    """What distinguishes this state from every other one, for ever."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
@@ -148,11 +147,11 @@ def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
     )
 
 
-def claim_file(db: Connection, run: FoundRun, *, accept_copy: bool) -> None:
+def claim_file(db: Connection, folder: RunFolder, manifest: Path, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
-        refuse_copy(db, run.folder, run.manifest.path)
-    set_meta(db, Meta.INODE, _inode(run.folder))
+        refuse_copy(db, folder, manifest)
+    set_meta(db, Meta.INODE, _inode(folder))
     set_meta(db, Meta.HOST, socket.gethostname())
 
 

@@ -143,12 +143,12 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             staged = reader.stage(briefly, first=_is_first(context.folder))
         db, traces = _open_state(context, held)
         ingest = None
-        told = ProblemLog() if staged is None else staged.problems
+        problems = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
         if not reader.is_known_to(db):
             if staged is None or (staged.ingest is not None and _has_jobs(db, context.folder)):
                 staged = reader.stage(briefly, first=False)
-            told = staged.problems
+            problems = staged.problems
             with translated(context.folder.state):
                 note_attempted(db, options.selection)
             ingest = _take_up(db, reader, staged)
@@ -157,7 +157,7 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
             _recover(context, db, traces)
     with translated(context.folder.state):
         catch_up(context.folder.metadata, db)
-    return StartedRun(context, db, ingest, told)
+    return StartedRun(context, db, ingest, problems)
 
 
 def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
@@ -175,7 +175,7 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
     with translated(folder.state):
         set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
-        claim_file(db, context, accept_copy=options.accept_copy)
+        claim_file(db, folder, context.manifest.path, accept_copy=options.accept_copy)
         claim_for_provider(db, context.provider, folder)
         claim_for_manifest(db, context.manifest, take_over=options.take_over)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.

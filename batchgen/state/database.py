@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 Connection: TypeAlias = sqlite3.Connection
-"""What the functions of this room take; no other room knows what stands behind it."""
+"""What the functions of this room take; no other room knows what it is."""
 
 DatabaseError: TypeAlias = sqlite3.Error
 """For those who open a side file: `fault_of` says what it means."""
 
 APPLICATION_ID = 0x62676E31
-"""`bgn1`: tells `file` and us that a database is a state file of batchgen."""
+"""`bgn1`: shows `file` and us that a database is a state file of batchgen."""
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKED_BYTES = 256 * 1024 * 1024
@@ -119,7 +119,7 @@ def translated(path: Path) -> Iterator[None]:
     """Everything SQLite raises inside leaves as an error of our tree.
 
     What it read is taken on trust: where a bit has flipped, the text of a row, or of SQLite's own
-    words, is no text any more, or no word of ours.
+    words, is no text any more, or none of ours.
     """
     try:
         yield

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Pick(StrEnum):
-    """A person's word about a file."""
+    """A person's verdict on a file."""
 
     KEEP = "keep"
     REJECT = "reject"
@@ -43,8 +43,10 @@ _VERIFIED = (
 )
 
 
-def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | None) -> str | None:
-    """Judge a file of the latest result, or all its files; None takes the word back.
+def pick(
+    db: sqlite3.Connection, seq: int, position: int | None, verdict: Pick | None
+) -> str | None:
+    """Judge a file of the latest result, or all its files; None takes a pick back.
 
     What is rejected no more is not made again, where a retry has set it going. Returns why not, if
     not. `position` is the vendor's, from 1.
@@ -52,8 +54,8 @@ def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | No
     found = db.execute(f"SELECT file.id {_VERIFIED}", (seq, position)).fetchall()
     if not found:
         return _no_result(db, seq, position)
-    db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(word, file) for (file,) in found])
-    if word is not Pick.REJECT:
+    db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(verdict, file) for (file,) in found])
+    if verdict is not Pick.REJECT:
         stay_done(db, seq)
     return None
 
