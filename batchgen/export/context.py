@@ -7,27 +7,37 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.export.rows import blocks
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from batchgen.export.folder import Destination, Journal
     from batchgen.export.options import ExportOptions
+    from batchgen.state.records import Result
 
 
 @dataclass(slots=True)
 class ExportContext:
-    """`tick` is called with the number of rows just done. `made` and `kept` count units."""
+    """`tick` is called with the number of rows just done. `made` and `kept` count units.
+
+    `repair`: what to do about a result that is missing or damaged.
+    """
 
     run_folder: Path
     folder: Destination
     journal: Journal
     options: ExportOptions
+    repair: str
     tick: Callable[[int], object]
     made: int = 0
     kept: int = 0
+
+    def blocks(self, result: Result) -> Iterator[bytes]:
+        """Yield the blocks of a result's file. Raises MissingFileError, StorageError."""
+        return blocks(self.run_folder / result.path, result, self.repair)
 
     @property
     def splits(self) -> list[str]:

@@ -19,6 +19,7 @@ from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
 from batchgen.fs import disk_errors, open_to_read
 from batchgen.state.results import Picked, results
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,6 +108,7 @@ class Exported:
 
 def export(
     db: Connection,
+    manifest: Path,
     run_folder: Path,
     origin: Origin,
     options: ExportOptions,
@@ -124,7 +126,7 @@ def export(
         kept = "kept " if options.only is Picked.KEPT else ""
         raise UsageError(
             f"none of the selected jobs has a {kept}result yet",
-            next_step="batchgen status MANIFEST shows what there is",
+            next_step=f"{command_line('status', manifest)} shows what there is",
         )
     _refuse_pattern(target)
     folder = Destination(target)
@@ -134,8 +136,12 @@ def export(
         folder.tidy()
         journal.plan(_rows(db, options))
         counts = journal.counts()
+        repair = (
+            f"{command_line('verify', manifest)} shows all of them,"
+            f" {command_line('repair', manifest, emulator=origin.rehearsal)} fetches them again"
+        )
         tick = begin(sum(count.files for count in counts))
-        work = ExportContext(run_folder, folder, journal, options, tick)
+        work = ExportContext(run_folder, folder, journal, options, repair, tick)
         LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)

@@ -112,11 +112,9 @@ CANNOT_LINK = frozenset(
 )
 """Another disk, another user's file, too many links, or a file system without links."""
 
-REPAIR = "batchgen verify MANIFEST shows all of them, batchgen repair MANIFEST fetches them again"
 
-
-def blocks(path: Path, result: Result) -> Iterator[bytes]:
-    """Yield a file's blocks, and verify its hash at the end.
+def blocks(path: Path, result: Result, repair: str) -> Iterator[bytes]:
+    """Yield a file's blocks, and verify its hash at the end. `repair`: what to do if it is wrong.
 
     Raises MissingFileError, StorageError.
     """
@@ -128,24 +126,24 @@ def blocks(path: Path, result: Result) -> Iterator[bytes]:
                 yield block
     except FileNotFoundError as exc:
         raise MissingFileError(
-            f"the result of {result.job_id} is missing", where=result.path, next_step=REPAIR
+            f"the result of {result.job_id} is missing", where=result.path, next_step=repair
         ) from exc
     except (OSError, OutputError) as exc:
         detail = exc.what if isinstance(exc, OutputError) else exc.strerror
         raise StorageError(
             f"the result of {result.job_id} cannot be read: {detail}",
             where=result.path,
-            next_step=REPAIR,
+            next_step=repair,
         ) from exc
     if digest.hexdigest() != result.sha256:
         raise StorageError(
             f"the result of {result.job_id} is not the content that was downloaded",
             where=result.path,
-            next_step=REPAIR,
+            next_step=repair,
         )
 
 
-def link_or_copy(source: Path, result: Result, part: Path, *, copy: bool) -> None:
+def link_or_copy(source: Path, result: Result, part: Path, repair: str, *, copy: bool) -> None:
     """Put a verified file at `part`: a hard link if possible, otherwise a copy.
 
     A link is verified by its new name, so that nothing can be swapped between check and link.
@@ -153,11 +151,11 @@ def link_or_copy(source: Path, result: Result, part: Path, *, copy: bool) -> Non
     with disk_errors(part):
         part.unlink(missing_ok=True)
     if not copy and _linked(source, part):
-        for _ in blocks(part, result):
+        for _ in blocks(part, result, repair):
             pass
         return
     with disk_errors(part), part.open("xb") as file:
-        file.writelines(blocks(source, result))
+        file.writelines(blocks(source, result, repair))
         file.flush()
         os.fsync(file.fileno())
 

@@ -128,7 +128,7 @@ def run_id(db: Connection, dice: Random) -> str:
     return known
 
 
-def refuse_copy(db: Connection, folder: RunFolder) -> None:
+def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
     """Raise CopiedStateError where requests may have been made that this file does not know.
 
     A state without an attempt has nothing to lose, and one of before has no inode to compare.
@@ -136,20 +136,21 @@ def refuse_copy(db: Connection, folder: RunFolder) -> None:
     known = get_meta(db, Meta.INODE)
     if known is None or known == _inode(folder) or not has_attempts(db):
         return
+    accept = command_line("run", manifest, "--accept-copy", emulator=is_rehearsal(db))
     raise CopiedStateError(
         f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
         " requests made since with the other one are not known here, so jobs could be paid twice;"
         " nothing was sent",
         where=str(folder.state),
         next_step="go on with the original; or, where it is gone or was moved to another disk and"
-        " nothing ran since, say so once: batchgen run MANIFEST --accept-copy",
+        f" nothing ran since, say so once: {accept}",
     )
 
 
-def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
+def claim_file(db: Connection, folder: RunFolder, manifest: Path, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
-        refuse_copy(db, folder)
+        refuse_copy(db, folder, manifest)
     set_meta(db, Meta.INODE, _inode(folder))
     set_meta(db, Meta.HOST, socket.gethostname())
 

@@ -46,6 +46,7 @@ from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import not_downloaded, select_jobs
 from batchgen.state.store import open_store
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -224,13 +225,14 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
     place = RunContext.of(path, options, world)
     folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
-    open_for_reading(folder.state).close()
+    start = command_line("run", path, emulator=options.emulator)
+    open_for_reading(folder.state, start).close()
     with ExitStack() as held:
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
         set_meta(db, Meta.RUNNER, this_process())
-        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_file(db, folder, path, accept_copy=options.accept_copy)
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)

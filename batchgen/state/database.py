@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import Enum, auto
 from functools import lru_cache
 from importlib import resources
@@ -68,13 +68,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+@contextmanager
+def reading(path: Path, start: str = "batchgen run") -> Iterator[Connection]:
+    """A read-only connection, closed at the end. Raises as `open_for_reading` and `translated`."""
+    with closing(open_for_reading(path, start)) as connection, translated(path):
+        yield connection
+
+
+def open_for_reading(path: Path, start: str = "batchgen run") -> sqlite3.Connection:
     """A read-only connection: it sees a snapshot and never disturbs a running runner.
 
-    Raises MissingFileError where nothing was run yet, SchemaVersionError, DamagedStateError.
+    Raises MissingFileError where nothing was run yet, which names the command `start`;
+    SchemaVersionError, DamagedStateError.
     """
     if not path.exists():
-        raise _nothing_yet(path)
+        raise _nothing_yet(path, start)
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
@@ -83,16 +91,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         add_functions(connection)
         version = _version(connection, path)
         if version == 0:
-            raise _nothing_yet(path)
+            raise _nothing_yet(path, start)
         on_refusal.pop_all()
     return connection
 
 
-def _nothing_yet(path: Path) -> MissingFileError:
+def _nothing_yet(path: Path, start: str) -> MissingFileError:
     return MissingFileError(
         "no state: nothing was run into this folder yet, or its state is gone",
         where=str(path),
-        next_step="batchgen run MANIFEST starts the run, or says what is missing",
+        next_step=f"{start} starts the run, or says what is missing",
     )
 
 
