@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import Judgement
 from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ class Pick(StrEnum):
 
     KEEP = "keep"
     REJECT = "reject"
-
-
-class Judgement(StrEnum):
-    """What the picks of its latest files say about a job; one that is kept keeps the job."""
-
-    KEPT = "kept"
-    REJECTED = "rejected"
 
 
 REJECTED_JOBS = "SELECT seq FROM judged WHERE judgement = 'rejected'"
