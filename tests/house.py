@@ -26,13 +26,12 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file of the product; `imports` are dotted names, `at_start` those at its top level."""
+    """A file of the product. `imports` has dotted names, for types and in functions as well."""
 
     name: str
     lines: int
     functions: tuple[int, ...]
     imports: frozenset[str]
-    at_start: frozenset[str]
 
 
 def read_module(path: Path, root: Path) -> Module:
@@ -48,7 +47,6 @@ def read_module(path: Path, root: Path) -> Module:
             if isinstance(node, FUNCTIONS)
         ),
         imports=frozenset(_imports(ast.walk(tree))),
-        at_start=frozenset(_imports(iter(tree.body))),
     )
 
 
@@ -72,11 +70,11 @@ def importers(modules: Sequence[Module]) -> dict[str, set[str]]:
 
 
 def cycle(modules: Sequence[Module]) -> list[str]:
-    """Return one cycle of imports at start, or an empty list."""
+    """Return one cycle of imports, or an empty list."""
     names = {module.name for module in modules}
     graph = {
         module.name: {
-            name for name in module.at_start & names if not f"{module.name}.".startswith(f"{name}.")
+            name for name in module.imports & names if not f"{module.name}.".startswith(f"{name}.")
         }
         for module in modules
     }

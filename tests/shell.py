@@ -16,7 +16,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from unittest.mock import patch
 from batchgen.cli import main
 from batchgen.emulator import EmulatorSettings, running_emulator
 from batchgen.errors import MissingFileError, SchemaVersionError
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.queries import job_statuses
 from tests.forks import ForkedProcess
 
@@ -160,7 +160,7 @@ class Shell:
     def states(self) -> dict[str, str]:
         """Each job's state; tests wait for it. Empty before the first run."""
         try:
-            with closing(open_for_reading(self.folder / "out/state.db")) as db:
+            with reading(self.folder / "out/state.db") as db:
                 return {one.job.id: one.job.state.value for one in job_statuses(db)}
         except (MissingFileError, SchemaVersionError):
             # There is a moment in which the file exists and has no schema yet.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, ImageOps
 
 from batchgen.check.measures import Measure, measured, perceptual_hash, plain
+from batchgen.downloads.decoding import decode
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -22,7 +23,6 @@ from batchgen.downloads.media import (
     MediaKind,
     OutOfMemoryError,
     check_pixels,
-    decode,
     sniff,
 )
 from batchgen.downloads.pictures import READERS, damage_translated

@@ -70,7 +70,7 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
         released = released_by(db, [one.seq for one in chosen])
     at = time.time()
     decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
-    with decide(folder, decisions) as decided:
+    with decide(folder, path, decisions) as decided:
         if decided is None:
             handed = f"{plural(len(chosen), 'approval')} handed to the active runner"
             print_text(f"{handed}: {_effect(released)}")

@@ -124,12 +124,16 @@ def check(
     """
     selection = Selection(jobs, models, tags, states)
     return check_results(
-        manifest, selection, check_asked(**asked), dry_run=dry_run, as_json=as_json
+        manifest, selection, check_asked(manifest, **asked), dry_run=dry_run, as_json=as_json
     )
 
 
 def check_asked(
-    only: frozenset[Kind], skip: frozenset[Kind], rejected: frozenset[Kind], **others: Any
+    path: Path,
+    only: frozenset[Kind],
+    skip: frozenset[Kind],
+    rejected: frozenset[Kind],
+    **others: Any,
 ) -> CheckOptions:
     """What was asked for. Raises UsageError if the kinds contradict each other."""
     kinds = (only or frozenset(Kind)) - skip
@@ -139,7 +143,7 @@ def check_asked(
         raise UsageError(
             "unreadable cannot be rejected: making such a result again would cost",
             where="--reject",
-            next_step="batchgen repair MANIFEST downloads it again, for free",
+            next_step=f"{command_line('repair', path)} downloads it again, for free",
         )
     if missed := [kind.value for kind in Kind if kind in rejected - kinds]:
         raise UsageError(
@@ -197,7 +201,7 @@ def check_results(
         db, folder = run.db, run.folder
         if not dry_run:
             # It could not be written to: refused now, not after minutes of checking.
-            refuse_copy(db, folder)
+            refuse_copy(db, folder, path)
         if not select_any(db, selection):
             raise _nothing_selected(path)
         request = Request(path, selection, asked, run.is_rehearsal)
@@ -215,7 +219,7 @@ def check_results(
             print_text("\n".join([*_lines(outcome), *next_steps(request, outcome)]))
 
     try:
-        written = (Recorded.DRY_RUN, ()) if dry_run else _write(folder, changes)
+        written = (Recorded.DRY_RUN, ()) if dry_run else _write(folder, path, changes)
     except BatchgenError:
         # What took so long to find must not be lost because the disk is full.
         show(Recorded.FAILED)
@@ -239,14 +243,14 @@ def _begin(stack: ExitStack, total: int) -> Callable[[int], object]:
     return lambda number: bar.update(number - bar.n)
 
 
-def _write(folder: RunFolder, changes: Changes) -> tuple[Recorded, tuple[str, ...]]:
+def _write(folder: RunFolder, path: Path, changes: Changes) -> tuple[Recorded, tuple[str, ...]]:
     """Whether the changes were recorded, and objections of the state."""
     from batchgen.runs.decisions import decide
 
     decisions = list(_decisions(changes, time.time()))
     if not decisions:
         return Recorded.WRITTEN, ()
-    with decide(folder, decisions) as decided:
+    with decide(folder, path, decisions) as decided:
         if decided is None:
             return Recorded.HANDED, ()
         return Recorded.WRITTEN, tuple(one.objection for one in decided.applied if one.objection)

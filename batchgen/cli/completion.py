@@ -8,7 +8,6 @@ prints nothing.
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,12 +148,12 @@ def _manifest_of(context: click.Context) -> Path | None:
 def _found(manifest: Path, begin: str, ask: Asks, read: Reads) -> Iterator[tuple[str, str | None]]:
     # Not by `open_run`: loading what checks a whole header would take too long for a Tab.
     from batchgen.manifest.parsing.document import read_beginning, read_jobs
-    from batchgen.state.database import open_for_reading, translated
+    from batchgen.state.database import reading
 
     beginning, has_jobs = read_beginning(manifest)
     state = _folder_of(manifest, beginning) / "state.db"
     if state.exists():
-        with closing(open_for_reading(state)) as db, translated(state):
+        with reading(state) as db:
             yield from ask(db, begin)
         return
     if not has_jobs:

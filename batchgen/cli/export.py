@@ -131,7 +131,7 @@ def export_results(path: Path, target: Path, asked: ExportOptions, *, as_json: b
             return bar.update
 
         origin = _origin(run.manifest, rehearsal=run.is_rehearsal)
-        exported = exporting.export(db, run.folder.root, origin, asked, target, begin)
+        exported = exporting.export(db, path, run.folder.root, origin, asked, target, begin)
         left_out = 0
         if asked.only is Picked.NOT_REJECTED:
             left_out = count_rejected(db, asked.selection)

@@ -106,7 +106,7 @@ def pick_results(
     decisions = [
         Decision(verb, job_id, at, attempt=attempt, position=position) for job_id, attempt in found
     ]
-    with decide(run.folder, decisions) as decided:
+    with decide(run.folder, path, decisions) as decided:
         outcome = _outcome(verb, len(decisions), decided)
     if as_json:
         print_json(_to_json(outcome))

@@ -14,7 +14,6 @@ from batchgen.cli.options import BUDGET, EMULATOR, JOBS, JSON, LIMIT, MANIFEST, 
 from batchgen.jobs import model_alias
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
-from batchgen.runs.plan import changes_of
 from batchgen.state.reconcile import OnChanged
 from batchgen.text import command_line, format_duration, plural
 
@@ -280,6 +279,8 @@ def _time_text(plan: Plan) -> str:
 
 
 def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:
+    from batchgen.runs.plan import changes_of
+
     count = plan.total.changed
     if not count:
         return

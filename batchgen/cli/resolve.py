@@ -124,7 +124,7 @@ def resolve_jobs(
     decisions = [
         Decision(verb, job_id, time.time(), request_id, seen[seq]) for seq, job_id in jobs.items()
     ]
-    with decide(folder, decisions) as decided:
+    with decide(folder, path, decisions) as decided:
         if decided is None:
             print_text(f"{plural(len(jobs), 'decision')} handed to the active runner{cost}")
             return ExitCode.DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -153,11 +152,10 @@ def _stopped_line(summary: Summary) -> str:
 
 def _failures(summary: Summary, limit: int) -> Failures:
     from batchgen.runs.folder import RunFolder
-    from batchgen.state.database import open_for_reading, translated
+    from batchgen.state.database import reading
     from batchgen.state.queries import failures
 
-    state = RunFolder(summary.folder).state
-    with closing(open_for_reading(state)) as db, translated(state):
+    with reading(RunFolder(summary.folder).state) as db:
         return failures(db, limit)
 
 

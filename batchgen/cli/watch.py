@@ -52,7 +52,7 @@ def watch(manifest: Path, port: int, show: bool) -> int:
     name, root = run.manifest.name, run.folder.root
     watched = Watched(name, str(manifest), root, run.folder.state, root / "report")
     _refuse_other_manifest(run)
-    controls = _Run(run.folder)
+    controls = _Run(manifest, run.folder)
     ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time)
     asyncio.run(_serve(watched, ports, port, open_in_browser if show else None))
     return 0
@@ -123,6 +123,7 @@ async def _open(open_page: Callable[[str], bool] | None, address: str, root: Pat
 class _Run:
     """The run, as far as the page needs it."""
 
+    manifest: Path
     folder: RunFolder
 
     def decide(self, decisions: Sequence[PageDecision]) -> Outcome:
@@ -133,7 +134,7 @@ class _Run:
             Decision(_VERBS[one.action], one.job_id, at, attempt=one.attempt, position=one.position)
             for one in decisions
         ]
-        with decide(self.folder, written, at) as decided:
+        with decide(self.folder, self.manifest, written, at) as decided:
             if decided is None:
                 return Outcome(handed=True)
             found = [(_of_page(one.decision), one.objection) for one in decided.applied]

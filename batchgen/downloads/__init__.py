@@ -6,8 +6,8 @@ allowed_hosts.py  which URLs may be fetched
 responses.py      what a response or a network error means for a download
 part.py           the `.part` file and the one way it becomes a finished file
 resume.py         whether a `.part` can be continued, and where: pure
-media.py          what the bytes are, and whether all of them decode (pictures.py, videos.py)
-decoding.py       the same in another process, for large files
+media.py          what the first bytes say a file is
+decoding.py       whether every frame decodes (pictures.py, videos.py), here or in another process
 probe.py          the size and type of an input image, from its first bytes
 outcomes.py       the outcomes and the settings of downloads
 """

@@ -12,7 +12,6 @@ from urllib.parse import urljoin
 
 from yarl import URL
 
-from batchgen.downloads.outcomes import HostNotAllowed
 from batchgen.errors import InputError
 from batchgen.net import LOOPBACK_HOSTS, host_of, is_address, is_public
 
@@ -26,6 +25,18 @@ HTTP_PORT = 80
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
 DOTTED_NAME = re.compile(rf"{LABEL}(\.{LABEL})+")
+
+
+@dataclass(frozen=True, slots=True)
+class HostNotAllowed:
+    """Nothing was sent to the host. `host` is empty if the URL has none.
+
+    `by_dns`: the URL is fine, but its host's name currently resolves to a private address.
+    """
+
+    host: str
+    reason: str
+    by_dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

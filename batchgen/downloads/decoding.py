@@ -1,14 +1,21 @@
-"""Decoding in a separate process with a memory limit.
+"""Decoding every frame: in this process, or in a separate one with a memory limit.
 
-Videos, and pictures far larger than any model makes, are decoded there: a process that dies costs
-one file, not the run.
+Videos, and pictures far larger than any model makes, are decoded in the other process: one that
+dies costs one file, not the run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from batchgen.downloads.media import Media, TooHeavyError, decode
+from batchgen.downloads.media import (
+    HEAD_BYTES,
+    Media,
+    MediaKind,
+    NotLightError,
+    TooHeavyError,
+    sniff,
+)
 from batchgen.fs import open_to_read
 from batchgen.processes import ProcessDiedError, ProcessPool
 
@@ -18,6 +25,40 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 2 * 1024**3
 """For one process: several times what decoding the largest allowed picture needs."""
 DIED = "it cannot be decoded here: it kills the decoder, as when memory runs out"
+
+
+LIGHT_PIXELS = 4096 * 4096
+"""In a picture that the run itself decodes: the largest that the models make."""
+
+
+def decode(file: BinaryIO) -> Media:
+    """Decode every frame. Blocks: call it in a thread. Leaves the file open.
+
+    Raises CorruptFileError, and OSError if the disk fails.
+    """
+    file.seek(0)
+    found = sniff(file.read(HEAD_BYTES))
+    file.seek(0)
+    # Imported on first use: a run of pictures never loads PyAV.
+    if found.kind is MediaKind.IMAGE:
+        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
+
+        return decode_picture(file, found)
+    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
+
+    return decode_video(file, found)
+
+
+def decode_light(file: BinaryIO) -> Media:
+    """Like `decode`, for pictures of ordinary size; raises NotLightError for anything else."""
+    file.seek(0)
+    found = sniff(file.read(HEAD_BYTES))
+    file.seek(0)
+    if found.kind is MediaKind.VIDEO:
+        raise NotLightError
+    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
+
+    return decode_picture(file, found, LIGHT_PIXELS)
 
 
 def decode_in_process(processes: ProcessPool, path: Path) -> Media:

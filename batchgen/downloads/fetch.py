@@ -15,13 +15,13 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from batchgen.concurrency import in_thread
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.decoding import decode_in_process
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
     FetchOutcome,
-    HostNotAllowed,
     Interrupted,
     Target,
     TooLarge,

@@ -1,16 +1,13 @@
-"""What a file is, judged by its bytes rather than by a name or header, and whether it decodes."""
+"""What a file is, judged by its first bytes rather than by a name or header."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO
 
 HEAD_BYTES = 512
 MAX_PIXELS = 100_000_000
 """Per frame: five times what the models make, and less than half a gigabyte once decoded."""
-LIGHT_PIXELS = 4096 * 4096
-"""In a picture that the run itself decodes: the largest that the models make."""
 MAX_DECODED_PIXELS = 100_000_000_000
 """In all frames together: half an hour of 1080p. A small file can hold days of frames."""
 
@@ -102,36 +99,6 @@ def sniff(head: bytes) -> Format:
     if head.startswith(EBML):
         return WEBM if b"webm" in head[:64] else MKV
     raise CorruptFileError(_describe(head))
-
-
-def decode(file: BinaryIO) -> Media:
-    """Decode every frame. Blocks: call it in a thread. Leaves the file open.
-
-    Raises CorruptFileError, and OSError if the disk fails.
-    """
-    file.seek(0)
-    found = sniff(file.read(HEAD_BYTES))
-    file.seek(0)
-    # Imported on first use: a run of pictures never loads PyAV.
-    if found.kind is MediaKind.IMAGE:
-        from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
-
-        return decode_picture(file, found)
-    from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
-
-    return decode_video(file, found)
-
-
-def decode_light(file: BinaryIO) -> Media:
-    """Like `decode`, for pictures of ordinary size; raises NotLightError for anything else."""
-    file.seek(0)
-    found = sniff(file.read(HEAD_BYTES))
-    file.seek(0)
-    if found.kind is MediaKind.VIDEO:
-        raise NotLightError
-    from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
-
-    return decode_picture(file, found, LIGHT_PIXELS)
 
 
 def _describe(head: bytes) -> str:

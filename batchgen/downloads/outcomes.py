@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.proxies import NO_PROXIES, Proxies
 
 if TYPE_CHECKING:
@@ -61,18 +62,6 @@ class UrlExpired:
 
     status: int
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class HostNotAllowed:
-    """Nothing was sent to the host. `host` is empty if the URL has none.
-
-    `by_dns`: the URL is fine, but its host's name currently resolves to a private address.
-    """
-
-    host: str
-    reason: str
-    by_dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

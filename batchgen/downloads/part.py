@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiofiles.threadpool import wrap
 
 from batchgen.concurrency import in_thread
+from batchgen.downloads.decoding import decode, decode_light
 from batchgen.downloads.media import (
     CorruptFileError,
     Media,
     NotLightError,
     OutOfMemoryError,
     TooHeavyError,
-    decode,
-    decode_light,
 )
 from batchgen.downloads.outcomes import (
     Corrupt,

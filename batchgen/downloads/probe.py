@@ -18,6 +18,7 @@ import aiohttp
 import imagesize  # type: ignore[import-untyped]  # it has types, but does not say so
 
 from batchgen.concurrency import in_thread
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.fetch import read_block
 from batchgen.downloads.media import (
     GIF,
@@ -29,7 +30,6 @@ from batchgen.downloads.media import (
     CorruptFileError,
     sniff,
 )
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
 from batchgen.downloads.responses import (
     CONTENT_RANGE,
     DIGITS,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from batchgen.downloads.allowed_hosts import AllowedHosts
+    from batchgen.downloads.outcomes import Interrupted
     from batchgen.downloads.session import GuardedSession
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import aiohttp
 
 from batchgen.connections import PrivateAddressError
-from batchgen.downloads.outcomes import Corrupt, HostNotAllowed, Interrupted, TooLarge, UrlExpired
+from batchgen.downloads.allowed_hosts import HostNotAllowed
+from batchgen.downloads.outcomes import Corrupt, Interrupted, TooLarge, UrlExpired
 from batchgen.downloads.resume import Resume, Sidecar, strong_etag
 from batchgen.fs import TOO_MANY_OPEN
 from batchgen.net import retry_after

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from batchgen.connections import PrivateAddressError, PublicResolver, SingleResponseConnector
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.allowed_hosts import HostNotAllowed
+from batchgen.downloads.outcomes import Interrupted
 from batchgen.downloads.responses import REDIRECTS
 from batchgen.net import LOOPBACK_HOSTS, host_of
 from batchgen.proxies import NO_PROXIES, Proxies

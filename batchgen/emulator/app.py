@@ -26,8 +26,8 @@ from batchgen.emulator.catalogue import (
 from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, full_response
 from batchgen.emulator.fault_effects import page_path, sticky_fault_of, thumbnail_path
 from batchgen.emulator.faults import FAILED_ENDS, fault_document, parse_faults
-from batchgen.emulator.files import Files, MediaCache, Renderer
-from batchgen.emulator.follow import API, FileLinks, Follow
+from batchgen.emulator.files import FileLinks, Files, MediaCache, Renderer
+from batchgen.emulator.follow import API, Follow
 from batchgen.emulator.middleware import ApiHandler, Work
 from batchgen.emulator.refusals import refusal, unknown_model, unknown_path
 from batchgen.emulator.submits import SubmitLimits, Submits

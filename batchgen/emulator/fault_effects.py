@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,6 @@ from batchgen.emulator.refusals import (
 if TYPE_CHECKING:
     from batchgen.emulator.catalogue import Extension
     from batchgen.emulator.faults import Fault
-    from batchgen.emulator.files import MediaFile
     from batchgen.emulator.store import StoredRequest
 
 
@@ -283,7 +281,3 @@ def thumbnail_path(request_id: str) -> str:
 
 def page_path(request_id: str) -> str:
     return f"/generations/{request_id}"
-
-
-def data_uri(file: MediaFile) -> str:
-    return f"data:{file.media_type};base64,{base64.b64encode(file.body).decode()}"

@@ -6,7 +6,9 @@ A file is made on request, with the same bytes each time.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import itertools
 import json
 import re
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from batchgen.emulator.catalogue import Catalogue, Model
-    from batchgen.emulator.follow import FileLinks
     from batchgen.emulator.store import Store, StoredRequest
 
 
@@ -160,8 +161,38 @@ HEAD_KEPT = 16
 BLANK_SIDE = 1024
 
 
+def data_uri(file: MediaFile) -> str:
+    return f"data:{file.media_type};base64,{base64.b64encode(file.body).decode()}"
+
+
 def file_path(request_id: str, number: int, extension: str) -> str:
     return f"/files/{request_id}/{number}.{extension}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileLinks:
+    """`ttl` in seconds; None makes plain URLs that never expire."""
+
+    key: bytes
+    ttl: float | None
+
+    def url(self, origin: str, path: str, now: float) -> str:
+        if self.ttl is None:
+            return origin + path
+        expires = f"{now + self.ttl:.3f}"
+        return f"{origin}{path}?expires={expires}&signature={self._sign(path, expires)}"
+
+    def is_good(self, path: str, query: Mapping[str, str], now: float) -> bool:
+        if self.ttl is None:
+            return True
+        expires = query.get("expires", "")
+        signed = self._sign(path, expires).encode()
+        if not hmac.compare_digest(signed, query.get("signature", "").encode()):
+            return False
+        return now < float(expires)
+
+    def _sign(self, path: str, expires: str) -> str:
+        return hmac.new(self.key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,12 +12,11 @@ from batchgen.emulator.deliveries import Answer
 from batchgen.emulator.fault_effects import (
     COUNTS_RESULT_CALLS,
     ResultCall,
-    data_uri,
     extension_of,
     spoiled_result,
     sticky_fault_of,
 )
-from batchgen.emulator.files import file_path
+from batchgen.emulator.files import data_uri, file_path
 from batchgen.emulator.refusals import not_ready, unknown_request
 from batchgen.emulator.validation import with_picture_urls
 
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
     from batchgen.emulator.catalogue import Extension
     from batchgen.emulator.faults import Fault
-    from batchgen.emulator.files import Renderer
+    from batchgen.emulator.files import FileLinks, Renderer
     from batchgen.emulator.store import Store, StoredRequest
     from batchgen.emulator.workers import Progress, Workers
 
@@ -45,32 +42,6 @@ def request_links(origin: str, request_id: str) -> dict[str, str]:
 
 def cancel_link(origin: str, request_id: str) -> str:
     return f"{origin}{API}/requests/{request_id}/cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class FileLinks:
-    """`ttl` in seconds; None makes plain URLs that never expire."""
-
-    key: bytes
-    ttl: float | None
-
-    def url(self, origin: str, path: str, now: float) -> str:
-        if self.ttl is None:
-            return origin + path
-        expires = f"{now + self.ttl:.3f}"
-        return f"{origin}{path}?expires={expires}&signature={self._sign(path, expires)}"
-
-    def is_good(self, path: str, query: Mapping[str, str], now: float) -> bool:
-        if self.ttl is None:
-            return True
-        expires = query.get("expires", "")
-        signed = self._sign(path, expires).encode()
-        if not hmac.compare_digest(signed, query.get("signature", "").encode()):
-            return False
-        return now < float(expires)
-
-    def _sign(self, path: str, expires: str) -> str:
-        return hmac.new(self.key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def unfinished_state(origin: str, request_id: str, progress: Progress) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.emulator.deliveries import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from batchgen.emulator.validation import InputProblem
 
 
 INVALID_RESOURCE = 400001
@@ -68,6 +67,15 @@ def too_large(limit: int) -> Answer:
 def too_many(retry_after: int) -> Answer:
     answer = refusal(429, f"Too many requests; try again in {retry_after} s.")
     return Answer(answer.document, answer.status, {"Retry-After": str(retry_after)})
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One problem of an input. `path` is the keys and indexes that lead to it."""
+
+    path: tuple[str | int, ...]
+    message: str
+    rule: str
 
 
 def bad_input(problems: Sequence[InputProblem]) -> Answer:

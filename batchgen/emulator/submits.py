@@ -21,6 +21,7 @@ from batchgen.emulator.deliveries import Answer
 from batchgen.emulator.faults import STICKY, Fault, fault_json
 from batchgen.emulator.follow import cancel_link, request_links
 from batchgen.emulator.refusals import (
+    InputProblem,
     bad_input,
     bad_json,
     no_balance,
@@ -29,7 +30,7 @@ from batchgen.emulator.refusals import (
     unknown_model,
 )
 from batchgen.emulator.store import NewRequest, Store
-from batchgen.emulator.validation import InputProblem, input_problems
+from batchgen.emulator.validation import input_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable

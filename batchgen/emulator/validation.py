@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.validators import extend
 
 from batchgen.emulator.deliveries import Payload, encoded, full_response
-from batchgen.emulator.refusals import unknown_path
+from batchgen.emulator.refusals import InputProblem, unknown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,15 +93,6 @@ def _pictures(value: Any) -> Iterator[tuple[str, str]]:
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
 MAX_MESSAGE = 300
-
-
-@dataclass(frozen=True, slots=True)
-class InputProblem:
-    """One problem of an input. `path` is the keys and indexes that lead to it."""
-
-    path: tuple[str | int, ...]
-    message: str
-    rule: str
 
 
 def _is_number(_checker: TypeChecker, value: object) -> bool:

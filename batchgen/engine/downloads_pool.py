@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.allowed_hosts import HostNotAllowed
+from batchgen.downloads.outcomes import Interrupted
 from batchgen.engine.backoff import delay
 from batchgen.engine.decisions import MISSING_TWICE
 from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
 
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
     FetchOutcome,
-    HostNotAllowed,
     Interrupted,
     TooHeavy,
     TooLarge,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from batchgen.downloads.media import MediaKind
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.outcomes import Interrupted
 from batchgen.runcomfy.outcomes import Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from batchgen.downloads.allowed_hosts import HostNotAllowed
     from batchgen.engine.ports import Api
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,

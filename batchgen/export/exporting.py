@@ -1,15 +1,15 @@
-"""A whole export, and what every format uses of it."""
+"""A whole export: its formats, its rows, its cards."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.export.card import card
+from batchgen.export.context import ExportContext
 from batchgen.export.folder import Destination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
 from batchgen.export.options import ExportOptions, Format, origin_of
@@ -19,77 +19,15 @@ from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
 from batchgen.fs import disk_errors, open_to_read
 from batchgen.state.results import Picked, results
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batchgen.export.card import Origin
     from batchgen.export.folder import Count
     from batchgen.state.database import Connection
-
-
-@dataclass(slots=True)
-class ExportContext:
-    """`tick` is called with the number of rows just done. `made` and `kept` count units."""
-
-    run_folder: Path
-    folder: Destination
-    journal: Journal
-    options: ExportOptions
-    tick: Callable[[int], object]
-    made: int = 0
-    kept: int = 0
-
-    @property
-    def layout(self) -> Layout:
-        return LAYOUTS[self.options.to]
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that have files: first those requested, in order, then others by name."""
-        present = sorted({count.split for count in self.journal.counts()})
-        named = [name for name in self.options.split_names if name in present]
-        return named + [name for name in present if name not in named]
-
-    @property
-    def extensions(self) -> list[str]:
-        return sorted({count.extension for count in self.journal.counts()})
-
-    def is_current(self, path: str, key: str) -> bool:
-        """Whether the unit exists already, made from the same content; marks it as wanted."""
-        known = self.journal.want(path)
-        is_current = known is not None and known[0] == key and self.folder.holds(path, known[1])
-        self.kept += is_current
-        return is_current
-
-    def publish(self, part: Path, path: str, key: str) -> None:
-        """Give a unit, whose bytes are durable, its name. `settle` makes that durable."""
-        self.journal.published(path, key, self.folder.publish(part, path))
-        self.made += 1
-
-    def settle(self) -> None:
-        """Sync the names before the journal: it must not list a unit that a power loss removed."""
-        self.folder.sync()
-        self.journal.commit()
-
-    def publish_lines(self, path: str, lines: Iterable[bytes]) -> None:
-        """Write a list to a temporary file, and rename it only if it has changed."""
-        digest = hashlib.sha256()
-        part = self.folder.part("list")
-        with disk_errors(part), part.open("wb") as file:
-            for line in lines:
-                digest.update(line)
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        key = digest.hexdigest()
-        if self.is_current(path, key):
-            with disk_errors(part):
-                part.unlink()
-        else:
-            self.publish(part, path, key)
-        self.settle()
 
 
 CARD = "README.md"
@@ -170,6 +108,7 @@ class Exported:
 
 def export(
     db: Connection,
+    manifest: Path,
     run_folder: Path,
     origin: Origin,
     options: ExportOptions,
@@ -187,7 +126,7 @@ def export(
         kept = "kept " if options.only is Picked.KEPT else ""
         raise UsageError(
             f"none of the selected jobs has a {kept}result yet",
-            next_step="batchgen status MANIFEST shows what there is",
+            next_step=f"{command_line('status', manifest)} shows what there is",
         )
     _refuse_pattern(target)
     folder = Destination(target)
@@ -197,9 +136,13 @@ def export(
         folder.tidy()
         journal.plan(_rows(db, options))
         counts = journal.counts()
+        repair = (
+            f"{command_line('verify', manifest)} shows all of them,"
+            f" {command_line('repair', manifest, emulator=origin.rehearsal)} fetches them again"
+        )
         tick = begin(sum(count.files for count in counts))
-        work = ExportContext(run_folder, folder, journal, options, tick)
-        work.layout.write(work)
+        work = ExportContext(run_folder, folder, journal, options, repair, tick)
+        LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
         return Exported(tuple(counts), work.made, work.kept, removed, _parts(work))
@@ -247,7 +190,7 @@ def _format_of(signature: str) -> str:
 
 def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -> None:
     """Write the main card, and one for each folder that is itself a dataset."""
-    layout, parts = work.layout, _parts(work)
+    layout, parts = LAYOUTS[work.options.to], _parts(work)
     configs = {"default": _patterns(work, counts)}
     if parts:
         configs = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
@@ -261,7 +204,7 @@ def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -
 
 def _parts(work: ExportContext) -> tuple[str, ...]:
     """Return the folders that are each a dataset; none if the whole is one dataset."""
-    parts = work.layout.parts(work)
+    parts = LAYOUTS[work.options.to].parts(work)
     return tuple(parts) if len(parts) > 1 else ()
 
 
@@ -272,7 +215,11 @@ def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
 def _patterns(work: ExportContext, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
     """Return the pattern of each split's files, relative to the card."""
     present = {count.split for count in counts}
-    return {name: f"{folder}{name}{work.layout.pattern}" for name in work.splits if name in present}
+    return {
+        name: f"{folder}{name}{LAYOUTS[work.options.to].pattern}"
+        for name in work.splits
+        if name in present
+    }
 
 
 def _write_card(work: ExportContext, path: str, texts: Iterator[str]) -> None:

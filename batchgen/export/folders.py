@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from batchgen.export.exporting import ExportContext
+    from batchgen.export.context import ExportContext
     from batchgen.export.rows import Row
 
 
@@ -69,16 +69,17 @@ def _publish_page(
             work.tick(1)
         else:
             todo.append((work.folder.part(str(number)), row, path, key))
-    put = partial(_link_or_copy, work.run_folder, copy=work.options.copy)
+    put = partial(_link_or_copy, work)
     for (part, _, path, key), _done in zip(todo, pool.map(put, todo), strict=True):
         work.publish(part, path, key)
         work.tick(1)
     work.settle()
 
 
-def _link_or_copy(run_folder: Path, one: tuple[Path, Row, str, str], *, copy: bool) -> None:
+def _link_or_copy(work: ExportContext, one: tuple[Path, Row, str, str]) -> None:
     part, row, _, _ = one
-    link_or_copy(run_folder / row.result.path, row.result, part, copy=copy)
+    source, copy = work.run_folder / row.result.path, work.options.copy
+    link_or_copy(source, row.result, part, work.repair, copy=copy)
 
 
 def _write_lists(work: ExportContext, kind: str, *, is_mixed: bool) -> None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import UsageError
-from batchgen.export.rows import ShardFormat, blocks, flat_row_fields, json_line, shards
+from batchgen.export.rows import flat_row_fields, json_line
+from batchgen.export.shards import ShardFormat, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from batchgen.export.exporting import ExportContext
-    from batchgen.export.rows import Row, Shard
+    from batchgen.export.context import ExportContext
+    from batchgen.export.rows import Row
+    from batchgen.export.shards import Shard
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 64 * 1024 * 1024
@@ -115,7 +117,7 @@ def _cells(work: ExportContext, row: Row) -> dict[str, Any]:
     result = row.result
     cells: dict[str, Any] = flat_row_fields(row, result.path)
     if work.options.embed:
-        whole = b"".join(blocks(work.run_folder / result.path, result))
+        whole = b"".join(work.blocks(result))
         cells[row.kind.value] = {"bytes": whole, "path": row.name}
     return cells
 

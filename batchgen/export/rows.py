@@ -1,7 +1,6 @@
-"""Rows of a dataset: a result and its split, read from the run's folder, grouped into shards.
+"""Rows of a dataset: a result and its split, read from the run's folder.
 
-A file is read once, and verified while it is read. Shards are planned before any file is read,
-because the state has the size of each file.
+A file is read once, and verified while it is read.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from batchgen.errors import MissingFileError, OutputError, StorageError
 from batchgen.fs import disk_errors, open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.export.exporting import ExportContext
     from batchgen.jobs import JsonValue
     from batchgen.state.records import Result
 
@@ -114,11 +112,9 @@ CANNOT_LINK = frozenset(
 )
 """Another disk, another user's file, too many links, or a file system without links."""
 
-REPAIR = "batchgen verify MANIFEST shows all of them, batchgen repair MANIFEST fetches them again"
 
-
-def blocks(path: Path, result: Result) -> Iterator[bytes]:
-    """Yield a file's blocks, and verify its hash at the end.
+def blocks(path: Path, result: Result, repair: str) -> Iterator[bytes]:
+    """Yield a file's blocks, and verify its hash at the end. `repair`: what to do if it is wrong.
 
     Raises MissingFileError, StorageError.
     """
@@ -130,24 +126,24 @@ def blocks(path: Path, result: Result) -> Iterator[bytes]:
                 yield block
     except FileNotFoundError as exc:
         raise MissingFileError(
-            f"the result of {result.job_id} is missing", where=result.path, next_step=REPAIR
+            f"the result of {result.job_id} is missing", where=result.path, next_step=repair
         ) from exc
     except (OSError, OutputError) as exc:
         detail = exc.what if isinstance(exc, OutputError) else exc.strerror
         raise StorageError(
             f"the result of {result.job_id} cannot be read: {detail}",
             where=result.path,
-            next_step=REPAIR,
+            next_step=repair,
         ) from exc
     if digest.hexdigest() != result.sha256:
         raise StorageError(
             f"the result of {result.job_id} is not the content that was downloaded",
             where=result.path,
-            next_step=REPAIR,
+            next_step=repair,
         )
 
 
-def link_or_copy(source: Path, result: Result, part: Path, *, copy: bool) -> None:
+def link_or_copy(source: Path, result: Result, part: Path, repair: str, *, copy: bool) -> None:
     """Put a verified file at `part`: a hard link if possible, otherwise a copy.
 
     A link is verified by its new name, so that nothing can be swapped between check and link.
@@ -155,11 +151,11 @@ def link_or_copy(source: Path, result: Result, part: Path, *, copy: bool) -> Non
     with disk_errors(part):
         part.unlink(missing_ok=True)
     if not copy and _linked(source, part):
-        for _ in blocks(part, result):
+        for _ in blocks(part, result, repair):
             pass
         return
     with disk_errors(part), part.open("xb") as file:
-        file.writelines(blocks(source, result))
+        file.writelines(blocks(source, result, repair))
         file.flush()
         os.fsync(file.fileno())
 
@@ -175,57 +171,3 @@ def _linked(source: Path, part: Path) -> bool:
                 return False
             raise
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Rows of one split, numbered from `first` to `last`. `key` identifies their content.
-
-    `kind`: only rows with this extension; None takes all.
-    """
-
-    path: str
-    split: str
-    kind: str | None
-    first: int
-    last: int
-    rows: int
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShardFormat:
-    """How a format measures rows: `line` is a row's metadata, `bytes` its total size in a shard.
-
-    `kind`: only rows with this extension, in `folder`.
-    """
-
-    extension: str
-    line: Callable[[Row], bytes]
-    bytes: Callable[[Row, bytes], int]
-    overhead: int = 0
-    kind: str | None = None
-    folder: str = ""
-
-
-def shards(work: ExportContext, split: str, shard_format: ShardFormat) -> Iterator[Shard]:
-    """Fill shards up to the limits. A row larger than a shard gets its own."""
-    options = work.options
-    digest, size, count, first, last, number = hashlib.sha256(), shard_format.overhead, 0, 0, 0, 0
-
-    def shard() -> Shard:
-        path = f"{shard_format.folder}{split}-{number:06d}.{shard_format.extension}"
-        return Shard(path, split, shard_format.kind, first, last, count, digest.hexdigest())
-
-    for at, row in work.journal.rows(split, extension=shard_format.kind):
-        line = shard_format.line(row)
-        more = shard_format.bytes(row, line)
-        if count and (size + more > options.byte_limit or count >= options.row_limit):
-            yield shard()
-            number += 1
-            digest, size, count = hashlib.sha256(), shard_format.overhead, 0
-        first = first if count else at
-        last, size, count = at, size + more, count + 1
-        digest.update(line)
-    if count:
-        yield shard()

@@ -14,14 +14,16 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.export.rows import ShardFormat, blocks, flat_row_fields, json_line, shards
+from batchgen.export.rows import flat_row_fields, json_line
+from batchgen.export.shards import ShardFormat, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batchgen.export.exporting import ExportContext
-    from batchgen.export.rows import Row, Shard
+    from batchgen.export.context import ExportContext
+    from batchgen.export.rows import Row
+    from batchgen.export.shards import Shard
     from batchgen.jobs import JsonValue
 
 BLOCK = tarfile.BLOCKSIZE
@@ -94,7 +96,7 @@ def _members(work: ExportContext, row: Row, line: bytes) -> Iterator[bytes]:
     stem, extension = member_names(row)
     size = row.result.bytes
     yield _header(f"{stem}.{extension}", size)
-    yield from blocks(work.run_folder / row.result.path, row.result)
+    yield from work.blocks(row.result)
     yield _padding(size)
     yield _header(f"{stem}.json", len(line))
     yield line

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import tzinfo
 
-    from batchgen.report.making import ReportFolder
+    from batchgen.report.folder import ReportFolder
     from batchgen.report.night import Night
     from batchgen.state.records import JobRow, Money
 

@@ -12,7 +12,7 @@ ingest.py         the jobs of a huge first run, read while it goes on
 supervision.py    while a run goes on: decisions of people, a folder that vanishes
 summary.py        how it ended, and the exit code; results.py: each job's files and costs
 
-What it stands on:
+What it is built on:
 
 context.py        `open_run` opens a run for a command; options.py: what may be asked of a run
 folder.py         where everything of a run is, and its lock

@@ -43,7 +43,7 @@ def run(
 ) -> Summary:
     """Start, continue or finish the run of a manifest; returns how it ended.
 
-    `on_event` hears of everything as it happens (batchgen.events). With `signals`, Ctrl-C
+    `on_event` gets every event as it happens (batchgen.events). With `signals`, Ctrl-C
     and SIGTERM drain the run; that needs the main thread. Raises errors of batchgen.errors, each
     with an `exit_code`.
     """
@@ -129,7 +129,7 @@ def repair_files(
 ) -> Repair:
     """Verify the files of `options.selection`, and fetch again, without paying, what is wrong.
 
-    `on_checked` hears of each file that was looked at. Raises as `run` does.
+    `on_checked` is called for each file that was looked at. Raises as `run` does.
     """
     listeners = Listeners(on_checked or _ignore, on_event or _ignore)
     return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)

@@ -62,7 +62,7 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
     place = RunContext.of(path, options, world)
     jobs = _cancellable(place, options.selection)
     decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
-    with decide(place.folder, decisions) as decided:
+    with decide(place.folder, path, decisions) as decided:
         if decided is None:
             return Cancellation(handed_over=len(jobs))
         asked = [one.seq for one in decided.applied if one.ask_vendor and one.seq is not None]
@@ -95,7 +95,7 @@ async def _cancel_one(
     api: RunComfy, db: Connection, request: LiveRequest, place: RunContext
 ) -> bool:
     await api.cancel(request.request_id)
-    # The result tells, or else the status: the request may have ended in the same moment, and is
+    # The result says so, or the status: the request may have ended in the same moment, and is
     # kept then.
     outcome: PollOutcome = await api.result(request.request_id)
     if is_inconclusive(outcome):

@@ -1,4 +1,4 @@
-"""What every command stands on: the run of a manifest, its state, and the world outside."""
+"""What every command works with: the run of a manifest, its state, and the world outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.ownership import is_rehearsal, provider_name, refuse_other_manifest
 from batchgen.runs.prepare import read_header
-from batchgen.state.database import open_for_reading, translated
+from batchgen.state.database import reading
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
@@ -37,13 +37,9 @@ class FoundRun:
 
         Raises MissingFileError before the first run, OtherManifestError, and the state's errors.
         """
-        db = open_for_reading(self.folder.state)
-        try:
-            with translated(self.folder.state):
-                refuse_other_manifest(db, self.manifest)
-                yield OpenRun(self.manifest, self.folder, db)
-        finally:
-            db.close()
+        with reading(self.folder.state, command_line("run", self.manifest.path)) as db:
+            refuse_other_manifest(db, self.manifest)
+            yield OpenRun(self.manifest, self.folder, db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class RunContext(FoundRun):
-    """A run, and all that it stands on. `base` is the API's; empty for a rehearsal."""
+    """A run, and all that it works with. `base` is the API's; empty for a rehearsal."""
 
     options: RunOptions
     world: World

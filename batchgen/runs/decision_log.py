@@ -49,16 +49,16 @@ class Verb(StrEnum):
 
 
 MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
-"""About files, not about the life of a job: no engine needs to hear of them."""
+"""About files, not about the life of a job: no engine needs them."""
 
 PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's word about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
+    """A person's decision about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
 
-    `attempt` is the number of the one that the person saw: the word does not reach a later one.
+    `attempt` is the number of the one that the person saw: it does not apply to a later one.
     MARKS are about the file at `position`, from 1, or about all files of the attempt; `flaws`,
     kind to words, go with FIND.
     """
@@ -131,7 +131,7 @@ def apply_page(db: Connection, path: Path) -> Page:
     offset = int(get_meta(db, Meta.DECISIONS_READ) or 0)
     with disk_errors(path):
         if path.exists() and path.stat().st_size < offset:
-            offset = 0  # moved away or emptied: what stands there now is new
+            offset = 0  # moved away or emptied: what is there now is new
     data = _read_from(path, offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:

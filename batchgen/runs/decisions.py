@@ -18,10 +18,11 @@ from batchgen.runs.decision_log import (
 from batchgen.runs.folder import locked
 from batchgen.runs.ownership import refuse_copy
 from batchgen.runs.recovery_log import settle_dead_run
-from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
+from batchgen.state.database import open_for_writing, reading, transaction, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
@@ -42,7 +43,7 @@ class Decided:
 
 @contextmanager
 def decide(
-    folder: RunFolder, decisions: Sequence[Decision], at: float | None = None
+    folder: RunFolder, manifest: Path, decisions: Sequence[Decision], at: float | None = None
 ) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None where the runner at work will do that.
 
@@ -52,8 +53,8 @@ def decide(
     seconds, is now: who has none of their own and only takes up older ones says it.
     """
     now = max((one.at for one in decisions), default=0.0) if at is None else at
-    with closing(open_for_reading(folder.state)) as known, translated(folder.state):
-        refuse_copy(known, folder)
+    with reading(folder.state) as known:
+        refuse_copy(known, folder, manifest)
     append_decisions(folder.decisions, decisions)
     with ExitStack() as held:
         try:
@@ -104,8 +105,8 @@ def _key(one: Decision) -> tuple[float, str, str, int | None]:
 def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock: what is handed over meanwhile is taken up, also in the very last moment.
 
-    Who decides writes first and then looks for the lock. So whoever found it held has written
-    before it was let go, and is seen here. Raises LockedError, OutputError.
+    A command writes its decisions first and then looks for the lock. So one that found it held has
+    written before it was let go, and is seen here. Raises LockedError, OutputError.
     """
     with locked(folder, patience):
         yield
@@ -114,7 +115,7 @@ def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
 
 
 def _take_up_rest(folder: RunFolder) -> None:
-    with closing(open_for_reading(folder.state)) as known:
+    with reading(folder.state) as known:
         if not has_new(known, folder.decisions):
             return
     with ExitStack() as held:

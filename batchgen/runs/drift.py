@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import model_alias
 from batchgen.models.catalog import find_model
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
-    from batchgen.runs.vendor_facts import VendorFacts
 
 
 COMPARED = (
@@ -39,7 +38,7 @@ COMPARED = (
     "uniqueItems",
 )
 SAME_TYPE = {"float": "number"}
-"""The dialect's word and JSON Schema's own."""
+"""The dialect's name and JSON Schema's own."""
 
 LONGEST_VALUE = 60
 SHOWN_CHOICES = 4
@@ -165,7 +164,7 @@ def broken_rules(
 ) -> Iterator[BrokenRule]:
     """Find why the vendor would refuse a body, which obeys the bundled schema, or ignore a part.
 
-    What stands under the keys that are `accepted` is not judged.
+    The values of keys that are `accepted` are not judged.
     """
     ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
     # A page without one known field describes something else than the input.
@@ -321,10 +320,10 @@ class LiveRules:
     A key that the manifest accepts by name is judged by nobody.
     """
 
-    def __init__(self, live: VendorFacts, policy: Policy) -> None:
-        limits = policy.models
-        self._accepted = {name: limits[name].accept_fields for name in limits}
-        self._live = {name: live.facts[name].schema or {} for name in live.differences()}
+    def __init__(self, changed: Mapping[str, Mapping[str, Any]], policy: Policy) -> None:
+        """`changed`: the vendor's schema of each model where it differs from the bundled one."""
+        self._accepted = {name: limits.accept_fields for name, limits in policy.models.items()}
+        self._live = changed
 
     @property
     def models(self) -> list[str]:

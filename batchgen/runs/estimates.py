@@ -96,7 +96,7 @@ async def price_list(
     unknown = [model for model in models if prices.price(model, "{}") is None]
     if unknown and not collecting:
         raise InputError(
-            f"run.budget needs a price for {', '.join(unknown)}, and the vendor gives none",
+            f"run.budget needs a price for {', '.join(unknown)}, and the vendor names none",
             next_step=f"add run.models.{unknown[0]}.price (USD for one request), or leave the"
             " budget out",
         )
@@ -197,7 +197,7 @@ def _cost(work: Alike, sources: PriceSources) -> Cost:
 
 
 def suffices(budget: float, spent: Money, cost: Cost) -> bool | None:
-    """Whether the budget is enough for what is still to be submitted; None: nobody can tell."""
+    """Whether the budget is enough for what is still to be submitted; None: not known."""
     if spent.committed + cost.total > budget:
         return False
     return None if cost.unpriced or spent.unpriced else True
@@ -270,7 +270,7 @@ class Funds:
 
     @property
     def suffice(self) -> bool | None:
-        """None: nobody can tell, since the balance or a price is not known."""
+        """None: the balance or a price is not known."""
         if self.balance is None:
             return None
         if self.missing > 0:

@@ -22,7 +22,6 @@ from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.models.catalog import catalog
 from batchgen.pauses import Pause, PauseReason
-from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import UNASKED, Funds, price_list
 from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
@@ -219,7 +218,7 @@ async def work(
             await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
         late_models = () if ingest is None else tuple(catalog())
         live = await facts_before_run(context, api, workload, late_models)
-        rules = LiveRules(live, context.manifest.policy)
+        rules = live.rules(context.manifest.policy)
         outdated = await pause_or_refuse_outdated(store, rules, workload)
         funds = await funds_of(context, store, workload, live)
         if short_of_funds := funds.warning():

@@ -80,7 +80,7 @@ def _text(path: Path) -> str:
 
 
 def _fingerprint(path: Path) -> str | None:
-    """None where it cannot be read: who reads the rows tells that, with its place."""
+    """None where it cannot be read: reading the rows reports that, with its place."""
     try:
         return rows.fingerprint(path)
     except (InputError, MissingFileError, StorageError):

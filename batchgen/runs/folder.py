@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import socket
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from batchgen.errors import (
     SchemaVersionError,
 )
 from batchgen.fs import NO_FOLLOW, disk_error, symlink_error, sync_folder, unwritable_name
-from batchgen.state.database import open_for_reading, translated
+from batchgen.state.database import reading
 from batchgen.state.meta import Meta, get_meta
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def is_locked(folder: RunFolder) -> bool:
 def lock_holder(folder: RunFolder) -> str:
     """Who runs, as the runner wrote it into the state."""
     try:
-        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        with reading(folder.state) as db:
             return get_meta(db, Meta.RUNNER) or "unknown process"
     except (MissingFileError, SchemaVersionError):
         return "it has just begun"

@@ -54,7 +54,7 @@ class StreamingIngest:
         """Hold what is read against the vendor's schemas of today as well."""
         self._rules = rules
 
-    async def run(self, store: Store, scheduler: Scheduler, tell: Listener) -> None:
+    async def run(self, store: Store, scheduler: Scheduler, emit: Listener) -> None:
         """Feed the scheduler until the last job, or until something is wrong.
 
         Then the rest is still read, so that all problems are reported at once; a cancellation
@@ -66,7 +66,7 @@ class StreamingIngest:
                 break
             await self._take_up(page, store)
             # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
-            tell(JobsAdded(dict(Counter(job.model for job in page))))
+            emit(JobsAdded(dict(Counter(job.model for job in page))))
             await scheduler.reload_due_jobs()
         if self._problems:
             # At once: the reading may take long, and each job meanwhile would be paid.
@@ -98,7 +98,7 @@ class StreamingIngest:
                 self._problems.add(problem)
 
     def _next_page(self) -> list[Job]:
-        """Give a page; less where the first wrong row comes, so that it is heard of at once."""
+        """Give a page; less where the first wrong row comes, so that it is reported at once."""
         sound = not self._problems
         page: list[Job] = []
         for job in self._rest:

@@ -41,22 +41,22 @@ MOST_COUNTED = 10_000
 class Silences:
     """How often a URL gave no answer while others did.
 
-    A silence counts only where something was heard since the last one: were it this machine's
+    A silence counts only where another URL answered since the last one: were it this machine's
     network that is down, a night of waiting would refuse every job.
     """
 
     def __init__(self) -> None:
-        self._heard = 0
+        self._answers = 0
         self._counted: dict[str, tuple[int, int]] = {}
 
     def note(self, url: str) -> None:
-        count, heard = self._counted.pop(url, (0, -1))
+        count, answers = self._counted.pop(url, (0, -1))
         if len(self._counted) >= MOST_COUNTED:
             self._counted.pop(next(iter(self._counted)))
-        self._counted[url] = (count + (heard != self._heard), self._heard)
+        self._counted[url] = (count + (answers != self._answers), self._answers)
 
     def end(self, url: str) -> None:
-        self._heard += 1
+        self._answers += 1
         self._counted.pop(url, None)
 
     def are_too_many(self, url: str) -> bool:
@@ -91,7 +91,8 @@ def shown(url: str) -> str:
     return parts._replace(query="…" if parts.query else "", fragment="").geturl()
 
 
-def host_of(url: str) -> str:
+def host_name(url: str) -> str:
+    """As it is written; requests to one host share a limit."""
     return urlsplit(url).hostname or ""
 
 
@@ -123,7 +124,7 @@ class InputImages:
         self._seen_bad: set[str] = set()
 
     def is_looked_at(self, url: str) -> bool:
-        """A rehearsal leaves the world alone; a reference stands for what is not made yet."""
+        """A rehearsal leaves the world alone; a reference is to what is not made yet."""
         if not self._checking or is_reference(url):
             return False
         return not self._only_here or is_loopback(url)
@@ -180,7 +181,7 @@ class InputImages:
             return await self._look_now(url)
 
     async def _look_now(self, url: str) -> Probed:
-        host = self._hosts.setdefault(host_of(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
+        host = self._hosts.setdefault(host_name(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
         # The host first: those who wait for a slow one must not hold up the others.
         async with host, self._all:
             outcome = await self._eye.probe(url)

@@ -11,7 +11,7 @@ from batchgen.downloads.probe import NoAnswer
 from batchgen.engine.events import LookingAtImages, Noted
 from batchgen.errors import InputImagesError
 from batchgen.models.catalog import find_model
-from batchgen.runs.input_images import MOST_LOOKS, ImageUse, host_of, images_in_use, shown
+from batchgen.runs.input_images import MOST_LOOKS, ImageUse, host_name, images_in_use, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,13 +51,13 @@ async def look_at_all(
     images: InputImages,
     store: Store,
     selection: Selection,
-    tell: Listener,
+    emit: Listener,
     pauses: Sequence[float] = PAUSES,
 ) -> list[ImageProblem]:
     """Look at each distinct image of the pending jobs; see MOST_URLS for how many."""
     uses = await store.run(images_in_use, selection, images.is_looked_at)
     if uses:
-        tell(LookingAtImages(len({use.url for use in uses})))
+        emit(LookingAtImages(len({use.url for use in uses})))
     survey = _Survey(images, pauses)
     sentences = await survey.take(uses)
     return [
@@ -71,7 +71,7 @@ async def refuse_broken(
     images: InputImages,
     store: Store,
     selection: Selection,
-    tell: Listener,
+    emit: Listener,
     *,
     collecting: bool,
 ) -> None:
@@ -80,12 +80,12 @@ async def refuse_broken(
     Unless the run is `collecting` what is paid already, which no picture may hold up: then each bad
     image fails its own jobs, just before their submit. The state's errors come in a group.
     """
-    problems = await look_at_all(images, store, selection, tell)
+    problems = await look_at_all(images, store, selection, emit)
     if not problems:
         return
     if collecting:
         for problem in problems:
-            tell(Noted(str(problem)))
+            emit(Noted(str(problem)))
         return
     raise _error(problems)
 
@@ -118,7 +118,7 @@ class _Survey:
             sentences[place] = await self._patiently(place, use)
 
     async def _patiently(self, place: int, use: ImageUse) -> str | None:
-        model, host = find_model(use.model), host_of(use.url)
+        model, host = find_model(use.model), host_name(use.url)
         assert model is not None, "images_in_use knows its keys"
         if self._silent[host] >= SILENCES_OF_A_HOST:
             self.silences.add(place)

@@ -94,7 +94,7 @@ def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
             while end > floor:
                 begin = max(floor, end - CHUNK)
                 file.seek(begin)
-                # A line whose mark stands at the very beginning may begin before it.
+                # A line whose mark is at the very beginning may begin before it.
                 after = LONGEST if begin > floor else 0
                 if found := _last_line(file.read(CHUNK + LONGEST), mark, after):
                     return found
@@ -103,7 +103,7 @@ def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
 
 
 def _last_line(data: bytes, mark: bytes, after: int) -> JsonObject | None:
-    """Of those whose mark stands at `after` or behind it."""
+    """Of those whose mark is at `after` or behind it."""
     at = len(data)
     while (at := data.rfind(mark, after, at)) >= 0:
         first = data.rfind(b"\n", 0, at) + 1
@@ -192,7 +192,7 @@ def metadata_line(file: Result) -> str:
 
 
 class MetadataFile(AppendLog):
-    """Appends a line for each file it hears of; `catch_up` makes it agree with the state first."""
+    """Appends a line for each file that comes; `catch_up` makes it agree with the state first."""
 
     def __init__(self, path: Path) -> None:
         # It has every prompt in it: for its owner alone, until that one says otherwise.

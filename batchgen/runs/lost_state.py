@@ -7,7 +7,7 @@ the state was deleted, emptied, lost its write-ahead log or was put back from a 
 from __future__ import annotations
 
 import os
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,7 +20,7 @@ from batchgen.runs.last_run import LastRunFile, is_lost, is_of, refuse_lost
 from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.runs.verify import walk
 from batchgen.state import recovery
-from batchgen.state.database import open_for_reading, transaction, translated
+from batchgen.state.database import reading, transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.text import command_line
 
@@ -95,19 +95,17 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
 
 @contextmanager
 def known_state(folder: RunFolder) -> Iterator[Connection | None]:
-    """The state, to read; None where there is none. Raises as `open_for_reading` does.
+    """The state, to read; None where there is none. Raises as `reading` does.
 
     An empty file is none, and is left alone: SQLite would delete the log that belongs to it.
     """
     if _is_missing(folder):
         yield None
         return
-    try:
-        db = open_for_reading(folder.state)
-    except MissingFileError:
-        yield None
-        return
-    with closing(db), translated(folder.state):
+    db: Connection | None = None
+    with ExitStack() as held:
+        with suppress(MissingFileError):
+            db = held.enter_context(reading(folder.state))
         yield db
 
 
@@ -250,7 +248,7 @@ class Lost:
 
 
 def find_lost(place: RunContext) -> Lost:
-    """Look, and change nothing. Raises as `open_for_reading` does."""
+    """Look, and change nothing. Raises as `reading` does."""
     world = place.world
     with known_state(place.folder) as db:
         traces = find_traces(place.folder, db)

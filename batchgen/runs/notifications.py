@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from batchgen.errors import BatchgenError, ExitCode
 from batchgen.jobs import JobState, counts_line
 from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
 from batchgen.state.costs import money
-from batchgen.state.database import open_for_reading, translated
+from batchgen.state.database import reading
 from batchgen.state.queries import counts, totals
 from batchgen.state.records import money_line
 from batchgen.text import format_duration, plain_text
@@ -42,7 +42,7 @@ CAUSE_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a word is sent."""
+    """Why a notification is sent."""
 
     text: str
     severity: Severity
@@ -50,7 +50,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands."""
+    """The figures of a run."""
 
     counts: Mapping[JobState, int]
     money: Money
@@ -58,7 +58,7 @@ class Standing:
 
 def read_standing(folder: RunFolder) -> Standing:
     """Ask the state. Blocks; raises the tree's errors."""
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with reading(folder.state) as db:
         return Standing(totals(counts(db)), money(db))
 
 

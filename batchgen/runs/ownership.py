@@ -1,6 +1,6 @@
 """Whose state file this is, checked before anything is done with it.
 
-A state belongs to one manifest and to one provider: the vendor, or what stands in for it on this
+A state belongs to one manifest and to one provider: the vendor, or what replaces it on this
 machine. A copy does not know what came after it was made, so a state stores the number of its own
 file on the disk (inode): a rename keeps it, also of the whole folder; a copy and a restored backup
 have another one.
@@ -120,7 +120,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What tells this state from every other one; it keeps it for ever."""
+    """What distinguishes this state from every other one, for ever."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
@@ -128,7 +128,7 @@ def run_id(db: Connection, dice: Random) -> str:
     return known
 
 
-def refuse_copy(db: Connection, folder: RunFolder) -> None:
+def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
     """Raise CopiedStateError where requests may have been made that this file does not know.
 
     A state without an attempt has nothing to lose, and one of before has no inode to compare.
@@ -136,20 +136,21 @@ def refuse_copy(db: Connection, folder: RunFolder) -> None:
     known = get_meta(db, Meta.INODE)
     if known is None or known == _inode(folder) or not has_attempts(db):
         return
+    accept = command_line("run", manifest, "--accept-copy", emulator=is_rehearsal(db))
     raise CopiedStateError(
         f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
         " it does not know of requests made since with the original, so jobs could be paid for"
         " twice; nothing was sent",
         where=str(folder.state),
         next_step="continue with the original; or, if it is gone or was moved to another disk and"
-        " nothing has run since, say so once: batchgen run MANIFEST --accept-copy",
+        f" nothing has run since, say so once: {accept}",
     )
 
 
-def claim_file(db: Connection, folder: RunFolder, *, accept_copy: bool) -> None:
+def claim_file(db: Connection, folder: RunFolder, manifest: Path, *, accept_copy: bool) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
     if not accept_copy:
-        refuse_copy(db, folder)
+        refuse_copy(db, folder, manifest)
     set_meta(db, Meta.INODE, _inode(folder))
     set_meta(db, Meta.HOST, socket.gethostname())
 

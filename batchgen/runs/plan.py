@@ -173,7 +173,7 @@ class Plan:
 
     @property
     def budget_suffices(self) -> bool | None:
-        """None: there is no budget, or nobody can tell."""
+        """None: there is no budget, or a price is not known."""
         return None if self.budget is None else suffices(self.budget, self.money, self.cost)
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -17,7 +17,6 @@ from batchgen.errors import UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.context import RunContext
-from batchgen.runs.drift import LiveRules
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
@@ -27,7 +26,7 @@ from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
 from batchgen.runs.plan import ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
-from batchgen.state.database import open_for_reading, open_for_writing, translated
+from batchgen.state.database import open_for_writing, reading, translated
 from batchgen.state.meta import Meta, get_meta
 from batchgen.state.planned import PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection, expected_seconds, money, throttled_pace
@@ -40,7 +39,7 @@ from batchgen.state.results import (
     some_ids,
 )
 from batchgen.state.selection import names_only
-from batchgen.text import nearest
+from batchgen.text import command_line, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,7 +75,6 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             find_lost(RunContext(manifest, folder, options, world, "")).refuse(folder)
         with (
             state_to_compare(manifest, take_over=options.take_over) as (state, db),
-            translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
@@ -99,14 +97,14 @@ def state_to_compare(
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
-        with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+        with reading(folder.state) as db:
             if not take_over:
                 refuse_other_manifest(db, manifest)
             yield folder.state, db
         return
     with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
         path = Path(elsewhere) / "state.db"
-        with closing(open_for_writing(path)) as db:
+        with closing(open_for_writing(path)) as db, translated(path):
             yield path, db
 
 
@@ -154,7 +152,7 @@ class _Desk:
             renamed=tuple(outlook.renamed(MOST_RENAMED) if total.renamed else ()),
             orphans=tuple(outlook.orphans(MOST_ORPHANS) if total.orphaned else ()),
             live=self.live,
-            outdated=LiveRules(self.live, self.manifest.policy).judged(self.outlook.due_bodies),
+            outdated=self.live.rules(self.manifest.policy).judged(self.outlook.due_bodies),
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
@@ -213,16 +211,17 @@ def named_jobs(
     rehearsal = emulator or is_loopback(api_base(world.env))
     manifest = read_with_environment(path, world.env, rehearsal=rehearsal)
     folder = RunFolder(manifest.output.dir)
-    with state_to_compare(manifest) as (state, db), translated(state):
+    every_job = command_line("plan", path, "--jobs", emulator=emulator)
+    with state_to_compare(manifest) as (_, db):
         selection = Selection(jobs=names_only(db, names))
         if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
-            _look_up(db, names, "main.job")
+            _look_up(db, names, every_job, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
                 yield Listing(manifest.name, folder, _with_history(db, jobs))
             return
     options = RunOptions(emulator=emulator, selection=selection)
     with _held_against_state(path, options, world) as (listing, outlook):
-        _look_up(outlook.db, names, "incoming.job", "main.job")
+        _look_up(outlook.db, names, every_job, "incoming.job", "main.job")
         with closing(foreseen_jobs(outlook)) as here, closing(gone_jobs(outlook)) as gone:
             yield replace(listing, jobs=_with_history(outlook.db, chain(here, gone)))
 
@@ -240,18 +239,18 @@ def _held_against_state(
         folder = RunFolder(manifest.output.dir)
         with (
             state_to_compare(manifest, take_over=options.take_over) as (state, db),
-            translated(state),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             yield Listing(manifest.name, folder, iter(()), log.warnings), outlook
 
 
-def _look_up(db: Connection, names: Sequence[str], *tables: str) -> None:
+def _look_up(db: Connection, names: Sequence[str], every_job: str, *tables: str) -> None:
+    """Raise UsageError for a name that no job has. `every_job` is the command that lists them."""
     for name in names:
         selection = Selection(jobs=names_only(db, (name,)))
         if not any_selected(db, selection, tables):
             close = nearest(name, some_ids(db, tables[0]))
-            hint = f"did you mean '{close}'?" if close else "batchgen plan MANIFEST --jobs has all"
+            hint = f"did you mean '{close}'?" if close else f"{every_job} has all"
             raise UsageError(f"no job is called '{name}'", next_step=hint)
 
 

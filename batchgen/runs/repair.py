@@ -46,6 +46,7 @@ from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import not_downloaded, select_jobs
 from batchgen.state.store import open_store
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,14 +74,14 @@ async def redownload(
         journal = stack.enter_context(Journal(folder.log, place.world.now))
         metadata = stack.enter_context(MetadataFile(folder.metadata))
 
-        def tell(event: Event) -> None:
+        def emit(event: Event) -> None:
             for on_event in (journal.on_event, metadata.on_event, listener):
                 on_event(event)
 
         ports = await _ports(place, db, stack)
-        homecoming = _Redownload(ports, Control(tell))
+        redownload = _Redownload(ports, Control(emit))
         with first_error_only():
-            return await homecoming.run(jobs, signals=place.world.signals)
+            return await redownload.run(jobs, signals=place.world.signals)
 
 
 async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
@@ -191,7 +192,7 @@ class Repair:
     """What became of everything that was wrong.
 
     `not_downloaded`: `(job id, why)` of results that were not fetched; their jobs stay fetching.
-    `out_of_reach`: damaged files of earlier attempts, which no request of today stands for.
+    `out_of_reach`: damaged files of earlier attempts, which no request of today has.
     `aside`: names, below the run's folder, that damaged files have now.
     """
 
@@ -213,7 +214,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of each file looked at, and of what happens then."""
+    """Listeners: for each file looked at, and for what happens then."""
 
     checked: Callable[[Checked], None]
     event: Listener
@@ -224,13 +225,14 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
     place = RunContext.of(path, options, world)
     folder = place.folder
     # Says what to do where nothing was ever run; opening for writing would make an empty state.
-    open_for_reading(folder.state).close()
+    start = command_line("run", path, emulator=options.emulator)
+    open_for_reading(folder.state, start).close()
     with ExitStack() as held:
         held.enter_context(runner_lock(folder))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         held.enter_context(translated(folder.state))
         set_meta(db, Meta.RUNNER, this_process())
-        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_file(db, folder, path, accept_copy=options.accept_copy)
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
@@ -282,7 +284,7 @@ def _wrong_files(place: RunContext, db: Connection, listeners: Listeners) -> lis
 
 
 def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> tuple[str, ...]:
-    """Move what stands in the way aside, then tell the state: in one transaction.
+    """Move what is in the way aside, then record it in the state: in one transaction.
 
     In this order: after a crash in between, the file is missing, and the next repair sees that.
     """
@@ -299,7 +301,7 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
 
 
 def move_aside(root: Path, name: str) -> str | None:
-    """Rename to the first free NAME.damaged-N; None where nothing stands there any more.
+    """Rename to the first free NAME.damaged-N; None where nothing is there any more.
 
     Raises OutputError or StorageError. Nothing is overwritten: the lock is held.
     """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.references import as_written
 from batchgen.state.conditions import VISIBLE
-from batchgen.state.database import open_for_reading, translated
+from batchgen.state.database import reading
 from batchgen.state.queries import Selection
 from batchgen.state.results import job_histories
 
@@ -29,7 +28,7 @@ EVERYTHING = Selection()
 class ResultFile:
     """A verified file; its `path` is absolute, `seconds` is a video's length.
 
-    `pick` is what a person said: "keep", "reject" or None.
+    `pick` is a person's: "keep", "reject" or None.
     """
 
     path: Path
@@ -70,7 +69,7 @@ def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterato
     """
     condition, values = selection.where()
     root = folder.root.absolute()
-    with closing(open_for_reading(folder.state)) as db, translated(folder.state):
+    with reading(folder.state) as db:
         for job in job_histories(db, (f"{VISIBLE} AND {condition}", values)):
             yield _result(job, root)
 

@@ -35,8 +35,8 @@ from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_pr
 from batchgen.runs.prepare import check_together, read_with_environment, reconcile
 from batchgen.state.database import (
     checkpoint,
-    open_for_reading,
     open_for_writing,
+    reading,
     transaction,
     translated,
 )
@@ -71,7 +71,7 @@ class StartedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reader:
     """A manifest whose jobs may have to be read. `fingerprint` says what they are made from.
 
     `found` is what its header has.
@@ -136,28 +136,28 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     problems = ProblemLog(strict=options.strict)
     manifest = read_with_environment(path, world.env, rehearsal=rehearsing, problems=problems)
     context = RunContext(manifest, RunFolder(manifest.output.dir), options, world, base)
-    reading = _Reading(manifest, options, context.folder, fingerprint_of(manifest), problems)
+    reader = _Reader(manifest, options, context.folder, fingerprint_of(manifest), problems)
     with ExitStack() as briefly:
         staged = None
-        if options.strict or not _is_unchanged(reading):
-            staged = reading.stage(briefly, first=_is_first(context.folder))
+        if options.strict or not _is_unchanged(reader):
+            staged = reader.stage(briefly, first=_is_first(context.folder))
         db, traces = _open_state(context, held)
         ingest = None
-        told = ProblemLog() if staged is None else staged.problems
+        problems = ProblemLog() if staged is None else staged.problems
         # Another run may have been here between the look and the lock.
-        if not reading.is_known_to(db):
+        if not reader.is_known_to(db):
             if staged is None or (staged.ingest is not None and _has_jobs(db, context.folder)):
-                staged = reading.stage(briefly, first=False)
-            told = staged.problems
+                staged = reader.stage(briefly, first=False)
+            problems = staged.problems
             with translated(context.folder.state):
                 note_attempted(db, options.selection)
-            ingest = _take_up(db, reading, staged)
+            ingest = _take_up(db, reader, staged)
         _refuse_unwritable_names(context, db)
         if traces:
             _recover(context, db, traces)
     with translated(context.folder.state):
         catch_up(context.folder.metadata, db)
-    return StartedRun(context, db, ingest, told)
+    return StartedRun(context, db, ingest, problems)
 
 
 def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
@@ -175,7 +175,7 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
     with translated(folder.state):
         set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
-        claim_file(db, folder, accept_copy=options.accept_copy)
+        claim_file(db, folder, context.manifest.path, accept_copy=options.accept_copy)
         claim_for_provider(db, context.provider, folder)
         claim_for_manifest(db, context.manifest, take_over=options.take_over)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
@@ -239,26 +239,26 @@ def _has_jobs(db: Connection, folder: RunFolder) -> bool:
         return select_any(db, Selection())
 
 
-def _is_unchanged(reading: _Reading) -> bool:
+def _is_unchanged(reader: _Reader) -> bool:
     """Whether the state was reconciled with exactly these inputs: its jobs were checked then."""
-    if _is_first(reading.folder):
+    if _is_first(reader.folder):
         return False
     try:
-        with closing(open_for_reading(reading.folder.state)) as db:
-            return reading.is_known_to(db)
+        with reading(reader.folder.state) as db:
+            return reader.is_known_to(db)
     except (MissingFileError, SchemaVersionError):
         # A run that died before its first commit; a file that opening for writing refuses.
         return False
 
 
-def _take_up(db: Connection, reading: _Reading, staged: _Staged) -> StreamingIngest | None:
-    state = reading.folder.state
+def _take_up(db: Connection, reader: _Reader, staged: _Staged) -> StreamingIngest | None:
+    state = reader.folder.state
     with translated(state):
         # First: a death in the middle must not leave new jobs under an old fingerprint.
         set_meta(db, Meta.INPUTS, "")
-    difference = reconcile(db, staged.jobs, state, reading.options)
+    difference = reconcile(db, staged.jobs, state, reader.options)
     if staged.ingest is None and not difference.changed:
         # What a person must still decide is asked again each time.
         with translated(state):
-            set_meta(db, Meta.INPUTS, reading.fingerprint.text())
+            set_meta(db, Meta.INPUTS, reader.fingerprint.text())
     return staged.ingest

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 LOOK_EVERY = 1.0
-"""Seconds. Nothing portable tells of a file that grows, and a look at its size is cheap."""
+"""Seconds. No portable call announces that a file grows, and asking its size is cheap."""
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV})
 
@@ -51,7 +51,7 @@ async def watch_decisions(
 
 async def watch_folder(folder: RunFolder) -> None:
     """Raise StorageError once the run's folder is gone: nothing more must be submitted then."""
-    while not is_gone(folder):  # noqa: ASYNC110 - nothing tells of a folder that goes
+    while not is_gone(folder):  # noqa: ASYNC110 - nothing announces that a folder goes
         await asyncio.sleep(LOOK_EVERY)
     raise gone_error(folder)
 
@@ -61,7 +61,7 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
     releases = False
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
-        # Of thousands of picks nobody wants to hear, only of those that came to nothing.
+        # Thousands of picks are not worth a line each, only those that came to nothing.
         if verb not in MARKS or one.objection:
             listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:

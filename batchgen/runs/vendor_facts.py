@@ -99,6 +99,11 @@ class VendorFacts:
         found = {model: _differences(model, facts) for model, facts in self.facts.items()}
         return {model: sentences for model, sentences in found.items() if sentences}
 
+    def rules(self, policy: Policy) -> LiveRules:
+        """What the schemas of today forbid."""
+        changed = {name: self.facts[name].schema or {} for name in self.differences()}
+        return LiveRules(changed, policy)
+
     @property
     def compared(self) -> list[str]:
         """Models whose schema was seen."""

@@ -15,6 +15,7 @@ from batchgen.runs.options import effective_policy
 from batchgen.state import manual_actions, queries
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.selection import note_down, note_first
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from batchgen.manifest.header import Manifest
@@ -71,7 +72,7 @@ def take_stock(
         raise UsageError(
             "no job of the manifest is selected",
             next_step="check --job, --model, --tag, --state and --cause"
-            "; batchgen plan MANIFEST shows jobs",
+            f"; {command_line('plan', manifest.path, emulator=options.emulator)} shows jobs",
         )
     if manifest.policy.on_unknown is OnUnknown.RESUBMIT:
         manual_actions.resubmit_all(db, MOST_RESUBMITS, at)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from batchgen.state.selection import Condition
+    from batchgen.state.conditions import Condition
 
 
 KEY = "cause_key(job.id, job.state, job.error_code, job.error)"
@@ -53,7 +53,7 @@ def _plain(word: str) -> str:
 
 
 def without_word(text: str, word: str) -> str:
-    r"""Put `#` for a word wherever it stands as one: an id may be a single letter.
+    r"""Put `#` for a word wherever it is one: an id may be a single letter.
 
     As the pattern `(?<![\w-])word(?![\w-])` would: to compile one for each of 100,000 ids takes
     ten times as long as all the rest.
@@ -80,7 +80,7 @@ def _continues(neighbour: str) -> bool:
 def of_cause(key: str) -> Condition:
     """Jobs that are in trouble for this very cause: those that a report counts, and no others.
 
-    Asked of the state's own table, whatever stands in for `job` around it: jobs that were only
+    Asked of the state's own table, whatever replaces `job` around it: jobs that were only
     read from a manifest are in no trouble.
     """
     return (

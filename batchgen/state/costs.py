@@ -22,7 +22,7 @@ _ENDED = (
     " FROM attempt INDEXED BY attempt_money WHERE outcome IS NOT NULL"
 )
 
-# The vendor has it, or had it a moment ago: a result will tell the cost. Not so where nobody knows.
+# The vendor has it, or had it a moment ago: a result will name the cost. Not if it is lost.
 _OPEN = (
     "SELECT total(cost),"
     " total(CASE WHEN cost IS NULL AND job.state NOT IN ('unknown', 'lost') THEN price END),"
@@ -34,9 +34,9 @@ _OPEN = (
 
 def money(db: sqlite3.Connection) -> Money:
     spent, ended_unknown, ended_unpriced = db.execute(_ENDED).fetchone()
-    told, reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
+    known, reserved, open_unknown, open_unpriced = db.execute(_OPEN).fetchone()
     return Money(
-        spent + told, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown
+        spent + known, reserved, ended_unpriced + open_unpriced, ended_unknown + open_unknown
     )
 
 
@@ -59,7 +59,7 @@ def open_price(db: sqlite3.Connection, seq: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class CostOwed:
-    """A delivered request whose result did not tell its cost. `price` as it was reserved."""
+    """A delivered request whose result named no cost. `price` as it was reserved."""
 
     seq: int
     job_id: str

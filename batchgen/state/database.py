@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import Enum, auto
 from functools import lru_cache
 from importlib import resources
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 Connection: TypeAlias = sqlite3.Connection
-"""What the functions of this room take; no other room knows what stands behind it."""
+"""What the functions of this room take; no other room knows what it is."""
 
 DatabaseError: TypeAlias = sqlite3.Error
 """For those who open a side file: `fault_of` says what it means."""
 
 APPLICATION_ID = 0x62676E31
-"""`bgn1`: tells `file` and us that a database is a state file of batchgen."""
+"""`bgn1`: shows `file` and us that a database is a state file of batchgen."""
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKED_BYTES = 256 * 1024 * 1024
@@ -68,13 +68,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+@contextmanager
+def reading(path: Path, start: str = "batchgen run") -> Iterator[Connection]:
+    """A read-only connection, closed at the end. Raises as `open_for_reading` and `translated`."""
+    with closing(open_for_reading(path, start)) as connection, translated(path):
+        yield connection
+
+
+def open_for_reading(path: Path, start: str = "batchgen run") -> sqlite3.Connection:
     """A read-only connection: it sees a snapshot and never disturbs a running runner.
 
-    Raises MissingFileError where nothing was run yet, SchemaVersionError, DamagedStateError.
+    Raises MissingFileError where nothing was run yet, which names the command `start`;
+    SchemaVersionError, DamagedStateError.
     """
     if not path.exists():
-        raise _nothing_yet(path)
+        raise _nothing_yet(path, start)
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
@@ -83,16 +91,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         add_functions(connection)
         version = _version(connection, path)
         if version == 0:
-            raise _nothing_yet(path)
+            raise _nothing_yet(path, start)
         on_refusal.pop_all()
     return connection
 
 
-def _nothing_yet(path: Path) -> MissingFileError:
+def _nothing_yet(path: Path, start: str) -> MissingFileError:
     return MissingFileError(
         "no state: nothing has been run into this folder yet, or its state is gone",
         where=str(path),
-        next_step="batchgen run MANIFEST starts the run, or says what is missing",
+        next_step=f"{start} starts the run, or says what is missing",
     )
 
 
@@ -111,7 +119,7 @@ def translated(path: Path) -> Iterator[None]:
     """Everything SQLite raises inside leaves as an error of our tree.
 
     What it read is taken on trust: where a bit has flipped, the text of a row, or of SQLite's own
-    words, is no text any more, or no word of ours.
+    words, is no text any more, or none of ours.
     """
     try:
         yield

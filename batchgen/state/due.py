@@ -146,7 +146,7 @@ def pending_urls(
 
 
 def visible_models(db: sqlite3.Connection) -> list[str]:
-    """Every model that a run may submit to, now or after a retry or a person's word."""
+    """Every model that a run may submit to, now or after a retry or a person's decision."""
     found = {model for state in JobState for model in models_in(db, state, listed=True)}
     found.update(model for state in UNDER_WAY for model in models_in(db, state, listed=False))
     return sorted(found)

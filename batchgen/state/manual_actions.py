@@ -96,7 +96,7 @@ def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> s
 def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
     """Do so for every job that got no answer. How many.
 
-    Not where requests were mixed up: those exist and are paid, so only a person can tell whose.
+    Not where requests were mixed up: those exist and are paid, so only a person can say whose.
     """
     unanswered = db.execute(
         "SELECT seq FROM job WHERE state = 'unknown'"
@@ -128,7 +128,7 @@ def _give_up(db: sqlite3.Connection, seq: int, outcome: str, to: JobState, at: f
         return _nothing_to_decide(db, seq)
     code, reason = (None, None) if to is JobState.PENDING else (outcome, "written off by hand")
     move(db, seq, to, code, reason)
-    # The last word counts: who resubmits takes an earlier wish to cancel back.
+    # The last decision counts: a resubmit takes an earlier cancel back.
     db.execute("UPDATE job SET cancel_asked = 0 WHERE seq = ?", (seq,))
     db.execute(
         "UPDATE attempt SET outcome = ?, ended_at = ? WHERE job = ? AND outcome IS NULL",
@@ -278,7 +278,7 @@ _ASKS = f"{TO_APPROVE} AND listed = 1"
 class Awaiting:
     """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
 
-    `rejected`: a person's word about the result is no already; what needs it would be paid.
+    `rejected`: a person has rejected the result already; what needs it would be paid.
     """
 
     seq: int

@@ -147,8 +147,8 @@ def live_request(db: sqlite3.Connection, seq: int) -> LiveRequest | None:
 
 def _live(row: tuple[object, ...]) -> LiveRequest:
     seq, job_id, model, body, failures, state, *rest, was_empty, again_asked = row
-    told = bool(was_empty), bool(again_asked)
-    return LiveRequest(seq, job_id, model, body, failures, JobState(str(state)), *rest, *told)  # type: ignore[arg-type, call-arg]
+    flags = bool(was_empty), bool(again_asked)
+    return LiveRequest(seq, job_id, model, body, failures, JobState(str(state)), *rest, *flags)  # type: ignore[arg-type, call-arg]
 
 
 def fetching(db: sqlite3.Connection) -> list[int]:
@@ -266,7 +266,7 @@ def failures(
     """Why selected jobs are not done: the commonest causes first, each with its first job.
 
     Each job's message is read for that, of 100,000 jobs for about a second. Where there are more
-    than `most_read`, only states and codes are told apart, which the index answers.
+    than `most_read`, only states and codes are compared, which the index answers.
     """
     condition, values = selection.where()
     failed = f"error_code IS NOT NULL AND state != 'done' AND {VISIBLE} AND {condition}"

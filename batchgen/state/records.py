@@ -292,7 +292,7 @@ class Money:
     """USD. `spent` is what the vendor's results say.
 
     `reserved` are the prices of attempts in flight. `unknown` are those of attempts that may have
-    been charged, and nobody can tell: they count as spent. `unpriced` counts the attempts of both
+    been charged, which is not known: they count as spent. `unpriced` counts the attempts of both
     kinds whose price is not known either.
     """
 
@@ -311,7 +311,7 @@ class FailureCause:
     """Jobs that are in trouble for one cause; `example` is the id of one of them.
 
     `reason` is the vendor's sentence about that one. `key` names the cause as `--cause` does; it is
-    empty where causes were not told apart.
+    empty where causes were not compared.
     """
 
     state: JobState

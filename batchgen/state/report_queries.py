@@ -1,4 +1,4 @@
-"""What a report shows, and what tells a live page that something changed.
+"""What a report shows, and how a live page finds out that something changed.
 
 SQLite announces no change to another process. What can be had cheaply is that there was one
 (`version`), and one number for each job, by which two looks are compared (`signatures`); both are
@@ -97,7 +97,7 @@ def _files(db: sqlite3.Connection, seqs: Sequence[int]) -> Mapping[int, tuple[Re
 
 
 def troubled_jobs(db: sqlite3.Connection) -> Iterator[JobRow]:
-    """Every shown job that is not done and will not be without a word, in the manifest's order."""
+    """Every visible job that is not done, and not without a decision, in the manifest's order."""
     rows = db.execute(f"SELECT {JOB_COLUMNS} FROM job WHERE {TROUBLED} AND {VISIBLE} ORDER BY seq")
     return map(job_row, rows)
 
@@ -178,7 +178,7 @@ def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
 
 
 def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[str]:
-    """Those of the jobs about whose latest result a person's word is no."""
+    """Those of the jobs whose latest result a person rejected."""
     rows = db.execute(
         "SELECT id FROM judged WHERE judgement = 'rejected'"
         " AND id IN (SELECT value FROM json_each(?))",

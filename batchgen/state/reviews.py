@@ -1,4 +1,4 @@
-"""What was said about results: picks by people, flaws by a check.
+"""Reviews of results: picks by people, flaws by a check.
 
 Both are about one very file: a retry makes another one, which nobody has judged yet.
 """
@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import Judgement
 from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
@@ -20,17 +21,10 @@ if TYPE_CHECKING:
 
 
 class Pick(StrEnum):
-    """A person's word about a file."""
+    """A person's verdict on a file."""
 
     KEEP = "keep"
     REJECT = "reject"
-
-
-class Judgement(StrEnum):
-    """What the picks of its latest files say about a job; one that is kept keeps the job."""
-
-    KEPT = "kept"
-    REJECTED = "rejected"
 
 
 REJECTED_JOBS = "SELECT seq FROM judged WHERE judgement = 'rejected'"
@@ -43,8 +37,10 @@ _VERIFIED = (
 )
 
 
-def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | None) -> str | None:
-    """Judge a file of the latest result, or all its files; None takes the word back.
+def pick(
+    db: sqlite3.Connection, seq: int, position: int | None, verdict: Pick | None
+) -> str | None:
+    """Judge a file of the latest result, or all its files; None takes a pick back.
 
     What is rejected no more is not made again, where a retry has set it going. Returns why not, if
     not. `position` is the vendor's, from 1.
@@ -52,8 +48,8 @@ def pick(db: sqlite3.Connection, seq: int, position: int | None, word: Pick | No
     found = db.execute(f"SELECT file.id {_VERIFIED}", (seq, position)).fetchall()
     if not found:
         return _no_result(db, seq, position)
-    db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(word, file) for (file,) in found])
-    if word is not Pick.REJECT:
+    db.executemany("UPDATE file SET pick = ? WHERE id = ?", [(verdict, file) for (file,) in found])
+    if verdict is not Pick.REJECT:
         stay_done(db, seq)
     return None
 
@@ -93,7 +89,7 @@ def find_flaws(
 
 
 def forget(db: sqlite3.Connection, file_id: int) -> None:
-    """Another content came in the file's place: what was said is not about that."""
+    """Another content came in the file's place: the review is not about that."""
     db.execute("UPDATE file SET pick = NULL WHERE id = ? AND pick IS NOT NULL", (file_id,))
     db.execute("DELETE FROM flaw WHERE file = ?", (file_id,))
 

@@ -27,8 +27,8 @@ CREATE TABLE job (
     error      TEXT,
     priority   INTEGER NOT NULL DEFAULT 0,   -- higher goes first
     sweep      TEXT NOT NULL DEFAULT '',     -- the item that the job is one of many of
-    gate       INTEGER NOT NULL DEFAULT 0 CHECK (gate IN (0, 1)),      -- dependants wait for a word
-    approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- that word, about this result
+    gate       INTEGER NOT NULL DEFAULT 0 CHECK (gate IN (0, 1)),      -- dependants wait for approval
+    approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- by a person, for this result
     waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),        -- needs not satisfied yet
     axes       TEXT NOT NULL DEFAULT '{}',   -- its place in the sweep: a JSON object, axis to value
     again_asked INTEGER NOT NULL DEFAULT 0 CHECK (again_asked IN (0, 1))  -- by a person: pay again
@@ -81,7 +81,7 @@ CREATE TABLE attempt (
     CHECK ((request_id IS NULL) = (accepted_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- Promise 1 stands here too: while one attempt is open, no second one can begin.
+-- Promise 1, here too: while one attempt is open, no second one can begin.
 CREATE UNIQUE INDEX one_open_attempt ON attempt (job) WHERE outcome IS NULL;
 
 -- All that money asks for, so a million attempts are summed up without reading one of them.
@@ -104,7 +104,7 @@ CREATE TABLE file (
     seconds     REAL,
     frames      INTEGER,
     verified_at REAL,
-    pick        TEXT CHECK (pick IN ('keep', 'reject')),   -- a person's word about this very file
+    pick        TEXT CHECK (pick IN ('keep', 'reject')),   -- a person's, about this very file
     UNIQUE (job, attempt, position),
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number),
     CHECK ((verified_at IS NULL) = (path IS NULL)),
@@ -145,7 +145,7 @@ CREATE TABLE image (
     trouble    TEXT
 ) STRICT, WITHOUT ROWID;
 
--- The triggers keep `waiting` and `blocked` true, whoever changes a job. They count on
+-- The triggers keep `waiting` and `blocked` true, whatever changes a job. They count on
 -- PRAGMA recursive_triggers = OFF: each walks a whole chain in one statement, as deep as it is,
 -- and must not fire again for the jobs that it changes half-way. CROSS JOIN keeps to the order in
 -- which it is written: from a job to those that need it, never from all the jobs of a state.

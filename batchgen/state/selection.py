@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.causes import note_keys, of_cause, of_noted_cause
-from batchgen.state.reviews import Judgement
+from batchgen.state.conditions import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-
-Condition = tuple[str, tuple[str | int, ...]]
-"""SQL, and the values of its question marks."""
+    from batchgen.state.conditions import Condition
 
 
 NEGATIVE = "!"

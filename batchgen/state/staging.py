@@ -111,7 +111,7 @@ class Staging:
         if self._is_finished:
             return
         if job.is_stem:
-            # Of very many, the empty one stands for all: anything may be there.
+            # Of very many, the empty one matches all: anything may be there.
             self._doubtful.add(job.id if len(self._doubtful) < MOST_STEMS else "")
             return
         self._refused += 1
@@ -135,7 +135,7 @@ class Staging:
         self._flush()
         self._is_finished = True
         with translated(self.path):
-            # Not unique: `duplicates` tells about those, all of them at once.
+            # Not unique: `duplicates` lists those, all of them at once.
             self._db.execute("CREATE INDEX job_by_id ON job (id)")
             self._db.execute("CREATE INDEX refused_by_id ON refused (id)")
             if not self._to_judge:

@@ -153,7 +153,7 @@ def accepted(
 ) -> Acceptance:
     """Record the request's id. The answer may be late: the job may be unknown already.
 
-    One id for two jobs: both are held, since nobody can tell whose it is. An attempt that a
+    One id for two jobs: both are held, since nobody knows whose it is. An attempt that a
     person settled meanwhile keeps the id, for the record, and the job stays as it is. A request
     that a person adopted meanwhile is not overwritten: there are two now, so the job is held.
     """
@@ -319,7 +319,7 @@ def ended(db: sqlite3.Connection, seq: int, number: int, ending: Ending, at: flo
         return False
     if ending.state is JobState.LOST and not ending.again:
         # What the vendor does not find today it may find tomorrow: the attempt stays open, so the
-        # next run asks again, and nothing is paid again without a person's word.
+        # next run asks again, and nothing is paid again without a person's decision.
         return True
     closing = Closing(ending.state.value, ending.code, ending.reason, ending.cost, ending.result)
     close_attempt(db, seq, number, closing, at)
@@ -342,8 +342,8 @@ def set_aside(
     """Nobody waits any longer, but the vendor may still deliver: the attempt stays open.
 
     Too slow, or a success without files; that one has a `result`, kept beside the open attempt,
-    also where a later run hears nothing. A person's wish to pay again, should it have ended, is
-    heard once.
+    also where a later run gets no answer. A person's wish to pay again, should it have ended, is
+    met once.
     """
     if not (is_followed(db, seq) and is_open(db, seq, number)):
         return False

@@ -97,7 +97,7 @@ class Stream:
         self._watching = watching
         self._place = place
         self._page = page
-        self._said = ""
+        self._facts = ""
         self._behind = False
 
     async def run(self) -> None:
@@ -135,6 +135,6 @@ class Stream:
             await self._send("rows", json.dumps(document, separators=(",", ":")), place)
 
     async def _send_facts(self, view: View) -> None:
-        if view.said != self._said:
-            self._said = view.said
-            await self._send("facts", view.said)
+        if view.facts != self._facts:
+            self._facts = view.facts
+            await self._send("facts", view.facts)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from batchgen.errors import OutputError, StorageError
 from batchgen.processes import ProcessDiedError, ProcessPool, cores
-from batchgen.report.making import ReportFolder
+from batchgen.report.folder import ReportFolder
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail
 
 

@@ -93,7 +93,7 @@ class Counting:
         return self._nights
 
     def read_night(self, db: Connection) -> None:
-        """Read all attempts; the next count has what they tell."""
+        """Read all attempts; the next count has what they show."""
         self._crowded = has_more_attempts(db, MOST_REQUESTS)
         self._night = None if self._crowded else night_of(lambda: attempt_times(db))
         self._nights += 1
@@ -112,7 +112,7 @@ LOG = "-wal"
 
 
 class Reader:
-    """Opens the state when there is one, and again when another stands in its place.
+    """Opens the state when there is one, and again when another is in its place.
 
     Likewise when another log lies beside it: then somebody took away the one that is read here,
     and what is written from now on would never be seen.
@@ -142,14 +142,14 @@ class Reader:
 
     def opened(self) -> tuple[Connection, FileId]:
         """Give the connection and whose it is. In the thread. Raises as `ask`."""
-        stands = self._stands()
-        if self._db is None or self._of != stands or self._log_of != self._log_stands():
+        found = self._file_id()
+        if self._db is None or self._of != found or self._log_of != self._log_id():
             self.close()
-            self._db, self._of = open_for_reading(self._path), stands
+            self._db, self._of = open_for_reading(self._path), found
             # It is there once the state was opened: SQLite makes it for the first who reads.
-            self._log_of = self._log_stands()
+            self._log_of = self._log_id()
             self.opened_times += 1
-        return self._db, stands
+        return self._db, found
 
     def close(self) -> None:
         """In the thread; the next question opens again."""
@@ -171,7 +171,7 @@ class Reader:
         with translated(self._path), snapshot(db):
             return question(db, *args, **more)
 
-    def _stands(self) -> FileId:
+    def _file_id(self) -> FileId:
         with disk_errors(self._path):
             try:
                 found = self._path.stat()
@@ -179,7 +179,7 @@ class Reader:
                 raise MissingFileError("nothing has been run yet", where=str(self._path)) from exc
         return found.st_dev, found.st_ino
 
-    def _log_stands(self) -> FileId | None:
+    def _log_id(self) -> FileId | None:
         with disk_errors(self._log):
             try:
                 found = self._log.stat()

@@ -83,7 +83,7 @@ def changes(before: array[int], after: array[int]) -> list[int]:
 
 
 LOOK_EVERY = 1.0
-"""Seconds. Nothing tells of a change of another process; asking whether there was one is one read
+"""Seconds. Nothing announces a change by another process; asking whether there was one is one read
 of shared memory."""
 SHARE = 9
 """Rests so many times longer than a look takes: a tenth of the time, however large the run is. Who
@@ -101,7 +101,7 @@ Version = tuple[int, int]
 class View:
     """What is known. Moments count within one `instance`: a state, as one manifest made it.
 
-    `said` is the event that tells the figures; `trouble`: why the state cannot be read just now.
+    `facts` is the event with the figures; `trouble`: why the state cannot be read just now.
     """
 
     instance: str
@@ -110,7 +110,7 @@ class View:
     at_work: bool | None
     trouble: str | None
     waiting: bool
-    said: str
+    facts: str
 
 
 class Watching:
@@ -224,15 +224,15 @@ class Watching:
     def _look(self) -> bool:
         """Whether there is no state to look at. In the reader's thread."""
         try:
-            db, stands = self.reader.opened()
+            db, found = self.reader.opened()
         except MissingFileError:
             if self._of is not None:
                 self._begin_anew(None)
                 self._figures = self._counting.nothing()
             return True
         with translated(self.watched.state):
-            if stands != self._of:
-                self._begin_anew(stands)
+            if found != self._of:
+                self._begin_anew(found)
                 self._night_of = None
             # Another connection counts anew.
             found = self.reader.opened_times, version(db)
@@ -253,16 +253,16 @@ class Watching:
 
     def _compare(self, db: Connection) -> None:
         inputs = manifest_read(db)
-        # "" stands while it is being read; the jobs that arrive meanwhile are sent one by one.
+        # "" while it is being read; the jobs that arrive meanwhile are sent one by one.
         if inputs and self._inputs and inputs != self._inputs:
             self._begin_anew(self._of)
         self._inputs = inputs or self._inputs
         self.moments.look(signatures(db))
 
-    def _begin_anew(self, stands: FileId | None) -> None:
+    def _begin_anew(self, found: FileId | None) -> None:
         """What the pages know is of no use any more."""
         self._instance = _new_instance()
-        self._of = stands
+        self._of = found
         self._version = None
         self._inputs = ""
         self.moments = Moments()
@@ -276,12 +276,12 @@ class Watching:
             self._tell()
 
     def _viewed(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> View:
-        said = self._said(at_work, trouble, waiting=waiting)
+        facts = self._facts(at_work, trouble, waiting=waiting)
         return View(
-            self._instance, self.moments.moment, self._figures, at_work, trouble, waiting, said
+            self._instance, self.moments.moment, self._figures, at_work, trouble, waiting, facts
         )
 
-    def _said(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
+    def _facts(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
         figures = self._figures
         document: dict[str, JsonValue] = {
             "head": figures.head,
@@ -302,7 +302,7 @@ class Watching:
 
 
 def _differs(one: View, other: View) -> bool:
-    return (one.instance, one.moment, one.said) != (other.instance, other.moment, other.said)
+    return (one.instance, one.moment, one.facts) != (other.instance, other.moment, other.facts)
 
 
 def _new_instance() -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import manual_actions, queries
 from batchgen.state.causes import cause_key
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.planned import Wishes, foreseen
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.report_queries import signatures
@@ -148,7 +148,7 @@ def measure(path: Path, count: int) -> None:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with timed("open for writing"):
             open_for_writing(path).close()
-        with closing(open_for_reading(path)) as db:
+        with reading(path) as db:
             print("all done")
             ask(db)
             plan(db, staging, path)

@@ -23,7 +23,7 @@ from batchgen.check.checking import in_processes
 from batchgen.check.judging import find_matches
 from batchgen.check.kinds import CheckOptions
 from batchgen.check.measures import HASH_BYTES
-from batchgen.downloads.media import decode
+from batchgen.downloads.decoding import decode
 from batchgen.processes import map_in_processes
 from tests.check.check_world import I2V, Gallery, clip, drawn, gallery, packed
 

@@ -20,12 +20,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.errors import MissingFileError, SchemaVersionError
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.meta import Meta, get_meta
 
 BYTES_A_ROW = 2048
@@ -154,7 +153,7 @@ def has_moved(log: Path) -> Callable[[], bool]:
 def is_taken_up(state: Path) -> bool:
     """Whether the last row is in the state."""
     try:
-        with closing(open_for_reading(state)) as db:
+        with reading(state) as db:
             return bool(get_meta(db, Meta.INPUTS))
     except (MissingFileError, SchemaVersionError):
         return False

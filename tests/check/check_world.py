@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from batchgen.check.checking import Report, check
 from batchgen.check.examining import Examined, Source, examine
 from batchgen.check.kinds import CheckOptions
-from batchgen.downloads.media import decode
+from batchgen.downloads.decoding import decode
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.emulator.drawing import CODEC
 from batchgen.jobs import Job

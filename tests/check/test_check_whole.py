@@ -10,14 +10,14 @@ import threading
 from contextlib import closing
 from subprocess import Popen
 
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from tests.shell import T2I, VIDEO, Emulator, Shell, boat, ended, wait_until
 
 PICTURE = "https://pictures.example.com/boat.png"
 
 
 def flaws(shell: Shell) -> dict[str, set[str]]:
-    with closing(open_for_reading(shell.folder / "out/state.db")) as db:
+    with reading(shell.folder / "out/state.db") as db:
         rows = db.execute(
             "SELECT job.id, kind FROM flaw JOIN file ON file.id = flaw.file"
             " JOIN job ON job.seq = file.job AND job.attempts = file.attempt"

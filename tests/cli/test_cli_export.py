@@ -142,4 +142,4 @@ def test_a_foreign_folder_and_a_damaged_result_have_their_exit_codes(
     assert "name a new or an empty folder" in capsys.readouterr().err
     (world.folder.files / "car.png").write_bytes(b"no picture")
     assert main(["export", manifest, str(tmp_path / "d"), "--to", "hf"]) == 74
-    assert "batchgen repair MANIFEST" in capsys.readouterr().err
+    assert f"batchgen repair {manifest} fetches them again" in capsys.readouterr().err

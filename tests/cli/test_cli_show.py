@@ -99,6 +99,8 @@ def test_a_selection_of_nothing_and_an_unknown_id_are_mistakes_of_usage(
     assert "no job of the manifest" in said(capsys, "plan", "m.yaml", "--jobs", "--job=x", code=64)
     assert "did you mean 'still'?" in said(capsys, "show", "m.yaml", "stil", code=64)
     assert "no job is called '!still'" in said(capsys, "show", "m.yaml", "!still", code=64)
+    has_all = "batchgen plan m.yaml --jobs has all"
+    assert has_all in said(capsys, "show", "m.yaml", "zebra", code=64)
 
 
 def test_problems_of_the_manifest_are_told_as_ever(

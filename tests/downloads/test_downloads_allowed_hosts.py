@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from batchgen.downloads.allowed_hosts import AllowedHosts
-from batchgen.downloads.outcomes import HostNotAllowed
+from batchgen.downloads.allowed_hosts import AllowedHosts, HostNotAllowed
 from batchgen.errors import InputError
 
 VENDOR = AllowedHosts.of()

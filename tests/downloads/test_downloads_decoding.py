@@ -15,8 +15,14 @@ import pytest
 from PIL import Image
 
 from batchgen.downloads import decoding
-from batchgen.downloads.decoding import DIED, decode_in_process, decode_with_limit, limit_memory
-from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError, decode_light
+from batchgen.downloads.decoding import (
+    DIED,
+    decode_in_process,
+    decode_light,
+    decode_with_limit,
+    limit_memory,
+)
+from batchgen.downloads.media import CorruptFileError, Media, MediaKind, TooHeavyError
 from batchgen.processes import ProcessPool
 
 

@@ -17,14 +17,13 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.allowed_hosts import AllowedHosts, HostNotAllowed
 from batchgen.downloads.fetch import Downloader, open_downloader
 from batchgen.downloads.outcomes import (
     Corrupt,
     DownloadSettings,
     Fetched,
     FetchOutcome,
-    HostNotAllowed,
     Interrupted,
     Target,
     TooLarge,

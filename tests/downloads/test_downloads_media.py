@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batchgen.downloads import media as formats
-from batchgen.downloads.media import CorruptFileError, MediaKind, check_frames, decode
+from batchgen.downloads.decoding import decode
+from batchgen.downloads.media import CorruptFileError, MediaKind, check_frames
 
 EVERY = ["png", "jpg", "webp", "gif", "mp4", "fast.mp4", "mov", "webm", "mkv"]
 

@@ -18,12 +18,11 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from batchgen.downloads import session
-from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.allowed_hosts import AllowedHosts, HostNotAllowed
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import (
     DownloadSettings,
     Fetched,
-    HostNotAllowed,
     Interrupted,
     Target,
 )

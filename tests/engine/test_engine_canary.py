@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from batchgen.downloads.outcomes import HostNotAllowed
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.engine.events import PauseReason, Warned
 from batchgen.jobs import Job, JobState
 from batchgen.references import reference_url

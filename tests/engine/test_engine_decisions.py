@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.outcomes import (
     Corrupt,
     Fetched,
     FetchOutcome,
-    HostNotAllowed,
     Interrupted,
     TooHeavy,
     TooLarge,

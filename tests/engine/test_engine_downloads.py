@@ -10,10 +10,10 @@ from math import inf
 
 import pytest
 
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.outcomes import (
     Corrupt,
     FetchOutcome,
-    HostNotAllowed,
     Interrupted,
     TooLarge,
     UrlExpired,

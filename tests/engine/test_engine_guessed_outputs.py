@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.media import MediaKind
-from batchgen.downloads.outcomes import HostNotAllowed, Interrupted
+from batchgen.downloads.outcomes import Interrupted
 from batchgen.engine.guessed_outputs import SiftedApi, sifted
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,

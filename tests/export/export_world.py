@@ -27,6 +27,7 @@ from batchgen.state.selection import Selection
 from tests.state.state_world import T2I, State
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
+MANIFEST = Path("boats.yaml")
 ORIGIN = Origin("boats", ("boats.yaml",), ("prompts.csv",))
 WORK = ".batchgen-export"
 
@@ -96,6 +97,7 @@ class World(State):
     def export(self, target: Path, to: str, **options: Any) -> Exported:
         return export(
             self.db,
+            MANIFEST,
             self.folder.root,
             ORIGIN,
             ExportOptions(Format(to), **options),

@@ -25,7 +25,7 @@ from batchgen.export.options import ExportOptions, Format
 from batchgen.export.exporting import export
 from batchgen.export.splits import parse_splits
 from batchgen.state.database import open_for_reading
-from tests.export.export_world import ORIGIN
+from tests.export.export_world import MANIFEST, ORIGIN
 root, target, to, last = sys.argv[1:]
 left = int(last)
 def tick(_):
@@ -36,7 +36,7 @@ def tick(_):
 shards = {"shard_rows": 3} if to in ("webdataset", "parquet") else {}
 asked = ExportOptions(Format(to), splits=parse_splits("train=0.7,test=0.3"), **shards)
 db = open_for_reading(Path(root) / "state.db")
-export(db, Path(root), ORIGIN, asked, Path(target), lambda _: tick)
+export(db, MANIFEST, Path(root), ORIGIN, asked, Path(target), lambda _: tick)
 """
 
 

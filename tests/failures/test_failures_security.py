@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batchgen.downloads.allowed_hosts import AllowedHosts
+from batchgen.downloads.allowed_hosts import AllowedHosts, HostNotAllowed
 from batchgen.downloads.fetch import open_downloader
-from batchgen.downloads.outcomes import DownloadSettings, HostNotAllowed, Target
+from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.engine import decisions
 from tests.failures.broken_disks import assert_whole, charged, plain_files
 from tests.shell import Emulator, Shell, emulating, ended

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from tests.shell import wait_until
 from tests.watch.watch_process import Watcher
 from tests.watch.watch_world import change
@@ -52,7 +52,7 @@ class Night:
 
 def judged(root: Path, judgement: str) -> list[str]:
     """Read in this process: a command for each look would take half a second."""
-    with closing(open_for_reading(root / "state.db")) as db:
+    with reading(root / "state.db") as db:
         rows = db.execute("SELECT id FROM judged WHERE judgement = ? ORDER BY id", (judgement,))
         return [job_id for (job_id,) in rows]
 

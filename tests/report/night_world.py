@@ -16,7 +16,7 @@ from PIL import Image
 from batchgen.jobs import Job, canonical_json
 from batchgen.report.making import Made, Subject, make_report
 from batchgen.report.page import RunCommands
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.reviews import Pick, find_flaws, pick
 from tests.state.state_world import T2I, State
 
@@ -242,7 +242,7 @@ def make(
     root: Path, out: Path | None = None, on_progress: Callable[[int, int], None] = _nobody
 ) -> Made:
     subject = Subject("night", root, RunCommands("night.yaml", rehearsal=False), EVENING + 3600)
-    with closing(open_for_reading(root / "state.db")) as db:
+    with reading(root / "state.db") as db:
         return make_report(db, subject, out or root / "report", on_progress)
 
 

@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.queries import job_statuses
 from batchgen.state.records import JobStatus
 from tests.state.state_world import T2I, State
@@ -87,7 +86,7 @@ def write_manifest(folder: Path, count: int, more: str = "", run: str = "{}") ->
 
 
 def statuses(folder: Path) -> list[JobStatus]:
-    with closing(open_for_reading(folder / "state.db")) as db:
+    with reading(folder / "state.db") as db:
         return list(job_statuses(db))
 
 

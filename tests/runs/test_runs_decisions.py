@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,12 @@ from batchgen.runs.decisions import decide, runner_lock
 from batchgen.runs.folder import locked
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state import manual_actions, transitions
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, make_gated, make_place
 from tests.state.state_world import T2I
+
+MANIFEST = Path("m.yaml")
 
 
 def unknown(place: Place, job_id: str) -> None:
@@ -170,7 +171,7 @@ def test_a_decision_that_cannot_be_written_is_an_error(place: Place) -> None:
 
 def test_without_a_runner_a_decision_is_applied_at_once(place: Place) -> None:
     unknown(place, "boat")
-    with decide(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided:
+    with decide(place.folder, MANIFEST, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided:
         assert decided is not None
         assert [one.objection for one in decided.applied] == [None]
     assert place.state("boat") == "failed"
@@ -180,7 +181,7 @@ def test_with_a_runner_at_work_the_decision_is_left_to_it(place: Place) -> None:
     unknown(place, "boat")
     with (
         locked(place.folder),
-        decide(place.folder, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided,
+        decide(place.folder, MANIFEST, [Decision(Verb.WRITE_OFF, "boat", 1.0)]) as decided,
     ):
         assert decided is None
     assert place.state("boat") == "unknown"
@@ -193,7 +194,7 @@ def test_a_request_whose_receipt_was_kept_is_not_paid_again_by_a_hasty_word(plac
     receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     receipts.record(RecoveryEntry("boat", 1, "r-paid"))
-    with decide(place.folder, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
+    with decide(place.folder, MANIFEST, [Decision(Verb.RESUBMIT, "boat", 9.0)]) as decided:
         assert decided is not None
         (applied,) = decided.applied
     assert applied.objection == "job boat is queued, not unknown: there is nothing to resolve"
@@ -205,7 +206,7 @@ def test_who_decides_nothing_of_their_own_says_what_time_it_is(place: Place) -> 
     receipts = RecoveryLog(place.folder.receipts)
     receipts.reserve()
     receipts.record(RecoveryEntry("boat", 1, "r-paid"))
-    with decide(place.folder, [], at=9.0):
+    with decide(place.folder, MANIFEST, [], at=9.0):
         assert place.one("SELECT accepted_at FROM attempt") == 9.0
 
 
@@ -368,9 +369,9 @@ def test_a_word_that_comes_while_the_runner_ends_is_not_left_behind(tmp_path: Pa
     place.db.close()
     word = [Decision(Verb.KEEP, "boat", 5.0)]
     # The runner has looked for the last time.
-    with runner_lock(place.folder), decide(place.folder, word) as decided:
+    with runner_lock(place.folder), decide(place.folder, MANIFEST, word) as decided:
         assert decided is None
-    with closing(open_for_reading(place.folder.state)) as db:
+    with reading(place.folder.state) as db:
         assert db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
 
 
@@ -398,7 +399,7 @@ def test_of_older_decisions_nobody_is_told_who_did_not_make_them(tmp_path: Path)
     bring_home(place, "boat")
     place.db.close()
     append_decisions(place.folder.decisions, [Decision(Verb.KEEP, "boat", 4.0)])
-    with decide(place.folder, [Decision(Verb.CANCEL, "clip", 5.0)]) as decided:
+    with decide(place.folder, MANIFEST, [Decision(Verb.CANCEL, "clip", 5.0)]) as decided:
         assert decided is not None
         assert [one.decision.verb for one in decided.applied] == [Verb.CANCEL]
         assert decided.db.execute("SELECT pick FROM file").fetchall() == [("keep",)]
@@ -410,12 +411,12 @@ def test_of_two_commands_at_once_neither_word_is_left_behind(tmp_path: Path) -> 
     bring_home(place, "boat", "clip")
     place.db.close()
     with (
-        decide(place.folder, [Decision(Verb.KEEP, "boat", 4.0)]) as first,
-        decide(place.folder, [Decision(Verb.REJECT, "clip", 5.0)]) as second,
+        decide(place.folder, MANIFEST, [Decision(Verb.KEEP, "boat", 4.0)]) as first,
+        decide(place.folder, MANIFEST, [Decision(Verb.REJECT, "clip", 5.0)]) as second,
     ):
         assert first is not None
         assert second is None
-    with closing(open_for_reading(place.folder.state)) as db:
+    with reading(place.folder.state) as db:
         assert db.execute("SELECT pick FROM file ORDER BY job").fetchall() == [
             ("keep",),
             ("reject",),

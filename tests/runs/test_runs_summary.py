@@ -202,7 +202,7 @@ async def test_a_budget_without_a_price_is_refused(vendor: dict[str, ModelPrice]
         await price_list(Catalogue(**vendor), policy, [A, B])  # type: ignore[arg-type]
     assert caught.value.exit_code is C.BAD_INPUT
     assert str(caught.value) == (
-        "run.budget needs a price for x/b, and the vendor gives none\n"
+        "run.budget needs a price for x/b, and the vendor names none\n"
         "  → add run.models.x/b.price (USD for one request), or leave the budget out"
     )
 

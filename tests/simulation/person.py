@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.manual_actions import awaiting
 from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
@@ -64,7 +64,7 @@ class Person:
         state = RunFolder(self._night.root).state
         if not chain.gates or not self._night.query("SELECT 1 FROM job"):
             return False
-        with closing(open_for_reading(state)) as db:
+        with reading(state) as db:
             waiting = [(one.id, one.attempts) for one in awaiting(db)]
             requests: dict[str, str] = dict(
                 db.execute(
@@ -78,7 +78,7 @@ class Person:
         at = EPOCH + self._night.clock()
         decisions = [Decision(Verb.APPROVE, job, at, attempt=number) for job, number in chosen]
         if decisions:
-            with decide(RunFolder(self._night.root), decisions):
+            with decide(RunFolder(self._night.root), self._night.manifest, decisions):
                 self._night.note(f"approved {', '.join(job for job, _ in chosen)}")
         return bool(chosen)
 
@@ -117,7 +117,7 @@ class Person:
 
     def _say(self, verb: Verb, job: str, request_id: str | None = None) -> None:
         decision = Decision(verb, job, EPOCH + self._night.now, request_id)
-        with decide(RunFolder(self._night.root), [decision]) as decided:
+        with decide(RunFolder(self._night.root), self._night.manifest, [decision]) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
             if verb is Verb.RESUBMIT and not decided.applied[-1].objection:
                 self.resubmits[job] += 1

@@ -138,7 +138,7 @@ class Picker:
         if not words:
             return
         decisions = self._decisions(words)
-        with decide(RunFolder(self._night.root), decisions) as decided:
+        with decide(RunFolder(self._night.root), self._night.manifest, decisions) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
             refused = [one.decision for one in decided.applied if one.objection]
         for word, decision in zip(words, decisions, strict=True):
@@ -156,7 +156,7 @@ class Picker:
             return
         sure = False
         try:
-            with decide(RunFolder(self._night.root), self._decisions(words)):
+            with decide(RunFolder(self._night.root), self._night.manifest, self._decisions(words)):
                 # What a dead process writes is not on the disk.
                 sure = not life.cut_at
         except BatchgenError:

@@ -24,6 +24,7 @@ from batchgen.state import database, queries, transitions
 from batchgen.state.database import (
     open_for_reading,
     open_for_writing,
+    reading,
     schema_version,
     translate,
     translated,
@@ -133,11 +134,18 @@ def test_reading_what_was_never_run_says_how_to_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_goes_wrong_while_a_state_is_read_is_an_error_of_ours(state: State) -> None:
+    with pytest.raises(StorageError, match="no such table"), reading(state.path) as reader:
+        reader.execute("SELECT 1 FROM absent")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        reader.execute("SELECT 1")
+
+
 def test_a_reader_sees_a_snapshot_and_cannot_write(state: State) -> None:
     """Row 64."""
     state.db.execute("BEGIN IMMEDIATE")
     state.begin("boat")
-    with closing(open_for_reading(state.path)) as reader:
+    with reading(state.path) as reader:
         assert reader.execute("SELECT state FROM job WHERE id = 'boat'").fetchone() == ("pending",)
         state.db.execute("COMMIT")
         assert reader.execute("SELECT state FROM job WHERE id = 'boat'").fetchone() == (

@@ -12,7 +12,7 @@ import pytest
 
 from batchgen.jobs import Job
 from batchgen.state import manual_actions, reviews, transitions
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.planned import Wishes, foreseen
 from batchgen.state.queries import Selection, attempts_of
 from batchgen.state.reconcile import OnChanged, merge
@@ -88,7 +88,7 @@ def live(state: State, dice: random.Random) -> None:
 
 
 def foretold(path: Path, jobs: Sequence[Job], wishes: Wishes) -> Found:
-    with open_staging() as staging, closing(open_for_reading(path)) as db:
+    with open_staging() as staging, reading(path) as db:
         for one in jobs:
             staging.add(one)
         staging.finish()

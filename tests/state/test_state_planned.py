@@ -10,7 +10,7 @@ from typing import Any
 from batchgen.jobs import Job
 from batchgen.state import files, transitions
 from batchgen.state.causes import cause_key
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.planned import ChangedInput, OrphanedJob, Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged, RenamedJob
@@ -62,7 +62,7 @@ def outlook(path: Path, jobs: Iterable[Job], **wishes: Any) -> Iterator[Outlook]
     """As a plan has it: the state is only read."""
     with (
         staged(jobs) as staging,
-        closing(open_for_reading(path)) as db,
+        reading(path) as db,
         foreseen(db, staging, path, Wishes(**wishes)) as found,
     ):
         yield found

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import queries, transitions
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.queries import Selection
 from batchgen.state.selection import note_down, note_first
@@ -213,7 +212,7 @@ def test_every_job_is_told_with_its_own_files(five: State) -> None:
 
 def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State) -> None:
     """Row 64."""
-    with closing(open_for_reading(five.path)) as reader:
+    with reading(five.path) as reader:
         stream = queries.job_statuses(reader)
         first = next(stream)
         for number, job_id in enumerate(("a-1", "a-2", "b-1", "b-2", "c[1]")):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from sqlite3 import Connection
 
 import pytest
 
 from batchgen.jobs import JobState
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.files import result_numbered
 from batchgen.state.report_queries import has_due, signatures, version
 from tests.report.night_world import small_night
@@ -25,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(root: Path) -> Iterator[Connection]:
-    with closing(open_for_reading(root / "state.db")) as db:
+    with reading(root / "state.db") as db:
         yield db
 
 

@@ -6,12 +6,12 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 
 import pytest
 
 from batchgen.errors import BatchgenError, DiskFullError, ExitCode, StorageError, UsageError
-from batchgen.state.database import open_for_reading
+from batchgen.state.database import reading
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.queries import Selection
 from batchgen.state.store import open_store
@@ -34,7 +34,7 @@ def note(key: str, value: str = "1") -> Callable[[sqlite3.Connection], str]:
 
 
 def on_the_disk(state: State) -> dict[str, str]:
-    with closing(open_for_reading(state.path)) as reader:
+    with reading(state.path) as reader:
         return dict(reader.execute("SELECT key, value FROM meta"))
 
 

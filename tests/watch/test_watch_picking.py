@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchgen.errors import UsageError
-from batchgen.state.database import open_for_reading, open_for_writing
+from batchgen.state.database import open_for_writing, reading
 from batchgen.state.reviews import Pick as Judged
 from batchgen.state.reviews import pick
 from batchgen.watch.picking import Approval, Pick, parse_decisions, resolve
@@ -80,7 +80,7 @@ def test_a_rejected_result_is_not_approved_by_a_key(tmp_path: Path) -> None:
 
 def test_a_file_is_named_by_its_job_attempt_and_position(tmp_path: Path) -> None:
     small_night(tmp_path)
-    with closing(open_for_reading(tmp_path / "state.db")) as db:
+    with reading(tmp_path / "state.db") as db:
         said, objections = resolve(db, [Pick(Action.KEEP, 1), Pick(Action.REJECT, 999)])
     assert said == [PageDecision(Action.KEEP, "harbour-dawn-ink", 1, 1)]
     assert objections == ["file 999 no longer exists"]
