@@ -72,7 +72,7 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
 def on_signals(
     handler: Callable[[signal.Signals], object], *numbers: signal.Signals
 ) -> Iterator[None]:
-    """Call `handler` from the event loop for these signals while the block runs."""
+    """While the block runs, call `handler` from the event loop for these signals."""
     loop = asyncio.get_running_loop()
     # What nohup ignores stays ignored.
     handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""The command line. One module a verb holds its options and its work; it is loaded when it is used.
+"""The command line: one module per verb, with its options and its work, loaded when it is used.
 
 VERBS             every verb, with the line that `batchgen --help` shows
 options.py        options that several verbs have
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 OUTPUT_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EBADF})
 
 COMPLETION = "_BATCHGEN_COMPLETE"
-"""The variable by which a shell asks for completions."""
+"""The variable with which a shell asks for completions."""
 
 VERBS = {
     "init": "Write a commented manifest to start from.",
@@ -59,7 +59,7 @@ VERBS = {
     "check": "Find blank, damaged, wrong or duplicate results.",
     "export": "Make a dataset of the results, in the folder DEST.",
 }
-"""Each with the first line of its help, so that the list needs none of them."""
+"""Each with the first line of its help, so that the list loads none of the modules."""
 
 
 def load(verb: str) -> click.Command:

@@ -67,7 +67,7 @@ def _target(folder: RunFolder, out: Path | None) -> Path:
     if out is None:
         return folder.root / "report"
     refuse_address(str(out))
-    # A link that the user names is the user's own; one in the run's folder may not be.
+    # A link that the user names is the user's choice; one in the run's folder may not be.
     return out.resolve() if out.is_symlink() else out
 
 

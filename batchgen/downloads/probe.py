@@ -65,7 +65,7 @@ _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """Times in seconds; `deadline` is for a whole probe, so that a trickling body ends too."""
+    """Times in seconds; `deadline` limits a whole probe, so that a trickling body ends, too."""
 
     hosts: AllowedHosts
     connect_timeout: float = 10.0
@@ -88,8 +88,8 @@ class Picture:
 class NotUsable:
     """Trying again will not help: not a picture, or one that the vendor does not take.
 
-    `by_dns`: its host's name resolves to a private address. If the host has been public before,
-    this says nothing about the picture: a captive portal's DNS does that with every name.
+    `by_dns`: its host's name resolves to a private address. If the host was public before, this
+    says nothing about the picture: a captive portal's DNS does that with every name.
     """
 
     reason: str

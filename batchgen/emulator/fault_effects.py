@@ -187,7 +187,7 @@ COUNTS_RESULT_CALLS = frozenset({"early_success", "late_cost"})
 
 @dataclass(frozen=True, slots=True)
 class ResultCall:
-    """A call for an ended request's result: its number, from 1, and the seconds since the end."""
+    """A result call for an ended request: its number, from 1, and the seconds since the end."""
 
     number: int
     since_end: float

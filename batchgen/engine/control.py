@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Drain:
-    """A request to stop. `scope()` marks code that may be left at once when it comes."""
+    """A request to stop. `scope()` marks code that may be interrupted when it comes."""
 
     def __init__(self) -> None:
         self.requested = False
-        # In the order in which they were opened: chance would make two equal runs differ.
+        # In the order of opening: a random order would make two equal runs differ.
         self._scopes: dict[DrainScope, None] = {}
 
     def request(self) -> None:
@@ -63,8 +63,8 @@ class DrainScope:
         if self._task is not asyncio.current_task():
             self._cancel()
         elif self._later is None:
-            # Before Python 3.13 uncancel() does not take back a cancel() that was not delivered
-            # yet: it would come after the scope. So the task is cancelled once it waits.
+            # Before Python 3.13, uncancel() does not take back a cancel() that is not delivered
+            # yet: it would arrive after the scope. So the task is cancelled once it waits.
             self._later = asyncio.get_running_loop().call_soon(self._cancel)
 
     def _cancel(self) -> None:
@@ -107,7 +107,7 @@ class Moving(Protocol):
 class Control:
     """Shared by all parts of the engine.
 
-    `wake` wakes the scheduler when something changed: a place became free, a job is pending again,
+    `wake` wakes the scheduler when something has changed: a slot is free, a job is pending again,
     the run is to stop.
     """
 
@@ -126,7 +126,7 @@ class Control:
         return self.paused is None and not self.drain.requested
 
     def pause(self, pause: Pause) -> None:
-        """Stop submitting. The first reason is the one that is shown."""
+        """Stop submitting. The first reason given is the one that is shown."""
         if self.paused is None:
             self.paused = pause
             self.emit(Paused(pause))
@@ -146,7 +146,7 @@ class Control:
         reason: str | None = None,
         cost: float | None = None,
     ) -> None:
-        """A job changed its state, and that is on the disk."""
+        """Report that a job changed its state, which is on the disk already."""
         before, job.state = job.state, state
         self.emit(
             JobMoved(job.job_id, job.model, before, state, job.request_id, code, reason, cost)
@@ -155,7 +155,7 @@ class Control:
     async def deliver_events(self) -> Never:
         """Call the listener from a task of its own, until cancelled.
 
-        So a listener that fails ends the run, yet never comes between an answer and its record.
+        So a listener that fails ends the run, but never comes between an answer and its record.
         """
         while True:
             await self._news.wait()
@@ -163,7 +163,7 @@ class Control:
             self.flush_events()
 
     def flush_events(self) -> None:
-        """Deliver what is not delivered yet. A listener that failed once is not called again."""
+        """Deliver the remaining events. A listener that has failed is not called again."""
         while self._undelivered and self._listening:
             self._listening = False
             self._listener(self._undelivered.popleft())

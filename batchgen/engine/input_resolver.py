@@ -1,6 +1,6 @@
-"""Before a submit: the files that its input names are probed, and other jobs' results filled in.
+"""Before a submit: probes the files that its input names, and fills in other jobs' results.
 
-All of it is free and nothing is recorded yet, so a stop may interrupt it at any point.
+All of this is free, and nothing is recorded yet, so a stop may interrupt it at any point.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from batchgen.state.records import JobRow, Result
 
 MORE_TRIES = 2
-"""For another job's result that seems broken. It was sound when it was downloaded: its URL may
-expire between two requests, and a server may serve something else for once."""
+"""For another job's result that seems broken. It was sound when it was downloaded, but its URL may
+expire between two requests, and a server may for once serve something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoSuchOutput:
-    """The job is done, and did not give what was asked of it."""
+    """The needed job is done, but did not make what the reference names."""
 
     reason: str
 
 
 def file_for(reference: Reference, files: Iterable[Result]) -> Result | NoSuchOutput:
-    """The file at the reference's place among those of its kind, in the vendor's order."""
+    """Find the file at the reference's position among those of its kind, in the vendor's order."""
     kind = reference.kind
     found = sorted(
         (
@@ -74,7 +74,7 @@ def expired(file: Result, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """`body` is what is to be sent: no reference to another job is left in it."""
+    """`body` is what will be sent: no reference to another job is left in it."""
 
     body: str
 
@@ -86,7 +86,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """It could not be found out, or the run is stopping: the job is as it was."""
+    """Nothing was found out, or the run is stopping: the job is as it was."""
 
 
 Readiness: TypeAlias = Ready | Rejected | NotNow
@@ -190,13 +190,13 @@ class InputResolver:
         return found
 
     async def _if_served(self, url: str) -> str | probe.Gone | _Unclear:
-        """The URL, where it still answers. What it serves is checked with the whole input."""
+        """Return the URL if it still answers. What it serves is checked with the whole input."""
         if self._ports.inputs is None:
             return url
         match await self._ports.inputs.probe(url):
             case probe.Gone() as gone:
                 return gone
-            # The result came from there once, so a name that leads inside today may recover.
+            # The result came from there, so a name that leads to a private address now may recover.
             case probe.NoAnswer(reason) | probe.NotUsable(reason, by_dns=True):
                 return _Unclear(reason)
             case _:

@@ -1,4 +1,4 @@
-"""Many jobs: which starts next, what an earlier run left, and when all has ended."""
+"""Many jobs: which starts next, what an earlier run left, and when everything has ended."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ended. Where all work was done there is no `pause`, and it was not `drained`."""
+    """How a run ended. If all work was done, there is no `pause`, and it was not `drained`."""
 
     pause: Pause | None
     drained: bool
@@ -87,7 +87,7 @@ class Scheduler:
     async def run(self, models: Iterable[str]) -> RunEnd:
         """Work until nothing is left to do, or a pause or a drain ends it.
 
-        Raises the tree's errors, in an ExceptionGroup, where the state file fails.
+        Raises the tree's errors, in an ExceptionGroup, if the state file fails.
         """
         context = self._context
         self._stops = StopConditions(context.ports, context.policy, context.health)
@@ -124,12 +124,12 @@ class Scheduler:
         await self.reload_due_jobs()
 
     async def reload_due_jobs(self) -> None:
-        """Jobs became due by something that this run did not do: read all of them again."""
+        """Something outside this run made jobs due: read all of them again."""
         self._reload = True
         self._control.wake.set()
 
     def expect_more_jobs(self) -> None:
-        """Jobs will be added: the run does not end for want of work before `all_jobs_added`.
+        """More jobs will be added: the run does not end for lack of work before `all_jobs_added`.
 
         Call `reload_due_jobs` after adding some.
         """
@@ -144,7 +144,7 @@ class Scheduler:
         self._control.pause(pause)
 
     async def cancel(self, seq: int) -> None:
-        """Ask the vendor to cancel a job's request; what became of it shows in its result."""
+        """Ask the vendor to cancel a job's request; its result shows whether that worked."""
         await self._lifecycle.cancels.request(seq)
 
     async def _work(self) -> None:
@@ -168,7 +168,7 @@ class Scheduler:
         delivery.cancel()
 
     async def _resume_earlier(self) -> None:
-        """What an earlier run left: requests to follow, results to download."""
+        """Take up what an earlier run left: requests to follow, results to download."""
         await self._canary.begin()
         for seq in await self._store.fetching():
             self._downloads.add(seq)
@@ -215,7 +215,7 @@ class Scheduler:
         await self._lifecycle.blocked.emit_changes()
 
     async def _pause_if_jobs_are_left(self) -> None:
-        """Nothing can be submitted any more: where due jobs are left, say why."""
+        """Nothing can be submitted any more: if due jobs are left, say why."""
         if self._unaffordable:
             self._pause_for_money()
         await self._canary.pause_if_held()
@@ -244,7 +244,7 @@ class Scheduler:
         self._control.pause(pause_for(PauseReason.BUDGET, limit=limit, spent=spent))
 
     async def _start_following(self, request: LiveRequest) -> None:
-        """It takes its place even where that is over the limit: the request exists already."""
+        """It takes a slot even if that exceeds the limit: the request exists already."""
         queue = await self._queues.open(request.model)
         self._budget.take_over(request.seq, request.price)
         permit = self._enter(queue.health, asyncio.get_running_loop().time())
@@ -265,7 +265,7 @@ class Scheduler:
             await self._lifecycle.resume(request)
 
     async def _on_done(self, seq: int, verified: Verified) -> None:
-        """A job is done, which may make others due."""
+        """Handle a job that is done, which may make others due."""
         await self._canary.on_outcome(seq)
         if verified.released:
             self._rewind()
@@ -274,7 +274,7 @@ class Scheduler:
             self._jobs.create_task(self._settle_cost(seq), name=f"cost of job {seq}")
 
     async def _settle_cost(self, seq: int) -> None:
-        """If it cost less than was reserved, that may pay for a job that was unaffordable."""
+        """Record the cost. If it is less than was reserved, another job may be affordable now."""
         try:
             await settle_late_cost(self._context, seq)
         finally:
@@ -288,7 +288,7 @@ class Scheduler:
 
     @asynccontextmanager
     async def _place(self, permit: Permit) -> AsyncIterator[None]:
-        """A place among the active jobs, given back with the permit; the scheduler wakes."""
+        """Hold a slot among the active jobs; at the end free it and the permit, and wake."""
         try:
             async with permit:
                 yield
@@ -305,12 +305,12 @@ class Scheduler:
 
     @property
     def _busy(self) -> bool:
-        """Whether something is under way that may make work, or more jobs are expected."""
+        """Whether something under way may make more work, or more jobs are expected."""
         under_way = self._active > 0 or self._downloads.busy or bool(self._lifecycle.retries)
         return under_way or self._costs_asked > 0 or self._more_expected
 
     async def _settle(self) -> None:
-        """Wait until no job is active, and nothing is left to download.
+        """Wait until no job is active and nothing is left to download.
 
         After a drain the pool itself waits for its current downloads.
         """

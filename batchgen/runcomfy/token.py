@@ -39,9 +39,9 @@ class Token:
         return f"Bearer {self._value}"
 
     def redact(self, text: str) -> str:
-        """`text` without the token, plain or as JSON writes its slashes.
+        """Return `text` without the token, whether plain or with slashes escaped as in JSON.
 
-        A token too short to be a secret is left: replacing "a" would only spoil the text.
+        A token too short to be a secret is left in: replacing "a" would only spoil the text.
         """
         if len(self._value) < SHORTEST_SECRET:
             return text
@@ -49,7 +49,7 @@ class Token:
         return text.replace(self._value, HIDDEN).replace(escaped, HIDDEN)
 
     def redact_bytes(self, data: bytes) -> bytes:
-        """A whole answer, before anything is read from it; also as an address spells the token."""
+        """Redact a whole answer before anything is read from it, also URL-encoded tokens."""
         if len(self._value) < SHORTEST_SECRET:
             return data
         spelled = {self._value, self._value.replace("/", "\\/"), quote(self._value, safe="")}
@@ -67,7 +67,7 @@ class Token:
 def find_token(env: Mapping[str, str], home: Path) -> Token:
     """Find the first token: in the variables, then in the vendor's login.
 
-    Raises TokenError where none is found, or the first one found cannot be sent.
+    Raises TokenError if none is found, or the first one found cannot be sent.
     """
     for name in TOKEN_VARIABLES:
         if value := env.get(name, "").strip():
@@ -85,7 +85,7 @@ def find_token(env: Mapping[str, str], home: Path) -> Token:
 def token_file(env: Mapping[str, str], home: Path) -> Path:
     """Where the vendor's command line keeps its login.
 
-    By hand: it uses ~/.config on every system, where platformdirs follows each system's custom. A
+    Not by platformdirs, which follows each system's custom: it uses ~/.config on every system. A
     relative XDG_CONFIG_HOME is ignored, as the XDG base directory specification asks.
     """
     if own := env.get("RUNCOMFY_CONFIG_DIR"):
@@ -96,7 +96,7 @@ def token_file(env: Mapping[str, str], home: Path) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """Where there is no home, the usual name of the file."""
+    """Write the path for people; without a home folder, as the usual name of the file."""
     if path.is_relative_to(os.devnull):
         return f"~/{path.relative_to(os.devnull)} (there is no home folder: set HOME)"
     return str(path)
@@ -113,7 +113,7 @@ def _checked(value: str, source: str) -> Token:
 
 
 def read_login(path: Path) -> str | None:
-    """Read the text of `access_token`; None where there is no such file. Raises TokenError."""
+    """Read the text of `access_token`; None if there is no such file. Raises TokenError."""
     try:
         with path.open("rb") as file:
             content = file.read(_FILE_LIMIT + 1)

@@ -1,8 +1,8 @@
-"""What the jobs still to be submitted will cost, in USD, how long they take, what covers them.
+"""What the jobs still to be submitted will cost in USD, how long they take, and what covers them.
 
 A price that the manifest names is known; what the vendor's list or earlier results say is an
-estimate; and a job without a known price is counted, never taken for zero. Pure, save `price_list`,
-which asks the vendor where a budget needs a price.
+estimate; a job without a known price is counted, never treated as free. Pure, except `price_list`,
+which asks the vendor if a budget needs a price.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 NOTHING_KNOWN: Mapping[str, ModelFacts] = MappingProxyType({})
 
 PAUSES = (1.0, 2.0, 4.0)
-"""Seconds between the tries where the API does not answer."""
+"""Seconds between two tries if the API does not answer."""
 
 FRAMES_PER_SECOND = 24
 DEFAULT_FRAMES = 121
-"""What the published page makes without `frames`; 121 frames are 5 s, 241 are 10 s."""
+"""What the published page makes without `frames`: 121 frames are 5 s, 241 are 10 s."""
 
 
 class PriceList:
-    """The manifest's prices, a request each; else the vendor's, by its unit."""
+    """The manifest's prices per request; without one, the vendor's, by its unit."""
 
     def __init__(self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice]) -> None:
         self._own = own
         self._vendor = vendor
 
     def price(self, model: str, body: str) -> float | None:
-        """USD for one request with this input; None where nobody knows."""
+        """USD for one request with this input; None if nobody knows."""
         if model in self._own:
             return self._own[model]
         price = self._vendor.get(model)
@@ -53,7 +53,7 @@ class PriceList:
 
 
 def request_price(price: ModelPrice, body: str) -> float | None:
-    """What the vendor's unit means for one input; None for a unit that nobody documented."""
+    """What the vendor's unit means for one input; None for an undocumented unit."""
     match price.unit:
         case "output" | "request" | "image" | "video":
             return price.base_usd
@@ -73,12 +73,12 @@ async def price_list(
     collecting: bool = False,
     known: Mapping[str, ModelFacts] = NOTHING_KNOWN,
 ) -> PriceList:
-    """The prices of `models`, and those of `may_come`. Without a budget nobody is asked.
+    """Return the prices of `models` and of `may_come`. Without a budget, the vendor is not asked.
 
-    With one, a price that nobody knows raises InputError, TokenError or ApiUnreachableError: unless
-    the run is `collecting` what is paid already, which no missing price may hold up. Then nothing
-    of unknown price is submitted. Nor may it for models that only `may_come`, with later rows. What
-    is `known` of a model is not asked again.
+    With one, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the run
+    is `collecting` results that are already paid for: then nothing of unknown price is submitted.
+    Models that only `may_come`, with later rows, raise nothing either. What is `known` of a model
+    is not asked again.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
@@ -163,7 +163,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """`jobs` whose price is the same, since their `body` says the same of what is billed."""
+    """`jobs` with the same price, since their `body` agrees in everything that is billed."""
 
     body: str
     jobs: int
@@ -171,7 +171,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class PriceSources:
-    """For one model, USD a request: `own` is the manifest's, `typical` what earlier ones cost."""
+    """Of one model, USD per request: `own` is the manifest's, `typical` what earlier ones cost."""
 
     own: float | None = None
     vendor: ModelPrice | None = None
@@ -184,7 +184,7 @@ class PriceSources:
 
 
 def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
-    """The best source that has an answer decides, for each kind of job."""
+    """For each kind of job, use the best source that has a price."""
     return sum((_cost(one, sources) for one in work), Cost())
 
 
@@ -197,7 +197,7 @@ def _cost(work: Alike, sources: PriceSources) -> Cost:
 
 
 def suffices(budget: float, spent: Money, cost: Cost) -> bool | None:
-    """Whether the budget is enough for what is still to be submitted; None: not known."""
+    """Whether the budget is enough for what is still to be submitted; None if not known."""
     if spent.committed + cost.total > budget:
         return False
     return None if cost.unpriced or spent.unpriced else True
@@ -210,10 +210,10 @@ def usd(amount: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LaneWork:
-    """`jobs` of one model that take `seconds` each; None: none of them was ever timed.
+    """`jobs` of one model that take `seconds` each; None if none of them was ever timed.
 
     `limit` is how many may be in flight at once, `interval` the seconds between two submits;
-    `throttled`: as the vendor took them when it throttled last.
+    `throttled` is the interval at which the vendor accepted them when it last throttled.
     """
 
     model: str
@@ -225,7 +225,7 @@ class LaneWork:
 
 
 def lane_seconds(lane: LaneWork) -> float | None:
-    """Seconds for one model by itself; None where no request of it was ever timed."""
+    """Seconds for one model by itself; None if no request of it was ever timed."""
     if not lane.jobs:
         return 0.0
     if lane.seconds is None:
@@ -236,9 +236,9 @@ def lane_seconds(lane: LaneWork) -> float | None:
 
 
 def run_seconds(lanes: Iterable[LaneWork], limit: int, interval: float) -> float | None:
-    """Seconds for all models together, those left out that were never timed; None where all are.
+    """Seconds for all models together, without those never timed; None if none was timed.
 
-    The narrowest place decides: one model, the run's room for `limit` requests, or its rate.
+    The bottleneck decides: one model, the run's room for `limit` requests, or its rate.
     """
     busy = [lane for lane in lanes if lane.jobs]
     timed = [(lane, lane.seconds) for lane in busy if lane.seconds is not None]
@@ -259,9 +259,9 @@ WAYS_OUT = "top up the account, or start fewer jobs with --limit"
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """USD: `balance` as the vendor said at the start, None where it did not; `cost` of the jobs.
+    """USD: `balance` as the vendor said at the start, None if it did not; `cost` of the jobs.
 
-    `most` is what the budget leaves for them; None: there is no budget.
+    `most` is what the budget leaves for them; None if there is no budget.
     """
 
     balance: float | None = None
@@ -280,14 +280,14 @@ class Funds:
 
     @property
     def missing(self) -> float:
-        """What the jobs of known price cost beyond the balance; also where that is below zero."""
+        """What the jobs of known price cost beyond the balance, which may be below zero."""
         needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
         # A thousandth of a cent forgives the rounding of many small prices.
         over = needed - (self.balance or 0.0)
         return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
 
     def warning(self) -> str | None:
-        """A line for people, where the balance does not suffice."""
+        """A line for people if the balance does not suffice."""
         if self.suffice is not False:
             return None
         return (

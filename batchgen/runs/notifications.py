@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 CAUSE_LIMIT = 200
-"""Characters. A phone shows about so many."""
+"""Characters. A phone shows about this many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Standing:
 
 
 def read_standing(folder: RunFolder) -> Standing:
-    """Ask the state. Blocks; raises the tree's errors."""
+    """Read the figures from the state. Blocks; raises the tree's errors."""
     with reading(folder.state) as db:
         return Standing(totals(counts(db)), money(db))
 
@@ -65,7 +65,7 @@ def read_standing(folder: RunFolder) -> Standing:
 def message(
     name: str, folder: RunFolder, cause: Cause, figures: Standing | None, seconds: float
 ) -> Message:
-    """Put it together; `seconds` is how long the run has been going on."""
+    """Compose a message; `seconds` is how long the run has been going on."""
     parts = [f"{name}: {plain_text(cause.text, CAUSE_LIMIT)}"]
     if figures is not None:
         parts += [counts_line(figures.counts), money_line(figures.money)]
@@ -132,7 +132,7 @@ def recipients(place: RunContext) -> Notify:
 
 @asynccontextmanager
 async def notifying(place: RunContext, notify: Notify, emit: Listener) -> AsyncIterator[Notifier]:
-    """Send messages while the block lasts; at its end, wait a while for those on their way.
+    """Send messages while the block runs; at its end, wait a while for those on their way.
 
     `emit` gets what became of each. A BatchgenError that ends the run is sent, too.
     """
@@ -213,7 +213,7 @@ class Notifier:
             task.cancel()
 
     def _send_end(self, cause: Cause) -> None:
-        """Only once: an error may come when the end has been sent already."""
+        """Send the end only once: an error may come after it has been sent."""
         if not self._has_ended:
             self._has_ended = True
             self.send(Occasion.END, cause)

@@ -59,9 +59,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """What a run has in hand. `ingest` are jobs that are still to be read, in a huge first run.
+    """What a run works with. `ingest` reads the remaining jobs of a huge first run.
 
-    `problems` has the warnings, where the jobs had to be read.
+    `problems` has the warnings, if the jobs had to be read.
     """
 
     context: RunContext
@@ -72,7 +72,7 @@ class StartedRun:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """A manifest whose jobs may have to be read. `fingerprint` says what they are made from.
+    """A manifest whose jobs may have to be read. `fingerprint` identifies what they are made from.
 
     `found` is what its header has.
     """
@@ -88,9 +88,9 @@ class _Reader:
             return self.fingerprint.is_of(get_meta(db, Meta.INPUTS))
 
     def stage(self, briefly: ExitStack, *, first: bool) -> _Staged:
-        """Read and check the jobs: all of them, save in a huge `first` run.
+        """Read and check the jobs: all of them, except in a huge `first` run.
 
-        The staging area lasts as long as `briefly`. Raises ManifestError with every problem.
+        The staging area exists as long as `briefly`. Raises ManifestError with every problem.
         """
         staging = briefly.enter_context(open_staging())
         problems = deepcopy(self.found)
@@ -100,7 +100,7 @@ class _Reader:
             staging.add(job)
         early = at_once is not None and len(staging) == at_once
         if early and (problems or not staging.is_self_contained()):
-            # All problems are reported at once, and a dependency may come further down.
+            # All problems are to be reported at once, and a needed job may come further down.
             early = False
             for job in jobs:
                 staging.add(job)
@@ -109,9 +109,9 @@ class _Reader:
         return _Staged(staging, ingest, problems)
 
     def _may_begin_early(self) -> bool:
-        """A selection must see all jobs, and so must a limit, and who wants no warning.
+        """Not with a selection, a limit or `--strict`, which must see all jobs first.
 
-        Jobs that are read later would be paid for before anything is recovered.
+        Nor with `--recover`: jobs would be paid for again before their requests are recovered.
         """
         options = self.options
         picks = options.selection != Selection() or options.limit is not None
@@ -129,7 +129,7 @@ class _Staged:
 def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> StartedRun:
     """Check everything, then take the lock and open the state, which `held` closes at the end.
 
-    Raises the tree's errors; nothing was made or changed where the manifest is wrong.
+    Raises the tree's errors; if the manifest is wrong, nothing has been made or changed.
     """
     base = "" if options.emulator else api_base(world.env)
     rehearsing = options.emulator or is_loopback(base)
@@ -144,7 +144,7 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
         db, traces = _open_state(context, held)
         ingest = None
         problems = ProblemLog() if staged is None else staged.problems
-        # Another run may have been here between the look and the lock.
+        # Another run may have changed the state before the lock was taken.
         if not reader.is_known_to(db):
             if staged is None or (staged.ingest is not None and _has_jobs(db, context.folder)):
                 staged = reader.stage(briefly, first=False)
@@ -163,10 +163,10 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
 def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Traces]:
     folder, options, world = context.folder, context.options, context.world
     if not options.emulator and _is_first(folder):
-        # Nothing can be done yet without a token: say so before a folder is made.
+        # Nothing can be done without a token: say so before a folder is made.
         find_token(world.env, world.home)
     if not folder.root.exists():
-        # Nor is one made where a disk is to be mounted.
+        # Nor may a folder be made where a disk should be mounted.
         _refuse_lost_state(context)
     folder.create()
     held.enter_context(runner_lock(folder, PATIENCE))
@@ -186,10 +186,10 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
 
 
 def _refuse_lost_state(context: RunContext) -> Traces:
-    """Raise LostStateError where requests may be paid that the state does not know of.
+    """Raise LostStateError if requests may be paid for that the state does not know of.
 
-    Not with `start_over`, which moves what is there out of the way, nor with `recover`, which wants
-    the traces.
+    Not with `start_over`, which moves the folder's contents out of the way, nor with `recover`,
+    which uses the traces.
     """
     folder, options = context.folder, context.options
     lost = find_lost(context)
@@ -206,7 +206,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
 
 
 def _refuse_unwritable_names(context: RunContext, db: Connection) -> None:
-    """Before anything is paid for. Raises InputError; a locale of UTF-8 takes every name."""
+    """Before anything is paid for. Raises InputError; a UTF-8 locale can write every name."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(context.folder.state):
@@ -234,7 +234,7 @@ def _is_first(folder: RunFolder) -> bool:
 
 
 def _has_jobs(db: Connection, folder: RunFolder) -> bool:
-    """Whether a part of the manifest cannot be held against the state: the rest would be gone."""
+    """Whether the state has jobs: then it must be compared with the whole manifest, not a part."""
     with translated(folder.state):
         return select_any(db, Selection())
 
@@ -247,18 +247,18 @@ def _is_unchanged(reader: _Reader) -> bool:
         with reading(reader.folder.state) as db:
             return reader.is_known_to(db)
     except (MissingFileError, SchemaVersionError):
-        # A run that died before its first commit; a file that opening for writing refuses.
+        # A run died before its first commit, or opening the file for writing will refuse it.
         return False
 
 
 def _take_up(db: Connection, reader: _Reader, staged: _Staged) -> StreamingIngest | None:
     state = reader.folder.state
     with translated(state):
-        # First: a death in the middle must not leave new jobs under an old fingerprint.
+        # First: a crash in the middle must not leave new jobs under an old fingerprint.
         set_meta(db, Meta.INPUTS, "")
     difference = reconcile(db, staged.jobs, state, reader.options)
     if staged.ingest is None and not difference.changed:
-        # What a person must still decide is asked again each time.
+        # What a person must still decide is asked for again each time.
         with translated(state):
             set_meta(db, Meta.INPUTS, reader.fingerprint.text())
     return staged.ingest

@@ -1,7 +1,7 @@
 """Opening the state file, its transactions, and what SQLite's errors mean to a run.
 
-The only place that connects to SQLite; other rooms get a `Connection`, which this room's functions
-take.
+The only module that connects to SQLite; other rooms get a `Connection`, which they pass to this
+room's functions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Connection: TypeAlias = sqlite3.Connection
 """What the functions of this room take; no other room knows what it is."""
 
 DatabaseError: TypeAlias = sqlite3.Error
-"""For those who open a side file: `fault_of` says what it means."""
+"""For callers that open a side file: `fault_of` says what it means."""
 
 APPLICATION_ID = 0x62676E31
 """`bgn1`: shows `file` and us that a database is a state file of batchgen."""
@@ -49,7 +49,7 @@ CHECKED_BYTES = 256 * 1024 * 1024
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """The one writing connection; makes the file where there is none.
+    """Open the one writing connection; creates the file if there is none.
 
     The caller holds the run's lock. Raises OutputError, SchemaVersionError, DamagedStateError.
     """
@@ -57,7 +57,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     with translated(path), ExitStack() as on_refusal:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         on_refusal.callback(connection.close)
-        # Looked at first: WAL would be written into a file that is not ours.
+        # Checked first: setting WAL would write to a file that is not ours.
         version = _version(connection, path)
         _check_soundness(connection, path)
         _configure(connection)
@@ -105,9 +105,9 @@ def _nothing_yet(path: Path, start: str) -> MissingFileError:
 
 
 def open_side_file(path: Path | None, *, wait: float = 0.0, autocommit: bool = True) -> Connection:
-    """A database beside the state, whose loss costs work and no money; without a path in memory.
+    """Open a database beside the state, whose loss costs work but no money; None: in memory.
 
-    `wait`: seconds for another one to let go of it. Raises DatabaseError.
+    `wait`: seconds to wait for another process to release it. Raises DatabaseError.
     """
     return sqlite3.connect(
         path or ":memory:", timeout=wait, isolation_level=None if autocommit else "DEFERRED"
@@ -132,14 +132,14 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _is_of_damaged_data(exc: ValueError) -> bool:
-    """No UTF-8, no JSON, a state that is none of ours, a number that is none."""
+    """Whether it is about text that is not UTF-8 or JSON, an unknown state or a bad number."""
     kinds = (UnicodeDecodeError, json.JSONDecodeError)
     words = (" is not a valid ", "invalid literal for int()", "could not convert string to float")
     return isinstance(exc, kinds) or any(one in str(exc) for one in words)
 
 
 class Fault(Enum):
-    """What SQLite's result codes (sqlite.org/rescode.html) come to."""
+    """What SQLite's result codes (sqlite.org/rescode.html) mean for us."""
 
     FULL = auto()
     DAMAGED = auto()
@@ -181,7 +181,7 @@ def fault_of(exc: sqlite3.Error) -> Fault:
 
 
 def translate(exc: sqlite3.Error, path: Path) -> BatchgenError:
-    """What an error of SQLite means for a run."""
+    """Return the error that an error of SQLite means for a run."""
     where = str(path)
     match fault_of(exc):
         case Fault.FULL:
@@ -237,11 +237,11 @@ def _damaged(detail: str, path: Path) -> DamagedStateError:
 
 
 def _create_private(path: Path) -> None:
-    """The state names prompts and requests: only its owner reads it. SQLite keeps the mode.
+    """The state holds prompts and requests: only its owner may read it. SQLite keeps the mode.
 
-    A file that is there is never opened but by SQLite: to close it again would take away every
-    lock that this process holds on it (sqlite.org/howtocorrupt.html, 2.2), and another process
-    would then throw the log away under a connection of ours.
+    Only SQLite ever opens an existing file: closing it would drop every lock that this process
+    holds on it (sqlite.org/howtocorrupt.html, 2.2), and another process would then delete the log
+    that a connection of ours is using.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -258,21 +258,21 @@ def _create_private(path: Path) -> None:
 def _configure(connection: sqlite3.Connection) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        # Without it a reader would stop the run, and the run its readers.
+        # Without it, a reader would block the run, and the run its readers.
         error = sqlite3.OperationalError(f"no write-ahead log on this file system: {mode}")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMOPEN
         raise error
     # FULL: a commit returns only when it would survive a power loss.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # The triggers of the schema walk a chain by themselves, and count on this.
+    # The schema's triggers walk a chain of jobs by themselves, and rely on this.
     connection.execute("PRAGMA recursive_triggers = OFF")
     add_functions(connection)
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
-    """What our SQL asks of Python."""
-    # Asked for each job, of a handful of models.
+    """Add the Python functions that our SQL calls."""
+    # Called for each job, with a handful of models.
     connection.create_function("model_alias", 1, lru_cache(64)(model_alias), deterministic=True)
     connection.create_function("unique_name", 2, unique_name, deterministic=True)
     connection.create_function("cause_key", 4, cause_key, deterministic=True)
@@ -280,14 +280,14 @@ def add_functions(connection: sqlite3.Connection) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of a state file; 0 where nothing is in it yet."""
+    """Return the version of a state file; 0 if nothing is in it yet."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return _checked_version(connection, path) if tables else 0
 
 
 def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
-    """Before anything is sent, where the file is small enough to be read through at once."""
+    """Before anything is sent, check the file, if it is small enough to be read quickly."""
     if path.stat().st_size > CHECKED_BYTES:
         return
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -297,7 +297,7 @@ def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All changes inside become durable together, or none where something is raised."""
+    """All changes inside become durable together, or none if something is raised."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -309,7 +309,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Everything that is read inside is of one moment, so figures agree with each other."""
+    """Everything read inside is from one moment, so figures agree with each other."""
     connection.execute("BEGIN")
     try:
         yield
@@ -318,9 +318,9 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring what is in the log into the file itself: without it a young state would be empty.
+    """Move what is in the log into the file itself: a copy of a young state would be empty.
 
-    Where a reader is in the way, it stays in the log for now.
+    If a reader is in the way, it stays in the log for now.
     """
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
@@ -333,7 +333,7 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 
 
 def triggers(schema: str) -> Iterator[str]:
-    """The triggers of schema.sql, for tables of the attached database `schema`."""
+    """Yield the triggers of schema.sql, for tables of the attached database `schema`."""
     for trigger in re.findall(r"^CREATE TRIGGER .*?^END;$", _schema(), re.DOTALL | re.MULTILINE):
         yield trigger.replace("CREATE TRIGGER ", f"CREATE TRIGGER {schema}.", 1)
 
@@ -369,5 +369,5 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
 def storable(text: str) -> str:
     if text.isascii():
         return text
-    # Python gives each byte that is no UTF-8 as a lone surrogate.
+    # Python represents each byte that is not UTF-8 as a lone surrogate.
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What the state file hands out: one record for each table, and the views that others need.
+"""What the state hands out: one record for each table, and the views that other rooms need.
 
 The columns of a table are spelled out in schema.sql and in its record here; queries, inserts and
 the staging tables are made from these.
@@ -15,7 +15,7 @@ from typing import Any
 from batchgen.jobs import JobState
 
 FOLLOWS_MANIFEST = ("tags", "priority", "sweep", "gate", "axes")
-"""Columns of `job` that are brought up to the manifest without a question, whatever was paid."""
+"""Columns of `job` that follow the manifest without a question, whatever was paid for."""
 
 STAGED = ("id", "model", "body", "name", "name_key", *FOLLOWS_MANIFEST)
 """Columns of `job` that come from the manifest."""
@@ -23,7 +23,7 @@ STAGED = ("id", "model", "body", "name", "name_key", *FOLLOWS_MANIFEST)
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """The table `job`, save for `name_key`: see schema.sql. `tags` and `axes` are JSON."""
+    """The table `job`, except `name_key`: see schema.sql. `tags` and `axes` are JSON."""
 
     seq: int
     id: str
@@ -48,13 +48,13 @@ class JobRow:
 
     @property
     def trouble(self) -> str | None:
-        """Why the job is not done, as a sentence where there is one."""
+        """Why the job is not done, as a sentence if there is one."""
         return self.error or self.error_code
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """The table `file`, save for `name_key`: one output, whose bytes may not be on the disk yet."""
+    """The table `file`, except `name_key`: one output, whose bytes may not be on the disk yet."""
 
     id: int
     job: int
@@ -84,16 +84,16 @@ VERIFIED = (
     "seconds",
     "frames",
 )
-"""Columns of `file` that a download fills in, by the names that VerifiedFile has for them."""
+"""Columns of `file` that a download fills in, named as in VerifiedFile."""
 
 verified_values = attrgetter(*VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The table `attempt`, save for the vendor's raw answers, with the files where they are read.
+    """The table `attempt`, except the vendor's raw answers, with its files if they were read.
 
-    Times are epoch seconds; `model` and `body` are what was sent then.
+    Times are epoch seconds; `model` and `body` are what was sent.
     """
 
     job: int
@@ -117,9 +117,8 @@ class Result:
     """A verified file, and all that is known of how it was made. `body`, `tags`, `axes` are JSON.
 
     `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` the USD of
-    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description. It
-    `is_latest` where it belongs to what its job is done with today, so that it can be fetched
-    again.
+    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description.
+    `is_latest`: it belongs to the job's latest attempt, so it can be fetched again.
     """
 
     id: int
@@ -176,7 +175,7 @@ RESULT_COLUMNS = _columns(
         "is_latest": IS_LATEST,
     },
 )
-"""Each of a query on `job`, `attempt` and `file`, by these names, as far as it needs them."""
+"""Columns of a query on `job`, `attempt` and `file`, by these names; it names those it needs."""
 
 _JOB_KINDS = {"bool": bool, "JobState": JobState}
 _JOB_CONVERSIONS = tuple(
@@ -187,7 +186,7 @@ _JOB_CONVERSIONS = tuple(
 
 
 def job_row(row: Sequence[Any]) -> JobRow:
-    """Of a query for JOB_COLUMNS."""
+    """Build it from a row of a query for JOB_COLUMNS."""
     values = [*row]
     for place, kind in _JOB_CONVERSIONS:
         values[place] = kind(values[place])
@@ -195,7 +194,7 @@ def job_row(row: Sequence[Any]) -> JobRow:
 
 
 def result_of(row: Sequence[Any]) -> Result:
-    """Of a query for RESULT_COLUMNS."""
+    """Build it from a row of a query for RESULT_COLUMNS."""
     *columns, flaws, is_latest = row
     known = {} if flaws == "{}" else json.loads(flaws)
     values = (*columns, known, bool(is_latest))
@@ -204,10 +203,10 @@ def result_of(row: Sequence[Any]) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """A request that the vendor has: to be followed to its end. `accepted_at`: epoch seconds.
+    """A request that the vendor has, to be followed to its end. `accepted_at` is epoch seconds.
 
-    `was_empty`: an earlier run has waited in vain for the files of its success. `again_asked`: a
-    person wants another submit, should it have ended without files.
+    `was_empty`: an earlier run waited in vain for the files of its success. `again_asked`: a person
+    wants another submit if it ended without files.
     """
 
     seq: int
@@ -226,7 +225,7 @@ class LiveRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchJob:
-    """A job whose results are to be downloaded: the files that are not on the disk yet."""
+    """A job whose results are to be downloaded; `files` are those not on the disk yet."""
 
     seq: int
     id: str
@@ -246,7 +245,7 @@ class JobHistory:
 
 @dataclass(frozen=True, slots=True)
 class ReportedJob:
-    """A job with its latest attempt, and the verified files of that."""
+    """A job with its latest attempt and the verified files of that attempt."""
 
     job: JobRow
     attempt: Attempt | None
@@ -264,7 +263,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A file was downloaded. `done`: its job is; `released`: jobs that needed it are due now."""
+    """A file was downloaded. `done`: so is its job; `released`: jobs that needed it are due now."""
 
     saved: Result
     done: bool
@@ -273,7 +272,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """What a look at an input image showed, at epoch seconds; `trouble`: why it is of no use."""
+    """What probing an input image showed, at epoch seconds; `trouble`: why it cannot be used."""
 
     url: str
     looked_at: float
@@ -324,7 +323,7 @@ class FailureCause:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The commonest causes, and how many `more` there are, with as many `more_jobs`."""
+    """The commonest causes; `more` is how many others there are, `more_jobs` their jobs."""
 
     causes: tuple[FailureCause, ...]
     more: int
@@ -333,7 +332,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a job is written."""
+    """Where a job is in its manifest."""
 
     file: str
     line: int
@@ -341,9 +340,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two jobs of one id. Without an id of their own, they are two of one content.
+    """Two jobs with one id. Without an id of their own, they have the same content.
 
-    `sweep` is what the later one is part of, if it is.
+    `sweep` is the sweep of the later one, if it is part of one.
     """
 
     id: str
@@ -355,7 +354,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class MissingNeed:
-    """A job that needs what is not there; `nearest` is a known id that looks like it."""
+    """A job that needs one that does not exist; `nearest` is a known id that looks like it."""
 
     job_id: str
     needs: str
@@ -377,7 +376,7 @@ Counts = Mapping[str, Mapping[JobState, int]]
 
 
 def money_line(money: Money) -> str:
-    """Say `1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown, + 2 without a known price`."""
+    """Write `1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown, + 2 without a known price`."""
     parts = [f"{money.spent:.2f} USD spent"]
     if money.reserved:
         parts.append(f"{money.reserved:.2f} USD reserved")

@@ -1,8 +1,7 @@
 """The one writer: one writing connection, and group commit.
 
-While one fsync is under way, the changes that arrive gather and then share the next one: a
-hundred jobs that move at once cost one fsync, not a hundred. A change is acknowledged only when
-its group is on the disk.
+The changes that arrive while one fsync is under way share the next one: a hundred jobs that change
+at once cost one fsync, not a hundred. A change is acknowledged only when its group is on the disk.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ class _Waiting:
 
 
 class Writer:
-    """Applies changes in the order of their arrival, many to a commit.
+    """Applies changes in the order of their arrival, many per commit.
 
-    `executor` runs the commits, one at a time: a single thread, or the caller's own where a test
-    wants no thread.
+    `executor` runs the commits, one at a time: a single thread, or the caller's own if a test wants
+    no thread.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, executor: Executor) -> None:
@@ -55,8 +54,8 @@ class Writer:
         """Apply `change` in a transaction; returns its value once that is durable.
 
         The change goes on even if the waiting task is cancelled. Raises what the change raises,
-        and StorageError (or DiskFullError, DamagedStateError) where the commit failed: from then
-        on every change is refused, since a failed fsync must not be tried again.
+        and StorageError (or DiskFullError, DamagedStateError) if the commit failed: from then on,
+        every change is refused, since a failed fsync must not be tried again.
         """
         if self._broken is not None:
             raise self._broken
@@ -87,7 +86,7 @@ class Writer:
         return outcomes
 
     def _apply(self, change: Change[Any]) -> tuple[Any, BatchgenError | None]:
-        """One change, undone alone where it fails: its neighbours in the group are kept."""
+        """Apply one change; if it fails, it alone is undone, and its group's others are kept."""
         self._connection.execute("SAVEPOINT change")
         outcome: tuple[Any, BatchgenError | None]
         try:
@@ -128,7 +127,7 @@ class Writer:
 
 
 def _ours(failure: BaseException) -> BatchgenError:
-    """A bug in one change must reach its neighbours as an error they know: a receipt is kept."""
+    """A bug in one change must reach the others as an error they handle: receipts are kept."""
     if isinstance(failure, BatchgenError):
         return failure
     bug = BatchgenError(f"a change of the state failed unexpectedly: {failure!r}")
