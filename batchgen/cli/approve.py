@@ -98,7 +98,7 @@ def _list(run: OpenRun) -> None:
 def _all_rejected(count: int, retry: str) -> UsageError:
     what = "the only one was" if count == 1 else f"all {count} were"
     return UsageError(
-        f"{what} rejected: nothing is approved",
+        f"{what} rejected: nothing was approved",
         next_step="--all and globs leave rejected results out; give its exact id, or make it"
         f" again with: {retry}",
     )
@@ -134,7 +134,7 @@ def _meant(db: Connection, waiting: Mapping[str, Awaiting], name: str) -> list[s
     if approved := sum(fnmatchcase(job_id, name) for job_id in approved_ids(db)):
         are = "is" if approved == 1 else "are"
         raise UsageError(
-            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other waits"
+            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other one waits"
         )
     if not waiting:
         raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")

@@ -37,6 +37,6 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
         them = "it, and it costs" if found.delivering == 1 else "them, and they cost"
         print_text(
             f"{plural(found.delivering, 'request')} could not be cancelled: the vendor is working"
-            f" on {them}\n  → fetch what comes of it with: {command}"
+            f" on {them}\n  → fetch the results with: {command}"
         )
     return 0

@@ -59,7 +59,7 @@ def read_kinds(
 def read_finite(_context: click.Context, option: click.Parameter, number: float) -> float:
     """Pass on a number. Raises UsageError for `nan`, which is in every range."""
     if not math.isfinite(number):
-        raise UsageError(f"'{number}' is no number to compare with", where=option.opts[0])
+        raise UsageError(f"'{number}' is not a number", where=option.opts[0])
     return number
 
 
@@ -86,7 +86,7 @@ KINDS = "\b\nKIND is one of\n" + "\n".join(
 @MANIFEST
 @_kinds("--only", "only", "Look only for these kinds; may be given several times.")
 @_kinds("--skip", "skip", "Do not look for these kinds; may be given several times.")
-@_kinds("--reject", "rejected", "Also reject results of these kinds, except those you keep.")
+@_kinds("--reject", "rejected", "Also reject results of these kinds, except those you kept.")
 @click.option(
     "--distance",
     type=click.IntRange(0, HASH_BITS // 4),
@@ -294,7 +294,7 @@ def _file_json(file: Checked, *, is_rejected: bool) -> dict[str, JsonValue]:
 
 def _lines(outcome: Outcome) -> list[str]:
     report, changes = outcome.report, outcome.changes
-    checked = f"{plural(len(report.files), 'file')} checked, {report.examined} looked at now"
+    checked = f"{plural(len(report.files), 'file')} checked, {report.examined} examined now"
     lines = [f"{checked} · {format_duration(outcome.seconds)}"]
     for kind, files in _by_kind(report.flawed):
         lines.append(f"  {len(files)} {kind.value}")

@@ -161,7 +161,7 @@ def read_faults(path: Path) -> tuple[Fault, ...]:
         for found in fault_problems(document):
             report(place_of(node, found.path[above:]), found.message, None)
     if problems:
-        hint = "`batchgen guide emulator` lists the kinds, and what each reads"
+        hint = "`batchgen guide emulator` lists the kinds and the fields of each"
         raise InputError("\n".join(map(str, problems)), next_step=hint)
     return parse_faults(document)
 

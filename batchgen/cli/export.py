@@ -156,7 +156,7 @@ def _origin(manifest: Manifest, *, rehearsal: bool) -> Origin:
 def _lines(exported: Exported, target: Path) -> list[str]:
     splits = " · ".join(f"{count} {name}" for name, count in _by_split(exported.counts).items())
     size = f"{exported.bytes / 1e6:,.1f} MB"
-    done = f"{exported.made} made, {exported.kept} unchanged"
+    done = f"{exported.made} files written, {exported.kept} unchanged"
     gone = f", {exported.removed} removed" if exported.removed else ""
     lines = [
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",

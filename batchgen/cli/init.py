@@ -52,7 +52,7 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
         shows = f"{command_line('validate', manifest)} shows what is wrong"
         print_text(f"  → {bad} in {rows}: {shows}")
     command = command_line("run", manifest, emulator=True)
-    print_text(f"  → try it without token and money: {command}")
+    print_text(f"  → try it without a token or money: {command}")
     return 0
 
 

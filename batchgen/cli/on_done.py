@@ -65,7 +65,7 @@ class RunRecorder:
 def print_unsent(recorder: RunRecorder) -> None:
     """Print it with --quiet, too: a user who waits for a message must see why none came."""
     for one in recorder.unsent:
-        print_text(f"not notified of {one.about}: {one.to}: {one.trouble}", to_stderr=True)
+        print_text(f"not notified ({one.about}): {one.to}: {one.trouble}", to_stderr=True)
 
 
 def run_on_done(

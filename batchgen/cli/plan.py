@@ -61,14 +61,14 @@ _CHANGED_NEXT = {
     OnChanged.REFUSE: "run refuses (exit code 65) unless you add --changed keep, which leaves"
     " them as they are, or --changed rerun, which pays for them again",
     OnChanged.KEEP: "they stay as they were submitted",
-    OnChanged.RERUN: "they are submitted again, which is paid for again",
+    OnChanged.RERUN: "they are submitted again and paid for again",
 }
 
 _RENAMED_NEXT = {
     OnChanged.REFUSE: "run refuses (exit code 65) unless you add --changed keep, which"
     " continues under the new ids, or --changed rerun, which pays for them again",
     OnChanged.KEEP: "they continue under the new ids; nothing is paid for that",
-    OnChanged.RERUN: "the selected ones are submitted as new jobs, which is paid for again",
+    OnChanged.RERUN: "the selected ones are submitted as new jobs and paid for again",
 }
 
 
@@ -231,7 +231,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", f"{usd(plan.budget)}: {_budget_text(plan)}"
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
-        yield "asked", f"for {asked} of earlier requests, set aside or not found: free"
+        yield "asked", f"again for {asked} of earlier requests, set aside or not found: free"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_text(plan)
@@ -248,7 +248,7 @@ def _balance_facts(plan: Plan) -> Iterator[tuple[str, str]]:
         return
     suffices = {
         True: "enough",
-        False: f"not enough, {usd(funds.missing)} missing; {WHAT_HAPPENS}: {WAYS_OUT}",
+        False: f"not enough, {usd(funds.missing)} short; {WHAT_HAPPENS}: {WAYS_OUT}",
         None: UNKNOWN_WHETHER_ENOUGH,
     }
     yield "balance", f"{usd(funds.balance)}: {suffices[funds.suffice]}"
@@ -261,7 +261,7 @@ def _budget_text(plan: Plan) -> str:
         case False:
             assert plan.budget is not None, "without a budget there is no such line"
             missing = plan.money.committed + plan.cost.total - plan.budget
-            return f"not enough, {usd(missing)} missing; what exceeds it is not sent"
+            return f"not enough, {usd(missing)} short; what exceeds it is not sent"
         case None:
             return UNKNOWN_WHETHER_ENOUGH
 
@@ -271,7 +271,7 @@ def _time_text(plan: Plan) -> str:
         return "not known until the first requests are done"
     untimed = ", ".join(map(model_alias, plan.untimed))
     paces = [
-        f"the vendor took {60 / seconds:.3g} {model_alias(model)}/min when it last throttled"
+        f"the vendor accepted {60 / seconds:.3g} {model_alias(model)}/min when it last throttled"
         for model, seconds in plan.throttled.items()
     ]
     total = f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")

@@ -86,5 +86,5 @@ def _last_line(found: Repair) -> str:
     if not (found.fetched_jobs or found.out_of_reach):
         return "all files are sound: there was nothing to repair"
     left = len(found.not_downloaded) + len(found.out_of_reach)
-    repaired = f"{plural(len(found.mended), 'file')} repaired, nothing was paid"
+    repaired = f"{plural(len(found.mended), 'file')} repaired, nothing was paid for"
     return f"{repaired}; {left} not repaired" if left else repaired

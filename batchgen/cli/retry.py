@@ -20,8 +20,8 @@ def retry(manifest: Path, quiet: bool, as_json: bool, on_done: str | None, **ask
     """Run again, including what failed.
 
     Jobs that failed or were cancelled are submitted again; this may cost. If a request is still
-    open (timeout, no_files), its result is asked for first, and the job is paid again only if the
-    request has ended without files. Lost requests are asked for again and never paid again. With
+    open (timeout, no_files), its result is asked for first, and the job is paid for again only if
+    the request has ended without files. Lost requests are asked for again, for free. With
     `--state rejected`, only results that you rejected are made again.
     """
     options = run_options(retry_failed=True, **asked)

@@ -182,8 +182,8 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
         )
     if lost := counts.get(JobState.LOST):
         steps.append(
-            f"{plural(lost, 'request')} lost: each run asks again, for free; a job is paid again"
-            f" only if you say so:\n  → {command_line('resolve', path)} JOB --resubmit"
+            f"{plural(lost, 'request')} lost: each run asks again, for free; a job is paid for"
+            f" again only if you say so:\n  → {command_line('resolve', path)} JOB --resubmit"
         )
     if not summary.stopped_by:
         steps += _retry_lines(counts, command_line("retry", path, emulator=emulator))
@@ -192,7 +192,7 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
 
 def _retry_lines(counts: Mapping[JobState, int], retry: str) -> list[str]:
     if blocked := counts.get(JobState.BLOCKED):
-        return [f"{blocked} blocked: a job that is needed ended without a result\n  → {retry}"]
+        return [f"{blocked} blocked: a needed job ended without a result\n  → {retry}"]
     ended = (JobState.FAILED, JobState.CANCELLED)
     if any(counts.get(state) for state in ended):
         return [f"  → try them again with: {retry}"]

@@ -62,7 +62,10 @@ def held_lines(held: Held, path: Path) -> list[str]:
     """What waits for a person; without that, what waits for other jobs."""
     if held.to_approve:
         command = f"  → {command_line('approve', path)} JOB… | --all"
-        return [f"{waiting_jobs(held.to_approve)} for approval, {held.waiting} behind", command]
+        return [
+            f"{waiting_jobs(held.to_approve)} for approval, {held.waiting} more behind",
+            command,
+        ]
     return [f"{waiting_jobs(held.waiting)} for jobs that are not done yet"] if held.waiting else []
 
 

@@ -201,9 +201,9 @@ def refusal_of(status: int, headers: Mapping[str, str]) -> NotUsable | Gone | No
         found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is not None and int(found[1]) == 0:
             return None
-        return NotUsable("the server sent another part of it than was asked for")
+        return NotUsable("the server did not send the part of it that was asked for")
     if status in _GONE:
-        return Gone(f"the server answered {status}: it does not give this file out")
+        return Gone(f"the server answered {status}: it does not serve this file")
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return NotUsable("the file is empty")
     if is_transient(status):

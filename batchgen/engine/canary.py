@@ -138,7 +138,7 @@ class Canary:
         elif now.state in BAD_ENDS:
             trial.failed[seq] = self._describe(trial, now)
             if await self._waiting(trial):
-                self._control.emit(Warned(f"{trial.failed[seq]}; the others of it are held"))
+                self._control.emit(Warned(f"{trial.failed[seq]}; the others wait"))
 
     def _open(self, trial: Trial) -> None:
         key = (trial.model, trial.sweep)

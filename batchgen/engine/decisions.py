@@ -291,7 +291,7 @@ def timed_out(timeout: float, silence: str) -> SetAside:
     """A request that is too old and may yet deliver. `silence`: what the API says instead."""
     reason = _too_old(timeout)
     if silence:
-        reason = f"{reason}, and all that is said of it is: {silence}"
+        reason = f"{reason}; all that the vendor says of it: {silence}"
     reason += "; the next run asks for its result again, without paying again"
     return SetAside("timeout", reason, None, "")
 

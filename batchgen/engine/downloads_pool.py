@@ -183,7 +183,7 @@ class DownloadPool:
         # Of a file that came inside an answer the state has only the hash.
         answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
-            return Interrupted("the vendor does not give the answer again that it came in")
+            return Interrupted("the vendor does not repeat the answer that contained it")
         url = answer.urls[file.position - 1]
         return await self._ports.files.fetch(answer.data.get(url, url), file.name)
 
@@ -215,7 +215,9 @@ class DownloadPool:
                 self._control.emit(Noted(text, job.id))
                 return await self._renew(job, file, reason, expired=not host.is_down)
             case FetchAgain(reason, after):
-                self._control.emit(Noted(f"download of {file.name}: {reason}; again", job.id))
+                self._control.emit(
+                    Noted(f"download of {file.name}: {reason}; trying again", job.id)
+                )
                 if host.is_down:
                     return host
                 return max(after, delay(facts.tries, self._ports.dice))
@@ -231,7 +233,7 @@ class DownloadPool:
             if host.is_news(now):
                 self._control.emit(
                     Warned(
-                        f"results wait for {host.name} ({host.reason}); it is asked again for up to"
+                        f"results wait for {host.name} ({host.reason}); it is tried again for up to"
                         f" {FETCH_PATIENCE / 60:.0f} min, Ctrl-C leaves them to the next run"
                     )
                 )
@@ -267,7 +269,7 @@ class DownloadPool:
         if flaw := wrong_kind(job.model, fetched.file.media_type):
             await self._ports.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
             self._control.emit(
-                Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid")
+                Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid for")
             )
         if verified.done:
             self._emit_move(job, JobState.DONE)

@@ -117,7 +117,8 @@ class FollowedRequest:
         """A success without files that says nothing any more must not hold its place forever."""
         if self.empty_since is None or self.age() - self.empty_since < FILES_PATIENCE:
             return None
-        reason = f"success was told without files, and since then: {self.silence or 'nothing'}"
+        since = self.silence or "nothing"
+        reason = f"the vendor reported success without files, and since then: {since}"
         reason += "; each run asks for its result again, without paying again"
         return SetAside("no_files", reason, None, reason)
 
@@ -163,7 +164,7 @@ class UnknownStates:
             case Observation.WAITING if followed.state is JobState.RUNNING:
                 self._warn_once(followed, "the vendor says queued after running; ignored")
             case Observation.UNKNOWN_STATE:
-                self.report(followed, decision.note, "an unknown word of state: still asking")
+                self.report(followed, decision.note, "an unknown state: still asking")
                 text = f"unknown state {decision.note!r} of the request; still asking"
                 self._warn_once(followed, text)
             case _:

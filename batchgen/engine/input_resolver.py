@@ -176,7 +176,7 @@ class InputResolver:
         if isinstance(file, NoSuchOutput):
             return _Broken("no_such_output", file.reason)
         if file.url.startswith("data:"):
-            reason = "its result came inside the vendor's answer: there is no URL to hand on"
+            reason = "its result came inside the vendor's answer: there is no URL to pass on"
             return _Broken("no_url", f"it needs {file.job_id}, and {reason}")
         found = await self._if_served(file.url)
         if not isinstance(found, probe.Gone):

@@ -102,7 +102,7 @@ def advice(cause: Cause) -> str:
         case JobState.FAILED | JobState.CANCELLED | JobState.LOST:
             return "A retry is a new submit, and may cost."
         case _:
-            return "The same run continues with them."
+            return "The same command continues with them."
 
 
 STYLE = "style.css"

@@ -39,7 +39,7 @@ CANCELLABLE = (
     JobState.RUNNING,
 )
 
-_LATER = "the wish is noted: the next `batchgen run` asks the vendor before anything else"
+_LATER = "noted: the next `batchgen run` asks the vendor to cancel it before anything else"
 
 
 @dataclass(frozen=True, slots=True)

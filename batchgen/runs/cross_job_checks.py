@@ -51,8 +51,8 @@ def duplicate_id(job: Job) -> Problem:
 
 def missing_above(job: Job, needed: str) -> Problem:
     """As above: a huge first run reads its jobs while it goes on, so it cannot look ahead."""
-    message = f"it needs '{needed}', which does not stand above it"
-    hint = "put that one first, or set run.full_check: always, to have everything read first"
+    message = f"it needs '{needed}', which is not above it"
+    hint = "put that one first, or set run.full_check: always, which reads everything first"
     return Problem(job.file, job.line, 1, message, hint, job.id)
 
 
@@ -81,7 +81,7 @@ def _places(first: Origin, again: Origin) -> str:
 def _missing(found: MissingNeed, *, has_skipped: bool) -> Problem:
     hint = f"did you mean '{found.nearest}'?" if found.nearest else "write the id of a job"
     if has_skipped and found.sweep:
-        hint = "if its row was skipped, leave that row out here as well, by 'where'; else: " + hint
+        hint = "if its row was skipped, leave it out here, too, with 'where'; otherwise: " + hint
     message = f"it needs '{found.needs}', and no job has this id"
     return _problem(found.origin, message, hint, found.job_id)
 

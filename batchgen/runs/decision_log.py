@@ -168,7 +168,7 @@ def _apply(db: Connection, decision: Decision) -> Applied:
     if job is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
     if decision.attempt not in {None, job.attempts}:
-        objection = f"job {job.id} was submitted again since that was decided"
+        objection = f"job {job.id} was submitted again after that decision"
         return Applied(decision, job.seq, objection, False, job.model, job.state, job.state)
     refused, ask_vendor = _act(db, job.seq, decision)
     after = job_numbered(db, job.seq).state

@@ -254,7 +254,7 @@ def run_seconds(lanes: Iterable[LaneWork], limit: int, interval: float) -> float
 WHAT_HAPPENS = "the run pauses when the vendor refuses a submit for it"
 
 
-WAYS_OUT = "top the account up, or begin fewer jobs with --limit"
+WAYS_OUT = "top up the account, or start fewer jobs with --limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +292,7 @@ class Funds:
             return None
         return (
             f"warning: the balance of {usd(self.balance or 0.0)} does not cover the jobs to be"
-            f" submitted ({self.cost.words()}), {usd(self.missing)} are missing; {WHAT_HAPPENS}\n"
+            f" submitted ({self.cost.words()}), {usd(self.missing)} short; {WHAT_HAPPENS}\n"
             f"  → {WAYS_OUT}"
         )
 

@@ -195,7 +195,7 @@ class InputImages:
 
 def _remembered(known: KnownImage) -> Probed:
     if known.media_type is None or known.width is None or known.height is None:
-        return NotUsable(known.trouble or "it was no picture")
+        return NotUsable(known.trouble or "it was not a picture")
     return Picture(known.media_type, known.width, known.height, known.bytes)
 
 

@@ -122,7 +122,7 @@ class _Survey:
         assert model is not None, "images_in_use knows its keys"
         if self._silent[host] >= SILENCES_OF_A_HOST:
             self.silences.add(place)
-            return f"{host} gives no answer"
+            return f"{host} does not answer"
         outcome, sentence = await self._images.judge(model, use.key, use.url)
         for pause in self._pauses:
             if not isinstance(outcome, NoAnswer):
@@ -146,7 +146,7 @@ def _error(problems: Sequence[ImageProblem]) -> InputImagesError:
         lines.append(f"  and {len(problems) - MOST_SHOWN} more")
     ways = ["set run.check_inputs: off"]
     if any(problem.is_silence for problem in problems):
-        ways.insert(0, "where none answered, see to the network, and behind a proxy to HTTPS_PROXY")
+        ways.insert(0, "if there was no answer, check the network and, behind a proxy, HTTPS_PROXY")
     if not all(problem.is_silence for problem in problems):
         ways.insert(0, "replace them")
     return InputImagesError("\n".join(lines), next_step=", or ".join(ways))

@@ -123,20 +123,20 @@ def refuse_lost(last: LastRun, folder: RunFolder, manifest: Path, *, older: bool
     count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
     if not last.is_over:
         known = f"{count}, and perhaps more" if last.paid else "requests may have been paid for"
-        count = f"it did not end in order, and {known}"
+        count = f"it did not end cleanly, and {known}"
     when = datetime.fromtimestamp(last.at).astimezone().isoformat(" ", "minutes")
     here = _text(folder.root.absolute()) == last.folder
-    gone = "its state is gone from there" if here else f"output.dir is {folder.root} now"
+    gone = "its state is gone from there" if here else f"output.dir is now {folder.root}"
     gone = f"{gone}, so every job would be paid for again"
     ways = (
-        "mount the disk, or put the folder back or name it as output.dir; or, to pay for all jobs"
+        "mount the disk, put the folder back, or name it as output.dir; or, to pay for all jobs"
         f" again: {command_line('run', manifest, '--start-over')}"
     )
     if older:
-        gone = "the state here is an older one, so what it does not know would be paid for again"
+        gone = "the state here is an older one, so what it does not know of would be paid for again"
         ways = (
-            "put the latest state back; or, to go on with this one and pay again for what it does"
-            f" not know: {command_line('run', manifest, '--accept-copy')}"
+            "put the latest state back; or, to continue with this one and pay again for what it"
+            f" does not know of: {command_line('run', manifest, '--accept-copy')}"
         )
     raise LostStateError(
         f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"

@@ -131,9 +131,9 @@ def refuse_traces(traces: Traces, folder: RunFolder, manifest: Path) -> NoReturn
     raise LostStateError(
         f"the state file does not know of {_what(traces)}; nothing was sent",
         where=str(folder.root),
-        next_step=f"put state.db back from a backup; or go on without it:"
+        next_step=f"put state.db back from a backup; or continue without it:"
         f" {recovering}{command_line('run', manifest, '--start-over')} pays for all jobs again, and"
-        " keeps what is here in a folder of its own",
+        " moves what is here to a folder of its own",
     )
 
 
@@ -143,7 +143,7 @@ def _what(traces: Traces) -> str:
         shown = [f"{name} ({job})" for name, job in list(traces.requests.items())[:SHOWN]]
         more = f" and {count - SHOWN} more, see run.log" if count > SHOWN else ""
         noun = "request that was" if count == 1 else "requests that were"
-        words.append(f"{count} {noun} accepted and may be paid: {', '.join(shown)}{more}")
+        words.append(f"{count} {noun} accepted and may be paid for: {', '.join(shown)}{more}")
     if count := len(traces.unanswered):
         noun = "submit" if count == 1 else "submits"
         more = ", …" if count > SHOWN else ""

@@ -59,20 +59,20 @@ class RunOptions:
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; it must be 1 or more")
         if self.recover and self.start_over:
-            raise UsageError("recover takes requests up again, start_over forgets them: give one")
+            raise UsageError("recover follows earlier requests, start_over forgets them: set one")
         if self.rate is not None and not isinstance(self.rate, Rate):
-            raise UsageError("rate is a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
+            raise UsageError("rate must be a batchgen.Rate, e.g. Rate(60, 60.0) for 60 a minute")
         if self.max_duration is not None and not self.max_duration > 0:
             raise UsageError(f"max_duration is {self.max_duration}; it must be more than 0 seconds")
         if self.budget is not None and not 0 < self.budget < float("inf"):
             raise UsageError(f"budget is {self.budget}; it must be more than 0 USD")
         for name in ("start_at", "stop_at"):
             if not isinstance(getattr(self, name), time | datetime | None):
-                raise UsageError(f"{name} is a datetime.time or a datetime.datetime")
+                raise UsageError(f"{name} must be a datetime.time or a datetime.datetime")
         if not isinstance(self.on_changed, OnChanged):
-            raise UsageError("on_changed is one of batchgen.OnChanged's values")
+            raise UsageError("on_changed must be one of batchgen.OnChanged's values")
         if not isinstance(self.notify, tuple):
-            raise UsageError("notify is a tuple of addresses")
+            raise UsageError("notify must be a tuple of addresses")
         for position, url in enumerate(self.notify, start=1):
             _check_address(url, position)
 

@@ -56,9 +56,9 @@ def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None
         set_meta(db, Meta.PROVIDER, provider)
     elif known != provider:
         raise ProviderMismatchError(
-            f"this run was begun with {known}, and would now go to {provider}",
+            f"this run was started with {known}, and would now go to {provider}",
             where=str(folder.root),
-            next_step=f"{_way_back(known, provider)}; to start anew instead, move the folder away"
+            next_step=f"{_way_back(known, provider)}; to start over instead, move the folder away"
             f" or set another output.dir{_anew(known, provider)}",
         )
 
@@ -74,15 +74,15 @@ def is_rehearsal(db: Connection) -> bool:
 
 def _way_back(known: str, provider: str) -> str:
     if known == EMULATOR:
-        return "give --emulator to continue the rehearsal"
+        return "add --emulator to continue the rehearsal"
     if provider == EMULATOR:
-        return "leave --emulator out to continue"
+        return "leave out --emulator to continue"
     return "set RUNCOMFY_MODEL_API_BASE back"
 
 
 def _anew(known: str, provider: str) -> str:
     """Without a rehearsal, a folder that was moved away is one that is missing."""
-    return "" if EMULATOR in {known, provider} else ", and say --start-over"
+    return "" if EMULATOR in {known, provider} else ", and add --start-over"
 
 
 def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -> None:
@@ -104,10 +104,10 @@ def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
         return
     raise OtherManifestError(
         f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
-        f" its jobs stand there, not those of {here}; nothing was sent",
+        f" it holds the jobs of that one, not of {here}; nothing was sent",
         where=str(here),
-        next_step="give each manifest an output.dir of its own; or go on with this one there, and"
-        f" leave the other's jobs as they are: {command_line('run', here)} --take-over",
+        next_step="give each manifest an output.dir of its own; or run this one there, and leave"
+        f" the other's jobs as they are: {command_line('run', here)} --take-over",
     )
 
 
@@ -139,11 +139,11 @@ def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
     accept = command_line("run", manifest, "--accept-copy", emulator=is_rehearsal(db))
     raise CopiedStateError(
         f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
-        " requests made since with the other one are not known here, so jobs could be paid twice;"
-        " nothing was sent",
+        " it does not know of requests made since with the original, so jobs could be paid for"
+        " twice; nothing was sent",
         where=str(folder.state),
-        next_step="go on with the original; or, where it is gone or was moved to another disk and"
-        f" nothing ran since, say so once: {accept}",
+        next_step="continue with the original; or, if it is gone or was moved to another disk and"
+        f" nothing has run since, say so once: {accept}",
     )
 
 

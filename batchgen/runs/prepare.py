@@ -178,7 +178,7 @@ def _changed(found: Difference) -> str:
         return ""
     noun = "job has" if len(found.changed) == 1 else "jobs have"
     shown = _first([f"{job.id} ({job.state})" for job in found.changed])
-    return f"{len(found.changed)} {noun} another input than the one that was submitted: {shown}"
+    return f"{len(found.changed)} {noun} a different input from the one submitted: {shown}"
 
 
 def _renamed(found: Difference) -> str:
@@ -186,7 +186,7 @@ def _renamed(found: Difference) -> str:
         return ""
     noun = "job has" if len(found.renamed) == 1 else "jobs have"
     shown = _first([f"{job.before} is now called {job.now}" for job in found.renamed])
-    return f"{len(found.renamed)} {noun} another id, with the same input: {shown}"
+    return f"{len(found.renamed)} {noun} a different id, with the same input: {shown}"
 
 
 def _first(words: list[str]) -> str:
@@ -196,8 +196,8 @@ def _first(words: list[str]) -> str:
 
 def _ways_out(found: Difference) -> str:
     if not found.changed:
-        return "--changed keep goes on under the new ids, --changed rerun pays for them again"
-    ids = ", and goes on under the new ids" if found.renamed else ""
+        return "--changed keep continues under the new ids, --changed rerun pays for them again"
+    ids = ", and continues under the new ids" if found.renamed else ""
     return (
         f"--changed keep leaves them as they are{ids}, --changed rerun pays for them again,"
         " or give the new input a new id"

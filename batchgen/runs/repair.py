@@ -164,7 +164,7 @@ class _Redownload:
                 next_step="set a valid RUNCOMFY_TOKEN, then run the same command again to continue",
             )
         else:
-            why = "the request is not what it was"
+            why = "the request no longer has this result"
             if isinstance(answer, Missing | NotReady | Gateway | NoAnswer | Throttled | Halted):
                 why = answer.reason
             self._control.emit(Noted(f"no fresh URL ({why}): the saved one is tried", job.id))

@@ -28,7 +28,7 @@ EVERYTHING = Selection()
 class ResultFile:
     """A verified file; its `path` is absolute, `seconds` is a video's length.
 
-    `pick` is what a person said: "keep", "reject" or None.
+    `pick` is a person's: "keep", "reject" or None.
     """
 
     path: Path

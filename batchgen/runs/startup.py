@@ -226,9 +226,7 @@ def _recover(context: RunContext, db: Connection, traces: Traces) -> None:
     with translated(context.folder.state):
         left = recover(db, context.folder, traces, context.world.now())
     for request_id, job in left.items():
-        sys.stderr.write(
-            f"not recovered: request {request_id}, since job {job} is not to be done\n"
-        )
+        sys.stderr.write(f"not recovered: request {request_id}, since job {job} is not pending\n")
 
 
 def _is_first(folder: RunFolder) -> bool:

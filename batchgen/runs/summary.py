@@ -51,7 +51,7 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The most urgent thing to know, as DESIGN.md's list has it."""
+        """The most urgent thing to know: a signal, a pause, unknown outcomes, failures."""
         if self.stopped_by is not None:
             return ExitCode(128 + self.stopped_by)
         unknown = self.counts.get(JobState.UNKNOWN)

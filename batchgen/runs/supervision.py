@@ -146,5 +146,5 @@ def gone_error(folder: RunFolder) -> StorageError:
         "the run's folder was moved, removed or unmounted while the run went on: its requests are"
         " printed above",
         where=str(folder.root),
-        next_step="put the folder back, or mount its disk, and give the same command again",
+        next_step="put the folder back, or mount its disk, and run the same command again",
     )

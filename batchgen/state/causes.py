@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from batchgen.state.selection import Condition
+    from batchgen.state.conditions import Condition
 
 
 KEY = "cause_key(job.id, job.state, job.error_code, job.error)"

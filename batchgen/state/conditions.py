@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TypeAlias
+
 from batchgen.jobs import JobState
+
+Condition: TypeAlias = tuple[str, tuple[str | int, ...]]
+"""SQL and its parameters."""
 
 DUE = "(job.state = 'pending' AND job.listed = 1 AND job.waiting = 0)"
 """May be submitted now."""
@@ -47,6 +53,13 @@ UNDECIDED = "state IN ('unknown', 'submitting', 'lost', 'fetching')"
 TO_APPROVE = "gate = 1 AND approved = 0 AND state = 'done'"
 WITH_RESULT = "state = 'done'"
 """What a shell completes; the columns belong to `job`."""
+
+
+class Judgement(StrEnum):
+    """What the picks of its latest files say about a job; one that is kept keeps the job."""
+
+    KEPT = "kept"
+    REJECTED = "rejected"
 
 
 def is_trouble(state: JobState, error_code: str | None) -> bool:

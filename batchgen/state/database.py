@@ -98,7 +98,7 @@ def open_for_reading(path: Path, start: str = "batchgen run") -> sqlite3.Connect
 
 def _nothing_yet(path: Path, start: str) -> MissingFileError:
     return MissingFileError(
-        "no state: nothing was run into this folder yet, or its state is gone",
+        "no state: nothing has been run into this folder yet, or its state is gone",
         where=str(path),
         next_step=f"{start} starts the run, or says what is missing",
     )
@@ -231,8 +231,8 @@ def _damaged(detail: str, path: Path) -> DamagedStateError:
     return DamagedStateError(
         f"the state file is damaged ({detail})",
         where=str(path),
-        next_step="restore it from a backup, or move it away to start anew; neither knows"
-        " of requests that were paid since: look at run.log and at your account first",
+        next_step="restore it from a backup, or move it away to start over; either way, later"
+        " paid requests are not known: look at run.log and at your account first",
     )
 
 

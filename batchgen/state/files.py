@@ -101,7 +101,7 @@ def _lost_content(file_id: int) -> str:
 
 
 def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
-    """What was said is about the very picture that a person saw: another content ends it."""
+    """A review is about the very picture that a person saw: other content ends it."""
     row = db.execute(
         "DELETE FROM meta WHERE key = ? RETURNING value", (_lost_content(file_id),)
     ).fetchone()

@@ -34,7 +34,7 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
         (request_id, seq),
     ).fetchone()
     if taken:
-        return f"request {request_id} belongs to job {taken[0]} already"
+        return f"request {request_id} already belongs to job {taken[0]}"
     # Only where an attempt is open, to adopt it into.
     if not _may_decide(db, seq):
         return _nothing_to_decide(db, seq)
@@ -89,7 +89,7 @@ def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> s
         "SELECT count(*) FROM attempt WHERE job = ? AND outcome = 'resubmitted'", (seq,)
     ).fetchone()
     if used >= most:
-        return f"submitted {used} times again already, each without an answer"
+        return f"already resubmitted {used} times, each time without an answer"
     return resubmit(db, seq, at)
 
 
@@ -187,11 +187,10 @@ def cancel(db: sqlite3.Connection, seq: int) -> bool:
 
 
 def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
-    """Set an ended job going again; the state it has now, None where there is nothing to retry.
+    """Start an ended job again. Returns its new state; None if there is nothing to retry.
 
-    A request that was too slow, or had no files, is asked first: the job is paid again only if it
-    has really ended without any. One that is lost is asked, and no more: to give that up is for
-    `resolve`.
+    A request that was too slow, or had no files, is asked first: the job is paid for again only if
+    it has really ended without any. One that is lost is only asked: giving it up is for `resolve`.
     """
     state = _state(db, seq)
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Iterator, Sequence
 
+    from batchgen.state.conditions import Condition
     from batchgen.state.planned import Outlook
-    from batchgen.state.selection import Condition, Selection
+    from batchgen.state.selection import Selection
 
 
 PAGE = 500

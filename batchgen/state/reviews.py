@@ -1,4 +1,4 @@
-"""What was said about results: picks by people, flaws by a check.
+"""Reviews of results: picks by people, flaws by a check.
 
 Both are about one very file: a retry makes another one, which nobody has judged yet.
 """
@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state.conditions import Judgement
 from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ class Pick(StrEnum):
 
     KEEP = "keep"
     REJECT = "reject"
-
-
-class Judgement(StrEnum):
-    """What the picks of its latest files say about a job; one that is kept keeps the job."""
-
-    KEPT = "kept"
-    REJECTED = "rejected"
 
 
 REJECTED_JOBS = "SELECT seq FROM judged WHERE judgement = 'rejected'"
@@ -95,7 +89,7 @@ def find_flaws(
 
 
 def forget(db: sqlite3.Connection, file_id: int) -> None:
-    """Another content came in the file's place: what was said is not about that."""
+    """Another content came in the file's place: the review is not about that."""
     db.execute("UPDATE file SET pick = NULL WHERE id = ? AND pick IS NOT NULL", (file_id,))
     db.execute("DELETE FROM flaw WHERE file = ?", (file_id,))
 
@@ -103,7 +97,7 @@ def forget(db: sqlite3.Connection, file_id: int) -> None:
 def _no_result(db: sqlite3.Connection, seq: int, position: int | None) -> str:
     job_id, state = db.execute("SELECT id, state FROM job WHERE seq = ?", (seq,)).fetchone()
     which = "no result" if position is None else f"no file {position}"
-    return f"job {job_id}, which is {state}, has {which} to judge"
+    return f"job {job_id}, which is {state}, has {which} to pick"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.causes import note_keys, of_cause, of_noted_cause
-from batchgen.state.reviews import Judgement
+from batchgen.state.conditions import Judgement
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-
-Condition = tuple[str, tuple[str | int, ...]]
-"""SQL, and the values of its question marks."""
+    from batchgen.state.conditions import Condition
 
 
 NEGATIVE = "!"
@@ -58,10 +56,10 @@ class Selection:
         names = (self.jobs, self.models, self.tags, self.states, self.causes)
         # A string is a sequence of letters, and the letter * names everything.
         if any(isinstance(one, str) for one in names):
-            raise UsageError("a selection takes several names: write ('girl*',), not 'girl*'")
+            raise UsageError("a selection takes a tuple of names: write ('girl*',), not 'girl*'")
         if any(name == NEGATIVE for one in names for name in one):
             raise UsageError(
-                "! alone leaves out nothing", next_step="write what to leave out: '!draft-*'"
+                "! alone excludes nothing", next_step="write what to leave out: '!draft-*'"
             )
 
     @property
@@ -224,6 +222,6 @@ def _name_only(db: sqlite3.Connection, name: str) -> str:
     if db.execute("SELECT 1 FROM job WHERE id = ?", (name,)).fetchone():
         return exactly(name)
     raise UsageError(
-        f"no job is called '{name}', and a JOB names what is meant, never what is not",
-        next_step=f"to leave jobs out, say which are meant, and --job '{name}' besides",
+        f"no job is called '{name}', and in a JOB, ! excludes nothing",
+        next_step=f"to leave jobs out, name the others, or add --job '{name}'",
     )

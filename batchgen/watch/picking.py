@@ -47,7 +47,7 @@ def parse_decisions(document: Any) -> list[Pick | Approval]:
     try:
         decisions = [_parse(one) for one in document["decisions"]]
     except (KeyError, TypeError, ValueError) as exc:
-        raise UsageError("these are no picks") from exc
+        raise UsageError("these are not picks") from exc
     if not 0 < len(decisions) <= MOST_DECISIONS:
         raise UsageError(f"1 to {MOST_DECISIONS} picks can be taken at once")
     return decisions
@@ -84,7 +84,7 @@ def resolve(
                 continue
             decisions.append(PageDecision(Action.APPROVE, one.job_id, one.attempt, None))
         elif (file := result_numbered(db, one.file)) is None:
-            objections.append(f"file {one.file} is not there any more")
+            objections.append(f"file {one.file} no longer exists")
         else:
             decisions.append(PageDecision(one.action, file.job_id, file.attempt, file.position))
     return decisions, objections

@@ -176,7 +176,7 @@ class Reader:
             try:
                 found = self._path.stat()
             except FileNotFoundError as exc:
-                raise MissingFileError("nothing was run yet", where=str(self._path)) from exc
+                raise MissingFileError("nothing has been run yet", where=str(self._path)) from exc
         return found.st_dev, found.st_ino
 
     def _log_id(self) -> FileId | None:

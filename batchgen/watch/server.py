@@ -60,13 +60,13 @@ def why_not(method: str, headers: Mapping[str, str], port: int) -> str | None:
     # A browser leaves out the port that every http address has.
     names = {name for name in NAMES if port == HTTP_PORT} | {f"{name}:{port}" for name in NAMES}
     if host not in names:
-        return "this server answers to its loopback name alone"
+        return "this server answers only to its loopback name"
     if method in {"GET", "HEAD"}:
         return None
     if not _is_ours(headers, f"http://{host}"):
-        return "this can only be asked by the page itself"
+        return "only the page itself may request this"
     if headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
-        return "JSON is asked for"
+        return "send JSON"
     return None
 
 
@@ -197,7 +197,7 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as exc:
         raise OutputError(
-            f"port {port} of {LOOPBACK} cannot be had: {exc}",
+            f"port {port} of {LOOPBACK} is not available: {exc}",
             next_step="choose another with --port, or 0 for a free one",
         ) from exc
 
@@ -303,10 +303,10 @@ class _House:
             document = await request.json()
         except (ValueError, LookupError, RecursionError) as exc:
             # LookupError: a charset that nobody knows.
-            raise UsageError("this is no JSON") from exc
+            raise UsageError("this is not JSON") from exc
         picked = parse_decisions(document)
         if self._watching.stopped:
-            raise StorageError("the server is ending")
+            raise StorageError("the server is shutting down")
         deciding = asyncio.create_task(self._picking.take(picked), name="take decisions")
         self._deciding.add(deciding)
         deciding.add_done_callback(self._decided)

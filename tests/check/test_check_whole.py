@@ -40,7 +40,7 @@ def test_what_was_delivered_blank_is_found_rejected_and_made_again(
     (spoilt,) = (file["id"] for file in found["files"])
     assert flaws(user) == {spoilt: {"blank", "wrong_size"}}
     said = user.expect(1, "check", path, "--reject", "blank").out
-    assert "0 looked at now" in said
+    assert "0 examined now" in said
     assert f"batchgen retry {path} --state rejected" in said
     assert len(emulator.charges()) == 5
     user.expect(0, "retry", path, "--state", "rejected")

@@ -135,7 +135,9 @@ def test_names_and_all_together_are_refused(place: Place, manifest: Path) -> Non
 def test_nothing_can_be_approved_before_the_first_run(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text('{"version": 1, "output": {"dir": "nowhere"}, "jobs": [{"id": "a"}]}')
-    with pytest.raises(MissingFileError, match="nothing was run into this folder yet") as caught:
+    with pytest.raises(
+        MissingFileError, match="nothing has been run into this folder yet"
+    ) as caught:
         approve_jobs(path, [], every=False)
     assert str(caught.value.next_step).startswith(f"batchgen run {path} starts the run")
 
@@ -168,7 +170,7 @@ def test_all_and_globs_leave_rejected_results_out(
     assert "1 job approved: 1 job can start; 1 still to approve\n" in out
     assert "1 rejected result left out" in out
     assert due(place) == ["clip-2"]
-    with pytest.raises(UsageError, match="the only one was rejected: nothing is approved"):
+    with pytest.raises(UsageError, match="the only one was rejected: nothing was approved"):
         approve_jobs(manifest, named, every=every)
 
 
@@ -189,7 +191,7 @@ def test_a_rejected_result_is_marked_in_the_list_and_approved_by_its_very_id(
 
 def test_where_all_are_rejected_nothing_is_approved(place: Place, manifest: Path) -> None:
     reject(place, "still-1", "still-2")
-    with pytest.raises(UsageError, match="all 2 were rejected: nothing is approved"):
+    with pytest.raises(UsageError, match="all 2 were rejected: nothing was approved"):
         approve_jobs(manifest, [], every=True)
     assert due(place) == []
 

@@ -207,7 +207,7 @@ def test_a_canary_that_fails_holds_its_own_sweep_after_one_charge(
     user.manifest(sketches("boat", "tree"), run={"canary": 1})
     emulator.arm("submit", "vendor_failed", times=1)
     said = user.expect(75, "run", "m.yaml").said
-    assert "the others of it are held" in said
+    assert "the others wait" in said
     assert "batchgen status" in said
     assert sorted(Counter(one.split()[0] for one in prompts(emulator)).values()) == [1, 4]
 

@@ -76,7 +76,7 @@ def test_flaws_are_told_and_written(
 ) -> None:
     assert checked(manifest) == 1
     out = capsys.readouterr().out
-    assert "3 files checked, 3 looked at now" in out
+    assert "3 files checked, 3 examined now" in out
     assert "  1 blank\n      white: files/white.png: one colour" in out
     assert "  1 duplicate\n      copy: files/copy.png: the same file as boat\n" in out
     assert "2 files with flaws: 2 new, 0 gone\n" in out
@@ -94,7 +94,7 @@ def test_a_second_check_says_the_same_and_writes_nothing(
     capsys.readouterr()
     assert checked(manifest) == 1
     out = capsys.readouterr().out
-    assert "3 files checked, 0 looked at now" in out
+    assert "3 files checked, 0 examined now" in out
     assert "2 files with flaws: 0 new, 0 gone\n" in out
     assert world.folder.decisions.read_bytes() == decided
 
@@ -199,7 +199,7 @@ def test_of_many_people_are_shown_the_first(
         (("--job", "nobody"), "no job is selected"),
         (("--tag", "nope"), "no job is selected\n  → check --job, --model, --tag and --state"),
         (("--state", "failed"), "no job is selected"),
-        (("--blank", "nan"), "--blank: 'nan' is no number to compare with"),
+        (("--blank", "nan"), "--blank: 'nan' is not a number"),
         (("--reject", "blank,unreadable"), "→ batchgen repair {manifest} downloads it again"),
     ],
 )

@@ -38,11 +38,11 @@ def test_it_says_what_it_made_and_that_a_second_time_there_is_nothing_to_do(
 ) -> None:
     target = str(tmp_path / "d")
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 made, 0 unchanged\n" in (
+    assert f"{target}: 2 results (0.0 MB): 2 train\n  4 files written, 0 unchanged\n" in (
         capsys.readouterr().out
     )
     assert main(["export", manifest, target, "--to", "hf"]) == 0
-    assert "0 made, 4 unchanged\n" in capsys.readouterr().out
+    assert "0 files written, 4 unchanged\n" in capsys.readouterr().out
 
 
 def test_programs_get_one_document(
@@ -128,7 +128,9 @@ def test_where_nothing_was_run_yet_it_says_so(tmp_path: Path, capsys: CaptureFix
     header = {"version": 1, "output": {"dir": str(tmp_path / "nowhere")}}
     path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
     assert main(["export", str(path), str(tmp_path / "d"), "--to", "hf"]) == 66
-    assert "nothing was run into this folder yet, or its state is gone" in capsys.readouterr().err
+    assert (
+        "nothing has been run into this folder yet, or its state is gone" in capsys.readouterr().err
+    )
 
 
 def test_a_foreign_folder_and_a_damaged_result_have_their_exit_codes(

@@ -127,4 +127,4 @@ def test_only_words_that_did_not_go_out_are_told(capfd: pytest.CaptureFixture[st
     seen.on_event(Notified("json://a.b", "end"))
     seen.on_event(Notified("json://c.d", "pause", "no answer within 30 s"))
     print_unsent(seen)
-    assert capfd.readouterr().err == "not notified of pause: json://c.d: no answer within 30 s\n"
+    assert capfd.readouterr().err == "not notified (pause): json://c.d: no answer within 30 s\n"

@@ -62,7 +62,7 @@ def test_globs_keep_and_reject_what_has_a_result(
         (["later", "--keep"], "none of the selected jobs has a result to pick"),
         (["boat", "--keep", "--file", "2"], "has a result number 2 to pick"),
         (["boat", "--keep", "--file", "99999999999999999999"], "--file: no result has more"),
-        (["--keep", "--", "!boat"], "a JOB names what is meant"),
+        (["--keep", "--", "!boat"], "in a JOB, ! excludes nothing"),
         (["boot", "--keep"], "no job is selected\n  → did you mean 'boat'?"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_pick_that_comes_too_late_is_an_objection(
     place.db.execute("UPDATE job SET state = 'pending' WHERE id = 'boat'")
     bring_home(place, "boat")
     (applied,) = apply_new(place.db, place.folder.decisions)
-    assert applied.objection == "job boat was submitted again since that was decided"
+    assert applied.objection == "job boat was submitted again after that decision"
     assert place.one("SELECT count(pick) FROM file") == 0
 
 

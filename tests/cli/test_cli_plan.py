@@ -60,7 +60,10 @@ def shown(plan: Plan, columns: int = 80) -> str:
 def test_the_time_says_what_the_vendor_took_when_it_throttled_last() -> None:
     plan = replace(PLAN, throttled={T2I: 12.0})
     said = " ".join(shown(plan).split())
-    assert "about 1 min 15 s, without i2v; the vendor took 5 t2i/min when it last throttled" in said
+    assert (
+        "about 1 min 15 s, without i2v; the vendor accepted 5 t2i/min when it last throttled"
+        in said
+    )
     assert plan.to_json()["throttled_to_per_minute"] == {T2I: 5.0}
 
 
@@ -142,7 +145,7 @@ def test_a_price_that_nobody_knows_is_a_question_mark_and_no_zero() -> None:
 
 @pytest.mark.parametrize(
     ("budget", "words"),
-    [(100.0, "100.00 USD: enough"), (2.0, "2.00 USD: not enough, 1.09 USD missing")],
+    [(100.0, "100.00 USD: enough"), (2.0, "2.00 USD: not enough, 1.09 USD short")],
 )
 def test_a_budget_is_enough_or_not(budget: float, words: str) -> None:
     assert words in shown(replace(PLAN, models={T2I: STILLS}, budget=budget))
@@ -161,7 +164,7 @@ def test_where_nothing_is_to_do_nothing_is_said_of_cost_and_time() -> None:
     ("on_changed", "words"),
     [
         (OnChanged.KEEP, "→ they stay as they were submitted"),
-        (OnChanged.RERUN, "→ they are submitted again, which is paid for again"),
+        (OnChanged.RERUN, "→ they are submitted again and paid for again"),
     ],
 )
 def test_a_word_about_changed_jobs_is_taken_into_the_plan(

@@ -114,7 +114,9 @@ def gated(*, count: int = 3) -> list[dict[str, Any]]:
 def test_stills_are_picked_before_their_clips_are_paid(user: Shell, emulator: Emulator) -> None:
     user.manifest(gated())
     out = user.expect(75, "run", "m.yaml").out
-    assert "3 jobs wait for approval, 3 behind\n  → batchgen approve m.yaml JOB… | --all" in out
+    assert (
+        "3 jobs wait for approval, 3 more behind\n  → batchgen approve m.yaml JOB… | --all" in out
+    )
     assert len(emulator.charges()) == 3
     listed = user.expect(0, "approve", "m.yaml").out
     assert "boat-001\n    out/files/boat-001.png\n" in listed
@@ -149,7 +151,7 @@ def test_a_job_whose_need_failed_is_blocked_until_that_is_retried(
     user.manifest([boat(0), {**boat(1), "needs": ["boat-000"]}])
     emulator.arm("submit", "vendor_failed")
     out = user.expect(1, "run", "m.yaml").out
-    assert "1 blocked: a job that is needed ended without a result\n" in out
+    assert "1 blocked: a needed job ended without a result\n" in out
     assert "  → batchgen retry m.yaml\n" in out
     user.expect(0, "retry", "m.yaml")
     assert user.states() == {"boat-000": "done", "boat-001": "done"}

@@ -18,7 +18,7 @@ def test_a_rehearsal_never_goes_on_with_the_vendor(shell: Shell) -> None:
     before = shell.status()
     user = shell.having(RUNCOMFY_TOKEN="t", RUNCOMFY_MODEL_API_BASE="https://vendor.invalid/v1")
     err = user.expect(65, "run", "m.yaml").err
-    assert "this run was begun with the emulator" in err
+    assert "this run was started with the emulator" in err
     assert "--emulator" in err
     assert shell.status() == before
 

@@ -46,7 +46,7 @@ def test_a_result_that_never_comes_home_is_written_off_by_its_very_id(
 def test_a_name_with_an_exclamation_mark_means_itself_and_not_the_rest(
     place: Place, manifest: Path
 ) -> None:
-    with pytest.raises(UsageError, match="a JOB names what is meant"):
+    with pytest.raises(UsageError, match="in a JOB, ! excludes nothing"):
         resolve_jobs(manifest, ["!a"], Verb.RESUBMIT, None)
     assert place.state("b") == "unknown"
     place.db.execute("UPDATE job SET id = '!a' WHERE id = 'a'")

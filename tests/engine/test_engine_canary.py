@@ -72,7 +72,7 @@ def test_a_failed_canary_holds_its_own_sweep_and_names_what_failed(world: World)
     assert "without run.canary" in end.pause.next_step
     assert Counter(world.states().values()) == {"failed": 1, "done": 32, "pending": 19}
     ((at, warned),) = world.lives[0].emitted(Warned)
-    assert warned.text == f"{failed}; the others of it are held"
+    assert warned.text == f"{failed}; the others wait"
     assert at < 1.0
 
 

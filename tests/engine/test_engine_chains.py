@@ -230,7 +230,7 @@ def test_a_result_that_is_served_badly_for_once_fails_nothing(world: World) -> N
         if "turn=0" not in body:
             return InputsSound()
         world.vendor.renewed["r00000"] = 1
-        return InputsBroken("the server answered 410: it does not give this file out")
+        return InputsBroken("the server answered 410: it does not serve this file")
 
     def serve(url: str) -> Probed:
         served = f"turn={world.vendor.renewed['r00000']}"

@@ -327,4 +327,4 @@ def test_a_request_that_was_cancelled_in_time_is_free_and_may_go_again(
 def test_a_request_that_timed_out_stays_open_and_names_the_last_answer() -> None:
     aside = timed_out(60.0, "HTTP 403: not yours")
     assert (aside.code, aside.cost) == ("timeout", None)
-    assert aside.reason.startswith("not ended after 60 s, and all that is said of it is: HTTP 403")
+    assert aside.reason.startswith("not ended after 60 s; all that the vendor says of it: HTTP 403")

@@ -180,7 +180,7 @@ def test_odd_answers_are_no_end_and_are_noted_once(world: World) -> None:
     notes = [note.text for _, note in world.lives[0].emitted(Noted)]
     assert notes == [
         "the vendor says queued after running; ignored",
-        "the vendor calls the request of a000 'dreaming', an unknown word of state: still asking",
+        "the vendor calls the request of a000 'dreaming', an unknown state: still asking",
     ]
 
 

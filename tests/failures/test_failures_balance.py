@@ -19,13 +19,13 @@ def test_row_15_a_balance_that_is_too_small_is_said_before_the_first_submit(
         user = shell.using(emulator)
         user.manifest(10)
         plan = user.expect(0, "plan", "m.yaml").out
-        assert "0.10 USD: not enough, 0.20 USD missing; the run pauses when" in plan
+        assert "0.10 USD: not enough, 0.20 USD short; the run pauses when" in plan
         document = user.expect(0, "plan", "m.yaml", "--json").document
         assert (document["balance_usd"], document["balance_suffices"]) == (0.1, False)
         done = user.expect(75, "run", "m.yaml", "--json")
         words = "the balance of 0.10 USD does not cover the jobs to be submitted (~0.30 USD"
         assert done.err.index(words) < done.err.index("paused: the account's balance")
-        assert "top the account up, or begin fewer jobs with --limit" in done.err
+        assert "top up the account, or start fewer jobs with --limit" in done.err
         assert (done.document["balance_usd"], done.document["balance_suffices"]) == (0.1, False)
         assert done.document["paused"]["reason"] == "no_balance"
         assert len(emulator.charges()) == 3
@@ -52,7 +52,7 @@ def test_the_price_in_the_manifest_is_what_counts(shell: Shell) -> None:
     with emulating(balance=1.0) as emulator:
         user = shell.using(emulator)
         user.manifest(4, run={"models": {"bytedance/dreamina-4-0/text-to-image": {"price": 0.5}}})
-        assert "1.00 USD: not enough, 1.00 USD missing" in user.expect(0, "plan", "m.yaml").out
+        assert "1.00 USD: not enough, 1.00 USD short" in user.expect(0, "plan", "m.yaml").out
         done = user.expect(0, "run", "m.yaml", "--limit", "2", "--json")
         assert done.document["balance_suffices"] is True
 

@@ -69,7 +69,7 @@ def test_a_budget_of_the_command_line_wins_over_the_manifest(
     """A picture costs 0.03 USD in the emulator's list."""
     user.manifest(3, run={"budget": 0.01})
     plan = user.expect(0, "plan", "m.yaml", "--budget", "0.07").out
-    assert "budget    0.07 USD: not enough, 0.02 USD missing" in plan
+    assert "budget    0.07 USD: not enough, 0.02 USD short" in plan
     assert "batchgen run m.yaml --budget=0.07" in plan
     done = user.expect(75, "run", "m.yaml", "--budget", "0.07")
     assert "raise run.budget or --budget" in done.said

@@ -74,7 +74,7 @@ def test_row_54_a_file_that_is_gone_or_damaged_is_named_and_fetched_again_for_no
     assert f"boat-000: files/boat-000.png: {words}" in said
     assert REPAIR in said
     said = done.expect(0, "repair", "m.yaml").out
-    assert "1 file repaired, nothing was paid" in said
+    assert "1 file repaired, nothing was paid for" in said
     assert digest(path) == before == metadata(done)["boat-000"]["sha256"]
     assert len(metadata(done)) == 2
     assert (done.folder / f"{FIRST}.damaged-1").is_file() == kept
@@ -88,7 +88,7 @@ def test_a_repair_needs_no_money_in_the_account(done: Shell, emulator: Emulator)
     (done.folder / FIRST).unlink()
     emulator.arm("result", "status", status=402, body='{"error_code": 10001}', times=None)
     said = done.expect(0, "repair", "m.yaml").out
-    assert "1 file repaired, nothing was paid" in said
+    assert "1 file repaired, nothing was paid for" in said
 
 
 def test_row_54_what_is_sound_is_left_alone(done: Shell, emulator: Emulator) -> None:
@@ -220,7 +220,7 @@ def test_row_65_a_copied_state_is_refused_by_all_that_could_send(
     charges = len(emulator.charges())
     said = user.expect(65, *words).err
     assert "is a copy or a restored backup" in said
-    assert "could be paid twice" in said
+    assert "could be paid for twice" in said
     assert "batchgen run m.yaml --accept-copy" in said
     assert user.states() == {"boat-000": "unknown", "boat-001": "pending"}
     assert (user.folder / "out/decisions.jsonl").read_text() == ""

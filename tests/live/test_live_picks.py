@@ -193,7 +193,7 @@ def test_taking_back_counts_what_it_changed(browser: Browser, night: Night) -> N
         page.keyboard.press("k")
         expect_said(page, "Not saved: the server is gone")
         page.keyboard.press("z")
-        expect_said(page, "Nothing of it is left to undo")
+        expect_said(page, "Nothing is left to undo")
         page.keyboard.press("z")
         expect_said(page, "Nothing to undo")
 

@@ -35,7 +35,7 @@ def test_results_come_in_while_the_page_is_open_and_the_focus_stays(
         user = shell.using(emulator)
         with looking(browser, watcher) as page:
             news = page.locator("#news")
-            expect(news).to_contain_text("Nothing was run yet")
+            expect(news).to_contain_text("Nothing has been run yet")
             expect(news.locator("code")).to_have_text("batchgen run m.yaml")
             with user.start("run", "m.yaml", "--quiet") as run:
                 expect(page.locator(".tile")).to_have_count(8)

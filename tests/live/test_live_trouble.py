@@ -115,21 +115,21 @@ def test_the_rows_of_an_answer_say_what_became_of_it(browser: Browser, night: Ni
 
 def test_an_objection_reverts_only_the_pick_it_concerns(browser: Browser, night: Night) -> None:
     with looking(browser, night.watcher, clock=True) as page:
-        answering(page, heard(["file 1 is not there any more"]), heard())
+        answering(page, heard(["file 1 no longer exists"]), heard())
         tile = page.locator(".tile").first
         tile.focus()
         page.keyboard.press("k")
-        expect_said(page, "file 1 is not there any more")
+        expect_said(page, "file 1 no longer exists")
         tile.focus()
         page.keyboard.press("x")
         page.clock.run_for(20_000)
         expect(tile).to_have_attribute("data-pick", "reject")
     with looking(browser, night.watcher, clock=True) as page:
-        answering(page, heard(["file 1 is not there any more"]))
+        answering(page, heard(["file 1 no longer exists"]))
         tile = page.locator(".tile").first
         tile.focus()
         page.keyboard.press("k")
-        expect_said(page, "file 1 is not there any more")
+        expect_said(page, "file 1 no longer exists")
         page.clock.run_for(2_000)
         expect(tile).to_have_attribute("data-pick", "")
 

@@ -333,6 +333,6 @@ def test_a_need_whose_row_was_skipped_is_reported_as_such(tmp_path: Path) -> Non
     assert found.problems == ["3:1 it needs 'still-2', and no job has this id"]
     (hint,) = found.hints
     assert hint == (
-        "if its row was skipped, leave that row out here as well, by 'where'; "
-        "else: did you mean 'still-1'?"
+        "if its row was skipped, leave it out here, too, with 'where'; "
+        "otherwise: did you mean 'still-1'?"
     )

@@ -104,7 +104,7 @@ def test_the_command_line_wins_and_only_chosen_occasions_are_notified(
 def test_a_dead_address_changes_nothing_and_is_reported(user: Shell) -> None:
     user.manifest(1, notify=[dead_url()])
     done = user.expect(0, "run", "m.yaml", "--quiet")
-    assert done.err.startswith("not notified of end: json://127.0.0.1: ")
+    assert done.err.startswith("not notified (end): json://127.0.0.1: ")
     assert "Connection error" in logged(user)[0]
     assert_discreet(user, done.said)
 
@@ -143,7 +143,7 @@ def test_ctrl_c_ends_the_wait_for_a_notification_and_not_the_run(user: Shell) ->
             done = ended(process)
     assert done.code == 0
     assert "m: 1 done" in done.said
-    assert "not notified of end: json://127.0.0.1: the run did not wait any longer" in done.err
+    assert "not notified (end): json://127.0.0.1: the run did not wait any longer" in done.err
     assert_discreet(user, done.said)
 
 
@@ -179,7 +179,7 @@ def test_a_hanging_service_never_holds_the_run_up(user: Shell, emulator: Emulato
             assert list(user.states().values()).count("done") == 2
             process.send_signal(signal.SIGINT)
             done = ended(process)
-    assert "not notified of first_failure" in done.err
+    assert "not notified (first_failure)" in done.err
 
 
 def said(user: Shell) -> str:

@@ -156,4 +156,4 @@ def test_a_run_of_which_nothing_was_sent_has_a_report_too(tmp_path: Path) -> Non
     begin(tmp_path / "out", [job("a", "x")]).close()
     made = make(tmp_path / "out")
     assert (made.jobs, made.files) == (1, 0)
-    assert "Nothing was sent yet" in made.page.read_text("utf-8")
+    assert "Nothing has been sent yet" in made.page.read_text("utf-8")

@@ -94,7 +94,7 @@ def test_a_changed_input_of_a_paid_job_is_refused_and_named(tmp_path: Path) -> N
     manifest = write_manifest(tmp_path, 2)
     api.run(manifest, REHEARSAL)
     manifest.write_text(manifest.read_text().replace("prompt: boat 2", "prompt: ship"))
-    with pytest.raises(ChangedJobsError, match=r"1 job has another input .*: j2 \(done\)"):
+    with pytest.raises(ChangedJobsError, match=r"1 job has a different input .*: j2 \(done\)"):
         api.run(manifest, REHEARSAL)
     assert len(asyncio.run(charges_of_rehearsal(tmp_path / "out"))) == 2
 
@@ -106,7 +106,7 @@ def test_a_rehearsals_state_is_not_taken_to_the_vendor(
     api.run(manifest, REHEARSAL)
     monkeypatch.setenv("RUNCOMFY_TOKEN", TOKEN)
     monkeypatch.delenv("RUNCOMFY_MODEL_API_BASE", raising=False)
-    with pytest.raises(ProviderMismatchError, match="begun with the emulator"):
+    with pytest.raises(ProviderMismatchError, match="started with the emulator"):
         api.run(manifest)
 
 

@@ -74,7 +74,7 @@ def test_a_word_about_one_attempt_does_not_reach_a_later_one(place: Place) -> No
     assert transitions.unclear(place.db, place.seq("boat"), 2, "no_answer", "lost", "")
     append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0, attempt=1)])
     (applied,) = apply_new(place.db, place.folder.decisions)
-    assert "submitted again since" in str(applied.objection)
+    assert "submitted again after" in str(applied.objection)
     assert place.state("boat") == "unknown"
     append_decisions(place.folder.decisions, [Decision(Verb.RESUBMIT, "boat", 1.0, attempt=2)])
     (applied,) = apply_new(place.db, place.folder.decisions)
@@ -309,7 +309,7 @@ async def test_an_approval_of_an_earlier_result_does_not_reach_the_new_one(tmp_p
     ears = Ears()
     (applied,) = apply_new(place.db, place.folder.decisions)
     await supervision.act_on([applied], ears, ears.heard.append)  # type: ignore[arg-type]
-    assert "submitted again since" in str(applied.objection)
+    assert "submitted again after" in str(applied.objection)
     assert ears.told == []
     assert place.one("SELECT approved FROM job WHERE id = 'still-1'") == 0
     place.db.close()
@@ -336,7 +336,7 @@ async def test_picks_and_flaws_reach_the_state_and_no_engine(tmp_path: Path) -> 
     assert place.db.execute("SELECT kind, words FROM flaw").fetchall() == [("blank", "one colour")]
     # Of thousands of picks only those are told that came to nothing.
     assert ears.told == []
-    assert ears.heard == [Noted("job clip, which is pending, has no result to judge", "clip")]
+    assert ears.heard == [Noted("job clip, which is pending, has no result to pick", "clip")]
     append_decisions(place.folder.decisions, [Decision(Verb.UNPICK, "boat", 6.0)])
     assert [one.objection for one in apply_new(place.db, place.folder.decisions)] == [None]
     assert place.one("SELECT pick FROM file") is None

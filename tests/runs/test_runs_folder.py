@@ -116,13 +116,13 @@ def test_a_provider_has_a_name_that_outlives_its_port(base: str, emulator: bool,
 @pytest.mark.parametrize(
     ("first", "then", "way_back", "anew"),
     [
-        ("the emulator", VENDOR, "give --emulator", "output.dir"),
-        (VENDOR, "the emulator", "leave --emulator out", "output.dir"),
+        ("the emulator", VENDOR, "add --emulator", "output.dir"),
+        (VENDOR, "the emulator", "leave out --emulator", "output.dir"),
         (
             VENDOR,
             "https://elsewhere.example/v1",
             "RUNCOMFY_MODEL_API_BASE",
-            "output.dir, and say --start-over",
+            "output.dir, and add --start-over",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_state_belongs_to_the_provider_it_was_begun_with(
     claim_for_provider(place.db, then, place.folder)
     claim_for_provider(place.db, first, place.folder)
     begin_attempt(place.db, 1, "hash", None, 1.0)
-    with pytest.raises(ProviderMismatchError, match=f"begun with {first}") as caught:
+    with pytest.raises(ProviderMismatchError, match=f"started with {first}") as caught:
         claim_for_provider(place.db, then, place.folder)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert way_back in str(caught.value)

@@ -389,7 +389,7 @@ async def test_an_image_for_which_nobody_answers_may_be_no_fault_of_the_image(
         desk.eyes.shows["https://b.example/b.jpg"] = Gone("it is gone")
     with pytest.raises(InputImagesError) as caught:
         await refuse(desk, collecting=False)
-    cure = "where none answered, see to the network, and behind a proxy to HTTPS_PROXY, or set"
+    cure = "if there was no answer, check the network and, behind a proxy, HTTPS_PROXY, or set"
     assert caught.value.next_step is not None
     assert cure in caught.value.next_step
     assert ("replace them" in caught.value.next_step) is bool(others)

@@ -29,7 +29,7 @@ def test_an_adopted_request_is_followed(state: State) -> None:
 def test_a_request_cannot_be_adopted_by_two_jobs(state: State) -> None:
     unknown(state, "boat")
     state.submit("clip", "r1")
-    assert state.adopt("boat", "r1") == "request r1 belongs to job clip already"
+    assert state.adopt("boat", "r1") == "request r1 already belongs to job clip"
     assert state.state("boat") is S.UNKNOWN
 
 

@@ -48,9 +48,9 @@ def test_a_pick_is_about_one_file_or_about_all_of_a_result(state: State) -> None
 
 def test_where_there_is_no_result_nothing_can_be_picked(state: State) -> None:
     said = pick(state, "boat", Pick.KEEP)
-    assert said == "job boat, which is pending, has no result to judge"
+    assert said == "job boat, which is pending, has no result to pick"
     state.finish("boat", "r1")
-    assert pick(state, "boat", Pick.KEEP, 2) == "job boat, which is done, has no file 2 to judge"
+    assert pick(state, "boat", Pick.KEEP, 2) == "job boat, which is done, has no file 2 to pick"
     assert reviews.find_flaws(state.db, state.seq("clip"), None, {"blank": "w"}) is not None
     assert flaws(state) == {}
 
@@ -146,7 +146,7 @@ def test_once_it_is_submitted_again_a_word_about_the_first_result_comes_too_late
     pick(state, "boat", Pick.REJECT)
     manual_actions.retry_selected(state.db, Selection(), manual_actions.may_go_again(rejected=True))
     state.begin("boat")
-    assert pick(state, "boat", Pick.KEEP) == "job boat, which is submitting, has no result to judge"
+    assert pick(state, "boat", Pick.KEEP) == "job boat, which is submitting, has no result to pick"
 
 
 def test_what_left_the_manifest_is_not_retried(state: State) -> None:

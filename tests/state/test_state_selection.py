@@ -112,7 +112,7 @@ def test_causes_that_are_noted_choose_what_they_chose_before(tmp_path: Path) -> 
     ],
 )
 def test_an_exclamation_mark_alone_is_a_mistake(wrong: Callable[[], Selection]) -> None:
-    with pytest.raises(UsageError, match="leaves out nothing"):
+    with pytest.raises(UsageError, match="excludes nothing"):
         wrong()
 
 

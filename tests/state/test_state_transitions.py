@@ -168,7 +168,7 @@ def test_a_held_twin_may_have_its_own_request_back(state: State) -> None:
     state.submit("boat", "r1")
     state.begin("clip")
     state.accept("clip", "r1")
-    assert state.adopt("clip", "r1") == "request r1 belongs to job boat already"
+    assert state.adopt("clip", "r1") == "request r1 already belongs to job boat"
     assert state.adopt("boat", "r1") is None
     assert state.state("boat") is S.QUEUED
     assert state.deliver("boat")

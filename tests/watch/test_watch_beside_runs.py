@@ -122,7 +122,7 @@ def test_errors_are_those_of_the_tree(shell: Shell, emulator: Emulator) -> None:
     with watching(shell) as watcher:
         port = watcher.url.split(":")[2].split("/")[0]
         taken = shell.expect(73, "watch", "m.yaml", "--port", port)
-        assert f"port {port} of 127.0.0.1 cannot be had" in taken.err
+        assert f"port {port} of 127.0.0.1 is not available" in taken.err
         with pytest.raises(urllib.error.HTTPError, match="404"):
             watcher.get("../")
     (shell.folder / "out").mkdir()

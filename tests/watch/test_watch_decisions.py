@@ -32,7 +32,7 @@ async def test_picks_are_handed_on_by_job_attempt_and_position(root: Path) -> No
         run.answer = Outcome(False, (no_gate,))
         status, heard = await page.say(approval, {"action": "keep", "file": 99})
         assert status == 200
-        assert heard["objections"] == ["clip has no gate", "file 99 is not there any more"]
+        assert heard["objections"] == ["clip has no gate", "file 99 no longer exists"]
         # What is objected to somebody else's word, in the same breath, is theirs to hear.
         _, heard = await page.say({"action": "keep", "file": 13})
         assert heard["objections"] == []

@@ -40,7 +40,7 @@ def test_another_name_is_refused_whatever_it_asks(host: str) -> None:
     ["http://evil.example", "null", "http://127.0.0.1:8124", "https://127.0.0.1:8123", None, ""],
 )
 def test_another_page_may_change_nothing(origin: str | None) -> None:
-    assert asked("POST", Origin=origin) == "this can only be asked by the page itself"
+    assert asked("POST", Origin=origin) == "only the page itself may request this"
 
 
 def test_at_the_port_of_http_a_browser_names_none() -> None:
@@ -58,4 +58,4 @@ def test_a_browser_that_names_no_origin_may_say_that_it_is_the_same() -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_what_a_form_can_send_is_refused(kind: str | None) -> None:
-    assert asked("POST", Content_Type=kind) == "JSON is asked for"
+    assert asked("POST", Content_Type=kind) == "send JSON"

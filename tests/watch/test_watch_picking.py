@@ -49,13 +49,13 @@ def test_picks_and_approvals_are_read() -> None:
     ],
 )
 def test_anything_else_is_refused(word: Any) -> None:
-    with pytest.raises(UsageError, match="no picks"):
+    with pytest.raises(UsageError, match="not picks"):
         parse_decisions({"decisions": [word]})
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"decisions": None}, {"decisions": 3}])
 def test_no_words_are_refused(document: Any) -> None:
-    with pytest.raises(UsageError, match="no picks"):
+    with pytest.raises(UsageError, match="not picks"):
         parse_decisions(document)
 
 
@@ -83,4 +83,4 @@ def test_a_file_is_named_by_its_job_attempt_and_position(tmp_path: Path) -> None
     with reading(tmp_path / "state.db") as db:
         said, objections = resolve(db, [Pick(Action.KEEP, 1), Pick(Action.REJECT, 999)])
     assert said == [PageDecision(Action.KEEP, "harbour-dawn-ink", 1, 1)]
-    assert objections == ["file 999 is not there any more"]
+    assert objections == ["file 999 no longer exists"]

@@ -69,7 +69,7 @@ async def test_a_port_that_is_taken_and_a_state_that_cannot_be_read_are_errors(
 ) -> None:
     async with watching(root) as page:
         port = int(page.origin.rsplit(":", 1)[1])
-        with pytest.raises(OutputError, match=f"port {port} of 127.0.0.1 cannot be had"):
+        with pytest.raises(OutputError, match=f"port {port} of 127.0.0.1 is not available"):
             async with watching(root, port=port):
                 pass
     broken = tmp_path / "broken"

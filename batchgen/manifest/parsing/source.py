@@ -85,7 +85,7 @@ class TextSource:
         parsed, line, column = self._parsed
         self._keep(text, parsed)
         if self._delivered - parsed > LONGEST_VALUE and self.failure is None:
-            hint = f"at most {LONGEST_VALUE} characters are read at a stretch"
+            hint = f"at most {LONGEST_VALUE} characters are read at once"
             self.failure = UnreadableYamlError(
                 line, column, "the value or comment after this place is too long", hint
             )

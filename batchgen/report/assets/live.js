@@ -84,7 +84,7 @@
     if (document.body.classList.contains("gone")) return ["The server is gone: this page is out of date, and nothing can be picked. Start it again:", facts?.again];
     if (!facts) return null;
     if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`];
-    if (facts.waiting) return ["Nothing was run yet. This page updates itself once a run begins:", facts.goesOn];
+    if (facts.waiting) return ["Nothing has been run yet. This page updates itself once a run begins:", facts.goesOn];
     if (facts.atWork === false && facts.goesOn) return ["No run is in progress, and not everything is done. To continue:", facts.goesOn];
     if (facts.approves) return ["Everything left waits for your approval: look, and press a. Or approve all:", facts.approves];
     return null;

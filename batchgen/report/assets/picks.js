@@ -38,7 +38,7 @@
       return file?.pick === to ? [{ job, file, pick: from }] : [];
     });
     if (changes.length) save(changes);
-    if (!changes.length) batchgen.say("Nothing of it is left to undo");
+    if (!changes.length) batchgen.say("Nothing is left to undo");
     else batchgen.say(changes.length === 1 ? `${changes[0].job.id}: undone` : `${batchgen.number(changes.length)} picks undone`);
   };
 
