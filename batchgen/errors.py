@@ -8,7 +8,7 @@
      │   ├─ InputImagesError               … an input image is not what its model takes
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
-     │   ├─ LostStateError                 … requests may be paid that the state does not know
+     │   ├─ LostStateError                 … requests may be paid for that the state does not know
      │   └─ OtherManifestError             … the folder was last run from another manifest
      ├─ MissingFileError               66  a file to read is missing
      ├─ ApiUnreachableError            69  the API cannot be reached

@@ -209,19 +209,21 @@ LIMITS = (
         "--max-duration",
         metavar="8h",
         callback=read_by(parse_duration),
-        help="Stop submitting after this long, and finish what is paid; overrides the manifest.",
+        help="Stop submitting after this long, and finish what is paid for; overrides the"
+        " manifest.",
     ),
     click.option(
         "--stop-at",
         metavar="07:00",
         callback=read_by(parse_moment),
-        help="Stop submitting at this time of day, or date and time, and finish what is paid;"
+        help="Stop submitting at this time of day, or date and time, and finish what is paid for;"
         " overrides the manifest.",
     ),
     click.option(
         "--changed",
         type=click.Choice(["rerun", "keep"]),
-        help="For jobs whose input changed after they were paid: pay again, or keep the old input.",
+        help="For jobs whose input changed after they were paid for: pay again, or keep the old"
+        " input.",
     ),
     click.option(
         "--latency",

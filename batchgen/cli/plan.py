@@ -287,7 +287,7 @@ def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:
     yield ""
     have = "has" if count == 1 else "have"
     yield from _wrapped(
-        f"{plural(count, 'job')} that may have been paid {have} a different input now:", columns
+        f"{plural(count, 'job')} that may have been paid for {have} a different input now:", columns
     )
     for one in plan.changed[:SHOWN_CHANGES]:
         yield f"  {one.id} ({one.state})"
@@ -307,8 +307,8 @@ def _renamed_lines(plan: Plan, columns: int) -> Iterator[str]:
     yield ""
     have = "has" if count == 1 else "have"
     yield from _wrapped(
-        f"{plural(count, 'job')} that may have been paid {have} a different id now, with the same"
-        " input:",
+        f"{plural(count, 'job')} that may have been paid for {have} a different id now, with the"
+        " same input:",
         columns,
     )
     for one in plan.renamed[:SHOWN_RENAMED]:

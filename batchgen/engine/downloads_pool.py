@@ -59,7 +59,7 @@ class _History:
 
 
 class DownloadPool:
-    """Downloads what was paid. Call `add` for each job, run `work` in a few tasks.
+    """Downloads what was paid for. Call `add` for each job, run `work` in a few tasks.
 
     `on_done` gets the number of each job that is done, and what its last file changed.
     """

@@ -81,7 +81,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The job failed, and nothing was paid."""
+    """The job failed, and nothing was paid for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class ModelQueue:
         self.put_back(job)
 
     async def head(self, unaffordable: Container[str]) -> Head | None:
-        """What would start next; None where there is no work, or none that can be paid."""
+        """What would start next; None if there is no work, or none that can be paid for."""
         if self.health.refused:
             self.clear()
         await self.refill()

@@ -1,6 +1,6 @@
 """Texts that mean something else than their author thinks: braces, ` #`, syntax of other tools.
 
-They would be sent and paid as they are.
+They would be sent, and paid for, as they are.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def _live(row: tuple[object, ...]) -> LiveRequest:
 
 
 def fetching(db: sqlite3.Connection) -> list[int]:
-    """Jobs whose results are paid and not all on the disk."""
+    """Jobs whose results are paid for and not all on the disk."""
     return [seq for (seq,) in db.execute("SELECT seq FROM job WHERE state = 'fetching'")]
 
 

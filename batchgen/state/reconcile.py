@@ -67,7 +67,7 @@ def add_edges(db: sqlite3.Connection) -> None:
 
 
 class OnChanged(StrEnum):
-    """What to do with a job whose input changed after it may have been paid."""
+    """What to do with a job whose input changed after it may have been paid for."""
 
     REFUSE = "refuse"
     RERUN = "rerun"
@@ -85,7 +85,7 @@ class ChangedJob:
 
 @dataclass(frozen=True, slots=True)
 class RenamedJob:
-    """A job that may have been paid and has another id today, with the same input."""
+    """A job that may have been paid for and has a different id today, with the same input."""
 
     before: str
     now: str

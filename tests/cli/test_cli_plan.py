@@ -88,7 +88,7 @@ boats · 123 jobs · output/boats
             unknown
   time      about 1 min 15 s, without i2v
 
-1 job that may have been paid has a different input now:
+1 job that may have been paid for has a different input now:
   boat-001 (done)
     prompt: "a boat" → "another one"
   → run refuses (exit code 65) unless you add --changed keep, which leaves them
@@ -250,7 +250,7 @@ def test_renamed_jobs_are_listed_with_what_run_will_do() -> None:
     out = shown(plan)
     assert "  renamed        1\n" in out
     assert (
-        "1 job that may have been paid has a different id now, with the same input:\n"
+        "1 job that may have been paid for has a different id now, with the same input:\n"
         "  poster-3 → poster-4 (done)\n"
         "  → run refuses (exit code 65) unless you add --changed keep"
     ) in out
