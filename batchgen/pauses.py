@@ -103,8 +103,8 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.UNKNOWN_OUTCOMES: PauseRow(
         ExitCode.UNKNOWN_OUTCOMES,
-        "five submits within a minute have an outcome that cannot be known",
-        "see `batchgen status`, decide with `batchgen resolve`, then run again",
+        "the outcomes of five submits within a minute are unknown",
+        f"see `batchgen status`, decide with `batchgen resolve`, then {AGAIN}",
     ),
     PauseReason.GATEWAY: PauseRow(
         ExitCode.UNREACHABLE,
@@ -150,12 +150,12 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
         ExitCode.STOPPED,
         "{why}",
         f"see `batchgen status`; fix the manifest or retry the job, then {AGAIN};"
-        " without run.canary the other jobs start whatever the first one's outcome",
+        " without run.canary, the other jobs start whatever becomes of the first one",
     ),
     PauseReason.MANIFEST: PauseRow(
         ExitCode.BAD_INPUT,
         "rows that were read during the run have problems",
-        f"fix them, then {AGAIN}; nothing is paid twice",
+        f"fix them, then {AGAIN}; nothing is paid for twice",
     ),
     PauseReason.SCHEMA: PauseRow(ExitCode.BAD_INPUT, "{problems}", "{ways_out}"),
 }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NEGATIVE = "!"
 MOST = 200
-"""Completions of one beginning; nobody reads more in a shell."""
+"""Completions of one prefix; nobody reads more in a shell."""
 
 MOST_ENTRIES = 10_000
 """Entries of a folder, and failed jobs whose messages are read."""

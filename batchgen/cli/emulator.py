@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     "--latency",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="How many seconds a request takes.",
+    help="How many seconds a request takes. Default 1 for a picture, 2 for a video.",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A file that remembers requests.",
+    help="A file that keeps requests, so that the emulator can be restarted.",
 )
 @click.option("--token", help="The only token to accept; by default, any.")
 @click.option(
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     "url_ttl",
     metavar="15m",
     callback=read_by(parse_duration),
-    help="How long a result's URL is valid; by default, for ever.",
+    help="How long a result's URL is valid; by default, forever.",
 )
 @click.option(
     "--balance",

@@ -64,7 +64,7 @@ def _show_model(model_id: str, *, as_json: bool) -> int:
 
 
 def _lines(model: Model) -> Iterator[str]:
-    yield f"{model.id} · makes {model.makes.value}s · ids begin with {model.alias}-"
+    yield f"{model.id} · makes {model.makes.value}s· automatic ids begin with {model.alias}-"
     for field in model.fields:
         yield ""
         need = "required" if field.required else "optional"
@@ -84,7 +84,7 @@ def _details(field: Field) -> Iterator[str]:
     if field.default is not None:
         default = json.dumps(field.default, ensure_ascii=False)
         yield from _wrapped(
-            "the page suggests: " + textwrap.shorten(default, LONGEST_DEFAULT, placeholder=" …")
+            "the vendor suggests: " + textwrap.shorten(default, LONGEST_DEFAULT, placeholder=" …")
         )
     for rule in field.file_rules:
         yield from _wrapped(f"file rule: {rule.quantity} {rule.operator} {rule.limit:g}")

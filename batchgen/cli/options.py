@@ -227,7 +227,7 @@ LIMITS = (
         "--latency",
         type=click.FloatRange(0),
         metavar="SECONDS",
-        help="With --emulator: how long a request takes.",
+        help="With --emulator: how many seconds a request takes.",
     ),
 )
 ACCEPT_COPY = click.option("--accept-copy", is_flag=True, help="Continue with a copied state file.")

@@ -60,7 +60,7 @@ def _check(path: Path, log: ProblemLog, *, quiet: bool) -> dict[str, JsonValue]:
         print_warnings(warnings)
         models = plural(len(counts), "model")
         found = f" · {plural(len(warnings), 'warning')}" if warnings else ""
-        print_text(f"{path}: sound · {plural(jobs, 'job')} for {models}{found}")
+        print_text(f"{path}: valid · {plural(jobs, 'job')} for {models}{found}")
     return {
         "file": str(path),
         "valid": True,

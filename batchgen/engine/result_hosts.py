@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 FILES_IN_A_ROW = 3
-"""So many different files that fail one after another are the host's trouble, not theirs."""
+"""If this many different files fail one after another, the fault is the host's, not theirs."""
 WARNED_AFTER = 5.0
-"""Seconds of an outage before people are warned: a shorter one is nothing to read about."""
+"""Seconds of an outage before you are warned: a shorter one is not worth a line."""
 
 
 def host_of(url: str) -> str:

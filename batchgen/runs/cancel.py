@@ -44,9 +44,9 @@ _LATER = "noted: the next `batchgen run` asks the vendor to cancel it before any
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """How many jobs were cancelled; `delivering` are at work with the vendor and will come.
+    """How many jobs were cancelled; the vendor is working on `delivering`, whose results will come.
 
-    `handed_over`: how many were handed to the runner at work instead.
+    `handed_over`: how many were handed to the active runner instead.
     """
 
     cancelled: int = 0

@@ -1,4 +1,4 @@
-"""What people decide about jobs, in decisions.jsonl: appended by commands, taken up by the writer.
+"""A person's decisions about jobs, in decisions.jsonl: appended by commands, applied by the writer.
 
 The state remembers how far the file was read, in the transaction that applied it: so a decision
 takes effect exactly once, however often a run dies.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 MOST_FILES = 10_000
-"""Positions above it are nobody's: no line may hold a number that SQLite does not take."""
+"""No file has a higher position: no line may hold a number that SQLite does not take."""
 
 PAGE_BYTES = 128 * 1024
 """About a thousand decisions: some hundredths of a second."""

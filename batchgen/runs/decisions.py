@@ -1,4 +1,4 @@
-"""People's decisions, from a command: handed to the runner at work, or else applied here."""
+"""A person's decisions, from a command: handed to the active runner, or applied here."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 0.2
-"""Seconds that a decision outwaits another one, or somebody who looks whether a runner is at work:
-no runner would take it up."""
+"""Seconds to wait for the lock if another decision, or a check for an active runner, holds it:
+neither of them would apply this decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Decided:
 def decide(
     folder: RunFolder, manifest: Path, decisions: Sequence[Decision], at: float | None = None
 ) -> Iterator[Decided | None]:
-    """Write the decisions down and apply them; None where the runner at work will do that.
+    """Write the decisions down and apply them; None if the active runner will apply them.
 
-    Written first: whatever happens here, they take effect with the next run at the latest. Not
-    into a copy, which may know nothing of the request that is decided about: CopiedStateError.
-    Older decisions are applied as well; only the given ones are returned. `at`, epoch
-    seconds, is now: who has none of their own and only takes up older ones says it.
+    They are written first: whatever happens here, they take effect with the next run at the latest.
+    A copied state is refused with CopiedStateError: it may not know the request in question. Older
+    decisions are applied as well; only the given ones are returned. `at` is now, in epoch seconds:
+    give it if there are no `decisions`, to apply only older ones.
     """
     now = max((one.at for one in decisions), default=0.0) if at is None else at
     with reading(folder.state) as known:
@@ -72,7 +72,7 @@ def decide(
 
 
 def settle(db: Connection, folder: RunFolder, at: float) -> None:
-    """Settle what a dead run left, then apply what people decided; in the caller's transaction."""
+    """Settle what a dead run left, then apply the decisions, in the caller's transaction."""
     settle_dead_run(db, folder, at)
     apply_new(db, folder.decisions)
 

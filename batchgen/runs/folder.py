@@ -184,7 +184,7 @@ def _why_no_locks(folder: RunFolder) -> str | None:
 
 
 def is_locked(folder: RunFolder) -> bool:
-    """Whether a runner is at work at this moment. Raises OutputError."""
+    """Whether a runner is active at this moment. Raises OutputError."""
     try:
         with locked(folder):
             return False

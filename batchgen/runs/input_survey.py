@@ -91,9 +91,9 @@ async def refuse_broken(
 
 
 class _Survey:
-    """A look at each of many URLs, that does not wait for a dead host once for every URL.
+    """Probes each of many URLs, without waiting for a dead host once for every URL.
 
-    `silences` are the places of those that nobody answered for.
+    `silences` are the places of URLs without an answer.
     """
 
     def __init__(self, images: InputImages, pauses: Sequence[float]) -> None:

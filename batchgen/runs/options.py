@@ -94,6 +94,6 @@ def effective_policy(policy: Policy, options: RunOptions) -> Policy:
 
 
 def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
-    """How the engine works, save for what only the start of the run can know."""
+    """How the engine works, except for what only the start of the run can know."""
     policy = effective_policy(policy, options)
     return EnginePolicy(**{one.key: getattr(policy, one.key) for one in SETTINGS})

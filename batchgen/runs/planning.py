@@ -204,9 +204,9 @@ def planned_jobs(path: Path, options: RunOptions, world: World) -> Iterator[List
 def named_jobs(
     path: Path, names: Sequence[str], world: World, *, emulator: bool = False
 ) -> Iterator[Listing]:
-    """Jobs by their ids, or globs, with their attempts. Raises UsageError for one that is nobody's.
+    """List jobs by ids or globs, with their attempts. Raises UsageError for a name without a job.
 
-    Where the state was made from just this manifest, the manifest's jobs are not read again.
+    If the state was made from exactly this manifest, its jobs are not read again.
     """
     rehearsal = emulator or is_loopback(api_base(world.env))
     manifest = read_with_environment(path, world.env, rehearsal=rehearsal)

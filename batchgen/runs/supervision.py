@@ -80,7 +80,7 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
 
 
 async def ask_for_cancels(jobs: Iterable[int], scheduler: Scheduler) -> None:
-    """What people wanted cancelled before this run, and nobody could ask for until now."""
+    """Ask the vendor for the cancels that were decided before this run."""
     for seq in jobs:
         await scheduler.cancel(seq)
 

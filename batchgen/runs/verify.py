@@ -76,7 +76,7 @@ def check_files(
 
 
 def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
-    """A second look, and at the state too: a repair may have been at work on just this file."""
+    """Check again, and compare with the state: a repair may just have replaced this file."""
     is_same = result_numbered(db, first.file.id) == first.file
     return second if is_same else Checked(first.file)
 

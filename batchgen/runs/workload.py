@@ -61,7 +61,7 @@ def take_stock(
     options: RunOptions,
     at: float,
 ) -> Workload:
-    """Settle what a dead run left, apply what people decided, and see what there is to do.
+    """Settle what a dead run left, apply the decisions, and find out what there is to do.
 
     Raises UsageError for a selection that names no job at all.
     """

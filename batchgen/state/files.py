@@ -58,7 +58,7 @@ def count_saved(db: sqlite3.Connection) -> int:
 
 
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
-    """What is left to download of a job; None where it is not fetching any more."""
+    """What is left to download of a job; None if it is no longer fetching."""
     row = db.execute(
         "SELECT job.seq, job.id, job.model, attempt.number, attempt.request_id"
         " FROM job JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
@@ -152,7 +152,7 @@ def results_after(
 
 
 def claimed_path(db: sqlite3.Connection, key: str) -> tuple[str | None] | None:
-    """Whose name has this key: its path, `(None,)` while it is awaited; None where nobody's is."""
+    """The path of the file whose name has this key, `(None,)` before its download; None if free."""
     row: tuple[str | None] | None = db.execute(
         "SELECT path FROM file WHERE name_key = ?", (key,)
     ).fetchone()

@@ -104,7 +104,7 @@ def _all_counts(db: sqlite3.Connection) -> Counts:
 
 
 def totals(table: Counts) -> dict[JobState, int]:
-    """Jobs by state, over all models, in the order in which people are shown them."""
+    """Jobs by state, over all models, in the order in which they are shown."""
     found = {state: sum(row.get(state, 0) for row in table.values()) for state in JobState}
     return {state: count for state, count in found.items() if count}
 

@@ -169,7 +169,7 @@ def _add_marks(db: sqlite3.Connection, found: array[int]) -> None:
 
 
 def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
-    """The numbers of those jobs, ascending; what is nobody's id has none."""
+    """The numbers of those jobs, ascending, without the ids that no job has."""
     rows = db.execute(
         "SELECT seq FROM job WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",
         (json.dumps(list(job_ids)),),

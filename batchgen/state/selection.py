@@ -28,7 +28,7 @@ NOTED = "temp.noted"
 
 JUDGED = tuple(judgement.value for judgement in Judgement)
 NAMES = (*(state.value for state in JobState), *JUDGED)
-"""What may be selected as a state: also what people said of a result."""
+"""What --state takes: the states of a job, and what you decided about its results."""
 
 _TAG = "EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = ? OR value GLOB ?)"
 

@@ -24,7 +24,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageDecision:
-    """An action on a job as it was seen: its `attempt` and, save for APPROVE, one file of that."""
+    """An action on a job as the page showed it: its `attempt` and, except to APPROVE, one file."""
 
     action: Action
     job_id: str

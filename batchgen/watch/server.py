@@ -55,7 +55,7 @@ NEVER_KEPT = "no-store"
 
 
 def why_not(method: str, headers: Mapping[str, str], port: int) -> str | None:
-    """Why a request is refused; None where it is not. Pure; `headers` ignore case."""
+    """Why a request is refused; None if it is not. Pure; `headers` ignore case."""
     host = headers.get("Host", "")
     # A browser leaves out the port that every http address has.
     names = {name for name in NAMES if port == HTTP_PORT} | {f"{name}:{port}" for name in NAMES}

@@ -24,7 +24,7 @@ def test_the_mistakes_of_several_manifests_are_shown_at_once(shell: Shell) -> No
     assert "did you mean 'prompt'?" in done.err
     assert "scale.yaml:6:36: " in done.err
     assert "between 0 and 1; got 2" in done.err
-    assert "good.yaml: sound" in done.out
+    assert "good.yaml: valid" in done.out
 
 
 def test_one_good_job_does_not_carry_a_bad_one(

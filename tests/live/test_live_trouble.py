@@ -81,7 +81,7 @@ def test_messages_over_a_large_picture_are_visible(browser: Browser, night: Nigh
         with looking(browser, night.watcher, size) as page:
             page.locator(".tile").first.click()
             page.keyboard.press("a")
-            expect_said(page, "Nothing waits for its approval")
+            expect_said(page, "Nothing here waits for approval")
             expect_on_top(page, "#said")
             expect(page.locator("#lightbox .live")).to_be_hidden()
             # What is said stays to be seen when the picture is closed.

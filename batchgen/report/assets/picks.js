@@ -46,7 +46,7 @@
     const jobs = new Set(tiles.map(({ job }) => job).filter(marks.waits));
     if (!jobs.size) {
       const open = tiles.some(({ job }) => job.gate === "open");
-      if (tiles.length) batchgen.say(open ? "Already approved" : "Nothing waits for its approval");
+      if (tiles.length) batchgen.say(open ? "Already approved" : "Nothing here waits for approval");
       return;
     }
     for (const job of jobs) outbox.approve(job);
