@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.notifications import read_standing, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from batchgen.engine.events import Event, Pause
@@ -139,18 +139,33 @@ def _seconds(recorder: RunRecorder, code: ExitCode) -> float | None:
 async def _run(
     command: str, env: Mapping[str, str], seconds: float | None, *, as_json: bool
 ) -> str:
-    # In a process group of its own, so that Ctrl-C reaches all of it just once: by us.
-    process = subprocess.Popen(  # noqa: S602, ASYNC220 - the user's own command; starts at once
-        command,
-        shell=True,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr if as_json else None,
-        process_group=0,
-    )
-    name = f"wait for process {process.pid}"
-    waiting = asyncio.create_task(in_daemon_thread(process.wait, name), name=name)
-    with _forwarding(process, waiting):
+    loop = asyncio.get_running_loop()
+    received: list[signal.Signals] = []
+
+    def forward(number: signal.Signals) -> None:
+        """Forward it to the command; stop waiting after a second one, or GRACE_SECONDS."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        if received:
+            waiting.cancel()
+        received.append(number)
+        if number in TERMINATION_SIGNALS:
+            loop.call_later(GRACE_SECONDS, waiting.cancel)
+
+    # The loop calls `forward` at the earliest from the wait below. Were the signals taken only once
+    # the command has started, one in between would end this process and not the command.
+    with on_signals(forward, *SIGNALS):
+        # In a process group of its own, so that Ctrl-C reaches all of it just once: by us.
+        process = subprocess.Popen(  # noqa: S602, ASYNC220 - the user's own command; starts at once
+            command,
+            shell=True,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if as_json else None,
+            process_group=0,
+        )
+        name = f"wait for process {process.pid}"
+        waiting = asyncio.create_task(in_daemon_thread(process.wait, name), name=name)
         await asyncio.wait({waiting}, timeout=seconds)
     if not waiting.done() or waiting.cancelled():
         waiting.cancel()
@@ -162,22 +177,3 @@ def _outcome(code: int) -> str:
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
-
-
-@contextmanager
-def _forwarding(process: subprocess.Popen[bytes], waiting: asyncio.Task[int]) -> Iterator[None]:
-    """Forward signals to the command; stop waiting after a second one, or GRACE_SECONDS."""
-    loop = asyncio.get_running_loop()
-    received: list[signal.Signals] = []
-
-    def forward(number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        if received:
-            waiting.cancel()
-        received.append(number)
-        if number in TERMINATION_SIGNALS:
-            loop.call_later(GRACE_SECONDS, waiting.cancel)
-
-    with on_signals(forward, *SIGNALS):
-        yield
