@@ -192,7 +192,7 @@ def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
         emulator.arm("result", "unknown_state", word="resting", times=2)
         said = user.expect(0, "run", "m.yaml").err
         assert len(emulator.charges()) == 1
-    words = "the vendor calls the request of boat-000 'resting', an unknown word of state"
+    words = "the vendor calls the request of boat-000 'resting', an unknown state"
     assert said.count(words) == 1
     assert notes(user)[1:] == ["unknown state 'resting' of the request; still asking"]
     assert user.states() == {"boat-000": "done"}
