@@ -18,7 +18,7 @@
      │   ├─ DiskFullError                  … no space left, or quota reached
      │   └─ DamagedStateError              … the state file is damaged
      ├─ OpenFilesError                 75  too many files are open at once
-     ├─ LockedError                    75  another runner has this state
+     ├─ LockedError                    75  another run of this state is in progress
      └─ TokenError                     77  no token, or the API refused it
 
 The exit codes are sysexits.h's, as the vendor's own command line uses them.

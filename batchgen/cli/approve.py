@@ -72,7 +72,7 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
     decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
     with decide(folder, path, decisions) as decided:
         if decided is None:
-            handed = f"{plural(len(chosen), 'approval')} handed to the active runner"
+            handed = f"{plural(len(chosen), 'approval')} handed to the run in progress"
             print_text(f"{handed}: {_effect(released)}")
             _print_rejected(chosen, left_out)
             return ExitCode.DONE

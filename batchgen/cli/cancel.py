@@ -29,7 +29,7 @@ def cancel(manifest: Path, emulator: bool, **selected: Any) -> int:
     options = RunOptions(emulator=emulator, selection=Selection(**selected))
     found = cancel_jobs(manifest, options)
     if found.handed_over:
-        print_text(f"{plural(found.handed_over, 'job')} handed to the active runner")
+        print_text(f"{plural(found.handed_over, 'job')} handed to the run in progress")
         return 0
     print_text(f"{plural(found.cancelled, 'job')} cancelled")
     if found.delivering:

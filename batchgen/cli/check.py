@@ -167,7 +167,7 @@ class Recorded(Enum):
     """Whether the changes are in the state; the value follows the last line of the text."""
 
     WRITTEN = ""
-    HANDED = " (handed to the active runner)"
+    HANDED = " (handed to the run in progress)"
     DRY_RUN = " (a dry run: nothing was written)"
     FAILED = " (not written, see below)"
 

@@ -117,7 +117,7 @@ def pick_results(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How many jobs were picked, and how many picks were handed to the active runner instead.
+    """How many jobs were picked, and how many picks were handed to the run in progress instead.
 
     `objections` are (job's id, why not).
     """
@@ -151,7 +151,7 @@ def _nothing(run: OpenRun, selection: Selection, position: int | None) -> UsageE
 def _lines(outcome: _Outcome, again: str) -> Iterator[str]:
     """`again`: the command that makes rejected ones again."""
     if outcome.handed:
-        yield f"{plural(outcome.handed, 'pick')} handed to the active runner"
+        yield f"{plural(outcome.handed, 'pick')} handed to the run in progress"
         return
     for job_id, why in outcome.objections:
         yield f"{job_id}: {why}"

@@ -126,7 +126,7 @@ def resolve_jobs(
     ]
     with decide(folder, path, decisions) as decided:
         if decided is None:
-            print_text(f"{plural(len(jobs), 'decision')} handed to the active runner{cost}")
+            print_text(f"{plural(len(jobs), 'decision')} handed to the run in progress{cost}")
             return ExitCode.DONE
         return _report(decided.applied, run_again, cost)
 

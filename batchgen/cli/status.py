@@ -121,7 +121,7 @@ def keep_showing(
         # A job that waits for approval would be watched for ever.
         ended = under_way <= (held.waiting if held.to_approve else 0)
         if not ended and _nobody_runs(folder):
-            lines += ["  no runner is active", f"  → {run_again}"]
+            lines += ["  no run is in progress", f"  → {run_again}"]
         if sys.stdout.isatty():
             click.clear()
         print_lines(lines)

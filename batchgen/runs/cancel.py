@@ -46,7 +46,7 @@ _LATER = "noted: the next `batchgen run` asks the vendor to cancel it before any
 class Cancellation:
     """How many jobs were cancelled; the vendor is working on `delivering`, whose results will come.
 
-    `handed_over`: how many were handed to the active runner instead.
+    `handed_over`: how many were handed to the run in progress instead.
     """
 
     cancelled: int = 0

@@ -1,4 +1,4 @@
-"""A person's decisions, from a command: handed to the active runner, or applied here."""
+"""A person's decisions, from a command: handed to the run in progress, or applied here."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
         if why := _why_no_locks(folder):
             raise _no_locks(folder, why) from exc
         raise LockedError(
-            f"another runner is at work on this state ({lock_holder(folder)}); nothing was sent",
+            f"another run of this state is in progress ({lock_holder(folder)}); nothing was sent",
             where=str(folder.root),
             next_step="wait for it, watch it with `batchgen status`, or stop it; then run again",
         ) from exc

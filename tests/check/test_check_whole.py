@@ -185,7 +185,7 @@ def test_a_check_during_a_run_hands_over_what_it_finds(shell: Shell) -> None:
     with shell.start(*words) as runner:
         wait_until(lambda: shell.states().get("boat-001") in {"queued", "running"}, "a request")
         said = shell.expect(1, "check", path).out
-        assert "(handed to the active runner)" in said
+        assert "(handed to the run in progress)" in said
         wait_until(lambda: flaws(shell) == {"twin-1": {"duplicate"}}, "the runner's pen")
         interrupt_twice(runner)
         ended(runner)

@@ -148,7 +148,7 @@ def test_a_runner_at_work_is_told_instead(
     with locked(place.folder):
         assert approve_jobs(manifest, ["still-2"], every=False) == 0
     out = capsys.readouterr().out
-    assert out == "1 approval handed to the active runner: 1 job can start\n"
+    assert out == "1 approval handed to the run in progress: 1 job can start\n"
     assert due(place) == []
     (applied,) = apply_new(place.db, place.folder.decisions)
     assert applied.objection is None

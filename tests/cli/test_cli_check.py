@@ -153,7 +153,7 @@ def test_while_a_runner_is_at_work_it_writes_down_what_was_found(
 ) -> None:
     with locked(world.folder):
         assert checked(manifest) == 1
-        assert "(handed to the active runner)" in capsys.readouterr().out
+        assert "(handed to the run in progress)" in capsys.readouterr().out
         assert known(world) == {}
         apply_new(world.db, world.folder.decisions)
     assert known(world) == FLAWS

@@ -79,7 +79,7 @@ def test_a_runner_at_work_takes_the_picks_up(
 ) -> None:
     with locked(place.folder):
         assert pick_results(tmp_path / "m.yaml", Selection(("boat",)), Verb.KEEP) == 0
-    assert "1 pick handed to the active runner\n" in capsys.readouterr().out
+    assert "1 pick handed to the run in progress\n" in capsys.readouterr().out
     assert picks(place)["boat"] is None
     apply_new(place.db, place.folder.decisions)
     assert picks(place)["boat"] == "keep"

@@ -50,7 +50,7 @@ def test_picks_are_taken_up_while_a_run_goes_on_and_disturb_nothing(
         said = user.expect(0, "pick", "m.yaml", done, "--reject")
         process.terminate()
         process.wait(30)
-    assert "1 pick handed to the active runner" in said.out
+    assert "1 pick handed to the run in progress" in said.out
     listed = user.expect(0, "status", "m.yaml", "--json", "--state", "rejected").document
     assert [job["id"] for job in listed["jobs"]] == [done]
 

@@ -46,7 +46,7 @@ def test_without_a_runner_it_says_so_and_how_to_go_on(
     rest = Rest(place)
     assert keep_showing(manifest, Selection(), rest) == 0
     first, _, last = capsys.readouterr().out.rpartition("m · ")
-    assert f"no runner is active\n  → batchgen run {manifest}\n" in first
+    assert f"no run is in progress\n  → batchgen run {manifest}\n" in first
     # What waits for a person is not watched for ever.
     assert "no runner" not in last
     assert "3 jobs wait for approval" in last

@@ -108,7 +108,7 @@ def test_a_decision_is_handed_to_the_runner_at_work(
         wait_until(lambda: under_way(slow_user, 1), "one request")
         wait_until(lambda: "unknown" in slow_user.states().values(), "one unknown")
         done = slow_user.expect(0, "resolve", "m.yaml", "boat-*", "--resubmit")
-        assert "1 decision handed to the active runner" in done.out
+        assert "1 decision handed to the run in progress" in done.out
         wait_until(lambda: under_way(slow_user, 2), "two requests")
     assert len(slow_emulator.charges()) == 3
 
@@ -157,7 +157,7 @@ def test_cancel_reaches_the_runner_at_work(slow_user: Shell, slow_emulator: Emul
     with running(slow_user):
         wait_until(lambda: under_way(slow_user, 2), "two requests")
         done = slow_user.expect(0, "cancel", "m.yaml")
-        assert "4 jobs handed to the active runner" in done.out
+        assert "4 jobs handed to the run in progress" in done.out
         wait_until(
             lambda: list(slow_user.states().values()).count("cancelled") == 2, "two cancelled"
         )
