@@ -75,7 +75,7 @@ def test_another_output_folder_is_told_before_all_is_paid_again(
     user.manifest(JOBS)
     user.expect(0, "run", "m.yaml")
     user.manifest(JOBS, output={"dir": "other"})
-    assert "output.dir is other now" in user.expect(65, "run", "m.yaml").err
+    assert "output.dir is now other" in user.expect(65, "run", "m.yaml").err
     user.expect(0, "run", "m.yaml", "--start-over")
     assert not (user.folder / "other/earlier-1").exists()
     assert len(emulator.charges()) == 2 * JOBS
