@@ -183,7 +183,7 @@ def test_row_32_a_state_that_goes_backwards_is_ignored_and_logged(shell: Shell) 
     ]
 
 
-def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
+def test_row_33_an_unknown_state_is_asked_again_and_reported_once(
     shell: Shell,
 ) -> None:
     shell.manifest(1)
@@ -192,7 +192,7 @@ def test_row_33_an_unknown_word_of_state_is_asked_again_and_told_once(
         emulator.arm("result", "unknown_state", word="resting", times=2)
         said = user.expect(0, "run", "m.yaml").err
         assert len(emulator.charges()) == 1
-    words = "the vendor calls the request of boat-000 'resting', an unknown state"
+    words = "the vendor calls the request of boat-000 'resting', an unknown state: still asking"
     assert said.count(words) == 1
     assert notes(user)[1:] == ["unknown state 'resting' of the request; still asking"]
     assert user.states() == {"boat-000": "done"}

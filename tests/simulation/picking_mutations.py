@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def a_plain_run_makes_rejected_results_again() -> None:
 
 
 def a_pick_reaches_a_later_attempt() -> None:
-    put(decision_log, "_too_late", lambda *_: None)
+    apply = decision_log._apply
+    put(decision_log, "_apply", lambda db, one: apply(db, replace(one, attempt=None)))
 
 
 def a_kept_result_does_not_stop_its_retry() -> None:
