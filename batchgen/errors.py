@@ -142,7 +142,7 @@ class ManifestError(InputError):
     """A manifest with problems; nothing was sent, unless a run was `under_way`.
 
     `total` may exceed `len(problems)`: of a million problems only the first ones are kept. With
-    warnings only, `--strict` was given.
+    warnings only, `--strict` was given. `unknown_models` are names that no catalog has.
     """
 
     def __init__(
@@ -152,8 +152,10 @@ class ManifestError(InputError):
         *,
         under_way: bool = False,
         warnings: tuple[Problem, ...] = (),
+        unknown_models: tuple[str, ...] = (),
     ) -> None:
         self.problems = problems
+        self.unknown_models = unknown_models
         self.warnings = warnings
         self.total = len(problems) if total is None else total
         found = plural(self.total, "problem")

@@ -15,7 +15,6 @@ from batchgen.check.examining import Source, examine, examine_failed, stamp_of
 from batchgen.check.judging import Checked, Evidence, judge
 from batchgen.check.kinds import DUPLICATES, Kind
 from batchgen.check.measures import require_imagehash
-from batchgen.models.catalog import wrong_kind
 from batchgen.models.fields import SIZE_KEY
 from batchgen.processes import map_in_processes
 from batchgen.state.results import all_results
@@ -32,11 +31,11 @@ FRAMES_KEY = "frames"
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
-def contract_violations(result: Result) -> dict[Kind, str]:
+def contract_violations(result: Result, catalog: Catalog) -> dict[Kind, str]:
     """Return texts by kind. A key that was not sent is not judged: only the page has a default."""
     sent = json.loads(result.body)
     found = {
-        Kind.WRONG_KIND: wrong_kind(result.model, result.media_type),
+        Kind.WRONG_KIND: catalog.wrong_kind(result.model, result.media_type),
         Kind.WRONG_SIZE: _size(sent, result),
         Kind.WRONG_LENGTH: _length(sent, result),
     }
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from batchgen.check.cache import MeasureCache
     from batchgen.check.examining import Examined
     from batchgen.check.kinds import CheckOptions
+    from batchgen.models.catalog import Catalog
     from batchgen.state.database import Connection
     from batchgen.state.records import Result
     from batchgen.state.selection import Selection
@@ -94,6 +94,7 @@ def check(
     db: Connection,
     root: Path,
     measures: Path,
+    catalog: Catalog,
     selection: Selection,
     options: CheckOptions,
     begin: Begin,
@@ -105,21 +106,21 @@ def check(
     """
     if options.wants_hashes:
         require_imagehash()
-    before = read(db, selection)
+    before = read(db, catalog, selection)
     with open_cache(measures) as cache:
         seen, examined = _examine_all(before, root, cache, options, begin, work)
     # Read again: examining takes time. Files replaced meanwhile are for the next check.
-    files = [file for file in read(db, selection) if (file.path, file.sha256) in seen]
+    files = [file for file in read(db, catalog, selection) if (file.path, file.sha256) in seen]
     judged = judge(files, {path: found for (path, _), found in seen.items()}, options)
     return Report(tuple(file for file in judged if file.is_chosen), examined)
 
 
-def read(db: Connection, selection: Selection) -> list[Checked]:
+def read(db: Connection, catalog: Catalog, selection: Selection) -> list[Checked]:
     """Read everything at once, so that no snapshot is held while files are examined."""
-    return [_checked(*one) for one in all_results(db, selection)]
+    return [_checked(*one, catalog) for one in all_results(db, selection)]
 
 
-def _checked(result: Result, is_chosen: bool) -> Checked:
+def _checked(result: Result, is_chosen: bool, catalog: Catalog) -> Checked:
     return Checked(
         result.job_id,
         result.attempt,
@@ -131,7 +132,7 @@ def _checked(result: Result, is_chosen: bool) -> Checked:
         None if result.pick is None else Pick(result.pick),
         result.flaws,
         is_chosen,
-        contract_violations(result),
+        contract_violations(result, catalog),
     )
 
 

@@ -207,7 +207,15 @@ def check_results(
         request = Request(path, selection, asked, run.is_rehearsal)
         with ExitStack() as stack:
             begin = partial(_begin, stack)
-            report = checking.check(db, folder.root, folder.measures, selection, asked, begin)
+            report = checking.check(
+                db,
+                folder.root,
+                folder.measures,
+                run.manifest.catalog,
+                selection,
+                asked,
+                begin,
+            )
     seconds = time.monotonic() - began
     changes = checking.changes(report.files, asked)
 

@@ -16,7 +16,7 @@ from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
     from batchgen.manifest.starters.preview import DataFile
-    from batchgen.models.catalog import Model
+    from batchgen.models.catalog import Catalog, Model
 
 
 @click.command()
@@ -38,11 +38,11 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""
     from batchgen.manifest.starters.preview import preview_rows
 
-    wanted = None if model is None else _find(model)
+    wanted = None if model is None else _find(model, manifest)
     if rows is not None and wanted is None:
         raise UsageError(
             "--from needs --model: which keys a row can fill depends on it",
-            next_step=f"add one of: {', '.join(_model_options())}",
+            next_step=f"add one of: {', '.join(_model_options(manifest))}",
         )
     data = None if rows is None else preview_rows(rows)
     _write(manifest, _text(manifest, wanted, rows, data))
@@ -88,21 +88,25 @@ def _write(path: Path, text: str) -> None:
         ) from exc
 
 
-def _model_options() -> list[str]:
-    from batchgen.models.catalog import catalog
+def _model_options(manifest: Path) -> list[str]:
+    catalog = _catalog_beside(manifest)
+    return [f"--model {catalog.names_of(one)[-1]}" for one in catalog.models.values()]
 
-    return [f"--model {one.alias}" for one in catalog().values()]
+
+def _catalog_beside(manifest: Path) -> Catalog:
+    from batchgen.models.own_models import SCHEMAS, catalog_with
+
+    return catalog_with(manifest.parent / SCHEMAS)
 
 
-def _find(name: str) -> Model:
-    from batchgen.models.catalog import named_model, nearest_model
-
-    model = named_model(name)
+def _find(name: str, manifest: Path) -> Model:
+    catalog = _catalog_beside(manifest)
+    model = catalog.named(name)
     if model is None:
         raise UsageError(
             f"there is no model '{name}'",
             where="--model",
-            next_step=nearest_model(name) or "batchgen models lists them",
+            next_step=catalog.nearest(name) or "batchgen models lists them",
         )
     return model
 

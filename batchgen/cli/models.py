@@ -33,9 +33,9 @@ def models(model: str | None, as_json: bool) -> int:
 
 
 def _list_models(*, as_json: bool) -> int:
-    from batchgen.models.catalog import catalog
+    from batchgen.models.catalog import bundled
 
-    known = catalog().values()
+    known = bundled().models.values()
     if as_json:
         print_json([_to_json(model) for model in known])
         return 0
@@ -48,13 +48,13 @@ def _list_models(*, as_json: bool) -> int:
 
 def _show_model(model_id: str, *, as_json: bool) -> int:
     """Raises UsageError for a model that is not known."""
-    from batchgen.models.catalog import named_model, nearest_model
+    from batchgen.models.catalog import bundled
 
-    model = named_model(model_id)
+    model = bundled().named(model_id)
     if model is None:
         raise UsageError(
             f"there is no model '{model_id}'",
-            next_step=nearest_model(model_id) or "batchgen models lists them",
+            next_step=bundled().nearest(model_id) or "batchgen models lists them",
         )
     if as_json:
         print_json(_to_json(model))

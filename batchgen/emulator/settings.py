@@ -40,6 +40,8 @@ class EmulatorSettings:
     for `url_ttl` seconds. `balance` is the wallet before the first charge, in USD; None is never
     used up.
 
+    The folders `schemas` have more models, as `batchgen models add` writes them.
+
     Raises ValueError for a value out of range.
     """
 
@@ -58,6 +60,7 @@ class EmulatorSettings:
     max_body_bytes: int = 64 * MEBIBYTE
     cache_bytes: int = 64 * MEBIBYTE
     faults: tuple[Fault, ...] = ()
+    schemas: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         _at_least("workers", self.workers, 1)

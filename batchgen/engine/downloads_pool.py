@@ -28,7 +28,6 @@ from batchgen.engine.fetch_decisions import (
 from batchgen.engine.result_hosts import FileHost, host_of
 from batchgen.errors import OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.models.catalog import wrong_kind
 from batchgen.pauses import pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 from batchgen.state.reviews import find_flaws
@@ -266,7 +265,7 @@ class DownloadPool:
         self._not_writable_in_a_row = 0
         verified = await self._ports.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
-        if flaw := wrong_kind(job.model, fetched.file.media_type):
+        if flaw := self._ports.catalog.wrong_kind(job.model, fetched.file.media_type):
             await self._ports.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
             self._control.emit(
                 Warned(f"{job.id}: {flaw}; it is kept as {fetched.file.path}, and is paid for")

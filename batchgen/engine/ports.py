@@ -5,14 +5,17 @@ The state's port is `batchgen.state.store.Store`; time is the event loop's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from batchgen.models.catalog import bundled
 
 if TYPE_CHECKING:
     from random import Random
 
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.downloads.probe import Probed
+    from batchgen.models.catalog import Catalog
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
         ResultOutcome,
@@ -110,7 +113,7 @@ class Inputs(Protocol):
 class Ports:
     """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
-    Without `inputs` the files that inputs name are not probed.
+    Without `inputs` the files that inputs name are not probed. `catalog` says what models make.
     """
 
     api: Api
@@ -121,3 +124,4 @@ class Ports:
     dice: Random
     disk: Disk | None = None
     inputs: Inputs | None = None
+    catalog: Catalog = field(default_factory=bundled)

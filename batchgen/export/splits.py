@@ -15,8 +15,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
+from batchgen.jobs import model_alias
 from batchgen.manifest.matrix import suffix
-from batchgen.models.catalog import find_model
 from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ class Splitter:
     def _named(self, value: JsonValue, result: Result) -> str:
         """Turn a value into a split's name. Two values must not become one split."""
         assert self._by is not None
-        text = _text(value)
-        name = _NOT_IN_NAME.sub("_", text)
+        # Two models may have one short name.
+        text = result.model if self._by.column == "model" else _text(value)
+        name = _NOT_IN_NAME.sub("_", _text(value))
         if value in (None, "") or not _NAME.fullmatch(name):
             shown = format_value(value)
             what = f"{result.job_id}: {self._by.column} is not a name for a split: {shown}"
@@ -176,8 +177,7 @@ def _value_of(result: Result, column: str) -> JsonValue:
         case "input":
             return _part(result.body, key)
         case "model":
-            model = find_model(result.model)
-            return result.model if model is None else model.alias
+            return model_alias(result.model)
         case "sweep":
             return result.sweep
     return result.pick

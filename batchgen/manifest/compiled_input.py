@@ -17,7 +17,6 @@ from batchgen.manifest.stray_templates import single_braces_problem, texts_in
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, Render, Variables, compile_text
-from batchgen.models.catalog import free_texts
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY
 from batchgen.models.messages import InputProblem
 
@@ -72,10 +71,11 @@ def compile_input(
     if wrong:
         raise CellError(wrong, from_defaults, item_wide=True)
     needs = Needs(item, sweeps, sorted(tree.job_names))
-    filled = tuple((key, tree.texts[(key,)]) for key in free_texts() if (key,) in tree.texts)
+    free_texts = item.part.catalog.free_texts
+    filled = tuple((key, tree.texts[(key,)]) for key in free_texts if (key,) in tree.texts)
     written = tuple(
         (key, text)
-        for key in free_texts()
+        for key in free_texts
         if (key,) not in tree.texts and isinstance(text := whole.get(key), str)
     )
     never_blank = tuple(_never_blank(model, tree))
@@ -114,8 +114,8 @@ def _texts_of(item: Item, whole: JsonValue) -> Iterator[tuple[Path, str]]:
 
 
 def _never_blank(model: Model, tree: CompiledTree) -> Iterator[str]:
-    fields = model.schema["properties"]
-    for key in model.schema.get("required", ()):
+    fields = model.rules["properties"]
+    for key in model.rules.get("required", ()):
         if fields[key].get("type") == "string" and (key,) in tree.texts:
             yield key
 

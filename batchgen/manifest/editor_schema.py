@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.schema_validation import INPUTS, Schema, read_schema, written_by_hand
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batchgen.models.catalog import Model
+    from batchgen.models.catalog import Catalog, Model
 
 
 TEMPLATE: Schema = {"type": "string", "pattern": "\\{\\{"}
@@ -45,10 +46,11 @@ _LIMITS = (
 _TYPES = {"float": "number"}
 
 
-def editor_schema(by_hand: Schema, models: Iterable[Model]) -> Schema:
+def editor_schema(by_hand: Schema, catalog: Catalog) -> Schema:
     """Add the models to `by_hand`, the part that is written by hand."""
-    known = tuple(models)
-    policies = {name: {"$ref": "#/$defs/model_policy"} for name in _names(known)}
+    known = tuple(_NamedModel(one, catalog.names_of(one)) for one in catalog.models.values())
+    names = _names(known)
+    policies = {name: {"$ref": "#/$defs/model_policy"} for name in names}
     parts: Mapping[tuple[str, ...], Any] = {
         ("properties", "defaults", "properties", "model", "anyOf"): _model_ids(known),
         ("properties", "defaults", "properties", "input", "allOf"): [_input_ref("any")],
@@ -56,12 +58,12 @@ def editor_schema(by_hand: Schema, models: Iterable[Model]) -> Schema:
         ("properties", "run", "properties", "models", "propertyNames"): {"enum": [*policies]},
         ("$defs", "job", "properties", "model", "anyOf"): _model_ids(known),
         ("$defs", "job", "allOf"): [
-            *(_if_model(model, _has_input(model.alias)) for model in known),
+            *(_if_model(model, _has_input(model.definition)) for model in known),
             {"if": {"not": _model_among(known)}, "then": _has_input("any")},
         ],
         ("allOf",): [_if_default(model) for model in known],
-        **{("$defs", f"{INPUTS}{model.alias}"): _model_input(model) for model in known},
-        ("$defs", ANY_INPUT): _any_input(known),
+        **{("$defs", f"{INPUTS}{one.definition}"): _model_input(one.model) for one in known},
+        ("$defs", ANY_INPUT): _any_input(one.model for one in known),
     }
     return reduce(lambda schema, part: _put(schema, *part), parts.items(), by_hand)
 
@@ -76,30 +78,43 @@ def _put(schema: Schema, path: tuple[str, ...], value: Any) -> Schema:
     return schema | {key: _put(schema[key], tuple(rest), value) if rest else value}
 
 
-def _names(models: Iterable[Model]) -> list[str]:
-    """The names of models in a manifest: their ids and their short names."""
+@dataclass(frozen=True, slots=True)
+class _NamedModel:
+    """A model, and what a manifest may call it: its id first, then its short name."""
+
+    model: Model
+    names: tuple[str, ...]
+
+    @property
+    def definition(self) -> str:
+        """The name of its input in `$defs`, which a JSON pointer can have."""
+        return self.names[-1].replace("/", "-")
+
+
+def _names(models: Iterable[_NamedModel]) -> list[str]:
+    """The names of models in a manifest: first their ids, then their short names."""
     known = tuple(models)
-    return [*(model.id for model in known), *(model.alias for model in known)]
+    return [*(one.names[0] for one in known), *(name for one in known for name in one.names[1:])]
 
 
-def _model_ids(models: tuple[Model, ...]) -> list[Schema]:
+def _model_ids(models: tuple[_NamedModel, ...]) -> list[Schema]:
     return [{"enum": _names(models)}, TEMPLATE]
 
 
-def _model_among(models: tuple[Model, ...]) -> Schema:
+def _model_among(models: tuple[_NamedModel, ...]) -> Schema:
     named = {"model": {"enum": _names(models)}}
     return {"required": ["model"], "properties": named}
 
 
-def _if_model(model: Model, then: Schema) -> Schema:
+def _if_model(model: _NamedModel, then: Schema) -> Schema:
     given = {"required": ["model"], "properties": {"model": {"enum": _names([model])}}}
     return {"if": given, "then": then}
 
 
-def _if_default(model: Model) -> Schema:
+def _if_default(model: _NamedModel) -> Schema:
     """With this default model, the input of a job without a model has its keys."""
     by_default = _if_model(model, {})["if"]
-    nameless = {"if": {"not": {"required": ["model"]}}, "then": _has_input(model.alias)}
+    nameless = {"if": {"not": {"required": ["model"]}}, "then": _has_input(model.definition)}
     return {
         "if": {"required": ["defaults"], "properties": {"defaults": by_default}},
         "then": {"properties": {"jobs": {"items": nameless}}},
@@ -125,7 +140,7 @@ def _model_input(model: Model) -> Schema:
 
 def _fields(model: Model) -> dict[str, Schema]:
     fields: dict[str, Schema] = {}
-    for name, part in model.schema["properties"].items():
+    for name, part in model.rules["properties"].items():
         if name == SIZE_KEY and model.sizes:
             choices = [*model.sizes, *(full for full in part["enum"] if full not in model.sizes)]
             sized = {**part, "enum": choices}
@@ -160,10 +175,13 @@ def _value(part: Mapping[str, Any]) -> Schema:
         value["pattern"] = "^https?://"
     if "items" in part:
         value["items"] = {"anyOf": [_value(part["items"]), TEMPLATE]}
+    if isinstance(part.get("properties"), dict):
+        value["properties"] = {name: _field(one) for name, one in part["properties"].items()}
+        value["additionalProperties"] = False
     return value
 
 
-def _any_input(models: tuple[Model, ...]) -> Schema:
+def _any_input(models: Iterable[Model]) -> Schema:
     """Every key of every model, for inputs whose model is not known yet."""
     variants: dict[str, list[Schema]] = {}
     for model in models:
@@ -186,7 +204,7 @@ def _union(fields: list[Schema]) -> Schema:
 
 
 def main(arguments: list[str]) -> None:
-    text = schema_text(editor_schema(written_by_hand(read_schema()), catalog().values()))
+    text = schema_text(editor_schema(written_by_hand(read_schema()), bundled()))
     if arguments == ["--write"]:
         Path(__file__).with_name("schema.json").write_text(text, encoding="utf-8")
     else:

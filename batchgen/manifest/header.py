@@ -12,12 +12,13 @@ from batchgen.manifest.header_checks import (
     read_notify,
     redacted,
     template_problems,
+    unknown_models,
     without,
 )
 from batchgen.manifest.items import warn_of_cut_prompts
 from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.parsing.document import Header, read_header
-from batchgen.manifest.parsing.nodes import place_of, text_of
+from batchgen.manifest.parsing.nodes import Place, place_of, text_of
 from batchgen.manifest.policy import Output, Policy, build_output, build_policy
 from batchgen.manifest.problems import Reporter
 from batchgen.manifest.schema_validation import header_problems
@@ -29,11 +30,14 @@ from batchgen.manifest.scope import (
     Part,
     SweepHead,
     data_files_of,
+    matching,
     patterns_in,
     read_sweeps,
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
+from batchgen.models.catalog import bundled
 from batchgen.models.messages import format_value
+from batchgen.models.own_models import SCHEMAS, read_own, schema_path
 from batchgen.notify import NO_NOTIFICATIONS
 
 if TYPE_CHECKING:
@@ -41,8 +45,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.nodes import Node, Place
+    from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.models.catalog import Catalog, Model
+    from batchgen.models.messages import InputProblem
     from batchgen.notify import Notify
 
 
@@ -53,7 +59,8 @@ class Manifest:
     `parts` are its files, the included ones first; `sweeps` maps ids of items to sweeps. `env`
     holds the environment variables that templates may read, `patterns` the values of `include`,
     each with the folder it is relative to; rows come from `data_files`. `name_at` is the place of
-    `output.name`. `notify` is empty if the manifest was read without `env`.
+    `output.name`. `notify` is empty if the manifest was read without `env`. `catalog` has every
+    model that one of its files can name: the bundled ones, and those in `schemas/` beside them.
     """
 
     path: Path
@@ -68,6 +75,13 @@ class Manifest:
     rehearsal: bool = False
     name_at: Place | None = None
     notify: Notify = NO_NOTIFICATIONS
+    catalog: Catalog = field(repr=False, default_factory=bundled)
+
+    @property
+    def schema_folders(self) -> tuple[Path, ...]:
+        """The folders beside its files that have models of their own."""
+        beside = dict.fromkeys(part.path.parent / SCHEMAS for part in self.parts)
+        return tuple(folder.absolute() for folder in beside if folder.is_dir())
 
 
 def read_manifest(
@@ -88,14 +102,14 @@ def read_manifest(
     Raises MissingFileError, StorageError.
     """
     reading = _ManifestReader(path, problems, env, withheld)
-    valid = reading.read(path, Defaults(), {})
+    valid = reading.read(path, Defaults(), {}, bundled())
     if valid is None or not any(part.has_jobs for part in reading.parts):
         return None
     name = valid.get("name", path.stem)
     return Manifest(
         path=path,
         name=name,
-        policy=build_policy(valid.get("run", {})),
+        policy=build_policy(_with_model_ids(valid.get("run", {}), reading.parts[-1].catalog)),
         output=build_output(valid.get("output", {}), name),
         parts=tuple(reading.parts),
         sweeps=reading.sweeps,
@@ -105,7 +119,14 @@ def read_manifest(
         rehearsal=rehearsal,
         name_at=reading.name_at,
         notify=reading.notify,
+        catalog=reading.catalog,
     )
+
+
+def _with_model_ids(run: Mapping[str, Any], catalog: Catalog) -> Mapping[str, Any]:
+    """Replace the short names under `run.models` by ids."""
+    named = ((catalog.named(name), part) for name, part in run.get("models", {}).items())
+    return {**run, "models": {model.id: part for model, part in named if model is not None}}
 
 
 class _ManifestReader:
@@ -129,16 +150,20 @@ class _ManifestReader:
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
         self.notify = NO_NOTIFICATIONS
+        self.catalog = bundled()
+        self._own_models: dict[Path, list[Model]] = {}
 
     def read(
-        self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
+        self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue], models: Catalog
     ) -> Mapping[str, Any] | None:
         """Read one file and the ones it includes. Return its valid values; None if too broken."""
         reporter = Reporter(path, self._problems)
         header = read_header(reporter)
         if header is None:
             return None
-        valid = self._valid_values(header, reporter)
+        include = header.children.get("include")
+        catalog = self._catalog_of(path, [str(one.value) for one in patterns_in(include)], models)
+        valid = self._valid_values(header, catalog, reporter)
         # Refused variables too, so that jobs that use them are not refused because of them.
         written = mapping_at(header.node.value, "vars")
         inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
@@ -149,18 +174,17 @@ class _ManifestReader:
         defaults = _build_defaults(header, valid.get("defaults", {}), path).over(outer)
         warn_of_cut_texts(header.children.get("vars"), reporter)
         if (written_defaults := header.children.get("defaults")) is not None:
-            warn_of_cut_prompts(written_defaults.child("input"), reporter)
-        include = header.children.get("include")
+            warn_of_cut_prompts(written_defaults.child("input"), catalog, reporter)
         self.patterns += [(path.parent, str(one.value)) for one in patterns_in(include)]
         for file in self._tree.below(include, reporter):
-            self.read(file, defaults, inner)
+            self.read(file, defaults, inner, catalog)
         self.data_files += data_files_of(header.sweeps, path.parent)
         for head in read_sweeps(header.sweeps, path):
             self._add_sweep(head, reporter)
         # The manifest itself is read last: `output` of an included file does not count.
         self.name_at = place_of(header.node, ("output", "name"))
         has_jobs = header.jobs_at is not None
-        self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
+        self.parts.append(Part(path, header.stamp, defaults, inner, catalog, has_jobs=has_jobs))
         # As above: `notify` of an included file does not count.
         self.notify = self._notify(header, valid, inner, reporter)
         return valid
@@ -172,12 +196,48 @@ class _ManifestReader:
             message = f"two sweeps are called {format_value(head.id)}: {places}"
             reporter.at(head.place, message, "give one of them another id")
 
-    def _valid_values(self, header: Header, reporter: Reporter) -> Mapping[str, Any]:
+    def _catalog_of(self, path: Path, patterns: list[str], outer: Catalog) -> Catalog:
+        """The models that a file can name: its own, the includer's, and those of what it includes.
+
+        The last ones for `run.models`, which only the outermost file has.
+        """
+        included = [one.parent for pattern in patterns for one in matching(pattern, path.parent)]
+        folders = dict.fromkeys([path.parent, *included])
+        found = outer
+        for folder in folders:
+            found = found.with_models(self._models_in(folder / SCHEMAS))
+        return found
+
+    def _models_in(self, folder: Path) -> list[Model]:
+        """Read a `schemas` folder once, and report what is wrong with it."""
+        if folder in self._own_models:
+            return self._own_models[folder]
+        models, faults = read_own(folder)
+        for fault in faults:
+            Reporter(fault.path, self._problems).at(Place(0, 0), fault.message, fault.hint)
+        for model in models:
+            known = self.catalog.find(model.id)
+            if known is not None and (known.schema, known.about) != (model.schema, model.about):
+                place = Reporter(schema_path(folder, model.id), self._problems)
+                message = f"{model.id} is in two schemas folders of this manifest, and they differ"
+                place.at(Place(0, 0), message, "keep one of them, or copy it over the other")
+        self.catalog = self.catalog.with_models(models)
+        return self._own_models.setdefault(folder, models)
+
+    def _valid_values(
+        self, header: Header, catalog: Catalog, reporter: Reporter
+    ) -> Mapping[str, Any]:
         value = header.node.value
         found = [redacted(one) for one in header_problems(value, complete=header.complete)]
         reported = {problem.path for problem in found}
         extra = None if header.sweeps or "include" in header.keys else mapping_at(value, "vars")
-        meant = [*meaning_problems(value), *template_problems(mapping_at(value, "output"), extra)]
+        unknown = unknown_models(value, catalog)
+        self._problems.unknown_models.update(str(_value_at(value, one)) for one in unknown)
+        meant = [
+            *unknown,
+            *meaning_problems(value, catalog),
+            *template_problems(mapping_at(value, "output"), extra),
+        ]
         found += [one for one in meant if one.path not in reported]
         reporter.below(header.node, found)
         if header.complete and "jobs" not in header.keys and "include" not in header.keys:
@@ -214,6 +274,15 @@ class _ManifestReader:
         found = {name: known[name] for name in wanted if name in known}
         self.env_used |= found
         return dict(found)
+
+
+def _value_at(value: Any, problem: InputProblem) -> Any:
+    """The key or value that a problem is about."""
+    if problem.at_key:
+        return problem.path[-1]
+    for step in problem.path:
+        value = value[step]
+    return value
 
 
 def _build_defaults(header: Header, valid: Mapping[str, Any], path: Path) -> Defaults:

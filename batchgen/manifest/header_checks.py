@@ -13,8 +13,8 @@ from batchgen.manifest.stray_templates import HEADER_HINTS, unread_templates
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.units import parse_duration, parse_moment
-from batchgen.models.catalog import catalog, named_model, nearest_model
 from batchgen.models.messages import InputProblem, describe_path, format_value
+from batchgen.models.own_models import is_model_id
 from batchgen.notify import Notify, Occasion, read_address
 from batchgen.text import did_you_mean
 
@@ -23,28 +23,38 @@ if TYPE_CHECKING:
 
     from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.problems import Reporter
+    from batchgen.models.catalog import Catalog
     from batchgen.notify import Address
 
 
-def unknown_model(path: tuple[str | int, ...], model: str, *, at_key: bool = False) -> InputProblem:
-    return InputProblem(
-        path, f"unknown model {format_value(model)}", nearest_model(model), at_key=at_key
-    )
+def unknown_model(
+    path: tuple[str | int, ...], model: str, catalog: Catalog, *, at_key: bool = False
+) -> InputProblem:
+    hint = catalog.nearest(model)
+    if is_model_id(model) and (hint is None or not hint.startswith("did you mean")):
+        hint = f"{hint}; another model of the vendor's: batchgen models add {model}"
+    return InputProblem(path, f"unknown model {format_value(model)}", hint, at_key=at_key)
 
 
-def meaning_problems(header: Any) -> list[InputProblem]:
-    """Find unknown models and keys, stray templates, unusable folders and times."""
+def unknown_models(header: Any, catalog: Catalog) -> list[InputProblem]:
+    """Find models under `run.models` and in the defaults that no catalog has."""
     defaults, run = mapping_at(header, "defaults"), mapping_at(header, "run")
     found = [
-        unknown_model(("run", "models", model), model, at_key=True)
+        unknown_model(("run", "models", model), model, catalog, at_key=True)
         for model in mapping_at(run, "models")
-        if named_model(model) is None
+        if catalog.named(model) is None
     ]
-    found += _named_twice(mapping_at(run, "models"))
     model = defaults.get("model")
-    if isinstance(model, str) and is_literal(model) and named_model(model) is None:
-        found.append(unknown_model(("defaults", "model"), model))
-    known = {key for one in catalog().values() for key in one.keys} | _accepted_fields(run)
+    if isinstance(model, str) and is_literal(model) and catalog.named(model) is None:
+        found.append(unknown_model(("defaults", "model"), model, catalog))
+    return found
+
+
+def meaning_problems(header: Any, catalog: Catalog) -> list[InputProblem]:
+    """Find unknown keys, models named twice, stray templates, unusable folders and times."""
+    defaults, run = mapping_at(header, "defaults"), mapping_at(header, "run")
+    found = _named_twice(mapping_at(run, "models"), catalog)
+    known = {key for one in catalog.models.values() for key in one.keys} | _accepted_fields(run)
     for key in mapping_at(defaults, "input").keys() - known:
         message, hint = f"no model has the key {format_value(key)}", did_you_mean(key, known)
         found.append(InputProblem(("defaults", "input", key), message, hint, at_key=True))
@@ -81,12 +91,12 @@ def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
     return {name for name in named if isinstance(name, str)}
 
 
-def _named_twice(models: Mapping[str, Any]) -> list[InputProblem]:
+def _named_twice(models: Mapping[str, Any], catalog: Catalog) -> list[InputProblem]:
     """Find a model that is given twice: by its id and by its short name."""
     first: dict[str, str] = {}
     found = []
     for name in models:
-        model = named_model(name)
+        model = catalog.named(name)
         if model is not None and (other := first.setdefault(model.id, name)) != name:
             message = f"{format_value(name)} and {format_value(other)} are the same model"
             path = ("run", "models", name)

@@ -15,7 +15,6 @@ from batchgen.manifest.schema_validation import job_problems
 from batchgen.manifest.stray_templates import JOB_HINTS, unread_templates, warn_of_cut_texts
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import CompiledText, compile_text, is_literal
-from batchgen.models.catalog import free_texts
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonObject
     from batchgen.manifest.problems import Reporter
     from batchgen.manifest.scope import DefaultText, Part
+    from batchgen.models.catalog import Catalog
 
 
 _OPENER = re.compile(r"\{[{%#]")
@@ -114,13 +114,13 @@ def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
         reporter.below(node, problems, job_id=id_of(node))
         return None
     warn_of_cut_texts(node.child("matrix"), reporter)
-    warn_of_cut_prompts(node.child("input"), reporter)
+    warn_of_cut_prompts(node.child("input"), part.catalog, reporter)
     return _ItemCompiler(node, reporter).item(part)
 
 
-def warn_of_cut_prompts(given: Node | None, reporter: Reporter) -> None:
+def warn_of_cut_prompts(given: Node | None, catalog: Catalog, reporter: Reporter) -> None:
     """Warn about free texts of an input only: comments after other values are genuine."""
-    for key in free_texts():
+    for key in catalog.free_texts:
         child = None if given is None else given.child(key)
         warn_of_cut_texts(child, reporter, surely_text=True)
 

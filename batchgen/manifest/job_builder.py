@@ -28,7 +28,6 @@ from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_te
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.catalog import named_model
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
@@ -203,11 +202,12 @@ class JobBuilder:
         return CellError([InputProblem(("model",), "model is required", hint)], item_wide=True)
 
     def _compile_input(self, name: str, cell: Cell) -> CompiledInput:
-        model = named_model(name)
+        model = self._item.part.catalog.named(name)
         if model is None:
             assert self._item.model is not None
             literal = self._item.model.is_literal
-            problem = unknown_model(("model",), name)
+            problem = unknown_model(("model",), name, self._item.part.catalog)
+            self._reporter.log.unknown_models.add(name)
             raise CellError([problem], rendered=[problem.path], item_wide=literal)
         known, sweeps = cell.variables.keys(), self._manifest.sweeps
         policy = self._manifest.policy.models.get(model.id)
@@ -237,7 +237,7 @@ class JobBuilder:
         values = rendered
         written_at: Mapping[ProblemPath, list[int]] = {}
         if not compiled.tree.is_literal:
-            values = coerce(compiled.model.schema, rendered, compiled.tree.rendered_paths)
+            values = coerce(compiled.model.rules, rendered, compiled.tree.rendered_paths)
             written_at = compiled.tree.leave_out(values)
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
         if isinstance(answer, CheckedInput):
@@ -262,7 +262,7 @@ class JobBuilder:
         text = values.get(str(path[0])) if template is not None else None
         if template is None or not isinstance(text, str):
             return None
-        most = compiled.model.schema["properties"].get(path[0], {}).get("maxLength", len(text))
+        most = compiled.model.rules["properties"].get(path[0], {}).get("maxLength", len(text))
         if len(text) <= most:
             return None
         name = _ONE_NAME.fullmatch(template.source)

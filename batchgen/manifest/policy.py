@@ -19,7 +19,6 @@ from batchgen.manifest.units import (
     parse_rate,
     read_halt,
 )
-from batchgen.models.catalog import named_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,14 +103,8 @@ class Output:
     min_free: int | None = None
 
 
-def _model_id(name: str) -> str:
-    model = named_model(name)
-    assert model is not None, "unknown models are left out of valid values"
-    return model.id
-
-
 def _models(parts: Mapping[str, Any]) -> dict[str, ModelPolicy]:
-    return {_model_id(name): _model_policy(part) for name, part in parts.items()}
+    return {model_id: _model_policy(part) for model_id, part in parts.items()}
 
 
 def _model_policy(part: Mapping[str, Any]) -> ModelPolicy:
@@ -177,7 +170,10 @@ SETTINGS = (
 
 
 def build_policy(run: Mapping[str, Any]) -> Policy:
-    """Build the policy from valid values; a key that is absent has its default."""
+    """Build the policy from valid values; a key that is absent has its default.
+
+    `run.models` names the models by their ids.
+    """
     return Policy(**{one.key: one.read(run.get(one.key, one.default)) for one in SETTINGS})
 
 

@@ -132,6 +132,8 @@ class ProblemLog:
         self._warnings = _Findings()
         self.has_unread = False
         """Whether something could not be read, which may contain jobs."""
+        self.unknown_models: set[str] = set()
+        """Names of models that no catalog has; the vendor may have them."""
 
     def add(self, problem: Problem) -> None:
         self._of(problem).add(problem)
@@ -180,7 +182,10 @@ class ProblemLog:
         return self._warnings.in_order()
 
     def error(self) -> ManifestError:
-        return ManifestError(self.problems, self.total, warnings=self.warnings)
+        unknown = tuple(sorted(self.unknown_models))
+        return ManifestError(
+            self.problems, self.total, warnings=self.warnings, unknown_models=unknown
+        )
 
     def raise_if_any(self) -> None:
         """Raise ManifestError if anything is wrong."""

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.messages import InputProblem, describe_all, format_value
 
@@ -103,7 +103,7 @@ def _keys_by_section() -> tuple[tuple[str, frozenset[str]], ...]:
         ("in a job, under jobs", with_job - of_defaults - {"input"}),
         (
             _INPUT,
-            frozenset(key for model in catalog().values() for key in model.keys),
+            frozenset(key for model in bundled().models.values() for key in model.keys),
         ),
     )
 

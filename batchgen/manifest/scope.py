@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from batchgen.manifest.matrix import axis_names
 from batchgen.manifest.parsing.nodes import text_of
 from batchgen.manifest.templates.texts import is_literal
+from batchgen.models.catalog import bundled
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.parsing.source import Stamp
     from batchgen.manifest.problems import Reporter
+    from batchgen.models.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,14 @@ class SweepHead:
 class Part:
     """One file of a manifest; `stamp` identifies the version that was read.
 
-    `constants` are variables of every template in it.
+    `constants` are variables of every template in it. `catalog` has the models that it can name.
     """
 
     path: Path
     stamp: Stamp = field(repr=False)
     defaults: Defaults = field(repr=False)
     constants: Mapping[str, JsonValue] = field(repr=False)
+    catalog: Catalog = field(repr=False, default_factory=bundled)
     has_jobs: bool = True
 
 

@@ -13,15 +13,13 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 
+from batchgen.models.dialect import FILE_FORMATS, LABELS, TYPES, Schema
 from batchgen.models.urls import is_public_or_loopback_url, is_public_url
 
 Accepts: TypeAlias = Callable[[Any], bool]
-Schema = Mapping[str, Any]
 
 INTEGER_MIN = -(2**63)
 INTEGER_MAX = 2**63 - 1
-TYPES = frozenset({"array", "boolean", "float", "integer", "null", "number", "object", "string"})
-FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
 
 _KEYS_FROM_ELSEWHERE = frozenset(
     {
@@ -36,18 +34,7 @@ _KEYS_FROM_ELSEWHERE = frozenset(
     }
 )
 
-_ANNOTATIONS = frozenset(
-    {
-        "$comment",
-        "$schema",
-        "default",
-        "description",
-        "examples",
-        "patternErrorMessage",
-        "title",
-        "validations",
-    }
-)
+_ANNOTATIONS = LABELS | {"validations"}
 _SAME = frozenset(
     {
         "enum",

@@ -64,7 +64,7 @@ def _is_valid(model: Model, values: JsonObject, *, rehearsal: bool) -> bool:
 
 @lru_cache(maxsize=64)
 def _accepts(model: Model, rehearsal: bool) -> Accepts:
-    return compile_schema(model.schema, rehearsal=rehearsal)
+    return compile_schema(model.rules, rehearsal=rehearsal)
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +72,7 @@ def _validator(model: Model, rehearsal: bool) -> Validator:
     # Imported here because most inputs are valid, and jsonschema is slow to load.
     from batchgen.models.validator import build_validator  # noqa: PLC0415 - see above
 
-    return build_validator(model.schema, rehearsal=rehearsal)
+    return build_validator(model.rules, rehearsal=rehearsal)
 
 
 def _has_two_sizes(model: Model, given: JsonObject) -> bool:

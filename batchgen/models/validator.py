@@ -18,13 +18,12 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from batchgen.models.compiled_validator import (
-    FILE_FORMATS,
     INTEGER_MAX,
     INTEGER_MIN,
-    Schema,
     closed,
     require_known_types,
 )
+from batchgen.models.dialect import FILE_FORMATS, Schema
 from batchgen.models.urls import UnfitUrlError, require_public_or_loopback_url, require_public_url
 
 if TYPE_CHECKING:

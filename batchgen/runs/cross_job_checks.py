@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import Problem, Spot
 from batchgen.manifest.problems import KEPT, SKIPPED
-from batchgen.models.catalog import find_model
 from batchgen.references import references_in
 
 if TYPE_CHECKING:
     from batchgen.jobs import Job
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.models.catalog import Catalog
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle, Origin
     from batchgen.state.staged_checks import NeededModel
     from batchgen.state.staging import Staging
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN_OF_CIRCLE = 6
 
 
-def report_cross_job_problems(staging: Staging, problems: ProblemLog) -> None:
+def report_cross_job_problems(staging: Staging, catalog: Catalog, problems: ProblemLog) -> None:
     """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
     for twice in staging.duplicates(KEPT):
         _report(problems, _duplicate(twice), twice.sweep, "twice")
@@ -30,7 +30,7 @@ def report_cross_job_problems(staging: Staging, problems: ProblemLog) -> None:
     for cycle in staging.need_cycles(KEPT):
         problems.add(_cycle(cycle))
     for needed in staging.needed_models():
-        for problem in wrong_media_kinds(needed):
+        for problem in wrong_media_kinds(needed, catalog):
             _report(problems, problem, needed.sweep, "kind")
 
 
@@ -102,9 +102,9 @@ _OTHER_KIND = {
 }
 
 
-def wrong_media_kinds(found: NeededModel) -> list[Problem]:
+def wrong_media_kinds(found: NeededModel, catalog: Catalog) -> list[Problem]:
     """References to a video of what makes pictures, or the reverse."""
-    model = find_model(found.needed_model)
+    model = catalog.find(found.needed_model)
     makes = model.makes.value if model is not None else None
     words = {"image": "an image", "video": "a video"}
     return [

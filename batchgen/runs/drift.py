@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import model_alias
-from batchgen.models.catalog import find_model
+from batchgen.models.dialect import normalized
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
+    from batchgen.models.catalog import Catalog
 
 
 COMPARED = (
@@ -44,58 +45,79 @@ LONGEST_VALUE = 60
 SHOWN_CHOICES = 4
 
 
-def schema_differences(bundled: Mapping[str, JsonValue], live: JsonObject) -> list[str]:
-    """Give a sentence for each difference, such as `image_urls.maxItems is 6, bundled 10`."""
-    return list(_compare(bundled, live, ""))
+def schema_differences(
+    known: Mapping[str, JsonValue], live: JsonObject, known_as: str = "bundled"
+) -> list[str]:
+    """Give a sentence for each difference, such as `image_urls.maxItems is 6, bundled 10`.
+
+    `known_as` is what the known schema is called. Both are brought into one form before.
+    """
+    rules = normalized(known)
+    return list(_Comparison(known_as).schemas(rules, _in_one_form(live, rules), ""))
 
 
-def _compare(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    for key in COMPARED:
-        before, now = rule_value(bundled, key), rule_value(live, key)
-        if before != now:
-            yield f"{plain(join(path, key))} is {words(now)}, bundled {words(before)}"
-    yield from _choices(bundled, live, path)
-    yield from _file_rules(bundled, live, path)
-    yield from _fields(bundled, live, path)
-    # Only as deep as the bundled one: how deep the other one is, is for strangers to say.
-    if isinstance(items := bundled.get("items"), dict):
-        yield from _compare(items, mapping(live.get("items")), f"{path}[]")
+def _in_one_form(live: JsonObject, known: Mapping[str, JsonValue]) -> JsonObject:
+    """The vendor's schema with its rules in one form; as it is if it is no schema at all.
+
+    A name that it only requires, without a property, is left out unless the known schema has it.
+    """
+    try:
+        found = normalized(live)
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        return live
+    names = mapping(live.get("properties")).keys() | mapping(known.get("properties")).keys()
+    parts = mapping(found.get("properties"))
+    return {**found, "properties": {name: part for name, part in parts.items() if name in names}}
 
 
-def _fields(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
-    needed, needed_now = as_list(bundled.get("required")), as_list(live.get("required"))
-    for name, wanted in ours.items():
-        here = join(path, name)
-        if name not in theirs:
-            yield f"{plain(here)} is gone"
-            continue
-        if (name in needed) != (name in needed_now):
-            yield f"{plain(here)} is {'required' if name in needed_now else 'optional'} now"
-        yield from _compare(mapping(wanted), mapping(theirs[name]), here)
-    for name in theirs:
-        if name not in ours:
-            kind = "a new required field" if name in needed_now else "a new field"
-            yield f"{plain(join(path, name))} is {kind}"
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    known_as: str
 
+    def schemas(self, known: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+        for key in COMPARED:
+            before, now = rule_value(known, key), rule_value(live, key)
+            if before != now:
+                yield f"{plain(join(path, key))} is {words(now)}, {self.known_as} {words(before)}"
+        yield from self._choices(known, live, path)
+        yield from self._file_rules(known, live, path)
+        yield from self._fields(known, live, path)
+        # Only as deep as the known one: how deep the other one is, is for strangers to say.
+        if isinstance(items := known.get("items"), dict):
+            yield from self.schemas(items, mapping(live.get("items")), f"{path}[]")
 
-def _choices(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    before, now = as_list(bundled.get("enum")), as_list(live.get("enum"))
-    if bool(before) != bool(now):
-        yield f"{plain(join(path, 'enum'))} is {listed(now)}, bundled {listed(before)}"
-        return
-    if more := [one for one in now if one not in before]:
-        yield f"{plain(path)} takes {listed(more)} too"
-    if gone := [one for one in before if one not in now]:
-        yield f"{plain(path)} no longer takes {listed(gone)}"
+    def _fields(self, known: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+        ours, theirs = mapping(known.get("properties")), mapping(live.get("properties"))
+        needed, needed_now = as_list(known.get("required")), as_list(live.get("required"))
+        for name, wanted in ours.items():
+            here = join(path, name)
+            if name not in theirs:
+                yield f"{plain(here)} is gone"
+                continue
+            if (name in needed) != (name in needed_now):
+                yield f"{plain(here)} is {'required' if name in needed_now else 'optional'} now"
+            yield from self.schemas(mapping(wanted), mapping(theirs[name]), here)
+        for name in theirs:
+            if name not in ours:
+                kind = "a new required field" if name in needed_now else "a new field"
+                yield f"{plain(join(path, name))} is {kind}"
 
+    def _choices(self, known: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+        before, now = as_list(known.get("enum")), as_list(live.get("enum"))
+        if bool(before) != bool(now):
+            yield f"{plain(join(path, 'enum'))} is {listed(now)}, {self.known_as} {listed(before)}"
+            return
+        if more := [one for one in now if one not in before]:
+            yield f"{plain(path)} takes {listed(more)} too"
+        if gone := [one for one in before if one not in now]:
+            yield f"{plain(path)} no longer takes {listed(gone)}"
 
-def _file_rules(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
-    before, now = _rules(bundled), _rules(live)
-    for rule in sorted(before.keys() | now.keys()):
-        if before.get(rule) != now.get(rule):
-            here = plain(join(path, rule))
-            yield f"{here} is {words(now.get(rule))}, bundled {words(before.get(rule))}"
+    def _file_rules(self, known: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
+        before, now = _rules(known), _rules(live)
+        for rule in sorted(before.keys() | now.keys()):
+            if before.get(rule) != now.get(rule):
+                here = plain(join(path, rule))
+                yield f"{here} is {words(now.get(rule))}, known {words(before.get(rule))}"
 
 
 def _rules(schema: JsonObject) -> dict[str, JsonValue]:
@@ -320,8 +342,11 @@ class LiveRules:
     A key that the manifest accepts by name is judged by nobody.
     """
 
-    def __init__(self, changed: Mapping[str, Mapping[str, Any]], policy: Policy) -> None:
-        """`changed`: the vendor's schema of each model where it differs from the bundled one."""
+    def __init__(
+        self, changed: Mapping[str, Mapping[str, Any]], policy: Policy, catalog: Catalog
+    ) -> None:
+        """`changed`: the vendor's schema of each model where it differs from the catalog's."""
+        self._catalog = catalog
         self._accepted = {name: limits.accept_fields for name, limits in policy.models.items()}
         self._live = changed
 
@@ -331,11 +356,12 @@ class LiveRules:
         return list(self._live)
 
     def refusals(self, model: str, body: str) -> list[BrokenRule]:
-        known, live = find_model(model), self._live.get(model)
+        known, live = self._catalog.find(model), self._live.get(model)
         if known is None or live is None:
             return []
         accepted = self._accepted.get(model, ())
-        return list(broken_rules(known.schema, live, json.loads(body), accepted))
+        now = _in_one_form(live, known.rules)
+        return list(broken_rules(known.rules, now, json.loads(body), accepted))
 
     def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> RefusedJobs:
         """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model worth a look."""

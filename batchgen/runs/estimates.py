@@ -15,15 +15,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from batchgen.errors import ApiUnreachableError, InputError, TokenError
+from batchgen.models.lengths import billed_seconds
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
+from batchgen.runcomfy.pricing import ModelPrice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.policy import Policy
+    from batchgen.models.catalog import Catalog, Model
     from batchgen.runcomfy.client import RunComfy
-    from batchgen.runcomfy.pricing import ModelFacts, ModelPrice
+    from batchgen.runcomfy.pricing import ModelFacts
     from batchgen.state.records import Money
 
 
@@ -32,34 +35,40 @@ NOTHING_KNOWN: Mapping[str, ModelFacts] = MappingProxyType({})
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between two tries if the API does not answer."""
 
-FRAMES_PER_SECOND = 24
-DEFAULT_FRAMES = 121
-"""What the published page makes without `frames`: 121 frames are 5 s, 241 are 10 s."""
-
 
 class PriceList:
     """The manifest's prices per request; without one, the vendor's, by its unit."""
 
-    def __init__(self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice]) -> None:
+    def __init__(
+        self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice], catalog: Catalog
+    ) -> None:
         self._own = own
         self._vendor = vendor
+        self._catalog = catalog
 
     def price(self, model: str, body: str) -> float | None:
         """USD for one request with this input; None if nobody knows."""
         if model in self._own:
             return self._own[model]
         price = self._vendor.get(model)
-        return None if price is None else request_price(price, body)
+        return None if price is None else request_price(price, body, self._catalog.find(model))
 
 
-def request_price(price: ModelPrice, body: str) -> float | None:
-    """What the vendor's unit means for one input; None for an undocumented unit."""
+def published_price(model: Model | None) -> ModelPrice | None:
+    """The price in the entry of the catalogue that was added with the model."""
+    amount = None if model is None else model.about.get("base_price_usd")
+    unit = "" if model is None else model.about.get("price_unit", "")
+    return ModelPrice(float(amount), unit) if amount is not None and unit else None
+
+
+def request_price(price: ModelPrice, body: str, model: Model | None) -> float | None:
+    """What the vendor's unit means for one input; None if its length or the unit is unknown."""
     match price.unit:
         case "output" | "request" | "image" | "video":
             return price.base_usd
         case "second":
-            frames = int(json.loads(body).get("frames", DEFAULT_FRAMES))
-            return price.base_usd * (frames - 1) / FRAMES_PER_SECOND
+            seconds = None if model is None else billed_seconds(model.rules, json.loads(body))
+            return None if seconds is None else price.base_usd * seconds
         case _:
             return None
 
@@ -68,6 +77,7 @@ async def price_list(
     api: RunComfy,
     policy: Policy,
     models: Collection[str],
+    catalog: Catalog,
     *,
     may_come: Collection[str] = (),
     collecting: bool = False,
@@ -78,21 +88,22 @@ async def price_list(
     With one, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the run
     is `collecting` results that are already paid for: then nothing of unknown price is submitted.
     Models that only `may_come`, with later rows, raise nothing either. What is `known` of a model
-    is not asked again.
+    is not asked again. If the vendor names no price, the one in the `catalog` counts.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
     vendor: dict[str, ModelPrice] = {}
     if policy.budget is None:
-        return PriceList(own, vendor)
+        return PriceList(own, vendor, catalog)
     for model in dict.fromkeys((*models, *may_come)):
         optional = collecting or model not in models
         price = known[model].price if model in known else None
         if price is None and model not in own and model not in known:
             price = await _ask(api, model, optional=optional)
+        price = price or published_price(catalog.find(model))
         if price is not None:
             vendor[model] = price
-    prices = PriceList(own, vendor)
+    prices = PriceList(own, vendor, catalog)
     unknown = [model for model in models if prices.price(model, "{}") is None]
     if unknown and not collecting:
         raise InputError(
@@ -171,11 +182,15 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class PriceSources:
-    """Of one model, USD per request: `own` is the manifest's, `typical` what earlier ones cost."""
+    """Of one model, USD per request: `own` is the manifest's, `typical` what earlier ones cost.
+
+    `model` says how long the results are, which a price a second depends on.
+    """
 
     own: float | None = None
     vendor: ModelPrice | None = None
     typical: float | None = None
+    model: Model | None = None
 
     @property
     def by_second(self) -> bool:
@@ -191,7 +206,8 @@ def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
 def _cost(work: Alike, sources: PriceSources) -> Cost:
     if sources.own is not None:
         return Cost(known=work.jobs * sources.own)
-    price = None if sources.vendor is None else request_price(sources.vendor, work.body)
+    vendor = sources.vendor
+    price = None if vendor is None else request_price(vendor, work.body, sources.model)
     price = sources.typical if price is None else price
     return Cost(unpriced=work.jobs) if price is None else Cost(estimated=work.jobs * price)
 

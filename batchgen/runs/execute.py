@@ -20,7 +20,6 @@ from batchgen.engine.ports import Ports
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
-from batchgen.models.catalog import catalog
 from batchgen.pauses import Pause, PauseReason
 from batchgen.runs.estimates import UNASKED, Funds, price_list
 from batchgen.runs.input_survey import refuse_broken
@@ -216,7 +215,7 @@ async def work(
         collecting = workload.is_collecting
         with first_error_only():
             await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
-        late_models = () if ingest is None else tuple(catalog())
+        late_models = () if ingest is None else tuple(context.manifest.catalog.models)
         live = await facts_before_run(context, api, workload, late_models)
         rules = live.rules(context.manifest.policy)
         outdated = await pause_or_refuse_outdated(store, rules, workload)
@@ -231,6 +230,7 @@ async def work(
                 api,
                 replace(context.manifest.policy, budget=policy.budget),
                 workload.priced,
+                context.manifest.catalog,
                 may_come=late_models,
                 collecting=collecting,
                 known=live.facts,
@@ -239,6 +239,7 @@ async def work(
             dice=context.world.dice,
             disk=files,
             inputs=images,
+            catalog=context.manifest.catalog,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from batchgen.jobs import canonical_json
 from batchgen.manifest import rows
 from batchgen.manifest.parsing.source import stamp_at
 from batchgen.manifest.scope import matching
-from batchgen.models.catalog import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.parsing.source import Stamp
+    from batchgen.models.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def fingerprint_of(manifest: Manifest) -> Fingerprint:
     stamps |= {part.path: part.stamp for part in manifest.parts}
     taken: dict[str, JsonValue] = {
         "batchgen": version("batchgen"),
-        "schemas": schemas_sha256(),
+        "schemas": schemas_sha256(manifest.catalog),
         "rehearsal": manifest.rehearsal,
         "manifests": {_text(part.path): rows.fingerprint(part.path) for part in manifest.parts},
         "data": {_text(path): _fingerprint(path) for path in manifest.data_files},
@@ -87,9 +86,12 @@ def _fingerprint(path: Path) -> str | None:
         return None
 
 
-@cache
-def schemas_sha256() -> str:
-    return _sha256(canonical_json([dict(model.schema) for model in catalog().values()]).encode())
+def schemas_sha256(catalog: Catalog) -> str:
+    """Of every schema and entry, as they were read: jobs are checked against these very values."""
+    models: list[JsonValue] = [
+        [one.id, dict(one.schema), dict(one.about)] for one in catalog.models.values()
+    ]
+    return _sha256(canonical_json(models).encode())
 
 
 def _sha256(data: bytes) -> str:

@@ -8,6 +8,7 @@ before it goes on.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from batchgen.engine.scheduler import Scheduler
     from batchgen.jobs import Job
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.models.catalog import Catalog
     from batchgen.runs.drift import LiveRules
     from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.summary import Summary
@@ -44,8 +46,15 @@ PAGE = 2000
 class StreamingIngest:
     """The jobs that are still to be read, and where what is wrong with them is logged."""
 
-    def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self,
+        rest: Iterator[Job],
+        catalog: Catalog,
+        problems: ProblemLog,
+        fingerprint: Fingerprint,
+    ) -> None:
         self._rest = rest
+        self._catalog = catalog
         self._problems = problems
         self._fingerprint = fingerprint
         self._rules: LiveRules | None = None
@@ -93,8 +102,9 @@ class StreamingIngest:
                 self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 
     async def _take_up(self, page: list[Job], store: Store) -> None:
-        for unfit in await store.run(append_jobs, page, wrong_media_kinds):
-            for problem in _problems_of(unfit):
+        objects = partial(wrong_media_kinds, catalog=self._catalog)
+        for unfit in await store.run(append_jobs, page, objects):
+            for problem in _problems_of(unfit, self._catalog):
                 self._problems.add(problem)
 
     def _next_page(self) -> list[Job]:
@@ -111,9 +121,9 @@ class StreamingIngest:
 _PAUSE = pause_for(PauseReason.MANIFEST)
 
 
-def _problems_of(unfit: Unfit) -> list[Problem]:
+def _problems_of(unfit: Unfit, catalog: Catalog) -> list[Problem]:
     if unfit.missing is not None:
         return [missing_above(unfit.job, unfit.missing)]
     if unfit.unlike is not None:
-        return wrong_media_kinds(unfit.unlike)
+        return wrong_media_kinds(unfit.unlike, catalog)
     return [duplicate_id(unfit.job)]

@@ -16,7 +16,6 @@ from weakref import WeakValueDictionary
 from batchgen import references
 from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, open_prober
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
-from batchgen.models.catalog import find_model
 from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
 from batchgen.runcomfy.base import is_loopback
 from batchgen.state.due import pending_models, pending_urls
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.probe import Probed, ProbeSettings
     from batchgen.engine.ports import InputVerdict
-    from batchgen.models.catalog import Model
+    from batchgen.models.catalog import Catalog, Model
     from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
@@ -110,9 +109,12 @@ class Eye(Protocol):
 class InputImages:
     """Made by `open_input_images`. Raises the tree's errors where the state is the trouble."""
 
-    def __init__(self, eye: Eye, store: Store, *, checking: bool, only_here: bool) -> None:
+    def __init__(
+        self, eye: Eye, store: Store, catalog: Catalog, *, checking: bool, only_here: bool
+    ) -> None:
         self._eye = eye
         self._store = store
+        self.catalog = catalog
         self._checking = checking
         self._only_here = only_here
         self._started = store.now()
@@ -130,7 +132,7 @@ class InputImages:
         return not self._only_here or is_loopback(url)
 
     async def check(self, model: str, body: str) -> InputVerdict:
-        known_model = find_model(model)
+        known_model = self.catalog.find(model)
         if known_model is None:
             return InputsSound()
         unclear: list[str] = []
@@ -209,14 +211,14 @@ def _to_remember(url: str, at: float, outcome: Probed) -> KnownImage:
 
 @asynccontextmanager
 async def open_input_images(
-    settings: ProbeSettings, store: Store, *, checking: bool, only_here: bool
+    settings: ProbeSettings, store: Store, catalog: Catalog, *, checking: bool, only_here: bool
 ) -> AsyncIterator[InputImages]:
     """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
 
     `only_here`: check only what is on this machine, as a rehearsal does.
     """
     async with open_prober(settings) as looker:
-        yield InputImages(looker, store, checking=checking, only_here=only_here)
+        yield InputImages(looker, store, catalog, checking=checking, only_here=only_here)
 
 
 MOST_URLS = 5_000
@@ -252,6 +254,7 @@ class ImageUse:
 def images_in_use(
     db: Connection,
     selection: Selection,
+    catalog: Catalog,
     is_looked_at: Callable[[str], bool],
 ) -> list[ImageUse]:
     """Each image once a model and key, in the manifest's order, of at most MOST_URLS URLs.
@@ -261,7 +264,7 @@ def images_in_use(
     uses: dict[tuple[str, str, str], ImageUse] = {}
     urls: set[str] = set()
     for model in pending_models(db, selection):
-        for key in _keys(model):
+        for key in _keys(catalog.find(model)):
             for job_id, url in pending_urls(db, model, key, selection, MOST_JOBS):
                 if url not in urls and (len(urls) == MOST_URLS or not is_looked_at(url)):
                     continue
@@ -274,6 +277,5 @@ def is_reference(url: str) -> bool:
     return url.startswith(f"https://{references.HOST}/")
 
 
-def _keys(model_id: str) -> tuple[str, ...]:
-    model = find_model(model_id)
+def _keys(model: Model | None) -> tuple[str, ...]:
     return () if model is None else image_keys(model)

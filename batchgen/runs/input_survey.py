@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.probe import NoAnswer
 from batchgen.engine.events import LookingAtImages, Noted
 from batchgen.errors import InputImagesError
-from batchgen.models.catalog import find_model
 from batchgen.runs.input_images import MOST_LOOKS, ImageUse, host_name, images_in_use, shown
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ async def look_at_all(
     pauses: Sequence[float] = PAUSES,
 ) -> list[ImageProblem]:
     """Look at each distinct image of the pending jobs; see MOST_URLS for how many."""
-    uses = await store.run(images_in_use, selection, images.is_looked_at)
+    uses = await store.run(images_in_use, selection, images.catalog, images.is_looked_at)
     if uses:
         emit(LookingAtImages(len({use.url for use in uses})))
     survey = _Survey(images, pauses)
@@ -118,7 +117,7 @@ class _Survey:
             sentences[place] = await self._patiently(place, use)
 
     async def _patiently(self, place: int, use: ImageUse) -> str | None:
-        model, host = find_model(use.model), host_name(use.url)
+        model, host = self._images.catalog.find(use.model), host_name(use.url)
         assert model is not None, "images_in_use knows its keys"
         if self._silent[host] >= SILENCES_OF_A_HOST:
             self.silences.add(place)

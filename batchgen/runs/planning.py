@@ -81,7 +81,11 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             used = [model for model, found in counts.items() if found.jobs]
             if not used:
                 raise nothing_selected()
-            live = VendorFacts() if offline else asyncio.run(ask_about(used, options, world))
+            live = (
+                VendorFacts(catalog=manifest.catalog)
+                if offline
+                else asyncio.run(ask_about(used, manifest, options, world))
+            )
             desk = _Desk(manifest, outlook, db, options, live, log.warnings)
             return desk.plan(counts, folder, offline=offline)
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tuple[str, Token]]:
+async def rehearsal(
+    folder: RunFolder, options: RunOptions, schemas: tuple[Path, ...]
+) -> AsyncIterator[tuple[str, Token]]:
     """Run the emulator; gives its base and a token of its own, so that the real one is not sent."""
     # Loaded here: a real run needs neither a web server nor an encoder.
     from batchgen.emulator import (  # noqa: PLC0415 - see above
@@ -51,7 +53,9 @@ async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tup
         running_emulator,
     )
 
-    settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
+    settings = EmulatorSettings(
+        state=folder.emulator, latency=options.emulator_latency, schemas=schemas
+    )
     try:
         async with running_emulator(settings) as emulator:
             # Not a string that an answer may contain: the token is masked in answers.
@@ -75,7 +79,10 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
             yield api
         return
     async with (
-        rehearsal(context.folder, context.options) as (base, token),
+        rehearsal(context.folder, context.options, context.manifest.schema_folders) as (
+            base,
+            token,
+        ),
         connect(base, token, limits=limits, wall_clock=wall_clock) as api,
     ):
         yield api
@@ -117,6 +124,7 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
     async with open_input_images(
         ProbeSettings(hosts, proxies=context.proxies),
         store,
+        context.manifest.catalog,
         checking=checking,
         only_here=context.on_this_machine,
     ) as images:

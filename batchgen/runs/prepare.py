@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.errors import ChangedJobsError, InputError, TokenError
 from batchgen.manifest.header import read_manifest
 from batchgen.manifest.problems import ProblemLog
+from batchgen.models.catalog import bundled
 from batchgen.runcomfy.token import SHORTEST_SECRET, TOKEN_VARIABLES, read_login, token_file
 from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.reconcile import OnChanged, merge
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from batchgen.manifest.header import Manifest
+    from batchgen.models.catalog import Catalog
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
     from batchgen.state.reconcile import Difference
@@ -132,15 +134,15 @@ def checked_manifest(
         if manifest is not None:
             for job in checked_jobs(manifest, problems, staging.refuse):
                 staging.add(job)
-        check_together(staging, problems)
+        check_together(staging, bundled() if manifest is None else manifest.catalog, problems)
         assert manifest is not None, "a manifest that cannot be read has a problem"
         yield manifest, staging
 
 
-def check_together(staging: Staging, problems: ProblemLog) -> None:
+def check_together(staging: Staging, catalog: Catalog, problems: ProblemLog) -> None:
     """Look at the staged jobs together. Raises ManifestError with every problem."""
     staging.finish()
-    report_cross_job_problems(staging, problems)
+    report_cross_job_problems(staging, catalog, problems)
     problems.raise_if_any()
 
 

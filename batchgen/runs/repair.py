@@ -92,9 +92,10 @@ async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Po
         api=SiftedApi(api, files.downloader.peek),
         store=store,
         files=files,
-        prices=PriceList({}, {}),
+        prices=PriceList({}, {}, place.manifest.catalog),
         recovery_log=RecoveryLog(place.folder.receipts),
         dice=place.world.dice,
+        catalog=place.manifest.catalog,
     )
 
 

@@ -104,8 +104,9 @@ class _Reader:
             early = False
             for job in jobs:
                 staging.add(job)
-        check_together(staging, problems)
-        ingest = StreamingIngest(jobs, problems, self.fingerprint) if early else None
+        catalog = self.manifest.catalog
+        check_together(staging, catalog, problems)
+        ingest = StreamingIngest(jobs, catalog, problems, self.fingerprint) if early else None
         return _Staged(staging, ingest, problems)
 
     def _may_begin_early(self) -> bool:

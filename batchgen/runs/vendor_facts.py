@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.errors import InputError, TokenError, UsageError
-from batchgen.models.catalog import find_model
+from batchgen.models.catalog import bundled
 from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
@@ -28,6 +28,7 @@ from batchgen.runs.estimates import (
     Funds,
     PriceSources,
     cost_of,
+    published_price,
 )
 from batchgen.runs.options import effective_policy
 from batchgen.state.costs import typical_cost
@@ -36,7 +37,9 @@ from batchgen.state.due import pending_bodies, pending_work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
+    from batchgen.manifest.header import Manifest
     from batchgen.manifest.policy import Policy
+    from batchgen.models.catalog import Catalog, Model
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.outcomes import Halted
     from batchgen.runs.context import RunContext, World
@@ -67,11 +70,12 @@ def _of_model(
 
 
 def price_sources(db: Connection, model: str, policy: Policy, live: VendorFacts) -> PriceSources:
-    limits, facts = policy.models.get(model), live.facts.get(model)
+    limits, facts, known = policy.models.get(model), live.facts.get(model), live.catalog.find(model)
     return PriceSources(
         own=limits.price if limits else None,
-        vendor=facts.price if facts else None,
+        vendor=(facts.price if facts else None) or published_price(known),
         typical=typical_cost(db, model),
+        model=known,
     )
 
 
@@ -86,23 +90,28 @@ T = TypeVar("T")
 class VendorFacts:
     """`trouble` says why some of it was not asked; empty where all was.
 
-    `balance` is what the account has, in USD; None: not known, and `no_balance` says why.
+    `balance` is what the account has, in USD; None: not known, and `no_balance` says why. `catalog`
+    has the schemas and prices that it is compared with.
     """
 
     facts: Mapping[str, ModelFacts] = field(default_factory=dict)
     trouble: str = ""
     balance: float | None = None
     no_balance: str = ""
+    catalog: Catalog = field(default_factory=bundled)
 
     def differences(self) -> dict[str, list[str]]:
-        """By model, where its schema of today differs from the bundled one."""
-        found = {model: _differences(model, facts) for model, facts in self.facts.items()}
+        """By model, where its schema of today differs from the one in the catalog."""
+        found = {
+            model: _differences(self.catalog.find(model), facts)
+            for model, facts in self.facts.items()
+        }
         return {model: sentences for model, sentences in found.items() if sentences}
 
     def rules(self, policy: Policy) -> LiveRules:
         """What the schemas of today forbid."""
         changed = {name: self.facts[name].schema or {} for name in self.differences()}
-        return LiveRules(changed, policy)
+        return LiveRules(changed, policy, self.catalog)
 
     @property
     def compared(self) -> list[str]:
@@ -110,14 +119,20 @@ class VendorFacts:
         return [model for model, facts in self.facts.items() if facts.schema is not None]
 
 
-def _differences(model: str, facts: ModelFacts) -> list[str]:
-    known = find_model(model)
+def _differences(known: Model | None, facts: ModelFacts) -> list[str]:
     if known is None or facts.schema is None:
         return []
-    return schema_differences(known.schema, facts.schema)
+    return schema_differences(known.schema, facts.schema, known_as=name_of_known(known))
 
 
-async def ask_about(models: Iterable[str], options: RunOptions, world: World) -> VendorFacts:
+def name_of_known(model: Model) -> str:
+    """What the schema that batchgen checks with is called beside the vendor's of today."""
+    return "bundled" if bundled().find(model.id) is model else "added"
+
+
+async def ask_about(
+    models: Iterable[str], manifest: Manifest, options: RunOptions, world: World
+) -> VendorFacts:
     """Ask for a plan. Raises UsageError for an unusable base of the API."""
     base = "" if options.emulator else api_base(world.env)
     try:
@@ -125,13 +140,16 @@ async def ask_about(models: Iterable[str], options: RunOptions, world: World) ->
     except TokenError as exc:
         # The places where it was looked for are for a run to name: a plan needs none.
         why = exc.what.partition(":")[0]
-        return VendorFacts(trouble=why, no_balance=why)
-    async with _connected(base, token, Proxies.of(world.env)) as api:
-        return await ask_vendor(api, models, {} if options.emulator else world.env, LIMITS.read)
+        return VendorFacts(trouble=why, no_balance=why, catalog=manifest.catalog)
+    env = {} if options.emulator else world.env
+    async with _connected(base, token, Proxies.of(world.env), manifest) as api:
+        return await ask_vendor(api, models, env, LIMITS.read, manifest.catalog)
 
 
 @asynccontextmanager
-async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncIterator[RunComfy]:
+async def _connected(
+    base: str, token: Token | None, proxies: Proxies, manifest: Manifest
+) -> AsyncIterator[RunComfy]:
     if token is not None:
         async with connect(base, token, limits=LIMITS, proxies=proxies) as api:
             yield api
@@ -140,14 +158,18 @@ async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncI
     from batchgen.emulator import EmulatorSettings, running_emulator  # noqa: PLC0415 - see above
 
     async with (
-        running_emulator(EmulatorSettings()) as emulator,
+        running_emulator(EmulatorSettings(schemas=manifest.schema_folders)) as emulator,
         connect(emulator.base_url, Token("rehearsal", "the emulator"), limits=LIMITS) as api,
     ):
         yield api
 
 
 async def ask_vendor(
-    api: RunComfy, models: Iterable[str], env: Mapping[str, str], seconds: float
+    api: RunComfy,
+    models: Iterable[str],
+    env: Mapping[str, str],
+    seconds: float,
+    catalog: Catalog,
 ) -> VendorFacts:
     """Ask for each model and for the balance once, all at the same time, and no longer than that.
 
@@ -178,6 +200,7 @@ async def ask_vendor(
         troubles[0] if troubles else "",
         left if isinstance(left, float) else None,
         "" if isinstance(left, float) else left.reason,
+        catalog,
     )
 
 
@@ -200,10 +223,10 @@ async def facts_before_run(
 ) -> VendorFacts:
     """What the vendor says today, where something is to be submitted."""
     if not workload.models:
-        return VendorFacts()
+        return VendorFacts(catalog=context.manifest.catalog)
     env = {} if context.options.emulator else context.world.env
     models = dict.fromkeys((*workload.models, *late_models))
-    return await ask_vendor(api, models, env, BEFORE_A_RUN)
+    return await ask_vendor(api, models, env, BEFORE_A_RUN, context.manifest.catalog)
 
 
 async def pause_or_refuse_outdated(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from batchgen.jobs import JsonObject
 from batchgen.manifest.schema_validation import job_problems
-from batchgen.models.catalog import find_model
+from batchgen.models.catalog import bundled
 from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.urls import require_public_url
@@ -50,7 +50,7 @@ def microseconds(call: Callable[[], object], rounds: int, calls: int = CALLS) ->
 
 
 def measure_model(model_id: str, given: JsonObject, rounds: int) -> None:
-    model = find_model(model_id)
+    model = bundled().find(model_id)
     assert model is not None
     assert isinstance(check_input(model, given), CheckedInput)
     values = with_full_size(given, model.sizes)

@@ -22,6 +22,7 @@ from batchgen.downloads.decoding import decode
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.emulator.drawing import CODEC
 from batchgen.jobs import Job
+from batchgen.models.catalog import bundled
 from batchgen.state.records import FileRow
 from batchgen.state.selection import Selection
 from tests.export.export_world import World, job, make_world
@@ -121,6 +122,7 @@ class Gallery(World):
             self.db,
             self.root,
             self.folder.measures,
+            bundled(),
             selection or Selection(),
             CheckOptions(**options),
             lambda _total: lambda _number: None,

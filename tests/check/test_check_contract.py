@@ -7,6 +7,7 @@ from typing import Any
 
 from batchgen.check.checking import contract_violations
 from batchgen.check.kinds import Kind
+from batchgen.models.catalog import bundled
 from batchgen.models.fields import SIZE_KEY
 from tests.state.state_world import a_result
 
@@ -15,7 +16,7 @@ def broken(sent: dict[str, Any], width: int = 1024, height: int = 1024, frames: 
     result = a_result(
         body=json.dumps(sent), path="files/a.png", width=width, height=height, frames=frames
     )
-    return contract_violations(result)
+    return contract_violations(result, bundled())
 
 
 def test_the_size_that_was_asked_for_is_promised() -> None:

@@ -19,6 +19,7 @@ from batchgen.check.examining import Examined, Source, examine, examine_failed
 from batchgen.check.judging import Evidence, judge
 from batchgen.check.kinds import CheckOptions, Kind
 from batchgen.emulator.drawing import Scene, mp4
+from batchgen.models.catalog import bundled
 from batchgen.models.fields import SIZE_KEY
 from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.selection import Selection
@@ -310,7 +311,7 @@ def test_a_file_that_kills_its_process_is_reported_and_tried_again(world: Galler
 
 def test_judging_changes_nothing_that_it_is_given(world: Gallery) -> None:
     world.put("white", packed(plate()))
-    before = read(world.db, Selection())
+    before = read(world.db, bundled(), Selection())
     found = {before[0].path: Evidence("gone", None)}
     after = judge(before, found, CheckOptions())
     assert ([*before[0].flaws], [*after[0].flaws]) == ([], ["unreadable"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batchgen.cli import main
 from batchgen.manifest.starters.manifests import rows_manifest
 from batchgen.manifest.starters.preview import MOST_ROWS, preview_rows
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 VIDEO = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -48,10 +48,12 @@ def text_of(folder: Path) -> str:
     return (folder / "m.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("model", [*catalog(), *(one.alias for one in catalog().values())])
+@pytest.mark.parametrize(
+    "model", [*bundled().models, *(one.alias for one in bundled().models.values())]
+)
 def test_a_model_gives_one_job_with_every_key_and_its_limits(folder: Path, model: str) -> None:
     made = init("--model", model)
-    chosen = catalog()[made["defaults"]["model"]]
+    chosen = bundled().models[made["defaults"]["model"]]
     assert model in (chosen.id, chosen.alias)
     (job,) = made["jobs"]
     assert set(job["input"]) == {field.name for field in chosen.fields if field.required}
@@ -184,7 +186,9 @@ def test_of_a_long_file_only_the_first_rows_are_looked_at(folder: Path) -> None:
     write(folder, "p.csv", "id,prompt\n" + "".join(f"{n},x\n" for n in range(MOST_ROWS)) + "0,x\n")
     data = preview_rows(folder / "p.csv")
     assert (data.rows, data.whole) == (MOST_ROWS, False)
-    assert "unique in the first 100000 rows" in rows_manifest("m", catalog()[T2I], "p.csv", data)
+    assert "unique in the first 100000 rows" in rows_manifest(
+        "m", bundled().models[T2I], "p.csv", data
+    )
 
 
 def test_the_data_file_is_named_as_the_manifest_sees_it(folder: Path) -> None:
@@ -233,14 +237,16 @@ def test_a_file_that_exists_stays_as_it_is(folder: Path) -> None:
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
-@given(st.lists(NAMES, min_size=1, max_size=4, unique=True), st.sampled_from(sorted(catalog())))
+@given(
+    st.lists(NAMES, min_size=1, max_size=4, unique=True), st.sampled_from(sorted(bundled().models))
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_names_of_columns_and_files_give_sound_yaml(
     tmp_path: Path, names: list[str], model: str
 ) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps(dict.fromkeys([*names, "prompt"], "x")), encoding="utf-8")
-    text = rows_manifest(names[0], catalog()[model], names[-1], preview_rows(path))
+    text = rows_manifest(names[0], bundled().models[model], names[-1], preview_rows(path))
     made = yaml.safe_load(text)
     assert (made["name"], made["jobs"][0]["from"]) == (names[0], names[-1])
     assert text.count("\n  - id: ") == len(made["jobs"]) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batchgen.cli.plan import plan_lines, run_command
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runs.estimates import Cost
 from batchgen.runs.options import RunOptions
@@ -188,7 +188,7 @@ def test_more_than_can_be_shown_is_counted() -> None:
 
 
 def live_schema(**prompt: Any) -> VendorFacts:
-    schema = dict(catalog()[T2I].schema)
+    schema = dict(bundled().models[T2I].schema)
     fields = dict(schema["properties"])
     fields["prompt"] = {**fields["prompt"], **prompt}
     return VendorFacts({T2I: ModelFacts(None, {**schema, "properties": fields})})
@@ -198,7 +198,7 @@ def test_a_schema_that_differs_from_the_vendors_is_a_warning() -> None:
     plan = replace(PLAN, models={T2I: STILLS}, live=live_schema(maxLength=50))
     words = " ".join(shown(plan).split())
     assert f"warning: the vendor's schema of {T2I} differs from the bundled one: prompt" in words
-    most = catalog()[T2I].schema["properties"]["prompt"]["maxLength"]
+    most = bundled().models[T2I].schema["properties"]["prompt"]["maxLength"]
     assert f"prompt.maxLength is 50, bundled {most}" in words
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from tests.failures.picture_site import drawn, padded, picture_site
 from tests.shell import EDIT, PICTURE, T2I, Emulator, Shell
 
@@ -25,7 +25,7 @@ class Rule:
 
 RULES = tuple(
     Rule(model.id, rule.quantity, rule.operator, rule.limit, rule.sentence)
-    for model in catalog().values()
+    for model in bundled().models.values()
     for field in model.fields
     for rule in field.file_rules
 )

@@ -11,6 +11,7 @@ from batchgen.jobs import Job
 from batchgen.manifest.header import Manifest, read_manifest
 from batchgen.manifest.problems import ProblemLog
 from batchgen.manifest.stream import checked_jobs
+from batchgen.models.catalog import bundled
 from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.staging import open_staging
 
@@ -41,7 +42,7 @@ def read_file(
         for job in jobs:
             staging.add(job)
         staging.finish()
-        report_cross_job_problems(staging, log)
+        report_cross_job_problems(staging, bundled(), log)
     # Each test has its own folder.
     jobs = [replace(job, file=Path(job.file).name) for job in jobs]
     lines, warnings = (

@@ -22,7 +22,7 @@ from batchgen.manifest.schema_validation import (
     written_by_hand,
 )
 from batchgen.manifest.starters.manifests import starter_manifest
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.models.messages import describe_all
 from batchgen.models.validator import build_validator
 
@@ -47,7 +47,7 @@ def wrong_places(manifest: Any) -> list[str]:
 
 def test_the_file_is_what_the_generator_gives() -> None:
     """Renew it with `python -m batchgen.manifest.editor_schema --write`."""
-    made = editor_schema(written_by_hand(read_schema()), catalog().values())
+    made = editor_schema(written_by_hand(read_schema()), bundled())
     text = Path(generator.__file__).with_name("schema.json").read_text(encoding="utf-8")
     assert text == schema_text(made)
 
@@ -80,7 +80,7 @@ def references(part: Any) -> list[str]:
 
 def test_the_written_part_knows_no_model() -> None:
     by_hand = written_by_hand(read_schema())
-    assert not [model for model in catalog() if model in json.dumps(by_hand)]
+    assert not [model for model in bundled().models if model in json.dumps(by_hand)]
     assert by_hand == written_by_hand(by_hand)
 
 
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_underlined_at_its_place(manifest: Any, place: str) -> 
 
 def test_an_editor_offers_the_fields_of_the_models() -> None:
     schema = read_schema()
-    for model in catalog().values():
+    for model in bundled().models.values():
         offered = schema["$defs"][f"input_{model.alias}"]["properties"]
         assert set(offered) == set(model.keys)
         assert set(offered) <= set(schema["$defs"]["input_any"]["properties"])

@@ -111,7 +111,14 @@ def test_a_wrong_default_model_is_reported_once() -> None:
             "write each key on its own line: 'id: …', 'input: …'",
         ),
         ("{modle: x, input: {prompt: x}}", "4:6 unknown key 'modle'", "did you mean 'model'?"),
-        ("{model: nope/x}", "4:13 unknown model 'nope/x'", f"known: {VIDEO}, {EDIT}, {T2I}"),
+        (
+            "{model: nope/x}",
+            "4:13 unknown model 'nope/x'",
+            (
+                f"known: {VIDEO}, {EDIT}, {T2I}; another model of the vendor's:"
+                " batchgen models add nope/x"
+            ),
+        ),
         ("{model: 3, input: {prompt: x}}", "4:13 model must be text; got 3", "put it in quotes"),
         ("{id: '', input: {prompt: x}}", "4:10 id is empty", None),
         (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.manifest.templates.typed import coerce, typed
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.models.validator import build_validator
 from tests.manifest.manifest_reading import T2I, VIDEO
 
@@ -79,7 +79,7 @@ def test_choices_give_the_type_where_the_schema_names_none(value: Any, wanted: o
 
 
 def test_only_the_rendered_paths_are_converted() -> None:
-    schema = catalog()[VIDEO].schema
+    schema = bundled().models[VIDEO].schema
     row: dict[str, Any] = {
         "prompt": 7,
         "seed": "42",
@@ -97,7 +97,7 @@ def test_only_the_rendered_paths_are_converted() -> None:
 
 
 def test_a_path_into_a_list_converts_that_item_and_copies_the_list() -> None:
-    schema = catalog()[VIDEO].schema
+    schema = bundled().models[VIDEO].schema
     row: dict[str, Any] = {"image_urls": [1, 2]}
     assert coerce(schema, row, [("image_urls", 1)]) == {"image_urls": [1, "2"]}
     assert row == {"image_urls": [1, 2]}
@@ -106,7 +106,7 @@ def test_a_path_into_a_list_converts_that_item_and_copies_the_list() -> None:
 def test_keys_that_the_schema_does_not_have_or_that_were_left_out_stay_so() -> None:
     values: dict[str, Any] = {"size": "1024x1024", "deep": {"er": 5}}
     paths = [("size",), ("scale",), ("deep", "er"), ("size", 0)]
-    assert coerce(catalog()[T2I].schema, values, paths) is values
+    assert coerce(bundled().models[T2I].schema, values, paths) is values
 
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

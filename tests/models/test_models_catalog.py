@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import BatchgenError
-from batchgen.models.catalog import Makes, catalog, find_model, nearest_model, read_catalog
+from batchgen.models.catalog import Makes, bundled, read_models
 from batchgen.models.fields import FileRule
 from batchgen.models.inputs import CheckedInput, check_input
 
@@ -17,7 +17,7 @@ VIDEO = "bytedance/dreamina-3-0/pro/image-to-video"
 
 
 def test_the_three_published_models_are_there() -> None:
-    assert list(catalog()) == [VIDEO, EDIT, T2I]
+    assert list(bundled().models) == [VIDEO, EDIT, T2I]
 
 
 @pytest.mark.parametrize(
@@ -25,26 +25,26 @@ def test_the_three_published_models_are_there() -> None:
     [(T2I, Makes.IMAGE, "t2i"), (EDIT, Makes.IMAGE, "edit"), (VIDEO, Makes.VIDEO, "i2v")],
 )
 def test_a_model_knows_what_it_makes(model_id: str, makes: Makes, alias: str) -> None:
-    model = find_model(model_id)
+    model = bundled().find(model_id)
     assert model is not None
     assert (model.makes, model.alias) == (makes, alias)
 
 
 def test_keys_of_a_schema_keep_the_published_order() -> None:
-    model = catalog()[T2I]
+    model = bundled().models[T2I]
     assert list(model.schema) == ["type", "title", "required", "properties"]
     assert model.keys == ("prompt", "width×height", "scale", "force_single", "size")  # noqa: RUF001 - the vendor's key
-    assert catalog()[VIDEO].keys == ("prompt", "image_urls", "seed", "frames")
+    assert bundled().models[VIDEO].keys == ("prompt", "image_urls", "seed", "frames")
 
 
 def test_the_output_schema_is_bundled_but_is_no_model() -> None:
     text = (files("batchgen.models") / "schemas" / "output.json").read_text(encoding="utf-8")
     assert list(json.loads(text)["output"]["properties"]) == ["image", "video", "images", "videos"]
-    assert "output" not in catalog()
+    assert "output" not in bundled().models
 
 
 def test_an_unknown_id_has_no_model() -> None:
-    assert find_model("bytedance/dreamina-5-0/edit") is None
+    assert bundled().find("bytedance/dreamina-5-0/edit") is None
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_an_unknown_id_has_no_model() -> None:
 )
 def test_a_misspelt_model_names_the_nearest_one(wrong: str, meant: str) -> None:
     """Row 8."""
-    assert nearest_model(wrong) == f"did you mean '{meant}'?"
+    assert bundled().nearest(wrong) == f"did you mean '{meant}'?"
 
 
 def test_a_name_near_to_none_gets_the_whole_list() -> None:
-    assert nearest_model("zzz") == f"known: {VIDEO}, {EDIT}, {T2I}"
-    assert nearest_model("z" * 10_000) == f"known: {VIDEO}, {EDIT}, {T2I}"
+    assert bundled().nearest("zzz") == f"known: {VIDEO}, {EDIT}, {T2I}"
+    assert bundled().nearest("z" * 10_000) == f"known: {VIDEO}, {EDIT}, {T2I}"
 
 
 def test_fields_have_what_is_needed_to_fill_them_in() -> None:
-    fields = {field.name: field for field in catalog()[EDIT].fields}
+    fields = {field.name: field for field in bundled().models[EDIT].fields}
     images = fields["image_urls"]
     assert (images.type, images.required, images.limits) == (
         "list of image_uri",
@@ -79,23 +79,28 @@ def test_fields_have_what_is_needed_to_fill_them_in() -> None:
     assert (fields["scale"].type, fields["scale"].limits) == ("float", "0 to 1")
     assert fields["scale"].default == 0.5
     assert fields["force_single"].default is False
-    frames = {field.name: field for field in catalog()[VIDEO].fields}["frames"]
+    frames = {field.name: field for field in bundled().models[VIDEO].fields}["frames"]
     assert frames.choices == (121, 241)
 
 
 def test_a_field_of_one_item_is_described_as_such() -> None:
     assert (
-        next(one for one in catalog()[VIDEO].fields if one.name == "image_urls").limits == "1 item"
+        next(one for one in bundled().models[VIDEO].fields if one.name == "image_urls").limits
+        == "1 item"
     )
 
 
 def test_file_rules_come_with_the_sentence_of_the_page() -> None:
-    rules = next(one for one in catalog()[EDIT].fields if one.name == "image_urls").file_rules
+    rules = next(
+        one for one in bundled().models[EDIT].fields if one.name == "image_urls"
+    ).file_rules
     assert rules[0] == FileRule("file_size_mb", "<=", 15.0, "Each image file must be ≤ 15 MB.")
     assert rules[3] == FileRule(
         "width/height", ">=", 0.33, "The input image aspect ratio must be within [1/3, 3]."
     )
-    video = next(one for one in catalog()[VIDEO].fields if one.name == "image_urls").file_rules
+    video = next(
+        one for one in bundled().models[VIDEO].fields if one.name == "image_urls"
+    ).file_rules
     assert [(rule.quantity, rule.operator, rule.limit) for rule in video] == [
         ("file_size_mb", "<", 4.7),
         ("width_pixels", "<=", 4096.0),
@@ -126,7 +131,7 @@ def test_another_published_schema_works_without_code(tmp_path: Path) -> None:
     }
     write_schema(tmp_path, "acme/films/text-to-video", json.dumps(schema))
     (tmp_path / "output.json").write_text("{}")
-    models = read_catalog(tmp_path)
+    models = read_models(tmp_path)
     model = models["acme/films/text-to-video"]
     assert list(models) == ["acme/films/text-to-video"]
     assert model.makes is Makes.VIDEO
@@ -156,4 +161,4 @@ def test_another_published_schema_works_without_code(tmp_path: Path) -> None:
 def test_an_invalid_schema_is_reported_with_its_model(tmp_path: Path, text: str) -> None:
     write_schema(tmp_path, "acme/broken", text)
     with pytest.raises(BatchgenError, match="the bundled schema of acme/broken cannot be used"):
-        read_catalog(tmp_path)
+        read_models(tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from batchgen.jobs import JsonValue, canonical_json
-from batchgen.models.catalog import Model, catalog
+from batchgen.models.catalog import Model, bundled
 from batchgen.models.compiled_validator import compile_schema
 from batchgen.models.fields import with_full_size
 from batchgen.models.inputs import CheckedInput, check_input
@@ -26,7 +26,7 @@ from batchgen.models.urls import (
 )
 from batchgen.models.validator import build_validator
 
-MODELS = list(catalog().values())
+MODELS = list(bundled().models.values())
 COMPILED = {
     (model.id, rehearsal): compile_schema(model.schema, rehearsal=rehearsal)
     for model in MODELS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.models.catalog import Model, find_model
+from batchgen.models.catalog import Model, bundled
 from batchgen.models.fields import FileRule
 from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
 
@@ -18,7 +18,7 @@ SOUND = FileFacts("image/jpeg", 1024, 768, 2 * MB)
 
 
 def model(model_id: str) -> Model:
-    found = find_model(model_id)
+    found = bundled().find(model_id)
     assert found is not None
     return found
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.jobs import JsonObject, JsonValue
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.models.fields import short_sizes
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem, format_value
 
-T2I = catalog()["bytedance/dreamina-4-0/text-to-image"]
-EDIT = catalog()["bytedance/dreamina-4-0/edit"]
-VIDEO = catalog()["bytedance/dreamina-3-0/pro/image-to-video"]
+T2I = bundled().models["bytedance/dreamina-4-0/text-to-image"]
+EDIT = bundled().models["bytedance/dreamina-4-0/edit"]
+VIDEO = bundled().models["bytedance/dreamina-3-0/pro/image-to-video"]
 MODELS = {"t2i": T2I, "edit": EDIT, "i2v": VIDEO}
 IMAGE = "https://files.example.org/a.jpg"
 FULL_KEY = "width×height"  # noqa: RUF001 - the vendor's key

@@ -17,6 +17,7 @@ from batchgen.engine.events import Event, LookingAtImages, Noted
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.errors import InputImagesError
 from batchgen.jobs import Job, canonical_json
+from batchgen.models.catalog import bundled
 from batchgen.references import reference_url
 from batchgen.runs import input_images
 from batchgen.runs.folder import RunFolder
@@ -103,7 +104,10 @@ class Desk:
         self, *, checking: bool = True, only_here: bool = False
     ) -> AsyncIterator[tuple[InputImages, Store]]:
         async with open_store(self.db, self.folder.state, self.clock) as store:
-            yield InputImages(self.eyes, store, checking=checking, only_here=only_here), store
+            yield (
+                InputImages(self.eyes, store, bundled(), checking=checking, only_here=only_here),
+                store,
+            )
 
     async def survey(self, selection: Selection = ALL) -> list[ImageProblem]:
         async with self.run() as (images, store):
@@ -357,7 +361,7 @@ async def test_a_survey_is_bounded_and_the_rest_is_looked_at_later(
 ) -> None:
     monkeypatch.setattr(input_images, "MOST_URLS", 3)
     desk.has(*(desk.job(f"job-{n}", f"{SITE}/{n % 5}.jpg") for n in range(10)))
-    uses = images_in_use(desk.db, ALL, lambda _: True)
+    uses = images_in_use(desk.db, ALL, bundled(), lambda _: True)
     assert [(use.url, use.count) for use in uses] == [(f"{SITE}/{n}.jpg", 2) for n in range(3)]
 
 

@@ -289,7 +289,12 @@ def test_a_run_whose_inputs_are_the_same_reads_no_row_again(
         (lambda folder, _: write_more(folder, "two"), 4),
         (lambda folder, _: annotate(folder / "m.yaml"), 3),
         (lambda _, patch: patch.setenv("MOOD", "wild"), 3),
-        (lambda _, patch: patch.setattr(fingerprint, "schemas_sha256", lambda: "another"), 3),
+        (
+            lambda _, patch: patch.setattr(
+                fingerprint, "schemas_sha256", lambda _catalog: "another"
+            ),
+            3,
+        ),
         (lambda _, patch: patch.setattr(fingerprint, "version", lambda _: "99"), 3),
     ],
     ids=["a row", "an included file", "the manifest", "the environment", "schemas", "batchgen"],

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.models.catalog import find_model
+from batchgen.models.catalog import bundled
 from batchgen.runs import ingest, startup
 from batchgen.runs.drift import broken_rules
 from tests.shell import Emulator, Shell, emulating
@@ -22,25 +22,25 @@ SIZE = "width×height"  # noqa: RUF001 - the vendor's own spelling
 BODY: dict[str, Any] = {"prompt": "a boat", "scale": 0.5, SIZE: "1024x1024(1:1)"}
 
 
-def bundled() -> dict[str, Any]:
-    model = find_model(T2I)
+def as_bundled() -> dict[str, Any]:
+    model = bundled().find(T2I)
     assert model is not None
     return copy.deepcopy(dict(model.schema))
 
 
 def today(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    schema = bundled()
+    schema = as_bundled()
     change(schema)
     return schema
 
 
 def broken(live: Any, body: dict[str, Any] | None = None, *accepted: str) -> list[str]:
-    found = broken_rules(bundled(), live, body or BODY, accepted)
+    found = broken_rules(as_bundled(), live, body or BODY, accepted)
     return [f"{one.rule}; got {one.got}" if one.got else one.rule for one in found]
 
 
 def test_the_schema_of_the_bundle_refuses_nothing() -> None:
-    assert broken(bundled()) == []
+    assert broken(as_bundled()) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.models.catalog import catalog
+from batchgen.models.catalog import bundled
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs.drift import schema_differences
 from batchgen.runs.estimates import (
@@ -88,6 +88,7 @@ def test_no_forecast_is_shorter_than_its_longest_lane_or_longer_than_one_after_a
     assert max(alone) <= seconds <= one_by_one + max(lane.seconds or 0 for lane in work) + 1e-6
 
 
+I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 SECOND, IMAGE, ODD = ModelPrice(0.08, "second"), ModelPrice(0.03, "image"), ModelPrice(9, "moon")
 
 
@@ -101,7 +102,9 @@ def test_the_manifests_price_is_known_and_the_vendors_an_estimate() -> None:
 
 def test_a_price_a_second_depends_on_the_frames() -> None:
     work = [Alike('{"frames":121}', 2), Alike('{"frames":241}', 1)]
-    assert cost_of(work, PriceSources(vendor=SECOND)).estimated == pytest.approx(1.6)
+    assert cost_of(
+        work, PriceSources(vendor=SECOND, model=bundled().find(I2V))
+    ).estimated == pytest.approx(1.6)
 
 
 def test_a_cost_says_what_is_known_estimated_and_unknown_and_never_a_silent_zero() -> None:
@@ -182,12 +185,12 @@ def test_a_prompt_cannot_steer_the_terminal() -> None:
 
 
 def live(model: str) -> dict[str, Any]:
-    return copy.deepcopy(dict(catalog()[model].schema))
+    return copy.deepcopy(dict(bundled().models[model].schema))
 
 
-@pytest.mark.parametrize("model", list(catalog()))
+@pytest.mark.parametrize("model", list(bundled().models))
 def test_a_schema_does_not_differ_from_itself(model: str) -> None:
-    assert schema_differences(catalog()[model].schema, live(model)) == []
+    assert schema_differences(bundled().models[model].schema, live(model)) == []
 
 
 def test_titles_descriptions_defaults_and_order_are_no_differences() -> None:
@@ -196,7 +199,7 @@ def test_titles_descriptions_defaults_and_order_are_no_differences() -> None:
     schema["required"] = list(reversed(schema["required"]))
     for field in schema["properties"].values():
         field |= {"title": "new", "description": "new", "default": None}
-    assert schema_differences(catalog()[EDIT].schema, schema) == []
+    assert schema_differences(bundled().models[EDIT].schema, schema) == []
 
 
 def test_each_difference_names_the_field_and_both_values() -> None:
@@ -205,9 +208,9 @@ def test_each_difference_names_the_field_and_both_values() -> None:
     schema["properties"]["prompt"]["type"] = "array"
     schema["properties"]["mood"] = {"type": "string"}
     schema["required"] = ["image_urls", "mood"]
-    bundled = catalog()[EDIT].schema
-    most = bundled["properties"]["image_urls"]["maxItems"]
-    found = schema_differences(bundled, schema)
+    known = bundled().models[EDIT].schema
+    most = known["properties"]["image_urls"]["maxItems"]
+    found = schema_differences(known, schema)
     assert f"image_urls.maxItems is 6, bundled {most}" in found
     assert 'prompt.type is "array", bundled "string"' in found
     assert "prompt is optional now" in found
@@ -219,7 +222,7 @@ def test_choices_that_came_and_went_are_named() -> None:
     size = schema["properties"]["width×height"]  # noqa: RUF001 - the vendor's own spelling
     gone = size["enum"].pop(0)
     size["enum"].append("9x9(1:1)")
-    assert schema_differences(catalog()[T2I].schema, schema) == [
+    assert schema_differences(bundled().models[T2I].schema, schema) == [
         'width×height takes "9x9(1:1)" too',  # noqa: RUF001 - as above
         f'width×height no longer takes "{gone}"',  # noqa: RUF001 - as above
     ]
@@ -235,5 +238,5 @@ json_values = st.recursive(
 def test_whatever_a_server_calls_a_schema_is_compared_in_printable_words(
     schema: dict[str, Any],
 ) -> None:
-    found = schema_differences(catalog()[EDIT].schema, schema)
+    found = schema_differences(bundled().models[EDIT].schema, schema)
     assert all(sentence.isprintable() for sentence in found)

@@ -15,6 +15,7 @@ from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputE
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import ModelPolicy, OnUnknown, Policy
 from batchgen.manifest.units import Rate
+from batchgen.models.catalog import bundled
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates
@@ -164,7 +165,10 @@ def test_unknown_outcomes_are_resubmitted_only_where_the_manifest_says_so_and_no
 def test_the_vendors_unit_makes_the_price_of_a_request(
     unit: str, body: str, usd: float | None
 ) -> None:
-    assert request_price(ModelPrice(0.5, unit), body) == usd
+    assert request_price(ModelPrice(0.5, unit), body, bundled().find(I2V)) == usd
+
+
+I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 
 
 class Catalogue:
@@ -181,7 +185,7 @@ class Catalogue:
 
 async def test_without_a_budget_nobody_is_asked() -> None:
     api = Catalogue()
-    found = await price_list(api, Policy(), [A])  # type: ignore[arg-type]
+    found = await price_list(api, Policy(), [A], bundled())  # type: ignore[arg-type]
     assert api.asked == []
     assert found.price(A, "{}") is None
 
@@ -189,7 +193,7 @@ async def test_without_a_budget_nobody_is_asked() -> None:
 async def test_the_manifests_price_wins_and_spares_the_question() -> None:
     api = Catalogue(a=ModelPrice(9.0, "output"), b=ModelPrice(1.0, "output"))
     policy = Policy(budget=5.0, models={A: ModelPolicy(price=0.25)})
-    found = await price_list(api, policy, [A, B])  # type: ignore[arg-type]
+    found = await price_list(api, policy, [A, B], bundled())  # type: ignore[arg-type]
     assert api.asked == [B]
     assert (found.price(A, "{}"), found.price(B, "{}")) == (0.25, 1.0)
 
@@ -199,7 +203,7 @@ async def test_a_budget_without_a_price_is_refused(vendor: dict[str, ModelPrice]
     """Row 16: a budget that cannot be kept is no budget."""
     policy = Policy(budget=5.0, models={A: ModelPolicy(price=0.25)})
     with pytest.raises(InputError) as caught:
-        await price_list(Catalogue(**vendor), policy, [A, B])  # type: ignore[arg-type]
+        await price_list(Catalogue(**vendor), policy, [A, B], bundled())  # type: ignore[arg-type]
     assert caught.value.exit_code is C.BAD_INPUT
     assert str(caught.value) == (
         "run.budget needs a price for x/b, and the vendor names none\n"
@@ -230,14 +234,14 @@ async def test_a_price_that_could_not_be_asked_for_is_no_missing_price(
     monkeypatch.setattr(estimates, "PAUSES", (0.0,))
     policy = Policy(budget=5.0)
     with pytest.raises(error):
-        await price_list(Silent(answer), policy, [A])  # type: ignore[arg-type]
+        await price_list(Silent(answer), policy, [A], bundled())  # type: ignore[arg-type]
     # What is paid already is collected all the same, and nothing else is submitted.
-    found = await price_list(Silent(answer), policy, [A], collecting=True)  # type: ignore[arg-type]
+    found = await price_list(Silent(answer), policy, [A], bundled(), collecting=True)  # type: ignore[arg-type]
     assert found.price(A, "{}") is None
 
 
 async def test_a_model_that_later_rows_may_name_is_asked_for_and_refuses_nothing() -> None:
     api = Catalogue(a=ModelPrice(9.0, "output"))
-    found = await price_list(api, Policy(budget=5.0), [A], may_come=[A, B])  # type: ignore[arg-type]
+    found = await price_list(api, Policy(budget=5.0), [A], bundled(), may_come=[A, B])  # type: ignore[arg-type]
     assert api.asked == [A, B]
     assert (found.price(A, "{}"), found.price(B, "{}")) == (9.0, None)
