@@ -89,6 +89,13 @@ if TYPE_CHECKING:
     shell_complete=complete_files(*FAULTS),
     help="Fail from the start: a list of faults in YAML or JSON, see `batchgen guide emulator`.",
 )
+@click.option(
+    "--schemas",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="FOLDER",
+    help="Serve the models of this folder too, as `batchgen models add` writes it; repeatable.",
+)
 def emulator(rate: Rate | None, faults_file: Path | None, **asked: Any) -> int:
     """Serve the vendor's API on this machine.
 

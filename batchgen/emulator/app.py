@@ -21,7 +21,6 @@ from batchgen.emulator.catalogue import (
     Query,
     categories,
     model_document,
-    offer_of,
 )
 from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, full_response
 from batchgen.emulator.fault_effects import page_path, sticky_fault_of, thumbnail_path
@@ -254,8 +253,8 @@ async def _nowhere(request: web.Request) -> web.StreamResponse:
     return full_response(encoded(unknown_path(request.path)))
 
 
-def latency_of(settings: EmulatorSettings, model_id: str) -> float:
-    return offer_of(model_id).latency if settings.latency is None else settings.latency
+def latency_of(settings: EmulatorSettings, catalogue: Catalogue, model_id: str) -> float:
+    return catalogue.offer(model_id).latency if settings.latency is None else settings.latency
 
 
 def finish(store: Store, request_id: str, now: float) -> None:

@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
-from batchgen.emulator.catalogue import FRAMES_PER_SECOND
+from batchgen.emulator.asked import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

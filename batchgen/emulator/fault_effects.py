@@ -23,7 +23,7 @@ from batchgen.emulator.refusals import (
 )
 
 if TYPE_CHECKING:
-    from batchgen.emulator.catalogue import Extension
+    from batchgen.emulator.asked import Extension
     from batchgen.emulator.faults import Fault
     from batchgen.emulator.store import StoredRequest
 

@@ -11,14 +11,13 @@ import hashlib
 import hmac
 import itertools
 import json
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator.catalogue import Extension, frames_of, offer_of
+from batchgen.emulator.asked import USUAL_SIZE, Asked, Extension
 from batchgen.emulator.deliveries import (
     ByteRange,
     Payload,
@@ -32,6 +31,7 @@ from batchgen.emulator.drawing import Scene, blank_png, jpeg, mp4, noise_png, pn
 from batchgen.emulator.fault_effects import SUBSTITUTES, extension_of, png_bomb
 from batchgen.emulator.faults import INSTEAD_OF_THE_WORK, Fault, FaultPlan
 from batchgen.emulator.refusals import refusal, unknown_path
+from batchgen.emulator.sounds import mp3, wav
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,10 +42,14 @@ if TYPE_CHECKING:
     from batchgen.emulator.store import Store, StoredRequest
 
 
-SIZE_KEY = "width\N{MULTIPLICATION SIGN}height"
-CLIP_SIZE = (480, 270)
 THUMBNAIL_SIZE = (160, 90)
-MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "mp4": "video/mp4"}
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "mp4": "video/mp4",
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def make_file(
     model: Model, stored: StoredRequest, number: int, noise_bytes: int | None
 ) -> MediaFile:
     """Make file `number` (from 1) of a request. Takes up to a second: call it in a thread."""
-    extension = extension_of(stored, model.offer.extension)
+    extension = extension_of(stored, model.extension(json.loads(stored.input)))
     body = _make_body(model, stored, number, extension, noise_bytes)
     return _media_file(body, extension)
 
@@ -75,13 +79,17 @@ def _media_file(body: bytes, extension: Extension) -> MediaFile:
 def _make_body(
     model: Model, stored: StoredRequest, number: int, extension: Extension, noise_bytes: int | None
 ) -> bytes:
-    job_input: dict[str, Any] = json.loads(stored.input)
+    asked = Asked(model.schema, json.loads(stored.input))
     is_clip = model.offer.extension == "mp4"
-    size = CLIP_SIZE if is_clip else picture_size(model, job_input)
+    size = asked.clip_pixels() if is_clip else asked.pixels(USUAL_SIZE)
     scene = _scene(model, stored, number, size)
     match extension:
         case "mp4":
-            return mp4(scene, frames_of(job_input))
+            return mp4(scene, asked.frames())
+        case "wav":
+            return wav(scene.seed, asked.seconds())
+        case "mp3":
+            return mp3(scene.seed, asked.seconds())
         case "jpg":
             return jpeg(scene)
         case "png" if noise_bytes is not None:
@@ -94,7 +102,7 @@ def _scene(model: Model, stored: StoredRequest, number: int, size: tuple[int, in
     count_text = f" · {number} of {stored.outputs}" if stored.outputs > 1 else ""
     width, height = size
     return Scene(
-        text=json.loads(stored.input).get("prompt", ""),
+        text=_text_of(json.loads(stored.input)),
         caption=f"{model.offer.display_name} · rehearsal{count_text}",
         seed=seed_of(stored.model_id, stored.input, number),
         width=width,
@@ -102,11 +110,10 @@ def _scene(model: Model, stored: StoredRequest, number: int, size: tuple[int, in
     )
 
 
-def picture_size(model: Model, job_input: Mapping[str, Any]) -> tuple[int, int]:
-    """Return pixels: `2304x1728(4:3)` is 2304 wide. Without one, the schema's default applies."""
-    asked = job_input.get(SIZE_KEY) or model.default(SIZE_KEY) or ""
-    found = re.match(r"(\d+)x(\d+)", asked)
-    return (int(found[1]), int(found[2])) if found else (1024, 1024)
+def _text_of(job_input: Mapping[str, Any]) -> str:
+    """The prompt, or the first text of an input that has none."""
+    texts = [one for one in job_input.values() if isinstance(one, str) and "://" not in one]
+    return str(job_input.get("prompt", texts[0] if texts else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +242,7 @@ class Files:
         number = int(request.match_info["number"])
         if stored is None or not 1 <= number <= stored.outputs:
             return None
-        extension = extension_of(stored, offer_of(stored.model_id).extension)
+        extension = extension_of(stored, self.renderer.catalogue.extension_of(stored))
         expected = file_path(stored.request_id, number, extension)
         return WantedFile(stored, number) if expected == request.path else None
 

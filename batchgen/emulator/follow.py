@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from batchgen.emulator.catalogue import offer_of
+from batchgen.emulator.asked import KINDS
 from batchgen.emulator.deliveries import Answer
 from batchgen.emulator.fault_effects import (
     COUNTS_RESULT_CALLS,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from batchgen.emulator.catalogue import Extension
+    from batchgen.emulator.asked import Extension
     from batchgen.emulator.faults import Fault
     from batchgen.emulator.files import FileLinks, Renderer
     from batchgen.emulator.store import Store, StoredRequest
@@ -82,7 +82,7 @@ def result(
 
 
 def output(extension: Extension, urls: Sequence[str]) -> dict[str, Any]:
-    kind = "video" if extension == "mp4" else "image"
+    kind = KINDS[extension]
     return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": list(urls)}
 
 
@@ -159,7 +159,7 @@ class Follow:
         with_cost = request.query.get("include_cost", "").lower() in ("true", "1")
         origin = _origin(request)
         urls = self._urls(origin, stored)
-        extension = offer_of(stored.model_id).extension
+        extension = self.renderer.catalogue.extension_of(stored)
         document = result(origin, stored, extension, urls, with_cost=with_cost)
         sticky = sticky_fault_of(stored)
         if sticky is None or stored.status == "cancelled":
@@ -172,7 +172,7 @@ class Follow:
         return spoiled_result(document, sticky, ResultCall(number, since_end))
 
     def _urls(self, origin: str, stored: StoredRequest) -> list[str]:
-        extension = extension_of(stored, offer_of(stored.model_id).extension)
+        extension = extension_of(stored, self.renderer.catalogue.extension_of(stored))
         numbers = range(1, stored.outputs + 1)
         paths = (file_path(stored.request_id, number, extension) for number in numbers)
         return [self.links.url(origin, path, self.now()) for path in paths]

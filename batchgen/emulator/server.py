@@ -24,6 +24,8 @@ from batchgen.emulator.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from batchgen.emulator.catalogue import Catalogue
+
 
 COMMITS_BETWEEN = 1000
 
@@ -88,14 +90,15 @@ async def running_emulator(
     """Serve on 127.0.0.1 until the block ends. Unfinished requests stay in the state file.
 
     `random` gives request ids; `now` the seconds since 1970 for answers. Raises EmulatorError if
-    the port is taken or the state file cannot be used.
+    the port is taken, or the state file or a schema cannot be used.
     """
+    catalogue = load_catalogue(settings.schemas)
     with open_store(settings.state) as store, _listening(settings.port) as listener:
         faults = FaultPlan(settings.faults)
-        async with _working(settings, store, now) as workers:
+        async with _working(settings, catalogue, store, now) as workers:
             builder = AppBuilder(
                 settings=settings,
-                catalogue=load_catalogue(),
+                catalogue=catalogue,
                 store=store,
                 workers=workers,
                 faults=faults,
@@ -119,7 +122,7 @@ def _listening(port: int) -> socket.socket:
 
 @asynccontextmanager
 async def _working(
-    settings: EmulatorSettings, store: Store, now: Callable[[], float]
+    settings: EmulatorSettings, catalogue: Catalogue, store: Store, now: Callable[[], float]
 ) -> AsyncIterator[Workers]:
     """Start the workers on the requests that an earlier process left unfinished, in order."""
     checkpoints = Checkpoints(store)
@@ -128,7 +131,9 @@ async def _working(
         finish(store, request_id, now())
         checkpoints.committed()
 
-    workers = Workers(settings.workers, lambda model_id: latency_of(settings, model_id), end)
+    workers = Workers(
+        settings.workers, lambda model_id: latency_of(settings, catalogue, model_id), end
+    )
     housekeeping = asyncio.create_task(checkpoints.run(), name="emulator checkpoints")
     try:
         for request_id, model_id in tuple(store.unfinished()):

@@ -154,13 +154,13 @@ class Submits:
         return self.store.latest_id() if mixed_up else None
 
     def _new_request(self, model: Model, body: JsonBody, fault: Fault | None) -> NewRequest:
-        outputs = outputs_of(body.value, model.offer, self.images_per_request)
+        outputs = outputs_of(model, body.value, self.images_per_request)
         return NewRequest(
             request_id=self._fresh_id(),
             model_id=model.model_id,
             input=body.text,
             outputs=outputs,
-            usd=price_of(body.value, model.offer, outputs),
+            usd=price_of(model, body.value, outputs),
             created_at=self.now(),
             sticky_fault=fault_json(fault) if fault is not None and fault.kind in STICKY else None,
         )

@@ -108,8 +108,44 @@ _DialectValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
 def input_validator(schema: Mapping[str, Any]) -> Validator:
     """Build a validator, once per model: building it is most of a check's cost."""
     formats = FormatChecker(formats=())
-    formats.checks("image_uri")(is_fetchable)
-    return _DialectValidator(schema, format_checker=formats)
+    for name in FILE_FORMATS:
+        formats.checks(name)(is_fetchable)
+    return _DialectValidator(_in_draft(schema), format_checker=formats)
+
+
+FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
+
+
+def _in_draft(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what only the dialect has as the draft does.
+
+    `image_uris` at a list is `image_uri` at its items; `required: true` at a property is its name
+    in the list of its object.
+    """
+    found = {key: _part_in_draft(key, value) for key, value in schema.items()}
+    if found.get("format") in {f"{one}s" for one in FILE_FORMATS}:
+        one = str(found.pop("format")).removesuffix("s")
+        found |= {
+            "type": "array",
+            "items": {"type": "string", **found.get("items", {}), "format": one},
+        }
+    if isinstance(found.get("required"), bool):
+        del found["required"]
+    parts = schema.get("properties", {})
+    needed = [name for name, part in parts.items() if part.get("required") is True]
+    if needed:
+        found["required"] = [*found.get("required", ()), *needed]
+    return found
+
+
+def _part_in_draft(key: str, value: Any) -> Any:
+    if key == "properties":
+        return {name: _in_draft(part) for name, part in value.items()}
+    if key == "items" and isinstance(value, dict):
+        return _in_draft(value)
+    if key in {"allOf", "anyOf", "oneOf"}:
+        return [_in_draft(part) for part in value]
+    return value
 
 
 def is_fetchable(value: object) -> bool:
