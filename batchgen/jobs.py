@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -183,6 +184,24 @@ def model_alias(model: str) -> str:
     if len(words) < 2:  # noqa: PLR2004 - a single word is its own alias
         return last.lower() or "job"
     return "".join("2" if word == "to" else word[0] for word in words).lower()
+
+
+def model_labels(models: Iterable[str]) -> dict[str, str]:
+    """Short labels that tell models apart: the short name, or as much more of the id as it takes.
+
+    `…/dreamina-4-0/text-to-image` and `…/poster-2/text-to-image` become `dreamina-4-0/t2i` and
+    `poster-2/t2i`.
+    """
+    known = list(dict.fromkeys(models))
+    labels = {model: model_alias(model) for model in known}
+    for depth in range(1, max((model.count("/") for model in known), default=0) + 1):
+        twice = Counter(labels.values())
+        for model in known:
+            if twice[labels[model]] > 1:
+                parts = model.split("/")[-1 - depth : -1]
+                labels[model] = "/".join([*parts, model_alias(model)])
+    twice = Counter(labels.values())
+    return {model: label if twice[label] == 1 else model for model, label in labels.items()}
 
 
 def content_id(model: str, body: str) -> str:

@@ -16,6 +16,7 @@ from batchgen.check.judging import Checked, Evidence, judge
 from batchgen.check.kinds import DUPLICATES, Kind
 from batchgen.check.measures import require_imagehash
 from batchgen.models.fields import SIZE_KEY
+from batchgen.models.lengths import DURATION, read_seconds
 from batchgen.processes import map_in_processes
 from batchgen.state.results import all_results
 from batchgen.state.reviews import Pick
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 FRAMES_KEY = "frames"
 """Exact, says the vendor's page: "total number of frames to generate". Seconds are not."""
-_SIZE = re.compile(r"(\d+)x(\d+)")
+TOLERANCE = 1.0
+"""Seconds by which a length may differ from the `duration` that was asked for."""
+SIZE_KEYS = (SIZE_KEY, "size", "image_size", "resolution")
+_SIZE = re.compile(r"(\d+)\s*[x*]\s*(\d+)")
 
 
 def contract_violations(result: Result, catalog: Catalog) -> dict[Kind, str]:
@@ -43,17 +47,40 @@ def contract_violations(result: Result, catalog: Catalog) -> dict[Kind, str]:
 
 
 def _size(sent: Mapping[str, object], result: Result) -> str:
-    requested = _SIZE.match(str(sent.get(SIZE_KEY, "")))
-    if requested is None or (int(requested[1]), int(requested[2])) == (result.width, result.height):
+    requested = asked_pixels(sent)
+    if requested is None or None in (result.width, result.height):
         return ""
-    return f"{result.width}x{result.height} pixels; {requested[0]} were asked for"
+    if requested == (result.width, result.height):
+        return ""
+    asked = f"{requested[0]}x{requested[1]}"
+    return f"{result.width}x{result.height} pixels; {asked} were asked for"
+
+
+def asked_pixels(sent: Mapping[str, object]) -> tuple[int, int] | None:
+    """Width and height where an input names both in pixels, under any of the vendor's keys."""
+    for key in SIZE_KEYS:
+        value = sent.get(key)
+        if isinstance(value, dict) and (found := _sides(value)):
+            return found
+        match = _SIZE.match(value) if isinstance(value, str) else None
+        if match is not None:
+            return int(match[1]), int(match[2])
+    return _sides(sent)
+
+
+def _sides(value: Mapping[str, object]) -> tuple[int, int] | None:
+    width, height = value.get("width"), value.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _length(sent: Mapping[str, object], result: Result) -> str:
     requested = sent.get(FRAMES_KEY)
-    if not isinstance(requested, int) or result.frames is None or requested == result.frames:
+    if isinstance(requested, int) and result.frames and requested != result.frames:
+        return f"{result.frames} frames; {requested} were asked for"
+    seconds = read_seconds(sent.get(DURATION))
+    if seconds is None or result.seconds is None or abs(result.seconds - seconds) <= TOLERANCE:
         return ""
-    return f"{result.frames} frames; {requested} were asked for"
+    return f"{result.seconds:.1f} s; {seconds:g} s were asked for"
 
 
 if TYPE_CHECKING:
@@ -128,7 +155,7 @@ def _checked(result: Result, is_chosen: bool, catalog: Catalog) -> Checked:
         result.path,
         result.sha256,
         result.bytes,
-        result.frames or 1,
+        1 if result.frames is None else result.frames,
         None if result.pick is None else Pick(result.pick),
         result.flaws,
         is_chosen,

@@ -202,8 +202,13 @@ def _examine(file: BufferedReader, source: Source) -> Examined:
 def measure(
     file: BufferedReader, source: Source, hash_of: Callable[..., bytes] = perceptual_hash
 ) -> Measure:
-    """Measure a file's content. Raises OSError if the disk fails."""
+    """Measure a file's content. Raises OSError if the disk fails.
+
+    A sound has nothing to measure: it was decoded when it was downloaded.
+    """
     try:
+        if not source.frames:
+            return Measure()
         frames, is_video = sample(file, source.frames)
     except OutOfMemoryError:
         raise  # says nothing about the file: with more memory the next check may succeed

@@ -32,7 +32,7 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.BLANK: "nothing but one colour",
     Kind.NEAR_BLANK: "almost one colour: see --blank",
     Kind.FROZEN: "a video or an animation in which nothing moves",
-    Kind.WRONG_KIND: "a picture from a model that makes videos",
+    Kind.WRONG_KIND: "a picture or a sound from a model that makes videos, and the like",
     Kind.WRONG_SIZE: "not the size that the input asked for",
     Kind.WRONG_LENGTH: "not the number of frames that the input asked for",
     Kind.DUPLICATE: "the same file as an earlier result",

@@ -9,6 +9,8 @@ job_details.py    one job in full, for `show` and `plan --jobs`
 progress.py       progress bars
 on_done.py        the command of `--on-done`
 browser.py        opening a page, for `report` and `watch`
+models_added.py   `batchgen models add` and `update`
+unknown_models.py whether the vendor has a model that a manifest names
 markdown.py       the manual in a terminal
 """
 
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.cli.console import print_error, print_problems, print_text
+from batchgen.cli.unknown_models import print_offers
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
 if TYPE_CHECKING:
@@ -106,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except ManifestError as exc:
         print_problems(exc)
+        print_offers(exc, argv)
         return exc.exit_code
     except BatchgenError as exc:
         print_error(exc)

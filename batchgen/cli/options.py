@@ -121,8 +121,10 @@ def state_names() -> Iterable[str]:
 
 def models_and_short_names() -> list[str]:
     from batchgen.models.catalog import model_ids
+    from batchgen.models.own_models import SCHEMAS, own_ids
 
-    return sorted({name for model in model_ids() for name in (model, model_alias(model))})
+    known = {*model_ids(), *own_ids(Path(SCHEMAS))}
+    return sorted({name for model in known for name in (model, model_alias(model))})
 
 
 SELECTION = (

@@ -11,7 +11,7 @@ import click
 
 from batchgen.cli.console import print_json, print_text, print_warnings
 from batchgen.cli.options import BUDGET, EMULATOR, JOBS, JSON, LIMIT, MANIFEST, STRICT, all_of
-from batchgen.jobs import model_alias
+from batchgen.jobs import model_labels
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
 from batchgen.state.reconcile import OnChanged
@@ -166,7 +166,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
 
 def _table(plan: Plan, columns: int) -> Iterator[str]:
     """A column for each model and one for all; rows without jobs are left out."""
-    heads = [model_alias(model) for model in plan.models]
+    heads = [*model_labels(plan.models).values()]
     figures = [model.counts for model in plan.models.values()]
     costs = [model.cost for model in plan.models.values()]
     if len(heads) > 1:
@@ -192,8 +192,9 @@ def _table(plan: Plan, columns: int) -> Iterator[str]:
 
 def _lists(plan: Plan, columns: int) -> Iterator[str]:
     """The same figures where the table is too wide."""
+    labels = model_labels(plan.models)
     for name, model in plan.models.items():
-        yield from _wrapped(_model_text(model), columns, model_alias(name))
+        yield from _wrapped(_model_text(model), columns, labels[name])
 
 
 def _model_text(model: ModelPlan) -> str:
@@ -269,9 +270,10 @@ def _budget_text(plan: Plan) -> str:
 def _time_text(plan: Plan) -> str:
     if plan.seconds is None:
         return "not known until the first requests are done"
-    untimed = ", ".join(map(model_alias, plan.untimed))
+    labels = model_labels(plan.models)
+    untimed = ", ".join(labels[model] for model in plan.untimed)
     paces = [
-        f"the vendor accepted {60 / seconds:.3g} {model_alias(model)}/min when it last throttled"
+        f"the vendor accepted {60 / seconds:.3g} {labels[model]}/min when it last throttled"
         for model, seconds in plan.throttled.items()
     ]
     total = f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
@@ -336,8 +338,9 @@ def _vendor_lines(plan: Plan, columns: int) -> Iterator[str]:
         shown = "; ".join(sentences[:SHOWN_DIFFERENCES])
         more = len(sentences) - SHOWN_DIFFERENCES
         rest = f"; and {more} more" if more > 0 else ""
+        known = f"the {plan.live.name_of(model)} one"
         yield from _wrapped(
-            f"warning: the vendor's schema of {model} differs from the bundled one: {shown}{rest}",
+            f"warning: the vendor's schema of {model} differs from {known}: {shown}{rest}",
             columns,
         )
     yield from _outdated_lines(plan, columns)
@@ -368,7 +371,8 @@ def _comparison(plan: Plan) -> str:
         return f"{some}prices and schemas {not_compared}: {plan.live.trouble}"
     if len(plan.live.compared) < len(plan.models):
         return f"the vendor gave no schema for some models; these {not_compared}"
-    return "the bundled schemas match the vendor's of today"
+    named = dict.fromkeys(plan.live.name_of(model) for model in plan.models)
+    return f"the {' and '.join(named)} schemas match the vendor's of today"
 
 
 def _wrapped(text: str, columns: int, label: str = "") -> list[str]:

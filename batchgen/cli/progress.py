@@ -25,7 +25,7 @@ from batchgen.engine.events import (
     WaitingToStart,
     Warned,
 )
-from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_alias
+from batchgen.jobs import ENDED, IN_FLIGHT, JobState, model_labels
 from batchgen.text import USUAL_COLUMNS, plural, terminal_columns, wrapped
 
 if TYPE_CHECKING:
@@ -280,8 +280,9 @@ class Bars:
     def draw(self, overall: Standing, models: dict[str, Standing], tail: Sequence[Part]) -> None:
         self._set("all", overall, tail)
         if len(models) > 1:
+            labels = model_labels(models)
             for model, standing in models.items():
-                self._set(model_alias(model), standing, ())
+                self._set(labels[model], standing, ())
         if self._clock() - self._drawn >= REDRAW_EVERY:
             self._drawn = self._clock()
             self._refresh()

@@ -10,6 +10,7 @@ import click
 from batchgen.cli.completion import MANIFESTS, complete_files
 from batchgen.cli.console import print_json, print_problems, print_text, print_warnings
 from batchgen.cli.options import JSON, STRICT, all_of
+from batchgen.cli.unknown_models import print_offers
 from batchgen.errors import ExitCode, ManifestError
 from batchgen.text import plural
 
@@ -47,6 +48,7 @@ def _check(path: Path, log: ProblemLog, *, quiet: bool) -> dict[str, JsonValue]:
     except ManifestError as exc:
         if not quiet:
             print_problems(exc)
+            print_offers(exc)
         return {
             "file": str(path),
             "valid": False,

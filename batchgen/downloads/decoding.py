@@ -1,7 +1,7 @@
 """Decoding every frame: in this process, or in a separate one with a memory limit.
 
-Videos, and pictures far larger than any model makes, are decoded in the other process: one that
-dies costs one file, not the run.
+Videos, sounds, and pictures far larger than any model makes, are decoded in the other process: one
+that dies costs one file, not the run.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ def decode(file: BinaryIO) -> Media:
         from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - see above
 
         return decode_picture(file, found)
+    if found.kind is MediaKind.AUDIO:
+        from batchgen.downloads.sounds import decode_sound  # noqa: PLC0415 - see above
+
+        return decode_sound(file, found)
     from batchgen.downloads.videos import decode_video  # noqa: PLC0415 - see above
 
     return decode_video(file, found)
@@ -54,7 +58,7 @@ def decode_light(file: BinaryIO) -> Media:
     file.seek(0)
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    if found.kind is MediaKind.VIDEO:
+    if found.kind is not MediaKind.IMAGE:
         raise NotLightError
     from batchgen.downloads.pictures import decode_picture  # noqa: PLC0415 - as in `decode`
 

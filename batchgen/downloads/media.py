@@ -31,6 +31,7 @@ class NotLightError(Exception):
 class MediaKind(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
+    AUDIO = "audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,16 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What was decoded. `extension` includes the dot; `seconds` is None for pictures."""
+    """What was decoded. `extension` includes the dot; `seconds` is None for pictures.
+
+    A sound has no width, no height and no frames.
+    """
 
     kind: MediaKind
     media_type: str
     extension: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     seconds: float | None
     frames: int
 
@@ -64,8 +68,15 @@ MP4 = Format(MediaKind.VIDEO, "video/mp4", ".mp4", "mp4")
 MOV = Format(MediaKind.VIDEO, "video/quicktime", ".mov", "mov")
 WEBM = Format(MediaKind.VIDEO, "video/webm", ".webm", "webm")
 MKV = Format(MediaKind.VIDEO, "video/x-matroska", ".mkv", "matroska")
+MP3 = Format(MediaKind.AUDIO, "audio/mpeg", ".mp3", "mp3")
+WAV = Format(MediaKind.AUDIO, "audio/wav", ".wav", "wav")
+FLAC = Format(MediaKind.AUDIO, "audio/flac", ".flac", "flac")
+OGG = Format(MediaKind.AUDIO, "audio/ogg", ".ogg", "ogg")
+M4A = Format(MediaKind.AUDIO, "audio/mp4", ".m4a", "mp4")
 
-EXTENSIONS = frozenset(one.extension for one in (PNG, JPEG, GIF, WEBP, MP4, MOV, WEBM, MKV))
+EXTENSIONS = frozenset(
+    one.extension for one in (PNG, JPEG, GIF, WEBP, MP4, MOV, WEBM, MKV, MP3, WAV, FLAC, OGG, M4A)
+)
 
 EBML = b"\x1a\x45\xdf\xa3"
 
@@ -84,6 +95,9 @@ def check_frames(width: int, height: int, frames: int) -> None:
         raise CorruptFileError(f"more than {frames - 1} frames of {width}x{height} are too many")
 
 
+MAX_SOUND_SECONDS = 24 * 3600.0
+"""A small file can hold days of silence."""
+SOUND_BRANDS = frozenset({b"M4A ", b"M4B "})
 STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 
 
@@ -94,11 +108,32 @@ def sniff(head: bytes) -> Format:
             return found
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return WEBP
+    if sound := _sniff_sound(head):
+        return sound
     if head[4:8] == b"ftyp" and head[8:12] not in STILL_BRANDS:
         return MOV if head[8:12] == b"qt  " else MP4
     if head.startswith(EBML):
         return WEBM if b"webm" in head[:64] else MKV
     raise CorruptFileError(_describe(head))
+
+
+def _sniff_sound(head: bytes) -> Format | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return WAV
+    if head[4:8] == b"ftyp" and head[8:12] in SOUND_BRANDS:
+        return M4A
+    for magic, found in ((b"fLaC", FLAC), (b"OggS", OGG), (b"ID3", MP3)):
+        if head.startswith(magic):
+            return found
+    return MP3 if _begins_mp3_frame(head) else None
+
+
+def _begins_mp3_frame(head: bytes) -> bool:
+    """A frame's header: eleven set bits, a layer, a bit rate and a sample rate that exist."""
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - see above
+        return False
+    layer, rate, samples = head[1] & 0x06, head[2] >> 4, head[2] & 0x0C
+    return layer != 0 and rate not in (0, 0x0F) and samples != 0x0C  # noqa: PLR2004 - see above
 
 
 def _describe(head: bytes) -> str:

@@ -37,16 +37,16 @@ class VerifiedFile:
     """A file whose every frame decoded.
 
     `path` has `/` between folders and begins with the name of the files folder, as in
-    `files/boat.png`. `bytes` is the size; `width` and `height` are pixels; `seconds` is None for
-    pictures.
+    `files/boat.png`. `bytes` is the size; `width` and `height` are pixels, None for sounds;
+    `seconds` is None for pictures.
     """
 
     path: str
     bytes: int
     sha256: str
     media_type: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     seconds: float | None
     frames: int
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 READ_BUFFER = 256 * 1024
 HEADERS = {
-    "Accept": "image/*, video/*",
+    "Accept": "image/*, video/*, audio/*",
     "Accept-Encoding": "identity",
     "User-Agent": "batchgen",
 }

@@ -11,18 +11,32 @@ import av.error
 from batchgen.downloads.media import (
     EBML,
     HEAD_BYTES,
+    M4A,
+    MKV,
+    MOV,
+    MP4,
+    WEBM,
     CorruptFileError,
     Format,
     Media,
+    MediaKind,
     OutOfMemoryError,
     check_frames,
     check_pixels,
 )
+from batchgen.downloads.sounds import decoded_sound
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+SOUND_OF = {
+    MP4: M4A,
+    MOV: M4A,
+    WEBM: Format(MediaKind.AUDIO, "audio/webm", ".webm", "webm"),
+    MKV: Format(MediaKind.AUDIO, "audio/x-matroska", ".mkv", "matroska"),
+}
+"""What a file of such a container is if it has no picture track."""
 SEGMENT = b"\x18\x53\x80\x67"
 
 
@@ -75,6 +89,9 @@ def picture_track(container: InputContainer) -> VideoStream:
 
 
 def _decode(container: InputContainer, found: Format) -> Media:
+    if not container.streams.video and container.streams.audio:
+        # The container of a video, as some models send a sound.
+        return decoded_sound(container, SOUND_OF.get(found, found))
     stream = picture_track(container)
     width, height = stream.width, stream.height
     check_pixels(width, height)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
+SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".m4a")
+LIKELY = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMAGE)
+"""Of results of several kinds, only those of the first of these that is there are wanted."""
 
 
 class Peek(Protocol):
@@ -34,8 +37,9 @@ class Peek(Protocol):
 class SiftedApi:
     """The API, whose guessed outputs are checked before they are returned.
 
-    Of those, only files on allowed hosts are taken, and of a video with pictures beside it only the
-    video: pictures are its preview. Apart from `PacedApi`, since a repair needs it without a pace.
+    Of those, only files on allowed hosts are taken, and of a video or a sound with pictures beside
+    it only that: pictures are its preview. Apart from `PacedApi`, since a repair needs it without
+    a pace.
     """
 
     api: Api
@@ -69,7 +73,7 @@ async def sifted(
             kind = _kind_of_name(url)
         if isinstance(kind, MediaKind):
             kinds[url] = kind
-    wanted = MediaKind.VIDEO if MediaKind.VIDEO in kinds.values() else MediaKind.IMAGE
+    wanted = next((kind for kind in LIKELY if kind in kinds.values()), MediaKind.IMAGE)
     return tuple(url for url, kind in kinds.items() if kind is wanted)
 
 
@@ -77,6 +81,8 @@ def _kind_of_name(url: str) -> MediaKind | None:
     path = urlsplit(url).path.lower()
     if url.startswith("data:video/") or path.endswith(VIDEOS):
         return MediaKind.VIDEO
+    if url.startswith("data:audio/") or path.endswith(SOUNDS):
+        return MediaKind.AUDIO
     if url.startswith("data:image/") or path.endswith(PICTURES):
         return MediaKind.IMAGE
     return None

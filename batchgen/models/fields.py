@@ -36,7 +36,10 @@ class FileRule:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of an input. `default` is only the page's suggestion and never sent by itself."""
+    """One key of an input. `default` is only the page's suggestion and never sent by itself.
+
+    `fields` are the keys inside, of a mapping or of a list of mappings.
+    """
 
     name: str
     title: str
@@ -47,6 +50,7 @@ class Field:
     default: JsonValue
     description: str
     file_rules: tuple[FileRule, ...]
+    fields: tuple[Field, ...] = ()
 
 
 def read_fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -68,7 +72,13 @@ def _read_field(name: str, part: Mapping[str, Any], *, required: bool) -> Field:
         default=part.get("default"),
         description=part.get("description", ""),
         file_rules=tuple(map(_read_rule, _validations(part))),
+        fields=_inner_fields(part),
     )
+
+
+def _inner_fields(part: Mapping[str, Any]) -> tuple[Field, ...]:
+    inner = part.get("items", {}) if part.get("type") == "array" else part
+    return read_fields(inner) if "properties" in inner else ()
 
 
 def _type_name(part: Mapping[str, Any]) -> str:

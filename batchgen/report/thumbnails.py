@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from batchgen.downloads.media import (
     HEAD_BYTES,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 448
 """In pixels: a tile is at most 224 wide, and dense screens use two pixels for one."""
 QUALITY = 74
+WAVE_HEIGHT = 224
+BAR_PITCH, BAR_WIDTH = 4, 3
+WAVE_COLOUR = (91, 140, 190, 255)
+"""Visible on a light and on a dark page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ def make_thumbnail(task: ThumbnailTask) -> str | None:
 def _picture(file: BinaryIO) -> Image.Image:
     found = sniff(file.read(HEAD_BYTES))
     file.seek(0)
-    still = _still if found.kind is MediaKind.IMAGE else _first_frame
+    draw = {MediaKind.IMAGE: _still, MediaKind.VIDEO: _first_frame, MediaKind.AUDIO: _waveform}
+    still = draw[found.kind]
     with damage_translated(found):
         return _small(still(file, found))
 
@@ -70,6 +75,35 @@ def _still(file: BinaryIO, found: Format) -> Image.Image:
     picture.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
     picture.load()
     return ImageOps.exif_transpose(picture)
+
+
+def _waveform(file: BinaryIO, found: Format) -> Image.Image:
+    """Draw a sound: a bar for each part of it, as high as its loudest sample."""
+    import av  # noqa: PLC0415 - a run of pictures never loads PyAV
+    import av.error  # noqa: PLC0415 - as above
+
+    from batchgen.downloads.sounds import peaks  # noqa: PLC0415 - it loads PyAV
+
+    try:
+        with av.open(file, "r", format=found.codec) as container:
+            heights = peaks(container)
+    except av.error.FFmpegError as exc:
+        raise CorruptFileError(f"the sound does not decode: {exc}") from exc
+    return waveform(heights)
+
+
+def waveform(heights: Sequence[float]) -> Image.Image:
+    """A picture of the heights, from 0 to 1, on a transparent ground."""
+    picture = Image.new("RGBA", (LONGEST_SIDE, WAVE_HEIGHT), (0, 0, 0, 0))
+    brush = ImageDraw.Draw(picture)
+    bars = LONGEST_SIDE // BAR_PITCH
+    for bar in range(bars):
+        first = bar * len(heights) // bars
+        part = heights[first : max(first + 1, (bar + 1) * len(heights) // bars)]
+        half = max(1, round(max(part, default=0.0) * (WAVE_HEIGHT // 2 - 2)))
+        x, middle = bar * BAR_PITCH, WAVE_HEIGHT // 2
+        brush.rectangle((x, middle - half, x + BAR_WIDTH - 1, middle + half), fill=WAVE_COLOUR)
+    return picture
 
 
 def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
@@ -87,6 +121,10 @@ def _first_frame(file: BinaryIO, found: Format) -> Image.Image:
 def _decoded(container: InputContainer) -> Image.Image:
     from batchgen.downloads.videos import picture_track  # noqa: PLC0415 - it loads PyAV
 
+    if not container.streams.video and container.streams.audio:
+        from batchgen.downloads.sounds import peaks  # noqa: PLC0415 - as above
+
+        return waveform(peaks(container))
     stream = picture_track(container)
     check_pixels(stream.width, stream.height)
     frame = next(container.decode(stream))

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,6 +20,7 @@ from yarl import URL
 from batchgen.connections import SingleResponseConnector
 from batchgen.pauses import PauseReason
 from batchgen.proxies import NO_PROXIES, Proxies
+from batchgen.runcomfy.listing import PAGE, Page, read_entry, read_page
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
     Halted,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
+    from batchgen.jobs import JsonObject
     from batchgen.runcomfy.token import Token
 
 
@@ -154,6 +156,22 @@ class RunComfy:
         if isinstance(answer, Answer):
             facts = read_model(answer)
             return facts if facts.price else why_no_price(answer) or facts
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+
+    async def entry(self, model: str) -> JsonObject | NoAnswer | Halted | None:
+        """Ask for a model's entry of the catalogue, with its schema; None if there is none."""
+        answer = await self._call("GET", f"/models/{quote(model)}", self._get_timeout)
+        if isinstance(answer, Answer):
+            return read_entry(answer, model)
+        return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
+
+    async def listed(self, search: str, category: str, offset: int) -> Page | NoAnswer | Halted:
+        """Ask for one page of the models that a search finds."""
+        asked = {"search": search, "category": category, "limit": PAGE, "offset": offset}
+        query = urlencode({key: value for key, value in asked.items() if value != ""})
+        answer = await self._call("GET", f"/models?{query}", self._get_timeout)
+        if isinstance(answer, Answer):
+            return read_page(answer)
         return answer if isinstance(answer, Halted) else NoAnswer(answer.reason)
 
     async def balance(self, base: str) -> float | NoAnswer | Halted:

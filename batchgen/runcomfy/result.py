@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-OUTPUT_KEYS = ("image", "images", "video", "videos")
+OUTPUT_KEYS = ("image", "images", "video", "videos", "audio", "audios")
 LONGEST_URL = 8192
 LONGEST_DATA = 64 * 1024 * 1024
 DATA = "data:"
-_DATA_OF_MEDIA = re.compile(r"data:(image|video)/[\w.+-]{1,64}[;,]", re.ASCII | re.IGNORECASE)
+_DATA_OF_MEDIA = re.compile(r"data:(image|video|audio)/[\w.+-]{1,64}[;,]", re.ASCII | re.IGNORECASE)
 _BESIDE = re.compile(r"thumb|preview|poster|cover|avatar|icon|input|\bpage|page_")
 _FARTHEST_PLACE = 10**9
 MOST_USD = 1000.0

@@ -175,7 +175,7 @@ class _Desk:
         sources = price_sources(self.db, model, self.manifest.policy, self.live)
         if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
-        return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
+        return cost_of([Alike(*one) for one in self.outlook.due_by_length(model)], sources)
 
 
 @dataclass(frozen=True, slots=True)

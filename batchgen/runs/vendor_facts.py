@@ -65,7 +65,7 @@ def _of_model(
     db: Connection, model: str, selection: Selection, policy: Policy, live: VendorFacts
 ) -> Cost:
     sources = price_sources(db, model, policy, live)
-    work = pending_work(db, model, selection, by_frames=sources.by_second)
+    work = pending_work(db, model, selection, by_length=sources.by_second)
     return cost_of([Alike(*one) for one in work], sources)
 
 
@@ -112,6 +112,11 @@ class VendorFacts:
         """What the schemas of today forbid."""
         changed = {name: self.facts[name].schema or {} for name in self.differences()}
         return LiveRules(changed, policy, self.catalog)
+
+    def name_of(self, model: str) -> str:
+        """What the catalog's schema of a model is called: `bundled` or `added`."""
+        known = self.catalog.find(model)
+        return "bundled" if known is None else name_of_known(known)
 
     @property
     def compared(self) -> list[str]:

@@ -10,6 +10,12 @@ from batchgen.jobs import JobState
 Condition: TypeAlias = tuple[str, tuple[str | int, ...]]
 """SQL and its parameters."""
 
+
+def lengths(body: str) -> str:
+    """The columns of what a price per second depends on in the input `body`."""
+    return f"json_extract({body}, '$.frames'), json_extract({body}, '$.duration')"
+
+
 DUE = "(job.state = 'pending' AND job.listed = 1 AND job.waiting = 0)"
 """May be submitted now."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.conditions import HAS_OPEN_REQUEST
+from batchgen.state.conditions import HAS_OPEN_REQUEST, lengths
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -285,12 +285,12 @@ class Outlook:
             figures.pop("jobs", None)
         return {model: PlanCounts(**figures) for model, figures in found.items()}
 
-    def due_by_frames(self, model: str) -> list[tuple[str, int]]:
+    def due_by_length(self, model: str) -> list[tuple[str, int]]:
         """`(an input, jobs)`: a model's jobs to do by what a price a second depends on."""
         return self.db.execute(
             "SELECT min(job.body), count(*) FROM temp.planned"
             " JOIN incoming.job AS job ON job.seq = planned.today WHERE planned.due"
-            " AND job.model = ? GROUP BY json_extract(job.body, '$.frames')",
+            f" AND job.model = ? GROUP BY {lengths('job.body')}",
             (model,),
         ).fetchall()
 

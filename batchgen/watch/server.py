@@ -284,7 +284,11 @@ class _House:
         file = await self._file(request.match_info["file"])
         found = await asyncio.to_thread(original, self._watching.watched.root, file.path)
         named = request.match_info["name"] == PurePosixPath(file.path).name
-        if found is None or not named or not file.media_type.startswith(("image/", "video/")):
+        if (
+            found is None
+            or not named
+            or not file.media_type.startswith(("image/", "video/", "audio/"))
+        ):
             raise web.HTTPNotFound
         return web.FileResponse(
             found, headers={"Content-Type": file.media_type, "Cache-Control": ASK_FIRST}

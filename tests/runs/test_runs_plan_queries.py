@@ -108,7 +108,7 @@ def test_jobs_are_told_apart_by_what_a_price_a_second_depends_on(place: Place) -
 
     jobs = [video(1, frames=121), video(2, frames=241), video(3, frames=241), video(4)]
     with staged(place, jobs) as outlook:
-        assert sorted(count for _, count in outlook.due_by_frames("x/v")) == [1, 1, 2]
+        assert sorted(count for _, count in outlook.due_by_length("x/v")) == [1, 1, 2]
 
 
 def test_what_done_requests_cost_is_the_median(place: Place) -> None:

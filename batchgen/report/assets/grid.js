@@ -144,11 +144,13 @@
 
   const content = (job, file) => {
     if (!file) return [make("span", { class: "why", dir: "auto", text: job.error || job.prompt })];
-    const mark = store.isVideo(file) && make("span", { class: "length", text: `▶ ${length(file)}` });
+    const sign = store.isAudio(file) ? "♪" : "▶";
+    const plays = store.isVideo(file) || store.isAudio(file);
+    const mark = plays && make("span", { class: "length", text: `${sign} ${length(file)}` });
     return [batchgen.picture(file), mark || null];
   };
 
-  const length = (file) => (file.length === null ? "video" : `${file.length.toFixed(1)} s`);
+  const length = (file) => (file.length === null ? file.type.split("/")[0] : `${file.length.toFixed(1)} s`);
 
   grid.focus = (at) => {
     if (!tiles.length || !place().clientWidth) return;

@@ -69,6 +69,10 @@
   const media = (job, file) => {
     if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
     const why = store.head.live ? "cannot be read just now" : "is not beside this page";
+    if (store.isAudio(file)) {
+      const gone = make("p", { class: "note", hidden: true, text: `The sound ${why}.` });
+      return [...audio(file, gone), gone];
+    }
     const what = store.isVideo(file) ? `The video ${why}: this is its first picture.` : `The original ${why}: this is its preview.`;
     const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : `The file ${why}.` });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
@@ -90,6 +94,11 @@
     poster: store.thumb(file), src: store.original(file), width: file.width, height: file.height,
     on: { error: () => missing(note) },
   });
+
+  const audio = (file, note) => [
+    file.thumb ? make("img", { class: "wave", alt: "", src: store.thumb(file) }) : null,
+    make("audio", { class: "sound", controls: true, preload: "metadata", src: store.original(file), on: { error: () => missing(note) } }),
+  ].filter(Boolean);
 
   const missing = (note) => {
     note.hidden = false;
@@ -125,7 +134,7 @@
   const facts = (job, file) => {
     const lines = [
       ["model", job.model], ["sweep", job.sweep], ...job.axes, ["tags", job.tags.join(", ")],
-      ["pixels", file && `${file.width}×${file.height}`], ["bytes", file && batchgen.number(file.bytes)],
+      ["pixels", file && file.width && `${file.width}×${file.height}`], ["bytes", file && batchgen.number(file.bytes)],
       ["length", file && file.length !== null && `${file.length.toFixed(2)} s`],
       ...job.inputs,
       ["cost", job.cost !== null && `${job.cost.toFixed(4)} USD`],

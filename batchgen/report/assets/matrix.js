@@ -138,6 +138,7 @@
       },
       file ? batchgen.picture(file) : batchgen.badge(job.state),
       file && store.isVideo(file) ? make("span", { class: "length", text: "▶" }) : null,
+      file && store.isAudio(file) ? make("span", { class: "length", text: "♪" }) : null,
       marks.shapes(marked),
     );
   });

@@ -139,6 +139,7 @@
     return store.head.live ? `originals/${file.key}/${parts.at(-1)}` : store.head.files + parts.join("/");
   };
   store.input = (job, name) => job.inputs.find(([key]) => key === name)?.[1] ?? null;
-  store.size = (job, file) => (file ? `${file.width}×${file.height}` : store.input(job, "size"));
+  store.size = (job, file) => (file && file.width ? `${file.width}×${file.height}` : store.input(job, "size"));
   store.isVideo = (file) => file.type.startsWith("video/");
+  store.isAudio = (file) => file.type.startsWith("audio/");
 })();
