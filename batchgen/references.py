@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOST = "jobs.batchgen.invalid"
-Kind = Literal["image", "video"]
+Kind = Literal["image", "video", "audio"]
 
 _REFERENCE = re.compile(
-    rf"https://{re.escape(HOST)}/(?P<job>[A-Za-z0-9_.~%-]+)/(?P<kind>image|video)/(?P<position>[0-9]+)"
+    rf"https://{re.escape(HOST)}/(?P<job>[A-Za-z0-9_.~%-]+)/(?P<kind>image|video|audio)/(?P<position>[0-9]+)"
 )
 
 
@@ -63,7 +63,7 @@ def _expression(one: Reference) -> str:
 def _read(url: str) -> Reference:
     parts = _REFERENCE.fullmatch(url)
     assert parts is not None, "finditer found it"
-    kind: Kind = "video" if parts["kind"] == "video" else "image"
+    kind = cast("Kind", parts["kind"])
     return Reference(unquote(parts["job"]), kind, int(parts["position"]), url)
 
 

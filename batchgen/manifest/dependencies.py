@@ -7,7 +7,7 @@ reference to another job's result.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.parsing.nodes import Path
     from batchgen.manifest.scope import SweepHead
     from batchgen.manifest.sweeps import Cell
+    from batchgen.references import Kind
 
 
 _NOT_WORD = re.compile(r"[^A-Za-z0-9]+")
@@ -106,20 +107,20 @@ def _alias(template: str) -> str:
     return f'write needs: {{{name}: "{template}"}}, and jobs.{name}.image'
 
 
-Kind = Literal["image", "video"]
-
 _OUTPUTS: dict[str, Kind] = {
     "image": "image",
     "images": "image",
     "video": "video",
     "videos": "video",
+    "audio": "audio",
+    "audios": "audio",
 }
 
 
 class JobReferences(Namespace):
     """The jobs that this one needs. `lookup` returns the id of a job by its name.
 
-    Whether a job makes an image or a video is known only once all jobs are.
+    Whether a job makes an image, a video or a sound is known only once all jobs are.
     """
 
     __slots__ = ("_lookup",)
@@ -160,7 +161,7 @@ class _Outputs(Namespace):
 
 
 class _Files(Namespace):
-    """The images or videos of one job, in the vendor's order."""
+    """The images, videos or sounds of one job, in the vendor's order."""
 
     __slots__ = ("_job_id", "_kind", "_name")
 

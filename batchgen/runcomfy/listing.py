@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import why_no_price
-from batchgen.runcomfy.response import json_object
+from batchgen.runcomfy.response import json_object, vendor_error
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonObject
@@ -33,7 +33,7 @@ def read_entry(answer: Answer, model_id: str) -> JsonObject | NoAnswer | Halted 
     """
     fields = _fields(answer)
     if fields is None:
-        return _missing(answer) or NoAnswer(answer.problem())
+        return _why_missing(answer)
     named = fields.get("model_id", model_id)
     if named != model_id:
         return NoAnswer("the answer is about another model")
@@ -63,9 +63,13 @@ def _fields(answer: Answer) -> JsonObject | None:
     return None if not fields or "error_code" in fields else fields
 
 
-def _missing(answer: Answer) -> NoAnswer | Halted | None:
+NO_SUCH_MODEL = frozenset({"400001", "404001"})
+
+
+def _why_missing(answer: Answer) -> NoAnswer | Halted | None:
     """None if the vendor says that there is no such model."""
     if why := why_no_price(answer):
         return why
-    gone = {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST, HTTPStatus.OK}
-    return None if answer.status in gone else NoAnswer(answer.problem())
+    code = vendor_error(answer, json_object(answer.body)).code
+    is_gone = code in NO_SUCH_MODEL or answer.status == HTTPStatus.NOT_FOUND
+    return None if is_gone else NoAnswer(answer.problem())

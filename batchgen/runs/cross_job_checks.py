@@ -96,22 +96,24 @@ def _cycle(found: NeedCycle) -> Problem:
     return _problem(found.origin, message, "remove one of these needs", found.job_ids[0])
 
 
-_OTHER_KIND = {
-    "image": "inputs take pictures: need a job that makes one",
-    "video": "write .image instead of .video",
-}
+_NAMED = {"image": "an image", "video": "a video", "audio": "a sound"}
+
+
+def _hint(makes: str, kind: str) -> str:
+    if kind == "image":
+        return "inputs take pictures: need a job that makes one"
+    return f"write .{makes} instead of .{kind}"
 
 
 def wrong_media_kinds(found: NeededModel, catalog: Catalog) -> list[Problem]:
     """References to a video of what makes pictures, or the reverse."""
     model = catalog.find(found.needed_model)
     makes = model.makes.value if model is not None else None
-    words = {"image": "an image", "video": "a video"}
     return [
         _problem(
             found.origin,
-            f"'{found.needed}' makes {words[str(makes)]}, not {words[one.kind]}",
-            _OTHER_KIND[one.kind],
+            f"'{found.needed}' makes {_NAMED[str(makes)]}, not {_NAMED[one.kind]}",
+            _hint(str(makes), one.kind),
             found.job_id,
         )
         for one in references_in(found.body)
