@@ -175,7 +175,9 @@ class Shell:
         return (self.folder / "out/run.log").read_text("utf-8")
 
     def write(self, text: str, name: str = "m.yaml") -> str:
-        (self.folder / name).write_text(text, encoding="utf-8")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
         return name
 
     def manifest(self, jobs: Sequence[Mapping[str, Any]] | int, **header: Any) -> str:

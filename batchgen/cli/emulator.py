@@ -91,7 +91,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--schemas",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     multiple=True,
     metavar="FOLDER",
     help="Serve the models of this folder too, as `batchgen models add` writes it; repeatable.",
@@ -103,6 +103,9 @@ def emulator(rate: Rate | None, faults_file: Path | None, **asked: Any) -> int:
     """
     from batchgen.emulator import EmulatorError, EmulatorSettings
 
+    for folder in asked["schemas"]:
+        if not folder.is_dir():
+            raise MissingFileError("there is no such folder", where=f"--schemas {folder}")
     faults = () if faults_file is None else read_faults(faults_file)
     try:
         settings = EmulatorSettings(**asked, faults=faults)

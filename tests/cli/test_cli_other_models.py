@@ -271,6 +271,7 @@ def test_a_broken_schema_beside_a_manifest_is_a_problem_of_that_file(
 
 
 def test_the_emulator_command_serves_a_folder_of_schemas(example: Shell) -> None:
+    assert "no such folder" in example.expect(66, "emulator", "--schemas", "nowhere").err
     with example.start("emulator", "--schemas", "schemas") as served:
         assert served.stdout is not None
         base = served.stdout.readline().split()[-1]

@@ -108,5 +108,5 @@ def test_a_terminal_gets_colours_and_a_pager_for_more_than_a_screen(
 def test_topics_are_completed() -> None:
     completed = ShellComplete(cli, {}, "batchgen", "_BATCHGEN_COMPLETE")
     found = completed.get_completions(["guide"], "mo")
-    assert [one.value for one in found] == ["money", "morning-after"]
+    assert [one.value for one in found] == ["models", "money", "morning-after"]
     assert all(one.help for one in found)

@@ -40,7 +40,8 @@ def options() -> dict[str, set[str]]:
     return {
         verb: {
             option
-            for one in load(verb).params
+            for command in (load(verb), *getattr(load(verb), "commands", {}).values())
+            for one in command.params
             if isinstance(one, click.Option)
             for option in one.opts
             if option.startswith("--")
