@@ -115,8 +115,8 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     PauseReason.REFUSALS: PauseRow(
         ExitCode.STOPPED,
         "the API refused {count} jobs in a row for the same reason ({code}: {reason})",
-        "fix the cause: the account, the model or the input; the same command continues with"
-        " the remaining jobs, `batchgen retry` also with the refused ones",
+        "fix the cause: the account, the model or the input; then run the same command again"
+        " for the remaining jobs, or `batchgen retry` to include the refused ones",
     ),
     PauseReason.UNREACHABLE: PauseRow(
         ExitCode.UNREACHABLE,

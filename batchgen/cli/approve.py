@@ -115,7 +115,7 @@ def _print_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
 def _chosen(run: OpenRun, waiting: Mapping[str, Awaiting], names: Sequence[str]) -> list[Awaiting]:
     """Each job once, however often it is named; without names, all."""
     if not waiting and not names:
-        shows = f"{command_line('status', run.manifest.path)} shows what is going on"
+        shows = f"{command_line('status', run.manifest.path)} shows how the run is going"
         raise UsageError(NOTHING_WAITS, next_step=shows)
     if not names:
         return list(waiting.values())
@@ -134,7 +134,7 @@ def _meant(db: Connection, waiting: Mapping[str, Awaiting], name: str) -> list[s
     if approved := sum(fnmatchcase(job_id, name) for job_id in approved_ids(db)):
         are = "is" if approved == 1 else "are"
         raise UsageError(
-            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other one waits"
+            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other job waits"
         )
     if not waiting:
         raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")
