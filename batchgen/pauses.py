@@ -92,8 +92,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.BUDGET: PauseRow(
         ExitCode.STOPPED,
-        "the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
-        " and no job left fits into the rest",
+        "no job left fits into the budget of {limit:.2f} USD: {spent:.2f} spent or reserved",
         f"raise run.budget or --budget, then {AGAIN}",
     ),
     PauseReason.THROTTLED: PauseRow(
@@ -138,7 +137,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.STOP_AT: PauseRow(
         ExitCode.STOPPED,
-        "the stop time is reached ({stop_at}): nothing more is submitted",
+        "the stop time has been reached ({stop_at}): nothing more is submitted",
         f"{{before}}{AGAIN}",
     ),
     PauseReason.MAX_DURATION: PauseRow(

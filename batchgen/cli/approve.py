@@ -109,7 +109,9 @@ def _print_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
         if one.rejected:
             print_text(f"  {one.id} was rejected; it is approved because you gave its exact id")
     if left_out:
-        print_text(f"  {plural(left_out, 'rejected result')} left out; an exact id approves one")
+        print_text(
+            f"  {plural(left_out, 'rejected result')} left out; to approve one, give its exact id"
+        )
 
 
 def _chosen(run: OpenRun, waiting: Mapping[str, Awaiting], names: Sequence[str]) -> list[Awaiting]:
