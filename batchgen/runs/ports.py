@@ -163,7 +163,7 @@ class OpenFiles:
             return ""
         return (
             f"open files: limit {self.limit}, so at most {self.submits} requests are in flight;"
-            f" run `ulimit -n 4096` before, or set run.concurrency: {self.submits}"
+            f" run `ulimit -n 4096` first, or set run.concurrency: {self.submits}"
         )
 
 

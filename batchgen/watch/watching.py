@@ -185,7 +185,9 @@ class Watching:
         figures = self.view.figures
         if figures.crowded:
             command = escape(self._counting.command("report"))
-            return f'<p class="empty">So many requests are shown by <code>{command}</code></p>'
+            return (
+                f'<p class="empty">Too many requests to show live: see <code>{command}</code></p>'
+            )
         return await self.reader.work(lambda: part_html(figures.facts, "night"))
 
     async def _rest(self, took: float) -> None:
