@@ -226,15 +226,15 @@ class Watching:
     def _look(self) -> bool:
         """Whether there is no state to look at. In the reader's thread."""
         try:
-            db, found = self.reader.opened()
+            db, file_id = self.reader.opened()
         except MissingFileError:
             if self._of is not None:
                 self._begin_anew(None)
                 self._figures = self._counting.nothing()
             return True
         with translated(self.watched.state):
-            if found != self._of:
-                self._begin_anew(found)
+            if file_id != self._of:
+                self._begin_anew(file_id)
                 self._night_of = None
             # Another connection counts anew.
             found = self.reader.opened_times, version(db)
@@ -261,10 +261,10 @@ class Watching:
         self._inputs = inputs or self._inputs
         self.moments.look(signatures(db))
 
-    def _begin_anew(self, found: FileId | None) -> None:
+    def _begin_anew(self, file_id: FileId | None) -> None:
         """What the pages know is no longer valid."""
         self._instance = _new_instance()
-        self._of = found
+        self._of = file_id
         self._version = None
         self._inputs = ""
         self.moments = Moments()
