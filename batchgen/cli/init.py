@@ -104,7 +104,7 @@ def _find(name: str, manifest: Path) -> Model:
     model = catalog.named(name)
     if model is None:
         raise UsageError(
-            f"there is no model '{name}'",
+            f"unknown model '{name}'",
             where="--model",
             next_step=catalog.nearest(name) or "batchgen models lists them",
         )

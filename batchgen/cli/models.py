@@ -137,7 +137,7 @@ def _show_model(name: str, *, as_json: bool) -> int:
         if is_model_id(name):
             offers = vendor_offers([name]) or [f"batchgen models add {name}"]
             hint = "\n  → ".join([hint, *offers])
-        raise UsageError(f"there is no model '{name}'", next_step=hint)
+        raise UsageError(f"unknown model '{name}'", next_step=hint)
     if as_json:
         print_json(model_json(model))
     else:

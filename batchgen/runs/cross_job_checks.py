@@ -101,7 +101,7 @@ _NAMED = {"image": "an image", "video": "a video", "audio": "a sound"}
 
 def _hint(makes: str, kind: str) -> str:
     if kind == "image":
-        return "inputs take pictures: need a job that makes one"
+        return "inputs take images: need a job that makes one"
     return f"write .{makes} instead of .{kind}"
 
 

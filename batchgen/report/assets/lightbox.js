@@ -73,7 +73,7 @@
       const gone = make("p", { class: "note", hidden: true, text: `The sound ${why}.` });
       return [...audio(file, gone), gone];
     }
-    const what = store.isVideo(file) ? `The video ${why}: this is its first picture.` : `The original ${why}: this is its preview.`;
+    const what = store.isVideo(file) ? `The video ${why}: this is its first frame.` : `The original ${why}: this is its preview.`;
     const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : `The file ${why}.` });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
   };
