@@ -133,7 +133,7 @@ def test_another_jobs_result_is_a_reference(text: str, url: str) -> None:
         (
             "{{ jobs.still.__class__ }}",
             "jobs.still has no '__class__'",
-            "known: image, images, video, videos",
+            "known: audio, audios, image, images, video, videos",
         ),
     ],
 )
