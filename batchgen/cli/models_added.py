@@ -179,7 +179,7 @@ def schemas_in(folder: Path) -> Path:
 def desk_for(emulator: bool, schemas: Path) -> Desk:
     from batchgen.runs.vendor_catalogue import Desk
 
-    folders = (schemas_in(schemas).absolute(),)
+    folders = dict.fromkeys(schemas_in(one).absolute() for one in (Path(), schemas))
     there = tuple(one for one in folders if one.is_dir())
     return Desk(os.environ, _home(), emulator, there)
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ class Model:
         return _accepting(self, names) if names else self
 
 
-@cache
+@lru_cache(maxsize=64)
 def _accepting(model: Model, names: tuple[str, ...]) -> Model:
     # A size is always sent under the schema's own key.
     keys = [SIZE_KEY if model.sizes and name == SHORT_KEY else name for name in names]

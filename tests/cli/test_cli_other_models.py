@@ -88,6 +88,19 @@ def test_a_plan_knows_added_prices_offline_and_tells_two_short_names_apart(examp
     assert document["models"][POSTER]["cost"]["estimated_usd"] == 0.08
 
 
+def test_the_emulators_models_can_be_added_elsewhere(example: Shell) -> None:
+    added = example.expect(0, "models", "add", CLIP, "--emulator", "--to", "other", "--json")
+    assert (added.document["new"], added.document["makes"]) == (True, "video")
+    assert (example.folder / f"other/schemas/{CLIP}.json").exists()
+    assert CLIP in example.expect(0, "models", "--search", "clip", "--emulator").out
+
+
+def test_a_changed_schema_has_the_jobs_of_a_finished_run_checked_again(example: Shell) -> None:
+    example.expect(0, *RUN)
+    change(example.folder / "schemas", TUNE, lambda one: one["required"].append("seed"))
+    assert "seed is required" in example.expect(65, *RUN).err
+
+
 def test_a_short_name_of_two_models_names_neither(example: Shell) -> None:
     example.write("version: 1\njobs:\n  - {model: t2i, input: {prompt: A boat}}\n", "short.yaml")
     said = example.expect(65, "validate", "short.yaml").err
