@@ -50,6 +50,8 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
         {
             JobState.SUBMITTING,
+            # It takes the result of another run.
+            JobState.FETCHING,
             JobState.FAILED,
             JobState.CANCELLED,
             JobState.BLOCKED,
@@ -86,7 +88,8 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
             JobState.UNKNOWN,
         }
     ),
-    JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED}),
+    # To pending only if nothing was paid: the result of another run, gone before it was taken.
+    JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED, JobState.PENDING}),
     # Only a late answer or the user ends an unknown outcome. The same goes for lost.
     JobState.UNKNOWN: frozenset(
         {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}

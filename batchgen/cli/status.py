@@ -33,6 +33,7 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money, money_line
+from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes
 from batchgen.text import command_line, plural
@@ -156,6 +157,8 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
+    if reused := count_reused(db):
+        lines.append(f"  {plural(reused, 'job')} reused results of other runs")
     lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
     lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
@@ -192,6 +195,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
             "name": manifest.name,
             "counts": {},
             **held,
+            "reused": 0,
             "money": nothing,
             "causes": [],
             "jobs": [],
@@ -213,6 +217,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     marks = count_reviews(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
+    write(f'"reused": {count_reused(db)}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')
     causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
@@ -236,9 +241,15 @@ def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "state": job.state.value,
         "attempts": job.attempts,
         "request_id": status.request_id,
+        "reused": reused_json(_reused_from(status)),
         "files": [_file_json(root, file) for file in status.files],
         "error": error,
     }
+
+
+def _reused_from(status: JobStatus) -> str | None:
+    """Of the latest result."""
+    return next((file.reused_from for file in status.files if file.is_latest), None)
 
 
 def _file_json(root: Path, file: Result) -> JsonObject:

@@ -30,8 +30,8 @@ class RunOptions:
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
     on in a folder that another manifest was last run into. `strict` refuses a manifest for a
-    warning. `notify` are addresses of apprise, in
-    the stead of the manifest's; they may hold secrets.
+    warning. `reuse` takes results of other runs on this machine. `notify` are addresses of apprise,
+    in the stead of the manifest's; they may hold secrets.
     """
 
     emulator: bool = False
@@ -45,6 +45,7 @@ class RunOptions:
     start_at: Moment | None = None
     stop_at: Moment | None = None
     max_duration: float | None = None
+    reuse: bool | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
     recover: bool = False

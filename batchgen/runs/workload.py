@@ -89,6 +89,11 @@ def take_stock(
     return replace(_look(db, selection), begins_at=_begins_at(db, manifest, options, at))
 
 
+def take_stock_again(db: Connection, before: Workload) -> Workload:
+    """Once jobs have taken results of other runs."""
+    return replace(_look(db, before.selection), begins_at=before.begins_at)
+
+
 def _begins_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
     """When submits begin. It is remembered: after a crash the same command goes on at once."""
     policy = effective_policy(manifest.policy, options)
