@@ -166,12 +166,13 @@ def give_back_reused(db: sqlite3.Connection, seq: int, number: int, reason: str,
     return move(db, seq, JobState.PENDING)
 
 
-def count_reused(db: sqlite3.Connection) -> int:
-    """Done jobs of the manifest whose latest result is another run's."""
+def count_reused(db: sqlite3.Connection, state: JobState = JobState.DONE) -> int:
+    """Jobs of the manifest in this state whose latest result is another run's."""
     (count,) = db.execute(
         "SELECT count(*) FROM attempt INDEXED BY attempt_money"
         " CROSS JOIN job ON job.seq = attempt.job AND job.attempts = attempt.number"
-        " WHERE outcome = 'reused' AND job.state = 'done' AND job.listed = 1"
+        " WHERE outcome = 'reused' AND job.state = ? AND job.listed = 1",
+        (state.value,),
     ).fetchone()
     return int(count)
 

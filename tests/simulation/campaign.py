@@ -32,7 +32,7 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "kills", "unknown"),
+    *("picks", "asked", "remade", "reused", "kills", "unknown"),
 )
 
 LOSSES = 0.2

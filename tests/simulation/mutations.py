@@ -300,7 +300,9 @@ def bytes_of_another_run_are_taken_on_trust() -> None:
         file = source / expected.path
         found = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
         taken = take(source, replace(expected, sha256=found), *rest)
-        return Fetched(replace(taken.file, sha256=expected.sha256)) if found else taken
+        if not isinstance(taken, Fetched):
+            return taken
+        return Fetched(replace(taken.file, sha256=expected.sha256))
 
     put(fetch, "adopt", trusting)
 
