@@ -50,8 +50,6 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
         {
             JobState.SUBMITTING,
-            # It takes the result of another run.
-            JobState.FETCHING,
             JobState.FAILED,
             JobState.CANCELLED,
             JobState.BLOCKED,
@@ -88,8 +86,7 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
             JobState.UNKNOWN,
         }
     ),
-    # To pending only if nothing was paid: the result of another run, gone before it was taken.
-    JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED, JobState.PENDING}),
+    JobState.FETCHING: frozenset({JobState.DONE, JobState.FAILED}),
     # Only a late answer or the user ends an unknown outcome. The same goes for lost.
     JobState.UNKNOWN: frozenset(
         {JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}
@@ -102,7 +99,11 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     # To fetching only by `repair`, when a file of a paid result is missing.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
-"""Which state may follow which. `state/transitions.py` makes no other move."""
+"""Which state may follow which. `state/transitions.py` makes no other move.
+
+Of a result that another run has, nothing is paid: `state/reuse.py` takes a job from pending to
+fetching, and back if that result is gone.
+"""
 
 LEGAL_SOURCES: Mapping[JobState, tuple[JobState, ...]] = {
     target: tuple(source for source, targets in LEGAL_TARGETS.items() if target in targets)

@@ -1,4 +1,4 @@
-"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, cost and take."""
+"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, its cost and duration."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _RENAMED_NEXT = {
 )
 @JSON
 def plan(manifest: Path, offline: bool, each: bool, as_json: bool, **asked: Any) -> int:
-    """Show what a run would do, cost and take; nothing is sent.
+    """Show what a run would do, its cost and duration; nothing is sent.
 
     Also shows new, changed and removed jobs. With a token, compares prices and schemas with the
     vendor's of today.
@@ -236,7 +236,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "reuse", f"{reused} of other runs, which saves {plan.saved.words()}"
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
-        yield "asked", f"again for {asked} of earlier requests, set aside or not found: free"
+        yield "asked", f"again, for free: {asked} of requests set aside or not found"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_text(plan)
@@ -373,7 +373,7 @@ def _comparison(plan: Plan) -> str:
         return f"{some}prices and schemas {not_compared}: {plan.live.trouble}"
     if len(plan.live.compared) < len(plan.models):
         return f"the vendor gave no schema for some models; these {not_compared}"
-    return "the bundled schemas match the vendor's of today"
+    return "the bundled schemas match the vendor's current ones"
 
 
 def _wrapped(text: str, columns: int, label: str = "") -> list[str]:

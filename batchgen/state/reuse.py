@@ -16,7 +16,6 @@ from batchgen.state.conditions import DUE
 from batchgen.state.file_names import claim_file_names
 from batchgen.state.files import lost_content
 from batchgen.state.records import VERIFIED
-from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -163,7 +162,11 @@ def give_back_reused(db: sqlite3.Connection, seq: int, number: int, reason: str,
         (seq, number),
     )
     db.execute("DELETE FROM file WHERE job = ? AND attempt = ?", (seq, number))
-    return move(db, seq, JobState.PENDING)
+    # Not a step of jobs.LEGAL_TARGETS: what was paid never goes this way.
+    db.execute(
+        "UPDATE job SET state = 'pending', error_code = NULL, error = NULL WHERE seq = ?", (seq,)
+    )
+    return True
 
 
 def count_reused(db: sqlite3.Connection, state: JobState = JobState.DONE) -> int:
