@@ -47,6 +47,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
         "state",
         "attempts",
         "request_id",
+        "reused",
         "files",
         "error",
     }

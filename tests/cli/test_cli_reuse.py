@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -81,6 +82,8 @@ def test_a_job_that_another_run_has_done_takes_its_file_and_costs_nothing(
     attempt = user.expect(0, "show", "m.yaml", "boat-000", "--json").document["jobs"][0]["attempts"]
     assert attempt[0]["reused"]["folder"] == str(user.folder / "earlier")
     user.expect(0, "report", "m.yaml")
+    page = "".join(one.read_text("utf-8") for one in (user.folder / "out/report").rglob("*.js"))
+    assert f"job boat-000 of {user.folder / 'earlier'}" in page
     user.expect(0, "export", "m.yaml", "dataset", "--to", "jsonl")
     whole_and_once(user, "out")
 
@@ -292,6 +295,14 @@ def test_a_run_that_is_killed_at_any_moment_finishes_and_pays_for_nothing_it_reu
     assert len(emulator.charges()) <= 42
     whole_and_once(user, "out")
     assert all(name.endswith(".png") for name in user.files())
+
+
+def test_the_example_reuses_what_the_quickstart_has_made(shell: Shell) -> None:
+    examples = Path(__file__).parents[2] / "manifests"
+    for name, reused in (("quickstart", 0), ("reuse", 1)):
+        shell.write((examples / f"{name}.yaml").read_text("utf-8"), f"{name}.yaml")
+        words = ("run", f"{name}.yaml", "--emulator", "--latency", "0", "--json")
+        assert shell.expect(0, *words).document["reused"] == reused
 
 
 def test_two_runs_at_once_reuse_one_source(user: Shell, emulator: Emulator) -> None:
