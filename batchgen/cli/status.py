@@ -222,8 +222,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     sys.stdout.flush()
 
 
-def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
-    job = status.job
+def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
@@ -233,8 +232,8 @@ def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "model": job.model,
         "state": job.state.value,
         "attempts": job.attempts,
-        "request_id": status.request_id,
-        "files": [_file_json(root, file) for file in status.files],
+        "request_id": job.request_id,
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
 
