@@ -204,7 +204,7 @@ def test_each_job_has_its_own_files(five: State) -> None:
         "files/a-1.3.png",
     ]
     assert {file.job_id for file in found[0].files} == {"a-1"}
-    assert (found[4].error_code, found[4].job.error) == ("boom", "the vendor's words")
+    assert (found[4].error_code, found[4].error) == ("boom", "the vendor's words")
 
 
 def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State) -> None:
