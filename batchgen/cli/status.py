@@ -16,8 +16,9 @@ from batchgen.cli.run_lines import (
     cause_lines,
     causes_json,
     held_lines,
+    lost_lines,
     money_json,
-    unknown_command,
+    unknown_lines,
 )
 from batchgen.errors import MissingFileError, OutputError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
@@ -161,8 +162,10 @@ def _lines(
         lines.append(f"  {plural(reused, 'job')} reused results of other runs")
     lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
-    lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
-    return lines + _unknown_lines(db, selection, path)
+    steps = held_lines(held_back(db, selection), path)
+    steps += _unknown_lines(db, selection, path)
+    steps += lost_lines(totals(table).get(JobState.LOST, 0), path)
+    return [*lines, *(f"  {line.strip()}" for line in steps)]
 
 
 def _mark_lines(marks: ReviewCounts) -> list[str]:
@@ -177,14 +180,9 @@ def _mark_lines(marks: ReviewCounts) -> list[str]:
 
 def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
-    if not unknown:
-        return []
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return [
-        f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
-        f"  → {unknown_command(path)}",
-    ]
+    return unknown_lines(len(unknown), path, f"{shown}{more}")
 
 
 def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
@@ -229,8 +227,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     sys.stdout.flush()
 
 
-def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
-    job = status.job
+def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
@@ -240,16 +237,16 @@ def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "model": job.model,
         "state": job.state.value,
         "attempts": job.attempts,
-        "request_id": status.request_id,
-        "reused": reused_json(_reused_from(status)),
-        "files": [_file_json(root, file) for file in status.files],
+        "request_id": job.request_id,
+        "reused": reused_json(_reused_from(job)),
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
 
 
-def _reused_from(status: JobStatus) -> str | None:
+def _reused_from(job: JobStatus) -> str | None:
     """Of the latest result."""
-    return next((file.reused_from for file in status.files if file.is_latest), None)
+    return next((file.reused_from for file in job.files if file.is_latest), None)
 
 
 def _file_json(root: Path, file: Result) -> JsonObject:

@@ -261,9 +261,17 @@ class ReportedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as `status` prints it, with the files of all its attempts and its latest request."""
+    """A job as `status` prints it, with the files of all its attempts and its latest request.
 
-    job: JobRow
+    Not a whole JobRow: of a million jobs only a few columns are printed.
+    """
+
+    id: str
+    model: str
+    state: JobState
+    attempts: int
+    error_code: str | None
+    error: str | None
     request_id: str | None
     files: tuple[Result, ...]
 
