@@ -175,6 +175,7 @@ class Shell:
         return (self.folder / "out/run.log").read_text("utf-8")
 
     def write(self, text: str, name: str = "m.yaml") -> str:
+        (self.folder / name).parent.mkdir(exist_ok=True)
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
 
