@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from random import Random
 
+    from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.downloads.probe import Probed
     from batchgen.runcomfy.outcomes import (
@@ -35,9 +36,12 @@ class Api(Protocol):
 
 
 class Files(Protocol):
-    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk."""
+    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome: ...
+    `provenance` is for the file's own metadata, if the manifest asks for that.
+    """
+
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)

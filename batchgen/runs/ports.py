@@ -31,6 +31,7 @@ from batchgen.runs.input_images import open_input_images
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.runcomfy.client import RunComfy
@@ -83,13 +84,18 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The engine's ports to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder.
+
+    With `embeds`, the files get metadata.
+    """
 
     downloader: Downloader
     folder: Path
+    embeds: bool
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
-        return await self.downloader.fetch(url, Target(self.folder, name))
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
+        target = Target(self.folder, name, provenance if self.embeds else None)
+        return await self.downloader.fetch(url, target)
 
     async def usage(self) -> DiskUsage:
         return await in_thread(self._room)
@@ -104,7 +110,7 @@ class FilesBelow:
 async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
     hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
     async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
-        yield FilesBelow(downloader, context.folder.files)
+        yield FilesBelow(downloader, context.folder.files, context.manifest.output.embed)
 
 
 @asynccontextmanager
