@@ -1,4 +1,4 @@
-"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, cost and take."""
+"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, its cost and duration."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def plan(
     as_json: bool,
     **selected: Any,
 ) -> int:
-    """Show what a run would do, cost and take; nothing is sent.
+    """Show what a run would do, its cost and duration; nothing is sent.
 
     Also shows new, changed and removed jobs. With a token, compares prices and schemas with the
     vendor's of today.
@@ -231,7 +231,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", f"{usd(plan.budget)}: {_budget_text(plan)}"
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
-        yield "asked", f"again for {asked} of earlier requests, set aside or not found: free"
+        yield "asked", f"again, for free: {asked} of requests set aside or not found"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_text(plan)
@@ -368,7 +368,7 @@ def _comparison(plan: Plan) -> str:
         return f"{some}prices and schemas {not_compared}: {plan.live.trouble}"
     if len(plan.live.compared) < len(plan.models):
         return f"the vendor gave no schema for some models; these {not_compared}"
-    return "the bundled schemas match the vendor's of today"
+    return "the bundled schemas match the vendor's current ones"
 
 
 def _wrapped(text: str, columns: int, label: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""The folder that a manifest was last run into, kept in the user's state folder.
+"""The folder that a manifest was last run in, kept in the user's state folder.
 
 An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What is
 stored here outlives it. Rehearsals are not stored, and it is no error when the user's folder cannot
@@ -139,7 +139,7 @@ def refuse_lost(last: LastRun, folder: RunFolder, manifest: Path, *, older: bool
             f" does not know of: {command_line('run', manifest, '--accept-copy')}"
         )
     raise LostStateError(
-        f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"
+        f"this manifest was last run at {when} in {last.folder}, where {count}; {gone};"
         " nothing was sent",
         where=str(folder.root),
         next_step=ways,

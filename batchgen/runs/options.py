@@ -29,7 +29,7 @@ class RunOptions:
     `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
-    on in a folder that another manifest was last run into. `strict` refuses a manifest for a
+    on in a folder that another manifest was last run in. `strict` refuses a manifest for a
     warning. `notify` are addresses of apprise, in
     the stead of the manifest's; they may hold secrets.
     """

@@ -81,7 +81,7 @@ def _way_back(known: str, provider: str) -> str:
 
 
 def _anew(known: str, provider: str) -> str:
-    """Without a rehearsal, a folder that was moved away is one that is missing."""
+    """Except in a rehearsal, a folder that was moved away counts as missing."""
     return "" if EMULATOR in {known, provider} else ", and add --start-over"
 
 
@@ -94,9 +94,9 @@ def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -
 
 
 def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
-    """Raise OtherManifestError where the state was last brought up to another manifest's jobs.
+    """Raise OtherManifestError if the state was last run from another manifest.
 
-    One that is no longer there was renamed or moved: then this is it.
+    If that one no longer exists, it was renamed or moved: then this is it.
     """
     known, here = get_meta(db, Meta.MANIFEST), manifest.path
     is_gone = not known or not os.path.exists(known)  # noqa: PTH110 - bytes of any kind
@@ -120,7 +120,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What distinguishes this state from every other one, for ever."""
+    """What distinguishes this state from every other one, for good."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
@@ -129,9 +129,9 @@ def run_id(db: Connection, dice: Random) -> str:
 
 
 def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
-    """Raise CopiedStateError where requests may have been made that this file does not know.
+    """Raise CopiedStateError if requests may have been made that this file does not know of.
 
-    A state without an attempt has nothing to lose, and one of before has no inode to compare.
+    A state without attempts has nothing to lose; without a recorded inode, nothing is compared.
     """
     known = get_meta(db, Meta.INODE)
     if known is None or known == _inode(folder) or not has_attempts(db):

@@ -134,7 +134,7 @@ def test_where_nothing_was_run_yet_it_says_so(tmp_path: Path, capsys: CaptureFix
     path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
     assert main(["export", str(path), str(tmp_path / "d"), "--to", "hf"]) == 66
     assert (
-        "nothing has been run into this folder yet, or its state is gone" in capsys.readouterr().err
+        "nothing has been run in this folder yet, or its state is gone" in capsys.readouterr().err
     )
 
 

@@ -205,7 +205,7 @@ def test_a_schema_that_differs_from_the_vendors_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("live", "offline", "words"),
     [
-        (live_schema(), False, "the bundled schemas match the vendor's of today"),
+        (live_schema(), False, "the bundled schemas match the vendor's current ones"),
         (VendorFacts(), True, "prices and schemas were not compared with the vendor's: --offline"),
         (VendorFacts({T2I: ModelFacts()}), False, "the vendor gave no schema for some models"),
     ],

@@ -64,6 +64,15 @@ def test_a_finished_export_is_left_as_it_is(world: World, tmp_path: Path, to: st
     assert before == {path: path.stat().st_ino for path in before}
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_vendors_urls_stay_in_the_state(world: World, tmp_path: Path, to: str) -> None:
+    """Such a URL gives the file to anyone who has it, and an export is made to be shared."""
+    world.export(tmp_path / "d", to)
+    files = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
+    assert tmp_path / "d" / WORK / "journal.db" in files
+    assert [path for path in files if b"x.runcomfy.net" in path.read_bytes()] == []
+
+
 @pytest.mark.parametrize("last", [1, 5, 12])
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_killed_export_continues_to_the_same_bytes(
