@@ -15,7 +15,7 @@ from batchgen.jobs import model_alias
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
 from batchgen.state.reconcile import OnChanged
-from batchgen.text import command_line, format_duration, plural
+from batchgen.text import format_duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,30 +120,9 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
         return 0
     print_warnings(found.warnings)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
-    command = run_command(path, options, rehearsal=found.rehearsal)
+    command = options.command(path, emulator=found.rehearsal)
     print_text("\n".join(plan_lines(found, columns, command)))
     return 0
-
-
-def run_command(path: Path, options: RunOptions, *, rehearsal: bool) -> str:
-    """Build the command that carries out just this plan, with the options that choose its jobs."""
-    one = options.selection
-    named = (
-        ("job", one.jobs),
-        ("model", one.models),
-        ("tag", one.tags),
-        ("state", one.states),
-        ("cause", one.causes),
-    )
-    words = [f"--{option}={name}" for option, names in named for name in names]
-    if options.limit is not None:
-        words.append(f"--limit={options.limit}")
-    if options.budget is not None:
-        words.append(f"--budget={options.budget:g}")
-    if options.on_changed is not OnChanged.REFUSE:
-        words.append(f"--changed={options.on_changed}")
-    verb = "retry" if options.retry_failed else "run"
-    return command_line(verb, path, *words, emulator=rehearsal)
 
 
 def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:

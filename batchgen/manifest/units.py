@@ -47,6 +47,11 @@ class Rate:
     count: int
     seconds: float
 
+    def __str__(self) -> str:
+        """As `parse_rate` reads it, for the units that it knows."""
+        units = {seconds: unit for unit, seconds in _UNIT_SECONDS.items()}
+        return f"{self.count}/{units.get(self.seconds, f'{self.seconds:g} s')}"
+
     @property
     def interval(self) -> float:
         """Seconds between two submits."""
@@ -95,6 +100,11 @@ def parse_moment(text: str) -> Moment:
         return time.fromisoformat(moment)
     except ValueError as exc:
         raise _no_moment(text) from exc
+
+
+def moment_text(at: Moment) -> str:
+    """Write a moment as `parse_moment` reads it."""
+    return at.isoformat(timespec="seconds" if at.second else "minutes")
 
 
 def _no_moment(text: str) -> InputError:

@@ -162,3 +162,14 @@ def test_captions_and_buckets_are_printed_and_in_the_document(
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["buckets"] == [{"split": "train", "width": 1152, "height": 896, "files": 2}]
+
+
+def test_a_folder_of_another_export_names_the_options_that_differ(
+    manifest: str, tmp_path: Path, capsys: CaptureFixture[str]
+) -> None:
+    export = ["export", manifest, str(tmp_path / "d"), "--to", "hf"]
+    assert main(export) == 0
+    assert main([*export, "--split", "train=0.9,test=0.1"]) == 64
+    err = capsys.readouterr().err
+    assert "other options: --split was not given, now train=0.9,test=0.1\n" in err
+    assert "--to hf" not in err

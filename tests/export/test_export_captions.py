@@ -21,7 +21,6 @@ from tests.export.export_world import I2V, World, job, sha256, tree
 
 README = "README.md"
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-TAGGED = "{{ tags|join(', ') }}, {{ prompt }}"
 
 
 def captions(folder: Path) -> dict[str, str]:
@@ -148,8 +147,12 @@ def test_files_are_hard_links_unless_copies_are_asked_for(world: World, tmp_path
 
 def test_other_captions_are_refused_in_the_same_folder(world: World, tmp_path: Path) -> None:
     export(world, tmp_path / "d")
-    with pytest.raises(UsageError, match="an export with other options"):
-        export(world, tmp_path / "d", caption=TAGGED)
+    with pytest.raises(UsageError) as refused:
+        export(world, tmp_path / "d", caption="sea", repeats=3, buckets=512)
+    assert refused.value.what.endswith(
+        'options: --caption was not given, now "sea"; --repeats was not given, now 3;'
+        ' --concept was not given, now "boats"; --buckets was not given, now 512'
+    )
 
 
 def test_what_is_rejected_later_goes_with_its_caption(world: World, tmp_path: Path) -> None:
