@@ -16,8 +16,9 @@ from batchgen.cli.run_lines import (
     cause_lines,
     causes_json,
     held_lines,
+    lost_lines,
     money_json,
-    unknown_command,
+    unknown_lines,
 )
 from batchgen.errors import MissingFileError, OutputError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
@@ -33,6 +34,7 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money, money_line
+from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes
 from batchgen.text import command_line, plural
@@ -156,10 +158,14 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
+    if reused := count_reused(db):
+        lines.append(f"  {plural(reused, 'job')} reused results of other runs")
     lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
-    lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
-    return lines + _unknown_lines(db, selection, path)
+    steps = held_lines(held_back(db, selection), path)
+    steps += _unknown_lines(db, selection, path)
+    steps += lost_lines(totals(table).get(JobState.LOST, 0), path)
+    return [*lines, *(f"  {line.strip()}" for line in steps)]
 
 
 def _mark_lines(marks: ReviewCounts) -> list[str]:
@@ -174,14 +180,9 @@ def _mark_lines(marks: ReviewCounts) -> list[str]:
 
 def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
-    if not unknown:
-        return []
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return [
-        f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
-        f"  → {unknown_command(path)}",
-    ]
+    return unknown_lines(len(unknown), path, f"{shown}{more}")
 
 
 def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:
@@ -192,6 +193,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
             "name": manifest.name,
             "counts": {},
             **held,
+            "reused": 0,
             "money": nothing,
             "causes": [],
             "jobs": [],
@@ -213,6 +215,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     marks = count_reviews(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
+    write(f'"reused": {count_reused(db)}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')
     causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
@@ -224,8 +227,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     sys.stdout.flush()
 
 
-def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
-    job = status.job
+def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
@@ -235,10 +237,16 @@ def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "model": job.model,
         "state": job.state.value,
         "attempts": job.attempts,
-        "request_id": status.request_id,
-        "files": [_file_json(root, file) for file in status.files],
+        "request_id": job.request_id,
+        "reused": reused_json(_reused_from(job)),
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
+
+
+def _reused_from(job: JobStatus) -> str | None:
+    """Of the latest result."""
+    return next((file.reused_from for file in job.files if file.is_latest), None)
 
 
 def _file_json(root: Path, file: Result) -> JsonObject:

@@ -32,9 +32,10 @@ from batchgen.runs.input_images import open_input_images
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batchgen.downloads.adopt import SourceGone
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
-    from batchgen.downloads.outcomes import FetchOutcome
+    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
@@ -99,6 +100,9 @@ class FilesBelow:
     async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
         target = Target(self.folder, name, provenance if self.embeds else None)
         return await self.downloader.fetch(url, target)
+
+    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
+        return await self.downloader.adopt(Path(folder), expected, Target(self.folder, name))
 
     async def usage(self) -> DiskUsage:
         return await in_thread(self._room)

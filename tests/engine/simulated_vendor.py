@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
+from batchgen.downloads.adopt import SourceGone
 from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
 from batchgen.jobs import JobState
@@ -248,6 +249,9 @@ class Line:
         kind, seconds = ("video/mp4", 5.0) if ".mp4" in url else ("image/png", None)
         file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, kind, 8, 8, seconds, 1)
         return delivery.outcome or Fetched(file)
+
+    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
+        return SourceGone("no other run is simulated")
 
     async def _pass(self, seconds: float) -> None:
         await (asyncio.sleep(seconds) if seconds < inf else asyncio.Event().wait())
