@@ -34,6 +34,7 @@ class RunOptions:
     `accept_copy` continues with a copied state file. If the state is gone, `recover` continues with
     the requests that run.log names, and `start_over` pays for all jobs again. `take_over` continues
     in a folder that another manifest was last run in. `strict` refuses a manifest with a warning.
+    `reuse` takes results of other runs on this machine.
     `notify` are apprise addresses that replace the manifest's; they may contain secrets.
     """
 
@@ -48,6 +49,7 @@ class RunOptions:
     start_at: Moment | None = None
     stop_at: Moment | None = None
     max_duration: float | None = None
+    reuse: bool | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
     recover: bool = False
@@ -116,6 +118,8 @@ class RunOptions:
             "latency": self.emulator_latency if emulator else None,
             "changed": None if self.on_changed is OnChanged.REFUSE else self.on_changed,
         }
+        if self.reuse is not None:
+            yield "--reuse" if self.reuse else "--no-reuse"
         yield from (f"--{name}={value}" for name, value in values.items() if value is not None)
         flags = {"accept-copy": self.accept_copy, "take-over": self.take_over}
         yield from (f"--{name}" for name, given in flags.items() if given)

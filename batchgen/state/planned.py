@@ -9,11 +9,13 @@ jobs that need each other.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.references import references_in
 from batchgen.state.conditions import HAS_OPEN_REQUEST
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
@@ -192,7 +194,8 @@ class PlanCounts:
 
     From `pending` to `lost`, each job of the manifest counts once; `in_flight` are paid and on
     their way, downloads included. The other numbers count some of these jobs again: `to_do` would
-    be submitted, and `waiting` of those wait for a job that they need or for an approval. `new`
+    be submitted, and `waiting` of those wait for a job that they need or for an approval;
+    `reused` would take a result of another run. `new`
     were never attempted; `changed` and `renamed` may have been paid for and have a different input
     or id today. `asked_again` are failed or lost, and each run asks for their results once more,
     for free. `orphaned` were attempted and are no longer in the manifest.
@@ -202,6 +205,7 @@ class PlanCounts:
     changed: int = 0
     renamed: int = 0
     to_do: int = 0
+    reused: int = 0
     waiting: int = 0
     pending: int = 0
     in_flight: int = 0
@@ -303,6 +307,23 @@ class Outlook:
             " AND job.model = ? ORDER BY job.seq",
             (model,),
         )
+
+    def due_for_reuse(self) -> Iterator[tuple[int, str, str]]:
+        """`(number, model, input)` of the jobs to do that may take a result of another run.
+
+        As state/reuse.py has it: not where a new result of the same input was asked for.
+        """
+        rows = self.db.execute(
+            "SELECT job.seq, job.model, job.body, (SELECT group_concat(body_sha256) FROM"
+            " main.attempt WHERE attempt.job = planned.seq AND model IS NULL"
+            " AND coalesce(outcome, '') NOT IN ('not_sent', 'throttled', 'halted'))"
+            " FROM temp.planned JOIN incoming.job AS job ON job.seq = planned.today"
+            " WHERE planned.due ORDER BY job.seq"
+        )
+        for number, model, body, digests in rows:
+            digest = hashlib.sha256(body.encode()).hexdigest()
+            if digest not in (digests or "") and not references_in(body):
+                yield number, model, body
 
     def changed(self, limit: int) -> list[ChangedInput]:
         """The first changed jobs, in the order of the state."""

@@ -32,7 +32,7 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "kills", "unknown"),
+    *("picks", "asked", "remade", "reused", "kills", "unknown"),
 )
 
 LOSSES = 0.2
@@ -47,7 +47,7 @@ class Tally:
 
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
-    going.
+    going, `reused` the results taken from an earlier run.
     """
 
     seeds: int = 0
@@ -59,6 +59,7 @@ class Tally:
     picks: int = 0
     asked: int = 0
     remade: int = 0
+    reused: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -149,6 +150,9 @@ def _count(night: Night, tally: Tally) -> None:
         tally.approvals = len(night.gatekeeper.approvals)
     tally.picks, tally.asked = night.picker.picked, night.picker.asked
     tally.remade = night.picker.leaves.total()
+    if night.earlier:
+        reused = night.query("SELECT count(*) FROM attempt WHERE outcome = 'reused'")
+        tally.reused = sum(count for (count,) in reused)
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:

@@ -37,6 +37,10 @@ PICKERS = 1 / 3
 """Share of the seeds whose person judges results, and has the rejected ones made again."""
 
 
+REUSERS = 1 / 2
+"""Share of the other seeds in which an earlier run has made some of the jobs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """`lives` is how many processes are cut or meet bad weather before it is calm.
@@ -44,7 +48,7 @@ class Scenario:
     `rival_after` is the second of each life at which the same command is given once more. The jobs
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
-    No submit of the job `silenced` is answered.
+    No submit of the job `silenced` is answered. `reuse`: another run has made some of the jobs.
     """
 
     seed: int
@@ -65,6 +69,7 @@ class Scenario:
     habits: Habits | None = None
     closed_after: float = inf
     silenced: str = ""
+    reuse: bool = False
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -78,6 +83,8 @@ class Scenario:
         }
         if self.rate:
             run["rate"] = self.rate
+        if self.reuse:
+            run["reuse"] = True
         if self.budget is not None:
             run["budget"] = self.budget
         for name, limits in models.items():
@@ -116,6 +123,8 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     picking = Random(f"{seed} picking")
     silencing = Random(f"{seed} silencing")
     is_silent = silencing.random() < SILENT and not (has_chain or is_closed)
+    has_habits = picking.random() < PICKERS
+    plain = not (has_chain or has_habits or is_closed or is_silent)
     return Scenario(
         seed=seed,
         jobs=jobs,
@@ -144,9 +153,10 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         options=RunOptions(on_changed=OnChanged.RERUN),
         chain=chain,
         urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
-        habits=habits_of(picking) if picking.random() < PICKERS else None,
+        habits=habits_of(picking) if has_habits else None,
         closed_after=closing.randrange(10) if is_closed else inf,
         silenced=_job_id(silencing.randrange(jobs)) if is_silent else "",
+        reuse=plain and Random(f"{seed} reuse").random() < REUSERS,
     )
 
 

@@ -29,6 +29,7 @@ MUTANTS = (
     "references_are_sent_as_they_are",
     "a_plain_run_makes_rejected_results_again",
     "a_kept_result_does_not_stop_its_retry",
+    "bytes_of_another_run_are_taken_on_trust",
 )
 
 
@@ -64,6 +65,7 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "picks of results") > SEEDS
     assert figure(said, "retries of the rejected") > SEEDS // 6
     assert figure(said, "made again by them") > SEEDS // 4
+    assert figure(said, "reused results") > SEEDS // 4
     assert figure(said, "faults injected") > SEEDS
     assert figure(said, "crash points covered") > SEEDS // 3
     assert "has no number yet" not in said
