@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.downloads.adopt import SourceGone
 from batchgen.downloads.allowed_hosts import HostNotAllowed
+from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Interrupted
 from batchgen.engine.backoff import delay
 from batchgen.engine.decisions import MISSING_TWICE
@@ -220,15 +221,16 @@ class DownloadPool:
         return await self._act(job, file, host, outcome)
 
     async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
+        provenance = Provenance.of(job.id, job.model, job.body)
         if not file.url.startswith("data:"):
-            return await self._ports.files.fetch(file.url, file.name)
+            return await self._ports.files.fetch(file.url, file.name, provenance)
         # Of a file that came inside an answer the state has only the hash.
         assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not repeat the answer that contained it")
         url = answer.urls[file.position - 1]
-        return await self._ports.files.fetch(answer.data.get(url, url), file.name)
+        return await self._ports.files.fetch(answer.data.get(url, url), file.name, provenance)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: FileRow, host: FileHost
@@ -310,6 +312,10 @@ class DownloadPool:
         self._not_writable_in_a_row = 0
         verified = await self._ports.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
+        if fetched.not_embedded:
+            self._control.emit(
+                Warned(f"{fetched.file.path} has no metadata added: {fetched.not_embedded}")
+            )
         if flaw := self._ports.catalog.wrong_kind(job.model, fetched.file.media_type):
             await self._ports.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
             self._control.emit(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
     from batchgen.downloads.probe import Probed
     from batchgen.models.catalog import Catalog
@@ -42,9 +43,12 @@ class Api(Protocol):
 
 
 class Files(Protocol):
-    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk."""
+    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome: ...
+    `provenance` is for the file's own metadata, if the manifest asks for that.
+    """
+
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome: ...
 
     async def adopt(
         self, folder: str, expected: VerifiedFile, name: str

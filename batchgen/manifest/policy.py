@@ -103,6 +103,7 @@ class Output:
     name: str = DEFAULT_NAME
     allow_hosts: tuple[str, ...] = ()
     min_free: int | None = None
+    embed: bool = False
 
 
 def _models(parts: Mapping[str, Any]) -> dict[str, ModelPolicy]:
@@ -188,4 +189,5 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
         name=output.get("name", DEFAULT_NAME),
         allow_hosts=tuple(output.get("allow_hosts", ())),
         min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
+        embed=output.get("embed", False),
     )

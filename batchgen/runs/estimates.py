@@ -37,7 +37,7 @@ PAUSES = (1.0, 2.0, 4.0)
 
 
 class PriceList:
-    """The manifest's prices per request; without one, the vendor's, by its unit."""
+    """The manifest's prices per request, or else the vendor's, by its unit."""
 
     def __init__(
         self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice], catalog: Catalog
@@ -47,7 +47,7 @@ class PriceList:
         self._catalog = catalog
 
     def price(self, model: str, body: str) -> float | None:
-        """USD for one request with this input; None if nobody knows."""
+        """USD for one request with this input; None if not known."""
         if model in self._own:
             return self._own[model]
         price = self._vendor.get(model)
@@ -85,10 +85,10 @@ async def price_list(
 ) -> PriceList:
     """Return the prices of `models` and of `may_come`. Without a budget, the vendor is not asked.
 
-    With one, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the run
-    is `collecting` results that are already paid for: then nothing of unknown price is submitted.
-    Models that only `may_come`, with later rows, raise nothing either. What is `known` of a model
-    is not asked again. If the vendor names no price, the one in the `catalog` counts.
+    With a budget, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the
+    run is `collecting` results that are already paid for: then nothing of unknown price is
+    submitted. Models that only `may_come`, with later rows, raise nothing either. The vendor is not
+    asked again about `known` models. If it names no price, the one in the `catalog` counts.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
@@ -132,7 +132,7 @@ async def _ask(api: RunComfy, model: str, *, optional: bool) -> ModelPrice | Non
 
 
 SMALLEST = 0.005
-"""Below that, two decimals would say 0.00."""
+"""Below this, two decimals would show 0.00."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """`jobs` with the same price, since their `body` agrees in everything that is billed."""
+    """`jobs` with the same price: their inputs agree with `body` in everything that is billed."""
 
     body: str
     jobs: int
@@ -182,9 +182,9 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class PriceSources:
-    """Of one model, USD per request: `own` is the manifest's, `typical` what earlier ones cost.
+    """USD per request of one model: `own` is the manifest's, `typical` what earlier ones cost.
 
-    `model` says how long the results are, which a price a second depends on.
+    `model` says how long the results are, which a price per second depends on.
     """
 
     own: float | None = None
@@ -199,7 +199,7 @@ class PriceSources:
 
 
 def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
-    """For each kind of job, use the best source that has a price."""
+    """Estimate each kind of job from the best source that has a price."""
     return sum((_cost(one, sources) for one in work), Cost())
 
 
@@ -298,12 +298,12 @@ class Funds:
     def missing(self) -> float:
         """What the jobs of known price cost beyond the balance, which may be below zero."""
         needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
-        # A thousandth of a cent forgives the rounding of many small prices.
+        # A thousandth of a cent allows for the rounding of many small prices.
         over = needed - (self.balance or 0.0)
         return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
 
     def warning(self) -> str | None:
-        """A line for people if the balance does not suffice."""
+        """A line for people if the balance is not enough."""
         if self.suffice is not False:
             return None
         return (

@@ -1,8 +1,8 @@
 """Opens what a run works with: the API or the emulator, downloads, input images, sockets.
 
-The emulator keeps its state in the run's folder, so a rehearsal that was stopped goes on. A socket
-is an open file too: the soft limit of open files is often 256 or 1024, far below the hard one, and
-any program may raise its own.
+The emulator keeps its state in the run's folder, so a stopped rehearsal can continue. A socket is
+an open file too: the soft limit of open files is often 256 or 1024, far below the hard one, and a
+program may raise its own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
     from batchgen.runcomfy.client import RunComfy
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 async def rehearsal(
     folder: RunFolder, options: RunOptions, schemas: tuple[Path, ...]
 ) -> AsyncIterator[tuple[str, Token]]:
-    """Run the emulator; gives its base and a token of its own, so that the real one is not sent."""
+    """Run the emulator; gives its base and its own token, so that the real one is not sent."""
     # Loaded here: a real run needs neither a web server nor an encoder.
     from batchgen.emulator import (  # noqa: PLC0415 - see above
         EmulatorError,
@@ -60,7 +61,7 @@ async def rehearsal(
     )
     try:
         async with running_emulator(settings) as emulator:
-            # Not a string that an answer may contain: the token is masked in answers.
+            # Not a string that may occur in an answer: the token is masked there.
             yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
     except EmulatorError as exc:
         # The emulator's own next step names an option of `batchgen emulator`.
@@ -94,13 +95,18 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The engine's ports to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder.
+
+    With `embeds`, the files get metadata.
+    """
 
     downloader: Downloader
     folder: Path
+    embeds: bool
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
-        return await self.downloader.fetch(url, Target(self.folder, name))
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
+        target = Target(self.folder, name, provenance if self.embeds else None)
+        return await self.downloader.fetch(url, target)
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
         return await self.downloader.adopt(Path(folder), expected, Target(self.folder, name))
@@ -118,7 +124,7 @@ class FilesBelow:
 async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
     hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
     async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
-        yield FilesBelow(downloader, context.folder.files)
+        yield FilesBelow(downloader, context.folder.files, context.manifest.output.embed)
 
 
 @asynccontextmanager
@@ -139,15 +145,15 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
 
 
 USUALLY_OPEN = 40
-"""Of a run, where the system does not say how many are open."""
+"""Open files of a run, if the system does not say how many there are."""
 
 
 RESERVE = 16
-"""For what is opened for a moment: the state's journal, a look-up of a name, a decoder."""
+"""For files that are open briefly: the state's journal, a name look-up, a decoder."""
 
 
 A_JOB = 4
-"""A submit and a look, and the emulator's ends of both."""
+"""A submit and a query, and the emulator's ends of both."""
 
 
 A_DOWNLOAD = 3
@@ -162,7 +168,7 @@ MANY = 1024
 
 @dataclass(frozen=True, slots=True)
 class OpenFiles:
-    """What fits into the `limit` (None: unknown, and no limit of ours).
+    """What fits into the `limit` of open files (None: unknown, so nothing is limited).
 
     `submits` at once, `asks` at once (others wait for their turn), `downloads` at once.
     """
@@ -173,7 +179,7 @@ class OpenFiles:
     downloads: int = MOST_DOWNLOADS
 
     def warning(self, concurrency: int) -> str:
-        """Say what is lower than asked for, and how to lift it; "" where nothing is."""
+        """Say what is lower than asked for, and how to raise it; empty if nothing is."""
         if self.limit is None or self.submits >= concurrency:
             return ""
         return (
@@ -185,7 +191,7 @@ class OpenFiles:
 def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
     """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
 
-    `doubled`: the server is in this very process, so each connection has both its ends here.
+    `doubled`: the server is in this process, so both ends of each connection count.
     """
     limit = _raised(max(MANY, USUALLY_OPEN + RESERVE + A_JOB * concurrency))
     return share(limit, _open_now(), concurrency, doubled=doubled)

@@ -13,6 +13,7 @@ from batchgen.state.records import (
     IMAGE_COLUMNS,
     IS_LATEST,
     RESULT_COLUMNS,
+    SENT,
     VERIFIED,
     FetchJob,
     FileRow,
@@ -60,8 +61,8 @@ def count_saved(db: sqlite3.Connection) -> int:
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     """What is left to download of a job; None if it is no longer fetching."""
     row = db.execute(
-        "SELECT job.seq, job.id, job.model, attempt.number, attempt.request_id,"
-        " attempt.reused_from"
+        f"SELECT job.seq, job.id, {SENT['model']}, {SENT['body']}, attempt.number,"
+        " attempt.request_id, attempt.reused_from"
         " FROM job JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         " WHERE job.seq = ? AND job.state = 'fetching'",
         (seq,),
@@ -71,11 +72,11 @@ def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     files = db.execute(
         f"SELECT {FILE_COLUMNS} FROM file"
         " WHERE job = ? AND attempt = ? AND verified_at IS NULL ORDER BY position",
-        (seq, row[3]),
+        (seq, row[4]),
     )
-    seq, job_id, model, attempt, request_id, reused_from = row
+    seq, job_id, model, body, attempt, request_id, reused_from = row
     results = tuple(FileRow(*file) for file in files)
-    return FetchJob(seq, job_id, model, attempt, request_id, reused_from, results)
+    return FetchJob(seq, job_id, model, body, attempt, request_id, reused_from, results)
 
 
 def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float) -> Verified:

@@ -157,21 +157,21 @@ def _columns(record: type, table: str, others: Mapping[str, str] | None = None) 
 
 IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
 
-_SENT = {
+SENT = {
     "model": "coalesce(attempt.model, job.model)",
     "body": "coalesce(attempt.body, job.body)",
 }
 
 JOB_COLUMNS = _columns(JobRow, "job")
 FILE_COLUMNS = _columns(FileRow, "file")
-ATTEMPT_COLUMNS = _columns(Attempt, "attempt", _SENT)
+ATTEMPT_COLUMNS = _columns(Attempt, "attempt", SENT)
 RESULT_COLUMNS = _columns(
     Result,
     "file",
     {
         "seq": "job.seq",
         "job_id": "job.id",
-        **_SENT,
+        **SENT,
         **{name: f"job.{name}" for name in ("tags", "sweep", "axes")},
         **{name: f"attempt.{name}" for name in ("request_id", "cost", "reused_from")},
         "flaws": "(SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id)",
@@ -230,12 +230,14 @@ class LiveRequest:
 class FetchJob:
     """A job whose results are to be downloaded; `files` are those not on the disk yet.
 
-    With `reused_from` they are taken from another run, and there is no request.
+    `model` and `body` are what was sent. With `reused_from` the files are taken from another run,
+    and there is no request.
     """
 
     seq: int
     id: str
     model: str
+    body: str
     attempt: int
     request_id: str | None
     reused_from: str | None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from batchgen.downloads.adopt import SourceGone
+from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -241,7 +242,7 @@ class Line:
             return CancelOutcome.CANCELLED
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
+    async def fetch(self, url: str, name: str, _provenance: Provenance) -> FetchOutcome:
         delivery = self.vendor.habits.delivery(url)
         await self._pass(delivery.takes)
         self.fetched.append((_now(), url))
