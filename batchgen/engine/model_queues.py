@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.canary import Canary
     from batchgen.engine.context import EngineContext
+    from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import DueKey, Selection
     from batchgen.state.records import JobRow
     from batchgen.state.store import Store
@@ -143,6 +144,7 @@ class ModelQueues:
         self._context = context
         self._store = context.ports.store
         self._selection = selection
+        self._policy = context.policy
         self._queues: dict[str, ModelQueue] = {}
 
     def all(self) -> tuple[ModelQueue, ...]:
@@ -150,7 +152,7 @@ class ModelQueues:
 
     async def open(self, model: str) -> ModelQueue:
         if model not in self._queues:
-            limits = self._context.policy.limits_of(model)
+            limits = self._policy.limits_of(model)
             health = ModelHealth(model, RateLimiter(limits.limit, limits.interval))
             self._queues[model] = ModelQueue(
                 health, self._selection, self._store, self._context.canary
@@ -163,6 +165,13 @@ class ModelQueues:
         """These, and every model of a pending job: it may become due while the run goes on."""
         for model in (*models, *await self._store.run(pending_models)):
             await self.open(model)
+
+    def retune(self, policy: EnginePolicy) -> None:
+        """Set other limits, also of the models that are opened later."""
+        self._policy = policy
+        for model, queue in self._queues.items():
+            limits = policy.limits_of(model)
+            queue.health.limiter.retune(limits.limit, limits.interval)
 
     def rewind(self) -> None:
         """Jobs became due behind the readers."""

@@ -52,6 +52,11 @@ class Rate:
         """Seconds between two submits."""
         return self.seconds / self.count
 
+    def __str__(self) -> str:
+        """As in a manifest, where it can be written so."""
+        units = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}
+        return f"{self.count}/{units.get(self.seconds, f'{self.seconds:g}s')}"
+
 
 def parse_rate(text: str) -> Rate:
     """Read `60/min`, `2/s` or `1000/h`. Raises InputError."""
