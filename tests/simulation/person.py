@@ -12,6 +12,7 @@ from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder
 from batchgen.state.database import reading
 from batchgen.state.manual_actions import awaiting
+from batchgen.state.meta import limits_in_force
 from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
 from tests.simulation.vendor import EPOCH
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.chain import Chain
     from tests.simulation.night import Night
+    from tests.simulation.tuning import Tune
 
 
 class Person:
@@ -35,6 +37,7 @@ class Person:
         self.resubmits: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.retakes = 0
+        self.tunes = 0
         self.adopted: set[str] = set()
 
     def decide(self) -> None:
@@ -86,6 +89,24 @@ class Person:
         """Approve beside the run that is at work; its disk may fail this command too."""
         with suppress(BatchgenError):
             self.approve(chain)
+
+    def tune(self, tune: Tune) -> None:
+        """Change limits beside the run at work; its disk may fail this command too."""
+        if self._night.limits.calm:
+            return
+        folder = RunFolder(self._night.root)
+        decision = Decision(Verb.TUNE, "", EPOCH + self._night.clock(), tuning=tune.change)
+        sure = False
+        with suppress(BatchgenError):
+            with reading(folder.state) as db:
+                if limits_in_force(db) is None:
+                    return  # the command refuses
+            self.tunes += 1
+            with decide(folder, self._night.manifest, [decision]) as decided:
+                assert decided is None, "the run at work does not hold its lock"
+            sure = True
+        self._night.limits.tune(self._night.clock(), tune.change, sure=sure)
+        self._night.note(f"tuned {tune.change}")
 
     def _retake(self) -> None:
         """Another input for all stills, now and then one that they had before."""
