@@ -32,7 +32,7 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "kills", "unknown"),
+    *("picks", "asked", "remade", "tunes", "kills", "unknown"),
 )
 
 LOSSES = 0.2
@@ -47,7 +47,7 @@ class Tally:
 
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
-    going.
+    going; `tunes` are changes of limits.
     """
 
     seeds: int = 0
@@ -59,6 +59,7 @@ class Tally:
     picks: int = 0
     asked: int = 0
     remade: int = 0
+    tunes: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -149,6 +150,7 @@ def _count(night: Night, tally: Tally) -> None:
         tally.approvals = len(night.gatekeeper.approvals)
     tally.picks, tally.asked = night.picker.picked, night.picker.asked
     tally.remade = night.picker.leaves.total()
+    tally.tunes = night.person.tunes
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:

@@ -88,7 +88,8 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
         for earlier, later in itertools.pairwise(charges):
             if night.picker.leaves[job] or earlier.outdated or not earlier.known:
                 continue
-            if earlier.also_told and night.person.resubmits[job]:
+            leave = night.person.resubmits[job] or night.scenario.on_unknown == "resubmit"
+            if earlier.also_told and leave:
                 continue  # Two jobs got this id: whose it is nobody can ask, so a person decides.
             if earlier.id in night.person.adopted:
                 continue  # Nobody knew this id until a person found it.
@@ -101,9 +102,11 @@ def _failed_for_nothing(night: Night) -> Iterator[Finding]:
     """A job fails by the vendor's word about it: not by a gateway's, nor for lack of money."""
     ledger = night.vendor.ledger.values()
     unpaid = {one.id for one in ledger if one.course.end == "failed for the balance"}
+    # Also of a job that was answered with another one's id: it follows that request.
     to_blame = {
-        one.job
+        job
         for one in ledger
+        for job in (one.job, *one.also_told)
         if one.id not in unpaid and not (one.succeeds and one.course.files)
     }
     to_blame |= {one.job for one in ledger if one.id not in unpaid and one.has_files_at > night.now}

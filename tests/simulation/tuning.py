@@ -83,7 +83,7 @@ def _interval(rate: str | None) -> float:
 
 @dataclass(slots=True)
 class Limits:
-    """What was in force when, by the manifest and the person. `calm`: nothing is changed any more."""
+    """What was in force when, by the manifest and the person. `calm`: nothing more changes."""
 
     scenario: Scenario
     calm: bool = False
