@@ -121,9 +121,9 @@ def tune(
     MissingFileError before the first run.
     """
     with run.open() as opened:
+        tuning = parse_tuning(values, _models(opened.db, names))
         if not is_at_work(run.folder):
             raise _nothing_runs(run)
-        tuning = parse_tuning(values, _models(opened.db, names))
         if limits_in_force(opened.db) is None:
             raise LockedError(
                 "the run in progress submits nothing yet, or nothing any more: nothing was changed",

@@ -32,7 +32,7 @@ class Tune:
 
 def tunes_of(dice: Random, budget: float | None) -> tuple[Tune, ...]:
     return tuple(
-        Tune(dice.uniform(1.0, 60.0), _change(dice, budget)) for _ in range(dice.randint(1, 4))
+        Tune(dice.uniform(1.0, 15.0), _change(dice, budget)) for _ in range(dice.randint(1, 4))
     )
 
 
