@@ -92,8 +92,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.BUDGET: PauseRow(
         ExitCode.STOPPED,
-        "the budget of {limit:.2f} USD is reached: {spent:.2f} spent or reserved,"
-        " and no job left fits into the rest",
+        "no job left fits into the budget of {limit:.2f} USD: {spent:.2f} spent or reserved",
         f"raise run.budget or --budget, then {AGAIN}",
     ),
     PauseReason.THROTTLED: PauseRow(
@@ -115,8 +114,8 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     PauseReason.REFUSALS: PauseRow(
         ExitCode.STOPPED,
         "the API refused {count} jobs in a row for the same reason ({code}: {reason})",
-        "fix the cause: the account, the model or the input; the same command continues with"
-        " the remaining jobs, `batchgen retry` also with the refused ones",
+        "fix the cause: the account, the model or the input; then run the same command again"
+        " for the remaining jobs, or `batchgen retry` to include the refused ones",
     ),
     PauseReason.UNREACHABLE: PauseRow(
         ExitCode.UNREACHABLE,
@@ -138,7 +137,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
     ),
     PauseReason.STOP_AT: PauseRow(
         ExitCode.STOPPED,
-        "the stop time is reached ({stop_at}): nothing more is submitted",
+        "the stop time has been reached ({stop_at}): nothing more is submitted",
         f"{{before}}{AGAIN}",
     ),
     PauseReason.MAX_DURATION: PauseRow(

@@ -109,13 +109,15 @@ def _print_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
         if one.rejected:
             print_text(f"  {one.id} was rejected; it is approved because you gave its exact id")
     if left_out:
-        print_text(f"  {plural(left_out, 'rejected result')} left out; an exact id approves one")
+        print_text(
+            f"  {plural(left_out, 'rejected result')} left out; to approve one, give its exact id"
+        )
 
 
 def _chosen(run: OpenRun, waiting: Mapping[str, Awaiting], names: Sequence[str]) -> list[Awaiting]:
     """Each job once, however often it is named; without names, all."""
     if not waiting and not names:
-        shows = f"{command_line('status', run.manifest.path)} shows what is going on"
+        shows = f"{command_line('status', run.manifest.path)} shows how the run is going"
         raise UsageError(NOTHING_WAITS, next_step=shows)
     if not names:
         return list(waiting.values())
@@ -134,7 +136,7 @@ def _meant(db: Connection, waiting: Mapping[str, Awaiting], name: str) -> list[s
     if approved := sum(fnmatchcase(job_id, name) for job_id in approved_ids(db)):
         are = "is" if approved == 1 else "are"
         raise UsageError(
-            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other one waits"
+            f"{plural(approved, 'job')} called '{name}' {are} already approved; no other job waits"
         )
     if not waiting:
         raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")

@@ -93,7 +93,7 @@ KINDS = "\b\nKIND is one of\n" + "\n".join(
     default=DEFAULTS.distance,
     metavar="N",
     help="near_duplicate: at most N of 256 bits differ; 0 finds only the closest copies,"
-    f" more also finds what merely looks alike. Default {DEFAULTS.distance}.",
+    f" a higher N also finds what merely looks alike. Default {DEFAULTS.distance}.",
 )
 @click.option(
     "--blank",

@@ -1,8 +1,8 @@
 """What a shell completes: manifests, ids, tags, states, models, causes and kinds.
 
-The user waits after each Tab. So only the first jobs of a manifest are read, a bounded number of
-rows is asked of a state, and what that needs is imported only then. An error completes nothing and
-prints nothing.
+The user waits after each Tab. So only the first jobs of a manifest and a bounded number of rows of
+a state are read, and modules are imported only when needed. An error completes nothing and prints
+nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def complete_files(*endings: str) -> Completes:
         except (OSError, RuntimeError):  # RuntimeError: `~` without a home
             return []
         if not files:
-            # The shell itself goes into folders, and puts no blank behind them.
+            # The shell descends into folders itself, and adds no space after them.
             return [CompletionItem(word, type="dir")]
         names = sorted([*files, *(f"{name}/" for name in folders)])
         return [CompletionItem(typed + name) for name in names[:MOST]]
@@ -138,7 +138,7 @@ def _of_run(ask: Asks, read: Reads) -> Completes:
 
 
 def _manifest_of(context: click.Context) -> Path | None:
-    """Take the first argument: click has not named it yet before an option that lacks its value."""
+    """Take the first argument: click has not bound it while an option still lacks its value."""
     manifest = context.params.get("manifest")
     if isinstance(manifest, Path):
         return manifest
@@ -146,7 +146,7 @@ def _manifest_of(context: click.Context) -> Path | None:
 
 
 def _found(manifest: Path, begin: str, ask: Asks, read: Reads) -> Iterator[tuple[str, str | None]]:
-    # Not by `open_run`: loading what checks a whole header would take too long for a Tab.
+    # Not by `open_run`: loading the checks of a whole header would take too long for a Tab.
     from batchgen.manifest.parsing.document import read_beginning, read_jobs
     from batchgen.state.database import reading
 

@@ -100,7 +100,7 @@ def _find(name: str) -> Model:
     model = named_model(name)
     if model is None:
         raise UsageError(
-            f"there is no model '{name}'",
+            f"unknown model '{name}'",
             where="--model",
             next_step=nearest_model(name) or "batchgen models lists them",
         )

@@ -103,9 +103,7 @@ def _history(history: JobHistory, body: str, root: Path) -> Iterator[str]:
         for file in attempt.files:
             yield from wrapped(_file_line(file, root), sys.stdout, "    ", "      ")
     if job.error_code is not None:
-        yield from _labelled(
-            "error", f"{job.error_code}: {plain_text(job.error or '', LONGEST_TEXT)}"
-        )
+        yield from _labelled("error", _error_text(job.error_code, job.error))
 
 
 def _attempt_line(attempt: Attempt) -> str:
@@ -119,8 +117,13 @@ def _attempt_line(attempt: Attempt) -> str:
     elif attempt.price is not None and attempt.outcome is None:
         parts.append(f"{attempt.price:.2f} USD reserved")
     if attempt.error_code is not None:
-        parts.append(f"{attempt.error_code}: {plain_text(attempt.error or '', LONGEST_TEXT)}")
+        parts.append(_error_text(attempt.error_code, attempt.error))
     return " · ".join(parts)
+
+
+def _error_text(code: str, error: str | None) -> str:
+    """The vendor may give no code, or no text."""
+    return ": ".join(filter(None, (code, plain_text(error or "", LONGEST_TEXT))))
 
 
 def _file_line(file: FileRow, root: Path) -> str:

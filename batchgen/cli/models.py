@@ -53,7 +53,7 @@ def _show_model(model_id: str, *, as_json: bool) -> int:
     model = named_model(model_id)
     if model is None:
         raise UsageError(
-            f"there is no model '{model_id}'",
+            f"unknown model '{model_id}'",
             next_step=nearest_model(model_id) or "batchgen models lists them",
         )
     if as_json:
@@ -64,7 +64,7 @@ def _show_model(model_id: str, *, as_json: bool) -> int:
 
 
 def _lines(model: Model) -> Iterator[str]:
-    yield f"{model.id} · makes {model.makes.value}s· automatic ids begin with {model.alias}-"
+    yield f"{model.id} · makes {model.makes.value}s · automatic ids begin with {model.alias}-"
     for field in model.fields:
         yield ""
         need = "required" if field.required else "optional"

@@ -84,7 +84,7 @@ CAUSE = re.compile(rf"!?[0-9a-f]{{{KEY_DIGITS}}}")
 def read_causes(
     _context: click.Context, _option: click.Parameter, keys: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Pass on what may be a cause. Raises UsageError for what no report shows."""
+    """Check that each key may be a cause. Raises UsageError for one that no report shows."""
     for key in keys:
         if not CAUSE.fullmatch(key):
             raise UsageError(
@@ -98,7 +98,7 @@ def read_causes(
 def read_states(
     _context: click.Context, _option: click.Parameter, globs: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Pass on what names a state at all. Raises UsageError for a typing error."""
+    """Check that each glob matches a state. Raises UsageError for one that matches none."""
     if globs:
         from batchgen.state.selection import JUDGED, NAMES
 
@@ -173,7 +173,7 @@ JOBS = (
         help="Only jobs that failed with this cause, as `status` shows it; !KEY excludes.",
     ),
 )
-"""What chooses among all jobs; SELECTION chooses among results, too."""
+"""Options that choose among all jobs; SELECTION also chooses among results."""
 
 # How a run goes.
 
@@ -250,7 +250,7 @@ OWNERSHIP = (
     click.option(
         "--take-over",
         is_flag=True,
-        help="Take over a folder that another manifest was last run into.",
+        help="Take over a folder that another manifest was last run in.",
     ),
 )
 AT_THE_END = (
@@ -280,7 +280,7 @@ def run_options(
     causes: tuple[str, ...],
     **others: Any,
 ) -> RunOptions:
-    """What was asked for. Raises UsageError where two options do not go together."""
+    """Build the run's options. Raises UsageError for two that exclude each other."""
     from batchgen.runs.options import RunOptions
     from batchgen.state.queries import Selection
     from batchgen.state.reconcile import OnChanged

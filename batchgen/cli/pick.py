@@ -138,9 +138,9 @@ def _outcome(verb: Verb, count: int, decided: Decided | None) -> _Outcome:
 
 def _nothing(run: OpenRun, selection: Selection, position: int | None) -> UsageError:
     if select_any(run.db, selection):
-        file = "" if position is None else f" number {position}"
+        what = "result" if position is None else f"file {position}"
         return UsageError(
-            f"none of the selected jobs has a result{file} to pick",
+            f"none of the selected jobs has a {what} to pick",
             next_step=f"{command_line('status', run.manifest.path)} shows what is done",
         )
     known = [job_id for _, job_id, _ in select_jobs(run.db, Selection(), tuple(JobState))]

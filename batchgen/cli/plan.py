@@ -1,4 +1,4 @@
-"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, cost and take."""
+"""`batchgen plan`, which `run --dry-run` shows too: what a run would do, its cost and duration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgen.jobs import model_alias
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
 from batchgen.state.reconcile import OnChanged
-from batchgen.text import command_line, format_duration, plural
+from batchgen.text import format_duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def plan(
     as_json: bool,
     **selected: Any,
 ) -> int:
-    """Show what a run would do, cost and take; nothing is sent.
+    """Show what a run would do, its cost and duration; nothing is sent.
 
     Also shows new, changed and removed jobs. With a token, compares prices and schemas with the
     vendor's of today.
@@ -120,30 +120,9 @@ def show_plan(path: Path, options: RunOptions, *, offline: bool, as_json: bool) 
         return 0
     print_warnings(found.warnings)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
-    command = run_command(path, options, rehearsal=found.rehearsal)
+    command = options.command(path, emulator=found.rehearsal)
     print_text("\n".join(plan_lines(found, columns, command)))
     return 0
-
-
-def run_command(path: Path, options: RunOptions, *, rehearsal: bool) -> str:
-    """Build the command that carries out just this plan, with the options that choose its jobs."""
-    one = options.selection
-    named = (
-        ("job", one.jobs),
-        ("model", one.models),
-        ("tag", one.tags),
-        ("state", one.states),
-        ("cause", one.causes),
-    )
-    words = [f"--{option}={name}" for option, names in named for name in names]
-    if options.limit is not None:
-        words.append(f"--limit={options.limit}")
-    if options.budget is not None:
-        words.append(f"--budget={options.budget:g}")
-    if options.on_changed is not OnChanged.REFUSE:
-        words.append(f"--changed={options.on_changed}")
-    verb = "retry" if options.retry_failed else "run"
-    return command_line(verb, path, *words, emulator=rehearsal)
 
 
 def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
@@ -231,7 +210,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", f"{usd(plan.budget)}: {_budget_text(plan)}"
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
-        yield "asked", f"again for {asked} of earlier requests, set aside or not found: free"
+        yield "asked", f"again, for free: {asked} of requests set aside or not found"
     yield from _balance_facts(plan)
     if plan.total.to_do or plan.total.in_flight:
         yield "time", _time_text(plan)
@@ -368,7 +347,7 @@ def _comparison(plan: Plan) -> str:
         return f"{some}prices and schemas {not_compared}: {plan.live.trouble}"
     if len(plan.live.compared) < len(plan.models):
         return f"the vendor gave no schema for some models; these {not_compared}"
-    return "the bundled schemas match the vendor's of today"
+    return "the bundled schemas match the vendor's current ones"
 
 
 def _wrapped(text: str, columns: int, label: str = "") -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @unwind_on_signals()
 def report(manifest: Path, show: bool, out: Path | None) -> int:
-    """Make a page of the results, the failures and the night.
+    """Make a page of the results, the failures and how the run went.
 
     It only reads the state, so it works during a run, too; a second report makes only what is new.
     """

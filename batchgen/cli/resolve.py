@@ -74,8 +74,8 @@ def resolve(
     The page Generations on runcomfy.com shows whether a request was accepted, and its id; no API
     call does.
 
-    JOB is the id of an unknown job, or a glob for several; the other options narrow them down. By
-    its exact id, JOB may also be a job that is lost, or that failed while its request was still
+    JOB is the id of an unknown job, or a glob for several; the other options narrow them down. An
+    exact id may also name a job that is lost, or that failed while its request was still
     open (timeout, no_files): then --resubmit asks the vendor first, and pays only if the request
     has ended without files.
     """
@@ -200,6 +200,6 @@ def _report(applied: Sequence[Applied], run_again: str, cost: str) -> int:
     decided = len(applied) - len(objections)
     if decided:
         verb = applied[0].decision.verb.value.replace("_", " ")
-        print_text(f"{plural(decided, 'job')}: {verb}{cost}")
+        print_text(f"{plural(decided, 'decision')} recorded: {verb}{cost}")
         print_text(f"  → {run_again}")
     return ExitCode.USAGE if objections else ExitCode.DONE

@@ -67,7 +67,7 @@ def interpret(
         return Interrupted(
             f"the file server answered {status}", retry_after(headers, longest=MAX_RETRY_AFTER)
         )
-    return UrlExpired(status, f"the file server answered {status}: the URL is no longer good")
+    return UrlExpired(status, f"the file server answered {status}: the URL is no longer valid")
 
 
 def _whole(headers: Mapping[str, str]) -> Body:

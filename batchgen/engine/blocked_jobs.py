@@ -1,4 +1,4 @@
-"""How many jobs are blocked, emitted whenever it changed: the state blocks them by itself."""
+"""Emits how many jobs are blocked whenever that changes: the state blocks them by itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BlockedJobs:
         self._emitted = await self._store.run(blocked_jobs)
 
     async def emit_changes(self) -> None:
-        """Also a zero, for a model that had blocked jobs before."""
+        """Includes a zero for a model that had blocked jobs before."""
         now = await self._store.run(blocked_jobs)
         if now != self._emitted:
             gone = dict.fromkeys(self._emitted.keys() - now.keys(), 0)

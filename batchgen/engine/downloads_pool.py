@@ -233,8 +233,9 @@ class DownloadPool:
             if host.is_news(now):
                 self._control.emit(
                     Warned(
-                        f"results wait for {host.name} ({host.reason}); it is tried again for up to"
-                        f" {FETCH_PATIENCE / 60:.0f} min, Ctrl-C leaves them to the next run"
+                        f"results wait for {host.name} ({host.reason}); downloads are retried"
+                        f" for up to {FETCH_PATIENCE / 60:.0f} min; Ctrl-C leaves them"
+                        " to the next run"
                     )
                 )
         elif not isinstance(outcome, HostNotAllowed):

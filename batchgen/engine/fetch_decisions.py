@@ -22,7 +22,7 @@ CORRUPT_TRIES = 3
 FETCH_PATIENCE = 900.0
 """Seconds for which a file that cannot be fetched is tried again in the same run."""
 ASKED_LATELY = 120.0
-"""Seconds for which the URL that the vendor gave is the one of today."""
+"""Seconds for which a URL that the vendor gave counts as current."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class FetchAgain:
-    """After a wait; `after` is what the server asked for at least, in seconds."""
+    """Try again after a wait; `after` is the least that the server asked for, in seconds."""
 
     reason: str
     after: float = 0.0
@@ -42,7 +42,7 @@ class FetchAgain:
 
 @dataclass(frozen=True, slots=True)
 class RenewUrl:
-    """The vendor is asked for the result again: a new URL comes with it."""
+    """Ask the vendor for the result again, which brings a new URL."""
 
     reason: str
 
@@ -60,11 +60,11 @@ FetchDecision: TypeAlias = Keep | FetchAgain | RenewUrl | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class FetchFacts:
-    """What matters beside the outcome of a download.
+    """What matters besides the outcome of a download.
 
-    `tries` of this file in this run, this one counted. The others are seconds: `lasted` since the
-    first of them ended, `down` since its host answers no more, `asked` since the vendor was asked
-    for the URL of today.
+    `tries` counts those of this file in this run, including this one. The others are seconds:
+    `lasted` since the first try ended, `down` since its host stopped answering, `asked` since the
+    vendor was asked for the current URL.
     """
 
     tries: int
@@ -74,7 +74,7 @@ class FetchFacts:
 
 
 def after_fetch(outcome: FetchOutcome, facts: FetchFacts) -> FetchDecision:
-    """What a download's outcome means. Nothing is given up before a new URL was asked for."""
+    """What a download's outcome means. Nothing is given up before a new URL was requested."""
     match outcome:
         case Fetched():
             return Keep(outcome)

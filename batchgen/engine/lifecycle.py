@@ -263,7 +263,7 @@ class Lifecycle:
             self._health.unknown()
 
     async def _after_unknown(self, attempt: Attempt) -> Handover:
-        """A person decides; or `on_unknown: resubmit` does, and even then not often."""
+        """A person decides, or `on_unknown: resubmit` does, a few times at most."""
         seq, most = attempt.job.seq, self._policy.resubmits
         self._budget.hold(seq)
         if not most or await self._store.resubmit_unknown(seq, most) is not None:
@@ -271,7 +271,7 @@ class Lifecycle:
         self._control.emit_move(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
         return Handover.PENDING_AGAIN
 
-    # Follow: poll the request until it ends, its time is up, or the run lets go.
+    # Follow: poll the request until it ends, its time is up, or the run ends.
 
     async def _follow(self, request: LiveRequest, *, sent_now: bool) -> Handover:
         """`sent_now`: by this run, not by an earlier one."""
@@ -323,7 +323,7 @@ class Lifecycle:
         if followed.empty_since is not None:
             aside = followed.given_up_for_files()
             return None if aside is None else await self._set_aside(followed, aside)
-        # As long as nothing has answered this run at all, the age says nothing of the request.
+        # As long as the API has not answered this run at all, the request's age says nothing.
         unreached = observation is Observation.NO_CONTACT and not self._health.reached
         is_too_old = followed.age() >= self._policy.timeout and not unreached
         return await self._time_out(followed) if is_too_old else None
@@ -364,8 +364,8 @@ class Lifecycle:
         """Too old. Cancelled while still in the queue it is free; otherwise it may yet deliver."""
         api, request_id = self._ports.api, followed.request_id
         cancelled = await api.cancel(request_id) is CancelOutcome.CANCELLED
-        # Only the result counts: the request may have won the race, and nothing is paid again
-        # before it is certain that it has not.
+        # Only the result counts: the request may have won the race, and nothing is paid for
+        # again before it is certain that it has not.
         outcome, timeout = await poll(api, request_id), self._policy.timeout
         facts = followed.facts(self._policy)
         if cancelled and isinstance(outcome, Cancelled):

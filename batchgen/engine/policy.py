@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.units import Rate
 
 MOST_RESUBMITS = 3
-"""`on_unknown: resubmit` pays for a lost answer again, but not without end."""
+"""`on_unknown: resubmit` pays for a lost answer again, but not endlessly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class ModelLimits:
 class EnginePolicy(Policy):
     """What the manifest and its options ask for, and what only the engine decides.
 
-    `submit_deadline` is how long an answer to a submit is waited for before the job is called
-    unknown; `late_deadline` how much longer an answer that comes after all is still recorded.
-    `grace` is how long the vendor may not know a request after its submit. `begins_at` (epoch
-    seconds) is what `start_at` means on this night. `min_free` are the bytes that must be free on
-    the disk for a submit: 0 never checks, None is the usual floor.
+    `submit_deadline` is how long to wait for the answer to a submit before the job is unknown;
+    `late_deadline` is how much longer a late answer is still recorded. `grace` is how long after
+    its submit the vendor may not know a request yet. `begins_at` (epoch seconds) is what `start_at`
+    means for this run. `min_free` is how many bytes must be free on the disk for a submit: 0 never
+    checks, None is the usual floor.
     """
 
     downloads: int = 8
@@ -42,7 +42,7 @@ class EnginePolicy(Policy):
 
     @property
     def interval(self) -> float:
-        """Seconds between two submits, of whichever models."""
+        """Seconds between two submits, of any model."""
         return _interval(self.rate)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from batchgen.export.card import card
 from batchgen.export.context import ExportContext
 from batchgen.export.folder import Destination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
-from batchgen.export.options import ExportOptions, Format, origin_of
+from batchgen.export.options import ExportOptions, Format, changed_options, origin_of
 from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
 from batchgen.export.splits import Splitter
@@ -169,23 +168,17 @@ def _claim_journal(
     journal: Journal, options: ExportOptions, run_folder: Path, target: Path
 ) -> None:
     """Refuse a folder of another export: other options would mix two datasets."""
-    for key, value, what in (
-        ("origin", origin_of(run_folder), "an export of another run"),
-        ("asked", options.signature(), "an export with other options"),
-    ):
+    for key, value in (("origin", origin_of(run_folder)), ("asked", options.signature())):
         known = journal.get_meta(key)
         if known is not None and known != value and journal.has_units():
             raise UsageError(
-                f"the folder holds {what}{_format_of(known) if key == 'asked' else ''}",
+                "the folder holds an export "
+                + ("of another run" if key == "origin" else changed_options(known, value)),
                 where=str(target),
                 next_step="name another folder, or remove this one",
             )
         journal.set_meta(key, value)
     journal.commit()
-
-
-def _format_of(signature: str) -> str:
-    return f" (--to {json.loads(signature)[1]})"
 
 
 def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import (
@@ -234,7 +234,8 @@ class Journal:
 
 def _stored(row: Row) -> tuple[str, str, str, str, int, str]:
     result = row.result
-    held = json.dumps(astuple(result))
+    # The vendor's URL gives the file to anyone who has it, and an export is made to be shared.
+    held = json.dumps(astuple(replace(result, url="")))
     return row.split, row.kind.value, row.extension, result.model, result.bytes, held
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
@@ -100,6 +101,46 @@ class ExportOptions:
         if self.group is not None:
             named.append({"group": self.group})
         return json.dumps(named)
+
+
+NOT_GIVEN = "not given"
+
+
+def changed_options(before: str, now: str) -> str:
+    """Say how an export with the signature `before` differs: each option, its old and new value."""
+    if json.loads(before)[0] != VERSION:
+        return "of another version of batchgen"
+    old, new = _as_given(before), _as_given(now)
+    changes = [
+        f"{name} was {old.get(name) or NOT_GIVEN}, now {new.get(name) or NOT_GIVEN}"
+        for name in old | new
+        if old.get(name) != new.get(name)
+    ]
+    return f"with other options: {'; '.join(changes)}"
+
+
+def _as_given(signature: str) -> dict[str, str]:
+    """Return what each option of a signature was set to; empty where it was not given."""
+    _, to, selection, splits, limits, embed, only, *others = json.loads(signature)
+    shard_bytes, shard_rows = limits or (SHARD_BYTES, SHARD_ROWS)
+    shares = [(name, Fraction(share)) for name, share in splits]
+    has_shares = shares != [(split.name, split.share) for split in ONE_SPLIT]
+    given = {
+        "--to": to,
+        "--split": ",".join(f"{name}={float(share):.15g}" for name, share in shares * has_shares),
+        "--shard-size": "" if shard_bytes == SHARD_BYTES else f"{shard_bytes} bytes",
+        "--shard-count": "" if shard_rows == SHARD_ROWS else str(shard_rows),
+        "--bytes": "given" * embed,
+        "--kept": "given" * (only == Picked.KEPT),
+        "--with-rejected": "given" * (only == Picked.ALL),
+    }
+    for option, globs in zip(("--job", "--model", "--tag", "--state"), selection, strict=True):
+        given[option] = ", ".join(globs)
+    for key, value in (pair for one in others for pair in one.items()):
+        # A column, or no column and tags.
+        text = value if isinstance(value, str) else value[0] or f"tag:{','.join(value[1:])}"
+        given[f"--{key.replace('_', '-')}"] = text
+    return given
 
 
 def parse_shard_size(text: str) -> int:

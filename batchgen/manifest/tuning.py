@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchgen.errors import InputError, UsageError
 from batchgen.jobs import model_alias
 from batchgen.manifest.policy import ModelPolicy, Policy
-from batchgen.manifest.units import parse_duration, parse_moment, parse_rate
+from batchgen.manifest.units import moment_text, parse_duration, parse_moment, parse_rate
 from batchgen.text import format_setting
 
 if TYPE_CHECKING:
@@ -140,10 +140,7 @@ def in_force(policy: Policy, models: Iterable[str]) -> JsonObject:
 
 
 def _moment(policy: Policy) -> str | None:
-    moment = policy.stop_at
-    if moment is None:
-        return None
-    return moment.isoformat(timespec="seconds" if moment.second else "minutes")
+    return None if policy.stop_at is None else moment_text(policy.stop_at)
 
 
 def _text(value: object) -> str | None:

@@ -47,15 +47,15 @@ class Rate:
     count: int
     seconds: float
 
+    def __str__(self) -> str:
+        """As `parse_rate` reads it, for the units that it knows."""
+        units = {seconds: unit for unit, seconds in _UNIT_SECONDS.items()} | {60.0: "min"}
+        return f"{self.count}/{units.get(self.seconds, f'{self.seconds:g} s')}"
+
     @property
     def interval(self) -> float:
         """Seconds between two submits."""
         return self.seconds / self.count
-
-    def __str__(self) -> str:
-        """As in a manifest, where it can be written so."""
-        units = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}
-        return f"{self.count}/{units.get(self.seconds, f'{self.seconds:g}s')}"
 
 
 def parse_rate(text: str) -> Rate:
@@ -100,6 +100,11 @@ def parse_moment(text: str) -> Moment:
         return time.fromisoformat(moment)
     except ValueError as exc:
         raise _no_moment(text) from exc
+
+
+def moment_text(at: Moment) -> str:
+    """Write a moment as `parse_moment` reads it."""
+    return at.isoformat(timespec="seconds" if at.second else "minutes")
 
 
 def _no_moment(text: str) -> InputError:

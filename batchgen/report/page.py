@@ -99,10 +99,12 @@ def advice(cause: Cause) -> str:
                 "The submit may have been charged: check the page Generations on runcomfy.com"
                 " first, because resubmitting may pay twice."
             )
-        case JobState.FAILED | JobState.CANCELLED | JobState.LOST:
+        case JobState.LOST:
+            return "A retry asks the vendor for these requests again, for free."
+        case JobState.FAILED | JobState.CANCELLED:
             return "A retry is a new submit, and may cost."
         case _:
-            return "The same command continues with them."
+            return "Run the same command again to continue with them."
 
 
 STYLE = "style.css"

@@ -1,4 +1,4 @@
-"""What the answer to a submit means. Where in why: `Unclear`, since a second try may cost.
+"""What the answer to a submit means. Where in doubt: `Unclear`, since a second try may cost.
 
 What the answer to a cancel means.
 """

@@ -58,7 +58,7 @@ async def run_async(
     on_event: Listener | None = None,
     signals: bool = False,
 ) -> Summary:
-    """Do as `run` does, inside a loop that is running already."""
+    """The same as `run`, for code in a running event loop."""
     return await execute(
         Path(manifest), options or RunOptions(), on_event or _ignore, _world(signals=signals)
     )
@@ -74,7 +74,7 @@ def cancel_jobs(
 def plan_run(
     manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
 ) -> Plan:
-    """Say what `run` would do, and what it would cost and take; sends and writes nothing.
+    """Return what `run` would do, its cost and duration; sends and writes nothing.
 
     Unless `offline`, the vendor is asked for prices and schemas, where there is a token. Raises as
     `run` does.
@@ -86,8 +86,8 @@ def plan_run(
 async def plan_async(
     manifest: str | os.PathLike[str], options: RunOptions | None = None, *, offline: bool = False
 ) -> Plan:
-    """Do as `plan` does, inside a loop that is running already."""
-    # It reads and checks for long, and asks the vendor in a loop of its own.
+    """The same as `plan`, for code in a running event loop."""
+    # It blocks while it reads and checks, and asks the vendor in a loop of its own.
     return await asyncio.to_thread(plan_run, manifest, options, offline=offline)
 
 
@@ -115,7 +115,7 @@ def list_jobs(
 def look_up_jobs(
     manifest: str | os.PathLike[str], names: Sequence[str], *, emulator: bool = False
 ) -> AbstractContextManager[Listing]:
-    """Jobs by their ids or globs, with all that became of them. As `list_jobs` else."""
+    """Jobs by their ids or globs, with all that happened to them. Otherwise like `list_jobs`."""
     return named_jobs(Path(manifest), names, _world(signals=False), emulator=emulator)
 
 
@@ -151,13 +151,13 @@ def _world(*, signals: bool) -> World:
     try:
         home = Path.home()
     except RuntimeError:
-        # Neither HOME nor an entry in passwd: then there is no login of the vendor's to be found.
+        # Neither HOME nor an entry in passwd: then no login of the vendor's can be found.
         home = NO_HOME
     return World(os.environ, home, time.time, SystemRandom(), signals=signals, memory=_user_state())
 
 
 def _user_state() -> Path | None:
-    """The user's folder for what programs remember; None for a user who has none."""
+    """The user's state folder; None for a user who has none."""
     try:
         path = platformdirs.user_state_path("batchgen", appauthor=False)
     except RuntimeError:
@@ -167,7 +167,7 @@ def _user_state() -> Path | None:
 
 
 NO_HOME = Path(os.devnull)
-"""Below it there is nothing, nor can there be."""
+"""Nothing can exist below it."""
 
 
 def _ignore(_: object) -> None:

@@ -18,6 +18,7 @@ from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
 from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def _cancellable(place: RunContext, selection: Selection) -> list[str]:
             raise UsageError(
                 "no job is selected",
                 next_step="check --job, --model, --tag, --state and --cause"
-                "; batchgen status lists the jobs",
+                f"; {command_line('status', place.manifest.path)} lists the jobs",
             )
         return [job_id for _, job_id, _ in select_jobs(run.db, selection, CANCELLABLE)]
 

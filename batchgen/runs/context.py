@@ -31,13 +31,18 @@ class FoundRun:
     manifest: Manifest
     folder: RunFolder
 
+    @property
+    def first_command(self) -> str:
+        """The command that starts the run."""
+        return command_line("run", self.manifest.path)
+
     @contextmanager
     def open(self) -> Iterator[OpenRun]:
         """Open the state to read it.
 
         Raises MissingFileError before the first run, OtherManifestError, and the state's errors.
         """
-        with reading(self.folder.state, command_line("run", self.manifest.path)) as db:
+        with reading(self.folder.state, self.first_command) as db:
             refuse_other_manifest(db, self.manifest)
             yield OpenRun(self.manifest, self.folder, db)
 
@@ -101,6 +106,10 @@ class RunContext(FoundRun):
         found = find_run(path)
         base = "" if options.emulator else api_base(world.env)
         return cls(found.manifest, found.folder, options, world, base)
+
+    @property
+    def first_command(self) -> str:
+        return command_line("run", self.manifest.path, emulator=self.options.emulator)
 
     @property
     def provider(self) -> str:

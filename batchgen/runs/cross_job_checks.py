@@ -97,7 +97,7 @@ def _cycle(found: NeedCycle) -> Problem:
 
 
 _OTHER_KIND = {
-    "image": "inputs take pictures: need a job that makes one",
+    "image": "inputs take images: need a job that makes one",
     "video": "write .image instead of .video",
 }
 

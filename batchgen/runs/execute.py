@@ -96,8 +96,8 @@ def emit_to(*listeners: Listener) -> Listener:
 async def execute(path: Path, options: RunOptions, listener: Listener, world: World) -> Summary:
     """Start, continue or finish the run of a manifest.
 
-    Raises the tree's errors; LateProblemsError where a run had begun before its last rows were
-    read, and some of those are wrong.
+    Raises the errors of batchgen.errors; LateProblemsError if the run began before its last rows
+    were read, and some of those are wrong.
     """
     began = asyncio.get_running_loop().time()
     with ExitStack() as held:
@@ -153,7 +153,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
         if not workload.is_idle:
             ended = await _work_remembered(started, store, workload, emit)
         await store.run(partial(_remember, context, is_over=True))
-        # Of a huge first run the last rows are read by now.
+        # By now, the last rows of a huge first run are read.
         late = set(started.problems.warnings) - set(early_warnings)
         for warning in sorted(late, key=lambda one: one.place):
             emit(Warned(str(warning)))
@@ -173,13 +173,13 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
 async def _work_remembered(
     started: StartedRun, store: Store, workload: Workload, emit: Listener
 ) -> Ended:
-    """Work, and keep in the user's own folder that this run is going on."""
+    """Work, and record in the user's state folder that this run is going on."""
     context = started.context
     await store.run(partial(_remember, context, is_over=False))
     try:
         ended = await work(context, store, workload, emit, started.ingest)
     except BatchgenError:
-        # Nobody submits any more, and every submit is in the state, where that can be read.
+        # Nobody submits any more, and every submit is in the state, if that can be read.
         with suppress(BatchgenError):
             await store.run(partial(_remember, context, is_over=True))
         raise
@@ -203,7 +203,7 @@ async def work(
     emit: Listener,
     ingest: StreamingIngest | None = None,
 ) -> Ended:
-    """Do what there is to do; `ingest` are jobs still to be read. Raises the tree's errors."""
+    """Do what there is to do; `ingest` reads the jobs still to come. Raises as `execute` does."""
     policy = engine_policy(context.manifest.policy, context.options)
     open_files = allow_open_files(policy.concurrency, doubled=context.options.emulator)
     if warning := open_files.warning(policy.concurrency):
@@ -305,7 +305,7 @@ async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest
 
         with stop_signals(drain, running.cancel, on=context.world.signals) as stop:
             await asyncio.wait({running})
-            # Cancels that were not asked for yet are in the state, for the next run.
+            # Cancels that were not sent yet are in the state, for the next run.
             for task in watching:
                 task.cancel()
             if reading is not None:

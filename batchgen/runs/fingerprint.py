@@ -1,6 +1,6 @@
 """What the jobs of a state were made from: files, schemas, environment, batchgen itself.
 
-A run that meets the same fingerprint takes its jobs from the state as they are: so a million jobs
+A run that finds the same fingerprint takes its jobs from the state as they are: so a million jobs
 need not be read and checked again to go on with the last hundred.
 """
 

@@ -88,7 +88,7 @@ class StreamingIngest:
         for job in page:
             for one in self._rules.refusals(job.model, job.body):
                 got = f"; got {one.got}" if one.got else ""
-                words = f"{one.rule} in the vendor's schema of today{got}"
+                words = f"{one.rule} in the vendor's current schema{got}"
                 hint = ways_out(job.model)
                 self._problems.add(Problem(job.file, job.line, 1, words, hint, job.id))
 

@@ -1,4 +1,4 @@
-"""The folder that a manifest was last run into, kept in the user's state folder.
+"""The folder that a manifest was last run in, kept in the user's state folder.
 
 An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What is
 stored here outlives it. Rehearsals are not stored, and it is no error when the user's folder cannot
@@ -21,12 +21,12 @@ from batchgen.runs.append_log import json_line
 from batchgen.runs.folder import make_durable
 from batchgen.runs.ownership import known_run_id
 from batchgen.state.costs import attempts_made
-from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
+    from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
 
 
@@ -118,7 +118,9 @@ def is_of(last: LastRun, db: Connection) -> bool:
     return known_run_id(db) == last.run_id
 
 
-def refuse_lost(last: LastRun, folder: RunFolder, manifest: Path, *, older: bool) -> NoReturn:
+def refuse_lost(
+    last: LastRun, folder: RunFolder, manifest: Path, options: RunOptions, *, older: bool
+) -> NoReturn:
     """`older`: what is there is a state of that run, from before its last submits."""
     count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
     if not last.is_over:
@@ -130,16 +132,16 @@ def refuse_lost(last: LastRun, folder: RunFolder, manifest: Path, *, older: bool
     gone = f"{gone}, so every job would be paid for again"
     ways = (
         "mount the disk, put the folder back, or name it as output.dir; or, to pay for all jobs"
-        f" again: {command_line('run', manifest, '--start-over')}"
+        f" again: {options.command(manifest, '--start-over')}"
     )
     if older:
         gone = "the state here is an older one, so what it does not know of would be paid for again"
         ways = (
             "put the latest state back; or, to continue with this one and pay again for what it"
-            f" does not know of: {command_line('run', manifest, '--accept-copy')}"
+            f" does not know of: {options.command(manifest, '--accept-copy')}"
         )
     raise LostStateError(
-        f"this manifest was last run at {when} into {last.folder}, where {count}; {gone};"
+        f"this manifest was last run at {when} in {last.folder}, where {count}; {gone};"
         " nothing was sent",
         where=str(folder.root),
         next_step=ways,

@@ -17,12 +17,12 @@ from batchgen.fs import disk_errors
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_requests, rows_of
 from batchgen.runs.last_run import LastRunFile, is_lost, is_of, refuse_lost
+from batchgen.runs.options import PLAIN
 from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.runs.verify import walk
 from batchgen.state import recovery
 from batchgen.state.database import reading, transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
-from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.last_run import LastRun
+    from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
 
 
@@ -120,20 +121,24 @@ def refuse_where_lost(folder: RunFolder, manifest: Path) -> None:
     What is only looked at needs no more: that an older state is one, the next run says.
     """
     if traces := find_traces(folder, None):
-        refuse_traces(traces, folder, manifest)
+        _refuse_traces(traces, folder, manifest, PLAIN)
 
 
-def refuse_traces(traces: Traces, folder: RunFolder, manifest: Path) -> NoReturn:
+def _refuse_traces(
+    traces: Traces, folder: RunFolder, manifest: Path, options: RunOptions
+) -> NoReturn:
     recovering = ""
     if traces.has_requests:
-        command = command_line("run", manifest, "--recover")
+        # They were sent to the vendor: no rehearsal can follow them.
+        command = options.command(manifest, "--recover", emulator=False)
         recovering = f"{command} follows these requests and pays nothing for them; "
+    starts = "rehearses all jobs" if options.emulator else "pays for all jobs again"
     raise LostStateError(
         f"the state file does not know of {_what(traces)}; nothing was sent",
         where=str(folder.root),
         next_step=f"put state.db back from a backup; or continue without it:"
-        f" {recovering}{command_line('run', manifest, '--start-over')} pays for all jobs again, and"
-        " moves what is here to a folder of its own",
+        f" {recovering}{options.command(manifest, '--start-over')} {starts}, and moves"
+        " what is here to a folder of its own",
     )
 
 
@@ -235,6 +240,7 @@ class Lost:
     has_state: bool
     older: bool
     manifest: Path
+    options: RunOptions
 
     def __bool__(self) -> bool:
         return bool(self.traces) or self.last is not None
@@ -242,9 +248,9 @@ class Lost:
     def refuse(self, folder: RunFolder) -> None:
         """Raise LostStateError where there is something."""
         if self.traces:
-            refuse_traces(self.traces, folder, self.manifest)
+            _refuse_traces(self.traces, folder, self.manifest, self.options)
         if self.last is not None:
-            refuse_lost(self.last, folder, self.manifest, older=self.older)
+            refuse_lost(self.last, folder, self.manifest, self.options, older=self.older)
 
 
 def find_lost(place: RunContext) -> Lost:
@@ -258,4 +264,4 @@ def find_lost(place: RunContext) -> Lost:
         older = last is not None and db is not None and is_of(last, db)
         accepted = older and place.options.accept_copy
         lost = None if accepted or not is_lost(last, db) else last
-        return Lost(traces, lost, db is not None, older, place.manifest.path)
+        return Lost(traces, lost, db is not None, older, place.manifest.path, place.options)

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.policy import SETTINGS
-from batchgen.manifest.units import Moment, Rate
+from batchgen.manifest.units import Moment, Rate, moment_text
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from batchgen.manifest.policy import Policy
 
 
@@ -29,7 +33,7 @@ class RunOptions:
     `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
-    on in a folder that another manifest was last run into. `strict` refuses a manifest for a
+    on in a folder that another manifest was last run in. `strict` refuses a manifest for a
     warning. `notify` are addresses of apprise, in
     the stead of the manifest's; they may hold secrets.
     """
@@ -75,6 +79,52 @@ class RunOptions:
             raise UsageError("notify must be a tuple of addresses")
         for position, url in enumerate(self.notify, start=1):
             _check_address(url, position)
+
+    def command(
+        self, manifest: Path, *more: str, emulator: bool | None = None, verb: str = ""
+    ) -> str:
+        """Build the command that asks for the same again, and for the options `more` besides.
+
+        It has no addresses of `notify`, which may hold secrets. `emulator` overrides the option.
+        """
+        emulator = self.emulator if emulator is None else emulator
+        verb = verb or ("retry" if self.retry_failed else "run")
+        words = [*self._option_words(emulator=emulator)]
+        # These two exclude each other.
+        if not {"--recover", "--start-over"}.intersection(more):
+            words += ["--recover"] * self.recover + ["--start-over"] * self.start_over
+        words += [one for one in more if one not in words]
+        return command_line(verb, manifest, *words, emulator=emulator)
+
+    def _option_words(self, *, emulator: bool) -> Iterator[str]:
+        one = self.selection
+        for name, globs in (
+            ("job", one.jobs),
+            ("model", one.models),
+            ("tag", one.tags),
+            ("state", one.states),
+            ("cause", one.causes),
+        ):
+            yield from (f"--{name}={glob}" for glob in globs)
+        values = {
+            "limit": self.limit,
+            "budget": None if self.budget is None else f"{self.budget:.15g}",
+            "concurrency": self.concurrency,
+            "rate": self.rate,
+            "start-at": self.start_at and moment_text(self.start_at),
+            "stop-at": self.stop_at and moment_text(self.stop_at),
+            "max-duration": self.max_duration and f"{self.max_duration:.15g}s",
+            "latency": self.emulator_latency if emulator else None,
+            "changed": None if self.on_changed is OnChanged.REFUSE else self.on_changed,
+        }
+        yield from (f"--{name}={value}" for name, value in values.items() if value is not None)
+        flags = {"accept-copy": self.accept_copy, "take-over": self.take_over}
+        yield from (f"--{name}" for name, given in flags.items() if given)
+        yield from ["--strict"] * self.strict
+
+
+PLAIN = RunOptions()
+"""What `batchgen run MANIFEST` asks for."""
 
 
 def _check_address(url: str, position: int) -> None:

@@ -19,9 +19,9 @@ from batchgen.errors import (
 )
 from batchgen.fs import disk_errors
 from batchgen.runcomfy.base import is_loopback
+from batchgen.runs.options import PLAIN
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.recovery import has_attempts
-from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from batchgen.manifest.header import Manifest
     from batchgen.runs.folder import RunFolder
+    from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
 
 
@@ -81,33 +82,35 @@ def _way_back(known: str, provider: str) -> str:
 
 
 def _anew(known: str, provider: str) -> str:
-    """Without a rehearsal, a folder that was moved away is one that is missing."""
+    """Except in a rehearsal, a folder that was moved away counts as missing."""
     return "" if EMULATOR in {known, provider} else ", and add --start-over"
 
 
-def claim_for_manifest(db: Connection, manifest: Manifest, *, take_over: bool) -> None:
+def claim_for_manifest(db: Connection, manifest: Manifest, options: RunOptions) -> None:
     """Make the state this manifest's. Raises OtherManifestError unless it is, or is taken over."""
-    if not take_over:
-        refuse_other_manifest(db, manifest)
+    if not options.take_over:
+        refuse_other_manifest(db, manifest, options)
     # What comes from a pipe has no place of its own.
     set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
-def refuse_other_manifest(db: Connection, manifest: Manifest) -> None:
-    """Raise OtherManifestError where the state was last brought up to another manifest's jobs.
+def refuse_other_manifest(db: Connection, manifest: Manifest, options: RunOptions = PLAIN) -> None:
+    """Raise OtherManifestError if the state was last run from another manifest.
 
-    One that is no longer there was renamed or moved: then this is it.
+    If that one no longer exists, it was renamed or moved: then this is it. `options` are what was
+    asked of a run, for the command to suggest.
     """
     known, here = get_meta(db, Meta.MANIFEST), manifest.path
     is_gone = not known or not os.path.exists(known)  # noqa: PTH110 - bytes of any kind
     if is_gone or known == _place_of(here):
         return
+    take_over = options.command(here, "--take-over", emulator=is_rehearsal(db))
     raise OtherManifestError(
         f"{manifest.output.dir} was last run from {known} (name {get_meta(db, Meta.NAME)}):"
         f" it holds the jobs of that one, not of {here}; nothing was sent",
         where=str(here),
         next_step="give each manifest an output.dir of its own; or run this one there, and leave"
-        f" the other's jobs as they are: {command_line('run', here)} --take-over",
+        f" the other's jobs as they are: {take_over}",
     )
 
 
@@ -120,7 +123,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What distinguishes this state from every other one, for ever."""
+    """What distinguishes this state from every other one, for good."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
@@ -128,15 +131,22 @@ def run_id(db: Connection, dice: Random) -> str:
     return known
 
 
-def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
-    """Raise CopiedStateError where requests may have been made that this file does not know.
+def refuse_copy(
+    db: Connection,
+    folder: RunFolder,
+    manifest: Path,
+    options: RunOptions = PLAIN,
+    verb: str = "",
+) -> None:
+    """Raise CopiedStateError if requests may have been made that this file does not know of.
 
-    A state without an attempt has nothing to lose, and one of before has no inode to compare.
+    A state without attempts has nothing to lose; without a recorded inode, nothing is compared.
+    `options` and `verb` are for the command to suggest.
     """
     known = get_meta(db, Meta.INODE)
     if known is None or known == _inode(folder) or not has_attempts(db):
         return
-    accept = command_line("run", manifest, "--accept-copy", emulator=is_rehearsal(db))
+    accept = options.command(manifest, "--accept-copy", emulator=is_rehearsal(db), verb=verb)
     raise CopiedStateError(
         f"this state file is a copy or a restored backup of one on {get_meta(db, Meta.HOST)}:"
         " it does not know of requests made since with the original, so jobs could be paid for"
@@ -147,10 +157,12 @@ def refuse_copy(db: Connection, folder: RunFolder, manifest: Path) -> None:
     )
 
 
-def claim_file(db: Connection, folder: RunFolder, manifest: Path, *, accept_copy: bool) -> None:
+def claim_file(
+    db: Connection, folder: RunFolder, manifest: Path, options: RunOptions, verb: str = ""
+) -> None:
     """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
-    if not accept_copy:
-        refuse_copy(db, folder, manifest)
+    if not options.accept_copy:
+        refuse_copy(db, folder, manifest, options, verb)
     set_meta(db, Meta.INODE, _inode(folder))
     set_meta(db, Meta.HOST, socket.gethostname())
 

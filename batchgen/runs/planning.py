@@ -74,7 +74,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             # As the run would, before it says that all jobs are new.
             find_lost(RunContext(manifest, folder, options, world, "")).refuse(folder)
         with (
-            state_to_compare(manifest, take_over=options.take_over) as (state, db),
+            state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             counts = outlook.counts()
@@ -91,15 +91,13 @@ def wishes_of(options: RunOptions) -> Wishes:
 
 
 @contextmanager
-def state_to_compare(
-    manifest: Manifest, *, take_over: bool = False
-) -> Iterator[tuple[Path, Connection]]:
+def state_to_compare(manifest: Manifest, options: RunOptions) -> Iterator[tuple[Path, Connection]]:
     """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
         with reading(folder.state) as db:
-            if not take_over:
-                refuse_other_manifest(db, manifest)
+            if not options.take_over:
+                refuse_other_manifest(db, manifest, options)
             yield folder.state, db
         return
     with tempfile.TemporaryDirectory(prefix="batchgen-") as elsewhere:
@@ -212,7 +210,7 @@ def named_jobs(
     manifest = read_with_environment(path, world.env, rehearsal=rehearsal)
     folder = RunFolder(manifest.output.dir)
     every_job = command_line("plan", path, "--jobs", emulator=emulator)
-    with state_to_compare(manifest) as (_, db):
+    with state_to_compare(manifest, RunOptions()) as (_, db):
         selection = Selection(jobs=names_only(db, names))
         if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, every_job, "main.job")
@@ -238,7 +236,7 @@ def _held_against_state(
     ):
         folder = RunFolder(manifest.output.dir)
         with (
-            state_to_compare(manifest, take_over=options.take_over) as (state, db),
+            state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
             yield Listing(manifest.name, folder, iter(()), log.warnings), outlook

@@ -7,6 +7,7 @@ any program may raise its own.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -57,7 +58,9 @@ async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tup
             # Not a string that an answer may contain: the token is masked in answers.
             yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
     except EmulatorError as exc:
-        raise OutputError(exc.what, where=str(folder.emulator), next_step=exc.next_step) from exc
+        # The emulator's own next step names an option of `batchgen emulator`.
+        restart = f"start the rehearsal over, which is free: rm -r {shlex.quote(str(folder.root))}"
+        raise OutputError(exc.what, where=str(folder.emulator), next_step=restart) from exc
 
 
 @asynccontextmanager
@@ -166,7 +169,7 @@ class OpenFiles:
             return ""
         return (
             f"open files: limit {self.limit}, so at most {self.submits} requests are in flight;"
-            f" run `ulimit -n 4096` before, or set run.concurrency: {self.submits}"
+            f" run `ulimit -n 4096` first, or set run.concurrency: {self.submits}"
         )
 
     def retuned(self, concurrency: int) -> OpenFiles:

@@ -196,9 +196,9 @@ def _first(words: list[str]) -> str:
 
 def _ways_out(found: Difference) -> str:
     if not found.changed:
-        return "--changed keep continues under the new ids, --changed rerun pays for them again"
+        return "--changed keep continues under the new ids; --changed rerun pays for them again"
     ids = ", and continues under the new ids" if found.renamed else ""
     return (
-        f"--changed keep leaves them as they are{ids}, --changed rerun pays for them again,"
+        f"--changed keep leaves them as they are{ids}; --changed rerun pays for them again;"
         " or give the new input a new id"
     )

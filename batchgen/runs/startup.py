@@ -175,9 +175,9 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
     with translated(folder.state):
         set_meta(db, Meta.RUNNER, this_process())
         run_id(db, world.dice)
-        claim_file(db, folder, context.manifest.path, accept_copy=options.accept_copy)
+        claim_file(db, folder, context.manifest.path, options)
         claim_for_provider(db, context.provider, folder)
-        claim_for_manifest(db, context.manifest, take_over=options.take_over)
+        claim_for_manifest(db, context.manifest, options)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
         with transaction(db):
             settle(db, folder, world.now())

@@ -37,7 +37,7 @@ async def watch_decisions(
     path: Path, store: Store, scheduler: Scheduler, listener: Listener, tuner: Tuner
 ) -> None:
     """Take up what is appended to decisions.jsonl, until cancelled."""
-    # Not the size of now: something may have come since the run began.
+    # Not the current size: lines may have been appended since the run began.
     size = 0
     while True:
         await asyncio.sleep(LOOK_EVERY)
@@ -111,7 +111,7 @@ class RequestsInFlight:
             self._requests.pop(event.job_id, None)
 
     def of(self, db: Connection) -> list[tuple[str, str]]:
-        """Jobs and all their requests: from a file that was removed SQLite still reads."""
+        """Jobs and all their requests: SQLite can still read a file that was removed."""
         known = recovery.requests_if_readable(db)
         return list(self._requests.items()) if known is None else known
 
@@ -120,7 +120,7 @@ class RequestsInFlight:
 def print_requests_if_gone(
     folder: RunFolder, db: Connection, held: RequestsInFlight
 ) -> Iterator[None]:
-    """Print the requests to stderr where the folder vanished while the run went on.
+    """Print the requests to stderr if the folder vanished while the run went on.
 
     Raises StorageError then, unless something else was raised.
     """
@@ -137,7 +137,7 @@ def print_requests_if_gone(
 
 
 def is_gone(folder: RunFolder) -> bool:
-    """Whether the state is no longer there. Not by its inode: some file systems invent those."""
+    """Whether the state is gone. Not by its inode: some file systems invent those."""
     try:
         folder.state.stat()
     except OSError as exc:

@@ -231,7 +231,7 @@ def _sentences(outdated: RefusedJobs) -> str:
     lines = outdated.lines()
     shown = [f"  {line}" for line in lines[:SHOWN_RULES]]
     more = [f"  and {len(lines) - SHOWN_RULES} more"] if len(lines) > SHOWN_RULES else []
-    what = "the vendor's schema of today no longer takes some inputs; nothing is submitted"
+    what = "the vendor's current schema no longer takes some inputs; nothing is submitted"
     return "\n".join([what, *shown, *more])
 
 

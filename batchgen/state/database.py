@@ -98,7 +98,7 @@ def open_for_reading(path: Path, start: str = "batchgen run") -> sqlite3.Connect
 
 def _nothing_yet(path: Path, start: str) -> MissingFileError:
     return MissingFileError(
-        "no state: nothing has been run into this folder yet, or its state is gone",
+        "no state: nothing has been run in this folder yet, or its state is gone",
         where=str(path),
         next_step=f"{start} starts the run, or says what is missing",
     )

@@ -47,7 +47,7 @@ def due_page(
 
     if after is None:
         return page("1", (), limit)
-    # Two questions, since one with OR reads the index from its beginning for every page.
+    # Two queries, since one with OR reads the index from its beginning for every page.
     found = page("priority = ? AND seq > ?", after, limit)
     return found + page("priority < ?", after[:1], limit - len(found))
 
@@ -104,8 +104,8 @@ def pending_work(
 ) -> list[tuple[str, int]]:
     """`(an input, jobs)`: the selected pending jobs of a model, due or waiting.
 
-    `by_frames`: a row for each number of frames, which a price a second depends on; else one row,
-    with an empty input.
+    `by_frames`: a row for each number of frames, which a price per second depends on;
+    otherwise one row, with an empty input.
     """
     condition, values = selection.where()
     body, group = "'{}'", ""
@@ -178,7 +178,7 @@ def models_in(db: sqlite3.Connection, state: JobState, *, listed: bool) -> Itera
 def _steps(
     db: sqlite3.Connection, column: str, where: str, values: tuple[str | int, ...]
 ) -> Iterator[str]:
-    """The distinct texts of a column, from one to the next: DISTINCT reads a million alike."""
+    """The distinct texts of a column, one lookup each: DISTINCT reads a million equal rows."""
     query = f"SELECT min({column}) FROM job INDEXED BY job_by_state WHERE {where} AND {column}"
     (found,) = db.execute(f"{query} >= ''", values).fetchone()
     while found is not None:

@@ -27,7 +27,7 @@ BY_HAND = "adopted by hand"
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
-    """The person found the request in the vendor's list: follow it. Returns why not, if not."""
+    """The person found the vendor's request: follow it. Returns an objection, if any."""
     taken = db.execute(
         "SELECT job.id FROM attempt JOIN job ON job.seq = attempt.job WHERE request_id = ?"
         # A held job may have its own request back.
@@ -85,7 +85,7 @@ def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
 
 
 def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> str | None:
-    """The manifest allows it, `on_unknown: resubmit`, but not without end: `most` times a job."""
+    """The manifest allows it, `on_unknown: resubmit`, but at most `most` times per job."""
     (used,) = db.execute(
         "SELECT count(*) FROM attempt WHERE job = ? AND outcome = 'resubmitted'", (seq,)
     ).fetchone()
@@ -95,7 +95,7 @@ def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> s
 
 
 def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
-    """Do so for every job that got no answer. How many.
+    """Do so for every job that got no answer. Returns how many.
 
     Not where requests were mixed up: those exist and are paid, so only a person can say whose.
     """
@@ -143,7 +143,7 @@ def _state(db: sqlite3.Connection, seq: int) -> JobState:
 
 
 def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
-    """Unknown, lost, or set aside: nobody but a person can say what became of the request."""
+    """Unknown, lost, or set aside: only a person can say what became of the request."""
     state = _state(db, seq)
     if state is JobState.FAILED:
         return has_open_request(db, seq)
@@ -156,7 +156,7 @@ def has_open_request(db: sqlite3.Connection, seq: int) -> bool:
 
 
 def _ask_first(db: sqlite3.Connection, seq: int) -> None:
-    """Follow the open request once more; what it must have come to, the job goes again for."""
+    """Follow the open request once more; the job runs again only if it has ended without files."""
     move(db, seq, JobState.QUEUED)
     db.execute(
         "UPDATE job SET failures = 0, cancel_asked = 0, again_asked = 1 WHERE seq = ?", (seq,)
@@ -219,7 +219,7 @@ def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
-    """Set those selected jobs going again for which `again` holds: `may_go_again`. How many."""
+    """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many."""
     condition, values = selection.where()
     # Numbered first: while one goes again, others change that the condition asks about.
     db.execute(
@@ -238,7 +238,7 @@ def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> 
 
 
 def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa: ARG001 - as its kin
-    """Open the gate of a done job: what needs it may go on. Returns why not, if not."""
+    """Open the gate of a done job: jobs that need it may start. Returns an objection, if any."""
     job_id, state, gate, approved = db.execute(
         "SELECT id, state, gate, approved FROM job WHERE seq = ?", (seq,)
     ).fetchone()
@@ -253,7 +253,7 @@ def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa:
 
 
 def settle_dead_run(db: sqlite3.Connection) -> int:
-    """At start, under the lock: a submit of a run that died may have been sent. How many."""
+    """At start, under the lock: a submit of a run that died may have been sent. Counts them."""
     drop_meta(db, Meta.LIMITS)  # those of a run end with it
     return db.execute(
         "UPDATE job SET state = 'unknown', error_code = 'interrupted',"
@@ -263,7 +263,7 @@ def settle_dead_run(db: sqlite3.Connection) -> int:
 
 
 def reopen(db: sqlite3.Connection) -> int:
-    """At start: a request that was set aside, or not found, may have delivered since. How many."""
+    """At start: a request that was set aside or not found may have delivered. Counts them."""
     return db.execute(
         "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
         # From the few attempts that are open, not from all the jobs that failed.
@@ -329,7 +329,7 @@ def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
 
 
 def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
-    """What of the selection waits, and for how many approvals."""
+    """How many selected jobs wait, and for how many approvals."""
     condition, values = selection.where()
     pending = f"job.state = 'pending' AND job.listed = 1 AND job.waiting > 0 AND {condition}"
     (waiting,) = db.execute(f"SELECT count(*) FROM job WHERE {pending}", values).fetchone()
@@ -350,7 +350,7 @@ def approved_ids(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def why_not(db: sqlite3.Connection, job_id: str) -> str | None:
-    """Why a job does not wait for approval; None where there is no such job."""
+    """Why a job does not wait for approval; None if there is no such job."""
     row = db.execute(
         "SELECT gate, approved, state, listed FROM job WHERE id = ?", (job_id,)
     ).fetchone()

@@ -1,8 +1,8 @@
 """What a report shows, and how a live page finds out that something changed.
 
-SQLite announces no change to another process. What can be had cheaply is that there was one
-(`version`), and one number for each job, by which two looks are compared (`signatures`); both are
-read from indexes alone.
+SQLite announces no change to another process. Two things are cheap to read, from indexes alone:
+that there was a change (`version`), and a number for each job, to compare with the last reading
+(`signatures`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AttemptTimes:
 def reported_jobs(db: sqlite3.Connection, after: int, limit: int) -> list[ReportedJob]:
     """The next jobs in the manifest's order, after the one numbered `after`.
 
-    By pages: 100,000 jobs are written down without being held in memory together.
+    In pages, so that 100,000 jobs are written without all being in memory.
     """
     return _jobs(db, f"{VISIBLE} AND job.seq > ? ORDER BY job.seq LIMIT ?", (after, limit))
 
@@ -128,15 +128,15 @@ _MARKS = (1 << (64 - _MARKS_AT)) - 1
 
 
 def version(db: sqlite3.Connection) -> int:
-    """Another number once another connection has changed anything (sqlite.org, data_version)."""
+    """Changes once another connection has changed anything (sqlite.org, data_version)."""
     (found,) = db.execute("PRAGMA data_version").fetchone()
     return int(found)
 
 
 def signatures(db: sqlite3.Connection) -> array[int]:
-    """A number for each job, at the place of its seq: another one once anything shown changed.
+    """A number for each job, at the index of its seq; it changes with anything shown of the job.
 
-    0 where there is no job. 8 bytes a job: a million jobs are looked at within 8 MB.
+    0 where there is no job. A million jobs take 8 MB.
     """
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM job").fetchone()
     found = array("Q", bytes(8 * (last + 1)))
@@ -169,7 +169,7 @@ def _add_marks(db: sqlite3.Connection, found: array[int]) -> None:
 
 
 def numbers_of(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[int]:
-    """The numbers of those jobs, ascending, without the ids that no job has."""
+    """The numbers of those jobs, ascending; ids that no job has are left out."""
     rows = db.execute(
         "SELECT seq FROM job WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",
         (json.dumps(list(job_ids)),),
@@ -188,7 +188,7 @@ def rejected_among(db: sqlite3.Connection, job_ids: Iterable[str]) -> frozenset[
 
 
 def manifest_read(db: sqlite3.Connection) -> str:
-    """What the jobs were made from: another text once the manifest was read anew, "" meanwhile."""
+    """What the jobs were made from: changes once the manifest was read again; "" meanwhile."""
     return get_meta(db, Meta.INPUTS) or ""
 
 
@@ -201,7 +201,7 @@ def has_due(db: sqlite3.Connection) -> bool:
 
 
 def has_more_attempts(db: sqlite3.Connection, count: int) -> bool:
-    """Whether there are more than so many, without counting all of them."""
+    """Whether there are more than `count`, without counting all of them."""
     (found,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM attempt LIMIT 1 OFFSET ?)", (count,)
     ).fetchone()

@@ -36,10 +36,10 @@ CREATE TABLE job (
 ) STRICT;
 
 -- Counting and finding by state; `sweep` lets a canary see which sweeps are proven. The last two
--- let who watches see what moved without reading a single job.
+-- let a live page see what changed without reading a single job.
 CREATE INDEX job_by_state ON job (state, listed, model, sweep, attempts, approved);
 
--- What may be submitted, in the order in which it is; `sweep`, since some are held back.
+-- What may be submitted, in the order of the submits; `sweep`, since some are held back.
 CREATE INDEX job_due ON job (model, priority DESC, seq, sweep)
     WHERE state = 'pending' AND listed = 1 AND waiting = 0;
 
@@ -84,7 +84,7 @@ CREATE TABLE attempt (
 -- Promise 1, here too: while one attempt is open, no second one can begin.
 CREATE UNIQUE INDEX one_open_attempt ON attempt (job) WHERE outcome IS NULL;
 
--- All that money asks for, so a million attempts are summed up without reading one of them.
+-- Covers every question about money: a million attempts are summed up without reading a row.
 CREATE INDEX attempt_money ON attempt (outcome, cost, price);
 
 CREATE TABLE file (
@@ -104,7 +104,7 @@ CREATE TABLE file (
     seconds     REAL,
     frames      INTEGER,
     verified_at REAL,
-    pick        TEXT CHECK (pick IN ('keep', 'reject')),   -- a person's, about this very file
+    pick        TEXT CHECK (pick IN ('keep', 'reject')),   -- a person's, of exactly this file
     UNIQUE (job, attempt, position),
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number),
     CHECK ((verified_at IS NULL) = (path IS NULL)),
@@ -134,7 +134,7 @@ SELECT seq, id, judgement FROM (
     WHERE file.pick IS NOT NULL GROUP BY file.job
 ) WHERE judgement IS NOT NULL;
 
--- What a look at an input image showed; `trouble` says why it is of no use.
+-- The result of checking an input image; `trouble` says why it cannot be used.
 CREATE TABLE image (
     url        TEXT PRIMARY KEY,
     looked_at  REAL NOT NULL,
@@ -145,7 +145,7 @@ CREATE TABLE image (
     trouble    TEXT
 ) STRICT, WITHOUT ROWID;
 
--- The triggers keep `waiting` and `blocked` true, whatever changes a job. They count on
+-- The triggers keep `waiting` and `blocked` true, whatever changes a job. They rely on
 -- PRAGMA recursive_triggers = OFF: each walks a whole chain in one statement, as deep as it is,
 -- and must not fire again for the jobs that it changes half-way. CROSS JOIN keeps to the order in
 -- which it is written: from a job to those that need it, never from all the jobs of a state.
@@ -164,7 +164,7 @@ BEGIN
     WHERE seq IN (SELECT job FROM need WHERE needs = NEW.seq);
 END;
 
--- A job that did not get done blocks the pending jobs that need it, and those that need them.
+-- A job that ended without being done blocks the jobs that need it, and those that need them.
 CREATE TRIGGER need_failed AFTER UPDATE OF state ON job
 WHEN NEW.state IN ('failed', 'cancelled', 'lost', 'blocked')
  AND OLD.state NOT IN ('failed', 'cancelled', 'lost', 'blocked')
@@ -187,7 +187,7 @@ BEGIN
     WHERE job.seq = cause.seq;
 END;
 
--- It goes again: so do those it blocked, save for the ones that another need still blocks.
+-- It goes again, and so do those it blocked, except those that another need still blocks.
 CREATE TRIGGER need_goes_again AFTER UPDATE OF state ON job
 WHEN OLD.state IN ('failed', 'cancelled', 'lost', 'blocked')
  AND NEW.state NOT IN ('failed', 'cancelled', 'lost', 'blocked')

@@ -201,7 +201,7 @@ def _hold_both(
 
 
 def _hold(db: sqlite3.Connection, seq: int, number: int, code: str, reason: str) -> None:
-    """Only while the attempt is open: a settled one says nothing about the job of today."""
+    """Only while the attempt is open: a settled one says nothing about the job now."""
     if is_open(db, seq, number):
         move(db, seq, JobState.UNKNOWN, code, reason)
 
@@ -249,7 +249,7 @@ def refused(
 def _close_unaccepted(
     db: sqlite3.Connection, seq: int, number: int, closing: Closing, at: float
 ) -> bool:
-    """Not where a person adopted a request meanwhile: that one is followed, and may be charged."""
+    """Not if a person adopted a request meanwhile: that one is followed, and may be charged."""
     adopted = db.execute(
         "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND request_id IS NOT NULL",
         (seq, number),
@@ -258,7 +258,7 @@ def _close_unaccepted(
 
 
 def refuse_model(db: sqlite3.Connection, model: str, code: str, reason: str) -> int:
-    """Every pending job of a model fails, since the vendor refuses the model. How many did."""
+    """Every pending job of a model fails, since the vendor refuses the model. Returns how many."""
     return db.execute(
         "UPDATE job SET state = 'failed', error_code = ?, error = ?"
         " WHERE state = 'pending' AND listed AND model = ?",

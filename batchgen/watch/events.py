@@ -52,7 +52,7 @@ def chunk(db: Connection, number: int, moment: int) -> str:
 
 
 def rows_document(db: Connection, seqs: Sequence[int], moment: int) -> dict[str, JsonValue]:
-    """These jobs as they are; `gone` are those that are shown no more."""
+    """These jobs as they are; `gone` are those that are no longer shown."""
     jobs = reported_among(db, seqs)
     shown = {one.job.seq for one in jobs}
     gone: list[JsonValue] = [seq for seq in seqs if seq not in shown]
@@ -60,7 +60,7 @@ def rows_document(db: Connection, seqs: Sequence[int], moment: int) -> dict[str,
 
 
 def _has_thumb(_sha256: str) -> bool:
-    """It is made when it is asked for."""
+    """Made on request."""
     return True
 
 
@@ -83,7 +83,7 @@ class Place:
 
 
 def parse_place(text: str) -> Place | None:
-    """Read what a page says it knows; None where no page of ours says so."""
+    """Parse what a page says it knows; None if no page of ours says that."""
     instance, _, moment = text.partition("-")
     if not (moment.isascii() and moment.isdigit() and len(moment) < 10):  # noqa: PLR2004 - a number
         return None
@@ -101,7 +101,7 @@ class Stream:
         self._behind = False
 
     async def run(self) -> None:
-        """Tell the page what happens until the server ends; one of another instance begins anew."""
+        """Send the page what changes; a page of another instance starts over."""
         while not self._watching.stopped:
             view = self._watching.view
             place = self._place
@@ -113,7 +113,7 @@ class Stream:
             await self._watching.turned(view, AGAIN if self._behind else None)
 
     async def _send(self, kind: str, data: str, place: Place | None = None) -> None:
-        """The browser remembers the last `place`, and says it when it comes back."""
+        """The browser remembers the last `place`, and sends it when it reconnects."""
         known = None if place is None else str(place)
         await self._page.send(data, id=known, event=kind, retry=COME_BACK_MS)
 

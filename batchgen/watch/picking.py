@@ -44,7 +44,7 @@ class Approval:
 
 
 def parse_decisions(document: Any) -> list[Pick | Approval]:
-    """Read what a page sent. Raises UsageError for what no page of ours sends."""
+    """Read what a page sent. Raises UsageError for anything that no page of ours sends."""
     try:
         decisions = [_parse(one) for one in document["decisions"]]
     except (KeyError, TypeError, ValueError) as exc:
@@ -86,7 +86,7 @@ def _parse(one: Any) -> Pick | Approval:
 def resolve(
     db: Connection, picked: Sequence[Pick | Approval]
 ) -> tuple[list[PageDecision], list[str]]:
-    """Name each by job, attempt and position; and say which files are no more.
+    """Name each by job, attempt and position; and say which files no longer exist.
 
     An approval sets going what is paid for, and a key asks nothing: not of a rejected result.
     """
@@ -141,7 +141,7 @@ class Picking:
         return Answer(outcome.handed, objections + unknown, rows)
 
     async def _rows(self, job_ids: set[str]) -> dict[str, JsonValue] | None:
-        """The jobs as they are now; None where they cannot be read: the next look says why."""
+        """The jobs as they are now; None if they cannot be read: the next reading says why."""
         # Of a look before this reading: what changes from now on is sent again.
         moment = self._watching.view.moment
         try:
@@ -152,7 +152,7 @@ class Picking:
             return None
 
     async def run(self) -> None:
-        """Decide, until cancelled; what was taken up is finished first."""
+        """Apply decisions until cancelled; those taken up are finished first."""
         while True:
             await self._bell.wait()
             self._bell.clear()
@@ -185,7 +185,7 @@ class Picking:
         self._watching.look_soon()
 
     async def settle(self) -> None:
-        """Do what a runner was handed in its last moment and did not do; until the server ends."""
+        """Apply what a run was handed in its last moment and left, until the server ends."""
         while True:
             await self._handed.wait()
             while (view := self._watching.view).at_work is not False:

@@ -1,4 +1,4 @@
-"""What a watcher needs of the run, which is not its room: the command hands it in."""
+"""What a watcher needs from the run, which it may not import: the command passes it in."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail
 
 
 class Previews:
-    """Each is made once, however many ask for it; those that nobody waits for any more are not."""
+    """Each is made once, however many ask for it, and not at all once nobody waits for it."""
 
     def __init__(self, report: Path) -> None:
         self._folder = ReportFolder(report)
@@ -26,7 +26,7 @@ class Previews:
         self._asking: dict[str, int] = {}
 
     async def get(self, name: str, source: Path) -> Path | None:
-        """Where the preview is; None where none can be made of the file.
+        """The preview's path; None if none can be made of the file.
 
         Raises StorageError where it may go better later.
         """

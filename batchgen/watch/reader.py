@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 MOST_REQUESTS = 100_000
-"""Above that many a night is the report's to draw: it takes a second and 100 MB for so many."""
+"""Above this many attempts only the report draws the night: it takes a second and 100 MB."""
 
 GOING = (JobState.FETCHING, *IN_FLIGHT)
 
@@ -56,7 +56,7 @@ class Figures:
 
 
 class Counting:
-    """Counts at each look; the attempts are read through when it is asked to."""
+    """Counts at each reading; the attempts are read only on request."""
 
     def __init__(self, watched: Watched, ports: Ports) -> None:
         self._watched = watched
@@ -66,7 +66,7 @@ class Counting:
         self._crowded = False
 
     def nothing(self) -> Figures:
-        """Where nothing was run yet."""
+        """For a run that has not begun."""
         shell = RunCommands(self._watched.manifest, rehearsal=False)
         facts = Facts(self._watched.name, {}, Money(0.0, 0.0, 0), None, self._ports.now())
         return Figures(facts, {"jobs": 0, "causes": []}, shell.command("run"), None, 0)
@@ -137,15 +137,15 @@ class Reader:
         *args: P.args,
         **more: P.kwargs,
     ) -> T:
-        """Ask within one moment of the state. Raises MissingFileError, and the state's errors."""
+        """Query one snapshot of the state. Raises MissingFileError, and the state's errors."""
         return await self.work(lambda: self._ask(question, *args, **more))
 
     async def work(self, action: Callable[[], T]) -> T:
-        """Run something else in the thread, so that it never meets a question half-way."""
+        """Run something else in the thread, so that it never interrupts a query."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, action)
 
     def opened(self) -> tuple[Connection, FileId]:
-        """Give the connection and whose it is. In the thread. Raises as `ask`."""
+        """Return the connection and its file's id. In the thread. Raises as `ask` does."""
         found = self._file_id()
         if self._db is None or self._of != found or self._log_of != self._log_id():
             self.close()
@@ -156,7 +156,7 @@ class Reader:
         return self._db, found
 
     def close(self) -> None:
-        """In the thread; the next question opens again."""
+        """In the thread; the next query opens it again."""
         if self._db is not None:
             self._db.close()
         self._db = None

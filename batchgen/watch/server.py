@@ -124,7 +124,7 @@ SECONDS_TO_SHUT = 0.2
 SECONDS_TO_ANSWER = 2.0
 """At the end, for decisions that are being written down."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Of a request: as many decisions as may come at once, with the longest ids."""
+"""The largest request: as many decisions as may come at once, with the longest ids."""
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_FIRST = "private, no-cache"
 HTML, SCRIPT = "text/html", "text/javascript"
@@ -215,7 +215,7 @@ class _House:
         self._deciding: set[asyncio.Task[Answer]] = set()
 
     async def finish(self) -> None:
-        """End the streams, and let the pages know what became of the decisions that have come."""
+        """End the streams, and tell the pages the outcome of the decisions received."""
         self._watching.stop()
         if self._deciding:
             _, late = await asyncio.wait(self._deciding, timeout=SECONDS_TO_ANSWER)

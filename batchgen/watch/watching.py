@@ -48,7 +48,7 @@ class Moments:
         return max(0, len(self._signatures) - 1)
 
     def look(self, found: array[int]) -> bool:
-        """Take in the signatures of now, by number; whether any job changed."""
+        """Take in the current signatures, by number. Returns whether any job changed."""
         changed = changes(self._signatures, found)
         if not changed and self.moment:
             return False
@@ -68,7 +68,7 @@ class Moments:
 
 
 def changes(before: array[int], after: array[int]) -> list[int]:
-    """Where the two differ; where one is shorter, it counts as filled up with 0."""
+    """Where the two differ; the shorter one counts as padded with 0."""
     size = max(len(before), len(after))
     found: list[int] = []
     for begin in range(0, size, STRETCH):
@@ -84,15 +84,15 @@ def changes(before: array[int], after: array[int]) -> list[int]:
 
 
 LOOK_EVERY = 1.0
-"""Seconds. Nothing announces a change by another process; asking whether there was one is one read
+"""Seconds. Nothing announces a change by another process; checking for one is a single read
 of shared memory."""
 SHARE = 9
-"""Rests so many times longer than a look takes: a tenth of the time, however large the run is. Who
-knows of a change is not kept waiting so long: a look is half of the time at most."""
+"""Rests this many times longer than a reading takes: a tenth of the time, for a run of any size.
+After a known change it rests less: reading is then at most half of the time."""
 NIGHT_EVERY = 5.0
-"""Seconds between two readings of all attempts; nobody sees a night change sooner."""
+"""Seconds between two readings of all attempts; the night's plots change no sooner."""
 NIGHT_SHARE = 20
-"""Rests so many times longer than reading them takes: a twentieth of the time."""
+"""Rests this many times longer than reading them takes: a twentieth of the time."""
 
 Version = tuple[int, int]
 """Which connection reads the state, and SQLite's count of changes as that one sees it."""
@@ -150,7 +150,7 @@ class Watching:
             await self._look_again()
 
     async def run_night(self) -> None:
-        """Read the attempts after changes, until cancelled: not as often as the rest is looked at.
+        """Read the attempts after changes, until cancelled: less often than the rest.
 
         It takes a second of a long night, and must not be what a look takes.
         """
@@ -165,11 +165,11 @@ class Watching:
             await asyncio.sleep(max(NIGHT_EVERY, NIGHT_SHARE * self._night_took))
 
     def look_soon(self) -> None:
-        """Somebody knows of a change."""
+        """A change is known already: read soon."""
         self._asked.set()
 
     async def turned(self, seen: View, patience: float | None = None) -> None:
-        """Wait until there is another view than the one `seen`, for at most so many seconds."""
+        """Wait until there is another view than the one `seen`, for at most `patience` seconds."""
         if self.view is not seen or self.stopped:
             return
         with suppress(TimeoutError):
@@ -177,16 +177,18 @@ class Watching:
                 await self._turned.wait()
 
     def stop(self) -> None:
-        """Let everybody go who waits."""
+        """Release everyone who waits."""
         self.stopped = True
         self._tell()
 
     async def night(self) -> str:
-        """The night's part of the page."""
+        """The page's view of the night."""
         figures = self.view.figures
         if figures.crowded:
             command = escape(self._counting.command("report"))
-            return f'<p class="empty">So many requests are shown by <code>{command}</code></p>'
+            return (
+                f'<p class="empty">Too many requests to show live: see <code>{command}</code></p>'
+            )
         return await self.reader.work(lambda: part_html(figures.facts, "night"))
 
     async def _rest(self, took: float) -> None:
@@ -210,7 +212,7 @@ class Watching:
                 self._moved.set()
 
     def _measured_look(self) -> bool:
-        """Measured here: to wait for the thread, while it reads a night, is no work."""
+        """Measured here: waiting for the thread while it reads a night does not count as work."""
         began = time.monotonic()
         try:
             return self._look()
@@ -225,15 +227,15 @@ class Watching:
     def _look(self) -> bool:
         """Whether there is no state to look at. In the reader's thread."""
         try:
-            db, found = self.reader.opened()
+            db, file_id = self.reader.opened()
         except MissingFileError:
             if self._of is not None:
                 self._begin_anew(None)
                 self._figures = self._counting.nothing()
             return True
         with translated(self.watched.state):
-            if found != self._of:
-                self._begin_anew(found)
+            if file_id != self._of:
+                self._begin_anew(file_id)
                 self._night_of = None
             # Another connection counts anew.
             found = self.reader.opened_times, version(db)
@@ -260,10 +262,10 @@ class Watching:
         self._inputs = inputs or self._inputs
         self.moments.look(signatures(db))
 
-    def _begin_anew(self, found: FileId | None) -> None:
-        """What the pages know is of no use any more."""
+    def _begin_anew(self, file_id: FileId | None) -> None:
+        """What the pages know is no longer valid."""
         self._instance = _new_instance()
-        self._of = found
+        self._of = file_id
         self._version = None
         self._inputs = ""
         self.moments = Moments()

@@ -135,9 +135,7 @@ def test_names_and_all_together_are_refused(place: Place, manifest: Path) -> Non
 def test_nothing_can_be_approved_before_the_first_run(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text('{"version": 1, "output": {"dir": "nowhere"}, "jobs": [{"id": "a"}]}')
-    with pytest.raises(
-        MissingFileError, match="nothing has been run into this folder yet"
-    ) as caught:
+    with pytest.raises(MissingFileError, match="nothing has been run in this folder yet") as caught:
         approve_jobs(path, [], every=False)
     assert str(caught.value.next_step).startswith(f"batchgen run {path} starts the run")
 

@@ -129,7 +129,7 @@ def test_where_nothing_was_run_yet_it_says_so(tmp_path: Path, capsys: CaptureFix
     path.write_text(json.dumps({**header, "jobs": [{"id": "a"}]}))
     assert main(["export", str(path), str(tmp_path / "d"), "--to", "hf"]) == 66
     assert (
-        "nothing has been run into this folder yet, or its state is gone" in capsys.readouterr().err
+        "nothing has been run in this folder yet, or its state is gone" in capsys.readouterr().err
     )
 
 
@@ -143,3 +143,14 @@ def test_a_foreign_folder_and_a_damaged_result_have_their_exit_codes(
     (world.folder.files / "car.png").write_bytes(b"no picture")
     assert main(["export", manifest, str(tmp_path / "d"), "--to", "hf"]) == 74
     assert f"batchgen repair {manifest} fetches them again" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_export_names_the_options_that_differ(
+    manifest: str, tmp_path: Path, capsys: CaptureFixture[str]
+) -> None:
+    export = ["export", manifest, str(tmp_path / "d"), "--to", "hf"]
+    assert main(export) == 0
+    assert main([*export, "--split", "train=0.9,test=0.1"]) == 64
+    err = capsys.readouterr().err
+    assert "other options: --split was not given, now train=0.9,test=0.1\n" in err
+    assert "--to hf" not in err

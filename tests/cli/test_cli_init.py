@@ -66,7 +66,7 @@ def test_an_unknown_model_is_a_mistake_that_names_the_nearest(
 ) -> None:
     assert main(["init", "m.yaml", "--model", "text-to-imge"]) == 64
     said = capsys.readouterr().err
-    assert "there is no model 'text-to-imge'" in said
+    assert "unknown model 'text-to-imge'" in said
     assert T2I in said
     assert not (folder / "m.yaml").exists()
 

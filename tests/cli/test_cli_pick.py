@@ -60,7 +60,7 @@ def test_globs_keep_and_reject_what_has_a_result(
         (["boat", "--keep", "--reject"], "choose one: --keep"),
         (["--keep"], "name the jobs"),
         (["later", "--keep"], "none of the selected jobs has a result to pick"),
-        (["boat", "--keep", "--file", "2"], "has a result number 2 to pick"),
+        (["boat", "--keep", "--file", "2"], "has a file 2 to pick"),
         (["boat", "--keep", "--file", "99999999999999999999"], "--file: no result has more"),
         (["--keep", "--", "!boat"], "in a JOB, ! excludes nothing"),
         (["boot", "--keep"], "no job is selected\n  → did you mean 'boat'?"),

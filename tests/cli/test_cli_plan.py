@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchgen.cli.plan import plan_lines, run_command
+from batchgen.cli.plan import plan_lines
+from batchgen.manifest.units import Rate
 from batchgen.models.catalog import catalog
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runs.estimates import Cost
@@ -205,7 +207,7 @@ def test_a_schema_that_differs_from_the_vendors_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("live", "offline", "words"),
     [
-        (live_schema(), False, "the bundled schemas match the vendor's of today"),
+        (live_schema(), False, "the bundled schemas match the vendor's current ones"),
         (VendorFacts(), True, "prices and schemas were not compared with the vendor's: --offline"),
         (VendorFacts({T2I: ModelFacts()}), False, "the vendor gave no schema for some models"),
     ],
@@ -265,7 +267,32 @@ def test_the_command_under_the_plan_does_just_what_was_planned() -> None:
         on_changed=OnChanged.KEEP,
         retry_failed=True,
     )
-    assert run_command(Path("m y.yaml"), options, rehearsal=True) == (
+    assert options.command(Path("m y.yaml"), emulator=True) == (
         "batchgen retry 'm y.yaml' '--job=b*' '--tag=!old one' --state=failed"
         " --cause=8fcf --limit=3 --changed=keep --emulator"
     )
+
+
+def test_a_suggested_command_repeats_what_was_asked() -> None:
+    options = RunOptions(
+        emulator=True,
+        emulator_latency=0.5,
+        budget=1234567.25,
+        concurrency=4,
+        rate=Rate(2, 1.0),
+        start_at=datetime(2026, 11, 22, 22, 0, 30, tzinfo=UTC),
+        strict=True,
+        recover=True,
+        take_over=True,
+        notify=("ntfy://secret",),
+    )
+    words = (
+        "batchgen run m.yaml --budget=1234567.25 --concurrency=4 --rate=2/s"
+        " --start-at=2026-11-22T22:00:30+00:00"
+    )
+    rest = "--take-over --strict"
+    path = Path("m.yaml")
+    assert options.command(path) == f"{words} --latency=0.5 {rest} --recover --emulator"
+    # It cannot be given together with --recover.
+    assert options.command(path, "--start-over", emulator=False) == f"{words} {rest} --start-over"
+    assert options.command(path, "--take-over", emulator=False) == f"{words} {rest} --recover"

@@ -27,7 +27,7 @@ def test_a_plan_tells_cost_and_writes_nothing(user: Shell, emulator: Emulator) -
     assert "cost      0.10 USD known + ~0.80 USD estimated\n" in out
     assert "budget    9.00 USD: enough\n" in out
     assert "time      not known until the first requests are done\n" in out
-    assert "the bundled schemas match the vendor's of today\n" in out
+    assert "the bundled schemas match the vendor's current ones\n" in out
     assert out.endswith("nothing was sent, nothing was written\n  → batchgen run m.yaml\n")
     assert not (user.folder / "out").exists()
     assert emulator.charges() == []

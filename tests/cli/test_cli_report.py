@@ -70,4 +70,4 @@ def test_before_the_first_run_there_is_nothing_to_look_at(
     path = tmp_path / "m.yaml"
     path.write_text('{"version": 1, "output": {"dir": "nowhere"}, "jobs": [{"id": "a"}]}')
     assert main(["report", str(path)]) == 66
-    assert "nothing has been run into this folder yet" in capsys.readouterr().err
+    assert "nothing has been run in this folder yet" in capsys.readouterr().err

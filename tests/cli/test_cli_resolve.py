@@ -97,7 +97,7 @@ def test_all_unknown_jobs_are_resubmitted_and_their_price_is_said(
 ) -> None:
     assert main(["resolve", str(manifest), "--all", "--resubmit"]) == 0
     assert (place.state("a"), place.state("b")) == ("fetching", "pending")
-    assert "1 job: resubmit · 0.03 USD\n" in capsys.readouterr().out
+    assert "1 decision recorded: resubmit · 0.03 USD\n" in capsys.readouterr().out
 
 
 def test_a_price_that_nobody_knows_is_said_and_is_no_zero(
@@ -105,7 +105,7 @@ def test_a_price_that_nobody_knows_is_said_and_is_no_zero(
 ) -> None:
     place.db.execute("UPDATE attempt SET price = NULL")
     assert resolve_jobs(manifest, ["b"], Verb.RESUBMIT, None) == 0
-    assert "1 job: resubmit · 1 without a known price\n" in capsys.readouterr().out
+    assert "1 decision recorded: resubmit · 1 without a known price\n" in capsys.readouterr().out
 
 
 def test_several_names_decide_about_each_job_once(

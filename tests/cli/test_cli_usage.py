@@ -74,7 +74,7 @@ def test_the_help_of_all_names_every_command(capsys: pytest.CaptureFixture[str])
         (("status", "m.yaml", "--state", "!dnoe"), "did you mean 'done'?"),
         (("approve", "m.yaml", "a", "--all"), "name jobs or give --all, not both"),
         (("export", "m.yaml", "d", "--to", "hf", "--kept", "--with-rejected"), "give only one"),
-        (("models", "t2x"), "batchgen: there is no model 't2x'"),
+        (("models", "t2x"), "batchgen: unknown model 't2x'"),
         (("emulator", "--latency", "nan"), "latency"),
     ],
 )

@@ -416,7 +416,7 @@ def test_the_budget_is_never_overshot_however_many_go_at_once(world: World) -> N
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.BUDGET
-    assert "the budget of 0.53 USD is reached: 0.50 spent or reserved" in end.pause.sentence
+    assert "budget of 0.53 USD: 0.50 spent or reserved" in end.pause.sentence
     assert end.pause.next_step == f"raise run.budget or --budget, then {AGAIN}"
     assert len(world.vendor.ledger) == 10
     assert Counter(world.states().values()) == {"done": 10, "pending": 50}

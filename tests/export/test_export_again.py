@@ -11,6 +11,7 @@ import pytest
 from batchgen.errors import LockedError, UsageError
 from batchgen.export.folder import Destination, opened_journal
 from batchgen.export.splits import parse_splits
+from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree
 from tests.runs.run_world import in_a_process
@@ -62,6 +63,15 @@ def test_a_finished_export_is_left_as_it_is(world: World, tmp_path: Path, to: st
     again = world.export(tmp_path / "d", to, splits=SPLITS)
     assert (again.made, again.kept, again.removed) == (0, first.made, 0)
     assert before == {path: path.stat().st_ino for path in before}
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_vendors_urls_stay_in_the_state(world: World, tmp_path: Path, to: str) -> None:
+    """Such a URL gives the file to anyone who has it, and an export is made to be shared."""
+    world.export(tmp_path / "d", to)
+    files = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
+    assert tmp_path / "d" / WORK / "journal.db" in files
+    assert [path for path in files if b"x.runcomfy.net" in path.read_bytes()] == []
 
 
 @pytest.mark.parametrize("last", [1, 5, 12])
@@ -138,13 +148,15 @@ def test_a_card_that_was_edited_stays(world: World, tmp_path: Path) -> None:
 def test_other_options_are_refused_in_the_same_folder(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     before = tree(tmp_path / "d")
-    for to, options in (
-        ("parquet", {}),
-        ("hf", {"splits": SPLITS}),
-        ("hf", {"selection": Selection(jobs=("boat-*",))}),
+    for to, options, difference in (
+        ("parquet", {}, "--to was hf, now parquet"),
+        ("hf", {"splits": SPLITS}, "--split was not given, now train=0.7,test=0.3"),
+        ("hf", {"selection": Selection(jobs=("boat-*",))}, "--job was not given, now boat-*"),
+        ("hf", {"only": Picked.ALL}, "--with-rejected was not given, now given"),
     ):
-        with pytest.raises(UsageError, match=r"an export with other options \(--to hf\)"):
+        with pytest.raises(UsageError) as raised:
             world.export(tmp_path / "d", to, **options)
+        assert raised.value.what == f"the folder holds an export with other options: {difference}"
     assert tree(tmp_path / "d") == before
 
 

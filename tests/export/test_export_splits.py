@@ -31,6 +31,7 @@ from tests.export.export_world import I2V, World, job, tree
 from tests.state.state_world import a_result
 
 THREE = parse_splits("train=0.9,validation=0.05,test=0.05")
+HALVES = parse_splits("train=0.5,test=0.5")
 
 
 def test_shares_are_read_exactly() -> None:
@@ -263,15 +264,24 @@ def test_every_format_has_the_splits_that_tags_name(empty: World, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"splits": THREE}, {"splits": THREE, "group": Group.PROMPT}, {"split_by": SplitBy("pick")}],
+    ("options", "differences"),
+    [
+        (
+            {"splits": THREE},
+            "--split was train=0.5,test=0.5, now train=0.9,validation=0.05,test=0.05",
+        ),
+        ({"splits": HALVES, "group": Group.PROMPT}, "--group was not given, now prompt"),
+        ({"split_by": SplitBy("pick")}, "now not given; --split-by was not given, now pick"),
+        ({"split_by": SplitBy(tags=("a", "b"))}, "--split-by was not given, now tag:a,b"),
+    ],
 )
 def test_a_folder_with_other_splits_is_not_mixed(
-    world: World, tmp_path: Path, options: dict[str, Any]
+    world: World, tmp_path: Path, options: dict[str, Any], differences: str
 ) -> None:
-    world.export(tmp_path / "d", "jsonl", splits=parse_splits("train=0.5,test=0.5"))
-    with pytest.raises(UsageError, match="an export with other options"):
+    world.export(tmp_path / "d", "jsonl", splits=HALVES)
+    with pytest.raises(UsageError, match="an export with other options") as raised:
         world.export(tmp_path / "d", "jsonl", **options)
+    assert raised.value.what.endswith(differences)
 
 
 def test_an_export_that_was_refused_before_it_began_leaves_the_folder_free(

@@ -172,5 +172,5 @@ def test_few_open_files_slow_a_run_down_and_do_not_end_it(user: Shell, emulator:
         done = ended(process)
     assert done.code == 0, done.said
     assert "open files: limit 64, so at most" in done.said
-    assert "run `ulimit -n 4096` before" in done.said
+    assert "run `ulimit -n 4096` first" in done.said
     assert_whole(user, emulator, jobs=60)

@@ -41,7 +41,7 @@ def test_a_longest_duration_ends_the_submits_and_what_is_paid_comes_home(
 def test_a_time_to_stop_that_is_past_sends_nothing(user: Shell, emulator: Emulator) -> None:
     user.manifest(2, run={"stop_at": "2020-01-01T07:00"})
     done = user.expect(75, "run", "m.yaml")
-    assert "the stop time is reached (2020-01-01 07:00:00)" in done.said
+    assert "the stop time has been reached (2020-01-01 07:00:00)" in done.said
     assert "set stop_at to a later date" in done.said
     assert emulator.charges() == []
     user.expect(0, "run", "m.yaml", "--stop-at", "2099-01-01T07:00")

@@ -108,8 +108,12 @@ def test_a_rehearsal_does_not_go_over_the_traces_of_a_paid_run(user: Shell) -> N
     user.manifest(2)
     user.expect(0, "run", "m.yaml")
     delete(user.folder / "out")
-    user.expect(65, "run", "m.yaml", "--emulator")
+    err = user.expect(65, "run", "m.yaml", "--emulator").err
     user.expect(65, "run", "m.yaml", "--emulator", "--recover")
+    # The requests are the vendor's; a new start of a rehearsal is a rehearsal.
+    assert "batchgen run m.yaml --recover follows these requests" in err
+    assert "batchgen run m.yaml --start-over --emulator rehearses all jobs" in err
+    user.expect(0, "run", "m.yaml", "--start-over", "--emulator", "--latency", "0")
 
 
 def test_without_a_place_to_remember_in_a_run_goes_as_before(

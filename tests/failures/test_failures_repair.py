@@ -221,7 +221,9 @@ def test_row_65_a_copied_state_is_refused_by_all_that_could_send(
     said = user.expect(65, *words).err
     assert "is a copy or a restored backup" in said
     assert "could be paid for twice" in said
-    assert "batchgen run m.yaml --accept-copy" in said
+    # The suggested command does what was asked, and pays for nothing else.
+    verb = "run" if words[0] == "resolve" else words[0]
+    assert f"batchgen {verb} m.yaml --accept-copy" in said
     assert user.states() == {"boat-000": "unknown", "boat-001": "pending"}
     assert (user.folder / "out/decisions.jsonl").read_text() == ""
     assert len(emulator.charges()) == charges

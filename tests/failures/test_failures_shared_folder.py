@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -54,3 +55,19 @@ def test_a_manifest_that_was_renamed_is_still_the_same(shared: Shell) -> None:
     (shared.folder / "a.yaml").rename(shared.folder / "c.yaml")
     shared.expect(0, "status", "c.yaml")
     shared.expect(0, "run", "c.yaml", *REHEARSED)
+
+
+def test_the_suggested_command_rehearses_just_what_was_asked(shared: Shell) -> None:
+    asked = ("--job", "boat-003", "--rate", "90/min", "--max-duration", "2h", "--stop-at", "7:00")
+    err = shared.expect(65, "run", "b.yaml", *REHEARSED, *asked).err
+    command = err[err.index("batchgen run b.yaml") :].splitlines()[0]
+    assert command == (
+        "batchgen run b.yaml --job=boat-003 --rate=90/min --stop-at=07:00 --max-duration=7200s"
+        " --latency=0.0 --take-over --emulator"
+    )
+    assert "--take-over --emulator" in shared.expect(65, "plan", "b.yaml").err
+    assert "--take-over --emulator" in shared.expect(65, "status", "b.yaml").err
+    shared.expect(0, *shlex.split(command)[1:])
+    states = {job["id"]: job["state"] for job in shared.status("b.yaml")["jobs"]}
+    assert states["boat-003"] == "done"
+    assert states["boat-004"] == "pending"

@@ -39,10 +39,10 @@ def test_a_name_is_made_from_its_template(template: str, name: str) -> None:
             "{{ id * 999999999 }}",
             "the name '{{ id * 999999999 }}' cannot be made: '*' works on numbers only, not on 'a'",
         ),
-        ("{{ id|centre }}", "this template is not understood: No filter named 'centre'."),
+        ("{{ id|centre }}", "this template cannot be parsed: No filter named 'centre'."),
         (
             "{{ id|center(999999999) }}",
-            "this template is not understood: No filter named 'center'.",
+            "this template cannot be parsed: No filter named 'center'.",
         ),
         ("{% include 'x' %}", "the template of a name cannot have 'include'"),
         ("{{ tags[5] }}", "the name '{{ tags[5] }}' cannot be made: list object has no element 5"),

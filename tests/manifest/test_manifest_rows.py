@@ -385,9 +385,9 @@ def test_an_empty_list_of_json_has_no_rows(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("[1]", "an item must be an object or a text; got a list"),
-        ("null", "an item must be an object or a text; got null"),
-        ("12", "an item must be an object or a text; got 12"),
+        ("[1]", "an item must be an object or text; got a list"),
+        ("null", "an item must be an object or text; got null"),
+        ("12", "an item must be an object or text; got 12"),
         ('{"a": 1, "a": 2}', "duplicate key 'a' in one object"),
         ('{"a": 9223372036854775808}', "must fit in 64 bits; got '9223372036854775808'"),
         (f'{{"a": {"9" * 5000}}}', "must fit in 64 bits"),
@@ -606,8 +606,8 @@ def test_without_the_extra_parquet_names_what_to_install(
     [
         ("absent.csv", MissingFileError, "there is no such file"),
         ("folder.csv", MissingFileError, "this is a folder"),
-        ("p.xlsx", InputError, "data files do not end in '.xlsx'"),
-        ("prompts", InputError, "its name has no ending"),
+        ("p.xlsx", InputError, "a data file cannot end in '.xlsx'"),
+        ("prompts", InputError, "its name has no extension"),
         ("pipe.csv", InputError, "this is not a regular file"),
         ("nul\0.csv", MissingFileError, "the file cannot be read"),
     ],

@@ -147,7 +147,7 @@ def test_a_text_without_template_braces_is_unchanged(text: str) -> None:
         ("{{ hour|default(b=1) }}", "the filter 'default' cannot take these arguments", None),
         (
             "{{ scale < hour }}",
-            "'<' compares numbers with numbers and texts with texts",
+            "'<' compares numbers with numbers and text with text",
             CSV_HINT,
         ),
         (
@@ -176,14 +176,14 @@ def test_a_template_that_its_values_cannot_fill_is_reported_with_the_reason(
         ("{% if flag %}x", "the '{% if %}' has no '{% endif %}'"),
         ("{% raw %}x", "the '{% raw %}' has no '{% endraw %}'"),
         ("{% when x %}", "there is no '{% when %}'"),
-        ("{{ hour hour }}", "this template is not understood: expected token"),
-        ("{{ hour|uper }}", "this template is not understood: No filter named 'uper'."),
-        ("{{ hour is evne }}", "this template is not understood: No test named 'evne'."),
+        ("{{ hour hour }}", "this template cannot be parsed: expected token"),
+        ("{{ hour|uper }}", "this template cannot be parsed: No filter named 'uper'."),
+        ("{{ hour is evne }}", "this template cannot be parsed: No test named 'evne'."),
         ("{{ \N{FEMININE ORDINAL INDICATOR} ~ a }}", "two names in this template differ only in"),
         ("{{ d(a=1, a=2) }}", "a template cannot have 'call'"),
         (
             "{{ hour|d(a=1, a=2) }}",
-            "this template is not understood: keyword argument repeated: a",
+            "this template cannot be parsed: keyword argument repeated: a",
         ),
     ],
 )

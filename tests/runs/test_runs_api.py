@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ from batchgen.errors import (
     ChangedJobsError,
     ExitCode,
     ManifestError,
+    OutputError,
     ProviderMismatchError,
     TokenError,
 )
@@ -72,6 +74,17 @@ def test_a_longer_manifest_pays_only_for_what_is_new(tmp_path: Path) -> None:
     api.run(write_manifest(tmp_path, 2), REHEARSAL)
     assert api.run(write_manifest(tmp_path, 4), REHEARSAL).submitted == 2
     assert len(asyncio.run(charges_of_rehearsal(tmp_path / "out"))) == 4
+
+
+def test_a_rehearsal_of_another_version_says_how_to_start_over(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, 1)
+    api.run(manifest, REHEARSAL)
+    with closing(sqlite3.connect(tmp_path / "out/emulator.db")) as db:
+        db.execute("PRAGMA user_version = 999")
+    manifest = write_manifest(tmp_path, 2)
+    with pytest.raises(OutputError, match="another version") as refusal:
+        api.run(manifest, REHEARSAL)
+    assert str(refusal.value.next_step).endswith(f"rm -r {tmp_path / 'out'}")
 
 
 def test_a_limit_begins_so_many_and_the_next_run_goes_on(tmp_path: Path) -> None:

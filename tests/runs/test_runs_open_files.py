@@ -45,7 +45,7 @@ def test_fewer_in_flight_than_asked_for_is_told_with_the_limit_and_the_way_out()
     room = share(64, 25, 100, doubled=False)
     assert room.warning(100) == (
         f"open files: limit 64, so at most {room.submits} requests are in flight;"
-        f" run `ulimit -n 4096` before, or set run.concurrency: {room.submits}"
+        f" run `ulimit -n 4096` first, or set run.concurrency: {room.submits}"
     )
     assert room.warning(1) == ""
 

@@ -230,7 +230,7 @@ def test_later_rows_of_a_huge_first_run_are_held_against_it_too(
     publish(emulator, today(lambda one: one["properties"]["scale"].update(maximum=0.25)))
     user.manifest(scaled(0.1, 0.1, 0.2, 0.2, 0.5, 0.9))
     err = user.expect(65, "run", "m.yaml").err
-    assert "job boat-4: scale.maximum is 0.25, bundled 1 in the vendor's schema of today" in err
+    assert "job boat-4: scale.maximum is 0.25, bundled 1 in the vendor's current schema" in err
     assert "job boat-5: scale.maximum" in err
     charged = {charge["input"]["scale"] for charge in emulator.charges()}
     assert charged <= {0.1, 0.2}

@@ -57,7 +57,7 @@ def test_a_selection_chooses_results(tmp_path: Path) -> None:
     assert [job.id for job in chosen] == ["j2", "j3"]
     manifest = tmp_path / "boats.yaml"
     assert [job.id for job in batchgen.results(manifest)] == ["j1", "j2", "j3"]
-    with pytest.raises(MissingFileError, match="nothing has been run into this folder yet"):
+    with pytest.raises(MissingFileError, match="nothing has been run in this folder yet"):
         list(batchgen.results(write_manifest(tmp_path / "out", 1)))
 
 

@@ -142,7 +142,7 @@ async def test_a_night_of_too_many_requests_is_left_to_the_report(
     monkeypatch.setattr(reader, "MOST_REQUESTS", 3)
     async with watching(root) as page:
         assert await page.text("night") == (
-            '<p class="empty">So many requests are shown by'
+            '<p class="empty">Too many requests to show live: see'
             " <code>batchgen report night.yaml</code></p>"
         )
 

@@ -233,4 +233,4 @@ def _explain(error: csv.Error) -> tuple[str, str]:
     if "expected after" in text:
         hint = 'a quote inside a field in quotes is written twice: ""'
         return "there is text between the quote that closes a field and the separator", hint
-    return f"the row is not understood: {text}", "write fields as in RFC 4180"
+    return f"the row cannot be parsed: {text}", "write fields as in RFC 4180"

@@ -152,7 +152,7 @@ class _List:
             value = {"prompt": value}
         if type(value) is dict:
             return Row(value, number, line)
-        message = f"an item must be an object or a text; got {format_value(value)}"
+        message = f"an item must be an object or text; got {format_value(value)}"
         return BadRow(line, message, _LIST_HINT)
 
     def _value(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
@@ -239,7 +239,7 @@ def _refuse_halves(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
-        raise _UnfitError("a text has half a character (a lone surrogate)") from exc
+        raise _UnfitError("this text has half a character (a lone surrogate)") from exc
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

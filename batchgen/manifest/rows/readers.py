@@ -1,4 +1,4 @@
-"""Opens a data file with the reader for the ending of its name."""
+"""Opens a data file with the reader for its extension."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def open_rows(path: Path) -> Iterator[Rows]:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         what = (
-            f"data files do not end in {format_value(ending)}"
+            f"a data file cannot end in {format_value(ending)}"
             if ending
-            else "its name has no ending"
+            else "its name has no extension"
         )
         known = f"known: {', '.join(ENDINGS)}"
         hint = _FROM_SPREADSHEET if ending in _SPREADSHEETS else known

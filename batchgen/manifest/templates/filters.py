@@ -136,14 +136,14 @@ def _truncate(
 
 def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
     if not isinstance(value, list | str):
-        raise TypeError("neither a list nor a text")
+        raise TypeError("neither a list nor text")
     return value[start:stop:step]
 
 
 def _join(values: Any, between: Any = "") -> str:
     """Join a list, or the characters of a text."""
     if not isinstance(values, (list, str)):
-        raise TypeError("neither a list nor a text")
+        raise TypeError("neither a list nor text")
     joiner = as_text(between)
     if len(joiner) * len(values) > LONGEST_TEXT:
         raise too_much_text("'join'")
@@ -158,7 +158,7 @@ def _split(value: Any, between: Any = None) -> list[str]:
     if isinstance(value, list):
         return value
     if not isinstance(value, str):
-        raise TypeError("neither a list nor a text")
+        raise TypeError("neither a list nor text")
     parts = _BETWEEN_PARTS.split(value) if between is None else value.split(as_text(between))
     return [part.strip() for part in parts if part.strip()]
 

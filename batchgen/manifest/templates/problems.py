@@ -26,7 +26,7 @@ _OPEN_BLOCK = re.compile(r"innermost block that needs to be closed is '(\w+)'")
 _MISFITS = (
     (
         re.compile(r"('..?') not supported between"),
-        "{} compares numbers with numbers and texts with texts",
+        "{} compares numbers with numbers and text with text",
     ),
     (re.compile(r"unary ([-+])"), "'{}' works on numbers only"),
     (
@@ -81,7 +81,7 @@ def syntax_problem(text: str, error: TemplateSyntaxError) -> TemplateProblem:
         return TemplateProblem(what, f"close it with {{% end{block} %}}")
     if tag := _UNKNOWN_TAG.search(reason):
         return TemplateProblem(f"there is no '{{% {tag[1]} %}}'", RAW_HINT)
-    what = _unclosed(text) or f"this template is not understood: {reason}"
+    what = _unclosed(text) or f"this template cannot be parsed: {reason}"
     return TemplateProblem(what, COMMENT_HINT if what.startswith("the '{#'") else RAW_HINT)
 
 

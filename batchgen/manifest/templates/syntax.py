@@ -61,9 +61,7 @@ class _Environment(SandboxedEnvironment):
             require_present(side)
             if isinstance(side, bool) or not isinstance(side, int | float):
                 what = f"'{operator}' works on numbers only, not on {format_value(as_value(side))}"
-                raise TemplateProblem(
-                    what, "join texts with ~; turn a text into a number with |float"
-                )
+                raise TemplateProblem(what, "join text with ~; turn text into a number with |float")
         return as_value(self.binop_table[operator](left, right))
 
 
@@ -186,7 +184,7 @@ def _check_constant(value: object) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as exc:
-            what = "a text in this template has half a character (a lone surrogate)"
+            what = "text in this template has half a character (a lone surrogate)"
             raise TemplateProblem(what, "write the character itself") from exc
 
 
@@ -222,7 +220,7 @@ def _check_known(kind: str, name: str, known: Any) -> None:
             hint = "write the list out: '{{ b or none }}' leaves an item out where b is empty"
         elif nearest(name, names) is None:
             hint = with_braces_hint(hint)
-        raise TemplateProblem(f"this template is not understood: No {kind} named '{name}'.", hint)
+        raise TemplateProblem(f"this template cannot be parsed: No {kind} named '{name}'.", hint)
 
 
 def _too_deep() -> TemplateProblem:

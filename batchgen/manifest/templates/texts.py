@@ -127,7 +127,7 @@ def with_jinja(tree: nodes.Template) -> Render:
         template = environment().from_string(tree)
     except (TemplateError, SyntaxError) as exc:
         reason = exc.msg if isinstance(exc, SyntaxError) else exc.message
-        raise TemplateProblem(f"this template is not understood: {reason}") from exc
+        raise TemplateProblem(f"this template cannot be parsed: {reason}") from exc
 
     def value(variables: Any) -> JsonValue:
         context = template.new_context(variables, shared=True)

@@ -69,7 +69,7 @@
   const media = (job, file) => {
     if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
     const why = store.head.live ? "cannot be read just now" : "is not beside this page";
-    const what = store.isVideo(file) ? `The video ${why}: this is its first picture.` : `The original ${why}: this is its preview.`;
+    const what = store.isVideo(file) ? `The video ${why}: this is its first frame.` : `The original ${why}: this is its preview.`;
     const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : `The file ${why}.` });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
   };

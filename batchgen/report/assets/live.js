@@ -81,7 +81,7 @@
   };
 
   const news = () => {
-    if (replaced) return ["The server was restarted, and this page belongs to the old one: open the address that it printed."];
+    if (replaced) return ["The server was restarted, and this page belongs to the old one: open the new address that it printed."];
     if (document.body.classList.contains("gone")) return ["The server is gone: this page is out of date, and nothing can be picked. Start it again:", facts?.again];
     if (!facts) return null;
     if (facts.trouble) return [`The state cannot be read just now: ${facts.trouble}`];
