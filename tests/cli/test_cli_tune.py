@@ -60,7 +60,7 @@ def test_a_lower_budget_and_a_stop_end_the_submits(user: Shell, emulator: Emulat
         done = ended(run)
     assert done.code == 75
     assert "tuned: budget 0.01" in done.err
-    assert "the budget of 0.01 USD is reached" in done.out
+    assert "no job left fits into the budget of 0.01 USD" in done.out
     charged = len(emulator.charges())
     assert charged <= 4
     # The next run has the limits of its manifest again.

@@ -189,7 +189,7 @@ def test_less_money_than_is_spent_pauses_with_the_budgets_sentence(world: World)
     end = world.live(tuning((20.0, {"budget": PRICE})))
     assert end.pause is not None
     assert end.pause.reason is PauseReason.BUDGET
-    assert end.pause.sentence.startswith(f"the budget of {PRICE:.2f} USD is reached")
+    assert end.pause.sentence.startswith(f"no job left fits into the budget of {PRICE:.2f} USD")
     assert [at for at in submits(world) if at > 20.0] == []
 
 
