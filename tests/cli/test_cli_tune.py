@@ -71,7 +71,7 @@ def test_a_lower_budget_and_a_stop_end_the_submits(user: Shell, emulator: Emulat
         user.expect(0, "tune", "m.yaml", "--stop-at", "2020-01-01T00:00")
         wait_until(lambda: '"reason": "stop_at"' in user.log(), "the pause")
         late = user.expect(64, "tune", "m.yaml", "--budget", "50")
-        assert "the run only finishes what is under way: the stop time is reached" in late.err
+        assert "the run only finishes what is under way: the stop time has been reached" in late.err
         done = ended(run)
     assert done.code == 75
     assert "set stop_at to a later date" not in done.out
