@@ -130,6 +130,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
     yield from _wrapped(f"{plan.name} · {plural(plan.total.jobs, 'job')} · {plan.folder}", columns)
     yield ""
     yield from _table(plan, columns)
+    yield from _wrapped(_overlaps(plan.total), columns, DASH)
     yield ""
     for label, text in _facts(plan):
         yield from _wrapped(text, columns, label)
@@ -167,6 +168,14 @@ def _table(plan: Plan, columns: int) -> Iterator[str]:
     for label, cells in [("", heads), *rows]:
         shown = "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         yield f"{SIDE}{label:<{LABEL}}{shown}".rstrip()
+
+
+def _overlaps(total: PlanCounts) -> str:
+    """Say which jobs are in more than one row, where that is not plain; empty if none is."""
+    twice = ["changed jobs"] * bool(total.changed) + ["renamed jobs"] * bool(total.renamed)
+    # From pending to lost, each job counts once.
+    twice += ["jobs to submit again"] * (total.to_do > total.pending)
+    return f"{' and '.join(twice)} are also counted by their state" if twice else ""
 
 
 def _lists(plan: Plan, columns: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,20 @@ import click
 from batchgen.cli.completion import complete_jobs
 from batchgen.cli.console import print_text
 from batchgen.cli.options import JOBS, MANIFEST, all_of
+from batchgen.cli.run_lines import unknown_command
 from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.state.conditions import UNDECIDED
 from batchgen.state.manual_actions import has_open_request
-from batchgen.state.queries import Selection, attempts_of, open_price, select_jobs
+from batchgen.state.queries import (
+    Selection,
+    attempts_of,
+    job_named,
+    latest_requests,
+    open_price,
+    select_jobs,
+)
 from batchgen.state.selection import exactly, names_only
 from batchgen.text import command_line, did_you_mean, plural
 
@@ -29,8 +38,16 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
 
 EVERY_JOB = "*"
+SHOWN = 5
 
 WHERE_TO_LOOK = "copy it from the page Generations on runcomfy.com: no API call lists requests"
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+COMPARED = 50
+"""Request ids of a run, the latest."""
+
+SHORTEST_ID = 8
+"""Characters. Ids that are made for everyone's requests are longer; `x` was mistyped."""
 
 RESOLVABLE = (
     JobState.UNKNOWN,
@@ -107,10 +124,14 @@ def resolve_jobs(
     from batchgen.runs.context import open_run
     from batchgen.runs.decisions import decide
 
-    if verb is Verb.ADOPT and usable_request_id(request_id) is None:
-        raise UsageError(f"'{request_id}' is not a request id", next_step=WHERE_TO_LOOK)
+    if verb is Verb.ADOPT:
+        given, request_id = request_id, usable_request_id(request_id)
+        if request_id is None:
+            raise UsageError(f"'{given}' is not a request id", next_step=WHERE_TO_LOOK)
     with open_run(path) as run:
         db, folder = run.db, run.folder
+        if request_id is not None:
+            _refuse_odd_request_id(db, request_id)
         jobs = _jobs_to_resolve(run, names_only(db, names))
         jobs = _only(db, jobs, selection or Selection())
         seen = {seq: attempts_of(db, seq) for seq in jobs}
@@ -129,6 +150,27 @@ def resolve_jobs(
             print_text(f"{plural(len(jobs), 'decision')} handed to the run in progress{cost}")
             return ExitCode.DONE
         return _report(decided.applied, run_again, cost)
+
+
+def _refuse_odd_request_id(db: Connection, request_id: str) -> None:
+    """Raise UsageError for an id that was surely mistyped.
+
+    The vendor does not document how its ids are made, so only those of this run show it.
+    """
+    known = latest_requests(db, COMPARED)
+    if request_id in known:
+        return
+    if job_named(db, request_id):
+        raise UsageError(
+            f"'{request_id}' is the id of a job, not of a request", next_step=WHERE_TO_LOOK
+        )
+    if not known:
+        is_odd = len(request_id) < SHORTEST_ID
+    else:
+        is_odd = all(map(UUID.fullmatch, known)) and not UUID.fullmatch(request_id)
+    if is_odd:
+        example = f" such as {known[0]}" if known else ""
+        raise UsageError(f"'{request_id}' is not a request id{example}", next_step=WHERE_TO_LOOK)
 
 
 def _undecided(folder: RunFolder) -> tuple[JobState, ...]:
@@ -168,6 +210,14 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
     found += [(seq, job_id) for seq, job_id, _ in paid if name == exactly(job_id)]
     if found:
         return found
+    if paid:
+        ids = [job_id for _, job_id, _ in paid]
+        more = ", …" if len(ids) > SHOWN else ""
+        raise UsageError(
+            f"no job is unknown{'' if name == EVERY_JOB else f' among {name}'}; jobs that are lost,"
+            f" set aside or not downloaded need their exact id: {', '.join(ids[:SHOWN])}{more}",
+            next_step=unknown_command(run.manifest.path),
+        )
     known = [state for state in JobState if select_jobs(db, Selection((name,)), (state,))]
     if known and name != EVERY_JOB:
         raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")

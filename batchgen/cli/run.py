@@ -26,7 +26,8 @@ from batchgen.cli.run_lines import (
     cause_lines,
     causes_json,
     held_lines,
-    unknown_command,
+    lost_lines,
+    unknown_lines,
 )
 from batchgen.errors import BatchgenError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
@@ -161,14 +162,7 @@ def _failures(summary: Summary, limit: int) -> Failures:
 
 def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     counts = summary.counts
-    steps = []
-    if unknown := counts.get(JobState.UNKNOWN):
-        them = "it" if unknown == 1 else "them"
-        steps.append(
-            f"{plural(unknown, 'submit')} may or may not have been charged; look {them} up on"
-            " runcomfy.com, page Generations, then:\n"
-            f"  → {unknown_command(path)}"
-        )
+    steps = unknown_lines(counts.get(JobState.UNKNOWN, 0), path)
     steps += held_lines(summary.held, path)
     # The same command again does not help jobs that only wait for approval.
     waiting = summary.held.waiting if summary.held.to_approve else 0
@@ -180,11 +174,7 @@ def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             f"{plural(left, 'paid result')} not downloaded yet; to try again with new URLs, for"
             f" free:\n  → {command_line('repair', path, emulator=emulator)}"
         )
-    if lost := counts.get(JobState.LOST):
-        steps.append(
-            f"{plural(lost, 'request')} lost: each run asks again, for free; a job is paid for"
-            f" again only if you say so:\n  → {command_line('resolve', path)} JOB --resubmit"
-        )
+    steps += lost_lines(counts.get(JobState.LOST, 0), path)
     if not summary.stopped_by:
         steps += _retry_lines(counts, command_line("retry", path, emulator=emulator))
     return steps

@@ -74,6 +74,26 @@ def waiting_jobs(count: int) -> str:
     return "1 job waits" if count == 1 else f"{count} jobs wait"
 
 
+def unknown_lines(count: int, path: Path, ids: str = "") -> list[str]:
+    """How many submits have an unknown outcome, perhaps which, and what to do about it."""
+    if not count:
+        return []
+    which = f": {ids}" if ids else ""
+    what = (
+        f"{plural(count, 'submit')} may or may not have been charged{which}; look"
+        f" {'it' if count == 1 else 'them'} up on runcomfy.com, page Generations, then:"
+    )
+    return [what, f"  → {unknown_command(path)}"]
+
+
+def lost_lines(count: int, path: Path) -> list[str]:
+    """What to do about lost jobs; the line of their cause has their number."""
+    if not count:
+        return []
+    what = "each run asks for lost results again, for free; a job is paid for again only if you say"
+    return [f"{what} so:", f"  → {command_line('resolve', path)} JOB --resubmit"]
+
+
 def unknown_command(path: Path) -> str:
     """What decides about submits that may or may not have been charged."""
     return f"{command_line('resolve', path)} JOB --adopt REQUEST_ID | --resubmit | --write-off"

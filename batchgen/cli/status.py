@@ -16,8 +16,9 @@ from batchgen.cli.run_lines import (
     cause_lines,
     causes_json,
     held_lines,
+    lost_lines,
     money_json,
-    unknown_command,
+    unknown_lines,
 )
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
@@ -37,7 +38,7 @@ from batchgen.state.queries import (
 from batchgen.state.records import Money, money_line
 from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes
-from batchgen.text import command_line, plural
+from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +164,10 @@ def _lines(
             lines.append(f"    the last change was refused: {limits['refused']}")
     lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
-    lines += [f"  {line.strip()}" for line in held_lines(held_back(db, selection), path)]
-    return lines + _unknown_lines(db, selection, path)
+    steps = held_lines(held_back(db, selection), path)
+    steps += _unknown_lines(db, selection, path)
+    steps += lost_lines(totals(table).get(JobState.LOST, 0), path)
+    return [*lines, *(f"  {line.strip()}" for line in steps)]
 
 
 def _mark_lines(marks: ReviewCounts) -> list[str]:
@@ -179,14 +182,9 @@ def _mark_lines(marks: ReviewCounts) -> list[str]:
 
 def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
-    if not unknown:
-        return []
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return [
-        f"  {plural(len(unknown), 'submit')} may or may not have been charged: {shown}{more}",
-        f"  → {unknown_command(path)}",
-    ]
+    return unknown_lines(len(unknown), path, f"{shown}{more}")
 
 
 def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:

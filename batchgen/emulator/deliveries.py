@@ -8,7 +8,6 @@ import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -143,10 +142,9 @@ async def slow(_request: web.Request, payload: Payload, fault: Fault) -> web.Str
 async def trickle(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     response = await _started(request, payload, len(payload.body))
     step = fault.size or 1
-    with suppress(ConnectionError):  # the client may lose patience
-        for start in range(0, len(payload.body), step):
-            await response.write(payload.body[start : start + step])
-            await asyncio.sleep(fault.seconds)
+    for start in range(0, len(payload.body), step):
+        await response.write(payload.body[start : start + step])
+        await asyncio.sleep(fault.seconds)
     return response
 
 
@@ -169,10 +167,9 @@ def _as_sent(response: web.StreamResponse, payload: Payload) -> bytes:
 async def oversize(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:
     left = fault.size or OVERSIZE_BYTES
     response = await _started(request, payload, left)
-    with suppress(ConnectionError):  # the client is right to leave
-        while left > 0:
-            await response.write(PADDING[:left])
-            left -= len(PADDING)
+    while left > 0:
+        await response.write(PADDING[:left])
+        left -= len(PADDING)
     return response
 
 
@@ -197,7 +194,12 @@ async def deliver(
     delivery = DELIVERIES.get(fault.kind) if fault else None
     if delivery is None or fault is None:
         return full_response(payload)
-    return await delivery(request, payload, fault)
+    try:
+        return await delivery(request, payload, fault)
+    except ConnectionError:
+        # The client has left, or was killed. aiohttp drops this response in silence, where an
+        # error would end up as a traceback on the screen.
+        return full_response(payload)
 
 
 async def _first_part(request: web.Request, payload: Payload, fault: Fault) -> web.StreamResponse:

@@ -227,6 +227,16 @@ def attempts_of(db: sqlite3.Connection, seq: int) -> int:
     return int(db.execute("SELECT attempts FROM job WHERE seq = ?", (seq,)).fetchone()[0])
 
 
+def latest_requests(db: sqlite3.Connection, limit: int) -> list[str]:
+    """The request ids that came last, whether from the vendor or from a person."""
+    rows = db.execute(
+        "SELECT request_id FROM attempt WHERE request_id IS NOT NULL"
+        " ORDER BY accepted_at DESC LIMIT ?",
+        (limit,),
+    )
+    return [request_id for (request_id,) in rows]
+
+
 def not_downloaded(db: sqlite3.Connection, selection: Selection) -> list[tuple[str, str]]:
     """`(id, why)` of the selected jobs whose paid results could not be downloaded."""
     condition, values = selection.where()

@@ -83,6 +83,7 @@ boats · 123 jobs · output/boats
   done           3        ·         3
   orphaned       2        ·         2
   USD         3.00  ~8.06+?  ~11.06+?
+  - changed jobs are also counted by their state
 
   cost      3.00 USD known + ~8.06 USD estimated + 2 jobs without a known price
   spent     0.09 USD
@@ -126,6 +127,21 @@ def test_a_table_too_wide_for_the_terminal_becomes_a_line_a_model() -> None:
     assert "  t2i       1,000,000 new, 1 changed," in out
     assert "  i2v       1,000,000 new, 1 changed," in out
     assert max(map(len, out.splitlines())) <= 40
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (PlanCounts(new=3, to_do=3, pending=3), ""),
+        (PlanCounts(to_do=2, pending=3, done=1), ""),
+        (PlanCounts(changed=1, renamed=1, done=3), "changed jobs and renamed jobs"),
+        (PlanCounts(to_do=4, pending=3, failed=1), "jobs to submit again"),
+    ],
+)
+def test_a_table_says_which_jobs_are_in_two_of_its_rows(counts: PlanCounts, said: str) -> None:
+    out = shown(replace(PLAN, models={T2I: replace(STILLS, counts=counts)}, orphans=()))
+    line = f"  - {said} are also counted by their state\n"
+    assert line in out if said else "also counted" not in out
 
 
 def test_one_model_has_no_column_for_all() -> None:

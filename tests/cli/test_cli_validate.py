@@ -63,6 +63,22 @@ def test_validate_as_json_has_every_problem_with_its_place(shell: Shell) -> None
     }
 
 
+def test_a_missing_manifest_does_not_hide_the_others(shell: Shell) -> None:
+    shell.write(job("{promt: a boat}"), "bad.yaml")
+    shell.write(HEAD + ONE, "good.yaml")
+    words = ("validate", "gone.yaml", "bad.yaml", "gone-too.yaml", "good.yaml")
+    done = shell.expect(66, *words)
+    assert "gone.yaml: there is no such file" in done.err
+    assert "bad.yaml:6:13: " in done.err
+    assert "gone-too.yaml: there is no such file" in done.err
+    assert "good.yaml: valid" in done.out
+    document = shell.expect(66, *words, "--json").document
+    assert [one["valid"] for one in document["manifests"]] == [False, False, False, True]
+    (problem,) = document["manifests"][0]["problems"]
+    assert problem["message"] == "there is no such file"
+    assert "batchgen init" in problem["hint"]
+
+
 @pytest.mark.parametrize("verb", ["validate", "run", "status"])
 def test_a_file_that_is_not_there_is_66(shell: Shell, verb: str) -> None:
     done = shell.expect(66, verb, "nowhere.yaml")

@@ -5,12 +5,15 @@ import gzip
 import io
 import json
 from typing import Any, get_args
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from PIL import Image
 
 from batchgen.emulator import EmulatorSettings, Fault
+from batchgen.emulator.deliveries import Payload, deliver
 from batchgen.emulator.faults import KINDS, FaultPlan, Place
 from tests.emulator.emulator_client import (
     A_LONG_TIME,
@@ -462,3 +465,15 @@ async def test_closing_does_not_wait_for_what_hangs() -> None:
 async def _ask(session: aiohttp.ClientSession, url: str) -> int:
     async with session.get(url, headers=AUTHORIZATION) as response:
         return response.status
+
+
+@pytest.mark.parametrize(
+    ("on", "kind"),
+    [("submit", "doubled"), ("file", "reset_mid_body"), ("file", "trickle"), ("file", "oversize")],
+)
+async def test_a_client_that_left_causes_no_error(on: Place, kind: str) -> None:
+    gone = aiohttp.ClientConnectionResetError("the client left")
+    writer = Mock(write_headers=AsyncMock(side_effect=gone), send_headers=Mock(side_effect=gone))
+    request = make_mocked_request("GET", "/", writer=writer)
+    response = await deliver(request, Payload(b"late"), Fault(on=on, kind=kind))
+    assert not response.prepared

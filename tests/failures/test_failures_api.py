@@ -220,9 +220,35 @@ def test_row_35_a_404_later_is_lost_and_reported_and_asked_for_again_without_pay
     assert "→ batchgen resolve m.yaml JOB --resubmit" in said
     assert "batchgen retry" not in said
     assert user.states() == {"boat-000": "lost"}
+    shown = user.expect(0, "status", "m.yaml").out
+    assert shown.endswith("so:\n  → batchgen resolve m.yaml JOB --resubmit\n")
     assert user.expect(0, "run", "m.yaml", "--json").document["submitted"] == 0
     assert user.states() == {"boat-000": "done"}
     assert len(emulator.charges()) == 1
+
+
+def test_a_job_that_a_retry_still_finds_lost_is_named_once_at_the_end(
+    user: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch, grace=0.0)
+    user.manifest(1)
+    emulator.arm("result", "not_found", times=100)
+    emulator.arm("status", "not_found", times=100)
+    for verb in ("run", "retry"):
+        summary, *rest = user.expect(1, verb, "m.yaml").out.splitlines()
+        assert "m: 1 lost" in summary
+        cause, _, command = rest
+        assert cause.startswith("  1 lost · not_found: ")
+        assert command == "  → batchgen resolve m.yaml JOB --resubmit"
+        assert user.expect(0, "status", "m.yaml").out.count(" lost · not_found") == 1
+    err = user.expect(64, "resolve", "m.yaml", "--all", "--write-off").err
+    assert "no job is unknown; jobs that are lost" in err
+    assert "need their exact id: boat-000\n" in err
+    assert (
+        "no job is unknown among boat*;"
+        in user.expect(64, "resolve", "m.yaml", "boat*", "--write-off").err
+    )
+    user.expect(0, "resolve", "m.yaml", "boat-000", "--write-off")
 
 
 def test_row_36_one_request_id_given_to_two_jobs_holds_both(shell: Shell) -> None:

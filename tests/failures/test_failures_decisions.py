@@ -39,6 +39,24 @@ def lose_an_answer(user: Shell, emulator: Emulator, jobs: int = 1) -> None:
     user.expect(76, "run", "m.yaml")
 
 
+def test_what_cannot_be_the_id_of_a_request_is_refused_at_once(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.manifest(2, run={"concurrency": 1})
+    emulator.arm("submit", "reset_after")
+    user.expect(76, "run", "m.yaml", "--limit", "1")
+    adopt = ("resolve", "m.yaml", "boat-000", "--adopt")
+    assert "'x' is not a request id\n" in user.expect(64, *adopt, "x").err
+    err = user.expect(64, *adopt, "boat-001").err
+    assert "'boat-001' is the id of a job, not of a request" in err
+    assert "page Generations on runcomfy.com" in err
+    user.expect(76, "run", "m.yaml")
+    (known,) = (job["request_id"] for job in user.status()["jobs"] if job["request_id"])
+    err = user.expect(64, *adopt, "some-other-thing").err
+    assert f"'some-other-thing' is not a request id such as {known}" in err
+    assert user.states()["boat-000"] == "unknown"
+
+
 def test_adopting_the_request_fetches_it_without_another_charge(
     user: Shell, emulator: Emulator
 ) -> None:
