@@ -99,7 +99,11 @@ LEGAL_TARGETS: Mapping[JobState, frozenset[JobState]] = {
     # To fetching only by `repair`, when a file of a paid result is missing.
     JobState.DONE: frozenset({JobState.PENDING, JobState.FETCHING}),
 }
-"""Which state may follow which. `state/transitions.py` makes no other move."""
+"""Which state may follow which. `state/transitions.py` makes no other move.
+
+Of a result that another run has, nothing is paid: `state/reuse.py` takes a job from pending to
+fetching, and back if that result is gone.
+"""
 
 LEGAL_SOURCES: Mapping[JobState, tuple[JobState, ...]] = {
     target: tuple(source for source, targets in LEGAL_TARGETS.items() if target in targets)

@@ -161,7 +161,7 @@ class Shell:
         """Each job's state; tests wait for it. Empty before the first run."""
         try:
             with reading(self.folder / "out/state.db") as db:
-                return {one.job.id: one.job.state.value for one in job_statuses(db)}
+                return {one.id: one.state.value for one in job_statuses(db)}
         except (MissingFileError, SchemaVersionError):
             # There is a moment in which the file exists and has no schema yet.
             return {}
@@ -175,6 +175,7 @@ class Shell:
         return (self.folder / "out/run.log").read_text("utf-8")
 
     def write(self, text: str, name: str = "m.yaml") -> str:
+        (self.folder / name).parent.mkdir(exist_ok=True)
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
 

@@ -59,6 +59,7 @@ VERBS = {
     "repair": "Download missing and damaged files again; never pays.",
     "check": "Find blank, damaged, wrong or duplicate results.",
     "export": "Make a dataset of the results, in the folder DEST.",
+    "index": "Rebuild the index of finished results, which --reuse looks into.",
 }
 """Each with the first line of its help, so that the list loads none of the modules."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ import click
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of, read_by
 from batchgen.errors import ExitCode, UsageError
-from batchgen.export.options import DESCRIPTIONS, ExportOptions, Format, parse_shard_size
+from batchgen.export.buckets import parse_resolution
+from batchgen.export.options import (
+    DESCRIPTIONS,
+    ExportOptions,
+    Format,
+    parse_concept,
+    parse_shard_size,
+)
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.results import Picked, count_rejected
 from batchgen.state.selection import Selection
@@ -67,7 +75,35 @@ EXPORT = (
         help="webdataset, parquet: the most results in a shard. Default 10,000.",
     ),
     click.option("--bytes", "embed", is_flag=True, help="parquet: include the files themselves."),
-    click.option("--copy", is_flag=True, help="hf: copy the files instead of hard-linking them."),
+    click.option(
+        "--copy",
+        is_flag=True,
+        help="hf, captions: copy the files instead of hard-linking them.",
+    ),
+    click.option(
+        "--caption",
+        metavar="TEMPLATE",
+        help="captions: the text instead of the prompt, e.g. \"{{ tags|join(', ') }}, {{ prompt"
+        ' }}".',
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(1),
+        metavar="N",
+        help="captions: put the files into a folder N_CONCEPT, as sd-scripts expects.",
+    ),
+    click.option(
+        "--concept",
+        metavar="NAME",
+        callback=read_by(parse_concept),
+        help="With --repeats: the folder's name after N_. Default: the run's name.",
+    ),
+    click.option(
+        "--buckets",
+        metavar="RESOLUTION",
+        callback=read_by(parse_resolution),
+        help="captions: count the pictures in each aspect bucket of this resolution, e.g. 1024.",
+    ),
     click.option("--kept", is_flag=True, help="Only results that you kept."),
     click.option(
         "--with-rejected",
@@ -162,6 +198,10 @@ def _lines(exported: Exported, target: Path) -> list[str]:
         f"{target}: {plural(exported.files, 'result')} ({size}): {splits}",
         f"  {done}{gone}",
     ]
+    lines += [
+        f"  bucket {one.width}x{one.height}: {plural(one.files, 'picture')} ({one.split})"
+        for one in exported.buckets
+    ]
     if exported.parts:
         folders = ", ".join(str(target / part) for part in exported.parts)
         lines.append(f"  no loader takes files of several kinds as one dataset: load {folders}")
@@ -186,4 +226,5 @@ def _to_json(exported: Exported, asked: ExportOptions, target: Path) -> dict[str
         "kept": exported.kept,
         "removed": exported.removed,
         "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
+        **({"buckets": [asdict(one) for one in exported.buckets]} if asked.buckets else {}),
     }

@@ -11,6 +11,7 @@ from batchgen.cli.console import print_text, print_warnings
 from batchgen.jobs import JobState
 from batchgen.references import as_written
 from batchgen.runs.api import list_jobs, look_up_jobs
+from batchgen.state.reuse import reused_json, source_of
 from batchgen.text import format_duration, plain_text, plural, wrapped
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ def _history(history: JobHistory, body: str, root: Path) -> Iterator[str]:
 
 
 def _attempt_line(attempt: Attempt) -> str:
+    if attempt.reused_from is not None:
+        origin = plain_text(source_of(attempt.reused_from).origin, LONGEST_TEXT)
+        at = _moment(attempt.submitted_at)
+        return f"attempt {attempt.number} · reused {at} · {origin} · nothing was paid"
     parts = [f"attempt {attempt.number}", f"submitted {_moment(attempt.submitted_at)}"]
     parts.append(f"request {attempt.request_id}" if attempt.request_id else "no request id")
     parts.append(attempt.outcome or "not ended")
@@ -186,6 +191,7 @@ def _attempts_json(attempts: Iterable[Attempt], root: Path) -> Iterator[JsonValu
             "body": json.loads(as_written(one.body)),
             "request_id": one.request_id,
             "outcome": one.outcome,
+            "reused": reused_json(one.reused_from),
             "submitted_at": one.submitted_at,
             "accepted_at": one.accepted_at,
             "ended_at": one.ended_at,

@@ -184,6 +184,11 @@ BUDGET = click.option(
     help="Submit nothing that would exceed this total of all runs; overrides the manifest.",
 )
 LIMIT = click.option("--limit", type=click.IntRange(1), metavar="N", help="Start at most N jobs.")
+REUSE = click.option(
+    "--reuse/--no-reuse",
+    default=None,
+    help="Take results that other runs on this machine have; overrides the manifest.",
+)
 LIMITS = (
     click.option(
         "--concurrency",
@@ -199,6 +204,7 @@ LIMITS = (
     ),
     LIMIT,
     BUDGET,
+    REUSE,
     click.option(
         "--start-at",
         metavar="22:00",

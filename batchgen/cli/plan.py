@@ -5,12 +5,23 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchgen.cli.console import print_json, print_text, print_warnings
-from batchgen.cli.options import BUDGET, EMULATOR, JOBS, JSON, LIMIT, MANIFEST, STRICT, all_of
+from batchgen.cli.options import (
+    BUDGET,
+    EMULATOR,
+    JOBS,
+    JSON,
+    LIMIT,
+    MANIFEST,
+    REUSE,
+    STRICT,
+    all_of,
+)
 from batchgen.jobs import model_alias
 from batchgen.runs.drift import ways_out
 from batchgen.runs.estimates import WAYS_OUT, WHAT_HAPPENS, usd
@@ -45,6 +56,7 @@ ROWS = (
     ("changed", "changed"),
     ("renamed", "renamed"),
     ("to_do", "to do"),
+    ("reused", "to reuse"),
     ("waiting", "  waiting"),
     ("in_flight", "in flight"),
     ("done", "done"),
@@ -74,24 +86,14 @@ _RENAMED_NEXT = {
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, *JOBS, LIMIT, BUDGET)
+@all_of(EMULATOR, *JOBS, LIMIT, BUDGET, REUSE)
 @click.option("--offline", is_flag=True, help="Do not ask the vendor for prices and schemas.")
 @STRICT
 @click.option(
     "--jobs", "each", is_flag=True, help="List each job with the input that would be sent."
 )
 @JSON
-def plan(
-    manifest: Path,
-    emulator: bool,
-    limit: int | None,
-    budget: float | None,
-    offline: bool,
-    strict: bool,
-    each: bool,
-    as_json: bool,
-    **selected: Any,
-) -> int:
+def plan(manifest: Path, offline: bool, each: bool, as_json: bool, **asked: Any) -> int:
     """Show what a run would do, its cost and duration; nothing is sent.
 
     Also shows new, changed and removed jobs. With a token, compares prices and schemas with the
@@ -101,10 +103,8 @@ def plan(
     from batchgen.runs.options import RunOptions
     from batchgen.state.queries import Selection
 
-    selection = Selection(**selected)
-    options = RunOptions(
-        emulator=emulator, strict=strict, selection=selection, limit=limit, budget=budget
-    )
+    chosen = {one.name: asked.pop(one.name) for one in fields(Selection) if one.name in asked}
+    options = RunOptions(selection=Selection(**chosen), **asked)
     if each:
         return print_planned_jobs(manifest, options, as_json=as_json)
     return show_plan(manifest, options, offline=offline, as_json=as_json)
@@ -140,7 +140,7 @@ def plan_lines(plan: Plan, columns: int, run: str) -> Iterator[str]:
     yield from _vendor_lines(plan, columns)
     yield ""
     yield "nothing was sent, nothing was written"
-    if plan.total.to_do or plan.total.in_flight or plan.total.asked_again:
+    if plan.total.to_do or plan.total.reused or plan.total.in_flight or plan.total.asked_again:
         yield f"  → {run}"
 
 
@@ -217,6 +217,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "spent", f"{usd(spent)}{more}"
     if plan.budget is not None:
         yield "budget", f"{usd(plan.budget)}: {_budget_text(plan)}"
+    if plan.total.reused:
+        reused = plural(plan.total.reused, "result")
+        yield "reuse", f"{reused} of other runs, which saves {plan.saved.words()}"
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
         yield "asked", f"again, for free: {asked} of requests set aside or not found"

@@ -133,6 +133,8 @@ def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             f" · {format_duration(summary.seconds)} · {summary.folder}"
         )
     ]
+    if summary.reused:
+        lines.append(f"{plural(summary.reused, 'job')} reused results of other runs, for nothing")
     if summary.pause:
         where = f" ({summary.pause.where})" if summary.pause.where else ""
         lines += [f"paused: {summary.pause.sentence}{where}", f"  → {summary.pause.next_step}"]

@@ -36,9 +36,10 @@ from batchgen.state.queries import (
     totals,
 )
 from batchgen.state.records import Money, money_line
+from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes
-from batchgen.text import command_line
+from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,6 +159,8 @@ def _lines(
     ]
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
+    if reused := count_reused(db):
+        lines.append(f"  {plural(reused, 'job')} reused results of other runs")
     if limits:
         lines.append(f"  limits: {limits_line(limits)}")
         if limits["refused"]:
@@ -195,6 +198,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
             "name": manifest.name,
             "counts": {},
             **held,
+            "reused": 0,
             "money": nothing,
             "limits": None,
             "causes": [],
@@ -223,6 +227,7 @@ def _write_json(
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     marks = count_reviews(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
+    write(f'"reused": {count_reused(db)}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')
     write(f'"limits": {json.dumps(limits)}, ')
@@ -235,8 +240,7 @@ def _write_json(
     sys.stdout.flush()
 
 
-def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
-    job = status.job
+def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
@@ -246,10 +250,16 @@ def _job_json(status: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "model": job.model,
         "state": job.state.value,
         "attempts": job.attempts,
-        "request_id": status.request_id,
-        "files": [_file_json(root, file) for file in status.files],
+        "request_id": job.request_id,
+        "reused": reused_json(_reused_from(job)),
+        "files": [_file_json(root, file) for file in job.files],
         "error": error,
     }
+
+
+def _reused_from(job: JobStatus) -> str | None:
+    """Of the latest result."""
+    return next((file.reused_from for file in job.files if file.is_latest), None)
 
 
 def _file_json(root: Path, file: Result) -> JsonObject:

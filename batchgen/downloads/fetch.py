@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from batchgen.concurrency import in_thread
+from batchgen.downloads.adopt import adopt
 from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.decoding import decode_in_process
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
@@ -42,12 +43,14 @@ from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
+    from batchgen.downloads.adopt import SourceGone
     from batchgen.downloads.media import MediaKind
-    from batchgen.downloads.outcomes import DownloadSettings
+    from batchgen.downloads.outcomes import DownloadSettings, VerifiedFile
     from batchgen.downloads.resume import Resume
     from batchgen.downloads.session import GuardedSession
 
@@ -113,6 +116,16 @@ class Downloader:
         body = Body(0, len(content), None)
         outcome = await in_thread(partial(part.store_whole, content, body))
         return await self._durable(outcome, part, target)
+
+    async def adopt(
+        self, folder: Path, expected: VerifiedFile, target: Target
+    ) -> Fetched | SourceGone:
+        """Take a file of the run in `folder`. Raises as `fetch` does."""
+        outcome = await in_thread(partial(adopt, folder, expected, target, self._fsync))
+        if isinstance(outcome, Fetched):
+            final = target.folder / target.name
+            await self._folders.sync(final.parent, target.folder)
+        return outcome
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
         """Return what a file is, by its first bytes: picture, video, or None for neither."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.downloads.allowed_hosts import AllowedHosts
+    from batchgen.downloads.embedding import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,13 @@ class Target:
     """Where a file goes: `folder/name` plus the extension of its format.
 
     `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
-    sure that no two downloads share a target. Raises ValueError for a name that would leave the
-    folder.
+    sure that no two downloads share a target. With `provenance`, the file gets it as metadata.
+    Raises ValueError for a name that would leave the folder.
     """
 
     folder: Path
     name: str
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         parts = self.name.split("/")
@@ -53,7 +55,10 @@ class VerifiedFile:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
+    """`not_embedded`: why the file has not got the metadata that it should have."""
+
     file: VerifiedFile
+    not_embedded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

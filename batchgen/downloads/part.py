@@ -1,7 +1,8 @@
 """The `.part` file, its sidecar, and the one way they become a finished file.
 
-The order that makes a file durable: write → decode → fsync → rename → fsync of the folder, which
-FolderSync does for many files at once. A file with a final name is always whole and verified.
+The order that makes a file durable: write → decode → add metadata, if asked for → hash → fsync →
+rename → fsync of the folder, which FolderSync does for many files at once. A file with a final name
+is always whole and verified.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiofiles.threadpool import wrap
 
 from batchgen.concurrency import in_thread
+from batchgen.downloads.containers import UNKNOWN, CannotEmbedError, splice
 from batchgen.downloads.decoding import decode, decode_light
+from batchgen.downloads.embedding import find_edits
 from batchgen.downloads.media import (
     CorruptFileError,
     Media,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedRandom
     from pathlib import Path
+
+    from batchgen.downloads.embedding import Provenance
 
 
 SIDECAR_BYTES = 4096
@@ -68,6 +73,7 @@ class Part:
         self._file: BufferedRandom | None = None
         self.path = target.folder / f"{target.name}.part"
         self._sidecar = target.folder / f"{target.name}.part.json"
+        self._embedded = target.folder / f"{target.name}.part.new"
 
     @property
     def is_open(self) -> bool:
@@ -139,32 +145,63 @@ class Part:
             if total is not None and size != total:
                 return Interrupted(f"{size} bytes came instead of {total}")
             try:
-                digest, media = self._examine(content or self._file)
+                media = self._decode(content or self._file, self.path)
             except TooHeavyError as exc:
                 # The bytes may be good, and were paid for: keep them.
                 return TooHeavy(f"{exc}; its bytes stay as {self.path.name}")
             except CorruptFileError as exc:
                 self.discard()
                 return Corrupt(str(exc))
+            trouble = self._embed(media)
+            size, digest = _measured(self._file)
             self._sync(self._file)
             self.close()
         name = f"{self._target.name}{media.extension}"
         self._rename(self._target.folder / name)
-        return Fetched(_verified(f"{self._target.folder.name}/{name}", size, digest, media))
+        path = f"{self._target.folder.name}/{name}"
+        return Fetched(_verified(path, size, digest, media), trouble)
 
-    def _examine(self, file: BufferedRandom | BytesIO) -> tuple[str, Media]:
-        """Return the SHA-256 in hex, and the decoded media. Raises CorruptFileError."""
+    def _decode(self, file: BufferedRandom | BytesIO, path: Path) -> Media:
+        """Raises CorruptFileError. `path` is where the same bytes are on the disk."""
         try:
-            media = decode_light(file)
+            return decode_light(file)
         except (NotLightError, OutOfMemoryError):
             # A picture that does not fit into memory beside others may fit alone.
-            media = (
-                decode(file)
-                if self._decode_in_process is None
-                else self._decode_in_process(self.path)
+            return (
+                decode(file) if self._decode_in_process is None else self._decode_in_process(path)
             )
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest(), media
+
+    def _embed(self, media: Media) -> str | None:
+        """Add the metadata, in a copy that takes the `.part`'s place; return why not.
+
+        The copy is decoded too: whatever is odd about a file, its paid pixels are not at risk.
+        """
+        if self._target.provenance is None:
+            return None
+        trouble: str | None = UNKNOWN
+        try:
+            trouble = self._copy_with(self._target.provenance, media)
+        except (CannotEmbedError, CorruptFileError) as exc:
+            trouble = str(exc)
+        finally:
+            if trouble is not None:
+                self._embedded.unlink(missing_ok=True)
+        if trouble is None:
+            # The sidecar goes first: it must never describe the new bytes.
+            self._sidecar.unlink(missing_ok=True)
+            self.close()
+            self._embedded.replace(self.path)
+            self._file = open_to_write(self.path, keep=True)
+        return trouble
+
+    def _copy_with(self, provenance: Provenance, media: Media) -> str | None:
+        """Return what is wrong with the copy. Raises CannotEmbedError, CorruptFileError."""
+        assert self._file is not None
+        edits = find_edits(self._file, media, provenance)
+        with open_to_write(self._embedded, keep=False) as file:
+            splice(self._file, edits, file)
+            file.flush()
+            return None if self._decode(file, self._embedded) == media else UNKNOWN
 
     def _sync(self, file: BufferedRandom) -> None:
         try:
@@ -181,6 +218,13 @@ class Part:
                 raise symlink_error(final)
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
+
+
+def _measured(file: BufferedRandom) -> tuple[int, str]:
+    """Return the size and the SHA-256 in hex of what is on the disk."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folders(target: Target, fsync: Callable[[int], None]) -> None:

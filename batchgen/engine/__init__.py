@@ -12,6 +12,7 @@ followed_request.py  one request while it is followed
 handover.py          where a job goes after its task
 retry_timers.py      jobs that could not be submitted for now
 cancels.py           requests that a person wants cancelled
+reuse.py             a job takes the result of another run instead of being submitted
 blocked_jobs.py      how many jobs are blocked; settlement.py: a cost that comes late
 decisions.py         what to do after an answer: pure
 polling.py           when to poll next: pure; paced_api.py: all polls at one pace

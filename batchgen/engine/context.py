@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from batchgen.engine.limits import Expectations, RateLimiter
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
+    from batchgen.engine.reuse import Reuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +33,4 @@ class EngineContext:
     expectations: Expectations
     downloads: DownloadPool
     canary: Canary
+    reuse: Reuse

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from batchgen.downloads.adopt import SourceGone
 from batchgen.downloads.allowed_hosts import HostNotAllowed
+from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Interrupted
 from batchgen.engine.backoff import delay
 from batchgen.engine.decisions import MISSING_TWICE
@@ -31,6 +33,7 @@ from batchgen.jobs import JobState
 from batchgen.models.catalog import wrong_kind
 from batchgen.pauses import pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
+from batchgen.state.reuse import give_back_reused, source_of
 from batchgen.state.reviews import find_flaws
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from batchgen.engine.control import Control
     from batchgen.engine.ports import Ports
     from batchgen.state.records import FetchJob, FileRow, Verified
+    from batchgen.state.reuse import Source
 
 
 NOT_WRITABLE_IN_A_ROW = 3
@@ -61,7 +65,8 @@ class _History:
 class DownloadPool:
     """Downloads what was paid for. Call `add` for each job, run `work` in a few tasks.
 
-    `on_done` gets the number of each job that is done, and what its last file changed.
+    `on_done` gets the number of each job that is done, and what its last file changed;
+    `on_given_back` is called when a job is pending again, since what it was to reuse is gone.
     """
 
     def __init__(
@@ -69,7 +74,9 @@ class DownloadPool:
         ports: Ports,
         control: Control,
         on_done: Callable[[int, Verified], Awaitable[None]] | None = None,
+        on_given_back: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._on_given_back = on_given_back
         self._ports = ports
         self._control = control
         self._on_done = on_done
@@ -112,6 +119,10 @@ class DownloadPool:
         if job is None:
             self._done(seq, ())
             return
+        if job.reused_from is not None:
+            await self._reuse(job, source_of(job.reused_from))
+            self._done(seq, job.files)
+            return
         waits = [
             wait for file in job.files if (wait := await self._fetch_file(job, file)) is not None
         ]
@@ -123,6 +134,39 @@ class DownloadPool:
             # Meanwhile the place in the pool is free for others.
             seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
             asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, seq)
+
+    async def _reuse(self, job: FetchJob, source: Source) -> None:
+        """Take the files of another run's result."""
+        for file in job.files:
+            if self._disk_failed:
+                return
+            wanted = source.files[file.position - 1].file
+            try:
+                outcome = await self._ports.files.adopt(source.folder, wanted, file.name)
+            except StorageError as exc:
+                self._pause_for_disk(exc)
+                return
+            except OutputError as exc:
+                await self._not_writable(job, file, exc)
+                return
+            if isinstance(outcome, SourceGone):
+                await self._source_gone(job, source, outcome.reason)
+                return
+            await self._keep(job, file, outcome)
+
+    async def _source_gone(self, job: FetchJob, source: Source, reason: str) -> None:
+        """Nothing was paid, so it is submitted; unless it was there once, and is lost."""
+        store = self._ports.store
+        if self._ports.results is not None:
+            await self._ports.results.drop(source)
+        reason = f"the result that it reuses is gone: {reason}"
+        if await store.run(give_back_reused, job.seq, job.attempt, reason, store.now()):
+            self._emit_move(job, JobState.PENDING, "source_gone", reason)
+            if self._on_given_back is not None:
+                await self._on_given_back()
+            return
+        await store.trouble(job.seq, "source_gone", reason)
+        self._emit_move(job, JobState.FETCHING, "source_gone", reason)
 
     def _park(self, host: FileHost, seq: int) -> None:
         if host.gave_up or not host.is_down:
@@ -178,14 +222,16 @@ class DownloadPool:
         return await self._act(job, file, host, outcome)
 
     async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
+        provenance = Provenance.of(job.id, job.model, job.body)
         if not file.url.startswith("data:"):
-            return await self._ports.files.fetch(file.url, file.name)
+            return await self._ports.files.fetch(file.url, file.name, provenance)
         # Of a file that came inside an answer the state has only the hash.
+        assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not repeat the answer that contained it")
         url = answer.urls[file.position - 1]
-        return await self._ports.files.fetch(answer.data.get(url, url), file.name)
+        return await self._ports.files.fetch(answer.data.get(url, url), file.name, provenance)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: FileRow, host: FileHost
@@ -267,6 +313,10 @@ class DownloadPool:
         self._not_writable_in_a_row = 0
         verified = await self._ports.store.verified(file.id, fetched.file)
         self._control.emit(FileSaved(verified.saved))
+        if fetched.not_embedded:
+            self._control.emit(
+                Warned(f"{fetched.file.path} has no metadata added: {fetched.not_embedded}")
+            )
         if flaw := wrong_kind(job.model, fetched.file.media_type):
             await self._ports.store.run(find_flaws, job.seq, file.position, {"wrong_kind": flaw})
             self._control.emit(
@@ -290,6 +340,7 @@ class DownloadPool:
         `expired`: the host answered, and no longer serves the file at the old one.
         """
         history, host = self._history(file), self._host(file.url)
+        assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
             history.asked = _loop_time()

@@ -204,6 +204,8 @@ class InputResolver:
 
     async def _renewed_url(self, file: Result, reason: str) -> str | _Broken | _Unclear:
         """Ask for the URL once more: the vendor's results may outlive their URLs. It is free."""
+        if file.request_id is None:
+            return _Broken("url_expired", expired(file, f"{reason}; it was reused"))
         answer: PollOutcome = await self._ports.api.result(file.request_id)
         if isinstance(answer, Halted) and is_inconclusive(answer):
             # One 401 is no proof that the token is refused.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.engine.fair_scheduling import Head
 from batchgen.engine.health import ModelHealth
@@ -12,7 +12,7 @@ from batchgen.engine.limits import RateLimiter
 from batchgen.state.queries import pending_models
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Awaitable, Callable, Container, Iterable
 
     from batchgen.engine.canary import Canary
     from batchgen.engine.context import EngineContext
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from batchgen.state.records import JobRow
     from batchgen.state.store import Store
 
+    Reused: TypeAlias = Callable[[list[JobRow]], Awaitable[list[int]]]
+    """Gets due jobs; returns the numbers of those that took the result of another run."""
 
 PAGE = 200
 """Jobs that are read at once."""
@@ -36,9 +38,15 @@ class ModelQueue:
     """
 
     def __init__(
-        self, health: ModelHealth, selection: Selection, store: Store, canary: Canary
+        self,
+        health: ModelHealth,
+        selection: Selection,
+        store: Store,
+        canary: Canary,
+        reused: Reused | None = None,
     ) -> None:
         self.health = health
+        self._reused = reused
         self.in_hand: set[int] = set()
         self._selection = selection
         self._store = store
@@ -115,11 +123,18 @@ class ModelQueue:
             page = await self._read()
             # After the reading: it may be the first to see a sweep, and then all is read again.
             await self._canary.refresh()
+            reused = await self._reuse([*first, *page], held)
             for job in first:
-                if job.seq not in held:
+                if job.seq not in held | reused:
                     self.put_back(job)
             if rewinds == self._rewinds:
-                self._turn_to(page, held)
+                self._turn_to(page, held | reused)
+
+    async def _reuse(self, jobs: list[JobRow], held: frozenset[int]) -> frozenset[int]:
+        if self._reused is None:
+            return frozenset()
+        busy = held | self.in_hand | self._returned.keys()
+        return frozenset(await self._reused([job for job in jobs if job.seq not in busy]))
 
     async def _read(self) -> list[JobRow]:
         model = self.health.name
@@ -155,7 +170,7 @@ class ModelQueues:
             limits = self._policy.limits_of(model)
             health = ModelHealth(model, RateLimiter(limits.limit, limits.interval))
             self._queues[model] = ModelQueue(
-                health, self._selection, self._store, self._context.canary
+                health, self._selection, self._store, self._context.canary, self._reused
             )
             if (seconds := await self._store.expected_seconds(model)) is not None:
                 self._context.expectations.suppose(model, seconds)
@@ -172,6 +187,12 @@ class ModelQueues:
         for model, queue in self._queues.items():
             limits = policy.limits_of(model)
             queue.health.limiter.retune(limits.limit, limits.interval)
+
+    async def _reused(self, jobs: list[JobRow]) -> list[int]:
+        reused = await self._context.reuse.begin(jobs)
+        for seq in reused:
+            self._context.downloads.add(seq)
+        return reused
 
     def rewind(self) -> None:
         """Jobs became due behind the readers."""

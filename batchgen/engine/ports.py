@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from random import Random
 
-    from batchgen.downloads.outcomes import FetchOutcome
+    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.embedding import Provenance
+    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
     from batchgen.downloads.probe import Probed
     from batchgen.runcomfy.outcomes import (
         CancelOutcome,
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
         StatusOutcome,
         SubmitOutcome,
     )
+    from batchgen.state.records import JobRow
+    from batchgen.state.reuse import Source
     from batchgen.state.store import Store
 
 
@@ -35,9 +40,16 @@ class Api(Protocol):
 
 
 class Files(Protocol):
-    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk."""
+    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome: ...
+    `provenance` is for the file's own metadata, if the manifest asks for that.
+    """
+
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome: ...
+
+    async def adopt(
+        self, folder: str, expected: VerifiedFile, name: str
+    ) -> Fetched | SourceGone: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +118,24 @@ class Inputs(Protocol):
     async def probe(self, url: str) -> Probed: ...
 
 
+class Results(Protocol):
+    """Results of other runs on this machine. No method raises for an index that cannot be used."""
+
+    async def find(self, jobs: Sequence[JobRow]) -> Mapping[int, Source]:
+        """At most one result for each job, by its number, and no result twice."""
+        ...
+
+    async def drop(self, source: Source) -> None:
+        """It is gone, so no run is to find it again."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
-    Without `inputs` the files that inputs name are not probed.
+    Without `inputs` the files that inputs name are not probed, and without `results` nothing is
+    reused.
     """
 
     api: Api
@@ -121,3 +146,4 @@ class Ports:
     dice: Random
     disk: Disk | None = None
     inputs: Inputs | None = None
+    results: Results | None = None

@@ -19,6 +19,7 @@ from batchgen.engine.lifecycle import Lifecycle
 from batchgen.engine.limits import Expectations, Permit, RateLimiter, take
 from batchgen.engine.model_queues import ModelQueues
 from batchgen.engine.paced_api import PacedApi
+from batchgen.engine.reuse import Reuse
 from batchgen.engine.settlement import settle_late_cost
 from batchgen.engine.stop_conditions import StopConditions
 from batchgen.pauses import Pause, PauseReason, pause_for
@@ -63,8 +64,9 @@ class Scheduler:
             health=Health(control, overall, ports.dice, policy.halt),
             budget=Budget(policy.budget),
             expectations=Expectations(),
-            downloads=DownloadPool(ports, control, self._on_done),
+            downloads=DownloadPool(ports, control, self._on_done, self.reload_due_jobs),
             canary=Canary(policy.canary, ports.store, selection, control, self._rewind),
+            reuse=Reuse(ports.store, ports.results, ports.inputs, control.emit),
         )
         self._control = control
         self._store = ports.store

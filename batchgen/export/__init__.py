@@ -1,4 +1,4 @@
-"""State → datasets: image and video folders, WebDataset, Parquet, JSON Lines.
+"""State → datasets: image and video folders, WebDataset, Parquet, JSON Lines, captions.
 
 It reads the state, never the engine. exporting.py makes an export in three steps: it plans all rows
 from one snapshot and stores them in the export's own journal; it makes each *unit* (a file, a

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
+from batchgen.export.captions import Captions, buckets_of, write_captions
 from batchgen.export.card import card
 from batchgen.export.context import ExportContext
 from batchgen.export.folder import Destination, Journal, opened_journal
@@ -16,7 +17,7 @@ from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
 from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
-from batchgen.fs import disk_errors, open_to_read
+from batchgen.fs import disk_errors, open_to_read, safe_name
 from batchgen.state.results import Picked, results
 from batchgen.text import command_line
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from batchgen.export.buckets import Bucket
     from batchgen.export.card import Origin
     from batchgen.export.folder import Count
     from batchgen.state.database import Connection
@@ -44,7 +46,8 @@ def _kind_folders(work: ExportContext) -> list[str]:
 class Layout:
     """One format: how it is written, and how its card describes it.
 
-    `pattern` follows a split's name, and matches the split's files. `parts` lists the folders that
+    `pattern` follows a split's name, and matches the split's files; "" if the format is not one of
+    the hub's loaders. `parts` lists the folders that
     are each a dataset, if there are several; with `lists_parts`, the main card lists their files
     too.
     """
@@ -80,6 +83,12 @@ LAYOUTS = {
         contents="JSON Lines: one line per file; `file_name` is its path in the run's folder.",
         pattern=".jsonl",
     ),
+    Format.CAPTIONS: Layout(
+        write_captions,
+        contents="Each file has a `.txt` of the same stem with its caption, as LoRA trainers read.",
+        pattern="",
+        parts=_kind_folders,
+    ),
 }
 
 
@@ -87,7 +96,7 @@ LAYOUTS = {
 class Exported:
     """`made`, `kept` and `removed` count files of the export.
 
-    `parts` are folders that are each a dataset.
+    `parts` are folders that are each a dataset. `buckets` were asked for with `--buckets`.
     """
 
     counts: tuple[Count, ...]
@@ -95,6 +104,7 @@ class Exported:
     kept: int
     removed: int
     parts: tuple[str, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
 
     @property
     def files(self) -> int:
@@ -128,6 +138,8 @@ def export(
             next_step=f"{command_line('status', manifest)} shows what there is",
         )
     _refuse_pattern(target)
+    options = _with_concept(options, origin)
+    Captions.of(options).check(_rows(db, options))
     folder = Destination(target)
     folder.claim(run_folder)
     with opened_journal(folder.journal) as journal:
@@ -144,7 +156,15 @@ def export(
         LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
-        return Exported(tuple(counts), work.made, work.kept, removed, _parts(work))
+        parts, buckets = _parts(work), buckets_of(work)
+        return Exported(tuple(counts), work.made, work.kept, removed, parts, buckets)
+
+
+def _with_concept(options: ExportOptions, origin: Origin) -> ExportOptions:
+    """With `--repeats`, a concept without a name has the run's."""
+    if options.repeats is None or options.concept is not None:
+        return options
+    return replace(options, concept=safe_name(origin.name))
 
 
 def _refuse_pattern(target: Path) -> None:
@@ -184,14 +204,15 @@ def _claim_journal(
 def _write_cards(work: ExportContext, origin: Origin, counts: Sequence[Count]) -> None:
     """Write the main card, and one for each folder that is itself a dataset."""
     layout, parts = LAYOUTS[work.options.to], _parts(work)
-    configs = {"default": _patterns(work, counts)}
+    configs = {"default": _patterns(work, counts)} if layout.pattern else {}
     if parts:
         configs = {one: _patterns(work, _of_part(counts, one), f"{one}/") for one in parts}
     listed = configs if layout.lists_parts or not parts else {}
     _write_card(work, CARD, card(origin, layout.contents, counts, listed))
     for part in parts:
         own = _of_part(counts, part)
-        own_card = card(origin, layout.contents, own, {"default": _patterns(work, own)})
+        patterns = {"default": _patterns(work, own)} if layout.pattern else {}
+        own_card = card(origin, layout.contents, own, patterns)
         _write_card(work, f"{part}/{CARD}", own_card)
 
 
@@ -207,12 +228,9 @@ def _of_part(counts: Sequence[Count], part: str) -> list[Count]:
 
 def _patterns(work: ExportContext, counts: Sequence[Count], folder: str = "") -> dict[str, str]:
     """Return the pattern of each split's files, relative to the card."""
-    present = {count.split for count in counts}
-    return {
-        name: f"{folder}{name}{LAYOUTS[work.options.to].pattern}"
-        for name in work.splits
-        if name in present
-    }
+    pattern = LAYOUTS[work.options.to].pattern
+    present = {count.split for count in counts} if pattern else set()
+    return {name: f"{folder}{name}{pattern}" for name in work.splits if name in present}
 
 
 def _write_card(work: ExportContext, path: str, texts: Iterator[str]) -> None:

@@ -10,14 +10,14 @@ run's folder.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.export.rows import flat_row_fields, json_line, link_or_copy, row_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batchgen.export.context import ExportContext
@@ -33,14 +33,25 @@ SAMPLED_ROWS = 1000
 """In rows, well within the 10 MB of a list from which `datasets` infers types."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A file of the export. `make` writes it to a temporary path; `rows` of the plan are done."""
+
+    path: str
+    key: str
+    make: Callable[[Path], None]
+    rows: int = 0
+
+
 def write_folders(work: ExportContext) -> None:
     """Write the files, then the lists that name them."""
     kinds = kinds_of(work)
     is_mixed = len(kinds) > 1
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="export") as pool:
-        rows = work.journal.rows()
-        while page := list(islice(rows, PAGE)):
-            _publish_page(work, page, pool, is_mixed=is_mixed)
+
+    def path_of(row: Row) -> str:
+        return f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.loader_safe_name}"
+
+    publish_units(work, (file_unit(work, row, path_of(row)) for _, row in work.journal.rows()))
     for kind in kinds:
         _write_lists(work, kind, is_mixed=is_mixed)
 
@@ -53,33 +64,40 @@ def folder_of(kind: str, split: str, *, is_mixed: bool) -> str:
     return f"{kind}s/{split}" if is_mixed else split
 
 
-def _publish_page(
-    work: ExportContext,
-    page: Sequence[tuple[int, Row]],
-    pool: ThreadPoolExecutor,
-    *,
-    is_mixed: bool,
-) -> None:
+def file_unit(work: ExportContext, row: Row, path: str) -> Unit:
+    """Return the unit of a result's file: a hard link, or a copy."""
+    copy = work.options.copy
+
+    def make(part: Path) -> None:
+        source = work.run_folder / row.result.path
+        link_or_copy(source, row.result, part, work.repair, copy=copy)
+
+    # With --copy a link must be replaced; without it, a copy is good enough.
+    return Unit(path, f"{row.result.sha256}{' copy' if copy else ''}", make, rows=1)
+
+
+def publish_units(work: ExportContext, units: Iterator[Unit]) -> None:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="export") as pool:
+        while page := list(islice(units, PAGE)):
+            _publish_page(work, page, pool)
+
+
+def _publish_page(work: ExportContext, page: Sequence[Unit], pool: ThreadPoolExecutor) -> None:
     todo = []
-    for number, row in page:
-        path = f"{folder_of(row.kind, row.split, is_mixed=is_mixed)}/{row.loader_safe_name}"
-        # With --copy a link must be replaced; without it, a copy is good enough.
-        key = f"{row.result.sha256}{' copy' if work.options.copy else ''}"
-        if work.is_current(path, key):
-            work.tick(1)
+    for number, unit in enumerate(page):
+        if work.is_current(unit.path, unit.key):
+            work.tick(unit.rows)
         else:
-            todo.append((work.folder.part(str(number)), row, path, key))
-    put = partial(_link_or_copy, work)
-    for (part, _, path, key), _done in zip(todo, pool.map(put, todo), strict=True):
-        work.publish(part, path, key)
-        work.tick(1)
+            todo.append((work.folder.part(str(number)), unit))
+    for (part, unit), _done in zip(todo, pool.map(_make, todo), strict=True):
+        work.publish(part, unit.path, unit.key)
+        work.tick(unit.rows)
     work.settle()
 
 
-def _link_or_copy(work: ExportContext, one: tuple[Path, Row, str, str]) -> None:
-    part, row, _, _ = one
-    source, copy = work.run_folder / row.result.path, work.options.copy
-    link_or_copy(source, row.result, part, work.repair, copy=copy)
+def _make(one: tuple[Path, Unit]) -> None:
+    part, unit = one
+    unit.make(part)
 
 
 def _write_lists(work: ExportContext, kind: str, *, is_mixed: bool) -> None:

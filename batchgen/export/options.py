@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, UsageError
 from batchgen.export.splits import ONE_SPLIT, Group, Split, SplitBy
+from batchgen.fs import safe_name
 from batchgen.manifest.units import parse_bytes
 from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
@@ -32,6 +33,7 @@ class Format(StrEnum):
     WEBDATASET = "webdataset"
     PARQUET = "parquet"
     JSONL = "jsonl"
+    CAPTIONS = "captions"
 
 
 DESCRIPTIONS = {
@@ -39,15 +41,22 @@ DESCRIPTIONS = {
     Format.WEBDATASET: "tar shards",
     Format.PARQUET: "a table, in shards",
     Format.JSONL: "a table, one line per file",
+    Format.CAPTIONS: "each file with a .txt, for LoRA trainers",
 }
 """For the help of `--to`."""
 
 SHARDED = (Format.WEBDATASET, Format.PARQUET)
+OF_FILES = (Format.HF, Format.CAPTIONS)
+OF_CAPTIONS = ("caption", "repeats", "concept", "buckets")
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`shard_bytes` and `shard_rows` limit a shard; None is the default. `only`: files by pick."""
+    """`shard_bytes` and `shard_rows` limit a shard; None is the default. `only`: files by pick.
+
+    Of captions: `caption` is a template in place of the prompt, `repeats` and `concept` name the
+    folder, `buckets` is the resolution whose buckets are counted.
+    """
 
     to: Format
     selection: Selection = field(default_factory=Selection)
@@ -59,6 +68,10 @@ class ExportOptions:
     only: Picked = Picked.NOT_REJECTED
     split_by: SplitBy | None = None
     group: Group | None = None
+    caption: str | None = None
+    repeats: int | None = None
+    concept: str | None = None
+    buckets: int | None = None
 
     def __post_init__(self) -> None:
         has_shares = self.splits != ONE_SPLIT
@@ -71,8 +84,21 @@ class ExportOptions:
             raise _no_effect("--shard-size and --shard-count", SHARDED)
         if self.embed and self.to is not Format.PARQUET:
             raise _no_effect("--bytes", (Format.PARQUET,))
-        if self.copy and self.to is not Format.HF:
-            raise _no_effect("--copy", (Format.HF,))
+        if self.copy and self.to not in OF_FILES:
+            raise _no_effect("--copy", OF_FILES)
+        self._check_captions()
+
+    def _check_captions(self) -> None:
+        """Raise UsageError for options that need another one."""
+        for name in OF_CAPTIONS:
+            if getattr(self, name) is not None and self.to is not Format.CAPTIONS:
+                raise _no_effect(f"--{name}", (Format.CAPTIONS,))
+        if self.concept is not None and self.repeats is None:
+            raise UsageError("no effect here: --concept", next_step="use it with --repeats")
+
+    @property
+    def has_splits(self) -> bool:
+        return self.splits != ONE_SPLIT or self.split_by is not None
 
     @property
     def byte_limit(self) -> int:
@@ -100,6 +126,8 @@ class ExportOptions:
             named.append({"split_by": [self.split_by.column, *self.split_by.tags]})
         if self.group is not None:
             named.append({"group": self.group})
+        captions = {name: getattr(self, name) for name in OF_CAPTIONS}
+        named += [{name: json.dumps(one)} for name, one in captions.items() if one is not None]
         return json.dumps(named)
 
 
@@ -149,6 +177,16 @@ def parse_shard_size(text: str) -> int:
     if size < 1:
         raise InputError("a shard cannot have 0 bytes", next_step="write e.g. 500MB or 1GB")
     return size
+
+
+def parse_concept(text: str) -> str:
+    """Read the name of a concept, which becomes part of a folder's name. Raises InputError."""
+    if "/" in text or safe_name(text) != text:
+        raise InputError(
+            f"the folder of a concept cannot be called {text[:60]!r}",
+            next_step="write a plain name, such as boats or 'black mamba'",
+        )
+    return text
 
 
 def origin_of(root: Path) -> str:

@@ -20,6 +20,8 @@ from batchgen.manifest.parsing.document import Header, read_header
 from batchgen.manifest.parsing.nodes import place_of, text_of
 from batchgen.manifest.policy import Output, Policy, build_output, build_policy
 from batchgen.manifest.problems import Reporter
+from batchgen.manifest.prompts import KEY as PROMPTS
+from batchgen.manifest.prompts import Prompts, folder_problem
 from batchgen.manifest.schema_validation import header_problems
 from batchgen.manifest.scope import (
     DefaultInput,
@@ -53,7 +55,8 @@ class Manifest:
     `parts` are its files, the included ones first; `sweeps` maps ids of items to sweeps. `env`
     holds the environment variables that templates may read, `patterns` the values of `include`,
     each with the folder it is relative to; rows come from `data_files`. `name_at` is the place of
-    `output.name`. `notify` is empty if the manifest was read without `env`.
+    `output.name`. `notify` is empty if the manifest was read without `env`. Without `prompts`,
+    braces in prompts are plain text.
     """
 
     path: Path
@@ -68,6 +71,7 @@ class Manifest:
     rehearsal: bool = False
     name_at: Place | None = None
     notify: Notify = NO_NOTIFICATIONS
+    prompts: Prompts | None = None
 
 
 def read_manifest(
@@ -105,6 +109,7 @@ def read_manifest(
         rehearsal=rehearsal,
         name_at=reading.name_at,
         notify=reading.notify,
+        prompts=reading.prompts,
     )
 
 
@@ -129,6 +134,7 @@ class _ManifestReader:
         self.data_files: list[Path] = []
         self.name_at: Place | None = None
         self.notify = NO_NOTIFICATIONS
+        self.prompts: Prompts | None = None
 
     def read(
         self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue]
@@ -161,7 +167,8 @@ class _ManifestReader:
         self.name_at = place_of(header.node, ("output", "name"))
         has_jobs = header.jobs_at is not None
         self.parts.append(Part(path, header.stamp, defaults, inner, has_jobs=has_jobs))
-        # As above: `notify` of an included file does not count.
+        # As above: `prompts` and `notify` of an included file do not count.
+        self.prompts = self._prompts(header, valid, reporter)
         self.notify = self._notify(header, valid, inner, reporter)
         return valid
 
@@ -197,6 +204,20 @@ class _ManifestReader:
         if node is None or self._env is None:
             return NO_NOTIFICATIONS
         return read_notify(node, valid.get("notify"), variables, reporter)
+
+    def _prompts(
+        self, header: Header, valid: Mapping[str, Any], reporter: Reporter
+    ) -> Prompts | None:
+        written = mapping_at(valid, PROMPTS)
+        if not written:
+            return None
+        folder = None
+        if "wildcards" in written:
+            folder = reporter.path.parent / written["wildcards"]
+        # Without `env` no jobs are read: a status needs no wildcards.
+        if folder is not None and self._env is not None and (wrong := folder_problem(folder)):
+            reporter.at(place_of(header.node, (PROMPTS, "wildcards")), *wrong)
+        return Prompts(written.get("seed", 0), folder)
 
     def _environment(
         self, header: Header, valid: Mapping[str, Any], reporter: Reporter

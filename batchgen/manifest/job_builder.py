@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import (
@@ -12,6 +13,7 @@ from batchgen.jobs import (
     JsonObject,
     JsonValue,
     RejectedJob,
+    canonical_json,
     content_id,
 )
 from batchgen.manifest.compiled_input import compile_input
@@ -23,12 +25,13 @@ from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
 from batchgen.manifest.problem_location import CellError, ProblemLocator, located
 from batchgen.manifest.problems import SKIPPED
+from batchgen.manifest.prompts import WildcardError
 from batchgen.manifest.schema_validation import with_key_hints
 from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_text
 from batchgen.manifest.sweeps import cell_suffix, data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.catalog import named_model
+from batchgen.models.catalog import free_texts, named_model
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
@@ -87,6 +90,7 @@ class JobBuilder:
         self._file = str(data_file(item) if item.has_rows else reporter.path)
         self._sweep_name = item.sweep_name
         self._is_repeated = item.is_repeated
+        self._draws = manifest.prompts is not None
 
     def build(self, cell: Cell) -> Job | None:
         self._locator.count_row(cell.line)
@@ -150,9 +154,13 @@ class JobBuilder:
         if compiled.needs.names:
             needs = located(("needs",), compiled.needs.ids_for, cell)
             variables = {**variables, "jobs": references(needs)}
-        checked = self._checked(compiled, variables, "in this row" if cell.row else "here")
+        values, written_at = self._values(
+            compiled, variables, "in this row" if cell.row else "here"
+        )
+        drawn_id, values = self._drawn(compiled, values, cell)
+        checked = self._checked(compiled, values, written_at)
         self._warn_of_texts(compiled, checked.values, variables, cell)
-        job_id = self._job_id(compiled.model, checked, cell)
+        job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
         return Job(
             job_id,
@@ -215,7 +223,7 @@ class JobBuilder:
         compiled = compile_input(self._item, model, sweeps, known, self._name_template)
         self._compiled_inputs[name] = compiled
         for key, text in compiled.written_texts:
-            for message, hint in foreign_syntax(text):
+            for message, hint in foreign_syntax(text, expanded=self._draws):
                 problem = InputProblem(("input", key), f"{key}: {message}", hint)
                 self._locator.warn(CellError([problem], compiled.from_defaults), cell)
         return compiled
@@ -228,17 +236,46 @@ class JobBuilder:
             text = values.get(key)
             if isinstance(text, str) and may_be_odd(text, template, variables):
                 path = ("input", key)
-                odd = odd_text(text, template, variables)
+                odd = odd_text(text, template, variables, expanded=self._draws)
                 problems = [InputProblem(path, f"{key}: {what}", hint) for what, hint in odd]
                 self._locator.warn(CellError(problems, compiled.from_defaults, [path]), cell)
 
-    def _checked(self, compiled: CompiledInput, variables: Variables, where: str) -> CheckedInput:
+    def _values(
+        self, compiled: CompiledInput, variables: Variables, where: str
+    ) -> tuple[JsonObject, Mapping[ProblemPath, list[int]]]:
+        """Fill in the templates; also return what `leave_out` does."""
         rendered = self._rendered(compiled, variables, where)
-        values = rendered
-        written_at: Mapping[ProblemPath, list[int]] = {}
-        if not compiled.tree.is_literal:
-            values = coerce(compiled.model.schema, rendered, compiled.tree.rendered_paths)
-            written_at = compiled.tree.leave_out(values)
+        if compiled.tree.is_literal:
+            return rendered, {}
+        values = coerce(compiled.model.schema, rendered, compiled.tree.rendered_paths)
+        return values, compiled.tree.leave_out(values)
+
+    def _drawn(
+        self, compiled: CompiledInput, values: JsonObject, cell: Cell
+    ) -> tuple[str | None, JsonObject]:
+        """Return the job's id, made from what was written, and the input with what was drawn."""
+        prompts = self._manifest.prompts
+        if prompts is None:
+            return None, values
+        try:
+            job_id = self._job_id(compiled.model, canonical_json(values), cell)
+        except ValueError:
+            return None, values  # checking the input reports it
+        try:
+            return job_id, located(("input",), partial(prompts.draw, job_id=job_id), values)
+        except CellError as exc:
+            exc.from_defaults = compiled.from_defaults
+            raise exc.with_job(job_id) from exc
+        except WildcardError as exc:
+            self._reporter.log.add(exc.problem)
+            raise CellError([], item_wide=True) from exc
+
+    def _checked(
+        self,
+        compiled: CompiledInput,
+        values: JsonObject,
+        written_at: Mapping[ProblemPath, list[int]],
+    ) -> CheckedInput:
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
         if isinstance(answer, CheckedInput):
             return answer
@@ -252,6 +289,8 @@ class JobBuilder:
             for one in with_key_hints(answer, in_input=True)
         ]
         rendered_at = [("input", *path) for path in compiled.tree.rendered_paths]
+        if self._draws:
+            rendered_at += [("input", key) for key in free_texts()]
         raise CellError(problems, compiled.from_defaults, rendered_at)
 
     def _cut_hint(
@@ -297,10 +336,10 @@ class JobBuilder:
         except CellError:
             return None
 
-    def _job_id(self, model: Model, checked: CheckedInput, cell: Cell) -> str:
+    def _job_id(self, model: Model, body: str, cell: Cell) -> str:
         if self._item.id is not None:
             return self._suffixed_id(self._item.id, cell)
-        job_id = content_id(model.id, checked.body)
+        job_id = content_id(model.id, body)
         return f"{job_id}-{cell.repeat}" if cell.repeat > 1 else job_id
 
     def _suffixed_id(self, template: CompiledText, cell: Cell) -> str:

@@ -70,7 +70,8 @@ class Policy:
 
     Nothing is submitted before `start_at`, nor after `stop_at` or `max_duration` (seconds from the
     first moment at which a submit is allowed); what is under way then goes on. `canary` jobs of
-    each model and sweep go first, and the rest once those are done; 0 means no canary.
+    each model and sweep go first, and the rest once those are done; 0 means no canary. `reuse`:
+    take results of other runs on this machine.
     """
 
     concurrency: int = 8
@@ -87,6 +88,7 @@ class Policy:
     canary: int = 0
     check_inputs: CheckInputs = CheckInputs.AUTO
     full_check: FullCheck = FullCheck.AUTO
+    reuse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Output:
     name: str = DEFAULT_NAME
     allow_hosts: tuple[str, ...] = ()
     min_free: int | None = None
+    embed: bool = False
 
 
 def _model_id(name: str) -> str:
@@ -173,6 +176,7 @@ SETTINGS = (
     Setting("canary", 0),
     Setting("check_inputs", "auto", CheckInputs),
     Setting("full_check", "auto", FullCheck),
+    Setting("reuse", default=False, is_flag=True),
 )
 
 
@@ -189,4 +193,5 @@ def build_output(output: Mapping[str, Any], name: str) -> Output:
         name=output.get("name", DEFAULT_NAME),
         allow_hosts=tuple(output.get("allow_hosts", ())),
         min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,
+        embed=output.get("embed", False),
     )

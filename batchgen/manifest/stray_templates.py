@@ -31,7 +31,10 @@ _HOLE = re.compile(
     r"[,;:]\s*[,;:.]|[,;:]\s*$|^\s*[,;:.]|\(\s*\)|\"\s*\"|\s[,.;:](?=\s|$)|\S[ \t]{2,}\S"
     r"|\b(?:a|an|and|at|by|in|of|on|the|with)\s*(?:[,.;]|$)"
 )
-_CHOICES = "put the choices into a matrix or a data file, and write {{ name }} here"
+_CHOICES = (
+    "put the choices into a matrix or a data file, and write {{ name }} here; or add 'prompts' to"
+    " the manifest, which draws one for each job"
+)
 _FOREIGN_SYNTAX = (
     ("|", re.compile(r"\{[^{}|]*\|[^{}]*\}|\[[^][|]*\|[^][]*\]"), "choice", _CHOICES),
     ("__", re.compile(r"(?<!\w)__[A-Za-z0-9][\w/ *-]*?__(?!\w)"), "wildcard", _CHOICES),
@@ -103,12 +106,17 @@ def _end_of(text: str) -> str:
     return format_value(text if len(text) < LONGEST_VALUE else f"…{text[5 - LONGEST_VALUE :]}")
 
 
-def foreign_syntax(text: str) -> list[tuple[str, str]]:
-    """Find syntax that other tools replace but these models read as text: messages with hints."""
+def foreign_syntax(text: str, *, expanded: bool = False) -> list[tuple[str, str]]:
+    """Find syntax that other tools replace but these models read as text: messages with hints.
+
+    `expanded`: choices and wildcards have been drawn, so what is left of them is meant.
+    """
     return [
         (f"the model reads this {what} as text; got {format_value(found[0])}", hint)
         for needle, pattern, what, hint in _FOREIGN_SYNTAX
-        if needle in text and (found := pattern.search(text))
+        if needle in text
+        and not (expanded and hint is _CHOICES)
+        and (found := pattern.search(text))
     ]
 
 
@@ -123,10 +131,10 @@ def may_be_odd(text: str, template: CompiledText, variables: Variables) -> bool:
 
 
 def odd_text(
-    text: str, template: CompiledText, variables: Variables
+    text: str, template: CompiledText, variables: Variables, *, expanded: bool = False
 ) -> list[tuple[str, str | None]]:
     """Find likely mistakes in a text that a template made: messages with hints."""
-    found: list[tuple[str, str | None]] = [*foreign_syntax(text)]
+    found: list[tuple[str, str | None]] = [*foreign_syntax(text, expanded=expanded)]
     empty = [name for name in template.names if variables.get(name, True) in _EMPTY]
     if empty and (hole := _new_hole(text, template, {**variables, **dict.fromkeys(empty, "x")})):
         names = " and ".join(f"'{name}'" for name in sorted(empty))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import JobState
 from batchgen.state.causes import cause_key
 from batchgen.state.conditions import is_trouble
+from batchgen.state.reuse import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +94,7 @@ def _row(
         [_file(file, texts, has_thumb) for file in reported.files],
         _axes(job, texts),
         _gate(job),
+        _origin(attempt),
     ]
 
 
@@ -108,6 +110,13 @@ def _gate(job: JobRow) -> str:
     if not job.gate:
         return ""
     return "open" if job.approved else "closed"
+
+
+def _origin(attempt: Attempt | None) -> str:
+    """Return where a result of another run comes from; empty for one of this run."""
+    if attempt is None or attempt.reused_from is None:
+        return ""
+    return source_of(attempt.reused_from).origin
 
 
 def _axes(job: JobRow, texts: _TextTable) -> list[JsonValue]:

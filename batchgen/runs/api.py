@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from batchgen.errors import UsageError
+from batchgen.errors import OutputError, UsageError
 from batchgen.runs.cancel import cancel
 from batchgen.runs.context import World, find_run
 from batchgen.runs.execute import execute
@@ -19,6 +19,7 @@ from batchgen.runs.options import RunOptions
 from batchgen.runs.planning import named_jobs, plan, planned_jobs
 from batchgen.runs.repair import Listeners, repair
 from batchgen.runs.results import EVERYTHING, JobResult, job_results
+from batchgen.runs.reuse import index_of, rebuild_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from batchgen.runs.plan import Plan
     from batchgen.runs.planning import Listing
     from batchgen.runs.repair import Repair
+    from batchgen.runs.reuse import Rebuilt
     from batchgen.runs.summary import Summary
     from batchgen.runs.verify import Checked
     from batchgen.state.queries import Selection
@@ -133,6 +135,18 @@ def repair_files(
     """
     listeners = Listeners(on_checked or _ignore, on_event or _ignore)
     return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)
+
+
+def rebuild_results_index(folders: Sequence[str | os.PathLike[str]] = ()) -> Rebuilt:
+    """Make the index of results anew, from remembered runs and those in or below these folders.
+
+    Raises MissingFileError, OutputError.
+    """
+    memory = _user_state()
+    index = index_of(memory)
+    if memory is None or index is None:
+        raise OutputError("there is no state folder of this user", next_step="set HOME")
+    return rebuild_index(index, memory, [Path(one) for one in folders])
 
 
 def _outside_of_loops(name: str) -> None:

@@ -17,6 +17,7 @@ from batchgen.concurrency import stop_signals
 from batchgen.engine.events import JobMoved, RunStarted, Warned
 from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
+from batchgen.engine.reuse import Reuse
 from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
@@ -31,6 +32,7 @@ from batchgen.runs.options import engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.reuse import ReusableResults, finder_of, index_kept_up, reuse_first
 from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
 from batchgen.runs.supervision import (
@@ -42,9 +44,10 @@ from batchgen.runs.supervision import (
 )
 from batchgen.runs.tuning import Tuner
 from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
-from batchgen.runs.workload import take_stock
+from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
 from batchgen.state.queries import totals
+from batchgen.state.reuse import count_reused
 from batchgen.state.store import open_store
 
 if TYPE_CHECKING:
@@ -167,6 +170,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             held=await store.run(manual_actions.held_back, workload.selection),
             warnings=started.problems.warnings,
             funds=ended.funds,
+            reused=await store.run(count_reused),
         )
 
 
@@ -214,6 +218,16 @@ async def work(
         recovery_log.reserve()
         files = await stack.enter_async_context(files_of(context))
         images = await stack.enter_async_context(input_images_of(context, store))
+        finder = await store.run(partial(finder_of, context))
+        saved = await stack.enter_async_context(index_kept_up(finder, store, emit))
+        emit = emit_to(emit, saved)
+        results = None
+        if policy.reuse and finder is not None:
+            results = ReusableResults(finder, store, emit)
+            reuse = Reuse(store, results, images, emit)
+            if await reuse_first(reuse, store, workload):
+                # What follows is only about jobs that are still to be submitted.
+                workload = await store.run(take_stock_again, workload)
         collecting = workload.is_collecting
         with first_error_only():
             await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
@@ -243,6 +257,7 @@ async def work(
             dice=context.world.dice,
             disk=files,
             inputs=images,
+            results=results,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)

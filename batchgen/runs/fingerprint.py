@@ -57,7 +57,8 @@ class Fingerprint:
 def fingerprint_of(manifest: Manifest) -> Fingerprint:
     """Ask before the jobs are read. Raises InputError for a manifest that is no regular file."""
     # Data files are stamped before they are hashed, manifests were when their headers were read.
-    stamps = {path: stamp_at(path) for path in manifest.data_files}
+    wildcards = () if manifest.prompts is None else manifest.prompts.files
+    stamps = {path: stamp_at(path) for path in (*manifest.data_files, *wildcards)}
     stamps |= {part.path: part.stamp for part in manifest.parts}
     taken: dict[str, JsonValue] = {
         "batchgen": version("batchgen"),
@@ -65,6 +66,7 @@ def fingerprint_of(manifest: Manifest) -> Fingerprint:
         "rehearsal": manifest.rehearsal,
         "manifests": {_text(part.path): rows.fingerprint(part.path) for part in manifest.parts},
         "data": {_text(path): _fingerprint(path) for path in manifest.data_files},
+        "wildcards": {_text(path): _fingerprint(path) for path in wildcards},
         "included": [
             [_text(folder), pattern, [_text(path) for path in matching(pattern, folder)]]
             for folder, pattern in manifest.patterns

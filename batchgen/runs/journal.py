@@ -21,6 +21,7 @@ from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.ownership import EMULATOR
 from batchgen.state.files import count_saved, saved_files
 from batchgen.state.meta import Meta, drop_meta, get_meta
+from batchgen.state.reuse import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,8 +188,14 @@ def metadata_line(file: Result) -> str:
         "height": file.height,
         "request_id": file.request_id,
         "cost": file.cost,
+        "reused": _reused_text(file),
     }
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _reused_text(file: Result) -> str | None:
+    """One text, not an object: loaders want a column of one kind."""
+    return None if file.reused_from is None else source_of(file.reused_from).origin
 
 
 class MetadataFile(AppendLog):

@@ -34,8 +34,8 @@ class RunOptions:
     `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
     on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
     on in a folder that another manifest was last run in. `strict` refuses a manifest for a
-    warning. `notify` are addresses of apprise, in
-    the stead of the manifest's; they may hold secrets.
+    warning. `reuse` takes results of other runs on this machine. `notify` are addresses of apprise,
+    in the stead of the manifest's; they may hold secrets.
     """
 
     emulator: bool = False
@@ -49,6 +49,7 @@ class RunOptions:
     start_at: Moment | None = None
     stop_at: Moment | None = None
     max_duration: float | None = None
+    reuse: bool | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
     recover: bool = False
@@ -117,6 +118,8 @@ class RunOptions:
             "latency": self.emulator_latency if emulator else None,
             "changed": None if self.on_changed is OnChanged.REFUSE else self.on_changed,
         }
+        if self.reuse is not None:
+            yield "--reuse" if self.reuse else "--no-reuse"
         yield from (f"--{name}={value}" for name, value in values.items() if value is not None)
         flags = {"accept-copy": self.accept_copy, "take-over": self.take_over}
         yield from (f"--{name}" for name, given in flags.items() if given)

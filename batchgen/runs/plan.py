@@ -134,7 +134,8 @@ class Plan:
     `seconds` for everything that can be timed. `budget` in USD is for the whole run, with what
     `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
     the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
-    the vendor allowed when it throttled last, where that is slower than the limits.
+    the vendor allowed when it throttled last, where that is slower than the limits. `saved` is what
+    the jobs to be reused would have cost.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Plan:
     offline: bool = False
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
+    saved: Cost = field(default_factory=Cost)
 
     @property
     def total(self) -> PlanCounts:
@@ -190,6 +192,7 @@ class Plan:
                 for name, model in self.models.items()
             },
             "cost": self.cost.to_json(),
+            "saved": self.saved.to_json(),
             "spent_usd": round(self.money.committed, 6),
             "spent_without_price": self.money.unpriced,
             "budget_usd": self.budget,

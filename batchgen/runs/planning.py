@@ -6,14 +6,16 @@ Also the jobs one by one: what each would send and, with a state, what became of
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
-from contextlib import closing, contextmanager
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.errors import UsageError
+from batchgen.errors import BatchgenError, UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.context import RunContext
@@ -21,10 +23,11 @@ from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds
 from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
-from batchgen.runs.options import RunOptions, engine_policy
+from batchgen.runs.options import RunOptions, effective_policy, engine_policy
 from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
 from batchgen.runs.plan import ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
+from batchgen.runs.reuse import count_reusable, finder_of
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_writing, reading, translated
 from batchgen.state.meta import Meta, get_meta
@@ -63,7 +66,8 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
 
     Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
     """
-    rehearsing = options.emulator or is_loopback(api_base(world.env))
+    base = "" if options.emulator else api_base(world.env)
+    rehearsing = options.emulator or is_loopback(base)
     log = ProblemLog(strict=options.strict)
     with checked_manifest(path, rehearsal=rehearsing, env=world.env, problems=log) as (
         manifest,
@@ -82,8 +86,28 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
             if not used:
                 raise nothing_selected()
             live = VendorFacts() if offline else asyncio.run(ask_about(used, options, world))
-            desk = _Desk(manifest, outlook, db, options, live, log.warnings)
+            reusable = _reusable(RunContext(manifest, folder, options, world, base), db, outlook)
+            counts = {
+                model: replace(
+                    found,
+                    to_do=found.to_do - len(reusable.get(model, ())),
+                    reused=len(reusable.get(model, ())),
+                )
+                for model, found in counts.items()
+            }
+            desk = _Desk(manifest, outlook, db, options, live, log.warnings, reusable)
             return desk.plan(counts, folder, offline=offline)
+
+
+def _reusable(context: RunContext, db: Connection, outlook: Outlook) -> Mapping[str, list[str]]:
+    """By model, the inputs of jobs that would take a result of another run."""
+    if not effective_policy(context.manifest.policy, context.options).reuse:
+        return {}
+    finder = finder_of(context, db)
+    # A run would warn that the index cannot be read, and submit all jobs.
+    with suppress(BatchgenError):
+        return {} if finder is None else count_reusable(finder, outlook)
+    return {}
 
 
 def wishes_of(options: RunOptions) -> Wishes:
@@ -123,6 +147,7 @@ class _Desk:
     options: RunOptions
     live: VendorFacts
     warnings: tuple[Problem, ...]
+    reusable: Mapping[str, list[str]]
 
     def plan(self, counts: Mapping[str, PlanCounts], folder: RunFolder, *, offline: bool) -> Plan:
         lanes = {model: self._lane(model, found.to_do) for model, found in counts.items()}
@@ -154,6 +179,7 @@ class _Desk:
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
+            saved=sum((self._saved(model) for model in self.reusable), Cost()),
         )
 
     def _lane(self, model: str, jobs: int) -> LaneWork:
@@ -169,7 +195,23 @@ class _Desk:
         sources = price_sources(self.db, model, self.manifest.policy, self.live)
         if not sources.by_second:
             return cost_of([Alike("{}", jobs)], sources)
-        return cost_of([Alike(*one) for one in self.outlook.due_by_frames(model)], sources)
+        reused = Counter(_frames(body) for body in self.reusable.get(model, ()))
+        return cost_of(
+            [
+                Alike(body, count - reused[_frames(body)])
+                for body, count in self.outlook.due_by_frames(model)
+            ],
+            sources,
+        )
+
+    def _saved(self, model: str) -> Cost:
+        sources = price_sources(self.db, model, self.manifest.policy, self.live)
+        return cost_of([Alike(body, 1) for body in self.reusable[model]], sources)
+
+
+def _frames(body: str) -> str:
+    """What a price a second depends on, as due_by_frames groups it."""
+    return json.dumps(json.loads(body).get("frames"))
 
 
 @dataclass(frozen=True, slots=True)

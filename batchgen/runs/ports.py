@@ -32,8 +32,10 @@ from batchgen.runs.input_images import open_input_images
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
-    from batchgen.downloads.outcomes import FetchOutcome
+    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
@@ -86,13 +88,21 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The engine's ports to the disk: names become files below one folder."""
+    """The engine's ports to the disk: names become files below one folder.
+
+    With `embeds`, the files get metadata.
+    """
 
     downloader: Downloader
     folder: Path
+    embeds: bool
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
-        return await self.downloader.fetch(url, Target(self.folder, name))
+    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
+        target = Target(self.folder, name, provenance if self.embeds else None)
+        return await self.downloader.fetch(url, target)
+
+    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
+        return await self.downloader.adopt(Path(folder), expected, Target(self.folder, name))
 
     async def usage(self) -> DiskUsage:
         return await in_thread(self._room)
@@ -107,7 +117,7 @@ class FilesBelow:
 async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
     hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
     async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
-        yield FilesBelow(downloader, context.folder.files)
+        yield FilesBelow(downloader, context.folder.files, context.manifest.output.embed)
 
 
 @asynccontextmanager

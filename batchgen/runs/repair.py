@@ -150,8 +150,8 @@ class _Redownload:
     async def _renew(self, seq: int) -> None:
         """Old URLs have mostly expired; where there are no new ones, the saved ones are tried."""
         job = await self._ports.store.files_to_fetch(seq)
-        if job is None:
-            return
+        if job is None or job.request_id is None:
+            return  # what is reused is taken from the other run once more
         answer = await self._ports.api.result(job.request_id)
         if isinstance(answer, Succeeded):
             for file in job.files:

@@ -34,7 +34,8 @@ class Summary:
     """One run's end. `seconds` is how long it took, `submitted` how many submits it sent.
 
     `held` are jobs that were asked for and wait: for approvals, or for jobs they need. `warnings`
-    are the manifest's, where its jobs had to be read.
+    are the manifest's, where its jobs had to be read. `reused` are done jobs with another run's
+    result.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Summary:
     held: Held = NOTHING_HELD
     warnings: tuple[Problem, ...] = ()
     funds: Funds = UNASKED
+    reused: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -77,6 +79,7 @@ class Summary:
             "folder": str(self.folder),
             "counts": {state.value: count for state, count in self.counts.items()},
             "submitted": self.submitted,
+            "reused": self.reused,
             "spent_usd": round(self.money.spent, 6),
             "reserved_usd": round(self.money.reserved, 6),
             "unknown_usd": round(self.money.unknown, 6),

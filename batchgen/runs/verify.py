@@ -134,7 +134,7 @@ def walk(folder: Path) -> Iterator[Path]:
                     yield here / entry.name
 
 
-_PARTS = (".part.json", ".part")
+_PARTS = (".part.json", ".part.new", ".part")
 
 
 def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:

@@ -14,6 +14,7 @@ from batchgen.runs.decisions import settle
 from batchgen.runs.options import effective_policy
 from batchgen.state import manual_actions, queries
 from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.state.reuse import count_reused
 from batchgen.state.selection import note_down, note_first
 from batchgen.text import command_line
 
@@ -31,7 +32,8 @@ class Workload:
     """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
 
     `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
-    requests a person wants cancelled. Submits begin at `begins_at`, in epoch seconds.
+    requests a person wants cancelled. Submits begin at `begins_at`, in epoch seconds. `reusing` of
+    `to_fetch` come from other runs.
     """
 
     selection: Selection
@@ -43,15 +45,16 @@ class Workload:
     money: Money
     cancels: tuple[int, ...]
     begins_at: float | None = None
+    reusing: int = 0
 
     @property
     def is_collecting(self) -> bool:
         """Whether something is paid already, which no trouble with other jobs may hold up."""
-        return bool(self.in_flight or self.to_fetch)
+        return bool(self.in_flight or self.to_fetch > self.reusing)
 
     @property
     def is_idle(self) -> bool:
-        return not (self.models or self.is_collecting)
+        return not (self.models or self.in_flight or self.to_fetch)
 
 
 def take_stock(
@@ -89,6 +92,11 @@ def take_stock(
     return replace(_look(db, selection), begins_at=_begins_at(db, manifest, options, at))
 
 
+def take_stock_again(db: Connection, before: Workload) -> Workload:
+    """Once jobs have taken results of other runs."""
+    return replace(_look(db, before.selection), begins_at=before.begins_at)
+
+
 def _begins_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
     """When submits begin. It is remembered: after a crash the same command goes on at once."""
     policy = effective_policy(manifest.policy, options)
@@ -123,4 +131,5 @@ def _look(db: Connection, selection: Selection) -> Workload:
         counts,
         queries.money(db),
         tuple(queries.cancels_due(db)),
+        reusing=count_reused(db, JobState.FETCHING),
     )

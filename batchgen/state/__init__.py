@@ -26,5 +26,7 @@ selection.py      which jobs a command is about; causes.py: why jobs are not don
 manual_actions.py resolve, retry, cancel, approve; reviews.py: picks and flaws
 queries.py        counts, jobs and failures; costs.py: money
 results.py        jobs one by one, and the files of a dataset; report_queries.py: the page
+reuse.py          results of other runs that jobs take, and what others may take of this one
+result_index.py   where the results of all runs are, by what was asked for
 recovery.py       requests that a log names and the state has lost
 """

@@ -101,6 +101,7 @@ def typical_cost(db: sqlite3.Connection, model: str) -> float | None:
     rows = db.execute(
         "SELECT cost FROM job JOIN attempt ON attempt.job = job.seq AND number = attempts"
         " WHERE job.state = 'done' AND job.listed = 1 AND job.model = ? AND cost IS NOT NULL"
+        " AND outcome != 'reused'"
         " LIMIT ?",
         (model, SAMPLE),
     )

@@ -1,14 +1,16 @@
 """The difference between today's manifest and the state: one row for each staged job.
 
-In the temporary table `difference`, `today` is the job's number among the staged ones and `seq`
-that of the known job, NULL where it is new. `renamed` is about the name of its files. A job `asks`
-where its new input may have to be paid for again, and `rerun` says that it shall be. `gone` numbers
-the known jobs that the manifest no longer has. Plans count this difference, and runs apply it.
+The columns of the temporary table `difference`:
 
-`moved` numbers a known job that only got another id: paid, gone from the manifest, and there is a
-new job of the same input. An edit that changes no input may change an id: a person writes another,
-a sweep gets an axis. Were such a job taken for a new one, it would be paid again without a
-question.
+- `today`: the job's number in the staging area; `seq`: its number in the state, NULL if it is new
+- `renamed`: the name of its files has changed
+- `asks`: its new input may have to be paid for again; `rerun`: it will be
+- `moved`: the number of a paid job that only got another id: it is gone from the manifest, and this
+  new job has the same input. An id can change while the input stays the same: someone edits it, or
+  a sweep gets an axis. Taken for a new job, it would be paid for again without asking.
+
+The table `gone` has the numbers of known jobs that the manifest no longer has. A plan counts this
+difference, and a run applies it.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 
 
 NEVER_ATTEMPTED = "(job.attempts = 0 AND job.state IN ('pending', 'blocked'))"
-"""Such a job holds no memory: it follows the manifest."""
+"""Nothing is remembered of such a job, so it follows the manifest."""
 
 
-# Refused or never sent: nothing was charged, so a new input is taken up without asking.
+# Refused or never sent: nothing was charged, so a new input replaces the old one without asking.
 UNPAID = (
     "NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND (outcome IS NULL"
     " OR outcome NOT IN ('not_sent', 'throttled', 'halted', 'refused')))"
@@ -48,7 +50,7 @@ MAY_RERUN = (
     f"job.state NOT IN {LIVE}"
     " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND outcome IS NULL)"
 )
-"""No request is under way, and none that was too slow may still deliver."""
+"""No request is under way, and no slow one can still deliver."""
 
 
 _TABLES = (
@@ -78,7 +80,7 @@ _COMPARE = f"""
 
 @contextmanager
 def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[None]:
-    """The staged jobs as `incoming.job`; what was begun and not committed is undone at the end."""
+    """Attach the staged jobs as `incoming.job`; roll back at the end what was not committed."""
     with translated(path):
         db.execute("ATTACH DATABASE ? AS incoming", (str(staging.path),))
         try:
@@ -101,7 +103,7 @@ def _compare_ids(db: sqlite3.Connection) -> None:
 
 
 def _find_gone(db: sqlite3.Connection) -> None:
-    """After `_compare_ids`."""
+    """Call it after `_compare_ids`."""
     db.execute("CREATE TEMP TABLE gone (seq INTEGER PRIMARY KEY)")
     (found,) = db.execute("SELECT count(seq) FROM temp.difference").fetchone()
     (known,) = db.execute("SELECT count(*) FROM job").fetchone()
@@ -113,14 +115,14 @@ def _find_gone(db: sqlite3.Connection) -> None:
 
 
 _RENAME_TABLES = (
-    # What an input would say if the jobs that it refers to had their new ids already.
+    # Each input as it would be if the jobs that it refers to already had their new ids.
     "CREATE TEMP TABLE rebased (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TEMP TABLE renamed_job (seq INTEGER PRIMARY KEY, today INTEGER UNIQUE)",
     "CREATE TEMP TABLE leaver (seq INTEGER PRIMARY KEY, listed INTEGER)",
     "CREATE TEMP TABLE referring (seq INTEGER PRIMARY KEY)",
 )
 
-# Several equal ones are paired in order, those first that leave the manifest only now.
+# Jobs with equal inputs are paired in order; those that leave the manifest now come first.
 _PAIRS = """
     INSERT INTO temp.renamed_job
     WITH old AS (
@@ -143,11 +145,11 @@ _PAIRS = """
 
 
 def find_difference(db: sqlite3.Connection) -> None:
-    """Every staged job beside the known one, by its id or else by its input."""
+    """Match each staged job with the known one, by id or, failing that, by input."""
     _compare_ids(db)
     _find_gone(db)
     _find_renamed(db)
-    # Where nothing was charged, a new input is taken up without asking.
+    # Where nothing was charged, a new input needs no question.
     db.execute(
         "UPDATE temp.difference SET asks = 1 WHERE changed AND EXISTS ("
         f"SELECT 1 FROM main.job AS job WHERE job.seq = difference.seq AND NOT {UNPAID})"
@@ -155,7 +157,7 @@ def find_difference(db: sqlite3.Connection) -> None:
 
 
 def choose_reruns(db: sqlite3.Connection, selection: Selection) -> None:
-    """After `find_difference`: the selected jobs whose new input is to be paid for."""
+    """Mark the selected jobs whose new input will be paid for. Call it after `find_difference`."""
     condition, values = selection.where("incoming.job")
     db.execute(
         "UPDATE temp.difference SET rerun = 1 WHERE today IN (SELECT today FROM ("
@@ -169,9 +171,9 @@ def choose_reruns(db: sqlite3.Connection, selection: Selection) -> None:
 
 
 def _find_renamed(db: sqlite3.Connection) -> None:
-    """After the jobs were compared by their ids: pair renamed ones too; they are not `gone`.
+    """Pair renamed jobs, once the others are compared by id; renamed jobs are not `gone`.
 
-    Jobs that refer to them, which may be renamed themselves, are compared with the new ids.
+    Jobs that refer to them may be renamed too, so they are compared with the new ids.
     """
     for table in _RENAME_TABLES:
         db.execute(table)
@@ -200,7 +202,7 @@ def _find_renamed(db: sqlite3.Connection) -> None:
 
 
 def _anybody_left(db: sqlite3.Connection) -> bool:
-    """A first run, and a run of the same manifest, ask no more than this."""
+    """A first run, and a run of an unchanged manifest, need no other query."""
     (left,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM temp.difference WHERE seq IS NULL)"
         " AND EXISTS (SELECT 1 FROM temp.gone JOIN main.job AS job USING (seq)"
@@ -239,12 +241,12 @@ def _with_new_ids(db: sqlite3.Connection, body: str) -> str:
 def take_up_renamed(db: sqlite3.Connection) -> None:
     """Give the jobs their new ids; their files stay where they are.
 
-    Before anything asks for a job by its id of today.
+    Call it before anything looks up a job by its new id.
     """
     moved = db.execute("SELECT 1 FROM temp.difference WHERE moved IS NOT NULL LIMIT 1").fetchone()
     if moved is None:
         return
-    # Parted pairs too: what referred to the old job refers to its successor.
+    # Also for parted pairs: references to the old job now mean its successor.
     db.execute(
         "UPDATE job SET body = rebased.body FROM temp.rebased AS rebased"
         " WHERE job.seq = rebased.seq"
@@ -254,14 +256,14 @@ def take_up_renamed(db: sqlite3.Connection) -> None:
         " JOIN incoming.job AS today ON today.seq = diff.today"
         " WHERE job.seq = diff.seq AND diff.moved IS NOT NULL"
     )
-    # Its lines name the old ids.
+    # Its lines have the old ids.
     set_meta(db, Meta.METADATA_IS_STALE, "yes")
 
 
 def _part_renamed(db: sqlite3.Connection, selection: Selection) -> None:
-    """The selected ones are to be paid anew: what was is gone, what comes is new.
+    """Split selected pairs that will be paid for again: the old job is gone, the new one is new.
 
-    Not while a request is under way: it is followed under the new id.
+    A job with a request under way stays paired: it is followed under the new id.
     """
     condition, values = selection.where("incoming.job")
     db.execute(

@@ -1,4 +1,4 @@
-"""What may be submitted, in which order, and what it needs of other jobs."""
+"""Which jobs may be submitted, in which order, and which files of other jobs they need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 DueKey: TypeAlias = tuple[int, int]
-"""Where a page ended: priority and number of its last job."""
+"""Where a page ended: the priority and number of its last job."""
 
 _COLUMNS = f"SELECT {JOB_COLUMNS} FROM job"
 _OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
@@ -66,7 +66,7 @@ def first_due(
 
 
 def pending_job(db: sqlite3.Connection, seq: int) -> JobRow | None:
-    """One job, only if it is due."""
+    """One job if it is due; otherwise None."""
     row = db.execute(f"{_COLUMNS} WHERE seq = ? AND {DUE}", (seq,)).fetchone()
     return job_row(row) if row else None
 
@@ -85,7 +85,7 @@ def needed_files(db: sqlite3.Connection, seq: int) -> tuple[Result, ...]:
 
 
 def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -> list[str]:
-    """Models with selected pending jobs, due or waiting, as the manifest first names them."""
+    """Models with selected pending jobs, due or waiting, in the manifest's order."""
     condition, values = (selection or Selection()).where()
     firsts: dict[str, int] = {}
     for model in models_in(db, JobState.PENDING, listed=True):
@@ -133,9 +133,9 @@ def pending_bodies(
 def pending_urls(
     db: sqlite3.Connection, model: str, key: str, selection: Selection, most_jobs: int
 ) -> Iterator[tuple[str, str]]:
-    """`(id, URL)`: what the inputs of a model's first pending jobs have at a key, one or many."""
+    """`(id, URL)`: the URL or URLs under a key in the inputs of a model's first pending jobs."""
     condition, values = selection.where()
-    # Bounded before the bodies are opened; json_each takes a single URL for a list of one.
+    # Limited before the bodies are parsed; json_each treats a single URL as a list of one.
     return db.execute(
         "SELECT one.id, url.value FROM (SELECT seq, id, body FROM job"
         f" WHERE state = 'pending' AND model = ? AND listed = 1 AND {condition}"
@@ -153,7 +153,7 @@ def visible_models(db: sqlite3.Connection) -> list[str]:
 
 
 def unproven_sweeps(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    """`(model, sweep)` of the listed jobs of which some are pending, and none is done yet."""
+    """`(model, sweep)` of listed jobs where some are pending and none is done yet."""
     pending, done = (
         {
             (model, sweep)
@@ -178,7 +178,7 @@ def models_in(db: sqlite3.Connection, state: JobState, *, listed: bool) -> Itera
 def _steps(
     db: sqlite3.Connection, column: str, where: str, values: tuple[str | int, ...]
 ) -> Iterator[str]:
-    """The distinct texts of a column, one lookup each: DISTINCT reads a million equal rows."""
+    """The distinct texts of a column, one lookup each: DISTINCT would read a million equal rows."""
     query = f"SELECT min({column}) FROM job INDEXED BY job_by_state WHERE {where} AND {column}"
     (found,) = db.execute(f"{query} >= ''", values).fetchone()
     while found is not None:
@@ -187,7 +187,7 @@ def _steps(
 
 
 def under_way(db: sqlite3.Connection) -> list[tuple[int, str, str]]:
-    """`(seq, model, sweep)` of what an earlier run left with the vendor, or to download."""
+    """`(seq, model, sweep)` of jobs that an earlier run left with the vendor or to download."""
     return db.execute(
         "SELECT seq, model, sweep FROM job WHERE listed = 1"
         " AND state IN ('queued', 'running', 'fetching') ORDER BY seq"
@@ -195,7 +195,7 @@ def under_way(db: sqlite3.Connection) -> list[tuple[int, str, str]]:
 
 
 def blocked_jobs(db: sqlite3.Connection) -> dict[str, int]:
-    """Blocked jobs of the manifest by model; the index alone answers it."""
+    """Blocked jobs of the manifest by model; the index alone is read."""
     return dict(
         db.execute(
             "SELECT model, count(*) FROM job WHERE state = 'blocked' AND listed = 1 GROUP BY model"

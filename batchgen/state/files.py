@@ -13,6 +13,7 @@ from batchgen.state.records import (
     IMAGE_COLUMNS,
     IS_LATEST,
     RESULT_COLUMNS,
+    SENT,
     VERIFIED,
     FetchJob,
     FileRow,
@@ -60,7 +61,8 @@ def count_saved(db: sqlite3.Connection) -> int:
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     """What is left to download of a job; None if it is no longer fetching."""
     row = db.execute(
-        "SELECT job.seq, job.id, job.model, attempt.number, attempt.request_id"
+        f"SELECT job.seq, job.id, {SENT['model']}, {SENT['body']}, attempt.number,"
+        " attempt.request_id, attempt.reused_from"
         " FROM job JOIN attempt ON attempt.job = job.seq AND attempt.number = job.attempts"
         " WHERE job.seq = ? AND job.state = 'fetching'",
         (seq,),
@@ -70,11 +72,11 @@ def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
     files = db.execute(
         f"SELECT {FILE_COLUMNS} FROM file"
         " WHERE job = ? AND attempt = ? AND verified_at IS NULL ORDER BY position",
-        (seq, row[3]),
+        (seq, row[4]),
     )
-    seq, job_id, model, attempt, request_id = row
+    seq, job_id, model, body, attempt, request_id, reused_from = row
     results = tuple(FileRow(*file) for file in files)
-    return FetchJob(seq, job_id, model, attempt, request_id, results)
+    return FetchJob(seq, job_id, model, body, attempt, request_id, reused_from, results)
 
 
 def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float) -> Verified:
@@ -95,7 +97,7 @@ def verified(db: sqlite3.Connection, file_id: int, file: VerifiedFile, at: float
     return Verified(saved, done, done and _has_due_dependants(db, saved.seq))
 
 
-def _lost_content(file_id: int) -> str:
+def lost_content(file_id: int) -> str:
     """Key in `meta`: the hash of a file's content that is to be fetched again."""
     return f"sha256 of lost file {file_id}"
 
@@ -103,7 +105,7 @@ def _lost_content(file_id: int) -> str:
 def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
     """A review is about the very picture that a person saw: other content ends it."""
     row = db.execute(
-        "DELETE FROM meta WHERE key = ? RETURNING value", (_lost_content(file_id),)
+        "DELETE FROM meta WHERE key = ? RETURNING value", (lost_content(file_id),)
     ).fetchone()
     if row is not None and row[0] != sha256:
         forget(db, file_id)
@@ -173,7 +175,7 @@ def fetch_again(db: sqlite3.Connection, file: Result) -> bool:
     if cleared:
         db.execute(
             "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-            (_lost_content(file.id), file.sha256),
+            (lost_content(file.id), file.sha256),
         )
         # Of several files the second one finds its job fetching already.
         move(db, file.seq, JobState.FETCHING)

@@ -1,6 +1,6 @@
 """What people decide about jobs: resolve, retry, cancel and approve.
 
-These functions take the writing connection. Those that may refuse return the reason.
+These functions need the connection that may write. Those that can refuse return the reason.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 
 BY_HAND = "adopted by hand"
-"""The answer of an attempt whose request a person named."""
+"""The `answer` of an attempt whose request id a person gave."""
 
 
 def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str | None:
-    """The person found the vendor's request: follow it. Returns an objection, if any."""
+    """Follow the request that a person found. Returns an objection, if any."""
     taken = db.execute(
         "SELECT job.id FROM attempt JOIN job ON job.seq = attempt.job WHERE request_id = ?"
-        # A held job may have its own request back.
+        # A held job may get its own request back.
         " AND NOT (job.seq = ? AND outcome IS NULL)",
         (request_id, seq),
     ).fetchone()
     if taken:
         return f"request {request_id} already belongs to job {taken[0]}"
-    # Only where an attempt is open, to adopt it into.
+    # There must be an open attempt to take the request.
     if not _may_decide(db, seq):
         return _nothing_to_decide(db, seq)
     _keep_own_request(db, seq, request_id, at)
@@ -50,11 +50,11 @@ def adopt(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> str |
 
 
 def _keep_own_request(db: sqlite3.Connection, seq: int, request_id: str, at: float) -> None:
-    """A request that the vendor gave to the job, and that is lost or set aside, may be paid.
+    """Keep a lost or set-aside request that the vendor gave to the job: it may be paid for.
 
-    Where another is adopted in its stead, that is an attempt of its own; this one stays recorded,
-    and its price counts as spent. A held job's request may be another job's, and a person may have
-    mistyped one: those are overwritten.
+    The adopted request becomes a new attempt; the old one stays recorded, and its price counts as
+    spent. The request of a held job may be another job's, and one given by a person may be
+    mistyped: those are overwritten.
     """
     given_up = db.execute(
         "UPDATE attempt SET outcome = 'written_off', ended_at = ? WHERE job = ? AND outcome IS NULL"
@@ -73,10 +73,10 @@ def _keep_own_request(db: sqlite3.Connection, seq: int, request_id: str, at: flo
 
 
 def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
-    """The person allows another submit, though the first one may have been charged.
+    """Allow another submit, although the first one may have been charged.
 
-    Where its request is known, that is asked first, and paid again only if it has ended without
-    files: what the vendor did not find, or had no files for, it may have today.
+    A known request is asked for first, and the job is paid for again only if that has ended without
+    files: the vendor may have today what it did not find earlier.
     """
     if _state(db, seq) in {JobState.FAILED, JobState.LOST} and has_open_request(db, seq):
         _ask_first(db, seq)
@@ -85,7 +85,7 @@ def resubmit(db: sqlite3.Connection, seq: int, at: float) -> str | None:
 
 
 def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> str | None:
-    """The manifest allows it, `on_unknown: resubmit`, but at most `most` times per job."""
+    """Allow it for `on_unknown: resubmit`, at most `most` times per job."""
     (used,) = db.execute(
         "SELECT count(*) FROM attempt WHERE job = ? AND outcome = 'resubmitted'", (seq,)
     ).fetchone()
@@ -97,7 +97,8 @@ def resubmit_within(db: sqlite3.Connection, seq: int, most: int, at: float) -> s
 def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
     """Do so for every job that got no answer. Returns how many.
 
-    Not where requests were mixed up: those exist and are paid, so only a person can say whose.
+    Not for jobs whose requests were mixed up: those requests exist and are paid for, and only a
+    person can say which job each belongs to.
     """
     unanswered = db.execute(
         "SELECT seq FROM job WHERE state = 'unknown'"
@@ -107,15 +108,15 @@ def resubmit_all(db: sqlite3.Connection, most: int, at: float) -> int:
 
 
 def write_off(db: sqlite3.Connection, seq: int, at: float) -> str | None:
-    """The person gives the request up: the job failed, its price stays counted as spent.
+    """Give a request up: the job fails, and its price stays counted as spent.
 
-    Also a result that is paid and can never be downloaded whole: its URLs and its cost are kept.
+    This also gives up a paid result that cannot be downloaded; its URLs and its cost are kept.
     """
     if _state(db, seq) is JobState.FETCHING:
         move(db, seq, JobState.FAILED, "written_off", "written off by hand")
         return None
     if _state(db, seq) is JobState.FAILED and has_open_request(db, seq):
-        # Failed it is already; from here on no run asks for its request any more.
+        # It has failed already; from now on, no run asks for its request.
         db.execute(
             "UPDATE job SET error_code = 'written_off', error = 'written off by hand'"
             " WHERE seq = ?",
@@ -143,7 +144,7 @@ def _state(db: sqlite3.Connection, seq: int) -> JobState:
 
 
 def _may_decide(db: sqlite3.Connection, seq: int) -> bool:
-    """Unknown, lost, or set aside: only a person can say what became of the request."""
+    """Unknown, lost or set aside: only a person can find out what became of the request."""
     state = _state(db, seq)
     if state is JobState.FAILED:
         return has_open_request(db, seq)
@@ -169,10 +170,10 @@ def _nothing_to_decide(db: sqlite3.Connection, seq: int) -> str:
 
 
 def cancel(db: sqlite3.Connection, seq: int) -> bool:
-    """Cancel a job that is not sent, without asking the vendor; False where only the vendor can.
+    """Cancel a job that was not sent; returns False if only the vendor can cancel it.
 
-    The wish is remembered with the job: it outlives a runner that dies before it has asked, and
-    no retry comes after it. A job that was to be made again has its paid result still.
+    In that case the cancel is recorded: it survives a runner that dies before asking the vendor,
+    and the job is not retried. A job that was to be made again keeps its paid result.
     """
     if _state(db, seq) in {JobState.PENDING, JobState.BLOCKED}:
         if stay_done(db, seq):
@@ -190,8 +191,8 @@ def cancel(db: sqlite3.Connection, seq: int) -> bool:
 def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     """Start an ended job again. Returns its new state; None if there is nothing to retry.
 
-    A request that was too slow, or had no files, is asked first: the job is paid for again only if
-    it has really ended without any. One that is lost is only asked: giving it up is for `resolve`.
+    A request that was too slow or had no files is asked for first: the job is paid for again only
+    if it has ended without files. A lost request is only asked for: `resolve` can give it up.
     """
     state = _state(db, seq)
     if state not in {JobState.FAILED, JobState.CANCELLED, JobState.LOST}:
@@ -203,14 +204,14 @@ def retry(db: sqlite3.Connection, seq: int) -> JobState | None:
     else:
         db.execute("UPDATE job SET failures = 0, cancel_asked = 0 WHERE seq = ?", (seq,))
         move(db, seq, JobState.PENDING)
-    # Not what was asked for where a job that it needs has failed: then it is blocked.
+    # It is blocked instead of pending if a job that it needs has failed.
     return _state(db, seq)
 
 
 def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
-    """A condition for jobs that ended without being done; `state` is the column that says so.
+    """An SQL condition for jobs that ended without being done; `state` is the column to test.
 
-    `rejected`: for those too whose result a person rejected; it stays where it is.
+    With `rejected`, also for jobs whose result a person rejected; that result is kept.
     """
     ended = f"{state} IN {ENDED_UNDONE}"
     if not rejected:
@@ -221,7 +222,7 @@ def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
     """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many."""
     condition, values = selection.where()
-    # Numbered first: while one goes again, others change that the condition asks about.
+    # Their numbers first: restarting one job changes others that the condition tests.
     db.execute(
         f"CREATE TEMP TABLE again AS SELECT seq, {HAS_OPEN_REQUEST} AS asked,"
         f" state = 'lost' AS is_lost FROM job WHERE listed = 1 AND {again} AND {condition}",
@@ -253,7 +254,7 @@ def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa:
 
 
 def settle_dead_run(db: sqlite3.Connection) -> int:
-    """At start, under the lock: a submit of a run that died may have been sent. Counts them."""
+    """At start, under the lock: mark submits of a dead run as unknown. Returns how many."""
     drop_meta(db, Meta.LIMITS)  # those of a run end with it
     return db.execute(
         "UPDATE job SET state = 'unknown', error_code = 'interrupted',"
@@ -263,16 +264,16 @@ def settle_dead_run(db: sqlite3.Connection) -> int:
 
 
 def reopen(db: sqlite3.Connection) -> int:
-    """At start: a request that was set aside or not found may have delivered. Counts them."""
+    """At start: ask again for requests that were set aside or not found. Returns how many."""
     return db.execute(
         "UPDATE job SET state = 'queued', error_code = NULL, error = NULL"
-        # From the few attempts that are open, not from all the jobs that failed.
+        # Searched from the few open attempts, not from all failed jobs.
         " WHERE seq IN (SELECT job FROM attempt WHERE outcome IS NULL AND request_id IS NOT NULL)"
         " AND state IN ('failed', 'lost')"
     ).rowcount
 
 
-# Not an approval that nobody can give: a job that left the manifest is not asked about.
+# A job that left the manifest does not wait for approval.
 _ASKS = f"{TO_APPROVE} AND listed = 1"
 
 
@@ -280,7 +281,7 @@ _ASKS = f"{TO_APPROVE} AND listed = 1"
 class Awaiting:
     """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
 
-    `rejected`: a person has rejected the result already; what needs it would be paid.
+    `rejected`: a person has already rejected the result, and jobs that need it would cost.
     """
 
     seq: int
@@ -292,9 +293,9 @@ class Awaiting:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Why selected jobs stay pending: `to_approve` jobs wait for a person, and hold others back.
+    """Why selected jobs stay pending: `to_approve` jobs wait for a person and hold others back.
 
-    `waiting` is how many are held back, by them or by a job that is not done yet.
+    `waiting` is how many jobs are held back, by those or by a job that is not done yet.
     """
 
     to_approve: int = 0
@@ -317,7 +318,7 @@ def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
 
 
 def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
-    """How many jobs could go on if these were approved: nothing else holds them back."""
+    """How many jobs could start if these were approved, as nothing else holds them back."""
     (count,) = db.execute(
         "SELECT count(*) FROM (SELECT need.job FROM need JOIN job ON job.seq = need.job"
         " WHERE need.needs IN (SELECT value FROM json_each(?))"

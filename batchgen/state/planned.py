@@ -1,19 +1,21 @@
 """What a run would do with today's manifest, found out without changing the state.
 
-The temporary table `planned` has a row for each job of the manifest. `own` is the job's state as
-reconciling would leave it, `state` as a run with these wishes would find it. Which inputs are new,
-and which are to be paid for again, is the difference that a run applies (difference.py); a plan
-only counts it. What waits, and what is blocked, the triggers of schema.sql say here as there: they
-are set up over a copy of the jobs that need each other.
+The temporary table `planned` has a row for each job of the manifest: `own` is the job's state after
+reconciling, `state` is what a run with these wishes would find. A plan only counts the difference
+that a run applies (difference.py): which inputs are new, and which are to be paid for again. The
+same triggers (schema.sql) decide which jobs wait or are blocked; here they work on a copy of the
+jobs that need each other.
 """
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.references import references_in
 from batchgen.state.conditions import HAS_OPEN_REQUEST
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What is asked of a run that a plan must foresee; as runs.options.RunOptions has it."""
+    """The options of a run that change its plan; see runs.options.RunOptions."""
 
     selection: Selection = field(default_factory=Selection)
     on_changed: OnChanged = OnChanged.REFUSE
@@ -54,7 +56,7 @@ _TABLE = """
     )
 """
 
-# What was refused or never sent takes a new input up without asking.
+# A job that was refused or never sent gets its new input without asking.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
     " WHEN job.state = 'failed' AND diff.changed AND NOT diff.asks THEN 'pending'"
@@ -73,9 +75,9 @@ PLANNED_JOBS = (
     "(SELECT today.seq AS seq, today.id, today.model, today.body, today.tags, planned.own AS state"
     " FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today) AS job"
 )
-"""Today's jobs, for a selection; its states are those at the beginning of a run."""
+"""Today's jobs, for a selection by the states at the beginning of a run."""
 
-# As much of the state's tables as its triggers ask for; `seq` is the job's number in `planned`.
+# The columns that the state's triggers use; `seq` is the job's number in `planned`.
 _DEPENDENCIES = """
     CREATE TABLE dependencies.job (
         seq INTEGER PRIMARY KEY, id TEXT, state TEXT, gate INTEGER, approved INTEGER,
@@ -87,7 +89,7 @@ _DEPENDENCIES = """
     CREATE INDEX dependencies.need_by_needs ON need (needs);
 """
 
-# What blocks a job is among these too, or it would not be blocked.
+# Blocked jobs start as pending: the job that blocks them is here too and blocks them again.
 _COPY_JOBS = """
     INSERT INTO dependencies.job (seq, state, gate, approved)
     SELECT planned.today, iif(planned.state = 'blocked', 'pending', planned.state), today.gate,
@@ -98,7 +100,7 @@ _COPY_JOBS = """
         OR today.id IN (SELECT needs FROM incoming.need)
 """
 
-# In the order of the jobs that are needed: a chain is blocked from its beginning on.
+# In the order of the needed jobs, so that a chain is blocked from its beginning.
 _COPY_NEEDS = """
     INSERT INTO dependencies.need (job, needs)
     SELECT need.job, needed.seq FROM incoming.need AS need
@@ -107,7 +109,7 @@ _COPY_NEEDS = """
 
 
 def plan_jobs(db: sqlite3.Connection, wishes: Wishes) -> None:
-    """Fill `planned`, once for each time that the manifest is attached."""
+    """Fill `planned`. Call it once for each attached manifest."""
     find_difference(db)
     if wishes.on_changed is OnChanged.RERUN:
         choose_reruns(db, wishes.selection)
@@ -127,7 +129,7 @@ def _select(db: sqlite3.Connection, selection: Selection) -> None:
         values,
     )
     if selection.is_fleeting:
-        # A run holds on to these before it changes their states.
+        # A run notes these before it changes their states.
         query, values = attempted(selection)
         db.execute(f"UPDATE temp.planned SET selected = 1 WHERE seq IN ({query})", values)
 
@@ -137,7 +139,7 @@ def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
     if wishes.retry_failed:
         rejected = wishes.selection.asks_for_rejected
         again.append(may_go_again(rejected=rejected, state="own"))
-    # What was set aside, or not found, is asked again at every beginning, and paid at none.
+    # Each run asks again for results that were set aside or not found, and never pays for that.
     db.execute(
         "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"
         f" WHEN selected AND ({' OR '.join(again)}) THEN 'pending' ELSE own END"
@@ -145,7 +147,7 @@ def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
 
 
 def _follow_dependencies(db: sqlite3.Connection) -> None:
-    # Without needs nothing blocks.
+    # Without needs, nothing is blocked.
     db.execute("UPDATE temp.planned SET state = 'pending' WHERE state = 'blocked'")
     if db.execute("SELECT 1 FROM incoming.need LIMIT 1").fetchone() is None:
         return
@@ -168,9 +170,9 @@ def _follow_dependencies(db: sqlite3.Connection) -> None:
 
 
 def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
-    """As `note_first` chooses; new jobs come behind the known ones.
+    """Choose as `note_first` does; new jobs come after the known ones.
 
-    A retry that asks first may come to be paid: it takes its place within the limit.
+    A retry that asks first may end up being paid for, so it counts towards the limit.
     """
     if wishes.limit is None:
         db.execute("UPDATE temp.planned SET due = 1 WHERE state = 'pending' AND selected")
@@ -188,19 +190,22 @@ def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """Selected jobs of a model, in the states in which a merge would leave them.
+    """Selected jobs of a model, by their states after reconciling.
 
-    From `pending` to `lost` each job of the manifest counts once; `in_flight` are the paid ones on
-    their way, downloads included. Besides: `to_do` would be submitted, `waiting` of those for a job
-    they need or for an approval. `new` were never attempted, `changed` may have been paid and have
-    another input today, `renamed` another id; `orphaned` are attempted and no longer listed.
-    `asked_again` are failed or lost, and every run asks for their results once more, for free.
+    From `pending` to `lost`, each job of the manifest counts once; `in_flight` are paid and on
+    their way, downloads included. The other numbers count some of these jobs again: `to_do` would
+    be submitted, and `waiting` of those wait for a job that they need or for an approval;
+    `reused` would take a result of another run. `new`
+    were never attempted; `changed` and `renamed` may have been paid for and have a different input
+    or id today. `asked_again` are failed or lost, and each run asks for their results once more,
+    for free. `orphaned` were attempted and are no longer in the manifest.
     """
 
     new: int = 0
     changed: int = 0
     renamed: int = 0
     to_do: int = 0
+    reused: int = 0
     waiting: int = 0
     pending: int = 0
     in_flight: int = 0
@@ -215,7 +220,7 @@ class PlanCounts:
 
     @property
     def jobs(self) -> int:
-        """All of the manifest's."""
+        """All jobs of the manifest."""
         return sum(getattr(self, name) for name in _STANDING)
 
     def __add__(self, other: PlanCounts) -> PlanCounts:
@@ -223,7 +228,7 @@ class PlanCounts:
         return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def to_json(self) -> dict[str, int]:
-        """As `plan --json` has it; `pending` is what the others leave of `jobs`."""
+        """The counts in `plan --json`; `pending` is left out: it is what remains of `jobs`."""
         names = [one.name for one in fields(self) if one.name != "pending"]
         return {name: getattr(self, name) for name in ("jobs", *names)}
 
@@ -242,7 +247,7 @@ _STANDING = (
 
 @dataclass(frozen=True, slots=True)
 class ChangedInput:
-    """A job that may have been paid for another input than today's. Bodies are JSON texts."""
+    """A job that may have been paid for with a different input. Bodies are JSON texts."""
 
     id: str
     model_before: str
@@ -254,7 +259,7 @@ class ChangedInput:
 
 @dataclass(frozen=True, slots=True)
 class OrphanedJob:
-    """A job that was attempted, and is no longer in the manifest."""
+    """A job that was attempted and is no longer in the manifest."""
 
     id: str
     model: str
@@ -266,13 +271,13 @@ _IN_FLIGHT = {JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.F
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Today's manifest beside the state, with what is wished of a run. Made by `foreseen`."""
+    """Today's manifest compared with the state, for the wishes of a run. Made by `foreseen`."""
 
     db: sqlite3.Connection
     selection: Selection
 
     def counts(self) -> Mapping[str, PlanCounts]:
-        """By model; a model of which nothing is selected is not among them."""
+        """Count by model; models without a selected job are left out."""
         found: dict[str, dict[str, int]] = {}
         for model, state, *counted in self.db.execute(_COUNTS):
             figures = found.setdefault(model, {})
@@ -286,7 +291,7 @@ class Outlook:
         return {model: PlanCounts(**figures) for model, figures in found.items()}
 
     def due_by_frames(self, model: str) -> list[tuple[str, int]]:
-        """`(an input, jobs)`: a model's jobs to do by what a price a second depends on."""
+        """`(an input, jobs)`: jobs to do, grouped by what a price per second depends on."""
         return self.db.execute(
             "SELECT min(job.body), count(*) FROM temp.planned"
             " JOIN incoming.job AS job ON job.seq = planned.today WHERE planned.due"
@@ -303,8 +308,25 @@ class Outlook:
             (model,),
         )
 
+    def due_for_reuse(self) -> Iterator[tuple[int, str, str]]:
+        """`(number, model, input)` of the jobs to do that may take a result of another run.
+
+        As state/reuse.py has it: not where a new result of the same input was asked for.
+        """
+        rows = self.db.execute(
+            "SELECT job.seq, job.model, job.body, (SELECT group_concat(body_sha256) FROM"
+            " main.attempt WHERE attempt.job = planned.seq AND model IS NULL"
+            " AND coalesce(outcome, '') NOT IN ('not_sent', 'throttled', 'halted'))"
+            " FROM temp.planned JOIN incoming.job AS job ON job.seq = planned.today"
+            " WHERE planned.due ORDER BY job.seq"
+        )
+        for number, model, body, digests in rows:
+            digest = hashlib.sha256(body.encode()).hexdigest()
+            if digest not in (digests or "") and not references_in(body):
+                yield number, model, body
+
     def changed(self, limit: int) -> list[ChangedInput]:
-        """The first of them, as the state has them in order."""
+        """The first changed jobs, in the order of the state."""
         rows = self.db.execute(
             "SELECT job.id, job.model, today.model, coalesce(rebased.body, job.body), today.body,"
             " job.state FROM temp.planned JOIN main.job AS job ON job.seq = planned.seq"
@@ -316,7 +338,7 @@ class Outlook:
         return [ChangedInput(*row) for row in rows]
 
     def renamed(self, limit: int) -> list[RenamedJob]:
-        """The first of them, in the manifest's order."""
+        """The first renamed jobs, in the manifest's order."""
         rows = self.db.execute(
             "SELECT job.id, today.id, job.state FROM temp.planned"
             " JOIN temp.difference AS diff ON diff.today = planned.today"
@@ -341,7 +363,7 @@ class Outlook:
 
 
 _COUNTED = ("jobs", "new", "changed", "renamed", "to_do", "waiting", "asked_again")
-# Of the jobs that wait or are blocked, only what a run would find says which; see planned.py.
+# Which jobs are pending or blocked is only known in the state that a run would find.
 _COUNTS = """
     SELECT today.model, iif(own IN ('pending', 'blocked'), state, own) AS shown, count(*),
         total(new), total(changed), total(moved), total(due), total(due AND waiting), total(asked)
@@ -354,9 +376,9 @@ _COUNTS = """
 def foreseen(
     db: sqlite3.Connection, staging: Staging, path: Path, wishes: Wishes
 ) -> Iterator[Outlook]:
-    """Hold the staged jobs against the state while the block lasts; the state is not changed."""
+    """Compare the staged jobs with the state while the block lasts; the state is not changed."""
     with attached(db, staging, path):
-        # Asked about today's jobs and those that are gone, by model and by name.
+        # Causes are noted now: the selection is used for today's jobs and for those that are gone.
         wishes = replace(wishes, selection=note_causes(db, wishes.selection))
         plan_jobs(db, wishes)
         yield Outlook(db, wishes.selection)

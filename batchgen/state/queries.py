@@ -252,18 +252,20 @@ def job_statuses(db: sqlite3.Connection, selection: Selection = EVERYTHING) -> I
     condition, values = selection.where()
     # The jobs' cursor is opened first: while it has rows to give, both see one snapshot.
     jobs = db.execute(
-        f"SELECT {JOB_COLUMNS}, (SELECT request_id FROM attempt"
+        "SELECT seq, id, model, state, attempts, error_code, error, (SELECT request_id FROM attempt"
         " WHERE job = seq AND request_id IS NOT NULL ORDER BY number DESC LIMIT 1)"
         f" FROM job WHERE {VISIBLE} AND {condition} ORDER BY seq",
         values,
     )
     files = groupby(saved_files(db), key=lambda file: file.seq)
     next_seq, group = next(files, (None, iter(())))
-    for *columns, request_id in jobs:
-        job = job_row(columns)
-        while next_seq is not None and next_seq < job.seq:  # a job that is not shown
+    for seq, job_id, model, state, attempts, error_code, error, request_id in jobs:
+        while next_seq is not None and next_seq < seq:  # a job that is not shown
             next_seq, group = next(files, (None, iter(())))
-        yield JobStatus(job, request_id, tuple(group) if next_seq == job.seq else ())
+        saved = tuple(group) if next_seq == seq else ()
+        yield JobStatus(
+            job_id, model, JobState(state), attempts, error_code, error, request_id, saved
+        )
 
 
 def failures(

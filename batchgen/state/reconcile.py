@@ -1,8 +1,8 @@
 """Bringing the state up to today's manifest, in one transaction.
 
-Jobs that were never attempted hold no memory, so they simply follow the manifest. What may have
-been paid for is never touched unasked. Dependencies follow the manifest too; the triggers of the
-schema count what a job waits for, block it and set it going.
+Nothing is remembered of jobs that were never attempted, so they simply follow the manifest. Jobs
+that may have been paid for are never touched without asking. Dependencies follow the manifest too;
+the triggers of the schema count what a job waits for, block it and release it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _WANTED = """
 
 
 def drop_edges(db: sqlite3.Connection, leaving: str) -> None:
-    """Those that the manifest has no more, and all of the jobs that the query `leaving` numbers."""
+    """Drop needs that the manifest no longer has, and those of jobs in the query `leaving`."""
     if db.execute("SELECT 1 FROM main.need LIMIT 1").fetchone() is None:
         return
     db.execute(f"CREATE TEMP TABLE unwanted AS {_UNWANTED.format(leaving=leaving)}")
@@ -61,7 +61,7 @@ def drop_edges(db: sqlite3.Connection, leaving: str) -> None:
 
 
 def add_edges(db: sqlite3.Connection) -> None:
-    """Those that are missing, between jobs that are in the state by now."""
+    """Add the missing needs; all jobs must be in the state by now."""
     if db.execute("SELECT 1 FROM incoming.need LIMIT 1").fetchone() is not None:
         db.execute(_WANTED)
 
@@ -116,8 +116,8 @@ def merge(
 ) -> Difference:
     """Bring the state up to the manifest, in one transaction.
 
-    With OnChanged.REFUSE nothing is written where a paid job has a new input, or a new id: the
-    caller finds those in the difference. OnChanged.RERUN is about the jobs of the selection.
+    With OnChanged.REFUSE, nothing is written if a paid job has a new input or a new id: the caller
+    finds those in the difference. OnChanged.RERUN concerns only the selected jobs.
     """
     selected = selection or Selection()
     with attached(db, staging, path):
@@ -128,7 +128,7 @@ def merge(
         if on_changed is OnChanged.RERUN:
             choose_reruns(db, selected)
         take_up_renamed(db)
-        # First, since no job can go that an edge names.
+        # First, since a job that is still in a need cannot be deleted.
         drop_edges(db, _LEAVING)
         _forget_never_attempted(db)
         _take_up_unpaid(db)
@@ -169,7 +169,7 @@ def _renamed(db: sqlite3.Connection) -> tuple[RenamedJob, ...]:
     return tuple(RenamedJob(*row) for row in rows)
 
 
-# Jobs without memory that are not in the manifest, or are there under another name.
+# Jobs never attempted that are not in the manifest, or have another file name there.
 _LEAVING = (
     f"SELECT seq FROM temp.gone JOIN job USING (seq) WHERE {NEVER_ATTEMPTED}"
     " UNION ALL SELECT seq FROM temp.difference WHERE renamed AND NOT attempted"
@@ -181,7 +181,7 @@ def _forget_never_attempted(db: sqlite3.Connection) -> None:
     db.execute("UPDATE temp.difference SET seq = NULL WHERE renamed AND NOT attempted")
 
 
-# The known jobs beside those of today, for `UPDATE job … FROM`.
+# The known jobs joined with today's, for `UPDATE job … FROM`.
 _TODAY = (
     "FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today"
     " WHERE job.seq = diff.seq"
@@ -190,20 +190,20 @@ _TODAY = (
 
 def _take_up_unpaid(db: sqlite3.Connection) -> None:
     taken_up = "diff.changed AND NOT diff.asks"
-    # Another job blocks it, which sets it going too.
+    # A blocked job is released by the job that blocks it.
     kept = "job.state = 'blocked'"
     db.execute(
         "UPDATE job SET model = today.model, body = today.body,"
         f" error_code = iif({kept}, job.error_code, NULL), error = iif({kept}, job.error, NULL)"
         f" {_TODAY} AND {taken_up}"
     )
-    # What a person cancelled stays cancelled; a retry then sends the new input. In a statement of
-    # its own: it sets blocked jobs going, which a statement that writes those as well would undo.
+    # What a person cancelled stays cancelled; a retry then sends the new input. This is a separate
+    # statement: it releases blocked jobs, which a statement that also writes them would undo.
     db.execute(f"UPDATE job SET state = 'pending' {_TODAY} AND {taken_up} AND job.state = 'failed'")
 
 
 def _rerun_changed(db: sqlite3.Connection) -> None:
-    """Old attempts keep the input they were made with; the files they left stay where they are."""
+    """Old attempts keep the input that they were made with, and their files stay in place."""
     db.execute(
         "UPDATE attempt SET model = coalesce(attempt.model, job.model),"
         " body = coalesce(attempt.body, job.body) FROM job"
@@ -216,8 +216,9 @@ def _rerun_changed(db: sqlite3.Connection) -> None:
     )
 
 
-# For any way in which such a job goes again while this connection is open: a person's decision,
-# `on_unknown`, `retries`. The old input would be paid for, and today's as well by the next run.
+# It covers every way in which such a job can run again while this connection is open: a person's
+# decision, `on_unknown`, `retries`. Otherwise the old input would be paid for now, and today's by
+# the next run as well.
 _SENDS_TODAYS_INPUT = """
     CREATE TEMP TRIGGER sends_todays_input AFTER UPDATE OF state ON main.job
     WHEN NEW.state = 'pending' AND EXISTS (SELECT 1 FROM todays_input WHERE seq = NEW.seq)
@@ -232,7 +233,7 @@ _SENDS_TODAYS_INPUT = """
 
 
 def _note_todays_inputs(db: sqlite3.Connection) -> None:
-    """Of jobs that may not be rerun now: should they go again in this run, they go with these."""
+    """The new inputs of jobs that cannot be rerun now, in case they run again during this run."""
     db.execute(
         "CREATE TEMP TABLE todays_input"
         " (seq INTEGER PRIMARY KEY, model TEXT NOT NULL, body TEXT NOT NULL)"
@@ -268,9 +269,9 @@ _NAME_TAKEN = (
 
 
 def _insert_new(db: sqlite3.Connection) -> int:
-    """New jobs in the manifest's order; a name that an older job or file has is made unique."""
+    """Add new jobs in the manifest's order; a name that an older job or file has is made unique."""
     while rename(db, "incoming.job", _NAME_TAKEN):
-        # The new name may be that of another staged job.
+        # The new name may already belong to another staged job.
         make_names_unique(db, "incoming")
     columns = ", ".join(STAGED)
     return db.execute(

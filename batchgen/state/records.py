@@ -109,6 +109,7 @@ class Attempt:
     outcome: str | None
     error_code: str | None
     error: str | None
+    reused_from: str | None
     files: tuple[FileRow, ...] = ()
 
 
@@ -117,7 +118,8 @@ class Result:
     """A verified file, and all that is known of how it was made. `body`, `tags`, `axes` are JSON.
 
     `path` is relative to the run's folder, `position` the vendor's order from 1, `cost` the USD of
-    the whole attempt. `pick` is a person's, `flaws` are a check's: kind to description.
+    the whole attempt. `reused_from` is JSON too: the result of another run that this one is, which
+    has no request of its own. `pick` is a person's, `flaws` are a check's: kind to description.
     `is_latest`: it belongs to the job's latest attempt, so it can be fetched again.
     """
 
@@ -131,8 +133,9 @@ class Result:
     tags: str
     sweep: str
     axes: str
-    request_id: str
+    request_id: str | None
     cost: float | None
+    reused_from: str | None
     url: str
     path: str
     bytes: int
@@ -154,23 +157,23 @@ def _columns(record: type, table: str, others: Mapping[str, str] | None = None) 
 
 IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
 
-_SENT = {
+SENT = {
     "model": "coalesce(attempt.model, job.model)",
     "body": "coalesce(attempt.body, job.body)",
 }
 
 JOB_COLUMNS = _columns(JobRow, "job")
 FILE_COLUMNS = _columns(FileRow, "file")
-ATTEMPT_COLUMNS = _columns(Attempt, "attempt", _SENT)
+ATTEMPT_COLUMNS = _columns(Attempt, "attempt", SENT)
 RESULT_COLUMNS = _columns(
     Result,
     "file",
     {
         "seq": "job.seq",
         "job_id": "job.id",
-        **_SENT,
+        **SENT,
         **{name: f"job.{name}" for name in ("tags", "sweep", "axes")},
-        **{name: f"attempt.{name}" for name in ("request_id", "cost")},
+        **{name: f"attempt.{name}" for name in ("request_id", "cost", "reused_from")},
         "flaws": "(SELECT json_group_object(kind, words) FROM flaw WHERE flaw.file = file.id)",
         "is_latest": IS_LATEST,
     },
@@ -225,13 +228,19 @@ class LiveRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchJob:
-    """A job whose results are to be downloaded; `files` are those not on the disk yet."""
+    """A job whose results are to be downloaded; `files` are those not on the disk yet.
+
+    `model` and `body` are what was sent. With `reused_from` the files are taken from another run,
+    and there is no request.
+    """
 
     seq: int
     id: str
     model: str
+    body: str
     attempt: int
-    request_id: str
+    request_id: str | None
+    reused_from: str | None
     files: tuple[FileRow, ...]
 
 
@@ -254,9 +263,17 @@ class ReportedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as `status` prints it, with the files of all its attempts and its latest request."""
+    """A job as `status` prints it, with the files of all its attempts and its latest request.
 
-    job: JobRow
+    Not a whole JobRow: of a million jobs only a few columns are printed.
+    """
+
+    id: str
+    model: str
+    state: JobState
+    attempts: int
+    error_code: str | None
+    error: str | None
     request_id: str | None
     files: tuple[Result, ...]
 

@@ -114,7 +114,8 @@ def attempt_times(db: sqlite3.Connection) -> Iterator[AttemptTimes]:
         "SELECT coalesce(attempt.model, job.model), submitted_at, accepted_at, ended_at, outcome,"
         " cost, (SELECT max(verified_at) FROM file WHERE file.job = attempt.job"
         " AND file.attempt = attempt.number)"
-        " FROM attempt JOIN job ON job.seq = attempt.job ORDER BY submitted_at"
+        " FROM attempt JOIN job ON job.seq = attempt.job"
+        " WHERE outcome IS NOT 'reused' ORDER BY submitted_at"
     )
     return (AttemptTimes(*row) for row in rows)
 

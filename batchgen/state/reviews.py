@@ -61,7 +61,7 @@ def stay_done(db: sqlite3.Connection, seq: int) -> bool:
     """
     (is_whole,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND number = attempts"
-        " AND outcome = 'succeeded' AND model IS NULL)"
+        " AND outcome IN ('succeeded', 'reused') AND model IS NULL)"
         " AND (SELECT count(*) > 0 AND count(*) = count(verified_at)"
         " FROM file WHERE file.job = job.seq AND attempt = attempts)"
         " FROM job WHERE seq = ? AND state IN ('pending', 'blocked')"

@@ -1,7 +1,7 @@
 -- The memory of one run. Times are seconds since the epoch by the wall clock; money is USD.
 
 -- Goes up with every change of this file: a state of any other version is refused.
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -73,10 +73,15 @@ CREATE TABLE attempt (
     outcome      TEXT CHECK (outcome IN (
                      'not_sent', 'throttled', 'halted', 'refused',           -- nothing was charged
                      'succeeded', 'failed', 'cancelled', 'lost',
+                     'reused',                                               -- nothing was sent
                      'written_off', 'resubmitted')),                         -- was unknown
     error_code   TEXT,
     error        TEXT,
+    reused_from  TEXT,                       -- JSON: which result of which run, see reuse.py
+    reused_key   TEXT UNIQUE,                -- that result's own name: it serves one job of a run
     PRIMARY KEY (job, number),
+    CHECK ((reused_from IS NULL) = (outcome IS NOT 'reused')),
+    CHECK ((reused_from IS NULL) = (reused_key IS NULL)),
     CHECK ((ended_at IS NULL) = (outcome IS NULL)),
     CHECK ((request_id IS NULL) = (accepted_at IS NULL))
 ) STRICT, WITHOUT ROWID;

@@ -1,7 +1,7 @@
 """Where checked jobs wait until the whole manifest is known to be sound.
 
-On the disk, not in memory, so a million jobs are as light as ten. Nothing reaches the state before
-the last problem could have been found. Only a huge first manifest is taken up in parts, by
+It is on disk, so a million jobs take no more memory than ten. Nothing reaches the state before the
+last problem could have been found. Only the jobs of a huge first manifest are added in parts, by
 `append_jobs`, while its first jobs are already under way.
 """
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 _LIKE_CONTENT = re.compile("[a-z0-9]+-[0-9a-f]{10}")
 
 BUFFERED = 500
-"""Jobs in one call of SQLite: more saves nothing and holds more prompts in memory."""
+"""Jobs per call of SQLite: more would save no time and keep more prompts in memory."""
 
 _MADE = ("tags", "name", "name_key")
-"""Columns of `job` that are made from what a manifest's job says; the others are as it says."""
+"""Columns of `job` that are computed from a manifest's job; the others are copied."""
 
 _AS_WRITTEN = tuple(column for column in STAGED if column not in _MADE)
 _STAGED = (*_AS_WRITTEN, *_MADE)
@@ -48,7 +48,7 @@ _as_written = attrgetter(*_AS_WRITTEN)
 _NUMBERS = {field.name for field in fields(JobRow) if field.type in {"int", "bool"}}
 _KINDS = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in _STAGED)
 
-# No index while rows come in: writing into the middle of one is what makes a million slow.
+# No index while rows come in: inserting into the middle of one is slow for a million rows.
 _SCHEMA = f"""
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -107,11 +107,11 @@ class Staging:
             self._flush()
 
     def refuse(self, job: RejectedJob) -> None:
-        """Note a job that cannot be made: what needs it, or has its id, is judged all the same."""
+        """Note a job that cannot be made: jobs that need it or have its id are still judged."""
         if self._is_finished:
             return
         if job.is_stem:
-            # Of very many, the empty one matches all: anything may be there.
+            # If there are too many, the empty stem stands in for the rest: it matches every id.
             self._doubtful.add(job.id if len(self._doubtful) < MOST_STEMS else "")
             return
         self._refused += 1
@@ -164,28 +164,28 @@ class Staging:
         )
 
     def duplicates(self, limit: int) -> list[Duplicate]:
-        """Jobs whose id an earlier job has."""
+        """Jobs with the id of an earlier job."""
         with translated(self.path):
             return staged_checks.duplicates(self._db, limit, self._jobs_view)
 
     def missing_needs(self, limit: int) -> list[MissingNeed]:
-        """Needs that name no job, neither a staged one nor one that was refused."""
+        """Needs that name neither a staged job nor a refused one."""
         with translated(self.path):
             return staged_checks.missing_needs(self._db, limit, self._jobs_view, self._doubtful)
 
     def needed_models(self) -> Iterator[NeededModel]:
-        """Every need, with the model of the job that is needed."""
+        """Every need, with the model of the needed job."""
         with translated(self.path):
             yield from staged_checks.needed_models(self._db)
 
     def need_cycles(self, limit: int) -> list[NeedCycle]:
-        """Jobs that need each other in a circle, so that none of them could begin."""
+        """Jobs that need each other in a cycle, so that none of them could start."""
         with translated(self.path):
             return staged_checks.need_cycles(self._db, limit, self._jobs_view)
 
     @property
     def _jobs_view(self) -> str:
-        """The plain table is the quicker one, and nearly always has all."""
+        """The plain table is faster, and is complete unless a job was refused."""
         return "named" if self._refused else "job"
 
 
@@ -205,16 +205,16 @@ def _staged(job: Job, name: str, key: str) -> _Row:
 
 
 def _judged_row(seq: int, job: Job) -> _Row:
-    """As much of a job as its id and needs are judged by; most inputs need not be written."""
+    """Only what is needed to judge a job's id and needs; most inputs are left out."""
     body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
     return seq, job.id, job.model, body, job.sweep, storable(job.file), job.line
 
 
 @contextmanager
 def open_staging(*, to_judge: bool = False) -> Iterator[Staging]:
-    """A fresh staging area, removed at the end.
+    """Open a new staging area, which is removed at the end.
 
-    Where the jobs are only `to_judge`, it keeps no more of them than that takes.
+    With `to_judge`, it keeps only what is needed to judge the jobs.
     """
     with tempfile.TemporaryDirectory(prefix="batchgen-") as folder:
         path = Path(folder) / "staging.db"
@@ -226,9 +226,9 @@ def open_staging(*, to_judge: bool = False) -> Iterator[Staging]:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A job that was not taken up: its id is known already, or `missing`, a need, is not there.
+    """A job that was not added: its id is taken, or it needs a job that is `missing`.
 
-    Or `unlike`, one that it needs, does not make what the job wants of it.
+    Or the model of a needed job, `unlike`, does not make what the job uses.
     """
 
     job: Job
@@ -237,15 +237,15 @@ class Unfit:
 
 
 Objects: TypeAlias = Callable[[NeededModel], object]
-"""Says of a need whether anything is wrong with what the needed job's model makes."""
+"""Returns something true if the needed job's model does not make what the need asks for."""
 
 
 def append_jobs(
     db: sqlite3.Connection, jobs: Sequence[Job], objects: Objects | None = None
 ) -> list[Unfit]:
-    """Take up new jobs behind those of the state; those that do not fit are left out.
+    """Add new jobs after those of the state, and return those that do not fit.
 
-    What they need must be there, or before them in `jobs`.
+    The jobs that they need must be in the state, or come before them in `jobs`.
     """
     return [unfit for job in jobs if (unfit := _append(db, job, objects)) is not None]
 

@@ -112,6 +112,11 @@ def test_selection_flags_choose_results(manifest: str, tmp_path: Path) -> None:
         (["--to", "jsonl", "--bytes"], "use it with --to parquet"),
         (["--to", "hf", "--job", "ship*"], "none of the selected jobs has a result yet"),
         (["--to", "csv"], "'csv' is not one of"),
+        (["--to", "captions", "--caption", "{{ promt }}"], "--caption: no variable 'promt'"),
+        (["--to", "captions", "--concept", "a/b"], "--concept: the folder of a concept"),
+        (["--to", "captions", "--concept", "boats"], "use it with --repeats"),
+        (["--to", "captions", "--buckets", "12"], "--buckets: a resolution is a number"),
+        (["--to", "hf", "--repeats", "2"], "use it with --to captions"),
         ([], "Missing option '--to'"),
     ],
 )
@@ -143,6 +148,20 @@ def test_a_foreign_folder_and_a_damaged_result_have_their_exit_codes(
     (world.folder.files / "car.png").write_bytes(b"no picture")
     assert main(["export", manifest, str(tmp_path / "d"), "--to", "hf"]) == 74
     assert f"batchgen repair {manifest} fetches them again" in capsys.readouterr().err
+
+
+def test_captions_and_buckets_are_printed_and_in_the_document(
+    manifest: str, tmp_path: Path, capsys: CaptureFixture[str]
+) -> None:
+    target = tmp_path / "d"
+    command = ["export", manifest, str(target), "--to", "captions", "--buckets", "1024"]
+    command += ["--caption", "{{ id }}: {{ prompt }}", "--repeats", "10", "--concept", "boats"]
+    assert main(command) == 0
+    assert "  bucket 1152x896: 2 pictures (train)\n" in capsys.readouterr().out
+    assert (target / "10_boats/boat.txt").read_text() == "boat: a boat"
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["buckets"] == [{"split": "train", "width": 1152, "height": 896, "files": 2}]
 
 
 def test_a_folder_of_another_export_names_the_options_that_differ(

@@ -38,7 +38,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     assert run.document["exit_code"] == 0
     assert "2 done" in run.err
     status = user.expect(0, "status", "m.yaml", "--json")
-    marks = {"kept", "rejected", "flaws"}
+    marks = {"kept", "rejected", "flaws", "reused"}
     known = {"name", "counts", "money", "limits", "to_approve", "waiting", "causes", "jobs"}
     assert status.document.keys() == known | marks
     assert status.document["jobs"][0].keys() == {
@@ -47,6 +47,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
         "state",
         "attempts",
         "request_id",
+        "reused",
         "files",
         "error",
     }
@@ -73,6 +74,7 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
         "kept": 0,
         "rejected": 0,
         "flaws": {},
+        "reused": 0,
         "causes": [],
         "jobs": [],
     }

@@ -65,8 +65,8 @@ class Site:
         return [request.headers.get(name) for request in self.requests]
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@asynccontextmanager
+async def serving() -> AsyncIterator[Site]:
     served = Site("")
     runner = web.ServerRunner(web.Server(served.handle), shutdown_timeout=0.01)
     await runner.setup()
@@ -74,6 +74,12 @@ async def site() -> AsyncIterator[Site]:
     served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/boat"
     yield served
     await runner.cleanup()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with serving() as served:
+        yield served
 
 
 @dataclass

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
+from batchgen.downloads.adopt import SourceGone
+from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -241,13 +243,16 @@ class Line:
             return CancelOutcome.CANCELLED
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str) -> FetchOutcome:
+    async def fetch(self, url: str, name: str, _provenance: Provenance) -> FetchOutcome:
         delivery = self.vendor.habits.delivery(url)
         await self._pass(delivery.takes)
         self.fetched.append((_now(), url))
         kind, seconds = ("video/mp4", 5.0) if ".mp4" in url else ("image/png", None)
         file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, kind, 8, 8, seconds, 1)
         return delivery.outcome or Fetched(file)
+
+    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
+        return SourceGone("no other run is simulated")
 
     async def _pass(self, seconds: float) -> None:
         await (asyncio.sleep(seconds) if seconds < inf else asyncio.Event().wait())

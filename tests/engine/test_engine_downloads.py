@@ -13,10 +13,12 @@ import pytest
 from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.outcomes import (
     Corrupt,
+    Fetched,
     FetchOutcome,
     Interrupted,
     TooLarge,
     UrlExpired,
+    VerifiedFile,
 )
 from batchgen.engine.events import FileSaved, PauseReason, Warned
 from batchgen.engine.fetch_decisions import FETCH_PATIENCE
@@ -48,6 +50,18 @@ def test_an_interrupted_download_is_tried_again_after_the_wait_that_was_asked_fo
     assert world.states() == {"a000": "done"}
     times = [at for at, _ in world.lives[0].line.fetched]
     assert times[2] - times[1] >= 45.0
+
+
+def test_a_file_that_takes_no_metadata_is_kept_with_a_warning(world: World) -> None:
+    one_model(world, 1)
+    file = VerifiedFile("files/a000.gif", 9, "ab" * 32, "image/gif", 8, 8, None, 1)
+    fetched = Fetched(file, "image/gif files take none")
+    with_habits(world, delivery=lambda _url: Delivery(fetched))
+    world.live()
+    judge(world)
+    assert world.states() == {"a000": "done"}
+    ((_, warned),) = world.lives[0].emitted(Warned)
+    assert warned == Warned("files/a000.gif has no metadata added: image/gif files take none")
 
 
 def test_an_expired_url_is_renewed_at_once(world: World) -> None:

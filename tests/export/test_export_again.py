@@ -16,7 +16,7 @@ from batchgen.state.selection import Selection
 from tests.export.export_world import WORK, World, job, tree
 from tests.runs.run_world import in_a_process
 
-FORMATS = ("hf", "webdataset", "parquet", "jsonl")
+FORMATS = ("hf", "webdataset", "parquet", "jsonl", "captions")
 SPLITS = parse_splits("train=0.7,test=0.3")
 
 DIES_AFTER = """

@@ -198,7 +198,7 @@ def test_row_59_what_was_acknowledged_before_a_kill_is_there(
         process.kill()
         ended(process)
     with reading(user.folder / "out/state.db") as db:
-        acknowledged = [one.files for one in job_statuses(db) if one.job.state.value == "done"]
+        acknowledged = [one.files for one in job_statuses(db) if one.state.value == "done"]
     assert acknowledged
     for files in acknowledged:
         for file in files:

@@ -133,5 +133,5 @@ def test_no_example_stands_in_a_list() -> None:
 
 def test_every_language_of_an_example_has_its_test() -> None:
     languages = {block.language for block in ALL_BLOCKS}
-    # A csv is a file for other examples; without a language it is a picture.
-    assert languages == {"yaml", "json", "python", "sh", "console", "csv", ""}
+    # A csv or a text is a file for other examples; without a language it is a picture.
+    assert languages == {"yaml", "json", "python", "sh", "console", "csv", "text", ""}

@@ -65,7 +65,7 @@ def test_a_rehearsal_makes_every_job_and_a_second_run_submits_nothing(tmp_path: 
         assert (out / file.path).stat().st_size == file.bytes
         with Image.open(out / file.path) as picture:
             assert picture.size == (1024, 1024)
-        assert rows[status.job.id]["sha256"] == file.sha256
+        assert rows[status.id]["sha256"] == file.sha256
     ended = [row for row in lines(out / "run.log") if row["event"] == "RunEnded"]
     assert [row["submitted"] for row in ended] == [6, 0]
 

@@ -117,7 +117,7 @@ def test_names_and_values_that_are_not_utf_8_are_run_like_others(
     path = write_sweep(folder, f"{odd}.yaml")
     for _ in range(2):
         assert api.run(path, REHEARSAL).counts == {JobState.DONE: 1}
-    assert [one.job.id for one in statuses(folder / "out")] == ["j1"]
+    assert [one.id for one in statuses(folder / "out")] == ["j1"]
 
 
 def test_a_value_that_is_not_utf_8_cannot_be_part_of_an_input(

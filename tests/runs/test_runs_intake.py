@@ -151,7 +151,7 @@ def test_a_late_wrong_row_stops_the_submits_and_once_mended_nothing_is_paid_twic
     assert said in str(problem)
     paid = charges(tmp_path / "out")
     assert 3 <= len(paid) < ROWS
-    states = Counter(one.job.state for one in statuses(tmp_path / "out"))
+    states = Counter(one.state for one in statuses(tmp_path / "out"))
     assert states.keys() == {JobState.DONE, JobState.PENDING}
     assert states[JobState.DONE] == len(paid)
 

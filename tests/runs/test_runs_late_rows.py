@@ -100,10 +100,10 @@ def test_no_more_is_submitted_from_the_first_wrong_row_on_while_the_others_are_s
     assert "job w2" in shown.err
     assert "nothing was sent" not in shown.err
     assert "2 problems in the manifest; nothing more is submitted" in shown.err
-    known = [one.job.id for one in statuses(tmp_path / "out")]
+    known = [one.id for one in statuses(tmp_path / "out")]
     assert known == [f"j{number:02}" for number in range(1, len(known) + 1)]
     assert len(known) < 15
-    count = sum(one.job.state is JobState.DONE for one in statuses(tmp_path / "out"))
+    count = sum(one.state is JobState.DONE for one in statuses(tmp_path / "out"))
     assert f"{count} done" in shown.out
 
 
@@ -156,4 +156,4 @@ def test_a_late_job_that_wants_a_video_of_what_makes_pictures_is_told_and_left_o
     assert problem.job_id == "poster"
     assert "'clip' makes a video, not an image" in problem.message
     assert str(caught.value).startswith("1 problem in the manifest; nothing more is submitted")
-    assert "poster" not in [one.job.id for one in statuses(tmp_path / "out")]
+    assert "poster" not in [one.id for one in statuses(tmp_path / "out")]

@@ -124,7 +124,7 @@ async def test_results_alone_cannot_be_recovered_and_are_kept_by_a_new_start(
             await run(manifest, emulator, recover=True)
         assert (await run(manifest, emulator, start_over=True)).counts == {JobState.DONE: 1}
     assert (out / "earlier-1/files/j1.png").read_bytes() == before
-    assert [one.job.id for one in statuses(out)] == ["j1"]
+    assert [one.id for one in statuses(out)] == ["j1"]
 
 
 async def test_an_older_state_is_missed_though_its_log_is_gone_too(tmp_path: Path) -> None:

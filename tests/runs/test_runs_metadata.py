@@ -71,6 +71,7 @@ async def test_a_line_says_all_that_a_loader_wants(place: Place) -> None:
             "height": 48,
             "request_id": "r-boat",
             "cost": 0.25,
+            "reused": None,
         }
     ]
 

@@ -63,6 +63,4 @@ def test_a_receipt_that_names_the_old_id_is_adopted_before_the_job_gets_the_new_
     receipts.record(RecoveryEntry("j1", 1, request))
     rename(manifest)
     assert api.run(manifest, KEEP).submitted == 0
-    assert [(one.job.id, one.job.state) for one in statuses(folder.root)] == [
-        ("ship", JobState.DONE)
-    ]
+    assert [(one.id, one.state) for one in statuses(folder.root)] == [("ship", JobState.DONE)]

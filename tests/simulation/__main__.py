@@ -81,6 +81,7 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"retries of the rejected  {tally.asked}",
         f"made again by them       {tally.remade}",
         f"changes of limits        {tally.tunes}",
+        f"reused results           {tally.reused}",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

@@ -32,7 +32,7 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "tunes", "kills", "unknown"),
+    *("picks", "asked", "remade", "reused", "tunes", "kills", "unknown"),
 )
 
 LOSSES = 0.2
@@ -47,7 +47,7 @@ class Tally:
 
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
-    going; `tunes` are changes of limits.
+    going, `reused` the results taken from an earlier run, `tunes` the changes of limits.
     """
 
     seeds: int = 0
@@ -59,6 +59,7 @@ class Tally:
     picks: int = 0
     asked: int = 0
     remade: int = 0
+    reused: int = 0
     tunes: int = 0
     kills: int = 0
     unknown: int = 0
@@ -150,6 +151,9 @@ def _count(night: Night, tally: Tally) -> None:
         tally.approvals = len(night.gatekeeper.approvals)
     tally.picks, tally.asked = night.picker.picked, night.picker.asked
     tally.remade = night.picker.leaves.total()
+    if night.earlier:
+        reused = night.query("SELECT count(*) FROM attempt WHERE outcome = 'reused'")
+        tally.reused = sum(count for (count,) in reused)
     tally.tunes = night.person.tunes
     tally.faults.update(night.weather.injected)
     before = ""

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tests.simulation.chain import step_of
+from tests.simulation.earlier import reuse_at_the_end
 from tests.simulation.findings import Finding
 from tests.simulation.picking_judge import picks_at_the_end
 from tests.simulation.vendor import PRICES, TOKEN, picture
@@ -55,6 +56,7 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from _token(night)
     yield from _chain(night)
     yield from picks_at_the_end(night)
+    yield from reuse_at_the_end(night)
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -185,6 +187,8 @@ def _bytes(night: Night) -> Iterator[Finding]:
     rows = night.query(
         "SELECT job.id, file.path, file.sha256 FROM job"
         " LEFT JOIN file ON file.job = seq AND file.attempt = attempts WHERE state = 'done'"
+        " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = seq AND number = attempts"
+        " AND outcome = 'reused')"
     )
     for job, path, digest in rows:
         if path is None:
@@ -238,6 +242,8 @@ def _folder(night: Night) -> Iterator[Finding]:
     user = night.watched / "user"
     for path in night.place.rglob("*"):
         if path in allowed or path == user or user in path.parents:
+            continue
+        if night.earlier and night.place / "earlier" in (path, *path.parents):
             continue
         if path == night.root or night.root in path.parents:
             continue

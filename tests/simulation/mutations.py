@@ -6,6 +6,7 @@ A job is due, submitted, followed and brought home; the state remembers it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,8 +16,9 @@ import aiohttp
 from yarl import URL
 
 from batchgen import connections
-from batchgen.downloads import allowed_hosts, part, session
+from batchgen.downloads import adopt, allowed_hosts, fetch, part, session
 from batchgen.downloads.media import Media, MediaKind
+from batchgen.downloads.outcomes import Fetched
 from batchgen.engine import (
     budget,
     decisions,
@@ -31,7 +33,7 @@ from batchgen.engine import (
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, submit
 from batchgen.runcomfy.outcomes import NotSent
-from batchgen.runs import decision_log, folder, lost_state, recovery_log, startup
+from batchgen.runs import decision_log, folder, lost_state, recovery_log, reuse, startup
 from batchgen.runs.lost_state import Traces
 from batchgen.state import (
     database,
@@ -45,6 +47,9 @@ from tests.simulation.vendor import API_HOST, TOKEN
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
+
+    from batchgen.downloads.outcomes import VerifiedFile
 
 
 def no_intent_before_the_submit() -> None:
@@ -288,6 +293,24 @@ def traces_of_a_lost_state_are_not_looked_for() -> None:
     put(lost_state, "find_traces", lambda _folder, _db: Traces())
 
 
+def bytes_of_another_run_are_taken_on_trust() -> None:
+    take = adopt.adopt
+
+    def trusting(source: Path, expected: VerifiedFile, *rest: Any) -> Any:
+        file = source / expected.path
+        found = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+        taken = take(source, replace(expected, sha256=found), *rest)
+        if not isinstance(taken, Fetched):
+            return taken
+        return Fetched(replace(taken.file, sha256=expected.sha256))
+
+    put(fetch, "adopt", trusting)
+
+
+def results_of_other_runs_are_not_looked_for() -> None:
+    put(reuse.Finder, "entries", lambda _self, _jobs: {})
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_folder_that_is_gone_is_not_missed,
     traces_of_a_lost_state_are_not_looked_for,
@@ -321,4 +344,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     no_spare_receipts,
     urls_are_never_asked_for_again,
     two_live_attempts,
+    bytes_of_another_run_are_taken_on_trust,
+    results_of_other_runs_are_not_looked_for,
 )

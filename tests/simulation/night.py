@@ -20,6 +20,7 @@ from batchgen.engine.events import PauseReason
 from batchgen.errors import LostStateError
 from tests.simulation.chain import TAKES
 from tests.simulation.disk import Disk
+from tests.simulation.earlier import run_earlier
 from tests.simulation.findings import Finding
 from tests.simulation.gatekeeper import Gatekeeper
 from tests.simulation.judge import after_life
@@ -84,6 +85,7 @@ class Night:
         self.picker = Picker(self, self.dice("picker"))
         self.limits = Limits(scenario)
         self.write_manifest(TAKES[0])
+        self.earlier = run_earlier(self) if scenario.reuse else None
 
     def dice(self, name: str) -> Random:
         return Random(f"{self.scenario.seed} {name}")

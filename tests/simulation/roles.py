@@ -10,6 +10,7 @@ PICTURE = "picture"
 _PATTERNS = (
     (re.compile(r"\.part\.json$"), "*.part.json"),
     (re.compile(r"\.part$"), "*.part"),
+    (re.compile(r"\.reused$"), "*.reused"),
     (re.compile(r"(^|/)\.writable$"), "probe"),
     (re.compile(r"(^|/)files/"), PICTURE),
     # In the user's own folder, named by a hash of the manifest's place.

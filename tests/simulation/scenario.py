@@ -42,6 +42,9 @@ PICKERS = 1 / 3
 TUNERS = 1 / 3
 """Share of the seeds whose person changes limits while a run goes on."""
 
+REUSERS = 1 / 2
+"""Share of the other seeds in which an earlier run has made some of the jobs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
@@ -50,7 +53,8 @@ class Scenario:
     `rival_after` is the second of each life at which the same command is given once more. The jobs
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
-    No submit of the job `silenced` is answered. `tunes` are changes of limits in each life.
+    No submit of the job `silenced` is answered. `reuse`: another run has made some of the jobs.
+    `tunes` are changes of limits in each life.
     """
 
     seed: int
@@ -71,6 +75,7 @@ class Scenario:
     habits: Habits | None = None
     closed_after: float = inf
     silenced: str = ""
+    reuse: bool = False
     tunes: tuple[Tune, ...] = ()
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
@@ -85,6 +90,8 @@ class Scenario:
         }
         if self.rate:
             run["rate"] = self.rate
+        if self.reuse:
+            run["reuse"] = True
         if self.budget is not None:
             run["budget"] = self.budget
         for name, limits in models.items():
@@ -124,6 +131,8 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     silencing = Random(f"{seed} silencing")
     tuning = Random(f"{seed} tuning")
     is_silent = silencing.random() < SILENT and not (has_chain or is_closed)
+    has_habits = picking.random() < PICKERS
+    plain = not (has_chain or has_habits or is_closed or is_silent)
     found = Scenario(
         seed=seed,
         jobs=jobs,
@@ -152,9 +161,10 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         options=RunOptions(on_changed=OnChanged.RERUN),
         chain=chain,
         urls_last=chaining.choice((inf, inf, 20.0, 300.0)) if chain else inf,
-        habits=habits_of(picking) if picking.random() < PICKERS else None,
+        habits=habits_of(picking) if has_habits else None,
         closed_after=closing.randrange(10) if is_closed else inf,
         silenced=_job_id(silencing.randrange(jobs)) if is_silent else "",
+        reuse=plain and Random(f"{seed} reuse").random() < REUSERS,
     )
     if tuning.random() >= TUNERS:
         return found

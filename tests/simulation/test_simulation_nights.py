@@ -31,6 +31,7 @@ MUTANTS = (
     "a_kept_result_does_not_stop_its_retry",
     "a_lower_limit_is_not_taken_up",
     "a_change_forgets_the_last_submit",
+    "bytes_of_another_run_are_taken_on_trust",
 )
 
 
@@ -66,6 +67,7 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "picks of results") > SEEDS
     assert figure(said, "retries of the rejected") > SEEDS // 6
     assert figure(said, "made again by them") > SEEDS // 4
+    assert figure(said, "reused results") > SEEDS // 4
     assert figure(said, "faults injected") > SEEDS
     assert figure(said, "crash points covered") > SEEDS // 3
     assert "has no number yet" not in said

@@ -92,6 +92,7 @@ def a_result(**known: Any) -> Result:
         axes="{}",
         request_id="r",
         cost=0.1,
+        reused_from=None,
         url="https://x.runcomfy.net/boat.png",
         path="files/boat.png",
         bytes=1,

@@ -179,7 +179,7 @@ def test_the_expected_time_is_not_taken_in_by_ends_that_were_seen_late(five: Sta
     assert queries.expected_seconds(five.db, EDIT) is None
 
 
-def test_every_job_is_told_with_its_own_files(five: State) -> None:
+def test_each_job_has_its_own_files(five: State) -> None:
     five.finish("a-1", "r1", count=3)
     five.submit("b-1", "r2")
     five.fail("b-1", again=True)
@@ -191,10 +191,7 @@ def test_every_job_is_told_with_its_own_files(five: State) -> None:
     five.submit("c[1]", "r5")
     five.fail("c[1]")
     found = list(queries.job_statuses(five.db))
-    assert [
-        (one.job.id, one.job.state, one.job.attempts, one.request_id, len(one.files))
-        for one in found
-    ] == [
+    assert [(one.id, one.state, one.attempts, one.request_id, len(one.files)) for one in found] == [
         ("a-1", S.DONE, 1, "r1", 3),
         ("a-2", S.PENDING, 0, None, 0),
         ("b-1", S.DONE, 2, "r3", 1),
@@ -207,7 +204,7 @@ def test_every_job_is_told_with_its_own_files(five: State) -> None:
         "files/a-1.3.png",
     ]
     assert {file.job_id for file in found[0].files} == {"a-1"}
-    assert (found[4].job.error_code, found[4].job.error) == ("boom", "the vendor's words")
+    assert (found[4].error_code, found[4].error) == ("boom", "the vendor's words")
 
 
 def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State) -> None:
@@ -217,7 +214,7 @@ def test_a_stream_of_jobs_is_one_snapshot_even_while_the_run_goes_on(five: State
         first = next(stream)
         for number, job_id in enumerate(("a-1", "a-2", "b-1", "b-2", "c[1]")):
             five.finish(job_id, f"r{number}")
-        assert {one.job.state for one in (first, *stream)} == {S.PENDING}
+        assert {one.state for one in (first, *stream)} == {S.PENDING}
         assert all(one.files for one in queries.job_statuses(reader))
 
 

@@ -129,6 +129,7 @@
       ["length", file && file.length !== null && `${file.length.toFixed(2)} s`],
       ...job.inputs,
       ["cost", job.cost !== null && `${job.cost.toFixed(4)} USD`],
+      ["reused", job.reused],
       ["took", job.seconds !== null && `${job.seconds.toFixed(1)} s`],
       ["attempts", job.attempts > 1 && String(job.attempts)], ["request", job.request], ["file", file && file.path],
     ];

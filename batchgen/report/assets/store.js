@@ -31,14 +31,14 @@
   // The order of fields is report/chunks.py's.
   const read = (row, texts) => {
     const [seq, id, model, state, sweep, tags, prompt, inputs, cause, error, attempts, request,
-      cost, seconds, files, axes, gate] = row;
+      cost, seconds, files, axes, gate, reused] = row;
     const pairs = (places) => {
       const found = [];
       for (let at = 0; at < places.length; at += 2) found.push([texts[places[at]], texts[places[at + 1]]]);
       return found;
     };
     return {
-      seq, id, attempts, request, cost, seconds, gate,
+      seq, id, attempts, request, cost, seconds, gate, reused,
       model: texts[model], state: texts[state], sweep: texts[sweep],
       tags: tags.map((tag) => texts[tag]), prompt: texts[prompt], inputs: pairs(inputs), axes: pairs(axes),
       cause: texts[cause], error: texts[error],
