@@ -90,9 +90,9 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
         for earlier, later in itertools.pairwise(charges):
             if night.picker.leaves[job] or earlier.outdated or not earlier.known:
                 continue
-            leave = night.person.resubmits[job] or night.scenario.on_unknown == "resubmit"
-            if earlier.also_told and leave:
-                continue  # Two jobs got this id: whose it is nobody can ask, so a person decides.
+            given_up = night.person.resubmits[job] or job in night.person.written_off
+            if earlier.also_told and given_up:
+                continue  # Two jobs got this id: nobody knows whose it is, so a person decides.
             if earlier.id in night.person.adopted:
                 continue  # Nobody knew this id until a person found it.
             if earlier.has_files_at < later.accepted_at:

@@ -39,6 +39,7 @@ class Person:
         self.retakes = 0
         self.tunes = 0
         self.adopted: set[str] = set()
+        self.written_off: set[str] = set()
 
     def decide(self) -> None:
         """Between two lives."""
@@ -140,6 +141,9 @@ class Person:
         decision = Decision(verb, job, EPOCH + self._night.now, request_id)
         with decide(RunFolder(self._night.root), self._night.manifest, [decision]) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
-            if verb is Verb.RESUBMIT and not decided.applied[-1].objection:
-                self.resubmits[job] += 1
+            if not decided.applied[-1].objection:
+                if verb is Verb.RESUBMIT:
+                    self.resubmits[job] += 1
+                elif verb is Verb.WRITE_OFF:
+                    self.written_off.add(job)
         self._night.note(f"decided {verb.value} {job}")
