@@ -1,11 +1,11 @@
-"""One run of a manifest: started, worked through, summed up; and what else is done with its folder.
+"""One run of a manifest, from start to summary; and everything else that is done with its folder.
 
 The way of a run, from top to bottom:
 
 api.py            what other programs call; the commands call it too
 execute.py        a run from start to summary: engine, downloads, signals together
 startup.py        manifest checked, lock taken, state opened and reconciled
-prepare.py        manifest → checked jobs; cross_job_checks.py: what only all jobs together show
+prepare.py        manifest → checked jobs; cross_job_checks.py: problems between jobs
 workload.py       what there is to do, in one transaction before the first request
 ports.py          opens the API or the emulator, downloads, input images; limits of open files
 ingest.py         the jobs of a huge first run, read while it goes on
@@ -15,7 +15,7 @@ summary.py        how it ended, and the exit code; results.py: each job's files 
 What it is built on:
 
 context.py        `open_run` opens a run for a command; options.py: what may be asked of a run
-folder.py         where everything of a run is, and its lock
+folder.py         the paths of a run's files, and its lock
 ownership.py      whose state file this is: provider, manifest, no copy
 fingerprint.py    has anything changed since the last run
 

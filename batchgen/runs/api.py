@@ -117,7 +117,7 @@ def list_jobs(
 def look_up_jobs(
     manifest: str | os.PathLike[str], names: Sequence[str], *, emulator: bool = False
 ) -> AbstractContextManager[Listing]:
-    """Jobs by their ids or globs, with all that happened to them. Otherwise like `list_jobs`."""
+    """Jobs by ids or globs, with everything that happened to them. Otherwise like `list_jobs`."""
     return named_jobs(Path(manifest), names, _world(signals=False), emulator=emulator)
 
 
@@ -131,7 +131,7 @@ def repair_files(
 ) -> Repair:
     """Verify the files of `options.selection`, and fetch again, without paying, what is wrong.
 
-    `on_checked` is called for each file that was looked at. Raises as `run` does.
+    `on_checked` is called for each checked file. Raises as `run` does.
     """
     listeners = Listeners(on_checked or _ignore, on_event or _ignore)
     return repair(Path(manifest), options or RunOptions(), _world(signals=signals), listeners)
@@ -165,7 +165,7 @@ def _world(*, signals: bool) -> World:
     try:
         home = Path.home()
     except RuntimeError:
-        # Neither HOME nor an entry in passwd: then no login of the vendor's can be found.
+        # Neither HOME nor an entry in passwd, so the vendor's login cannot be found.
         home = NO_HOME
     return World(os.environ, home, time.time, SystemRandom(), signals=signals, memory=_user_state())
 

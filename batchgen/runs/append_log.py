@@ -18,7 +18,7 @@ APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NO_FOLLOW
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte: on a disk nearly full, one call may write a part. Raises OSError."""
+    """Write every byte: on a nearly full disk, one call may write only a part. Raises OSError."""
     while data:
         data = data[os.write(descriptor, data) :]
 
@@ -31,9 +31,9 @@ def end_torn_line(descriptor: int) -> None:
 
 
 def json_line(line: bytes) -> JsonObject | None:
-    """Read one line; None for what is no JSON object: torn, damaged, too deep, too large a number.
+    """Read one line; None if it is not a JSON object: torn, damaged, too deep, a huge number.
 
-    Text that UTF-8 and SQLite do not take is no text either.
+    Text that UTF-8 and SQLite cannot store is refused too.
     """
     try:
         row = json.loads(line)
@@ -44,14 +44,14 @@ def json_line(line: bytes) -> JsonObject | None:
 
 
 FLUSH_AFTER = 0.2
-"""Seconds that a line waits at most for others, so that a busy run writes hundreds at once."""
+"""Seconds that a line waits at most for others, so that a busy run writes many at once."""
 
 
 class AppendLog:
     """Appends lines; use with `with`, inside a loop.
 
-    The first failure ends the writing, and is raised when the block ends: a log that cannot grow is
-    no reason to let go of requests that are paid. `mode` says who may read it.
+    After the first failure nothing is written, and the failure is raised when the block ends: paid
+    requests are still followed when a log cannot grow. `mode` is the mode of a new file.
     """
 
     def __init__(self, path: Path, mode: int = 0o600) -> None:
@@ -88,7 +88,7 @@ class AppendLog:
         if not lines or self._failure is not None:
             return
         try:
-            # Lone surrogates become what they are in JSON.
+            # Lone surrogates are written as escapes, as in JSON.
             write_all(self._descriptor, "".join(lines).encode(errors="backslashreplace"))
         except OSError as exc:
             self._failure = exc

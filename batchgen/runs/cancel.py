@@ -1,4 +1,4 @@
-"""Cancel jobs: those not sent at once, those with the vendor where it grants that."""
+"""Cancel jobs: unsent ones at once, the others if the vendor agrees."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LATER = "noted: the next `batchgen run` asks the vendor to cancel it before any
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """How many jobs were cancelled; the vendor is working on `delivering`, whose results will come.
+    """How many jobs were cancelled, and how many the vendor is `delivering` all the same.
 
     `handed_over`: how many were handed to the run in progress instead.
     """
@@ -96,7 +96,7 @@ async def _cancel_one(
     api: RunComfy, db: Connection, request: LiveRequest, place: RunContext
 ) -> bool:
     await api.cancel(request.request_id)
-    # The result says so, or the status: the request may have ended in the same moment, and is
+    # The result or the status shows it: the request may have ended in the same moment, and is
     # kept then.
     outcome: PollOutcome = await api.result(request.request_id)
     if is_inconclusive(outcome):

@@ -1,4 +1,4 @@
-"""What every command works with: the run of a manifest, its state, and the world outside."""
+"""What every command works with: the run of a manifest, its state, and the outside world."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def open_run(path: Path) -> Iterator[OpenRun]:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a run takes from outside: environment, wall clock (epoch seconds), chance.
+    """What a run takes from outside: environment, wall clock (epoch seconds), randomness.
 
-    `signals`: whether Ctrl-C and SIGTERM are the run's to handle, as in a command. `memory` is the
-    folder of the user's in which runs are remembered; None where there is none.
+    `signals`: whether the run handles Ctrl-C and SIGTERM, as in a command. `memory` is the user's
+    folder in which runs are remembered, if there is one.
     """
 
     env: Mapping[str, str]
@@ -94,7 +94,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class RunContext(FoundRun):
-    """A run, and all that it works with. `base` is the API's; empty for a rehearsal."""
+    """A run, and everything that it works with. `base` is the API's; empty for a rehearsal."""
 
     options: RunOptions
     world: World
@@ -102,7 +102,7 @@ class RunContext(FoundRun):
 
     @classmethod
     def of(cls, path: Path, options: RunOptions, world: World) -> Self:
-        """Read no more than the header of the manifest. Raises ManifestError, UsageError."""
+        """Read only the header of the manifest. Raises ManifestError, UsageError."""
         found = find_run(path)
         base = "" if options.emulator else api_base(world.env)
         return cls(found.manifest, found.folder, options, world, base)
@@ -121,7 +121,7 @@ class RunContext(FoundRun):
 
     @property
     def proxies(self) -> Proxies:
-        """Raises UsageError. A rehearsal goes nowhere."""
+        """Raises UsageError. A rehearsal needs none."""
         # Imported here because a command that only reads the state opens no connection.
         from batchgen.proxies import NO_PROXIES, Proxies  # noqa: PLC0415 - see above
 

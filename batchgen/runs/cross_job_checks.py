@@ -1,4 +1,4 @@
-"""What only all jobs together show: duplicate ids, missing dependencies, dependency cycles."""
+"""Problems between jobs: duplicate ids, missing dependencies, dependency cycles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN_OF_CIRCLE = 6
 
 
 def report_cross_job_problems(staging: Staging, problems: ProblemLog) -> None:
-    """Log it, beside what is wrong with single jobs; what jobs of a sweep have alike is one."""
+    """Log problems between jobs; problems that jobs of one sweep share are logged as one."""
     for twice in staging.duplicates(KEPT):
         _report(problems, _duplicate(twice), twice.sweep, "twice")
     has_skipped = any(one.message.startswith(SKIPPED) for one in problems.warnings)
@@ -44,13 +44,13 @@ def _report(problems: ProblemLog, problem: Problem, sweep: str, kind: str) -> No
 
 
 def duplicate_id(job: Job) -> Problem:
-    """For a job that comes when the others are in the state already."""
+    """Check a job that is read when the others are already in the state."""
     message = f"duplicate id '{job.id}': a job above has it"
     return Problem(job.file, job.line, 1, message, "every job needs an id of its own", job.id)
 
 
 def missing_above(job: Job, needed: str) -> Problem:
-    """As above: a huge first run reads its jobs while it goes on, so it cannot look ahead."""
+    """As above. A huge first run reads its jobs while it goes on, so it cannot look ahead."""
     message = f"it needs '{needed}', which is not above it"
     hint = "put that one first, or set run.full_check: always, which reads everything first"
     return Problem(job.file, job.line, 1, message, hint, job.id)
@@ -103,7 +103,7 @@ _OTHER_KIND = {
 
 
 def wrong_media_kinds(found: NeededModel) -> list[Problem]:
-    """References to a video of what makes pictures, or the reverse."""
+    """References to a video of a job that makes pictures, or the reverse."""
     model = find_model(found.needed_model)
     makes = model.makes.value if model is not None else None
     words = {"image": "an image", "video": "a video"}

@@ -1,7 +1,7 @@
 """A person's decisions, in decisions.jsonl: appended by commands, applied by the writer.
 
-The state remembers how far the file was read, in the transaction that applied it: so a decision
-takes effect exactly once, however often a run dies.
+The transaction that applies decisions also stores how far the file was read, so each decision takes
+effect exactly once, however often a run dies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 MOST_FILES = 10_000
-"""No file has a higher position: no line may hold a number that SQLite does not take."""
+"""No file has a higher position; larger numbers in a line may not fit into SQLite."""
 
 PAGE_BYTES = 128 * 1024
 """About a thousand decisions: some hundredths of a second."""
@@ -51,7 +51,7 @@ class Verb(StrEnum):
 
 
 MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
-"""About files, not about the life of a job: no engine needs them."""
+"""These are about files, not about the life of a job, so the engine does not need them."""
 
 PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
 
@@ -62,9 +62,9 @@ class Decision:
 
     `request_id` goes with ADOPT; `at`: epoch seconds.
 
-    `attempt` is the number of the one that the person saw: it does not apply to a later one.
-    MARKS are about the file at `position`, from 1, or about all files of the attempt; `flaws`,
-    kind to words, go with FIND.
+    `attempt` is the number of the attempt that the person saw: the decision does not apply to a
+    later one. MARKS are about the file at `position`, from 1, or about all files of the attempt;
+    `flaws`, kind to description, go with FIND.
     """
 
     verb: Verb
@@ -79,10 +79,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A decision and what it met: `objection` says why it could not be done; `model` is the job's.
+    """A decision and its outcome; `objection` says why it could not be applied.
 
-    `ask_vendor`: the job has a request, so a cancel is the vendor's to grant. `before` and `after`
-    are its states.
+    `model`, `before` and `after` are the job's model and states. `ask_vendor`: the job has a
+    request, so only the vendor can cancel it.
     """
 
     decision: Decision
@@ -95,7 +95,7 @@ class Applied:
 
     @property
     def stays_done(self) -> bool:
-        """Whether a retry was taken back: jobs that need this one may go on."""
+        """Whether a retry was taken back, so that jobs that need this one may start."""
         return self.after is JobState.DONE and self.before is not JobState.DONE
 
 
@@ -106,7 +106,7 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
         descriptor = os.open(path, APPEND, 0o600)
         try:
             end_torn_line(descriptor)
-            # One write, so that the runner never reads half a decision of two that come together.
+            # One write, so that the runner never reads a part of decisions that belong together.
             write_all(descriptor, lines.encode())
             os.fsync(descriptor)
         finally:
@@ -121,22 +121,22 @@ def has_new(db: Connection, path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Decisions that were applied; `more` may be waiting."""
+    """Decisions that were applied; `more`: whether others may be waiting."""
 
     applied: tuple[Applied, ...]
     more: bool
 
 
 def apply_page(db: Connection, path: Path) -> Page:
-    """Apply some of what was appended since the last time; inside the caller's transaction.
+    """Apply a page of what was appended since the last time, inside the caller's transaction.
 
-    Some: the picks of a whole night must not hold the one writer for seconds. Raises OutputError
-    or StorageError where the file cannot be read.
+    A page, since the picks of a whole night must not block the only writer for seconds. Raises
+    OutputError or StorageError if the file cannot be read.
     """
     offset = int(get_meta(db, Meta.DECISIONS_READ) or 0)
     with disk_errors(path):
         if path.exists() and path.stat().st_size < offset:
-            offset = 0  # moved away or emptied: what is there now is new
+            offset = 0  # moved away or emptied, so all of it is new
     data = _read_from(path, offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
@@ -223,7 +223,7 @@ def _to_json(decision: Decision) -> dict[str, JsonValue]:
 
 
 def _parse(line: bytes) -> Decision | None:
-    """Read one line; None for what no command of ours wrote.
+    """Read one line; None if none of our commands wrote it.
 
     Strict: a line that the state refuses would stop this run and every later one.
     """
@@ -251,5 +251,5 @@ def _is_position(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Text that SQLite takes. Raises UnicodeEncodeError, a ValueError, for lone surrogates."""
+    """Text that SQLite can store. Raises UnicodeEncodeError, a ValueError, for lone surrogates."""
     return isinstance(value, str) and bool(value.encode())

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 0.2
-"""Seconds to wait for the lock if another decision, or a check for an active runner, holds it:
-neither of them would apply this decision."""
+"""Seconds to wait for the lock. Another decision, or a check for an active runner, may hold it for
+a moment, and neither would apply this decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def decide(
         db = held.enter_context(closing(open_for_writing(folder.state)))
         with translated(folder.state):
             with transaction(db):
-                # Nobody runs, so what was being submitted when the last runner died is unknown.
+                # No runner is active: submits that the last one left unfinished are unknown.
                 settle_dead_run(db, folder, now)
             applied = _apply_all(db, folder)
             yield _told_of(db, decisions, applied)
@@ -91,7 +91,7 @@ def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:
 def _told_of(
     db: Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
 ) -> Decided | None:
-    """None where another command has just taken them up with its own."""
+    """None if another command has just applied them with its own."""
     wanted = {_key(one) for one in decisions}
     found = tuple(one for one in applied if _key(one.decision) in wanted)
     return Decided(db, found) if found or not decisions else None
@@ -103,10 +103,11 @@ def _key(one: Decision) -> tuple[float, str, str, int | None]:
 
 @contextmanager
 def runner_lock(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock: what is handed over meanwhile is taken up, also in the very last moment.
+    """Hold the lock, and afterwards apply decisions that were handed over at the last moment.
 
-    A command writes its decisions first and then looks for the lock. So one that found it held has
-    written before it was let go, and is seen here. Raises LockedError, OutputError.
+    A command writes its decisions first and then tries the lock. If it finds the lock held, its
+    decisions were written before the release, so they are seen here. Raises LockedError,
+    OutputError.
     """
     with locked(folder, patience):
         yield
@@ -119,7 +120,7 @@ def _take_up_rest(folder: RunFolder) -> None:
         if not has_new(known, folder.decisions):
             return
     with ExitStack() as held:
-        held.enter_context(suppress(LockedError))  # the next runner takes it up
+        held.enter_context(suppress(LockedError))  # the next runner applies it
         held.enter_context(locked(folder, PATIENCE))
         db = held.enter_context(closing(open_for_writing(folder.state)))
         _apply_all(db, folder)

@@ -1,7 +1,7 @@
 """Where the vendor's schema of a model differs from the bundled one, and which jobs that breaks.
 
-Titles, descriptions, defaults and order bind nobody, so they are not compared. A job is judged by
-plain rules alone: no run is stopped by a schema that cannot be understood. Pure.
+Titles, descriptions, defaults and order restrict nothing, so they are not compared. Only plain
+rules are applied to a job: a schema that cannot be understood stops no run. Pure.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _compare(bundled: JsonObject, live: JsonObject, path: str) -> Iterator[str]:
     yield from _choices(bundled, live, path)
     yield from _file_rules(bundled, live, path)
     yield from _fields(bundled, live, path)
-    # Only as deep as the bundled one: how deep the other one is, is for strangers to say.
+    # Only as deep as the bundled one: the vendor's may be of any depth.
     if isinstance(items := bundled.get("items"), dict):
         yield from _compare(items, mapping(live.get("items")), f"{path}[]")
 
@@ -150,7 +150,7 @@ def as_list(value: JsonValue) -> list[JsonValue]:
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """A rule of the vendor's of today that a body breaks, as a sentence, and the value, if any.
+    """A current rule of the vendor's that a body breaks, as a sentence, and the value, if any.
 
     Bodies that break the same rule have the same `rule`.
     """
@@ -162,12 +162,12 @@ class BrokenRule:
 def broken_rules(
     bundled: Mapping[str, JsonValue], live: JsonObject, body: JsonObject, accepted: Collection[str]
 ) -> Iterator[BrokenRule]:
-    """Find why the vendor would refuse a body, which obeys the bundled schema, or ignore a part.
+    """Find why the vendor would refuse a body that fits the bundled schema, or ignore a part of it.
 
-    The values of keys that are `accepted` are not judged.
+    The values of `accepted` keys are not judged.
     """
     ours, theirs = mapping(bundled.get("properties")), mapping(live.get("properties"))
-    # A page without one known field describes something else than the input.
+    # A schema without a single known field describes something other than the input.
     if ours.keys().isdisjoint(theirs):
         return
     judged = {key: value for key, value in body.items() if key not in accepted}
@@ -185,7 +185,7 @@ def broken_rules(
 def _broken(
     bundled: JsonObject, live: JsonObject, value: JsonValue, path: str
 ) -> Iterator[BrokenRule]:
-    """A rule that is the bundled one as well is obeyed already."""
+    """A rule that the bundled schema has too is already obeyed."""
     for key, breaks in _BREAKS.items():
         before, now = rule_value(bundled, key), rule_value(live, key)
         if now is not None and before != now and breaks(value, now):
@@ -265,7 +265,7 @@ SHOWN_JOBS = 3
 
 @dataclass(slots=True)
 class _Jobs:
-    """The first few of the jobs that break one rule, and their number; `got` is the first's."""
+    """The first few jobs that break a rule, and how many do; `got` is the first one's value."""
 
     got: str
     first: list[str] = field(default_factory=list)
@@ -279,7 +279,7 @@ class _Jobs:
 
 @dataclass(slots=True)
 class RefusedJobs:
-    """What the vendor no longer takes of many jobs, by model and rule."""
+    """Inputs that the vendor no longer takes, by model and rule."""
 
     _found: dict[tuple[str, str], _Jobs] = field(default_factory=dict)
 
@@ -315,9 +315,9 @@ def ways_out(model: str) -> str:
 
 
 class LiveRules:
-    """What the vendor's schemas of today forbid, where they differ from the bundled ones.
+    """What the vendor's current schemas forbid, where they differ from the bundled ones.
 
-    A key that the manifest accepts by name is judged by nobody.
+    Keys in the manifest's `accept_fields` are not judged.
     """
 
     def __init__(self, changed: Mapping[str, Mapping[str, Any]], policy: Policy) -> None:
@@ -327,7 +327,7 @@ class LiveRules:
 
     @property
     def models(self) -> list[str]:
-        """Models whose jobs are worth a look."""
+        """Models whose jobs need to be judged."""
         return list(self._live)
 
     def refusals(self, model: str, body: str) -> list[BrokenRule]:
@@ -338,7 +338,7 @@ class LiveRules:
         return list(broken_rules(known.schema, live, json.loads(body), accepted))
 
     def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> RefusedJobs:
-        """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model worth a look."""
+        """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model in question."""
         outdated = RefusedJobs()
         for model in self.models:
             for job_id, body in jobs_of(model):

@@ -34,11 +34,11 @@ PAUSES = (1.0, 2.0, 4.0)
 
 FRAMES_PER_SECOND = 24
 DEFAULT_FRAMES = 121
-"""What the published page makes without `frames`: 121 frames are 5 s, 241 are 10 s."""
+"""The published default of `frames`: 121 frames are 5 s, 241 are 10 s."""
 
 
 class PriceList:
-    """The manifest's prices per request; without one, the vendor's, by its unit."""
+    """The manifest's prices per request, or else the vendor's, by its unit."""
 
     def __init__(self, own: Mapping[str, float], vendor: Mapping[str, ModelPrice]) -> None:
         self._own = own
@@ -49,7 +49,7 @@ class PriceList:
         self._own, self._vendor = other._own, other._vendor
 
     def price(self, model: str, body: str) -> float | None:
-        """USD for one request with this input; None if nobody knows."""
+        """USD for one request with this input; None if not known."""
         if model in self._own:
             return self._own[model]
         price = self._vendor.get(model)
@@ -57,7 +57,7 @@ class PriceList:
 
 
 def request_price(price: ModelPrice, body: str) -> float | None:
-    """What the vendor's unit means for one input; None for an undocumented unit."""
+    """How many of the vendor's units one input takes; None for an undocumented unit."""
     match price.unit:
         case "output" | "request" | "image" | "video":
             return price.base_usd
@@ -79,10 +79,10 @@ async def price_list(
 ) -> PriceList:
     """Return the prices of `models` and of `may_come`. Without a budget, the vendor is not asked.
 
-    With one, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the run
-    is `collecting` results that are already paid for: then nothing of unknown price is submitted.
-    Models that only `may_come`, with later rows, raise nothing either. What is `known` of a model
-    is not asked again.
+    With a budget, an unknown price raises InputError, TokenError or ApiUnreachableError, unless the
+    run is `collecting` results that are already paid for: then nothing of unknown price is
+    submitted. Models that only `may_come`, with later rows, raise nothing either. The vendor is not
+    asked again about `known` models.
     """
     limits = policy.models.items()
     own = {model: limit.price for model, limit in limits if limit.price is not None}
@@ -125,7 +125,7 @@ async def _ask(api: RunComfy, model: str, *, optional: bool) -> ModelPrice | Non
 
 
 SMALLEST = 0.005
-"""Below that, two decimals would say 0.00."""
+"""Below this, two decimals would show 0.00."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """`jobs` with the same price, since their `body` agrees in everything that is billed."""
+    """`jobs` with the same price: their inputs agree with `body` in everything that is billed."""
 
     body: str
     jobs: int
@@ -175,7 +175,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class PriceSources:
-    """Of one model, USD per request: `own` is the manifest's, `typical` what earlier ones cost."""
+    """USD per request of one model: `own` is the manifest's, `typical` what earlier ones cost."""
 
     own: float | None = None
     vendor: ModelPrice | None = None
@@ -188,7 +188,7 @@ class PriceSources:
 
 
 def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:
-    """For each kind of job, use the best source that has a price."""
+    """Estimate each kind of job from the best source that has a price."""
     return sum((_cost(one, sources) for one in work), Cost())
 
 
@@ -286,12 +286,12 @@ class Funds:
     def missing(self) -> float:
         """What the jobs of known price cost beyond the balance, which may be below zero."""
         needed = self.cost.total if self.most is None else min(self.cost.total, self.most)
-        # A thousandth of a cent forgives the rounding of many small prices.
+        # A thousandth of a cent allows for the rounding of many small prices.
         over = needed - (self.balance or 0.0)
         return over if over > 1e-5 else 0.0  # noqa: PLR2004 - see above
 
     def warning(self) -> str | None:
-        """A line for people if the balance does not suffice."""
+        """A line for people if the balance is not enough."""
         if self.suffice is not False:
             return None
         return (

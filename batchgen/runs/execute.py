@@ -1,8 +1,8 @@
 """One run of a manifest, from its start to its summary.
 
-`execute` starts the run, works through its jobs and sums up. `work` is the part that talks to the
-world: it connects the engine's ports, checks what can be checked before money is spent, and runs
-the engine beside what watches for decisions, a folder that vanishes, and signals.
+`execute` starts the run, works through its jobs and sums up. `work` connects the engine's ports,
+checks what can be checked before money is spent, and runs the engine alongside tasks that watch for
+decisions, for a vanished folder and for signals.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ async def execute(path: Path, options: RunOptions, listener: Listener, world: Wo
                 seconds=asyncio.get_running_loop().time() - began,
             )
             journal.note("RunEnded", **summary.to_json())
-            # Last, when all is on the disk: the block waits for the notifications as it ends.
+            # Last, when everything is on disk: the end of the block waits for the notifications.
             notifier.ended(summary)
         if started.ingest is not None:
             started.ingest.raise_if_wrong(summary)
@@ -156,7 +156,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
         if not workload.is_idle:
             ended = await _work_remembered(started, store, workload, emit)
         await store.run(partial(_remember, context, is_over=True))
-        # By now, the last rows of a huge first run are read.
+        # By now, the last rows of a huge first run have been read.
         late = set(started.problems.warnings) - set(early_warnings)
         for warning in sorted(late, key=lambda one: one.place):
             emit(Warned(str(warning)))
@@ -183,18 +183,18 @@ async def _work_remembered(
     try:
         ended = await work(context, store, workload, emit, started.ingest)
     except BatchgenError:
-        # Nobody submits any more, and every submit is in the state, if that can be read.
+        # No more submits follow, and all are in the state, if it can be read.
         with suppress(BatchgenError):
             await store.run(partial(_remember, context, is_over=True))
         raise
-    # Nobody submits any more: a submit whose answer did not come is unknown from now on.
+    # No more submits follow: one without an answer is unknown from now on.
     await store.run(manual_actions.settle_dead_run)
     await store.run(renew_if_stale, context.folder.metadata)
     return ended
 
 
 def _remember(context: RunContext, db: Connection, *, is_over: bool) -> None:
-    """In the user's own folder, which outlives the run's. A rehearsal may vanish."""
+    """Write it to the user's own folder, which outlives the run's. Not for a rehearsal."""
     if not context.options.emulator:
         last_run = LastRunFile(context.world.memory, context.manifest.path)
         last_run.write(db, context.folder, context.world.now(), is_over=is_over)
@@ -325,7 +325,7 @@ async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest
                 task.cancel()
             if reading is not None:
                 if _paused_for(running) is PauseReason.MANIFEST:
-                    # All problems are shown at once, so the rows are read to their end.
+                    # All problems are shown at once, so the remaining rows are read first.
                     await asyncio.wait({reading})
                 reading.cancel()
     pause = None if running.cancelled() else running.result().pause
@@ -341,7 +341,7 @@ def _paused_for(running: asyncio.Task[RunEnd]) -> PauseReason | None:
 
 @contextmanager
 def first_error_only() -> Iterator[None]:
-    """One failure of the disk reaches every task at once; the first says it all."""
+    """Raise only the first error of a group: a disk failure reaches every task at once."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -1,7 +1,7 @@
 """What the jobs of a state were made from: files, schemas, environment, batchgen itself.
 
-A run that finds the same fingerprint takes its jobs from the state as they are: so a million jobs
-need not be read and checked again to go on with the last hundred.
+A run that finds the same fingerprint takes its jobs from the state, so a million jobs need not be
+read and checked again to continue with the last hundred.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
 class Fingerprint:
     """`taken` is true only while the files still have these `stamps`.
 
-    A manifest is read several times: for its header, for its fingerprint, for its jobs. One that is
-    replaced in between must not leave jobs of the old one under the fingerprint of the new one: no
-    later run would ever look at them again.
+    A manifest is read several times: for its header, its fingerprint and its jobs. If it is
+    replaced in between, jobs of the old one must not be stored under the fingerprint of the new
+    one: no later run would ever check them again.
     """
 
     taken: str
     stamps: Mapping[Path, Stamp | None]
 
     def text(self) -> str:
-        """Give the JSON text that the state keeps; "", which is no fingerprint, once it is stale.
+        """Give the JSON text for the state; empty, which matches nothing, if a file has changed.
 
-        Ask after the jobs were read.
+        Call it after the jobs were read.
         """
         fresh = all(stamp_at(path) == stamp for path, stamp in self.stamps.items())
         return self.taken if fresh else ""
 
     def is_of(self, known: str | None) -> bool:
-        """Whether the state that keeps `known` was made from these very inputs."""
+        """Whether the state with the fingerprint `known` was made from these inputs."""
         return bool(known) and known == self.text()
 
 
 def fingerprint_of(manifest: Manifest) -> Fingerprint:
-    """Ask before the jobs are read. Raises InputError for a manifest that is no regular file."""
-    # Data files are stamped before they are hashed, manifests were when their headers were read.
+    """Call it before the jobs are read. Raises InputError if a manifest is no regular file."""
+    # Data files are stamped before they are hashed; manifests, when their headers were read.
     wildcards = () if manifest.prompts is None else manifest.prompts.files
     stamps = {path: stamp_at(path) for path in (*manifest.data_files, *wildcards)}
     stamps |= {part.path: part.stamp for part in manifest.parts}
@@ -77,12 +77,12 @@ def fingerprint_of(manifest: Manifest) -> Fingerprint:
 
 
 def _text(path: Path) -> str:
-    """Names need not be UTF-8, and SQLite takes nothing else."""
+    """SQLite stores only UTF-8, and names may be something else."""
     return os.fsencode(path.absolute()).decode(errors="backslashreplace")
 
 
 def _fingerprint(path: Path) -> str | None:
-    """None where it cannot be read: reading the rows reports that, with its place."""
+    """None if it cannot be read: reading the rows reports that, with its place."""
     try:
         return rows.fingerprint(path)
     except (InputError, MissingFileError, StorageError):

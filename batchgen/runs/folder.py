@@ -1,4 +1,4 @@
-"""Where everything of a run is, below `output.dir`, and the lock: one runner a state file.
+"""The paths of a run below `output.dir`, and its lock: one runner per state file.
 
 The operating system frees the lock of a process that died.
 """
@@ -75,18 +75,18 @@ class RunFolder:
     def create(self) -> None:
         """Make the folders. Raises OutputError or DiskFullError, before anything is sent.
 
-        Writing is tried, not asked about: a mounted read-only disk looks writable to its owner.
+        It tries to write, since a disk that is mounted read-only looks writable to its owner.
         """
-        # One name for ever: what a kill leaves of it, the next run removes.
+        # Always the same name, so that the next run removes what a kill leaves.
         probe = self.files / ".writable"
         if self.files.is_symlink():
-            # A stranger may have put it there. Who wants another disk makes a link of `root`.
+            # Someone else may have put it there. To use another disk, make `root` a link.
             raise symlink_error(self.files)
         try:
             self.files.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink(missing_ok=True)
-            # The runner's own, so that it can read what another user decides.
+            # Owned by the runner, so that it can read another user's decisions.
             os.close(open_private(self.decisions, os.O_WRONLY))
             make_durable(self.root)
         except UnicodeEncodeError as exc:
@@ -103,11 +103,10 @@ class RunFolder:
 
 
 def make_durable(root: Path) -> None:
-    """A loss of power must not take the folder away, and what is known of paid jobs with it.
+    """Sync the folders above: a power cut must not remove the folder and its record of paid jobs.
 
-    Also where the folders were there: the run that made them may have died before its fsync. Only
-    a folder that we may write to can hold an entry that we made, and only one that we may read can
-    be synced.
+    Also if the folders exist: the run that made them may have died before its fsync. Only a folder
+    that we can write to can have an entry of ours, and only one that we can read can be synced.
     """
     folder = root.absolute()
     while os.access(folder, os.R_OK | os.W_OK):
@@ -120,7 +119,7 @@ def make_durable(root: Path) -> None:
 def open_private(path: Path, flags: int) -> int:
     """Open a file that names prompts and requests: only its owner may read it.
 
-    A link is not followed: a stranger may have put it there, and what it leads to is not ours.
+    A link is not followed: someone else may have put it there, and its target is not ours.
     """
     return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | NO_FOLLOW, 0o600)
 
@@ -134,7 +133,7 @@ PATIENCE = 1.0
 
 @contextmanager
 def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
-    """Hold the run's lock. Raises LockedError (exit 75) where another process has it.
+    """Hold the run's lock. Raises LockedError (exit 75) if another process holds it.
 
     `patience`: seconds to wait for a command that holds it while it stores a decision.
     """
@@ -142,7 +141,7 @@ def locked(folder: RunFolder, patience: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except (Timeout, NotImplementedError) as exc:
-        # A file system without locks looks like one that is held: it is asked why.
+        # Without support for locks, it also looks held: find out which it is.
         if why := _why_no_locks(folder):
             raise _no_locks(folder, why) from exc
         raise LockedError(
@@ -174,7 +173,7 @@ def _no_locks(folder: RunFolder, why: str) -> OutputError:
 
 
 def _why_no_locks(folder: RunFolder) -> str | None:
-    """None where locks work, and somebody has this one."""
+    """None if locks work, and another process holds this one."""
     with folder.lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,14 +192,14 @@ def is_locked(folder: RunFolder) -> bool:
 
 
 def lock_holder(folder: RunFolder) -> str:
-    """Who runs, as the runner wrote it into the state."""
+    """The runner, as it described itself in the state."""
     try:
         with reading(folder.state) as db:
             return get_meta(db, Meta.RUNNER) or "unknown process"
     except (MissingFileError, SchemaVersionError):
         return "it has just begun"
     except BatchgenError:
-        # That the state cannot be read is the runner's to say; that it is held is true.
+        # The lock is held all the same; the runner itself reports an unreadable state.
         return "unknown process"
 
 

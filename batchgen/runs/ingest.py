@@ -1,8 +1,8 @@
 """A first run of very many jobs begins before the last of them is read.
 
-Only a first one: it meets no state, so that nothing can have changed and nothing be paid already.
-Where a later row is wrong no more is submitted; a run that was cut off meanwhile checks everything
-before it goes on.
+Only a first run, since without a state nothing can have changed and nothing can be paid for. If a
+later row is wrong, nothing more is submitted. A run that was interrupted while reading checks
+everything before it continues.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 CHECKED_AT_ONCE = 100_000
-"""Jobs up to which everything is checked before the first submit, unless run.full_check says so
-for any number: some seconds of reading."""
+"""Up to this many jobs (some seconds of reading), all are checked before the first submit; with
+run.full_check: always, any number."""
 PAGE = 2000
-"""Jobs between two looks at the run: their inserts hold up its commits for some milliseconds."""
+"""Jobs per page: their inserts delay the run's commits by some milliseconds."""
 
 
 class StreamingIngest:
-    """The jobs that are still to be read, and where what is wrong with them is logged."""
+    """The jobs that are still to be read, and the log of their problems."""
 
     def __init__(self, rest: Iterator[Job], problems: ProblemLog, fingerprint: Fingerprint) -> None:
         self._rest = rest
@@ -51,25 +51,25 @@ class StreamingIngest:
         self._rules: LiveRules | None = None
 
     def judge_by(self, rules: LiveRules) -> None:
-        """Hold what is read against the vendor's schemas of today as well."""
+        """Also compare the jobs with the vendor's current schemas."""
         self._rules = rules
 
     async def run(self, store: Store, scheduler: Scheduler, emit: Listener) -> None:
         """Feed the scheduler until the last job, or until something is wrong.
 
-        Then the rest is still read, so that all problems are reported at once; a cancellation
-        ends that after the page at hand.
+        After a problem the rest is still read, to report all problems at once; a cancellation ends
+        that after the current page.
         """
         while (page := await in_thread(self._next_page)) and not self._problems:
             self._log_outdated(page)
             if self._problems:
                 break
             await self._take_up(page, store)
-            # A plain mapping: `asdict` in the log makes keys of a Counter's pairs.
+            # A plain dict, since `asdict`, which the log uses, breaks a Counter.
             emit(JobsAdded(dict(Counter(job.model for job in page))))
             await scheduler.reload_due_jobs()
         if self._problems:
-            # At once: the reading may take long, and each job meanwhile would be paid.
+            # At once: reading may take long, and meanwhile jobs would be paid for.
             scheduler.pause(_PAUSE)
             while page := await in_thread(self._next_page):
                 self._log_outdated(page)
@@ -98,7 +98,7 @@ class StreamingIngest:
                 self._problems.add(problem)
 
     def _next_page(self) -> list[Job]:
-        """Give a page; less where the first wrong row comes, so that it is reported at once."""
+        """Give a page; it ends at the first wrong row, so that it is reported at once."""
         sound = not self._problems
         page: list[Job] = []
         for job in self._rest:

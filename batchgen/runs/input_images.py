@@ -41,8 +41,8 @@ MOST_COUNTED = 10_000
 class Silences:
     """How often a URL gave no answer while others did.
 
-    A silence counts only where another URL answered since the last one: were it this machine's
-    network that is down, a night of waiting would refuse every job.
+    A URL's silence counts only if another URL has answered since: otherwise this machine's network
+    may be down, and a night of waiting would refuse every job.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Silences:
 
 
 def trouble_with(model: Model, key: str, outcome: Probed) -> str | None:
-    """Say what is wrong with an image under a key of a model, in the page's words where it can."""
+    """Say what is wrong with an image under a key of a model, with the model's rule if possible."""
     match outcome:
         case Picture(media_type, width, height, size):
             broken = broken_rules(model, key, FileFacts(media_type, width, height, size))
@@ -74,9 +74,9 @@ def trouble_with(model: Model, key: str, outcome: Probed) -> str | None:
 
 
 def tells_nothing(outcome: Probed) -> bool:
-    """Whether the network, or its DNS, is to blame, and not the picture.
+    """Whether the network or its DNS is to blame, not the image.
 
-    A name that leads inside from the start is refused before the run.
+    A name of a private address is refused before the run.
     """
     match outcome:
         case NoAnswer() | NotUsable(by_dns=True):
@@ -86,13 +86,13 @@ def tells_nothing(outcome: Probed) -> bool:
 
 
 def shown(url: str) -> str:
-    """The URL without what may sign it: a signed URL is a key to the file."""
+    """The URL without its signature: a signed URL gives access to the file."""
     parts = urlsplit(url)
     return parts._replace(query="…" if parts.query else "", fragment="").geturl()
 
 
 def host_name(url: str) -> str:
-    """As it is written; requests to one host share a limit."""
+    """The host as written in the URL; requests to one host share a limit."""
     return urlsplit(url).hostname or ""
 
 
@@ -102,13 +102,13 @@ MOST_LOOKS_A_HOST = 4
 
 
 class Eye(Protocol):
-    """A look over the network; batchgen.downloads.probe has the real one."""
+    """Probes a URL over the network; see batchgen.downloads.probe."""
 
     async def probe(self, url: str) -> Probed: ...
 
 
 class InputImages:
-    """Made by `open_input_images`. Raises the tree's errors where the state is the trouble."""
+    """Made by `open_input_images`. Raises the tree's errors if the state fails."""
 
     def __init__(self, eye: Eye, store: Store, *, checking: bool, only_here: bool) -> None:
         self._eye = eye
@@ -117,14 +117,14 @@ class InputImages:
         self._only_here = only_here
         self._started = store.now()
         self._all = asyncio.Semaphore(MOST_LOOKS)
-        # Weak: an entry lives as long as somebody waits at it, of a million hosts and URLs.
+        # Weak: an entry lives only while a task waits for it, as there may be a million URLs.
         self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()
         self._urls = WeakValueDictionary[str, asyncio.Lock]()
         self._silences = Silences()
         self._seen_bad: set[str] = set()
 
     def is_looked_at(self, url: str) -> bool:
-        """A rehearsal leaves the world alone; a reference is to what is not made yet."""
+        """A rehearsal probes no other host; the target of a reference may not exist yet."""
         if not self._checking or is_reference(url):
             return False
         return not self._only_here or is_loopback(url)
@@ -146,16 +146,16 @@ class InputImages:
         return InputsUnclear("; ".join(unclear)) if unclear else InputsSound()
 
     async def probe(self, url: str) -> Probed:
-        """Look now; those who ask at once share one look."""
+        """Probe now; simultaneous callers share one probe."""
         asked = self._store.now()
         return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
 
     async def judge(self, model: Model, key: str, url: str) -> tuple[Probed, str | None]:
-        """Say what is there, and what of it this key of the model would not take."""
+        """Return what is there, and why this key of the model would not take it."""
         oldest = self._store.now() - TRUSTED_SECONDS
 
         def is_trusted(known: KnownImage) -> bool:
-            # What would be refused may have been replaced since an earlier run.
+            # A bad image may have been replaced since an earlier run.
             is_bad = trouble_with(model, key, _remembered(known)) is not None
             return known.looked_at >= (self._started if is_bad else oldest)
 
@@ -167,7 +167,7 @@ class InputImages:
         return outcome, trouble
 
     def _doubts(self, url: str, outcome: Probed) -> bool:
-        """Whether to look once more: one spoilt transfer must not fail a job for good."""
+        """Whether to probe once more: one damaged transfer must not fail a job for good."""
         if url in self._seen_bad or len(self._seen_bad) >= MOST_COUNTED:
             return False
         self._seen_bad.add(url)
@@ -182,7 +182,7 @@ class InputImages:
 
     async def _look_now(self, url: str) -> Probed:
         host = self._hosts.setdefault(host_name(url), asyncio.Semaphore(MOST_LOOKS_A_HOST))
-        # The host first: those who wait for a slow one must not hold up the others.
+        # The host first: tasks that wait for a slow host must not hold up the others.
         async with host, self._all:
             outcome = await self._eye.probe(url)
         if tells_nothing(outcome):
@@ -211,7 +211,7 @@ def _to_remember(url: str, at: float, outcome: Probed) -> KnownImage:
 async def open_input_images(
     settings: ProbeSettings, store: Store, *, checking: bool, only_here: bool
 ) -> AsyncIterator[InputImages]:
-    """`checking`: run.check_inputs; without it `check` finds everything sound, and `look` works.
+    """`checking`: run.check_inputs. Without it, `check` accepts everything, and `look` works.
 
     `only_here`: check only what is on this machine, as a rehearsal does.
     """
@@ -223,8 +223,8 @@ MOST_URLS = 5_000
 
 
 MOST_JOBS = 100_000
-"""What is looked through before the first submit, a model; later ones have their look just before
-their own. So a million jobs begin as soon as ten."""
+"""URLs per model that are checked before the first submit; later ones are checked just before
+their own submit. So a million jobs start as soon as ten."""
 
 
 NAMED_JOBS = 3
@@ -232,7 +232,7 @@ NAMED_JOBS = 3
 
 @dataclass(slots=True)
 class ImageUse:
-    """An image under one key of one model: the rules are theirs.
+    """An image under one key of one model, whose rules apply.
 
     Filled while rows are read; `jobs` are the first few ids of `count`.
     """
@@ -254,9 +254,9 @@ def images_in_use(
     selection: Selection,
     is_looked_at: Callable[[str], bool],
 ) -> list[ImageUse]:
-    """Each image once a model and key, in the manifest's order, of at most MOST_URLS URLs.
+    """Each image once per model and key, in the manifest's order, from at most MOST_URLS URLs.
 
-    References are none: what they stand for is looked at when it is there.
+    References are left out: their images are checked once they exist.
     """
     uses: dict[tuple[str, str, str], ImageUse] = {}
     urls: set[str] = set()

@@ -1,4 +1,4 @@
-"""Before the first submit: probe every input image, and refuse the run for those that are bad."""
+"""Before the first submit: probe every input image, and refuse the run if some are bad."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 PAUSES = (1.0, 3.0)
-"""Seconds before another look where there was no answer."""
+"""Seconds until a URL without an answer is probed again."""
 SILENCES_OF_A_HOST = 6
 MOST_SHOWN = 100
 
@@ -32,7 +32,7 @@ MOST_SHOWN = 100
 class ImageProblem:
     """`jobs` are the first few ids of the `count` jobs that use the image.
 
-    `is_silence`: nobody answered, which may be no fault of the image.
+    `is_silence`: there was no answer, which may not be the image's fault.
     """
 
     url: str
@@ -54,7 +54,7 @@ async def look_at_all(
     emit: Listener,
     pauses: Sequence[float] = PAUSES,
 ) -> list[ImageProblem]:
-    """Look at each distinct image of the pending jobs; see MOST_URLS for how many."""
+    """Probe each distinct image of the pending jobs; see MOST_URLS for how many."""
     uses = await store.run(images_in_use, selection, images.is_looked_at)
     if uses:
         emit(LookingAtImages(len({use.url for use in uses})))
@@ -77,8 +77,8 @@ async def refuse_broken(
 ) -> None:
     """Raise InputImagesError for images that the vendor would refuse; nothing is sent then.
 
-    Unless the run is `collecting` what is paid already, which no picture may hold up: then each bad
-    image fails its own jobs, just before their submit. The state's errors come in a group.
+    Not if the run is `collecting` paid results, which no image may hold up: then each bad image
+    fails its own jobs, just before their submit. The state's errors come in a group.
     """
     problems = await look_at_all(images, store, selection, emit)
     if not problems:
@@ -91,7 +91,7 @@ async def refuse_broken(
 
 
 class _Survey:
-    """Probes each of many URLs, without waiting for a dead host once for every URL.
+    """Probes many URLs, and waits only once for a dead host.
 
     `silences` are the places of URLs without an answer.
     """

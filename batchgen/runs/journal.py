@@ -1,7 +1,7 @@
 """run.log: what happened, as JSON lines, never the token; and metadata.jsonl, one line a file.
 
-metadata.jsonl has the layout that dataset loaders read (imagefolder). It grows as results arrive,
-and can always be made anew from the state, so it needs no fsync.
+metadata.jsonl has the layout that dataset loaders read (imagefolder). It grows as results arrive.
+It can always be rebuilt from the state, so it needs no fsync.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SUBMITTED = b'"state": "submitting"'
 ACCEPTED = b'"state": "queued", "request_id": "'
-"""How lines about a submit and its answer are known without reading them all."""
+"""Marks of lines about a submit and its answer, so that not every line need be parsed."""
 
 CHUNK = 256 * 1024
 LONGEST = 16 * 1024
@@ -60,15 +60,15 @@ class Journal(AppendLog):
 
 
 def _fields(event: Event) -> dict[str, JsonValue]:
-    """What is worth a line: no whole input."""
+    """The fields of a line; whole inputs are left out."""
     if isinstance(event, FileSaved):
         file = event.file
         return {"job_id": file.job_id, "path": file.path, "bytes": file.bytes}
     if isinstance(event, JobMoved):
-        # By far the commonest: asdict would copy what is flat already.
+        # By far the most common, and flat already: asdict would only copy it.
         return {name: getattr(event, name) for name in JobMoved.__slots__}
     if isinstance(event, Noted):
-        # Whether people are shown it too is nothing that happened.
+        # Whether it is also shown on screen is no event.
         return {"text": event.text, "job_id": event.job_id}
     return asdict(event)
 
@@ -83,7 +83,7 @@ def _told(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
-    """The last line with this mark in it, looked for from the end: a log may be large."""
+    """The last line with this mark, searched from the end: a log may be large."""
     with disk_errors(log):
         try:
             file = open_to_read(log)
@@ -95,7 +95,7 @@ def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
             while end > floor:
                 begin = max(floor, end - CHUNK)
                 file.seek(begin)
-                # A line whose mark is at the very beginning may begin before it.
+                # The line of a mark at the start of this part may begin before it.
                 after = LONGEST if begin > floor else 0
                 if found := _last_line(file.read(CHUNK + LONGEST), mark, after):
                     return found
@@ -104,7 +104,7 @@ def latest_line(log: Path, start: int, mark: bytes) -> JsonObject | None:
 
 
 def _last_line(data: bytes, mark: bytes, after: int) -> JsonObject | None:
-    """Of those whose mark is at `after` or behind it."""
+    """The last line whose mark is at `after` or later."""
     at = len(data)
     while (at := data.rfind(mark, after, at)) >= 0:
         first = data.rfind(b"\n", 0, at) + 1
@@ -116,7 +116,7 @@ def _last_line(data: bytes, mark: bytes, after: int) -> JsonObject | None:
 
 @dataclass(slots=True)
 class LoggedRequests:
-    """`is_real`: whether some of it is, or may be, of a run that was paid for."""
+    """`is_real`: whether a part of the log belongs, or may belong, to a paid run."""
 
     requests: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, None] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class LoggedRequests:
 
 
 def read_requests(folder: RunFolder, start: int) -> LoggedRequests:
-    """What run.log says of requests; not of those of rehearsals, which cost nothing."""
+    """The requests in run.log, without those of rehearsals, which cost nothing."""
     # An older log does not name the provider.
     rehearsed = folder.emulator.exists()
     log = LoggedRequests(is_real=False)
@@ -151,12 +151,12 @@ def _note(log: LoggedRequests, row: JsonObject) -> None:
         log.requests[request_id] = job
         log.unanswered.pop(job, None)
     elif state in {JobState.PENDING, JobState.FAILED}:
-        # Turned back, or refused: nothing was charged.
+        # Not accepted, so nothing was charged.
         log.unanswered.pop(job, None)
 
 
 def rows_of(path: Path, start: int = 0) -> Iterator[JsonObject]:
-    """Each line that is an object, from the byte `start` on; of a log that became shorter, all."""
+    """Each line that is an object, from byte `start` on; all lines if the log became shorter."""
     with disk_errors(path):
         try:
             file = open_to_read(path)
@@ -174,7 +174,7 @@ CHUNK_METADATA = 1024 * 1024
 
 
 def metadata_line(file: Result) -> str:
-    """The line of one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
+    """The line for one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
     sent = json.loads(file.body)
     fields = {
         "file_name": file.path,
@@ -199,10 +199,10 @@ def _reused_text(file: Result) -> str | None:
 
 
 class MetadataFile(AppendLog):
-    """Appends a line for each file that comes; `catch_up` makes it agree with the state first."""
+    """Appends a line for each new file; `catch_up` first brings it up to the state."""
 
     def __init__(self, path: Path) -> None:
-        # It has every prompt in it: for its owner alone, until that one says otherwise.
+        # It has every prompt in it, so only its owner may read it unless they change that.
         super().__init__(path, mode=0o600)
 
     def on_event(self, event: Event) -> None:
@@ -211,11 +211,9 @@ class MetadataFile(AppendLog):
 
 
 def catch_up(path: Path, db: Connection) -> None:
-    """Write the file anew where a crash left it with fewer or broken lines, or jobs were renamed.
+    """Rewrite the file if a crash left missing or broken lines, or if jobs were renamed.
 
-    Flat in memory.
-
-    Raises OutputError, StorageError.
+    Memory stays constant. Raises OutputError, StorageError.
     """
     with disk_errors(path):
         if _whole_lines(path) == count_saved(db) and get_meta(db, Meta.METADATA_IS_STALE) is None:
@@ -226,13 +224,13 @@ def catch_up(path: Path, db: Connection) -> None:
 
 
 def renew_if_stale(db: Connection, path: Path) -> None:
-    """At the end of a run: costs may have come after the files that they are written beside."""
+    """Rewrite it at the end of a run: some costs became known after their files were listed."""
     if get_meta(db, Meta.METADATA_IS_STALE) is not None:
         catch_up(path, db)
 
 
 def _whole_lines(path: Path) -> int | None:
-    """How many lines the file has; None where it is missing or its last line is broken."""
+    """How many lines the file has; None if it is missing or its last line is broken."""
     try:
         file = open_to_read(path)
     except FileNotFoundError:

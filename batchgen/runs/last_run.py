@@ -1,8 +1,8 @@
 """The folder that a manifest was last run in, kept in the user's state folder.
 
-An output folder may vanish as a whole: a disk that is not mounted, a folder that was moved. What is
-stored here outlives it. Rehearsals are not stored, and it is no error when the user's folder cannot
-be read or written.
+An output folder may vanish as a whole, if a disk is not mounted or the folder was moved. This
+record outlives it. Rehearsals are not recorded, and it is no error if the user's folder cannot be
+read or written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_BYTES = 64 * 1024
 class LastRun:
     """`attempts` is how many submits the state knew when this was written; `paid` of them may cost.
 
-    `is_over` is false from the start of a run until its end: then there may be more of them.
+    `is_over` is false from the start of a run until its end: until then there may be more submits.
     """
 
     manifest: str
@@ -51,14 +51,14 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class LastRunFile:
-    """One small file a manifest, below `home`; None where there is no such folder."""
+    """One small file per manifest below `home`, the user's state folder, if there is one."""
 
     home: Path | None
     manifest: Path
 
     @property
     def _file(self) -> Path | None:
-        # What comes from a pipe has no place of its own.
+        # A manifest from a pipe has no path.
         if self.home is None or not self.manifest.is_file():
             return None
         name = hashlib.sha256(os.fsencode(self.manifest.resolve())).hexdigest()[:32]
@@ -79,7 +79,7 @@ class LastRunFile:
     def write(self, db: Connection, folder: RunFolder, at: float, *, is_over: bool) -> None:
         if (path := self._file) is None:
             return
-        # Text of any encoding, as JSON.
+        # Paths of any encoding, as text for JSON.
         manifest, root = (_text(one) for one in (self.manifest.resolve(), folder.root.absolute()))
         last = LastRun(
             manifest, root, known_run_id(db) or "", float(at), *attempts_made(db), is_over
@@ -100,28 +100,28 @@ def _publish(path: Path, data: bytes) -> None:
 
 
 def is_lost(last: LastRun | None, db: Connection | None) -> bool:
-    """Whether requests may have been paid for that no state knows: `db` is today's, if any."""
+    """Whether requests may have been paid for that today's state, `db`, does not know."""
     if last is None or (last.is_over and not last.paid):
         return False
     if db is None:
         return True
     attempts, _ = attempts_made(db)
     if is_of(last, db):
-        # None is ever deleted: with fewer of them it is an older one.
+        # Attempts are never deleted, so a state with fewer is an older one.
         return attempts < last.attempts
-    # Another state with attempts of its own belongs to a run that goes on, not one that begins.
+    # Another state with attempts belongs to a run that is continued, not to a new one.
     return attempts == 0
 
 
 def is_of(last: LastRun, db: Connection) -> bool:
-    """Whether the state is that run's own, of today or older."""
+    """Whether the state belongs to that run; it may be an older copy."""
     return known_run_id(db) == last.run_id
 
 
 def refuse_lost(
     last: LastRun, folder: RunFolder, manifest: Path, options: RunOptions, *, older: bool
 ) -> NoReturn:
-    """`older`: what is there is a state of that run, from before its last submits."""
+    """`older`: the folder has a state of that run, from before its last submits."""
     count = "1 request was paid for" if last.paid == 1 else f"{last.paid} requests were paid for"
     if not last.is_over:
         known = f"{count}, and perhaps more" if last.paid else "requests may have been paid for"

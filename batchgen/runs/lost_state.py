@@ -1,7 +1,7 @@
-"""A state that is gone is not a new run: what else an earlier run left, and what to do with it.
+"""A missing state does not mean a new run: what else an earlier run left, and what to do then.
 
-Every request id is in the state before it is in run.log. So an id that only the log has shows that
-the state was deleted, emptied, lost its write-ahead log or was put back from a backup.
+Every request id is in the state before it is in run.log. So an id that is only in the log shows
+that the state was deleted or emptied, lost its write-ahead log, or was restored from a backup.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Traces:
     """What the state does not know of.
 
     `requests` are request ids and their jobs, in the order of the log; the submits of `unanswered`
-    jobs may have been accepted; `files`: there are results, and no state at all.
+    jobs may have been accepted; `files`: there are results, but no state at all.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict)
@@ -62,10 +62,10 @@ class Traces:
 
 
 def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
-    """Look for what the state in `db`, None where there is none, should know and does not.
+    """Look for what the state in `db` (None: there is none) should know but does not.
 
     A state that knows the latest request of the log knows all of them. Raises OutputError or
-    StorageError where a trace cannot be read.
+    StorageError if a trace cannot be read.
     """
     attempted = db is not None and recovery.has_attempts(db)
     start = int(get_meta(db, Meta.LOG_FROM) or 0) if db is not None else 0
@@ -76,7 +76,7 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
         one.request_id: one.job_id for one in read_recovery_log(folder.receipts)
     }
     if not attempted and log.is_real:
-        # Those of the log are in their order, so the others go before them.
+        # The log's requests keep their order, so the others go before them.
         came = _delivered(folder.metadata)
         requests = {name: job for name, job in came.items() if name not in requests} | requests
     unknown = {
@@ -96,9 +96,9 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
 
 @contextmanager
 def known_state(folder: RunFolder) -> Iterator[Connection | None]:
-    """The state, to read; None where there is none. Raises as `reading` does.
+    """Open the state to read it; None if there is none. Raises as `reading` does.
 
-    An empty file is none, and is left alone: SQLite would delete the log that belongs to it.
+    An empty file counts as none, and is not opened: SQLite would delete the log that belongs to it.
     """
     if _is_missing(folder):
         yield None
@@ -116,9 +116,9 @@ def _is_missing(folder: RunFolder) -> bool:
 
 
 def refuse_where_lost(folder: RunFolder, manifest: Path) -> None:
-    """Raise LostStateError where there is no state, and an earlier run was paid for all the same.
+    """Raise LostStateError if there is no state although an earlier run was paid for.
 
-    What is only looked at needs no more: that an older state is one, the next run says.
+    That is enough for commands that only read: the next run reports an older state.
     """
     if traces := find_traces(folder, None):
         _refuse_traces(traces, folder, manifest, PLAIN)
@@ -161,9 +161,9 @@ def _what(traces: Traces) -> str:
 
 
 def set_aside(folder: RunFolder) -> Path | None:
-    """Move what an earlier run left into `earlier-N`: nothing of it is overwritten.
+    """Move what an earlier run left into `earlier-N`, so that nothing is overwritten.
 
-    None where there is nothing. The caller holds the lock. Raises OutputError or StorageError.
+    Returns None if there is nothing. The caller holds the lock. Raises OutputError or StorageError.
     """
     left = [folder.root / name for name in _ASIDE if os.path.lexists(folder.root / name)]
     if not left:
@@ -190,9 +190,9 @@ def keep_old_log(folder: RunFolder) -> None:
 
 
 def recover(db: Connection, folder: RunFolder, traces: Traces, at: float) -> dict[str, str]:
-    """Give the requests back to their jobs, in one transaction; returns those that no job takes.
+    """Give the requests back to their jobs, in one transaction; returns those that fit no job.
 
-    A job whose answer nobody knows becomes unknown. Nothing of it is asked about again.
+    A job whose answer is missing becomes unknown. This part of the log is not read again.
     """
     with disk_errors(folder.log):
         size = folder.log.stat().st_size if folder.log.exists() else 0
@@ -207,12 +207,12 @@ def _knows_the_latest(db: Connection, log: Path, start: int) -> bool:
     submit = latest_line(log, start, SUBMITTED)
     if accept and not recovery.is_known(db, str(accept["request_id"]), str(accept["job_id"])):
         return False
-    # Not by the id alone: the job may have got another one since.
+    # Not by the request id alone: the job may have a new one since.
     return not submit or recovery.was_attempted(db, str(submit["job_id"])) is not False
 
 
 def _delivered(metadata: Path) -> dict[str, str]:
-    """Requests whose files came, where the log is gone too."""
+    """Requests whose files were downloaded, for when the log is gone too."""
     found: dict[str, str] = {}
     for row in rows_of(metadata):
         request_id, job = usable_request_id(row.get("request_id")), row.get("id")
@@ -230,9 +230,9 @@ def _holds_results(files: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What the state in the folder, if it `has_state`, does not know of; `last` is another run.
+    """What the folder's state does not know of; `last` is a run that it does not have.
 
-    `older`: it is a state of that very run, from before its last submits.
+    `has_state`: there is a state; `older`: it belongs to that run, from before its last submits.
     """
 
     traces: Traces
@@ -246,7 +246,7 @@ class Lost:
         return bool(self.traces) or self.last is not None
 
     def refuse(self, folder: RunFolder) -> None:
-        """Raise LostStateError where there is something."""
+        """Raise LostStateError if something is lost."""
         if self.traces:
             _refuse_traces(self.traces, folder, self.manifest, self.options)
         if self.last is not None:
@@ -254,7 +254,7 @@ class Lost:
 
 
 def find_lost(place: RunContext) -> Lost:
-    """Look, and change nothing. Raises as `reading` does."""
+    """Find what is lost; changes nothing. Raises as `reading` does."""
     world = place.world
     with known_state(place.folder) as db:
         traces = find_traces(place.folder, db)

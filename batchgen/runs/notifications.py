@@ -124,7 +124,7 @@ FAILURES = (JobState.FAILED, JobState.LOST, JobState.UNKNOWN)
 
 
 def recipients(place: RunContext) -> Notify:
-    """Those of the command line override the manifest's. Raises InputError."""
+    """The addresses; those of the command line override the manifest's. Raises InputError."""
     asked = place.options.notify
     notify = place.manifest.notify
     return Notify(tuple(map(read_address, asked)), notify.on) if asked else notify
@@ -134,7 +134,7 @@ def recipients(place: RunContext) -> Notify:
 async def notifying(place: RunContext, notify: Notify, emit: Listener) -> AsyncIterator[Notifier]:
     """Send messages while the block runs; at its end, wait a while for those on their way.
 
-    `emit` gets what became of each. A BatchgenError that ends the run is sent, too.
+    `emit` gets the outcome of each. A BatchgenError that ends the run is sent too.
     """
     notifier = Notifier(place, notify, emit)
     try:
@@ -204,11 +204,11 @@ class Notifier:
                 await asyncio.wait(self._messages, timeout=left)
         finally:
             self.leave()
-        # Each emits what became of it.
+        # Each emits its own outcome.
         await asyncio.wait(self._messages)
 
     def leave(self) -> None:
-        """Wait for nothing more."""
+        """Stop waiting."""
         for task in self._messages:
             task.cancel()
 
@@ -231,7 +231,7 @@ class Notifier:
         try:
             figures = await in_thread(partial(read_standing, folder))
         except BatchgenError:
-            # A state that cannot be read ends the run by itself, and this may be its message.
+            # This may be the message that the state cannot be read; that error ends the run anyway.
             figures = None
         seconds = self._loop.time() - self._started
         text = message(name, folder, cause, figures, seconds)

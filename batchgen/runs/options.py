@@ -1,6 +1,6 @@
-"""What may be asked of a run besides its manifest, and what that makes of the policy. Pure.
+"""The options of a run, and the policy that they and the manifest make together. Pure.
 
-An option that is given overrides the manifest.
+An option overrides the manifest.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """`limit` is how many jobs at most are begun; `emulator` rehearses without token and money.
+    """At most `limit` jobs are started; `emulator` rehearses without a token or money.
 
     `budget` in USD. Submits begin at `start_at`; `stop_at` and `max_duration` (seconds) end them.
-    `emulator_latency` is the seconds a rehearsed request takes; None: as the emulator thinks fit.
-    `accept_copy` goes on with a state file that is a copy; where the state is gone, `recover` goes
-    on with the requests that run.log names, `start_over` pays for all jobs again. `take_over` goes
-    on in a folder that another manifest was last run in. `strict` refuses a manifest for a
-    warning. `reuse` takes results of other runs on this machine. `notify` are addresses of apprise,
-    in the stead of the manifest's; they may hold secrets.
+    `emulator_latency` is how many seconds a rehearsed request takes; None: the emulator's default.
+    `accept_copy` continues with a copied state file. If the state is gone, `recover` continues with
+    the requests that run.log names, and `start_over` pays for all jobs again. `take_over` continues
+    in a folder that another manifest was last run in. `strict` refuses a manifest with a warning.
+    `reuse` takes results of other runs on this machine.
+    `notify` are apprise addresses that replace the manifest's; they may contain secrets.
     """
 
     emulator: bool = False
@@ -131,7 +131,7 @@ PLAIN = RunOptions()
 
 
 def _check_address(url: str, position: int) -> None:
-    """Raise UsageError for an address that cannot be used; it does not show it."""
+    """Raise UsageError for an address that cannot be used, without showing the address."""
     try:
         read_address(url)
     except InputError as exc:
@@ -141,12 +141,12 @@ def _check_address(url: str, position: int) -> None:
 
 
 def effective_policy(policy: Policy, options: RunOptions) -> Policy:
-    """The manifest's policy, with what the options override."""
+    """The manifest's policy, overridden by the options."""
     given = {one.key: getattr(options, one.key) for one in SETTINGS if one.is_flag}
     return replace(policy, **{key: value for key, value in given.items() if value is not None})
 
 
 def engine_policy(policy: Policy, options: RunOptions) -> EnginePolicy:
-    """How the engine works, except for what only the start of the run can know."""
+    """The engine's policy, without what is known only once the run starts."""
     policy = effective_policy(policy, options)
     return EnginePolicy(**{one.key: getattr(policy, one.key) for one in SETTINGS})

@@ -40,7 +40,7 @@ LOOPBACK = "a server on this machine"
 
 
 def provider_name(base: str, *, emulator: bool) -> str:
-    """Name who takes the requests. A server on this machine may come back at another port."""
+    """Name the provider. A server on this machine may use another port next time."""
     if emulator:
         return EMULATOR
     return LOOPBACK if is_loopback(base) else base
@@ -49,8 +49,8 @@ def provider_name(base: str, *, emulator: bool) -> str:
 def claim_for_provider(db: Connection, provider: str, folder: RunFolder) -> None:
     """Bind a state without attempts to its provider. Raises ProviderMismatchError for another one.
 
-    A rehearsal that went on with the real API would take its pictures for paid ones; the reverse
-    would lose requests that are paid.
+    A rehearsal continued with the real API would count its pictures as paid results; the reverse
+    would lose paid requests.
     """
     known = get_meta(db, Meta.PROVIDER)
     if known is None or not has_attempts(db):
@@ -82,23 +82,23 @@ def _way_back(known: str, provider: str) -> str:
 
 
 def _anew(known: str, provider: str) -> str:
-    """Except in a rehearsal, a folder that was moved away counts as missing."""
+    """After a paid run, a folder that was moved away counts as missing."""
     return "" if EMULATOR in {known, provider} else ", and add --start-over"
 
 
 def claim_for_manifest(db: Connection, manifest: Manifest, options: RunOptions) -> None:
-    """Make the state this manifest's. Raises OtherManifestError unless it is, or is taken over."""
+    """Bind the state to this manifest. Raises OtherManifestError if it is another's."""
     if not options.take_over:
         refuse_other_manifest(db, manifest, options)
-    # What comes from a pipe has no place of its own.
+    # A manifest from a pipe has no path.
     set_meta(db, Meta.MANIFEST, _place_of(manifest.path) if manifest.path.is_file() else "")
 
 
 def refuse_other_manifest(db: Connection, manifest: Manifest, options: RunOptions = PLAIN) -> None:
     """Raise OtherManifestError if the state was last run from another manifest.
 
-    If that one no longer exists, it was renamed or moved: then this is it. `options` are what was
-    asked of a run, for the command to suggest.
+    If that file no longer exists, it was renamed or moved, and this one is taken for it. `options`
+    are what was asked of a run, for the command to suggest.
     """
     known, here = get_meta(db, Meta.MANIFEST), manifest.path
     is_gone = not known or not os.path.exists(known)  # noqa: PTH110 - bytes of any kind
@@ -123,7 +123,7 @@ def known_run_id(db: Connection) -> str | None:
 
 
 def run_id(db: Connection, dice: Random) -> str:
-    """What distinguishes this state from every other one, for good."""
+    """The permanent id that distinguishes this state from every other one."""
     known = get_meta(db, Meta.RUN_ID)
     if known is None:
         known = f"{dice.getrandbits(64):016x}"
@@ -160,7 +160,7 @@ def refuse_copy(
 def claim_file(
     db: Connection, folder: RunFolder, manifest: Path, options: RunOptions, verb: str = ""
 ) -> None:
-    """Make the file the state's own from now on. Raises CopiedStateError unless it is accepted."""
+    """Bind the state to this file. Raises CopiedStateError for a copy that was not accepted."""
     if not options.accept_copy:
         refuse_copy(db, folder, manifest, options, verb)
     set_meta(db, Meta.INODE, _inode(folder))

@@ -1,6 +1,6 @@
 """The document that `batchgen plan` shows: what a run would do, as numbers. Pure.
 
-Of a job whose input changed, it shows what changed, key by key.
+For a job with a changed input, it shows what changed, key by key.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def changes_of(job: ChangedInput) -> tuple[FieldChange, ...]:
 
 
 def cut_pair(before: str, now: str, width: int) -> tuple[str, str]:
-    """Leave of two long texts the part around their first difference; quotes stay around it."""
+    """Cut two long texts to the part around their first difference; the quotes are kept."""
     if not (_is_quoted(before) or _is_quoted(now)):
         return _cut(before, now, width)
     first, second = _cut(_inside(before), _inside(now), width - 2)
@@ -120,7 +120,7 @@ def _printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """`seconds` is how long its jobs take by themselves; None: none was ever timed."""
+    """`seconds` is how long the model's jobs take by themselves; None: none was ever timed."""
 
     counts: PlanCounts
     cost: Cost

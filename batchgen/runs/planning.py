@@ -1,6 +1,6 @@
 """A plan from manifest, state and vendor, without sending or writing anything.
 
-Also the jobs one by one: what each would send and, with a state, what became of it.
+Also lists the jobs one by one: what each would send and, with a state, what became of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MOST_ORPHANS = 1000
 
 
 def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False) -> Plan:
-    """Check the manifest, hold it against the state, and ask the vendor for prices and schemas.
+    """Check the manifest, compare it with the state, and ask the vendor for prices and schemas.
 
     Raises ManifestError, MissingFileError, UsageError for a selection that names no job.
     """
@@ -75,7 +75,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
     ):
         folder = RunFolder(manifest.output.dir)
         if not (options.start_over or options.recover):
-            # As the run would, before it says that all jobs are new.
+            # As the run would: otherwise all jobs would be shown as new.
             find_lost(RunContext(manifest, folder, options, world, "")).refuse(folder)
         with (
             state_to_compare(manifest, options) as (state, db),
@@ -116,7 +116,7 @@ def wishes_of(options: RunOptions) -> Wishes:
 
 @contextmanager
 def state_to_compare(manifest: Manifest, options: RunOptions) -> Iterator[tuple[Path, Connection]]:
-    """The state as it is; before the first run an empty one, elsewhere: nothing is written here."""
+    """Open the state; before the first run, an empty one in a temporary folder."""
     folder = RunFolder(manifest.output.dir)
     if folder.state.exists():
         with reading(folder.state) as db:
@@ -139,7 +139,7 @@ def nothing_selected() -> UsageError:
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """Everything that a plan is made from."""
+    """Everything that a plan is computed from."""
 
     manifest: Manifest
     outlook: Outlook
@@ -170,7 +170,7 @@ class _Desk:
             },
             seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
             on_changed=self.options.on_changed,
-            # Each is another walk through all jobs: not where the counts say that it is in vain.
+            # Each of these reads all jobs again, so it is left out if the count is 0.
             changed=tuple(outlook.changed(MOST_CHANGES) if total.changed else ()),
             renamed=tuple(outlook.renamed(MOST_RENAMED) if total.renamed else ()),
             orphans=tuple(outlook.orphans(MOST_ORPHANS) if total.orphaned else ()),
@@ -216,9 +216,9 @@ def _frames(body: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`jobs` are read while they are asked for: a million need no more memory than ten.
+    """`jobs` are read as they are consumed: a million need no more memory than ten.
 
-    `warnings` are about the manifest, where it had to be read.
+    `warnings` are about the manifest, if it had to be read.
     """
 
     name: str
@@ -229,9 +229,9 @@ class Listing:
 
 @contextmanager
 def planned_jobs(path: Path, options: RunOptions, world: World) -> Iterator[Listing]:
-    """What a run would find: every selected job, or with a limit those that it would begin.
+    """What a run would find: every selected job or, with a limit, those that it would start.
 
-    Nobody is asked, and nothing is written. Raises as `planning.plan` does.
+    The vendor is not asked, and nothing is written. Raises as `planning.plan` does.
     """
     with _held_against_state(path, options, world) as (listing, outlook):
         if next(foreseen_jobs(outlook), None) is None:

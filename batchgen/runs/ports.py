@@ -1,8 +1,8 @@
 """Opens what a run works with: the API or the emulator, downloads, input images, sockets.
 
-The emulator keeps its state in the run's folder, so a rehearsal that was stopped goes on. A socket
-is an open file too: the soft limit of open files is often 256 or 1024, far below the hard one, and
-any program may raise its own.
+The emulator keeps its state in the run's folder, so a stopped rehearsal can continue. A socket is
+an open file too: the soft limit of open files is often 256 or 1024, far below the hard one, and a
+program may raise its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tuple[str, Token]]:
-    """Run the emulator; gives its base and a token of its own, so that the real one is not sent."""
+    """Run the emulator; gives its base and its own token, so that the real one is not sent."""
     # Loaded here: a real run needs neither a web server nor an encoder.
     from batchgen.emulator import (  # noqa: PLC0415 - see above
         EmulatorError,
@@ -57,7 +57,7 @@ async def rehearsal(folder: RunFolder, options: RunOptions) -> AsyncIterator[tup
     settings = EmulatorSettings(state=folder.emulator, latency=options.emulator_latency)
     try:
         async with running_emulator(settings) as emulator:
-            # Not a string that an answer may contain: the token is masked in answers.
+            # Not a string that may occur in an answer: the token is masked there.
             yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
     except EmulatorError as exc:
         # The emulator's own next step names an option of `batchgen emulator`.
@@ -137,15 +137,15 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
 
 
 USUALLY_OPEN = 40
-"""Of a run, where the system does not say how many are open."""
+"""Open files of a run, if the system does not say how many there are."""
 
 
 RESERVE = 16
-"""For what is opened for a moment: the state's journal, a look-up of a name, a decoder."""
+"""For files that are open briefly: the state's journal, a name look-up, a decoder."""
 
 
 A_JOB = 4
-"""A submit and a look, and the emulator's ends of both."""
+"""A submit and a query, and the emulator's ends of both."""
 
 
 A_DOWNLOAD = 3
@@ -160,7 +160,7 @@ MANY = 1024
 
 @dataclass(frozen=True, slots=True)
 class OpenFiles:
-    """What fits into the `limit` (None: unknown, and no limit of ours).
+    """What fits into the `limit` of open files (None: unknown, so nothing is limited).
 
     `submits` at once, `asks` at once (others wait for their turn), `downloads` at once. `most`
     submits would fit; each has `ends` in this process.
@@ -174,7 +174,7 @@ class OpenFiles:
     ends: int = 1
 
     def warning(self, concurrency: int) -> str:
-        """Say what is lower than asked for, and how to lift it; "" where nothing is."""
+        """Say what is lower than asked for, and how to raise it; empty if nothing is."""
         if self.limit is None or self.submits >= concurrency:
             return ""
         return (
@@ -196,7 +196,7 @@ class OpenFiles:
 def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
     """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
 
-    `doubled`: the server is in this very process, so each connection has both its ends here.
+    `doubled`: the server is in this process, so both ends of each connection count.
     """
     limit = _raised(max(MANY, USUALLY_OPEN + RESERVE + A_JOB * concurrency))
     return share(limit, _open_now(), concurrency, doubled=doubled)

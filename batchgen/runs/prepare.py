@@ -1,4 +1,4 @@
-"""From a manifest to checked jobs in the state: nothing is sent before everything is checked."""
+"""From a manifest to checked jobs in the state. Nothing is sent before everything is checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHOWN_CHANGES = 10
 
 @dataclass(frozen=True, slots=True)
 class AllowedEnvironment:
-    """`env` is what templates may read; `withheld` says of the other variables why not.
+    """`env` is what templates may read; `withheld` gives the reasons for the other variables.
 
     Without an `env`, templates that read it are not checked.
     """
@@ -45,14 +45,14 @@ UNREAD_ENVIRONMENT = AllowedEnvironment(None, {})
 
 
 def allowed_environment(env: Mapping[str, str]) -> AllowedEnvironment:
-    """Keep the token from templates: it goes to the API and nowhere else."""
+    """Hide the token from templates: it goes to the API and nowhere else."""
     secrets = tuple(_secrets(env))
     withheld = {
         name: "holds the token"
         for name, value in env.items()
         if any(secret in value for secret in secrets)
     }
-    # Also those that are not set: the answer must not be to set them.
+    # Also unset ones: a problem must not advise setting them.
     withheld |= dict.fromkeys(TOKEN_VARIABLES, "is the token")
     return AllowedEnvironment(
         {name: value for name, value in env.items() if name not in withheld}, withheld
@@ -60,7 +60,7 @@ def allowed_environment(env: Mapping[str, str]) -> AllowedEnvironment:
 
 
 def _secrets(env: Mapping[str, str]) -> Iterator[str]:
-    """Every token in reach; one too short to be a secret would withhold everything."""
+    """Every known token, except one so short that it would withhold everything."""
     found = [env.get(name, "").strip() for name in TOKEN_VARIABLES]
     if home := env.get("HOME"):
         # A broken login is reported where the token is needed.
@@ -91,11 +91,11 @@ def read_with_environment(
 
 
 def refuse_pipe(path: Path) -> None:
-    """Raise InputError: a manifest is read more than once, and again by the next run."""
+    """Raise InputError for a pipe: a manifest is read more than once, and by the next run."""
     try:
         is_pipe = not stat.S_ISREG(kind := path.stat().st_mode) and not stat.S_ISDIR(kind)
     except (OSError, ValueError):
-        return  # who opens it says what is wrong
+        return  # opening it reports what is wrong
     if is_pipe:
         raise InputError(
             "this is a pipe or a device, and a manifest is read again whenever the run continues",
@@ -113,9 +113,9 @@ def checked_manifest(
     to_judge: bool = False,
     problems: ProblemLog | None = None,
 ) -> Iterator[tuple[Manifest, Staging]]:
-    """Check a whole manifest; its jobs wait in the staging area while the block lasts.
+    """Check a whole manifest; its jobs stay in the staging area while the block lasts.
 
-    `to_judge`: nothing more is wanted of them. Warnings are found in `problems`.
+    `to_judge`: the jobs are only checked. Warnings are added to `problems`.
 
     Raises ManifestError with every problem, MissingFileError.
     """
@@ -138,7 +138,7 @@ def checked_manifest(
 
 
 def check_together(staging: Staging, problems: ProblemLog) -> None:
-    """Look at the staged jobs together. Raises ManifestError with every problem."""
+    """Check the staged jobs together. Raises ManifestError with every problem."""
     staging.finish()
     report_cross_job_problems(staging, problems)
     problems.raise_if_any()
@@ -157,7 +157,7 @@ def _read(
 
 
 def reconcile(db: Connection, staging: Staging, state: Path, options: RunOptions) -> Difference:
-    """Bring the state up to the manifest. Raises ChangedJobsError where a person must decide."""
+    """Bring the state up to the manifest. Raises ChangedJobsError if a person must decide."""
     difference = merge(db, staging, state, options.on_changed, options.selection)
     if difference.asks_a_person and options.on_changed is OnChanged.REFUSE:
         raise changed_jobs_error(difference, state)

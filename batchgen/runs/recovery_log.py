@@ -1,7 +1,7 @@
-"""The last trace of a paid request when the state file fails in the moment it is accepted.
+"""The last trace of a paid request if the state file fails at the moment of its acceptance.
 
-The spare file has its blocks from the start of the run, so a full disk does not stop the writing.
-The next run reads it and follows the requests.
+The blocks of this spare file are allocated at the start of the run, so it can be written on a full
+disk. The next run reads it and follows the requests.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 SPARE_BYTES = 64 * 1024
 MOST_BYTES = 16 * 1024 * 1024
 MOST_ATTEMPTS = 1_000_000
-"""Above these it is no file of ours: SQLite takes no number of any length."""
+"""A file with larger numbers is not ours; SQLite could not store them."""
 
 
 class RecoveryLog:
-    """Writes ids of requests into blocks that are there already, and to stderr for a person."""
+    """Writes request ids into allocated blocks, and to stderr for a person."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def reserve(self) -> None:
-        """Claim the space. Raises DiskFullError where there is none: then nothing is submitted."""
+        """Allocate the space. Raises DiskFullError if there is none: then nothing is submitted."""
         with disk_errors(self._path):
             descriptor = open_private(self._path, os.O_RDWR | os.O_TRUNC)
             try:
@@ -53,7 +53,7 @@ class RecoveryLog:
             sync_folder(self._path.parent, os.fsync)
 
     def record(self, entry: RecoveryEntry) -> None:
-        """Raises OutputError or StorageError where not even this can be written."""
+        """Raises OutputError or StorageError if not even this can be written."""
         line = json.dumps(
             {
                 "job": entry.job_id,
@@ -64,7 +64,7 @@ class RecoveryLog:
         try:
             self._write(f"{line}\n".encode())
         finally:
-            # Also where the disk took it: a person may never start the next run. The screen may be
+            # Even if the disk has it: a person may never start the next run. The screen may be
             # gone, and must not come between the entry and the disk.
             with suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(f"receipt of a paid request: {line}\n")
@@ -81,7 +81,7 @@ class RecoveryLog:
 
 
 def read_recovery_log(path: Path) -> list[RecoveryEntry]:
-    """What an earlier run could only write here. Raises OutputError or StorageError."""
+    """What an earlier run could write only here. Raises OutputError or StorageError."""
     with disk_errors(path):
         try:
             with open_to_read(path) as file:
@@ -92,7 +92,7 @@ def read_recovery_log(path: Path) -> list[RecoveryEntry]:
 
 
 def _parse(line: bytes) -> RecoveryEntry | None:
-    """Read one line; None for the blanks, and for one that a crash tore or somebody forged."""
+    """Read one line; None for blanks, and for a torn or forged line."""
     row = json_line(line)
     if row is None:
         return None
@@ -104,7 +104,7 @@ def _parse(line: bytes) -> RecoveryEntry | None:
 
 
 def adopt_requests(db: Connection, entries: list[RecoveryEntry], at: float) -> int:
-    """Give the requests to their jobs; how many were new to the state."""
+    """Give the requests to their jobs; returns how many were new to the state."""
     adopted = 0
     for entry in entries:
         seq = job_without_answer(db, entry.job_id, entry.attempt)
@@ -115,6 +115,6 @@ def adopt_requests(db: Connection, entries: list[RecoveryEntry], at: float) -> i
 
 
 def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
-    """Before any decision: a request whose receipt was kept needs no person, and no second pay."""
+    """Call it before decisions are applied: a recorded request needs neither a person nor money."""
     manual_actions.settle_dead_run(db)
     adopt_requests(db, read_recovery_log(folder.receipts), at)

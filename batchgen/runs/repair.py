@@ -1,6 +1,6 @@
-"""Repair: files that are gone or damaged are downloaded again by their saved request ids.
+"""Repair: missing and damaged files are downloaded again by their saved request ids.
 
-There is no scheduler and no submitter here: whatever the state says, nothing can be paid.
+There is no scheduler and no submitter here, so whatever the state says, nothing can be paid for.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Po
 
 
 class _Redownload:
-    """First the fresh URLs of a job, then its downloads; both for several jobs at once."""
+    """Gets a job's fresh URLs, then downloads its files; several jobs at once."""
 
     def __init__(self, ports: Ports, control: Control) -> None:
         self._ports = ports
@@ -148,7 +148,7 @@ class _Redownload:
             self._downloads.add(seq)
 
     async def _renew(self, seq: int) -> None:
-        """Old URLs have mostly expired; where there are no new ones, the saved ones are tried."""
+        """Most old URLs have expired; without new ones, the saved ones are tried."""
         job = await self._ports.store.files_to_fetch(seq)
         if job is None or job.request_id is None:
             return  # what is reused is taken from the other run once more
@@ -177,7 +177,7 @@ def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RepairedFile:
-    """A file that is back. `differs`: the vendor now serves another content than it did."""
+    """A repaired file. `differs`: the vendor now serves different content."""
 
     before: Result
     after: Result
@@ -224,7 +224,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
     """Verify the selected jobs' files and fetch again what is wrong. Raises the tree's errors."""
     place = RunContext.of(path, options, world)
     folder = place.folder
-    # Says what to do where nothing was ever run; opening for writing would make an empty state.
+    # Says what to do if nothing was ever run; opening it for writing would make an empty state.
     start = command_line("run", path, emulator=options.emulator)
     open_for_reading(folder.state, start).close()
     with ExitStack() as held:
@@ -240,9 +240,9 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
 
 
 def _refuse_without_files(folder: RunFolder) -> None:
-    """A folder that is away as a whole is a disk that is not mounted, or moved: not lost files.
+    """Raise MissingFileError if the whole folder is gone: it was moved, or a disk is not mounted.
 
-    To fetch them again would forget those that come back with it.
+    Its files would be downloaded again, although they come back with it.
     """
     if not folder.files.is_dir():
         raise MissingFileError(
@@ -258,7 +258,7 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     wrong = _wrong_files(place, db, listeners)
     again = [one for one in wrong if one.file.is_latest]
     if again and not place.options.emulator:
-        # Before anything is moved: without a token nothing could be fetched in its place.
+        # Before anything is moved: without a token, nothing could be downloaded in its place.
         find_token(place.world.env, place.world.home)
     aside = _set_again(place.folder, db, again)
     catch_up(place.folder.metadata, db)
@@ -301,7 +301,7 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
 
 
 def move_aside(root: Path, name: str) -> str | None:
-    """Rename to the first free NAME.damaged-N; None where nothing is there any more.
+    """Rename to the first free NAME.damaged-N; None if nothing is there any more.
 
     Raises OutputError or StorageError. Nothing is overwritten: the lock is held.
     """

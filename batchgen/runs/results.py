@@ -63,9 +63,9 @@ class JobResult:
 
 
 def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterator[JobResult]:
-    """Read the jobs while they are asked for, so that a million need no more memory than a few.
+    """Read the jobs as they are consumed, so that a million need no more memory than a few.
 
-    Raises MissingFileError where nothing was run, and the state's errors.
+    Raises MissingFileError if nothing was run, and the state's errors.
     """
     condition, values = selection.where()
     root = folder.root.absolute()

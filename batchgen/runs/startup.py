@@ -74,7 +74,7 @@ class StartedRun:
 class _Reader:
     """A manifest whose jobs may have to be read. `fingerprint` identifies what they are made from.
 
-    `found` is what its header has.
+    `found` are the problems in its header.
     """
 
     manifest: Manifest
@@ -100,7 +100,7 @@ class _Reader:
             staging.add(job)
         early = at_once is not None and len(staging) == at_once
         if early and (problems or not staging.is_self_contained()):
-            # All problems are to be reported at once, and a needed job may come further down.
+            # All problems are reported at once, and a needed job may come further down.
             early = False
             for job in jobs:
                 staging.add(job)
@@ -166,7 +166,7 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
         # Nothing can be done without a token: say so before a folder is made.
         find_token(world.env, world.home)
     if not folder.root.exists():
-        # Nor may a folder be made where a disk should be mounted.
+        # And no folder may be made where a disk should be mounted.
         _refuse_lost_state(context)
     folder.create()
     held.enter_context(runner_lock(folder, PATIENCE))
@@ -206,7 +206,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
 
 
 def _refuse_unwritable_names(context: RunContext, db: Connection) -> None:
-    """Before anything is paid for. Raises InputError; a UTF-8 locale can write every name."""
+    """Raise InputError before anything is paid for; a UTF-8 locale can write every name."""
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
         return
     with translated(context.folder.state):
@@ -258,7 +258,7 @@ def _take_up(db: Connection, reader: _Reader, staged: _Staged) -> StreamingInges
         set_meta(db, Meta.INPUTS, "")
     difference = reconcile(db, staged.jobs, state, reader.options)
     if staged.ingest is None and not difference.changed:
-        # What a person must still decide is asked for again each time.
+        # Otherwise, the next run must ask for the missing decision again.
         with translated(state):
             set_meta(db, Meta.INPUTS, reader.fingerprint.text())
     return staged.ingest

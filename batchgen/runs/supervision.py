@@ -36,7 +36,7 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, err
 async def watch_decisions(
     path: Path, store: Store, scheduler: Scheduler, listener: Listener, tuner: Tuner
 ) -> None:
-    """Take up what is appended to decisions.jsonl, until cancelled."""
+    """Apply what is appended to decisions.jsonl, until cancelled."""
     # Not the current size: lines may have been appended since the run began.
     size = 0
     while True:
@@ -52,20 +52,20 @@ async def watch_decisions(
 
 
 async def watch_folder(folder: RunFolder) -> None:
-    """Raise StorageError once the run's folder is gone: nothing more must be submitted then."""
+    """Raise StorageError once the run's folder is gone: nothing more may be submitted then."""
     while not is_gone(folder):  # noqa: ASYNC110 - nothing announces that a folder goes
         await asyncio.sleep(LOOK_EVERY)
     raise gone_error(folder)
 
 
 async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Listener) -> None:
-    """The state has the decisions; the engine learns of the jobs that move again."""
+    """Inform the engine of decisions that the state has already applied."""
     releases = False
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
         if verb is Verb.TUNE:
             continue  # the tuner's
-        # Thousands of picks are not worth a line each, only those that came to nothing.
+        # Thousands of picks do not need a line each, only those that failed.
         if verb not in MARKS or one.objection:
             listener(Noted(one.objection or f"decided: {verb.value}", job_id))
         if one.seq is None or one.objection:
@@ -79,12 +79,12 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
         elif verb is not Verb.CANCEL and verb not in MARKS:
             await scheduler.reconsider(one.seq)
     if releases:
-        # Once for all of them: a person approves a hundred stills at a time.
+        # Once for all of them: people approve a hundred pictures at a time.
         await scheduler.reload_due_jobs()
 
 
 async def ask_for_cancels(jobs: Iterable[int], scheduler: Scheduler) -> None:
-    """Ask the vendor for the cancels that were decided before this run."""
+    """Ask the vendor to cancel what was cancelled before this run."""
     for seq in jobs:
         await scheduler.cancel(seq)
 
@@ -97,7 +97,7 @@ def _size(path: Path) -> int:
 
 
 class RequestsInFlight:
-    """The requests in flight, for a state that can no longer be read."""
+    """The requests in flight, for when the state can no longer be read."""
 
     def __init__(self) -> None:
         self._requests: dict[str, str] = {}
@@ -111,7 +111,7 @@ class RequestsInFlight:
             self._requests.pop(event.job_id, None)
 
     def of(self, db: Connection) -> list[tuple[str, str]]:
-        """Jobs and all their requests: SQLite can still read a file that was removed."""
+        """Jobs and all their requests; SQLite can still read a removed file."""
         known = recovery.requests_if_readable(db)
         return list(self._requests.items()) if known is None else known
 
@@ -137,7 +137,7 @@ def print_requests_if_gone(
 
 
 def is_gone(folder: RunFolder) -> bool:
-    """Whether the state is gone. Not by its inode: some file systems invent those."""
+    """Whether the state is gone. Its inode does not show that: some file systems invent those."""
     try:
         folder.state.stat()
     except OSError as exc:

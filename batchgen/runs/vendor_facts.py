@@ -1,7 +1,7 @@
-"""What the vendor currently says of its models and of the account, asked before any submit.
+"""What the vendor currently says about its models and the account, asked before any submit.
 
-A plan is useful without it, and so is a run: what could not be asked is reported, and raises
-nothing. Only jobs that the vendor no longer takes hold a run up.
+Plans and runs work without it: what could not be asked is reported, and nothing is raised. Only
+jobs that the vendor no longer takes hold a run up.
 """
 
 from __future__ import annotations
@@ -77,16 +77,16 @@ def price_sources(db: Connection, model: str, policy: Policy, live: VendorFacts)
 
 LIMITS = Limits(connect=5.0, read=10.0)
 BEFORE_A_RUN = 4.0
-"""Seconds that the start of a night may wait for what it can do without."""
+"""Seconds that a run waits for these facts, which it can do without."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class VendorFacts:
-    """`trouble` says why some of it was not asked; empty where all was.
+    """`trouble` says why some models were not asked about; empty if all were.
 
-    `balance` is what the account has, in USD; None: not known, and `no_balance` says why.
+    `balance` is the account's, in USD; None: not known, and `no_balance` says why.
     """
 
     facts: Mapping[str, ModelFacts] = field(default_factory=dict)
@@ -95,18 +95,18 @@ class VendorFacts:
     no_balance: str = ""
 
     def differences(self) -> dict[str, list[str]]:
-        """By model, where its schema of today differs from the bundled one."""
+        """For each model whose current schema differs from the bundled one."""
         found = {model: _differences(model, facts) for model, facts in self.facts.items()}
         return {model: sentences for model, sentences in found.items() if sentences}
 
     def rules(self, policy: Policy) -> LiveRules:
-        """What the schemas of today forbid."""
+        """What the current schemas forbid."""
         changed = {name: self.facts[name].schema or {} for name in self.differences()}
         return LiveRules(changed, policy)
 
     @property
     def compared(self) -> list[str]:
-        """Models whose schema was seen."""
+        """Models with a known current schema."""
         return [model for model, facts in self.facts.items() if facts.schema is not None]
 
 
@@ -123,7 +123,7 @@ async def ask_about(models: Iterable[str], options: RunOptions, world: World) ->
     try:
         token = None if options.emulator else find_token(world.env, world.home)
     except TokenError as exc:
-        # The places where it was looked for are for a run to name: a plan needs none.
+        # A run says where it looked for the token: a plan does not need one.
         why = exc.what.partition(":")[0]
         return VendorFacts(trouble=why, no_balance=why)
     async with _connected(base, token, Proxies.of(world.env)) as api:
@@ -149,9 +149,9 @@ async def _connected(base: str, token: Token | None, proxies: Proxies) -> AsyncI
 async def ask_vendor(
     api: RunComfy, models: Iterable[str], env: Mapping[str, str], seconds: float
 ) -> VendorFacts:
-    """Ask for each model and for the balance once, all at the same time, and no longer than that.
+    """Ask about each model and the balance, all at once, and wait at most `seconds`.
 
-    A rehearsal is given no `env`: the balance of an account is not its business.
+    A rehearsal is given no `env`: it must not ask for an account's balance.
     """
 
     async def soon(answer: Awaitable[T]) -> T | NoAnswer:
@@ -185,7 +185,7 @@ async def _balance(api: RunComfy, env: Mapping[str, str]) -> float | NoAnswer | 
     try:
         base = wallet_base(env, api.base)
     except UsageError as exc:
-        # It serves to ask, and to nothing else: no run is stopped by it.
+        # Used only to ask for the balance, so it stops no run.
         return NoAnswer(f"{exc.where}: {exc.what}")
     if base is None:
         return NoAnswer(f"the API is not at its usual address, and {WALLET_VARIABLE} is not set")
@@ -198,7 +198,7 @@ SHOWN_RULES = 20
 async def facts_before_run(
     context: RunContext, api: RunComfy, workload: Workload, late_models: Iterable[str]
 ) -> VendorFacts:
-    """What the vendor says today, where something is to be submitted."""
+    """What the vendor currently says, if there is something to submit."""
     if not workload.models:
         return VendorFacts()
     env = {} if context.options.emulator else context.world.env
@@ -211,8 +211,8 @@ async def pause_or_refuse_outdated(
 ) -> Pause | None:
     """Check what is to be submitted against the vendor's current schemas.
 
-    Raises InputError, unless something is paid already: that is collected all the same, and the run
-    pauses before its first submit.
+    Raises InputError. If something is already paid for, it returns a pause instead: the paid
+    results are collected, and nothing is submitted.
     """
     outdated = await store.run(_judged, rules, workload.selection)
     if not outdated:

@@ -36,7 +36,7 @@ THREADS = 4
 
 
 class Damage(StrEnum):
-    """What can be wrong with a file, as it is reported."""
+    """What can be wrong with a file, as shown to people."""
 
     MISSING = "missing"
     SIZE = "another size"
@@ -49,7 +49,7 @@ class Damage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file that was looked at; `damage` is None where it is sound."""
+    """A file that was checked; `damage` is None if it is sound."""
 
     file: Result
     damage: Damage | None = None
@@ -58,7 +58,7 @@ class Checked:
 def check_files(
     db: Connection, folder: RunFolder, selection: Selection, *, quick: bool = False
 ) -> Iterator[Checked]:
-    """Look at every verified file, in the order of their coming; `quick` compares sizes only.
+    """Check every verified file, in the order of arrival; `quick` compares sizes only.
 
     Raises UsageError for a selection that names no job at all.
     """
@@ -86,7 +86,7 @@ def _look(root: Path, file: Result, *, quick: bool) -> Checked:
 
 
 def damage_of(root: Path, file: Result, *, quick: bool = False) -> Damage | None:
-    """What is wrong with a file; None where it is sound. Blocks. Follows no link."""
+    """What is wrong with a file; None if it is sound. Blocks. Follows no link."""
     path = root / file.path
     try:
         if any(folder.is_symlink() for folder in _own_folders(root, path)):
@@ -121,7 +121,7 @@ def _digest(path: Path) -> str:
 def walk(folder: Path) -> Iterator[Path]:
     """Every file below a folder, one at a time: a flat folder may hold a million.
 
-    Raises OutputError or StorageError where a folder cannot be read.
+    Raises OutputError or StorageError if a folder cannot be read.
     """
     waiting = [folder]
     while waiting:
@@ -138,7 +138,7 @@ _PARTS = (".part.json", ".part.new", ".part")
 
 
 def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:
-    """Paths relative to the run's folder: foreign files, and `.part` files that nobody awaits."""
+    """Paths, relative to the run's folder, of foreign files and of unneeded `.part` files."""
     if not folder.files.is_dir():
         return
     for path in walk(folder.files):
@@ -148,7 +148,7 @@ def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:
 
 
 def _is_ours(db: Connection, folder: RunFolder, name: str) -> bool:
-    """Known, or awaited: a download in its moment between the rename and the record is no stray."""
+    """Known or expected: a file may have been renamed but not yet recorded."""
     for ending in _PARTS:
         if name.endswith(ending):
             return claimed_path(db, name_key(name.removesuffix(ending))) == (None,)
@@ -156,5 +156,5 @@ def _is_ours(db: Connection, folder: RunFolder, name: str) -> bool:
     if claimed is None:
         return False
     (path,) = claimed
-    # By key: a disk may give a name back in another form of Unicode than it was given.
+    # By key: a disk may return a name in another Unicode form than it was given.
     return path is None or name_key(path) == name_key(f"{folder.files.name}/{name}")

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` are jobs.
+    """What there is to do. `models` have pending jobs; `in_flight` and `to_fetch` count jobs.
 
-    `priced` are all models that may be submitted to before the run ends; `cancels` are jobs whose
-    requests a person wants cancelled. Submits begin at `begins_at`, in epoch seconds. `reusing` of
+    `priced` are all models that may get a submit before the run ends; `cancels` are jobs whose
+    requests a person wants to cancel. Submits begin at `begins_at`, in epoch seconds. `reusing` of
     `to_fetch` come from other runs.
     """
 
@@ -49,7 +49,7 @@ class Workload:
 
     @property
     def is_collecting(self) -> bool:
-        """Whether something is paid already, which no trouble with other jobs may hold up."""
+        """Whether something is paid for already; no trouble with other jobs may hold it up."""
         return bool(self.in_flight or self.to_fetch > self.reusing)
 
     @property
@@ -83,11 +83,11 @@ def take_stock(
     if options.retry_failed:
         again = manual_actions.may_go_again(rejected=options.selection.asks_for_rejected)
     if options.limit is not None:
-        # Before the retry: what is not begun today must not be paid by a plain run tomorrow.
+        # Before the retry: a plain run tomorrow must not pay for jobs beyond today's limit.
         selection = note_first(db, selection, options.limit, again)
     if again is not None:
         manual_actions.retry_selected(db, selection, again)
-    # Last: a selection by state, and a retry, are about jobs as people see them.
+    # Last, since a selection by state, and a retry, use the states that people see.
     manual_actions.reopen(db)
     return replace(_look(db, selection), begins_at=_begins_at(db, manifest, options, at))
 
@@ -98,7 +98,7 @@ def take_stock_again(db: Connection, before: Workload) -> Workload:
 
 
 def _begins_at(db: Connection, manifest: Manifest, options: RunOptions, at: float) -> float | None:
-    """When submits begin. It is remembered: after a crash the same command goes on at once."""
+    """When submits begin. It is stored, so the same command continues at once after a crash."""
     policy = effective_policy(manifest.policy, options)
     start_at = policy.start_at
     if start_at is None:
@@ -112,7 +112,7 @@ def _begins_at(db: Connection, manifest: Manifest, options: RunOptions, at: floa
 
 
 def _goes_on(db: Connection, selection: Selection) -> bool:
-    """Whether this may be the same command again: its jobs are under way by now."""
+    """Whether this may be the same command again, whose jobs are now under way."""
     found = queries.totals(queries.counts(db))
     under_way = (JobState.QUEUED, JobState.RUNNING, JobState.FETCHING)
     return selection.is_fleeting and any(found.get(state) for state in under_way)
