@@ -48,6 +48,7 @@ VERBS = {
     "retry": "Run again, including what failed.",
     "emulator": "Serve the vendor's API on this machine.",
     "status": "Show how a run is going.",
+    "tune": "Change the limits of the run in progress.",
     "show": "Show jobs: the exact input, and everything that happened to them.",
     "report": "Make a page of the results, the failures and how the run went.",
     "watch": "Serve the live page of results on this machine.",

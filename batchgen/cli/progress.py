@@ -22,6 +22,7 @@ from batchgen.engine.events import (
     Paused,
     RunStarted,
     Slowed,
+    Tuned,
     WaitingToStart,
     Warned,
 )
@@ -358,6 +359,8 @@ def _sentence(event: Event) -> str | None:
             return f"{model}: too many requests; waiting {seconds:.0f} s"
         case Paused(pause):
             return f"paused: {pause.sentence}; finishing what is under way"
+        case Tuned(change):
+            return f"tuned: {change}"
         case Draining(in_flight):
             stay = "stays" if in_flight == 1 else "stay"
             left = f"{in_flight} in flight {stay} with the vendor, " if in_flight else ""

@@ -20,10 +20,12 @@ from batchgen.cli.run_lines import (
     money_json,
     unknown_lines,
 )
-from batchgen.errors import MissingFileError, OutputError, UsageError
+from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
+from batchgen.manifest.tuning import limits_line
 from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
+from batchgen.state.meta import limits_in_force
 from batchgen.state.queries import (
     Selection,
     counts,
@@ -40,7 +42,7 @@ from batchgen.state.selection import note_causes
 from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonObject, JsonValue
@@ -81,6 +83,7 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
     """Raises ManifestError, DamagedStateError, LostStateError."""
     from batchgen.runs.context import find_run
     from batchgen.runs.lost_state import refuse_where_lost
+    from batchgen.runs.tuning import is_at_work
 
     found = find_run(path)
     manifest, folder = found.manifest, found.folder
@@ -88,10 +91,13 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
         with found.open() as run, snapshot(run.db):
             db = run.db
             selection = note_causes(db, selection)
+            limits = limits_in_force(db)
+            if limits and not is_at_work(folder):
+                limits = None  # those of a run that died
             if as_json:
-                _write_json(db, manifest.name, folder, selection)
+                _write_json(db, manifest.name, folder, selection, limits)
             else:
-                print_lines(_lines(db, manifest, selection, path))
+                print_lines(_lines(db, manifest, selection, path, limits))
     except MissingFileError:
         refuse_where_lost(folder, path)
         _print_not_started(manifest, path, as_json=as_json)
@@ -104,6 +110,7 @@ def keep_showing(
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     from batchgen.runs.context import find_run
     from batchgen.runs.lost_state import refuse_where_lost
+    from batchgen.runs.tuning import is_at_work
 
     watched = find_run(path)
     manifest, folder = watched.manifest, watched.folder
@@ -112,17 +119,19 @@ def keep_showing(
         _print_not_started(manifest, path, as_json=False)
         return 0
     while True:
+        at_work = is_at_work(folder)
         with watched.open() as run, snapshot(run.db):
             db = run.db
             chosen = note_causes(db, selection)
-            lines = _lines(db, manifest, chosen, path, most_read=MOST_READ)
+            limits = limits_in_force(db) if at_work else None
+            lines = _lines(db, manifest, chosen, path, limits, most_read=MOST_READ)
             found = totals(counts(db, chosen))
             held = held_back(db, chosen)
             run_again = run.command("run")
         under_way = sum(found.get(state, 0) for state in GOING)
         # A job that waits for approval would be watched for ever.
         ended = under_way <= (held.waiting if held.to_approve else 0)
-        if not ended and _nobody_runs(folder):
+        if not ended and not at_work:
             lines += ["  no run is in progress", f"  → {run_again}"]
         if sys.stdout.isatty():
             click.clear()
@@ -132,20 +141,12 @@ def keep_showing(
         wait(WATCH_EVERY)
 
 
-def _nobody_runs(folder: RunFolder) -> bool:
-    from batchgen.runs.folder import is_locked
-
-    try:
-        return not is_locked(folder)
-    except OutputError:
-        return False  # a user who may only read cannot try the lock
-
-
 def _lines(
     db: Connection,
     manifest: Manifest,
     selection: Selection,
     path: Path,
+    limits: Mapping[str, Any] | None,
     *,
     most_read: int | None = None,
 ) -> list[str]:
@@ -160,6 +161,10 @@ def _lines(
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
     if reused := count_reused(db):
         lines.append(f"  {plural(reused, 'job')} reused results of other runs")
+    if limits:
+        lines.append(f"  limits: {limits_line(limits)}")
+        if limits["refused"]:
+            lines.append(f"    the last change was refused: {limits['refused']}")
     lines += _mark_lines(count_reviews(db, selection))
     lines += cause_lines(failures(db, SHOWN, selection, most_read=most_read), path)
     steps = held_lines(held_back(db, selection), path)
@@ -195,6 +200,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
             **held,
             "reused": 0,
             "money": nothing,
+            "limits": None,
             "causes": [],
             "jobs": [],
         }
@@ -205,7 +211,13 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
         print_text(f"  → start it with: {command_line('run', path)}")
 
 
-def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selection) -> None:
+def _write_json(
+    db: Connection,
+    name: str,
+    folder: RunFolder,
+    selection: Selection,
+    limits: Mapping[str, Any] | None,
+) -> None:
     """One document, written job by job: a million jobs do not fit in memory."""
     write = sys.stdout.write
     by_state = totals(counts(db, selection))
@@ -218,6 +230,7 @@ def _write_json(db: Connection, name: str, folder: RunFolder, selection: Selecti
     write(f'"reused": {count_reused(db)}, ')
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')
+    write(f'"limits": {json.dumps(limits)}, ')
     causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
     write(f'"causes": {json.dumps(causes)}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):

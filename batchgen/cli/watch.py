@@ -18,7 +18,7 @@ from batchgen.runs.decision_log import Decision, Verb
 from batchgen.watch.ports import Action, Outcome, PageDecision, Ports, Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from batchgen.runs.context import FoundRun
@@ -52,8 +52,8 @@ def watch(manifest: Path, port: int, show: bool) -> int:
     name, root = run.manifest.name, run.folder.root
     watched = Watched(name, str(manifest), root, run.folder.state, root / "report")
     _refuse_other_manifest(run)
-    controls = _Run(manifest, run.folder)
-    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time)
+    controls = _Run(manifest, run)
+    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time, controls.tune)
     asyncio.run(_serve(watched, ports, port, open_in_browser if show else None))
     return 0
 
@@ -124,7 +124,16 @@ class _Run:
     """The run, as far as the page needs it."""
 
     manifest: Path
-    folder: RunFolder
+    found: FoundRun
+
+    @property
+    def folder(self) -> RunFolder:
+        return self.found.folder
+
+    def tune(self, values: Mapping[str, str], model: str | None) -> None:
+        from batchgen.runs.tuning import tune
+
+        tune(self.found, values, () if model is None else (model,))
 
     def decide(self, decisions: Sequence[PageDecision]) -> Outcome:
         from batchgen.runs.decisions import decide

@@ -10,6 +10,7 @@ from batchgen.jobs import JobState
 from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
+    from batchgen.engine.limits import Permit
     from batchgen.engine.model_queues import ModelQueue
     from batchgen.state.records import JobRow
 
@@ -26,6 +27,7 @@ class Attempt:
     job: JobRow
     body: str
     price: float | None
+    permit: Permit
     number: int = 0
     sent: int = 0
     state: JobState = JobState.PENDING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 # Listeners get both with `Paused`, so both are part of `batchgen.events`.
 from batchgen.pauses import Pause as Pause  # noqa: PLC0414, TC001
@@ -106,6 +106,14 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """A person changed limits of the run; `limits` are those in force from now on."""
+
+    change: str
+    limits: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """The run was asked to stop; `in_flight` requests stay with the vendor for the next run."""
 
@@ -148,6 +156,7 @@ Event: TypeAlias = (
     | FileSaved
     | Slowed
     | Paused
+    | Tuned
     | Draining
     | Warned
     | Noted

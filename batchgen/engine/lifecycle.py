@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from batchgen.engine.context import EngineContext
+    from batchgen.engine.limits import Permit
     from batchgen.engine.model_queues import ModelQueue
     from batchgen.runcomfy.outcomes import SubmitOutcome
     from batchgen.state.records import JobRow
@@ -91,13 +92,15 @@ class Lifecycle:
         async with ShieldedTasks() as self._exchanges:
             yield
 
-    async def run(self, queue: ModelQueue, job: JobRow, price: float | None) -> None:
+    async def run(
+        self, queue: ModelQueue, job: JobRow, price: float | None, permit: Permit
+    ) -> None:
         """From due to handed over, as far as the job gets. The caller has reserved `price`."""
         readiness = await self._ready(job)
         if not (isinstance(readiness, Ready) and self._control.submitting):
             await self._put_off(queue, job, readiness)
             return
-        outcome = await self._submit(Attempt(queue, job, readiness.body, price))
+        outcome = await self._submit(Attempt(queue, job, readiness.body, price, permit))
         if outcome is Handover.RETRY_LATER and self._control.submitting:
             queue.in_hand.add(job.seq)
             self.retries.schedule(job.seq, partial(queue.give_back, job))
@@ -153,7 +156,7 @@ class Lifecycle:
             return Handover.OVER
         attempt.number = number
         self._control.emit_move(attempt, JobState.SUBMITTING)
-        await self._keep_distance(queue)
+        await self._keep_distance(attempt.permit)
         if self._exchanges.closing or not self._control.submitting:
             stopped = TurnBack("halted", "the run stopped before the POST")
             return await self._turn_back(attempt, stopped)
@@ -169,9 +172,9 @@ class Lifecycle:
         post.cancel()
         return await self._after_unknown(attempt)
 
-    async def _keep_distance(self, queue: ModelQueue) -> None:
+    async def _keep_distance(self, permit: Permit) -> None:
         now = asyncio.get_running_loop().time()
-        wait = claim_sending((queue.health.limiter, self._context.overall), now) - now
+        wait = claim_sending(permit, now) - now
         if wait > 0:
             # A job that is stopped here has sent nothing, and is turned back by the caller.
             with self._control.drain.scope():

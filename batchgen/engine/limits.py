@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median_low
 from typing import TYPE_CHECKING, Self
 
@@ -25,20 +26,27 @@ LEAD = 0.05
 class RateLimiter:
     """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
 
-    `ceiling` is the limit as throttling left it: halved by a 429, raised by one after as many
-    accepted requests as it allows (additive increase, multiplicative decrease).
+    `learnt` is what throttling has taught about the limit: halved by a 429, raised by one after as
+    many accepted requests as it allows (additive increase, multiplicative decrease).
     """
 
     limit: int
     interval: float = 0.0
     in_flight: int = 0
-    ceiling: float = field(init=False)
-    next_start: float = field(init=False, default=float("-inf"))
-    next_send: float = field(init=False, default=float("-inf"))
-    shut_until: float = field(init=False, default=float("-inf"))
+    learnt: float = field(init=False, default=inf)
+    last_start: float = field(init=False, default=-inf)
+    last_send: float = field(init=False, default=-inf)
+    shut_until: float = field(init=False, default=-inf)
 
-    def __post_init__(self) -> None:
-        self.ceiling = float(self.limit)
+    @property
+    def ceiling(self) -> float:
+        return min(float(self.limit), self.learnt)
+
+    @property
+    def next_start(self) -> float:
+        # After a slow commit the next start is late too: it would only wait before its POST, with
+        # its intent on the disk, and a death would make an unknown of what was never sent.
+        return max(self.last_start, self.last_send - LEAD) + self.interval
 
     def opens_at(self, now: float) -> float | None:
         """From when on one more may start; None while too many are in flight."""
@@ -46,15 +54,13 @@ class RateLimiter:
             return None
         return max(now, self.next_start, self.shut_until)
 
+    def retune(self, limit: int, interval: float) -> None:
+        """Set other limits, from the next start on. What throttling has taught stays."""
+        self.limit, self.interval = limit, interval
+
     def enter(self, now: float) -> None:
         self.in_flight += 1
-        self.next_start = now + self.interval
-
-    def claim_sending(self, at: float) -> None:
-        self.next_send = at + self.interval
-        # After a slow commit the next start is late too: it would only wait before its POST, with
-        # its intent on the disk, and a death would make an unknown of what was never sent.
-        self.next_start = max(self.next_start, self.next_send - LEAD)
+        self.last_start = now
 
     def leave(self) -> None:
         self.in_flight -= 1
@@ -67,18 +73,25 @@ class RateLimiter:
 
     def halve(self) -> None:
         """After a 429: fewer at once, one at least."""
-        self.ceiling = max(1.0, min(self.ceiling, self.in_flight) // 2)
+        self.learnt = max(1.0, min(self.ceiling, self.in_flight) // 2)
 
     def relax(self) -> None:
-        """After an accepted request."""
-        self.ceiling = min(float(self.limit), self.ceiling + 1.0 / self.ceiling)
+        """After an accepted request. Where the whole limit is allowed again, nothing is left."""
+        if self.learnt < self.limit:
+            grown = self.learnt + 1.0 / self.learnt
+            self.learnt = grown if grown < self.limit else inf
 
 
 @dataclass(slots=True)
 class Permit:
-    """A place within several limiters at once, given back at the end of `async with`."""
+    """A place within several limiters at once, given back at the end of `async with`.
+
+    `intervals` are the limiters' at the start. They hold until the POST: under a longer one that
+    came in between, jobs that are about to be sent would wait with their intent on the disk.
+    """
 
     limiters: tuple[RateLimiter, ...]
+    intervals: tuple[float, ...]
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,14 +106,15 @@ class Permit:
             limiter.leave()
 
 
-def claim_sending(limiters: tuple[RateLimiter, ...], now: float) -> float:
+def claim_sending(permit: Permit, now: float) -> float:
     """From when on the POST may go out; the next one keeps its distance from that.
 
     Starts are an interval apart, but the commit before the POST takes now longer, now shorter.
     """
-    at = max(now, *(limiter.next_send for limiter in limiters))
-    for limiter in limiters:
-        limiter.claim_sending(at)
+    pairs = zip(permit.limiters, permit.intervals, strict=True)
+    at = max(now, *(limiter.last_send + interval for limiter, interval in pairs))
+    for limiter in permit.limiters:
+        limiter.last_send = at
     return at
 
 
@@ -108,7 +122,7 @@ def take(limiters: tuple[RateLimiter, ...], now: float) -> Permit:
     """Enter all the limiters at once; the caller has checked that they are open."""
     for limiter in limiters:
         limiter.enter(now)
-    return Permit(limiters)
+    return Permit(limiters, tuple(limiter.interval for limiter in limiters))
 
 
 REMEMBERED = 8

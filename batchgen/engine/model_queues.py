@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from batchgen.engine.canary import Canary
     from batchgen.engine.context import EngineContext
+    from batchgen.engine.policy import EnginePolicy
     from batchgen.state.queries import DueKey, Selection
     from batchgen.state.records import JobRow
     from batchgen.state.store import Store
@@ -158,6 +159,7 @@ class ModelQueues:
         self._context = context
         self._store = context.ports.store
         self._selection = selection
+        self._policy = context.policy
         self._queues: dict[str, ModelQueue] = {}
 
     def all(self) -> tuple[ModelQueue, ...]:
@@ -165,7 +167,7 @@ class ModelQueues:
 
     async def open(self, model: str) -> ModelQueue:
         if model not in self._queues:
-            limits = self._context.policy.limits_of(model)
+            limits = self._policy.limits_of(model)
             health = ModelHealth(model, RateLimiter(limits.limit, limits.interval))
             self._queues[model] = ModelQueue(
                 health, self._selection, self._store, self._context.canary, self._reused
@@ -178,6 +180,13 @@ class ModelQueues:
         """These, and every model of a pending job: it may become due while the run goes on."""
         for model in (*models, *await self._store.run(pending_models)):
             await self.open(model)
+
+    def retune(self, policy: EnginePolicy) -> None:
+        """Set other limits, also of the models that are opened later."""
+        self._policy = policy
+        for model, queue in self._queues.items():
+            limits = policy.limits_of(model)
+            queue.health.limiter.retune(limits.limit, limits.interval)
 
     async def _reused(self, jobs: list[JobRow]) -> list[int]:
         reused = await self._context.reuse.begin(jobs)

@@ -145,6 +145,22 @@ class Scheduler:
         """Stop submitting, for a reason from outside; what is under way goes on."""
         self._control.pause(pause)
 
+    def retune(self, policy: EnginePolicy, at: float) -> Pause | None:
+        """Set other limits while the run goes on, decided `at` (epoch seconds).
+
+        Only concurrency, rate, budget, stop_at, max_duration and the limits of models change.
+        Nothing in flight is cancelled. Returns the pause that has ended the submits already.
+        """
+        if self._control.paused is not None:
+            return self._control.paused
+        self._context.overall.retune(policy.concurrency, policy.interval)
+        self._queues.retune(policy)
+        self._budget.limit = policy.budget
+        self._unaffordable.clear()
+        self._stops.retune(policy, at)
+        self._control.wake.set()
+        return None
+
     async def cancel(self, seq: int) -> None:
         """Ask the vendor to cancel a job's request; its result shows whether that worked."""
         await self._lifecycle.cancels.request(seq)
@@ -260,7 +276,7 @@ class Scheduler:
         self, queue: ModelQueue, job: JobRow, price: float | None, permit: Permit
     ) -> None:
         async with self._place(permit):
-            await self._lifecycle.run(queue, job, price)
+            await self._lifecycle.run(queue, job, price, permit)
 
     async def _resume(self, request: LiveRequest, permit: Permit) -> None:
         async with self._place(permit):

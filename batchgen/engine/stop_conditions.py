@@ -46,7 +46,13 @@ class StopConditions:
 
     async def pause(self) -> Pause | None:
         """Why the next submit must not go out, if there is a reason."""
-        return self._health.halted or self._schedule.pause() or await self._disk.pause()
+        # The disk first: while it is asked, the schedule may change.
+        disk = await self._disk.pause()
+        return self._health.halted or self._schedule.pause() or disk
+
+    def retune(self, policy: EnginePolicy, at: float) -> None:
+        """Set another end of the submits, decided `at` (epoch seconds)."""
+        self._schedule.retune(policy, at)
 
     def ask_again(self, until: float | None) -> float | None:
         """Until when (the loop's time) to wait for a change, instead of until `until`."""
@@ -70,6 +76,15 @@ class Schedule:
         stop_at = policy.stop_at
         first = max(now(), self._begins_at)
         self._stop_at = None if stop_at is None else next_moment(stop_at, first)
+        self._is_tuned = False
+
+    def retune(self, policy: EnginePolicy, at: float) -> None:
+        """A time of day is the next one after `at`, however late the change arrives here."""
+        if policy.stop_at != self._policy.stop_at:
+            first = max(at, self._begins_at)
+            self._stop_at = None if policy.stop_at is None else next_moment(policy.stop_at, first)
+            self._is_tuned = True
+        self._policy = policy
 
     def not_before(self) -> float | None:
         if not self._begins_at:
@@ -102,8 +117,9 @@ class Schedule:
         return None if longest is None else max(0.0, self._started + longest - _loop_time())
 
     def _pause_for_clock(self) -> Pause:
-        # A date stays past: the same command alone would never submit anything again.
-        dated = isinstance(self._policy.stop_at, datetime)
+        # A date stays past: the same command alone would never submit anything again, unless the
+        # date was set for this run only.
+        dated = isinstance(self._policy.stop_at, datetime) and not self._is_tuned
         before = "set stop_at to a later date, then " if dated else ""
         return pause_for(PauseReason.STOP_AT, stop_at=self._policy.stop_at, before=before)
 

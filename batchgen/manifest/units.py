@@ -49,7 +49,7 @@ class Rate:
 
     def __str__(self) -> str:
         """As `parse_rate` reads it, for the units that it knows."""
-        units = {seconds: unit for unit, seconds in _UNIT_SECONDS.items()}
+        units = {seconds: unit for unit, seconds in _UNIT_SECONDS.items()} | {60.0: "min"}
         return f"{self.count}/{units.get(self.seconds, f'{self.seconds:g} s')}"
 
     @property

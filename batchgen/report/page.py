@@ -124,7 +124,7 @@ SCRIPTS = (
     "main.js",
 )
 """In load order; a page from file:// cannot import modules."""
-LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "reload.js", "live.js")
+LIVE_SCRIPTS = ("outbox.js", "selection.js", "picks.js", "limits.js", "reload.js", "live.js")
 """Loaded after the others if the page comes from a server."""
 ICON = "icon.svg"
 """Browsers request one from a server."""

@@ -23,6 +23,7 @@ A plan, in this order: vendor_facts.py asks the vendor, drift.py compares schema
 has prices and times, planning.py puts them together, plan.py is the document.
 
 decisions.py      what people decide, from a command; decision_log.py: decisions.jsonl itself
+tuning.py         limits of the run in progress: what is in force, and how it is changed
 input_images.py   the images behind an input's URLs, probed before money is spent; input_survey.py
 repair.py         redownload without paying; verify.py: the files on the disk; cancel.py
 lost_state.py     requests that the state does not know; last_run.py, recovery_log.py: their traces

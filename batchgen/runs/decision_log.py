@@ -1,4 +1,4 @@
-"""A person's decisions about jobs, in decisions.jsonl: appended by commands, applied by the writer.
+"""A person's decisions, in decisions.jsonl: appended by commands, applied by the writer.
 
 The transaction that applies decisions also stores how far the file was read, so each decision takes
 effect exactly once, however often a run dies.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.fs import disk_errors, open_to_read
 from batchgen.jobs import JobState
+from batchgen.manifest.tuning import Tuning, read_tuning
 from batchgen.runs.append_log import APPEND, end_torn_line, write_all
 from batchgen.state import manual_actions, reviews
 from batchgen.state.meta import Meta, get_meta, set_meta
@@ -46,6 +47,7 @@ class Verb(StrEnum):
     REJECT = "reject"
     UNPICK = "unpick"
     FIND = "find"
+    TUNE = "tune"
 
 
 MARKS = frozenset({Verb.KEEP, Verb.REJECT, Verb.UNPICK, Verb.FIND})
@@ -56,7 +58,9 @@ PICKS = {Verb.KEEP: Pick.KEEP, Verb.REJECT: Pick.REJECT, Verb.UNPICK: None}
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's decision about one job. `request_id` goes with ADOPT; `at`: epoch seconds.
+    """A person's decision about one job; TUNE, with its `tuning`, is about the run in progress.
+
+    `request_id` goes with ADOPT; `at`: epoch seconds.
 
     `attempt` is the number of the attempt that the person saw: the decision does not apply to a
     later one. MARKS are about the file at `position`, from 1, or about all files of the attempt;
@@ -70,6 +74,7 @@ class Decision:
     attempt: int | None = None
     position: int | None = None
     flaws: Mapping[str, str] = field(default_factory=dict)
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,9 @@ def _read_from(path: Path, offset: int) -> bytes:
 
 
 def _apply(db: Connection, decision: Decision) -> Applied:
+    if decision.verb is Verb.TUNE:
+        # Nothing of the state's: the run in progress takes it up, and no later one does.
+        return Applied(decision, None)
     job = job_named(db, decision.job_id)
     if job is None:
         return Applied(decision, None, f"there is no job {decision.job_id}")
@@ -193,6 +201,8 @@ def _act(db: Connection, seq: int, decision: Decision) -> tuple[str | None, bool
             return reviews.pick(db, seq, decision.position, PICKS[decision.verb]), False
         case Verb.FIND:
             return reviews.find_flaws(db, seq, decision.position, decision.flaws), False
+        case Verb.TUNE:
+            raise AssertionError("it is about no job")
 
 
 def _to_json(decision: Decision) -> dict[str, JsonValue]:
@@ -207,6 +217,8 @@ def _to_json(decision: Decision) -> dict[str, JsonValue]:
         row["position"] = decision.position
     if decision.verb is Verb.FIND:
         row["flaws"] = dict(decision.flaws)
+    if decision.tuning is not None:
+        row |= decision.tuning.to_json()
     return row
 
 
@@ -218,7 +230,10 @@ def _parse(line: bytes) -> Decision | None:
     try:
         row = json.loads(line)
         verb, job_id, at, request_id = Verb(row["decide"]), row["job"], row["at"], row["request_id"]
-        sound = _is_text(job_id) and isinstance(at, int | float) and math.isfinite(at)
+        sound = isinstance(at, int | float) and math.isfinite(at)
+        tuning = read_tuning(row) if verb is Verb.TUNE else None
+        sound = sound and (_is_text(job_id) if tuning is None else job_id == "")
+        sound = sound and (tuning is not None or verb is not Verb.TUNE)
         sound = sound and (_is_text(request_id) if verb is Verb.ADOPT else request_id is None)
         attempt, position, flaws = row.get("attempt"), row.get("position"), row.get("flaws", {})
         sound = sound and (attempt is None or type(attempt) is int)
@@ -228,7 +243,7 @@ def _parse(line: bytes) -> Decision | None:
         return None
     if not sound:
         return None
-    return Decision(verb, job_id, float(at), request_id, attempt, position, dict(flaws))
+    return Decision(verb, job_id, float(at), request_id, attempt, position, dict(flaws), tuning)
 
 
 def _is_position(value: object) -> bool:

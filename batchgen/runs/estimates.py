@@ -46,6 +46,10 @@ class PriceList:
         self._vendor = vendor
         self._catalog = catalog
 
+    def replace_by(self, other: PriceList) -> None:
+        """Take over all prices of another list: a budget that comes later needs more of them."""
+        self._own, self._vendor = other._own, other._vendor
+
     def price(self, model: str, body: str) -> float | None:
         """USD for one request with this input; None if not known."""
         if model in self._own:

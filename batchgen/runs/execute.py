@@ -41,6 +41,7 @@ from batchgen.runs.supervision import (
     watch_decisions,
     watch_folder,
 )
+from batchgen.runs.tuning import Tuner
 from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
@@ -236,19 +237,22 @@ async def work(
         funds = await funds_of(context, store, workload, live)
         if short_of_funds := funds.warning():
             emit(Warned(short_of_funds))
+        prices_for = partial(
+            price_list,
+            api,
+            models=workload.priced,
+            catalog=context.manifest.catalog,
+            may_come=late_models,
+            known=live.facts,
+        )
+        prices = await prices_for(
+            replace(context.manifest.policy, budget=policy.budget), collecting=collecting
+        )
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
-            prices=await price_list(
-                api,
-                replace(context.manifest.policy, budget=policy.budget),
-                workload.priced,
-                context.manifest.catalog,
-                may_come=late_models,
-                collecting=collecting,
-                known=live.facts,
-            ),
+            prices=prices,
             recovery_log=recovery_log,
             dice=context.world.dice,
             disk=files,
@@ -262,8 +266,11 @@ async def work(
             scheduler.pause(outdated)
         if ingest is not None:
             ingest.judge_by(rules)
+        tuner = Tuner(scheduler, store, emit, open_files, prices, prices_for)
+        await tuner.begin(policy, workload.priced)
         with first_error_only():
-            ended = await _run_together(_Team(context, scheduler, store, emit), workload, ingest)
+            team = _Team(context, scheduler, store, emit, tuner)
+            ended = await _run_together(team, workload, ingest)
         return replace(ended, funds=funds)
 
 
@@ -287,6 +294,7 @@ class _Team:
     scheduler: Scheduler
     store: Store
     emit: Listener
+    tuner: Tuner
 
 
 async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest | None) -> Ended:
@@ -299,7 +307,8 @@ async def _run_together(team: _Team, workload: Workload, ingest: StreamingIngest
         running = group.create_task(scheduler.run(workload.models), name="scheduler")
         watching = [
             group.create_task(
-                watch_decisions(context.folder.decisions, store, scheduler, emit), name="decisions"
+                watch_decisions(context.folder.decisions, store, scheduler, emit, team.tuner),
+                name="decisions",
             ),
             group.create_task(watch_folder(context.folder), name="folder"),
             group.create_task(ask_for_cancels(workload.cancels, scheduler), name="earlier cancels"),

@@ -170,13 +170,16 @@ MANY = 1024
 class OpenFiles:
     """What fits into the `limit` of open files (None: unknown, so nothing is limited).
 
-    `submits` at once, `asks` at once (others wait for their turn), `downloads` at once.
+    `submits` at once, `asks` at once (others wait for their turn), `downloads` at once. `most`
+    submits would fit; each has `ends` in this process.
     """
 
     limit: int | None
     submits: int
     asks: int
     downloads: int = MOST_DOWNLOADS
+    most: int = 0
+    ends: int = 1
 
     def warning(self, concurrency: int) -> str:
         """Say what is lower than asked for, and how to raise it; empty if nothing is."""
@@ -186,6 +189,16 @@ class OpenFiles:
             f"open files: limit {self.limit}, so at most {self.submits} requests are in flight;"
             f" run `ulimit -n 4096` first, or set run.concurrency: {self.submits}"
         )
+
+    def retuned(self, concurrency: int) -> OpenFiles:
+        """What fits if so many are to be in flight from now on; raises the soft limit again."""
+        if self.limit is None:
+            return replace(self, submits=concurrency)
+        limit, more = self.limit, concurrency - self.most
+        if more > 0:
+            limit = max(limit, _raised(limit + more * self.ends) or limit)
+        most = self.most + (limit - self.limit) // self.ends
+        return replace(self, limit=limit, submits=min(concurrency, most), most=most)
 
 
 def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
@@ -202,9 +215,13 @@ def share(limit: int | None, used: int, concurrency: int, *, doubled: bool) -> O
         return OpenFiles(None, concurrency, 0)
     free = max(0, limit - used - RESERVE)
     downloads = min(MOST_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
-    connections = max(2, (free - A_DOWNLOAD * downloads) // (2 if doubled else 1))
-    submits = min(concurrency, connections // 2)
-    return OpenFiles(limit, submits, connections - submits, downloads)
+    ends = 2 if doubled else 1
+    connections = max(2, (free - A_DOWNLOAD * downloads) // ends)
+    # Half of them: a run may be tuned to a higher concurrency while it goes on.
+    most = connections // 2
+    return OpenFiles(
+        limit, min(concurrency, most), connections - most, downloads, most=most, ends=ends
+    )
 
 
 def _raised(wanted: int) -> int | None:

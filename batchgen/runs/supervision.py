@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener
     from batchgen.engine.scheduler import Scheduler
     from batchgen.runs.folder import RunFolder
+    from batchgen.runs.tuning import Tuner
     from batchgen.state.database import Connection
     from batchgen.state.store import Store
 
@@ -33,7 +34,7 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, err
 
 
 async def watch_decisions(
-    path: Path, store: Store, scheduler: Scheduler, listener: Listener
+    path: Path, store: Store, scheduler: Scheduler, listener: Listener, tuner: Tuner
 ) -> None:
     """Apply what is appended to decisions.jsonl, until cancelled."""
     # Not the current size: lines may have been appended since the run began.
@@ -46,6 +47,7 @@ async def watch_decisions(
             while more:
                 page = await store.run(apply_page, path)
                 await act_on(page.applied, scheduler, listener)
+                await tuner.take_up(page.applied)
                 more = page.more
 
 
@@ -61,6 +63,8 @@ async def act_on(applied: Iterable[Applied], scheduler: Scheduler, listener: Lis
     releases = False
     for one in applied:
         verb, job_id = one.decision.verb, one.decision.job_id
+        if verb is Verb.TUNE:
+            continue  # the tuner's
         # Thousands of picks do not need a line each, only those that failed.
         if verb not in MARKS or one.objection:
             listener(Noted(one.objection or f"decided: {verb.value}", job_id))

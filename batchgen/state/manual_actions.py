@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.conditions import ENDED_UNDONE, HAS_OPEN_REQUEST, TO_APPROVE
+from batchgen.state.meta import Meta, drop_meta
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
 from batchgen.state.transitions import move
 
@@ -254,6 +255,7 @@ def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa:
 
 def settle_dead_run(db: sqlite3.Connection) -> int:
     """At start, under the lock: mark submits of a dead run as unknown. Returns how many."""
+    drop_meta(db, Meta.LIMITS)  # those of a run end with it
     return db.execute(
         "UPDATE job SET state = 'unknown', error_code = 'interrupted',"
         " error = 'the run ended while the submit was under way; it may have been charged'"

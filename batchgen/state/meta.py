@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchgen.state.database import storable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batchgen.state.database import Connection
 
 
@@ -34,6 +37,8 @@ class Meta(StrEnum):
     """How many bytes of decisions.jsonl have been applied."""
     LOG_FROM = "log_from"
     """Where in run.log the requests begin that the state must know."""
+    LIMITS = "limits"
+    """What limits the run in progress, as JSON."""
     METADATA_IS_STALE = "metadata_is_stale"
     """Set while metadata.jsonl has to be written again."""
 
@@ -41,6 +46,16 @@ class Meta(StrEnum):
 def get_meta(db: Connection, key: Meta) -> str | None:
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row else None
+
+
+def limits_in_force(db: Connection) -> Mapping[str, Any] | None:
+    """What limits the run in progress; None where none is, or where it has only begun.
+
+    The keys of `run:`, `tuned_at` (epoch seconds, None for never) and why that was `refused`.
+    """
+    text = get_meta(db, Meta.LIMITS)
+    limits: Mapping[str, Any] | None = json.loads(text) if text else None
+    return limits
 
 
 def set_meta(db: Connection, key: Meta, value: str) -> None:

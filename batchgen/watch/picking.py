@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import BatchgenError, UsageError
+from batchgen.manifest.tuning import READERS
 from batchgen.state.files import result_numbered
 from batchgen.state.report_queries import numbers_of, rejected_among
 from batchgen.watch.events import rows_document
@@ -51,6 +52,21 @@ def parse_decisions(document: Any) -> list[Pick | Approval]:
     if not 0 < len(decisions) <= MOST_DECISIONS:
         raise UsageError(f"1 to {MOST_DECISIONS} picks can be taken at once")
     return decisions
+
+
+def parse_limits(document: Any) -> tuple[dict[str, str], str | None]:
+    """Read what a page sent: values by key, and a model. Raises UsageError as `parse_decisions`."""
+    try:
+        values, model = dict(document["values"]), document["model"]
+        for text in (*values, *values.values(), model or ""):
+            if not isinstance(text, str):
+                raise TypeError(text)  # noqa: TRY301 - one message for all that is wrong
+            text.encode()
+    except (KeyError, TypeError, ValueError) as exc:
+        raise UsageError("these are not limits") from exc
+    if unknown := values.keys() - READERS.keys():
+        raise UsageError(f"no limit is called {min(unknown)[:40]}")
+    return values, model or None
 
 
 def _parse(one: Any) -> Pick | Approval:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from batchgen.state.database import Connection
@@ -47,13 +47,16 @@ class Outcome:
 class Ports:
     """Called in threads. `decide` returns once the decisions are durable; it raises BatchgenError.
 
-    `at_work`: whether a runner is; None where nobody can know. `now`: epoch seconds.
+    `tune` changes limits of the run in progress, of the whole or of one model; it raises
+    BatchgenError where that is refused. `at_work`: whether a runner is; None where nobody can
+    know. `now`: epoch seconds.
     """
 
     decide: Callable[[Sequence[PageDecision]], Outcome]
     at_work: Callable[[], bool | None]
     is_rehearsal: Callable[[Connection], bool]
     now: Callable[[], float]
+    tune: Callable[[Mapping[str, str], str | None], None]
 
 
 @dataclass(frozen=True, slots=True)

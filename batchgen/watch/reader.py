@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from batchgen.errors import MissingFileError
 from batchgen.fs import disk_errors
@@ -17,11 +17,12 @@ from batchgen.report.making import head_document, page_facts
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, RunCommands
 from batchgen.state.database import open_for_reading, snapshot, translated
+from batchgen.state.meta import limits_in_force
 from batchgen.state.records import Money
 from batchgen.state.report_queries import attempt_times, has_due, has_more_attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
@@ -42,6 +43,7 @@ class Figures:
 
     `goes_on` is the command that continues what can go on; `approves` the one without which nothing
     can. `night` counts how often the attempts were looked at; `crowded`: they are too many.
+    `limits` are those of the run in progress.
     """
 
     facts: Facts
@@ -50,6 +52,7 @@ class Figures:
     approves: str | None
     night: int
     crowded: bool = False
+    limits: Mapping[str, Any] | None = None
 
 
 class Counting:
@@ -81,6 +84,7 @@ class Counting:
             self.command("approve", "--all") if held else None,
             self._nights,
             self._crowded,
+            limits_in_force(db),
         )
 
     def command(self, verb: str, *words: str) -> str:

@@ -12,7 +12,7 @@ import secrets
 import socket
 from contextlib import asynccontextmanager, suppress
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp_sse import sse_response
@@ -23,7 +23,7 @@ from batchgen.report.page import asset
 from batchgen.state.files import result_numbered
 from batchgen.watch import events
 from batchgen.watch.events import PING_SECONDS, Stream, parse_place
-from batchgen.watch.picking import MOST_KEY, Picking, parse_decisions
+from batchgen.watch.picking import MOST_KEY, Picking, parse_decisions, parse_limits
 from batchgen.watch.previews import Previews
 from batchgen.watch.watching import Watching
 
@@ -157,7 +157,7 @@ async def serving(
             try:
                 key = secrets.token_urlsafe(KEY_BYTES)
                 port = listener.getsockname()[1]
-                house = _House(watching, picking, thumbs)
+                house = _House(watching, picking, thumbs, ports)
                 async with _open(house.application(key, port), listener, house):
                     yield f"http://{LOOPBACK}:{port}/{key}/"
             finally:
@@ -205,10 +205,13 @@ def _listening(port: int) -> socket.socket:
 class _House:
     """Answers."""
 
-    def __init__(self, watching: Watching, picking: Picking, thumbs: Previews) -> None:
+    def __init__(
+        self, watching: Watching, picking: Picking, thumbs: Previews, ports: Ports
+    ) -> None:
         self._watching = watching
         self._picking = picking
         self._thumbs = thumbs
+        self._tune = ports.tune
         self._deciding: set[asyncio.Task[Answer]] = set()
 
     async def finish(self) -> None:
@@ -233,6 +236,7 @@ class _House:
                 web.get(f"/{key}/thumbs/{{name:.+}}", self._thumb),
                 web.get(f"/{key}/originals/{{file:[0-9]{{1,19}}}}/{{name:[^/]+}}", self._original),
                 web.post(f"/{key}/decisions", self._decisions),
+                web.post(f"/{key}/tune", self._limits),
             ]
         )
         return app
@@ -302,13 +306,14 @@ class _House:
             raise web.HTTPNotFound
         return file
 
+    async def _limits(self, request: web.Request) -> web.Response:
+        values, model = parse_limits(await _document(request))
+        await asyncio.to_thread(self._tune, values, model)
+        self._watching.look_soon()
+        return web.json_response({})
+
     async def _decisions(self, request: web.Request) -> web.Response:
-        try:
-            document = await request.json()
-        except (ValueError, LookupError, RecursionError) as exc:
-            # LookupError: a charset that nobody knows.
-            raise UsageError("this is not JSON") from exc
-        picked = parse_decisions(document)
+        picked = parse_decisions(await _document(request))
         if self._watching.stopped:
             raise StorageError("the server is shutting down")
         deciding = asyncio.create_task(self._picking.take(picked), name="take decisions")
@@ -325,6 +330,14 @@ class _House:
         if not deciding.cancelled():
             # Of a page that has left, nobody else asks for it.
             deciding.exception()
+
+
+async def _document(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, LookupError, RecursionError) as exc:
+        # LookupError: a charset that nobody knows.
+        raise UsageError("this is not JSON") from exc
 
 
 @web.middleware

@@ -17,6 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError, MissingFileError
+from batchgen.manifest.tuning import limits_line
 from batchgen.report.page import part_html
 from batchgen.state.database import snapshot, translated
 from batchgen.state.report_queries import manifest_read, signatures, version
@@ -285,12 +286,15 @@ class Watching:
 
     def _facts(self, at_work: bool | None, trouble: str | None, *, waiting: bool) -> str:
         figures = self._figures
+        # Those of a run that died are in force no more.
+        limits = figures.limits if at_work is not False else None
         document: dict[str, JsonValue] = {
             "head": figures.head,
             "line": part_html(figures.facts, "line"),
             "atWork": at_work,
             "goesOn": figures.goes_on,
             "approves": figures.approves,
+            "limits": limits and {**limits, "line": limits_line(limits)},
             "again": self._counting.command("watch"),
             "trouble": trouble,
             "waiting": waiting,

@@ -39,7 +39,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     assert "2 done" in run.err
     status = user.expect(0, "status", "m.yaml", "--json")
     marks = {"kept", "rejected", "flaws", "reused"}
-    known = {"name", "counts", "money", "to_approve", "waiting", "causes", "jobs"}
+    known = {"name", "counts", "money", "limits", "to_approve", "waiting", "causes", "jobs"}
     assert status.document.keys() == known | marks
     assert status.document["jobs"][0].keys() == {
         "id",
@@ -68,6 +68,7 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
         "name": "boats",
         "counts": {},
         "money": nothing,
+        "limits": None,
         "to_approve": 0,
         "waiting": 0,
         "kept": 0,

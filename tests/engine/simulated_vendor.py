@@ -121,6 +121,7 @@ class Vendor:
     bodies: list[tuple[float, str, str]] = field(default_factory=list)
     polls: list[float] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
+    busy: list[tuple[float, str, Counter[str]]] = field(default_factory=list)
     renewed: Counter[str] = field(default_factory=Counter)
 
     def charge(self, model: str, job: str, at: float) -> Request:
@@ -195,7 +196,7 @@ class Line:
         self.posted.append((_now(), model))
         self.sent.append((_now(), job))
         self.on_wire[model] += 1
-        self._note_peak()
+        self._note_peak(model)
         try:
             return await self._answer(self.vendor.habits.reply(model, job), model, job)
         finally:
@@ -258,10 +259,11 @@ class Line:
         if self._cut:
             await asyncio.Event().wait()
 
-    def _note_peak(self) -> None:
+    def _note_peak(self, model: str) -> None:
         busy = self.vendor.in_flight(_now()) + self.on_wire
         busy["all"] = busy.total()
         self.vendor.peak |= busy
+        self.vendor.busy.append((_now(), model, busy))
 
 
 def _now() -> float:

@@ -286,7 +286,8 @@ def test_an_unknown_price_does_not_fit_into_any_budget() -> None:
 
 def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> None:
     model, overall = RateLimiter(8, 1.0), RateLimiter(8)
-    assert [claim_sending((model, overall), now) for now in (10.3, 11.0, 11.1, 20.0)] == [
+    permit = take((model, overall), 10.0)
+    assert [claim_sending(permit, now) for now in (10.3, 11.0, 11.1, 20.0)] == [
         10.3,
         11.3,
         12.3,
@@ -296,6 +297,5 @@ def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> No
 
 def test_after_a_slow_commit_the_next_start_is_late_too() -> None:
     limiter = RateLimiter(8, 1.0)
-    take((limiter,), 10.0)
-    claim_sending((limiter,), 15.0)
+    claim_sending(take((limiter,), 10.0), 15.0)
     assert limiter.opens_at(15.0) == pytest.approx(16.0 - LEAD)

@@ -62,7 +62,7 @@ def test_the_suggested_command_rehearses_just_what_was_asked(shared: Shell) -> N
     err = shared.expect(65, "run", "b.yaml", *REHEARSED, *asked).err
     command = err[err.index("batchgen run b.yaml") :].splitlines()[0]
     assert command == (
-        "batchgen run b.yaml --job=boat-003 --rate=90/m --stop-at=07:00 --max-duration=7200s"
+        "batchgen run b.yaml --job=boat-003 --rate=90/min --stop-at=07:00 --max-duration=7200s"
         " --latency=0.0 --take-over --emulator"
     )
     assert "--take-over --emulator" in shared.expect(65, "plan", "b.yaml").err

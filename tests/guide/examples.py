@@ -12,6 +12,7 @@ comment right above a block asks for something else, or for more:
                                 `batchgen init` writes it; `console` shows what they print
     <!-- run first -->          run the commands in an empty folder (README's first use)
     <!-- run after a run -->    run them after those
+    <!-- run during a run -->   run them while such a run goes on
     <!-- keys of: COMMAND -->   the JSON that COMMAND prints after those has these keys
 
 Where they are run, `run`, `retry` and `plan` are rehearsals that take no time; a command of `sh`

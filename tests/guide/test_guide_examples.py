@@ -19,7 +19,7 @@ from batchgen.cli.emulator import read_faults
 from batchgen.emulator.faults import parse_faults
 from batchgen.errors import ExitCode
 from tests.guide.examples import ALL_BLOCKS, ALL_PAGES, Block, Command, commands_in, inline_code
-from tests.shell import Done, Shell
+from tests.shell import Done, Shell, wait_until
 
 BASE = """\
 version: 1
@@ -117,6 +117,10 @@ def parse(words: Sequence[str], *, whole: bool = True) -> None:
                 raise
 
 
+def is_limited(shell: Shell) -> bool:
+    return shell.expect(0, "status", "boats.yaml", "--json").document.get("limits") is not None
+
+
 @pytest.mark.parametrize("block", [*runnable, *of("json")], ids=str)
 def test_an_example_does_what_it_says(block: Block, request: pytest.FixtureRequest) -> None:
     here = "after_a_run" if block.note.startswith(AFTER_A_RUN) else "before_a_run"
@@ -130,6 +134,12 @@ def test_an_example_does_what_it_says(block: Block, request: pytest.FixtureReque
             assert keys(run(command, shell).document) == keys(json.loads(block.text))
         case "console":
             assert without_times(block.text) == without_times(transcript(block, shell))
+        case "sh" if block.note == "run during a run":
+            with shell.start("run", "boats.yaml", "--emulator", "--latency", "60") as going:
+                wait_until(lambda: is_limited(shell), "a run with its limits")
+                for command in block.commands():
+                    run(command, shell)
+                going.terminate()
         case "sh" if block.note != "run first":
             for command in block.commands():
                 run(command, shell)

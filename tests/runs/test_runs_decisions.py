@@ -15,6 +15,7 @@ from batchgen.engine.events import Event, JobMoved, Noted
 from batchgen.engine.ports import RecoveryEntry
 from batchgen.errors import OutputError
 from batchgen.jobs import JobState
+from batchgen.manifest.tuning import parse_tuning
 from batchgen.runs import decision_log, supervision
 from batchgen.runs.decision_log import Decision, Verb, append_decisions, apply_new, has_new
 from batchgen.runs.decisions import decide, runner_lock
@@ -446,3 +447,28 @@ def test_a_line_without_an_end_is_waited_for_and_one_of_any_length_passed_over(
         file.write(b'{"half": ')
     assert [one.decision.verb for one in apply_new(place.db, path)] == [Verb.KEEP]
     assert apply_new(place.db, path) == []
+
+
+def test_a_change_of_limits_is_about_no_job_and_is_read_once(place: Place) -> None:
+    tuning = parse_tuning({"concurrency": "32", "budget": "none"})
+    append_decisions(place.folder.decisions, [Decision(Verb.TUNE, "", 5.0, tuning=tuning)])
+    (applied,) = apply_new(place.db, place.folder.decisions)
+    assert (applied.decision.tuning, applied.seq, applied.objection) == (tuning, None, None)
+    assert apply_new(place.db, place.folder.decisions) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"set": {"concurrency": "0"}, "models": [], "job": ""},
+        {"set": {"concurrency": "3"}, "models": [], "job": "boat"},
+        {"set": {"concurrency": "3"}, "job": ""},
+        {"job": ""},
+    ],
+)
+def test_a_change_of_limits_that_no_command_wrote_is_passed_over(
+    place: Place, row: dict[str, Any]
+) -> None:
+    line = {"at": 1.0, "decide": "tune", "request_id": None, **row}
+    place.folder.decisions.write_text(json.dumps(line) + "\n")
+    assert apply_new(place.db, place.folder.decisions) == []

@@ -53,3 +53,24 @@ def test_fewer_in_flight_than_asked_for_is_told_with_the_limit_and_the_way_out()
 def test_where_nothing_is_known_nothing_is_lowered() -> None:
     assert share(None, 40, 50, doubled=True) == OpenFiles(None, 50, 0)
     assert OpenFiles(None, 50, 0).warning(50) == ""
+
+
+def test_a_run_that_is_tuned_higher_gets_what_fits(limits: tuple[int, int]) -> None:
+    _, hard = limits
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    held = share(256, 25, 8, doubled=False)
+    assert (held.submits, held.retuned(4).submits) == (8, 4)
+    raised = held.retuned(400)
+    assert raised.submits == 400
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 256 + 400 - held.most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256) if hard == 256 else (256, hard))
+
+
+def test_where_the_limit_cannot_be_raised_a_run_is_tuned_as_high_as_it_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("batchgen.runs.ports._raised", lambda _wanted: 256)
+    held = share(256, 25, 8, doubled=True).retuned(400)
+    assert held.submits == held.most < 400
+    assert "open files: limit 256, so at most" in held.warning(400)
+    assert OpenFiles(None, 50, 0).retuned(400).submits == 400

@@ -80,6 +80,7 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"picks of results         {tally.picks}",
         f"retries of the rejected  {tally.asked}",
         f"made again by them       {tally.remade}",
+        f"changes of limits        {tally.tunes}",
         f"reused results           {tally.reused}",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",

@@ -32,7 +32,7 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "reused", "kills", "unknown"),
+    *("picks", "asked", "remade", "reused", "tunes", "kills", "unknown"),
 )
 
 LOSSES = 0.2
@@ -47,7 +47,7 @@ class Tally:
 
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
-    going, `reused` the results taken from an earlier run.
+    going, `reused` the results taken from an earlier run, `tunes` the changes of limits.
     """
 
     seeds: int = 0
@@ -60,6 +60,7 @@ class Tally:
     asked: int = 0
     remade: int = 0
     reused: int = 0
+    tunes: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -153,6 +154,7 @@ def _count(night: Night, tally: Tally) -> None:
     if night.earlier:
         reused = night.query("SELECT count(*) FROM attempt WHERE outcome = 'reused'")
         tally.reused = sum(count for (count,) in reused)
+    tally.tunes = night.person.tunes
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:

@@ -90,8 +90,9 @@ def _paid_although_there(night: Night) -> Iterator[Finding]:
         for earlier, later in itertools.pairwise(charges):
             if night.picker.leaves[job] or earlier.outdated or not earlier.known:
                 continue
-            if earlier.also_told and night.person.resubmits[job]:
-                continue  # Two jobs got this id: whose it is nobody can ask, so a person decides.
+            given_up = night.person.resubmits[job] or job in night.person.written_off
+            if earlier.also_told and given_up:
+                continue  # Two jobs got this id: nobody knows whose it is, so a person decides.
             if earlier.id in night.person.adopted:
                 continue  # Nobody knew this id until a person found it.
             if earlier.has_files_at < later.accepted_at:
@@ -103,9 +104,11 @@ def _failed_for_nothing(night: Night) -> Iterator[Finding]:
     """A job fails by the vendor's word about it: not by a gateway's, nor for lack of money."""
     ledger = night.vendor.ledger.values()
     unpaid = {one.id for one in ledger if one.course.end == "failed for the balance"}
+    # Also of a job that was answered with another one's id: it follows that request.
     to_blame = {
-        one.job
+        job
         for one in ledger
+        for job in (one.job, *one.also_told)
         if one.id not in unpaid and not (one.succeeds and one.course.files)
     }
     to_blame |= {one.job for one in ledger if one.id not in unpaid and one.has_files_at > night.now}
@@ -203,42 +206,34 @@ def _bytes(night: Night) -> Iterator[Finding]:
 
 
 def _budget(night: Night) -> Iterator[Finding]:
-    budget = night.scenario.budget
-    if budget is None:
-        return
-    spent = sum(
-        PRICES[charge.model] for charge in night.vendor.ledger.values() if not charge.is_free
-    )
-    if spent > budget + ROUNDING:
-        yield Finding("budget", f"{spent:.2f} of {budget:.2f} USD spent")
+    spent = 0.0
+    for charge in sorted(night.vendor.ledger.values(), key=lambda one: one.accepted_at):
+        if charge.is_free:
+            continue
+        spent += PRICES[charge.model]
+        budget = max(one.budget for one in night.limits.around(charge.accepted_at))
+        if spent > budget + ROUNDING:
+            yield Finding("budget", f"{spent:.2f} of {budget:.2f} USD spent")
 
 
 def _concurrency(night: Night) -> Iterator[Finding]:
-    limits = {"all": night.scenario.concurrency} | {
-        model: lane["concurrency"]
-        for model, lane in night.scenario.lanes.items()
-        if "concurrency" in lane
-    }
-    for name, limit in limits.items():
-        if night.vendor.peak[name] > limit:
-            yield Finding("concurrency", f"{night.vendor.peak[name]} of {limit} for {name}")
+    """Of all, and of its model, at each submit: a lower limit ends nothing that is in flight."""
+    for begun, model, busy in night.vendor.busy:
+        known = night.limits.around(begun)
+        for name in ("all", model):
+            limit = max(one.concurrency[name] for one in known)
+            if busy[name] > limit:
+                yield Finding("concurrency", f"{busy[name]} of {limit} for {name}")
 
 
 def _rate(night: Night, life: Life) -> Iterator[Finding]:
-    scenario = night.scenario
-    submits = night.vendor.submits[life.first_submit :]
-    rates = [(scenario.rate, [at for at, _ in submits])]
-    rates += [
-        (lane.get("rate"), [at for at, one in submits if one == model])
-        for model, lane in scenario.lanes.items()
-    ]
-    for rate, times in rates:
-        if not rate:
-            continue
-        interval = 60.0 / int(rate.split("/")[0])
-        gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(times))]
-        if min(gaps, default=interval) < interval - ROUNDING:
-            yield Finding("rate", f"{min(gaps):.4f} s apart, {interval} s at least")
+    submits = sorted(night.vendor.submits[life.first_submit :])
+    for name in ("all", *PRICES):
+        times = [at for at, model in submits if name in {"all", model}]
+        for earlier, later in itertools.pairwise(times):
+            interval = min(one.interval[name] for one in night.limits.around(later))
+            if later - earlier < interval - ROUNDING:
+                yield Finding("rate", f"{later - earlier:.4f} s apart, {interval} s at least")
 
 
 def _folder(night: Night) -> Iterator[Finding]:

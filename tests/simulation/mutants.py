@@ -21,6 +21,7 @@ from tests.simulation import (
     mutations,
     picking_mutations,
     shim,
+    tuning_mutations,
 )
 from tests.simulation.campaign import play_seed
 
@@ -30,6 +31,7 @@ MUTANTS = (
     *chain_mutations.MUTATIONS,
     *picking_mutations.MUTATIONS,
     *form_mutations.MUTATIONS,
+    *tuning_mutations.MUTATIONS,
 )
 
 

@@ -28,6 +28,7 @@ from tests.simulation.person import Person
 from tests.simulation.picking import Picker
 from tests.simulation.picking_judge import Standing, set_going
 from tests.simulation.process import Life, Process
+from tests.simulation.tuning import Limits
 from tests.simulation.vendor import Vendor
 from tests.simulation.weather import CALM, Weather
 
@@ -82,6 +83,7 @@ class Night:
         self.clock: Callable[[], float] = lambda: self.now
         self.person = Person(self, self.dice("person"))
         self.picker = Picker(self, self.dice("picker"))
+        self.limits = Limits(scenario)
         self.write_manifest(TAKES[0])
         self.earlier = run_earlier(self) if scenario.reuse else None
 
@@ -109,6 +111,7 @@ class Night:
         """One process from its start to its end. Not `picky`: nothing rejected is asked for."""
         life = Life()
         self.lives.append(life)
+        self.limits.begin(self.now)
         self.told = {}
         options = self._options(picky=picky)
         standing = Standing.of(self, options)
@@ -185,6 +188,7 @@ class Night:
         self.weather.throttles = 0
         self.weather.closed_after = inf
         self.weather.silenced = ""
+        self.limits.calm = True
         self.disk.fail = _never
 
     def until_settled(self) -> None:

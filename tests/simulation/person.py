@@ -12,6 +12,7 @@ from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder
 from batchgen.state.database import reading
 from batchgen.state.manual_actions import awaiting
+from batchgen.state.meta import limits_in_force
 from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
 from tests.simulation.vendor import EPOCH
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.chain import Chain
     from tests.simulation.night import Night
+    from tests.simulation.tuning import Tune
 
 
 class Person:
@@ -35,7 +37,9 @@ class Person:
         self.resubmits: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.retakes = 0
+        self.tunes = 0
         self.adopted: set[str] = set()
+        self.written_off: set[str] = set()
 
     def decide(self) -> None:
         """Between two lives."""
@@ -87,6 +91,24 @@ class Person:
         with suppress(BatchgenError):
             self.approve(chain)
 
+    def tune(self, tune: Tune) -> None:
+        """Change limits beside the run at work; its disk may fail this command too."""
+        if self._night.limits.calm:
+            return
+        folder = RunFolder(self._night.root)
+        decision = Decision(Verb.TUNE, "", EPOCH + self._night.clock(), tuning=tune.change)
+        sure = False
+        with suppress(BatchgenError):
+            with reading(folder.state) as db:
+                if limits_in_force(db) is None:
+                    return  # the command refuses
+            self.tunes += 1
+            with decide(folder, self._night.manifest, [decision]) as decided:
+                assert decided is None, "the run at work does not hold its lock"
+            sure = True
+        self._night.limits.tune(self._night.clock(), tune.change, sure=sure)
+        self._night.note(f"tuned {tune.change}")
+
     def _retake(self) -> None:
         """Another input for all stills, now and then one that they had before."""
         gatekeeper = self._night.gatekeeper
@@ -119,6 +141,9 @@ class Person:
         decision = Decision(verb, job, EPOCH + self._night.now, request_id)
         with decide(RunFolder(self._night.root), self._night.manifest, [decision]) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
-            if verb is Verb.RESUBMIT and not decided.applied[-1].objection:
-                self.resubmits[job] += 1
+            if not decided.applied[-1].objection:
+                if verb is Verb.RESUBMIT:
+                    self.resubmits[job] += 1
+                elif verb is Verb.WRITE_OFF:
+                    self.written_off.add(job)
         self._night.note(f"decided {verb.value} {job}")

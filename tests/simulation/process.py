@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.image import Image
     from tests.simulation.night import Night
     from tests.simulation.picking import Habits
+    from tests.simulation.tuning import Tune
 
 
 # A night has one thread: whoever holds a lock lets go of it only when the wait is over.
@@ -106,6 +107,8 @@ class Process:
                 self._loop.call_later(chain.looks_in_after, self._look_in, chain)
             if (habits := night.scenario.habits) and habits.looks_in_after is not None:
                 self._loop.call_later(habits.looks_in_after, self._judge_beside, habits)
+            for tune in () if night.limits.calm else night.scenario.tunes:
+                self._loop.call_later(tune.after, self._tune, tune)
             self._loop.run_forever()
             night.now = self._loop.time()
             self._bury(self._main)
@@ -124,6 +127,10 @@ class Process:
     def _judge_beside(self, habits: Habits) -> None:
         if not self._main.done():
             self._night.picker.look_in(habits, self._life)
+
+    def _tune(self, tune: Tune) -> None:
+        if not self._main.done():
+            self._night.person.tune(tune)
 
     async def _execute(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from batchgen.runs.options import RunOptions
 from batchgen.state.reconcile import OnChanged
 from tests.simulation.chain import TAKES, chain_of
 from tests.simulation.picking import habits_of
+from tests.simulation.tuning import tunes_of
 from tests.simulation.vendor import PICTURE, PRICES
 from tests.simulation.weather import Roughness
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.chain import Chain
     from tests.simulation.picking import Habits
+    from tests.simulation.tuning import Tune
 
 SMALL = 10
 CHAINS = 0.4
@@ -37,6 +39,9 @@ PICKERS = 1 / 3
 """Share of the seeds whose person judges results, and has the rejected ones made again."""
 
 
+TUNERS = 1 / 3
+"""Share of the seeds whose person changes limits while a run goes on."""
+
 REUSERS = 1 / 2
 """Share of the other seeds in which an earlier run has made some of the jobs."""
 
@@ -49,6 +54,7 @@ class Scenario:
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
     No submit of the job `silenced` is answered. `reuse`: another run has made some of the jobs.
+    `tunes` are changes of limits in each life.
     """
 
     seed: int
@@ -70,6 +76,7 @@ class Scenario:
     closed_after: float = inf
     silenced: str = ""
     reuse: bool = False
+    tunes: tuple[Tune, ...] = ()
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -122,10 +129,11 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     chain = chain_of(chaining, jobs) if has_chain else None
     picking = Random(f"{seed} picking")
     silencing = Random(f"{seed} silencing")
+    tuning = Random(f"{seed} tuning")
     is_silent = silencing.random() < SILENT and not (has_chain or is_closed)
     has_habits = picking.random() < PICKERS
     plain = not (has_chain or has_habits or is_closed or is_silent)
-    return Scenario(
+    found = Scenario(
         seed=seed,
         jobs=jobs,
         concurrency=dice.choice((1, 3, 8)),
@@ -158,6 +166,9 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         silenced=_job_id(silencing.randrange(jobs)) if is_silent else "",
         reuse=plain and Random(f"{seed} reuse").random() < REUSERS,
     )
+    if tuning.random() >= TUNERS:
+        return found
+    return replace(found, tunes=tunes_of(tuning, found.budget))
 
 
 def _on_unknown(dice: Random, *, is_silent: bool) -> str:

@@ -151,7 +151,7 @@ class Vendor:
     sees: Callable[[Mapping[str, Any]], None] = lambda _input: None
     ledger: dict[str, Charge] = field(default_factory=dict)
     submits: list[tuple[float, str]] = field(default_factory=list)
-    peak: Counter[str] = field(default_factory=Counter)
+    busy: list[tuple[float, str, Counter[str]]] = field(default_factory=list)
     waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
     blamed: set[str] = field(default_factory=set)
     refused_alike: list[float] = field(default_factory=list)
@@ -244,7 +244,7 @@ class Vendor:
             )
         elif mishap.blames:
             self.blamed.add(job)
-        self._note_peak()
+        self.busy.append((request.begun, model, self._at_work()))
         return mishap.change(answer)
 
     def _charge(self, model: str, job: str, take: float | None) -> Charge:
@@ -252,7 +252,7 @@ class Vendor:
         charge = self.ledger[name] = Charge(name, job, model, now, self.course(job), take=take)
         return charge
 
-    def _note_peak(self) -> None:
+    def _at_work(self) -> Counter[str]:
         now = self.now()
         posts = [one for one in self.waiting() if _is_submit(one)]
         # A twin's answer may tell an id before its own does: its post counts already.
@@ -269,7 +269,7 @@ class Vendor:
         )
         busy.update(_model(one) for one in posts)
         busy["all"] = busy.total()
-        self.peak |= busy
+        return busy
 
     def _is_hidden(self, charge: Charge) -> bool:
         return self.now() < charge.accepted_at + charge.course.hidden

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,12 @@ class Run:
     calls: int = 0
     answer: Outcome | Exception = field(default_factory=lambda: Outcome(handed=True))
     act: Callable[[], object] = lambda: None
+    tuned: list[tuple[dict[str, str], str | None]] = field(default_factory=list)
+
+    def tune(self, values: Mapping[str, str], model: str | None) -> None:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        self.tuned.append((dict(values), model))
 
     def decide(self, said: Sequence[PageDecision]) -> Outcome:
         self.calls += 1
@@ -40,7 +46,13 @@ class Run:
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.decide, lambda: self.at_work, lambda _db: False, lambda: 1_760_000_000.0)
+        return Ports(
+            self.decide,
+            lambda: self.at_work,
+            lambda _db: False,
+            lambda: 1_760_000_000.0,
+            self.tune,
+        )
 
 
 @dataclass
@@ -81,10 +93,10 @@ class Page:
     async def say(self, *words: dict[str, Any], **headers: str) -> tuple[int, Any]:
         return await self.post({"decisions": list(words)}, **headers)
 
-    async def post(self, document: Any, **headers: str) -> tuple[int, Any]:
+    async def post(self, document: Any, to: str = "decisions", **headers: str) -> tuple[int, Any]:
         own = {"Origin": self.origin, "Content-Type": "application/json", **headers}
         body = io.BytesIO(json.dumps(document).encode())
-        async with self.http.post(self.url + "decisions", data=body, headers=own) as answer:
+        async with self.http.post(self.url + to, data=body, headers=own) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if text.startswith("{") else text
 

@@ -68,6 +68,7 @@
     batchgen.grid.hold(() => {
       document.querySelector(".line").replaceChildren(...parsed(message.line));
       showStatus(true);
+      batchgen.limits.show(message.limits);
     });
     const now = JSON.stringify(message.head);
     if (now !== causes) {

@@ -124,7 +124,7 @@
     });
     addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-      if (event.target.matches("input[type=search], select, textarea")) {
+      if (event.target.matches("input[type=search], input[type=text], select, textarea")) {
         if (event.key === "Escape") event.target.blur();
         return;
       }

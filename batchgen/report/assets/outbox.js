@@ -93,16 +93,16 @@
 
   const post = async (batch) => {
     try {
-      const answer = await fetch("decisions", {
-        method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ decisions: batch.map((one) => one.decision) }),
-      });
-      settle(batch, await readAnswer(answer));
+      settle(batch, await batchgen.post("decisions", { decisions: batch.map((one) => one.decision) }));
     } catch (error) {
       revert(batch);
       batchgen.say(`Not saved: ${error instanceof TypeError ? "the server is gone" : error.message}`);
     }
   };
+
+  batchgen.post = async (path, document) => readAnswer(await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document),
+  }));
 
   const readAnswer = async (answer) => {
     const ours = answer.headers.get("Content-Type")?.startsWith("application/json");

@@ -126,7 +126,7 @@
   };
 
   const pressed = (event) => {
-    const typing = event.target.matches("input[type=search], select, textarea");
+    const typing = event.target.matches("input[type=search], input[type=text], select, textarea");
     if (typing || event.altKey || document.getElementById("confirm").open) return;
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key !== "z") return;
