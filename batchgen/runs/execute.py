@@ -31,7 +31,8 @@ from batchgen.runs.options import engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of
 from batchgen.runs.recovery_log import RecoveryLog
-from batchgen.runs.reuse import ReusableResults, finder_of, index_kept_up, reuse_first
+from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
+from batchgen.runs.reuse_index import index_kept_up
 from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
 from batchgen.runs.supervision import (
