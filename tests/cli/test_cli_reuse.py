@@ -280,6 +280,21 @@ def test_the_index_is_made_anew_from_remembered_runs_and_named_folders(
     assert len(emulator.charges()) == 2
 
 
+def test_a_recovered_run_takes_what_it_had_reused_and_does_not_pay_for_it(
+    user: Shell, emulator: Emulator
+) -> None:
+    earlier(user)
+    user.manifest(3)
+    assert reuse(user)["reused"] == 2
+    for file in (user.folder / "out").glob("state.db*"):
+        file.unlink()
+    user.expect(65, "run", "m.yaml")
+    end = user.expect(0, "run", "m.yaml", "--recover", "--json").document
+    assert (end["reused"], end["counts"]) == (2, {"done": 3})
+    assert len(emulator.charges()) == 3
+    whole_and_once(user, "out")
+
+
 def test_what_a_killed_run_has_not_written_to_the_index_its_next_run_does(
     user: Shell, emulator: Emulator
 ) -> None:
