@@ -125,7 +125,7 @@ def _print_end(
 
 def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     """The end of a run as text: what came, what did not and why, what to do next."""
-    from batchgen.state.records import money_line
+    from batchgen.state.costs import money_line
 
     lines = [
         (

@@ -23,6 +23,7 @@ from batchgen.cli.run_lines import (
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
 from batchgen.manifest.tuning import limits_line
+from batchgen.state.costs import money_line
 from batchgen.state.database import snapshot
 from batchgen.state.manual_actions import held_back
 from batchgen.state.meta import limits_in_force
@@ -35,7 +36,7 @@ from batchgen.state.queries import (
     select_jobs,
     totals,
 )
-from batchgen.state.records import Money, money_line
+from batchgen.state.records import Money
 from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
 from batchgen.state.selection import note_causes

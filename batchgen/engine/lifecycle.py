@@ -398,5 +398,3 @@ class Lifecycle:
                 # Without a result: jobs that need it, or come after it, may have to wait.
                 await self._context.canary.on_outcome(seq)
                 await self.blocked.emit_changes()
-            case Handover.LET_GO:
-                pass

@@ -39,6 +39,8 @@ _TOKEN = re.compile(r"\\(?P<escaped>[{}|_])|__(?P<name>[^\W_][\w /.*-]*?)__|(?P<
 _MARKS = ("{", "__", "\\")
 _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})::")
 _SEVERAL = re.compile(r"\s*\d*-?\d*\$\$")
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
+_LINE_BREAK = re.compile(r"\r\n?|\n")
 _LITERAL_HINT = r"to write it as it is, put a backslash before it: \{ or \__"
 
 
@@ -142,6 +144,13 @@ def _option(parts: tuple[Part, ...]) -> Option:
     return Option(float(weight[1]), (rest, *parts[1:]) if rest else parts[1:])
 
 
+def _line_option(line: str) -> Option:
+    if template := _TEMPLATE.search(line):
+        what = f"templates are not read in wildcard files; got {template[0]}"
+        raise TemplateProblem(what, "put it into the job's own text")
+    return _option(parse_prompt(line))
+
+
 def _wildcards_in(parts: Sequence[Part]) -> Iterator[str]:
     for part in parts:
         if isinstance(part, Wildcard):
@@ -234,7 +243,7 @@ class Prompts:
             if not line or line.startswith("#"):
                 continue
             try:
-                option = _option(parse_prompt(line))
+                option = _line_option(line)
                 for inner in _wildcards_in(option.parts):
                     self._check_inner(inner, (*above, name))
             except TemplateProblem as exc:
@@ -267,7 +276,7 @@ def _lines_of(path: Path) -> list[str]:
     except (OSError, OutputError) as exc:
         reason = exc.what if isinstance(exc, OutputError) else exc.strerror
         raise _wrong(path, 1, f"the wildcard file cannot be read: {reason}") from exc
-    return [line.strip() for line in text.split("\n")]
+    return [line.strip() for line in _LINE_BREAK.split(text)]
 
 
 def _wrong(path: Path, line: int, what: str, hint: str | None = None) -> WildcardError:

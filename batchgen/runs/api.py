@@ -19,7 +19,8 @@ from batchgen.runs.options import RunOptions
 from batchgen.runs.planning import named_jobs, plan, planned_jobs
 from batchgen.runs.repair import Listeners, repair
 from batchgen.runs.results import EVERYTHING, JobResult, job_results
-from batchgen.runs.reuse import index_of, rebuild_index
+from batchgen.runs.reuse import index_of
+from batchgen.runs.reuse_index import rebuild_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from batchgen.runs.plan import Plan
     from batchgen.runs.planning import Listing
     from batchgen.runs.repair import Repair
-    from batchgen.runs.reuse import Rebuilt
+    from batchgen.runs.reuse_index import Rebuilt
     from batchgen.runs.summary import Summary
     from batchgen.runs.verify import Checked
     from batchgen.state.queries import Selection

@@ -27,11 +27,12 @@ from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.notifications import notifying, recipients
-from batchgen.runs.options import engine_policy
+from batchgen.runs.options import effective_policy, engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of
 from batchgen.runs.recovery_log import RecoveryLog
-from batchgen.runs.reuse import ReusableResults, finder_of, index_kept_up, reuse_first
+from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
+from batchgen.runs.reuse_index import index_kept_up
 from batchgen.runs.startup import start_up
 from batchgen.runs.summary import Summary
 from batchgen.runs.supervision import (
@@ -57,11 +58,16 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
+    from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext, World
+    from batchgen.runs.drift import LiveRules
+    from batchgen.runs.estimates import PriceList
     from batchgen.runs.ingest import StreamingIngest
+    from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.runs.ports import OpenFiles
     from batchgen.runs.startup import StartedRun
+    from batchgen.runs.tuning import PricesFor
     from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection
     from batchgen.state.store import Store
@@ -223,36 +229,18 @@ async def work(
         results = None
         if policy.reuse and finder is not None:
             results = ReusableResults(finder, store, emit)
-            reuse = Reuse(store, results, images, emit)
-            if await reuse_first(reuse, store, workload):
-                # What follows is only about jobs that are still to be submitted.
-                workload = await store.run(take_stock_again, workload)
-        collecting = workload.is_collecting
+            workload = await _reuse_results(results, images, store, workload, emit)
         with first_error_only():
+            collecting = workload.is_collecting
             await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
-        late_models = () if ingest is None else tuple(context.manifest.catalog.models)
-        live = await facts_before_run(context, api, workload, late_models)
-        rules = live.rules(context.manifest.policy)
-        outdated = await pause_or_refuse_outdated(store, rules, workload)
-        funds = await funds_of(context, store, workload, live)
-        if short_of_funds := funds.warning():
-            emit(Warned(short_of_funds))
-        prices_for = partial(
-            price_list,
-            api,
-            models=workload.priced,
-            catalog=context.manifest.catalog,
-            may_come=late_models,
-            known=live.facts,
-        )
-        prices = await prices_for(
-            replace(context.manifest.policy, budget=policy.budget), collecting=collecting
+        facts = await _facts_before_run(
+            context, store, workload, api, emit, streams=ingest is not None
         )
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
             files=files,
-            prices=prices,
+            prices=facts.prices,
             recovery_log=recovery_log,
             dice=context.world.dice,
             disk=files,
@@ -262,16 +250,67 @@ async def work(
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)
-        if outdated is not None:
-            scheduler.pause(outdated)
+        if facts.outdated is not None:
+            scheduler.pause(facts.outdated)
         if ingest is not None:
-            ingest.judge_by(rules)
-        tuner = Tuner(scheduler, store, emit, open_files, prices, prices_for)
+            ingest.judge_by(facts.rules)
+        tuner = Tuner(scheduler, store, emit, open_files, facts.prices, facts.prices_for)
         await tuner.begin(policy, workload.priced)
         with first_error_only():
             team = _Team(context, scheduler, store, emit, tuner)
             ended = await _run_together(team, workload, ingest)
-        return replace(ended, funds=funds)
+        return replace(ended, funds=facts.funds)
+
+
+async def _reuse_results(
+    results: ReusableResults, images: InputImages, store: Store, workload: Workload, emit: Listener
+) -> Workload:
+    """Take results of other runs; returns what is still to be submitted."""
+    if not await reuse_first(Reuse(store, results, images, emit), store, workload):
+        return workload
+    return await store.run(take_stock_again, workload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the vendor says before the run submits anything."""
+
+    rules: LiveRules
+    outdated: Pause | None
+    funds: Funds
+    prices: PriceList
+    prices_for: PricesFor
+
+
+async def _facts_before_run(
+    context: RunContext,
+    store: Store,
+    workload: Workload,
+    api: RunComfy,
+    emit: Listener,
+    *,
+    streams: bool,
+) -> _Facts:
+    """Raises InputError for an input or a price that the run cannot go on with."""
+    catalog = context.manifest.catalog
+    late_models = tuple(catalog.models) if streams else ()
+    live = await facts_before_run(context, api, workload, late_models)
+    rules = live.rules(context.manifest.policy)
+    outdated = await pause_or_refuse_outdated(store, rules, workload)
+    funds = await funds_of(context, store, workload, live)
+    if short_of_funds := funds.warning():
+        emit(Warned(short_of_funds))
+    prices_for = partial(
+        price_list,
+        api,
+        models=workload.priced,
+        catalog=catalog,
+        may_come=late_models,
+        known=live.facts,
+    )
+    policy = effective_policy(context.manifest.policy, context.options)
+    prices = await prices_for(policy, collecting=workload.is_collecting)
+    return _Facts(rules, outdated, funds, prices, prices_for)
 
 
 def _within_limits(

@@ -121,6 +121,8 @@ class LoggedRequests:
     requests: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, None] = field(default_factory=dict)
     is_real: bool = True
+    reused: set[str] = field(default_factory=set)
+    """Jobs that took a result of another run."""
 
 
 def read_requests(folder: RunFolder, start: int) -> LoggedRequests:
@@ -144,6 +146,8 @@ def read_requests(folder: RunFolder, start: int) -> LoggedRequests:
 
 def _note(log: LoggedRequests, row: JsonObject) -> None:
     job, state = str(row.get("job_id")), str(row.get("state"))
+    if row.get("code") == "reused":
+        log.reused.add(job)
     request_id = usable_request_id(row.get("request_id"))
     if state == JobState.SUBMITTING:
         log.unanswered[job] = None

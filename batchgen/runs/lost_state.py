@@ -46,12 +46,14 @@ class Traces:
     """What the state does not know of.
 
     `requests` are request ids and their jobs, in the order of the log; the submits of `unanswered`
-    jobs may have been accepted; `files`: there are results, but no state at all.
+    jobs may have been accepted; `files`: there are results, but no state at all; `reused`: jobs
+    took results of other runs.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
     files: bool = False
+    reused: bool = False
 
     def __bool__(self) -> bool:
         return self.has_requests or self.files
@@ -91,7 +93,8 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
         if job not in answered and (db is None or not recovery.was_attempted(db, job))
     )
     files = not attempted and log.is_real and _holds_results(folder.files)
-    return Traces(unknown, unanswered, files)
+    reused = any(db is None or not recovery.was_attempted(db, job) for job in log.reused)
+    return Traces(unknown, unanswered, files, reused)
 
 
 @contextmanager

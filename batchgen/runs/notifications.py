@@ -18,10 +18,9 @@ from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, P
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.jobs import JobState, counts_line
 from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
-from batchgen.state.costs import money
+from batchgen.state.costs import money, money_line
 from batchgen.state.database import reading
 from batchgen.state.queries import counts, totals
-from batchgen.state.records import money_line
 from batchgen.text import format_duration, plain_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Results of other runs on this machine: found for a run, and kept findable by it.
+"""Results of other runs on this machine: found for a run.
 
 What the index says is only a hint. The state of the source's run is read before a result is offered
 (a person may have rejected it since), and its bytes are compared when they are taken.
@@ -6,33 +6,31 @@ What the index says is only a hint. The state of the source's run is read before
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.concurrency import in_thread
-from batchgen.engine.events import FileSaved, Warned
+from batchgen.engine.events import Warned
 from batchgen.errors import BatchgenError, MissingFileError
-from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id, recorded_provider
-from batchgen.state.database import reading
+from batchgen.state.database import reading, translated
 from batchgen.state.result_index import Entry, ResultIndex, work_key
 from batchgen.state.reuse import (
     Source,
     files_to_reuse,
-    finished_results,
     may_reuse,
     used_keys,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from batchgen.engine.events import Event, Listener
+    from batchgen.engine.events import Listener
     from batchgen.engine.reuse import Reuse
     from batchgen.runs.context import RunContext
     from batchgen.runs.workload import Workload
@@ -46,8 +44,6 @@ Wanted: TypeAlias = "tuple[int, Work]"
 """The number of a job, and what it asks for."""
 
 PAGE = 200
-FLUSH_EVERY = 5.0
-"""Seconds between two writes to the index."""
 
 
 def digest_of(body: str) -> str:
@@ -82,20 +78,45 @@ class Finder:
         """A sound result for each job, none of them twice or `used`; and entries that are stale."""
         chosen: dict[int, Source] = {}
         stale: list[Entry] = []
-        left = {key: iter(found) for key, found in entries.items()}
+        left = {key: iter(_by_origin(found).items()) for key, found in entries.items()}
         with _States() as states:
             for seq, work in jobs:
-                for entry in left.get(work_key(self.provider, work), iter(())):
-                    if entry.origin in used:
+                for origin, copies in left.get(work_key(self.provider, work), iter(())):
+                    if origin in used:
                         continue
-                    source = states.source(entry, self.provider, work)
-                    if isinstance(source, Source) and source.key not in used:
+                    found = [(one, states.source(one, self.provider, work)) for one in copies]
+                    stale += [one for one, source in found if source is Refused.GONE]
+                    source = _sound([source for _, source in found])
+                    if source is not None and source.key not in used:
                         chosen[seq] = source
-                        used |= {entry.origin, source.key}
+                        used |= {origin, source.key}
                         break
-                    if source is None:
-                        stale.append(entry)
         return chosen, stale
+
+
+def _by_origin(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """One result is in several runs where others have reused it."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.origin, []).append(entry)
+    return found
+
+
+class Refused(Enum):
+    """Why an entry gives no result."""
+
+    GONE = auto()
+    UNREADABLE = auto()
+    """Now; perhaps not later."""
+    UNSOUND = auto()
+    """A person rejected it, or a check found a flaw."""
+
+
+def _sound(copies: Sequence[Source | Refused]) -> Source | None:
+    """The first of these copies of one result; none if it was rejected in any run that has it."""
+    if Refused.UNSOUND in copies:
+        return None
+    return next((one for one in copies if isinstance(one, Source)), None)
 
 
 class _States(ExitStack):
@@ -105,29 +126,31 @@ class _States(ExitStack):
         super().__init__()
         self._open: dict[str, Connection | BatchgenError] = {}
 
-    def source(self, entry: Entry, provider: str, work: Work) -> Source | bool | None:
-        """The result of an entry; None: there is none any more; False: not this one, or not now."""
+    def source(self, entry: Entry, provider: str, work: Work) -> Source | Refused:
+        """The result of an entry."""
         db = self._state(entry.folder)
         if isinstance(db, BatchgenError):
-            return None if isinstance(db, MissingFileError) else False
+            return Refused.GONE if isinstance(db, MissingFileError) else Refused.UNREADABLE
         try:
-            if (known_run_id(db), recorded_provider(db)) != (entry.run, provider):
-                return None
-            found = files_to_reuse(db, work, entry.job, entry.attempt)
+            # What is damaged there must not keep other runs' results from being found.
+            with translated(Path(entry.folder) / "state.db"):
+                if (known_run_id(db), recorded_provider(db)) != (entry.run, provider):
+                    return Refused.GONE
+                found = files_to_reuse(db, work, entry.job, entry.attempt)
         except BatchgenError:
-            return False
+            return Refused.UNREADABLE
         if found is None:
-            return None
+            return Refused.GONE
         key, files = found
         if not files:
-            return False
+            return Refused.UNSOUND
         for one in files:
             try:
                 size = (Path(entry.folder) / one.file.path).stat().st_size
             except OSError:
-                return None
+                return Refused.GONE
             if size != one.file.bytes:
-                return None
+                return Refused.GONE
         return Source(entry.folder, entry.run, entry.job, entry.attempt, key, files)
 
     def _state(self, folder: str) -> Connection | BatchgenError:
@@ -194,13 +217,13 @@ async def reuse_first(reuse: Reuse, store: Store, workload: Workload) -> int:
 
 
 def finder_of(context: RunContext, db: Connection) -> Finder | None:
-    index, folder = index_of(context.world.memory), _folder_text(context.folder.root)
+    index, folder = index_of(context.world.memory), folder_text(context.folder.root)
     if index is None or folder is None:
         return None
     return Finder(index, context.provider, known_run_id(db), folder)
 
 
-def _folder_text(root: Path) -> str | None:
+def folder_text(root: Path) -> str | None:
     """None for a name that is no text: it cannot be stored."""
     text = str(root.absolute())
     try:
@@ -240,144 +263,3 @@ def _count_page(
     for number, model, body in page:
         if number in chosen:
             found.setdefault(model, []).append(body)
-
-
-# Kept findable.
-
-
-@dataclass(slots=True)
-class _Keeper:
-    finder: Finder
-    store: Store
-    emit: Listener
-    _new: set[int] = field(default_factory=set)
-    _failed: bool = False
-
-    def on_event(self, event: Event) -> None:
-        if isinstance(event, FileSaved):
-            self._new.add(event.file.seq)
-
-    async def work(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_EVERY)
-            await self.flush()
-
-    async def flush(self) -> None:
-        new, self._new = self._new, set()
-        if not new or self._failed:
-            return
-        entries = await self.store.run(self._entries, sorted(new))
-        try:
-            await in_thread(partial(self._add, entries))
-        except BatchgenError as exc:
-            self._failed = True
-            where = self.finder.index.path
-            self.emit(
-                Warned(
-                    f"the index of results cannot be written: {where}: {exc.what};"
-                    " `batchgen index` makes it anew"
-                )
-            )
-
-    def _entries(self, db: Connection, seqs: Sequence[int]) -> list[Entry]:
-        return [*_entries_of(db, self.finder.folder, seqs)]
-
-    def _add(self, entries: Sequence[Entry]) -> None:
-        _make_folder(self.finder.index)
-        self.finder.index.add(entries)
-
-
-def _make_folder(index: ResultIndex) -> None:
-    # Where this fails, opening the index says why.
-    with suppress(OSError):
-        index.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _entries_of(db: Connection, folder: str, seqs: Sequence[int] | None = None) -> Iterator[Entry]:
-    provider, run = recorded_provider(db), known_run_id(db) or ""
-    for one in finished_results(db, seqs):
-        key = work_key(provider, one.work)
-        yield Entry(key, folder, run, one.job, one.attempt, one.key)
-
-
-@asynccontextmanager
-async def index_kept_up(
-    finder: Finder | None, store: Store, emit: Listener
-) -> AsyncIterator[Listener]:
-    """Gives a listener; what it sees saved is in the index a little later, and at the end."""
-    if finder is None:
-        yield _ignore
-        return
-    keeper = _Keeper(finder, store, emit)
-    task = asyncio.create_task(keeper.work(), name="index")
-    try:
-        yield keeper.on_event
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        # Of a state that has failed nothing can be read.
-        with suppress(BatchgenError):
-            await keeper.flush()
-
-
-def _ignore(_: Event) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """`runs` were read; `skipped` are folders, each with the reason."""
-
-    results: int
-    runs: int
-    skipped: tuple[tuple[str, str], ...]
-
-
-def rebuild_index(index: ResultIndex, memory: Path, folders: Sequence[Path]) -> Rebuilt:
-    """Make the index anew, from the runs that are remembered and those in the named folders.
-
-    Raises MissingFileError for a named folder that does not exist, and the tree's errors.
-    """
-    roots = dict.fromkeys(root for folder in folders for root in _runs_below(folder))
-    roots |= dict.fromkeys([*_remembered(memory), *_indexed(index)])
-    skipped: list[tuple[str, str]] = []
-    runs: list[str] = []
-    _make_folder(index)
-    count = index.replace(_all_entries(roots, runs, skipped))
-    return Rebuilt(count, len(runs), tuple(skipped))
-
-
-def _all_entries(
-    roots: Iterable[str], runs: list[str], skipped: list[tuple[str, str]]
-) -> Iterator[Entry]:
-    for root in roots:
-        try:
-            with reading(Path(root) / "state.db") as db:
-                yield from _entries_of(db, root)
-        except BatchgenError as exc:
-            skipped.append((root, exc.what))
-        else:
-            runs.append(root)
-
-
-def _runs_below(folder: Path) -> Iterator[str]:
-    if not folder.is_dir():
-        raise MissingFileError("there is no such folder", where=str(folder))
-    for state in sorted(folder.rglob("state.db")):
-        if (root := _folder_text(state.parent)) is not None:
-            yield root
-
-
-def _indexed(index: ResultIndex) -> list[str]:
-    # A broken index is what this is called for.
-    with suppress(BatchgenError):
-        return index.folders()
-    return []
-
-
-def _remembered(memory: Path) -> Iterator[str]:
-    for path in sorted((memory / "runs").glob("*.json")):
-        with suppress(OSError):
-            row = json_line(path.read_bytes()) or {}
-            if isinstance(folder := row.get("folder"), str):
-                yield folder

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import ExitStack, closing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -156,6 +156,9 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
         _refuse_unwritable_names(context, db)
         if traces:
             _recover(context, db, traces)
+        if traces.reused and options.reuse is None:
+            # Without it, what had cost nothing would be paid for.
+            context = replace(context, options=replace(options, reuse=True))
     with translated(context.folder.state):
         catch_up(context.folder.metadata, db)
     return StartedRun(context, db, ingest, problems)

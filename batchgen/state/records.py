@@ -390,15 +390,3 @@ class NeedCycle:
 
 Counts = Mapping[str, Mapping[JobState, int]]
 """Jobs by model and state."""
-
-
-def money_line(money: Money) -> str:
-    """Write `1.50 USD spent, 0.30 USD reserved, 0.10 USD unknown, + 2 without a known price`."""
-    parts = [f"{money.spent:.2f} USD spent"]
-    if money.reserved:
-        parts.append(f"{money.reserved:.2f} USD reserved")
-    if money.unknown:
-        parts.append(f"{money.unknown:.2f} USD unknown (counted as spent)")
-    if money.unpriced:
-        parts.append(f"+ {money.unpriced} without a known price")
-    return ", ".join(parts)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.fs import disk_errors
 from batchgen.state.database import open_side_file, transaction, translated
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class ResultIndex:
             _insert(db, entries)
             (count,) = db.execute("SELECT count(*) FROM result").fetchone()
             return int(count)
+
+    def remove(self) -> None:
+        """Delete the file, with the journal of a change that was not finished."""
+        with disk_errors(self.path):
+            for ending in ("", "-journal", "-wal", "-shm"):
+                self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
 
     def drop(self, entries: Iterable[Entry]) -> None:
         with self._writing() as db:

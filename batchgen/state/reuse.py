@@ -220,6 +220,11 @@ def finished_results(
         yield Finished((model, digest), job, number, key)
 
 
+def latest_files(db: sqlite3.Connection, count: int) -> set[int]:
+    """The jobs of the latest files, downloaded or not."""
+    return {job for (job,) in db.execute("SELECT job FROM file ORDER BY id DESC LIMIT ?", (count,))}
+
+
 def files_to_reuse(
     db: sqlite3.Connection, work: Work, job: str, attempt: int
 ) -> tuple[str, tuple[SourceFile, ...]] | None:

@@ -9,7 +9,8 @@ import pytest
 from batchgen.cli.console import print_error, print_json
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState, JsonObject, counts_line
-from batchgen.state.records import Money, money_line
+from batchgen.state.costs import money_line
+from batchgen.state.records import Money
 from batchgen.text import plural
 
 

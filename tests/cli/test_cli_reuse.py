@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from batchgen.engine.events import Event, FileSaved, JobMoved
 from batchgen.runs.api import run as api_run
 from batchgen.runs.options import RunOptions
-from batchgen.state.database import reading
+from batchgen.state.database import open_side_file, reading
 from tests.shell import EDIT, Emulator, Shell, boat, ended
 
 INDEX = ".local/state/batchgen/results.db"
@@ -142,6 +142,37 @@ def test_a_rejected_or_flawed_result_is_not_reused_and_none_is_made_again_from_o
     assert len(emulator.charges()) == 4
 
 
+def test_what_was_rejected_where_it_was_reused_is_not_taken_from_where_it_was_made(
+    user: Shell, emulator: Emulator
+) -> None:
+    earlier(user)
+    second, third = write(user, "second", 2), write(user, "third", 2)
+    assert reuse(user, manifest=second)["reused"] == 2
+    user.expect(0, "pick", second, "boat-000", "--reject")
+    assert reuse(user, manifest=third)["reused"] == 1
+    assert len(emulator.charges()) == 3
+    user.expect(0, "pick", second, "boat-000", "--unpick")
+    assert reuse(user, manifest=write(user, "fourth", 2))["reused"] == 2
+
+
+def test_a_damaged_state_of_another_run_does_not_hide_the_results_of_the_rest(
+    user: Shell, emulator: Emulator
+) -> None:
+    for name in ("earlier", "later"):
+        user.expect(0, "run", write(user, name, 2))
+    state = user.folder / "earlier/state.db"
+    with closing(open_side_file(state)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'file'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with state.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"Z" * size)
+    user.manifest(2)
+    assert reuse(user)["reused"] == 2
+    assert len(emulator.charges()) == 4
+
+
 @pytest.mark.parametrize("loss", ["altered", "missing", "folder"])
 def test_a_source_that_is_gone_or_altered_is_submitted_and_forgotten(
     user: Shell, emulator: Emulator, loss: str
@@ -249,6 +280,31 @@ def test_the_index_is_made_anew_from_remembered_runs_and_named_folders(
     assert len(emulator.charges()) == 2
 
 
+def test_a_recovered_run_takes_what_it_had_reused_and_does_not_pay_for_it(
+    user: Shell, emulator: Emulator
+) -> None:
+    earlier(user)
+    user.manifest(3)
+    assert reuse(user)["reused"] == 2
+    for file in (user.folder / "out").glob("state.db*"):
+        file.unlink()
+    user.expect(65, "run", "m.yaml")
+    end = user.expect(0, "run", "m.yaml", "--recover", "--json").document
+    assert (end["reused"], end["counts"]) == (2, {"done": 3})
+    assert len(emulator.charges()) == 3
+    whole_and_once(user, "out")
+
+
+def test_what_a_killed_run_has_not_written_to_the_index_its_next_run_does(
+    user: Shell, emulator: Emulator
+) -> None:
+    earlier(user, 2)
+    (user.folder / INDEX).unlink()
+    earlier(user, 3)
+    assert reuse(user, manifest=write(user, "another", 3))["reused"] == 3
+    assert len(emulator.charges()) == 3
+
+
 def test_an_index_that_cannot_be_used_warns_once_and_is_not_in_the_way(
     user: Shell, emulator: Emulator
 ) -> None:
@@ -259,6 +315,7 @@ def test_an_index_that_cannot_be_used_warns_once_and_is_not_in_the_way(
     assert done.said.count("results of other runs are not reused") == 1
     assert done.said.count("the index of results cannot be written") == 1
     assert len(emulator.charges()) == 4
+    assert user.expect(0, "index").out == "4 results of 2 runs can be reused\n"
 
 
 def test_events_say_what_was_reused(user: Shell) -> None:

@@ -31,8 +31,8 @@ RUN_LEAVES = frozenset(
 )
 """What the manual says a run leaves, besides the folder `files`, with the log of SQLite."""
 
-REMEMBERED = ".local/state/batchgen/runs"
-"""Where the user's state folder keeps which output folder a manifest had."""
+REMEMBERED = ("runs", "results.db", "results.db-shm", "results.db-wal")
+"""What the user's state folder keeps: the output folder of each manifest, and where results are."""
 
 SECONDS_TO_ANSWER = 60
 
@@ -127,7 +127,8 @@ def strays(scene: Scene) -> Iterator[str]:
     for path in scene.home.rglob("*"):
         if path.is_dir() or path == scene.home / scene.manifest:
             continue
-        if any(map(path.is_relative_to, (scene.out / "files", scene.home / REMEMBERED))):
+        remembered = (scene.home / ".local/state/batchgen" / name for name in REMEMBERED)
+        if any(map(path.is_relative_to, (scene.out / "files", *remembered))):
             continue
         if path.parent != scene.out or path.name not in RUN_LEAVES:
             yield str(path.relative_to(scene.home))

@@ -143,6 +143,26 @@ def test_a_mistake_shows_whatever_is_drawn(tmp_path: Path) -> None:
         assert caught.value.problem.place == (str(folder / "colour.txt"), 2, 1)
 
 
+def test_lines_end_as_on_any_system(tmp_path: Path) -> None:
+    folder = cards(tmp_path / "c", colour="red\rblue\r\ngreen\n")
+    assert set(all_drawn("__colour__", folder)) == {"red", "blue", "green"}
+
+
+@pytest.mark.parametrize("line", ["a {{ name }} boat", "{{name|upper}}", "{% if x %}a{% endif %}"])
+def test_a_template_in_a_wildcard_file_is_refused_rather_than_sent(
+    tmp_path: Path, line: str
+) -> None:
+    folder = cards(tmp_path / "c", colour=f"red\n{line}\n")
+    with pytest.raises(WildcardError, match="templates are not read") as caught:
+        drawn("__colour__", folder=folder)
+    assert caught.value.problem.line == 2
+
+
+def test_nested_alternatives_at_the_start_of_a_line_are_no_template(tmp_path: Path) -> None:
+    folder = cards(tmp_path / "c", colour="{{rose|yellow} gold|{red|blue}}\n")
+    assert set(all_drawn("__colour__", folder)) == {"rose gold", "yellow gold", "red", "blue"}
+
+
 def test_a_pipe_instead_of_a_wildcard_file_does_not_block(tmp_path: Path) -> None:
     folder = cards(tmp_path / "c")
     os.mkfifo(folder / "colour.txt")

@@ -12,7 +12,8 @@ from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import Job, canonical_json
 from batchgen.runcomfy.base import api_base
 from batchgen.runs.ownership import provider_name
-from batchgen.runs.reuse import index_of, rebuild_index
+from batchgen.runs.reuse import index_of
+from batchgen.runs.reuse_index import rebuild_index
 from batchgen.state import files, transitions
 from batchgen.state.database import open_for_writing
 from batchgen.state.meta import Meta, set_meta

@@ -30,7 +30,6 @@ MUTANTS = (
     "a_plain_run_makes_rejected_results_again",
     "a_kept_result_does_not_stop_its_retry",
     "a_lower_limit_is_not_taken_up",
-    "a_change_forgets_the_last_submit",
     "bytes_of_another_run_are_taken_on_trust",
 )
 
