@@ -16,7 +16,7 @@ from batchgen.cli.models_added import add, desk_for, model_json, price_of, summa
 from batchgen.cli.options import EMULATOR, JSON, models_and_short_names
 from batchgen.cli.unknown_models import vendor_offers
 from batchgen.errors import ExitCode, UsageError
-from batchgen.text import plural
+from batchgen.text import plain_text, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 WIDTH = 76
 LONGEST_DEFAULT = 60
+LONGEST_TEXT = 10_000
 
 
 class _Models(click.Group):
@@ -105,8 +106,6 @@ def _search(desk: Desk, words: str, category: str, *, as_json: bool) -> int:
 
 
 def _entry_lines(entry: JsonObject, here: Catalog) -> Iterator[str]:
-    from batchgen.text import plain_text
-
     model_id = plain_text(str(entry["model_id"]), 200)
     yield f"{model_id}{'  (usable here)' if here.find(model_id) else ''}"
     categories = entry.get("categories")
@@ -184,4 +183,6 @@ def _details(field: Field, indent: int) -> Iterator[str]:
 
 def _wrapped(text: str, indent: int) -> list[str]:
     blank = " " * indent
-    return textwrap.wrap(text, WIDTH, initial_indent=blank, subsequent_indent=blank)
+    return textwrap.wrap(
+        plain_text(text, LONGEST_TEXT), WIDTH, initial_indent=blank, subsequent_indent=blank
+    )

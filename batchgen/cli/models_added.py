@@ -12,7 +12,7 @@ import click
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import EMULATOR, JSON
 from batchgen.errors import ExitCode, InputError, UsageError
-from batchgen.text import plural
+from batchgen.text import plain_text, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,7 +241,7 @@ def _write_editor_schema(schemas: Path) -> None:
 def price_of(about: Any) -> str:
     if about.get("base_price_usd") is None or not about.get("price_unit"):
         return ""
-    return f"{about['base_price_usd']} USD per {about['price_unit']}"
+    return plain_text(f"{about['base_price_usd']} USD per {about['price_unit']}")
 
 
 def summary_of(model: Model) -> str:

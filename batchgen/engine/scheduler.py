@@ -155,7 +155,7 @@ class Scheduler:
             return self._control.paused
         self._context.overall.retune(policy.concurrency, policy.interval)
         self._queues.retune(policy)
-        self._budget.limit = policy.budget
+        self._budget.limit_to(policy.budget, self._context.ports.prices.price)
         self._unaffordable.clear()
         self._stops.retune(policy, at)
         self._control.wake.set()
@@ -243,7 +243,7 @@ class Scheduler:
             return  # Rewound since its head was read.
         job = queue.take()
         price = self._context.ports.prices.price(job.model, job.body)
-        if not self._budget.reserve(job.seq, price):
+        if not self._budget.reserve(job, price):
             # Others may be cheaper, and what is under way may cost less than was reserved.
             queue.give_back(job)
             self._control.wake.set()
@@ -264,7 +264,8 @@ class Scheduler:
     async def _start_following(self, request: LiveRequest) -> None:
         """It takes a slot even if that exceeds the limit: the request exists already."""
         queue = await self._queues.open(request.model)
-        self._budget.take_over(request.seq, request.price)
+        price = self._context.ports.prices.price(request.model, request.body)
+        self._budget.take_over(request, price)
         permit = self._enter(queue.health, asyncio.get_running_loop().time())
         self._jobs.create_task(self._resume(request, permit), name=f"request {request.request_id}")
 

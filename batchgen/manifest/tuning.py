@@ -94,6 +94,8 @@ def parse_tuning(values: Mapping[str, str], models: Iterable[str] = ()) -> Tunin
             )
         if key == "concurrency" and text is None and not found.models:
             raise UsageError(f"a run needs a concurrency: a number from 1 to {MOST_AT_ONCE}")
+        if text is not None and len(text) > LONGEST:
+            raise UsageError(f"no {key} has more than {LONGEST} characters")
         try:
             _read(key, text)
         except InputError as exc:

@@ -95,6 +95,7 @@ _LABEL_FORMATS = frozenset(
     }
 )
 """Formats that the vendor checks by itself: their values are sent as they are."""
+_FORMATS = frozenset({*FILE_FORMATS, *PLURAL_FORMATS, *_LABEL_FORMATS})
 
 
 def normalized(schema: Schema) -> dict[str, Any]:
@@ -130,7 +131,8 @@ def _normalized_object(schema: Schema) -> dict[str, Any]:
             required.append(name)
         parts[name] = one
     if not _COMBINED_KEYS & schema.keys():
-        parts |= {name: {} for name in required if name not in parts}
+        names = [name for name in required if isinstance(name, str)]
+        parts |= {name: {} for name in names if name not in parts}
     return {"properties": parts, **({"required": required} if required else {})}
 
 
@@ -163,22 +165,25 @@ def _unknown(schema: Schema, path: str) -> Iterator[str]:
         if keyword not in _RULES | LABELS and not keyword.startswith("x-"):
             yield f"{where} has the unknown keyword '{keyword}'"
     kinds = schema.get("type", [])
-    for kind in [kinds] if isinstance(kinds, str) else kinds:
-        if kind not in TYPES:
+    for kind in kinds if isinstance(kinds, list) else [kinds]:
+        if not isinstance(kind, str) or kind not in TYPES:
             yield f"{where} has the unknown type '{kind}'"
-    written = schema.get("format")
-    if written is not None and written not in {*FILE_FORMATS, *PLURAL_FORMATS, *_LABEL_FORMATS}:
+    written = None if "format" not in schema else str(schema["format"])
+    if written is not None and written not in _FORMATS:
         yield f"{where} has the unknown format '{written}'"
-    if written in PLURAL_FORMATS and schema.get("type", "array") != "array":
+    elif written in PLURAL_FORMATS and schema.get("type", "array") != "array":
         yield f"{where} has the format '{written}' and is no list"
     for name, part in _mapping(schema.get("properties")).items():
+        if not name.isprintable():
+            yield f"{where} has the unprintable key {name!r}"
         yield from _inner(part, f"{path}.{name}" if path else str(name))
     if "items" in schema:
         yield from _inner(schema["items"], f"{path}[]")
     if isinstance(schema.get("additionalProperties"), Mapping):
         yield from _unknown(schema["additionalProperties"], f"{path}.*")
     for key in _COMBINED:
-        for part in schema.get(key, ()):
+        parts = schema.get(key)
+        for part in parts if isinstance(parts, list) else ():
             yield from _inner(part, path)
 
 

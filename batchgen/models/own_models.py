@@ -28,7 +28,7 @@ from batchgen.models.dialect import not_understood
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from batchgen.models.catalog import Catalog
@@ -37,6 +37,7 @@ SCHEMAS = "schemas"
 """The folder beside a manifest."""
 LONGEST_MESSAGE = 300
 MOST_BYTES = 4 * 1024 * 1024
+MOST_NESTED = 64
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+", re.ASCII)
 _AS_PUBLISHED = "'batchgen models add {model} --force' fetches it again"
 
@@ -120,7 +121,9 @@ def read_own_model(folder: Path, model_id: str) -> Model:
 
 def checked_model(model_id: str, schema: Any, about: Any) -> Model:
     """Build a model from the vendor's documents. Raises BadSchemaError with everything wrong."""
-    wrong = not_understood(schema) or about_problems(about)
+    wrong = (
+        _not_plain(schema) or _not_plain(about) or not_understood(schema) or about_problems(about)
+    )
     if wrong:
         raise BadSchemaError(plain_text("; ".join(wrong), LONGEST_MESSAGE))
     if makes_from(about) is None and target_of(model_id.rsplit("/", 1)[-1]) is None:
@@ -132,13 +135,36 @@ def checked_model(model_id: str, schema: Any, about: Any) -> Model:
         raise BadSchemaError(plain_text(str(exc), LONGEST_MESSAGE)) from exc
 
 
+def _not_plain(document: Any) -> list[str]:
+    """Why a document could not be written as JSON and read again, or walked through."""
+    level, depth = [document], 0
+    while level:
+        depth += 1
+        if depth > MOST_NESTED:
+            return [f"it is nested more than {MOST_NESTED} deep"]
+        level = [part for one in level for part in _parts(one)]
+    try:
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return ["a text in it is not Unicode"]
+    except ValueError as exc:
+        return [str(exc)]
+    return []
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def about_problems(about: Any) -> list[str]:
     """What is wrong with an entry of the catalogue, of the keys that batchgen reads."""
     if not isinstance(about, dict):
         return ["the entry is not a mapping"]
     found = []
     makes, price = about.get("makes"), about.get("base_price_usd")
-    if makes is not None and makes not in list(Makes):
+    if "makes" in about and makes not in list(Makes):
         found.append(f"makes is {makes!r}, not one of {', '.join(Makes)}")
     if price is not None and (isinstance(price, bool) or not isinstance(price, int | float)):
         found.append(f"base_price_usd is {price!r}, not a number")
@@ -154,6 +180,9 @@ def about_problems(about: Any) -> list[str]:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
+        # Of what is no file, a pipe would be waited for without an end.
+        if path.exists() and not path.is_file():
+            raise BadSchemaError(f"{path.name} is not a file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:

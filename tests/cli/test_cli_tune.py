@@ -98,6 +98,8 @@ def test_one_model_and_json(user: Shell, emulator: Emulator) -> None:
         ((), "nothing is to be changed"),
         (("--concurrency", "0"), "concurrency is a number from 1 to 1000; got '0'"),
         (("--rate", "fast"), "a rate looks like 60/min, 2/s or 1000/h; got 'fast'"),
+        (("--concurrency", "1" * 5000), "no concurrency has more than 60 characters"),
+        (("--budget", f"3.{'0' * 60}"), "no budget has more than 60 characters"),
         (("--budget", "-1"), "a budget is more than 0 USD"),
         (("--stop-at", "noon"), "a time looks like 07:00"),
         (("--budget", "3", "--model", "t2i"), "budget is of the whole run"),

@@ -38,7 +38,7 @@ I2V = "vendor/image-to-video"
 MODELS = (T2I, EDIT, I2V)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OnePrice:
     usd: float | None = PRICE
 

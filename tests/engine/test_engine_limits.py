@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -244,6 +245,15 @@ def end(budget: Budget, step: str, seq: int, cost: float) -> None:
             budget.hold(seq)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request, as far as its price goes."""
+
+    seq: int
+    model: str = "model"
+    body: str = "{}"
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["reserve", "settle", "release", "hold"]),
@@ -260,7 +270,7 @@ def test_what_is_committed_never_passes_the_limit(
     """The vendor charges at most the price."""
     budget, open_prices, spent = Budget(limit), dict[int, float](), 0.0
     for step, seq, share in steps:
-        if step == "reserve" and seq not in open_prices and budget.reserve(seq, share):
+        if step == "reserve" and seq not in open_prices and budget.reserve(Asked(seq), share):
             open_prices[seq] = share
         elif step != "reserve" and seq in open_prices:
             price = open_prices.pop(seq)
@@ -273,15 +283,30 @@ def test_what_is_committed_never_passes_the_limit(
 
 def test_an_unknown_cost_leaves_the_price_committed() -> None:
     budget = Budget(1.0)
-    assert budget.reserve(1, 0.6)
+    assert budget.reserve(Asked(1), 0.6)
     budget.settle(1, None)
-    assert not budget.reserve(2, 0.6)
+    assert not budget.reserve(Asked(2), 0.6)
     assert budget.committed == 0.6
 
 
 def test_an_unknown_price_does_not_fit_into_any_budget() -> None:
-    assert not Budget(100.0).reserve(1, None)
-    assert Budget(None).reserve(1, None)
+    assert not Budget(100.0).reserve(Asked(1), None)
+    assert Budget(None).reserve(Asked(1), None)
+
+
+def test_a_limit_that_comes_later_counts_what_is_in_flight_once() -> None:
+    budget = Budget(None)
+    for seq in (1, 2, 3):
+        assert budget.reserve(Asked(seq), None)
+    budget.settle(1, 0.3)
+    budget.limit_to(1.0, lambda *_: 0.3)
+    assert budget.committed == pytest.approx(0.9)
+    assert not budget.reserve(Asked(4), 0.3)
+    budget.limit_to(2.0, lambda *_: 0.3)
+    assert budget.committed == pytest.approx(0.9)
+    budget.settle(2, 0.1)
+    budget.release(3)
+    assert budget.committed == pytest.approx(0.4)
 
 
 def test_posts_keep_their_distance_whatever_the_commits_before_them_took() -> None:

@@ -28,6 +28,7 @@ from tests.engine.simulation import (
     EPOCH,
     I2V,
     T2I,
+    OnePrice,
     Process,
     World,
     one_model,
@@ -191,6 +192,26 @@ def test_less_money_than_is_spent_pauses_with_the_budgets_sentence(world: World)
     assert end.pause.reason is PauseReason.BUDGET
     assert end.pause.sentence.startswith(f"no job left fits into the budget of {PRICE:.2f} USD")
     assert [at for at in submits(world) if at > 20.0] == []
+
+
+def test_a_budget_that_comes_later_counts_what_is_in_flight(world: World) -> None:
+    world.price = None
+    with_policy(world, concurrency=5)
+    with_habits(world, course=lambda *_: Course(queued=0.0, runs=100.0))
+    one_model(world, 40)
+
+    async def person(process: Process) -> None:
+        await asyncio.sleep(20.0)
+        prices = process.scheduler._context.ports.prices
+        assert isinstance(prices, OnePrice)
+        prices.usd = PRICE
+        policy = replace(process.scheduler._context.policy, concurrency=20, budget=7 * PRICE)
+        process.scheduler.retune(policy, EPOCH + 20.0)
+
+    end = world.live(person)
+    assert end.pause is not None
+    assert end.pause.reason is PauseReason.BUDGET
+    assert len(submits(world)) == 7
 
 
 def test_a_stop_in_the_past_pauses_at_once_and_names_no_other_date(world: World) -> None:

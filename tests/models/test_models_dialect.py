@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,35 @@ def test_a_bundled_model_may_lie_there_as_it_is_bundled_and_not_otherwise(tmp_pa
     models, faults = read_own(tmp_path)
     assert models == []
     assert "is bundled with batchgen, and this schema is a different one" in faults[0].message
+
+
+def nested(depth: int) -> Any:
+    return {"type": "array", "items": nested(depth - 1)} if depth else {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ({"type": 5}, "a has the unknown type '5'"),
+        ({"type": None}, "a has the unknown type 'None'"),
+        ({"type": [["string"]]}, "a has the unknown type"),
+        ({"format": []}, "a has the unknown format '[]'"),
+        ({"anyOf": None}, "a.anyOf: None is not of type 'array'"),
+        ({"properties": {"b": {}}, "required": [["b"]]}, "a.required.0: ['b'] is not of type"),
+        ({"properties": {"b\x1b[31m": {}}}, "a has the unprintable key"),
+        ({"description": "\ud800"}, "a text in it is not Unicode"),
+        ({"maximum": float("inf")}, "Out of range float values"),
+        (nested(300), "it is nested more than 64 deep"),
+    ],
+)
+def test_a_hostile_schema_is_refused_with_a_sentence(part: Any, problem: str) -> None:
+    with pytest.raises(BadSchemaError) as refused:
+        checked_model("x/y/edit", schema(a=part), {})
+    assert problem in str(refused.value)
+
+
+def test_a_pipe_in_place_of_a_schema_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "x/y").mkdir(parents=True)
+    os.mkfifo(tmp_path / "x/y/edit.json")
+    (fault,) = read_own(tmp_path)[1]
+    assert "edit.json is not a file" in fault.message
