@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_thread
 from batchgen.engine.events import FileSaved, Warned
-from batchgen.errors import BatchgenError, DamagedStateError, MissingFileError
+from batchgen.errors import BatchgenError, DamagedStateError, MissingFileError, OutputError
 from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id, recorded_provider
 from batchgen.runs.reuse import folder_text
@@ -136,6 +136,12 @@ def rebuild_index(index: ResultIndex, memory: Path, folders: Sequence[Path]) -> 
     _make_folder(index)
     try:
         count = index.replace(_all_entries(roots, runs, skipped))
+    except OutputError as exc:
+        raise OutputError(
+            "the index of results cannot be written",
+            where=str(index.path),
+            next_step="check the folder and its permissions, or set XDG_STATE_HOME",
+        ) from exc
     except DamagedStateError:
         # The index itself: what is wrong with a run's state only skips the run.
         index.remove()

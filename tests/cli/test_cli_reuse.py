@@ -316,6 +316,9 @@ def test_an_index_that_cannot_be_used_warns_once_and_is_not_in_the_way(
     assert done.said.count("the index of results cannot be written") == 1
     assert len(emulator.charges()) == 4
     assert user.expect(0, "index").out == "4 results of 2 runs can be reused\n"
+    (user.folder / INDEX).unlink()
+    (user.folder / INDEX).mkdir()
+    assert "set XDG_STATE_HOME" in user.expect(73, "index").err
 
 
 def test_events_say_what_was_reused(user: Shell) -> None:
