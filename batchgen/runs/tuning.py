@@ -139,7 +139,8 @@ def tune(
             if limits is None:
                 raise _nothing_runs(run)
             if (limits["tuned_at"] or 0.0) >= decision.at:
-                if limits["refused"]:
+                # A later change, of another shell, may have been answered since.
+                if limits["refused"] and limits["tuned_at"] == decision.at:
                     raise UsageError(f"nothing was changed: {limits['refused']}")
                 return limits
             wait(ASK_EVERY)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchgen.errors import UsageError
+from batchgen.manifest import tuning
+from batchgen.manifest.policy import Policy
+from batchgen.runs.context import find_run
+from batchgen.runs.folder import locked
+from batchgen.runs.tuning import tune
+from batchgen.state.meta import Meta, set_meta
 from tests.shell import T2I, Emulator, Shell, emulating, ended, wait_until
 
 NOTHING_RUNS = "no run is in progress: nothing was changed"
@@ -158,3 +167,32 @@ def test_a_budget_that_comes_later_asks_for_the_prices(user: Shell, emulator: Em
         user.expect(0, "tune", "m.yaml", "--concurrency", "3")
         assert ended(run).code == 0
     assert len(emulator.charges()) == 3
+
+
+@pytest.mark.parametrize("later", [0.0, 1.0])
+def test_the_refusal_of_another_shells_change_is_not_taken_for_ones_own(
+    user: Shell, monkeypatch: pytest.MonkeyPatch, later: float
+) -> None:
+    user.manifest(1)
+    user.expect(0, "run", "m.yaml", "--quiet", "--emulator")
+    monkeypatch.chdir(user.folder)
+    run = find_run(Path("m.yaml"))
+
+    def record(at: float | None, refused: str | None) -> None:
+        with closing(sqlite3.connect(run.folder.state)) as db, db:
+            document = {**tuning.in_force(Policy(), []), "tuned_at": at, "refused": refused}
+            set_meta(db, Meta.LIMITS, json.dumps(document))
+
+    def answer(_: float) -> None:
+        line = run.folder.decisions.read_text("utf-8").splitlines()[-1]
+        record(json.loads(line)["at"] + later, "no such price")
+
+    with locked(run.folder):
+        record(None, None)
+        if later:
+            found = tune(run, {"concurrency": "3"}, wait=answer)
+            assert found is not None
+            assert found["concurrency"] == Policy().concurrency
+        else:
+            with pytest.raises(UsageError, match="nothing was changed: no such price"):
+                tune(run, {"concurrency": "3"}, wait=answer)
