@@ -146,10 +146,6 @@ class Job:
     needs: tuple[str, ...] = ()
     axes: str = NO_AXES
 
-    @property
-    def body_sha256(self) -> str:
-        return hashlib.sha256(self.body.encode()).hexdigest()
-
 
 @dataclass(frozen=True, slots=True)
 class RejectedJob:
@@ -206,6 +202,11 @@ def model_labels(models: Iterable[str]) -> dict[str, str]:
                 labels[model] = "/".join([*parts, model_alias(model)])
     twice = Counter(labels.values())
     return {model: label if twice[label] == 1 else model for model, label in labels.items()}
+
+
+def digest_of(body: str) -> str:
+    """The SHA-256 of an input as it is sent, in hex: equal inputs are the same work."""
+    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def content_id(model: str, body: str) -> str:

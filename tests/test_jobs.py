@@ -13,10 +13,10 @@ from batchgen.jobs import (
     IN_FLIGHT,
     LEGAL_SOURCES,
     LEGAL_TARGETS,
-    Job,
     JobState,
     canonical_json,
     content_id,
+    digest_of,
     model_alias,
 )
 
@@ -67,9 +67,8 @@ def test_what_json_does_not_have_is_refused(value: float) -> None:
         canonical_json(value)
 
 
-def test_the_hash_of_a_job_is_that_of_the_text_that_is_sent() -> None:
-    job = Job("a", "m/edit", '{"prompt":"é"}', "a")
-    assert job.body_sha256 == hashlib.sha256(b'{"prompt":"\xc3\xa9"}').hexdigest()
+def test_the_digest_of_an_input_is_that_of_the_text_that_is_sent() -> None:
+    assert digest_of('{"prompt":"é"}') == hashlib.sha256(b'{"prompt":"\xc3\xa9"}').hexdigest()
 
 
 def test_every_state_has_its_row_in_the_table() -> None:

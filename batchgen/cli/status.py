@@ -84,7 +84,7 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
     """Raises ManifestError, DamagedStateError, LostStateError."""
     from batchgen.runs.context import find_run
     from batchgen.runs.lost_state import refuse_where_lost
-    from batchgen.runs.tuning import is_at_work
+    from batchgen.runs.tuning import is_running
 
     found = find_run(path)
     manifest, folder = found.manifest, found.folder
@@ -93,7 +93,7 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
             db = run.db
             selection = note_causes(db, selection)
             limits = limits_in_force(db)
-            if limits and not is_at_work(folder):
+            if limits and not is_running(folder):
                 limits = None  # those of a run that died
             if as_json:
                 _write_json(db, manifest.name, folder, selection, limits)
@@ -111,7 +111,7 @@ def keep_showing(
     """Show the state again and again, until nothing is under way or Ctrl-C."""
     from batchgen.runs.context import find_run
     from batchgen.runs.lost_state import refuse_where_lost
-    from batchgen.runs.tuning import is_at_work
+    from batchgen.runs.tuning import is_running
 
     watched = find_run(path)
     manifest, folder = watched.manifest, watched.folder
@@ -120,11 +120,11 @@ def keep_showing(
         _print_not_started(manifest, path, as_json=False)
         return 0
     while True:
-        at_work = is_at_work(folder)
+        running = is_running(folder)
         with watched.open() as run, snapshot(run.db):
             db = run.db
             chosen = note_causes(db, selection)
-            limits = limits_in_force(db) if at_work else None
+            limits = limits_in_force(db) if running else None
             lines = _lines(db, manifest, chosen, path, limits, most_read=MOST_READ)
             found = totals(counts(db, chosen))
             held = held_back(db, chosen)
@@ -132,7 +132,7 @@ def keep_showing(
         under_way = sum(found.get(state, 0) for state in GOING)
         # A job that waits for approval would be watched for ever.
         ended = under_way <= (held.waiting if held.to_approve else 0)
-        if not ended and not at_work:
+        if not ended and not running:
             lines += ["  no run is in progress", f"  → {run_again}"]
         if sys.stdout.isatty():
             click.clear()

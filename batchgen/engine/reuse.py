@@ -1,16 +1,15 @@
-"""Jobs that another run has done already take its result instead of being submitted.
+"""Jobs that another run has already done take its result instead of being submitted.
 
 Nothing is sent and nothing is paid, so neither limits nor the budget apply.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.probe import Gone
 from batchgen.engine.events import JobMoved
-from batchgen.jobs import JobState
+from batchgen.jobs import JobState, digest_of
 from batchgen.references import references_in
 from batchgen.state.reuse import begin_reuse, is_an_input
 
@@ -40,7 +39,7 @@ class Reuse:
         self._emit = emit
 
     async def begin(self, jobs: Sequence[JobRow]) -> list[int]:
-        """Record which of these due jobs take a result; they are fetching then. Their numbers.
+        """Record which of these due jobs take a result; they are fetching. Returns their numbers.
 
         Not a job whose input refers to another job: what will be sent is not known yet.
         """
@@ -63,7 +62,7 @@ class Reuse:
         store = self._store
         if await store.run(is_an_input, job.seq) and not await self._is_served(source):
             return False
-        digest = hashlib.sha256(job.body.encode()).hexdigest()
+        digest = digest_of(job.body)
         if not await store.run(begin_reuse, job.seq, digest, source, store.now()):
             return False
         self._emit(

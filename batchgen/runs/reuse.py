@@ -6,7 +6,6 @@ What the index says is only a hint. The state of the source's run is read before
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchgen.concurrency import in_thread
 from batchgen.engine.events import Warned
 from batchgen.errors import BatchgenError, MissingFileError
+from batchgen.jobs import digest_of
 from batchgen.runs.ownership import known_run_id, recorded_provider
 from batchgen.state.database import reading, translated
 from batchgen.state.result_index import Entry, ResultIndex, work_key
@@ -44,10 +44,6 @@ Wanted: TypeAlias = "tuple[int, Work]"
 """The number of a job, and what it asks for."""
 
 PAGE = 200
-
-
-def digest_of(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def index_of(memory: Path | None) -> ResultIndex | None:

@@ -1,4 +1,4 @@
-"""Limits of the run in progress: what is in force, and how a person changes it.
+"""Limits of the run in progress: what is in force, and how you change it.
 
 They hold until the run ends, however it ends: the next one begins with its manifest and flags.
 """
@@ -47,7 +47,7 @@ class PricesFor(Protocol):
 
 @dataclass(slots=True)
 class Tuner:
-    """Puts what people change into the running engine, and keeps in the state what is in force."""
+    """Applies changes of limits to the running engine, and records what is in force."""
 
     scheduler: Scheduler
     store: Store
@@ -64,7 +64,7 @@ class Tuner:
         await self._record(None, None)
 
     async def take_up(self, applied: Iterable[Applied]) -> None:
-        """Change what was decided, in its order."""
+        """Apply the changes that were decided, in order."""
         for one in applied:
             if one.decision.tuning is not None:
                 await self._tune(one.decision.tuning, one.decision.at)
@@ -87,7 +87,7 @@ class Tuner:
             self.listener(Noted(f"not tuned ({tuning}): {refused}", on_screen=True))
 
     async def _prepared(self, policy: EnginePolicy) -> EnginePolicy:
-        """What of it can be had. Raises BatchgenError where a price is unknown."""
+        """The part of it that this machine allows. Raises BatchgenError if a price is unknown."""
         if policy.budget is not None and self._policy.budget is None:
             self.prices.replace_by(await self.prices_for(policy, collecting=False))
         if policy.concurrency == self._policy.concurrency:
@@ -104,7 +104,7 @@ class Tuner:
 
 
 TAKEN_UP_WITHIN = 5.0
-"""Seconds to wait for the run in progress; it looks every second."""
+"""Seconds to wait for the run in progress, which reads decisions every second."""
 ASK_EVERY = 0.1
 
 
@@ -122,7 +122,7 @@ def tune(
     """
     with run.open() as opened:
         tuning = parse_tuning(values, _models(opened.db, names))
-        if not is_at_work(run.folder):
+        if not is_running(run.folder):
             raise _nothing_runs(run)
         if limits_in_force(opened.db) is None:
             raise LockedError(
@@ -172,8 +172,8 @@ def _nothing_runs(run: FoundRun) -> UsageError:
     )
 
 
-def is_at_work(folder: RunFolder) -> bool:
-    """Whether a run is in progress; yes where nobody can know."""
+def is_running(folder: RunFolder) -> bool:
+    """Whether a run is in progress; yes if that cannot be found out."""
     try:
         return is_locked(folder)
     except OutputError:

@@ -22,6 +22,15 @@ DUE = "(job.state = 'pending' AND job.listed = 1 AND job.waiting = 0)"
 ENDED_UNDONE = "('failed', 'cancelled', 'lost')"
 """States of jobs that a retry is about."""
 
+ASKED_FOR_ANEW = (
+    "(attempt.model IS NULL"
+    " AND coalesce(attempt.outcome, '') NOT IN ('not_sent', 'throttled', 'halted'))"
+)
+"""On `attempt`: it asked for a result of the job's input, so that input is not reused.
+
+One that was turned back without a charge says nothing about the input.
+"""
+
 HAS_OPEN_REQUEST = (
     "EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND attempt.outcome IS NULL"
     " AND attempt.request_id IS NOT NULL)"

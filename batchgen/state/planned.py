@@ -9,14 +9,13 @@ jobs that need each other.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import JobState
+from batchgen.jobs import JobState, digest_of
 from batchgen.references import references_in
-from batchgen.state.conditions import HAS_OPEN_REQUEST, lengths
+from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, lengths
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -315,13 +314,12 @@ class Outlook:
         """
         rows = self.db.execute(
             "SELECT job.seq, job.model, job.body, (SELECT group_concat(body_sha256) FROM"
-            " main.attempt WHERE attempt.job = planned.seq AND model IS NULL"
-            " AND coalesce(outcome, '') NOT IN ('not_sent', 'throttled', 'halted'))"
+            f" main.attempt WHERE attempt.job = planned.seq AND {ASKED_FOR_ANEW})"
             " FROM temp.planned JOIN incoming.job AS job ON job.seq = planned.today"
             " WHERE planned.due ORDER BY job.seq"
         )
         for number, model, body, digests in rows:
-            digest = hashlib.sha256(body.encode()).hexdigest()
+            digest = digest_of(body)
             if digest not in (digests or "") and not references_in(body):
                 yield number, model, body
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import JobState
+from batchgen.jobs import JobState, digest_of
 from batchgen.state.manual_actions import BY_HAND
 from batchgen.state.transitions import accepted
 
@@ -103,6 +102,6 @@ def _record_attempt(
     seq, number, body = row
     db.execute(
         "INSERT INTO attempt (job, number, body_sha256, submitted_at) VALUES (?, ?, ?, ?)",
-        (seq, number, hashlib.sha256(body.encode()).hexdigest(), at),
+        (seq, number, digest_of(body), at),
     )
     return seq, number

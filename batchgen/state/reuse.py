@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.jobs import JobState
-from batchgen.state.conditions import DUE
+from batchgen.state.conditions import ASKED_FOR_ANEW, DUE
 from batchgen.state.file_names import claim_file_names
 from batchgen.state.files import lost_content
 from batchgen.state.records import VERIFIED
@@ -72,12 +72,9 @@ def reused_json(text: str | None) -> JsonObject | None:
     return {name: fields[name] for name in ("folder", "job", "attempt")}
 
 
-# Turned back without a charge: that says nothing about the input. Any other attempt of it means
-# that somebody asked for a new result.
 _MAY_REUSE = (
     "NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND body_sha256 = ?"
-    " AND model IS NULL AND outcome IS NOT 'not_sent' AND outcome IS NOT 'throttled'"
-    " AND outcome IS NOT 'halted')"
+    f" AND {ASKED_FOR_ANEW})"
 )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from batchgen.jobs import digest_of
 from batchgen.state import due, files, manual_actions, queries, transitions
 from batchgen.state.writer import Writer
 
@@ -73,7 +73,7 @@ class Store:
         self, job: JobRow, price: float | None, body: str | None = None
     ) -> int | None:
         sent = job.body if body is None else body
-        digest = hashlib.sha256(sent.encode()).hexdigest()
+        digest = digest_of(sent)
         own = None if sent == job.body else sent
         return await self.run(transitions.begin_attempt, job.seq, digest, price, self.now(), own)
 

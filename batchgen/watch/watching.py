@@ -237,7 +237,7 @@ class Watching:
             if file_id != self._of:
                 self._begin_anew(file_id)
                 self._night_of = None
-            # Another connection counts anew.
+            # `version` can be compared only within one connection.
             found = self.reader.opened_times, version(db)
             if found != self._version or self._counting.nights != self._figures.night:
                 self._read(db, changed=found != self._version)
