@@ -121,6 +121,22 @@ class Inputs(Protocol):
     async def probe(self, url: str) -> Probed: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """The body with its own files in it, as it is sent; large, so it is never stored."""
+
+    body: str
+
+
+class OwnFiles(Protocol):
+    """The user's own files that an input names: checked, uploaded if need be, put into the body.
+
+    Free. No failure of the network or of a file raises.
+    """
+
+    async def sendable(self, model: str, body: str) -> Sendable | InputsBroken | InputsUnclear: ...
+
+
 class Results(Protocol):
     """Results of other runs on this machine. No method raises for an index that cannot be used."""
 
@@ -138,7 +154,8 @@ class Ports:
     """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
     Without `inputs` the files that inputs name are not probed, and without `results` nothing is
-    reused. `catalog` says what models make.
+    reused. `own_files` is needed by jobs that use the user's own files. `catalog` says what models
+    make.
     """
 
     api: Api
@@ -151,3 +168,4 @@ class Ports:
     inputs: Inputs | None = None
     catalog: Catalog = field(default_factory=bundled)
     results: Results | None = None
+    own_files: OwnFiles | None = None

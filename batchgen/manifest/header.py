@@ -19,7 +19,14 @@ from batchgen.manifest.items import warn_of_cut_prompts
 from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.parsing.document import Header, read_header
 from batchgen.manifest.parsing.nodes import Place, place_of, text_of
-from batchgen.manifest.policy import Output, Policy, build_output, build_policy
+from batchgen.manifest.policy import (
+    InputSettings,
+    Output,
+    Policy,
+    build_inputs,
+    build_output,
+    build_policy,
+)
 from batchgen.manifest.problems import Reporter
 from batchgen.manifest.prompts import KEY as PROMPTS
 from batchgen.manifest.prompts import Prompts, folder_problem
@@ -80,6 +87,7 @@ class Manifest:
     notify: Notify = NO_NOTIFICATIONS
     prompts: Prompts | None = None
     catalog: Catalog = field(repr=False, default_factory=bundled)
+    inputs: InputSettings = field(default_factory=InputSettings)
 
     @property
     def schema_folders(self) -> tuple[Path, ...]:
@@ -125,6 +133,7 @@ def read_manifest(
         notify=reading.notify,
         catalog=reading.catalog,
         prompts=reading.prompts,
+        inputs=build_inputs(valid.get("inputs", {})),
     )
 
 

@@ -90,6 +90,9 @@ class Policy:
     reuse: bool = False
 
 
+DATA = "data"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """`dir` is relative to the working directory. `name` is the template of file names.
@@ -104,6 +107,27 @@ class Output:
     allow_hosts: tuple[str, ...] = ()
     min_free: int | None = None
     embed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputSettings:
+    """How the user's own files reach the vendor.
+
+    `send` is `data`, for data: URIs in the request itself, or a bucket such as `s3://bucket/prefix`.
+    With `fit`, pictures that are too large or in another format are scaled and re-encoded as they
+    are sent; the files stay as they are.
+    """
+
+    send: str = DATA
+    fit: bool = False
+
+    @property
+    def by_data(self) -> bool:
+        return self.send == DATA
+
+
+def build_inputs(inputs: Mapping[str, Any]) -> InputSettings:
+    return InputSettings(inputs.get("send", DATA), inputs.get("fit", False))
 
 
 def _models(parts: Mapping[str, Any]) -> dict[str, ModelPolicy]:

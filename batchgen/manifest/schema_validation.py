@@ -95,7 +95,8 @@ def _keys_by_section() -> tuple[tuple[str, frozenset[str]], ...]:
 
     with_job, of_defaults = below(schema["$defs"]["job"]), below(top["defaults"]) - {"input"}
     return (
-        ("at the top of the manifest", frozenset(top) - with_job - {"defaults"}),
+        # In a job, `inputs` is more likely a misspelt `input`.
+        ("at the top of the manifest", frozenset(top) - with_job - {"defaults", "inputs"}),
         ("under run", below(top["run"])),
         ("under output", below(top["output"]) - frozenset(top) - with_job),
         ("under defaults", of_defaults),

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
+    from batchgen.jobs import JsonObject
     from batchgen.models.catalog import Model
-    from batchgen.models.fields import FileRule
+    from batchgen.models.fields import Field, FileRule
+
+FileKind: TypeAlias = Literal["image", "video", "audio"]
+_KINDS: Mapping[str, FileKind] = {
+    "image_uri": "image",
+    "video_uri": "video",
+    "audio_uri": "audio",
+}
 
 MEGABYTES = (1_000_000, 1_048_576)
 """No page says which megabyte it means, so a file must exceed the limit in both."""
@@ -47,6 +56,45 @@ class BrokenRule:
 
     def __str__(self) -> str:
         return f"{self.sentence} (it has {self.got})"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """A place in an input that takes the URL of a file, and the page's rules for that file."""
+
+    path: tuple[str | int, ...]
+    kind: FileKind
+    rules: tuple[FileRule, ...]
+
+
+def files_of(model: Model, values: JsonObject) -> Iterator[tuple[FilePlace, str]]:
+    """Each place of an input that takes a file, inner ones too, with the text that is there."""
+    yield from _within(model.fields, values, ())
+
+
+def _within(
+    fields: Iterable[Field], values: object, path: tuple[str | int, ...]
+) -> Iterator[tuple[FilePlace, str]]:
+    if not isinstance(values, Mapping):
+        return
+    for field in fields:
+        kind = _KINDS.get(field.type.rpartition(" ")[2])
+        if field.name not in values or not (kind or field.fields):
+            continue
+        for inner, value in _items(values[field.name], (*path, field.name)):
+            if kind is None:
+                yield from _within(field.fields, value, inner)
+            elif isinstance(value, str):
+                yield FilePlace(inner, kind, field.file_rules), value
+
+
+def _items(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The value itself, or each item of a list."""
+    if isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _items(one, (*path, index))
+    else:
+        yield path, value
 
 
 def image_keys(model: Model) -> tuple[str, ...]:
