@@ -43,7 +43,7 @@ def test_without_checks_no_image_is_looked_at(user: Shell, emulator: Emulator) -
         user.expect(1, "run", "m.yaml")
     assert seen == []
     (charge,) = emulator.charges()
-    assert (charge.status, charge.usd > 0) == ("failed", True)
+    assert (charge["status"], charge["usd"] > 0) == ("failed", True)
 
 
 def test_a_rehearsal_asks_nobody_outside_this_machine(user: Shell, emulator: Emulator) -> None:
