@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.engine.ports import Ports
 from batchgen.engine.scheduler import Scheduler
 from batchgen.jobs import Job
-from batchgen.manifest.policy import ModelPolicy
+from batchgen.manifest.policy import SETTINGS, build_policy
 from batchgen.runcomfy.outcomes import Accepted, Succeeded, Throttled
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
@@ -31,14 +32,19 @@ LONGEST_BACKOFF = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How many requests the user allows at once: in all, and of each model if that is set."""
+    """How many requests the user allows at once: in all, and of each model if that is set.
+
+    `run` are more keys under `run:`, for the engine alone.
+    """
 
     concurrency: int
     each: int | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     def policy(self, models: Iterable[str]) -> EnginePolicy:
-        own = {name: ModelPolicy(self.each) for name in models} if self.each else {}
-        return EnginePolicy(concurrency=self.concurrency, models=own)
+        own = {name: {"concurrency": self.each} for name in models} if self.each else {}
+        policy = build_policy({"concurrency": self.concurrency, "models": own, **self.run})
+        return EnginePolicy(**{one.key: getattr(policy, one.key) for one in SETTINGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +146,10 @@ def clairvoyant(night: Night, seed: int) -> float:
     Whatever the user's concurrency: it sends each request so that it arrives when a worker becomes
     free, takes each model's jobs in the manifest's order (so it is list scheduling with as many
     workers as the limit allows), and sees the last end at once. All cold workers start when the
-    first requests arrive. The schedule can be reached; only another order of jobs could shorten it,
-    by less than the last service time. Where a limit holds several models together, the model with
-    the most work left for each of its workers goes first.
+    first requests arrive. The schedule can be reached. Only another order of the jobs can shorten
+    it, by less than the last service time: so a client that mixes them up may come out a little
+    below 1. Where a limit holds several models together, the model with the most work left for each
+    of its workers goes first.
     """
     sides = [_Planned(model, model.durations(seed)[::-1]) for model in night.models]
     now = TRAVEL

@@ -207,9 +207,7 @@ class NightVendor:
         return CancelOutcome.NOT_CANCELLABLE
 
     async def fetch(self, url: str, name: str, _provenance: Provenance) -> Fetched:
-        return Fetched(
-            VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1)
-        )
+        return Fetched(VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1))
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> SourceGone:
         return SourceGone("no other run is simulated")

@@ -30,9 +30,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median, quantiles
 
+from batchgen.manifest.policy import build_policy
 from tests.benchmarks.night_clients import Asked, Played, clairvoyant, play_engine, play_plain
 from tests.benchmarks.night_vendor import Limit, Model, Night
 
+AUTO = "auto"
 MODULE = "tests.benchmarks.nights"
 KNOWN = "engine, limit known"
 CLIENTS: dict[str, Callable[[Night, int, Asked], Played]] = {
@@ -102,7 +104,7 @@ ROWS = (
     Row(
         "far-over",
         "three models, W = 3 each, asked 12 of each",
-        Night(_three((200, 120, 27), 3)),
+        Night(_three((80, 80, 80), 3)),
         Asked(36, each=12),
     ),
     Row(
@@ -170,8 +172,8 @@ def medians(nights: Sequence[Figures]) -> Figures:
 
 
 HEADINGS = (
-    f"  {'':20} {'x bound':>8} {'(spread)':>13} {'makespan':>9} {'429':>5} {'polls':>6} {'queued':>6}"
-    f" {'delay':>6} {'p95':>6} {'idle':>6} {'late':>6} {'starved':>8}"
+    f"  {'':20} {'x bound':>8} {'(spread)':>13} {'makespan':>9} {'429':>5} {'polls':>6}"
+    f" {'queued':>6} {'delay':>6} {'p95':>6} {'idle':>6} {'late':>6} {'starved':>8}"
 )
 
 
@@ -192,8 +194,24 @@ def command(row: Row, asked: argparse.Namespace) -> str:
     return f"python -m {MODULE} --row {row.name} --seeds {asked.seeds}{more}"
 
 
-def with_concurrency(row: Row, concurrency: int | None) -> Row:
-    return replace(row, asked=Asked(concurrency)) if concurrency else row
+def with_concurrency(row: Row, asked: int | str | None) -> Row:
+    """`asked` replaces the row's; `auto` does so for the engine, and as its only limit."""
+    match asked:
+        case None:
+            return row
+        case int():
+            return replace(row, asked=Asked(asked))
+        case _:
+            auto = replace(row.asked, run={"concurrency": asked, "models": {}})
+            return replace(row, asked=auto)
+
+
+def _concurrency(text: str) -> int | str:
+    concurrency = text if text == AUTO else int(text)
+    read: object = build_policy({"concurrency": concurrency}).concurrency
+    if read == AUTO:
+        raise argparse.ArgumentTypeError("this engine cannot find its concurrency by itself yet")
+    return concurrency
 
 
 def measure(row: Row, seeds: int, play: _Play) -> dict[str, list[Figures]]:
@@ -239,7 +257,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="nights played at once (one a core)"
     )
-    parser.add_argument("--concurrency", type=int, help="instead of each row's own")
+    parser.add_argument(
+        "--concurrency", type=_concurrency, metavar="N|auto", help="instead of each row's own"
+    )
     parser.add_argument("--json", action="store_true", help="print one document")
     return parser
 
