@@ -19,6 +19,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
+from batchgen.input_files import content_of
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | Mapping[str, JsonValue] | None"
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
@@ -212,7 +214,8 @@ def digest_of(body: str) -> str:
 def content_id(model: str, body: str) -> str:
     """Return the id of a job without an explicit one, e.g. `t2i-3f9a1c2b04`.
 
-    It depends only on the content, so inserting a job above it changes nothing.
+    It depends only on the content, so inserting a job above it changes nothing, nor does moving a
+    file that the input uses.
     """
-    digest = hashlib.sha256(f"{model}\n{body}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{model}\n{content_of(body)}".encode()).hexdigest()
     return f"{model_alias(model)}-{digest[:CONTENT_ID_DIGITS]}"
