@@ -15,8 +15,8 @@ from batchgen.check.examining import Source, examine, examine_failed, stamp_of
 from batchgen.check.judging import Checked, Evidence, judge
 from batchgen.check.kinds import DUPLICATES, Kind
 from batchgen.check.measures import require_imagehash
+from batchgen.models.billing import DURATION, read_seconds
 from batchgen.models.fields import SIZE_KEY
-from batchgen.models.lengths import DURATION, read_seconds
 from batchgen.processes import map_in_processes
 from batchgen.state.results import all_results
 from batchgen.state.reviews import Pick

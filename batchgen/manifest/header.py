@@ -166,6 +166,7 @@ class _ManifestReader:
         self.notify = NO_NOTIFICATIONS
         self.catalog = bundled()
         self._own_models: dict[Path, list[Model]] = {}
+        self._has_bad_schema = False
         self.prompts: Prompts | None = None
 
     def read(
@@ -230,7 +231,10 @@ class _ManifestReader:
             return self._own_models[folder]
         models, faults = read_own(folder)
         for fault in faults:
-            Reporter(fault.path, self._problems).at(Place(0, 0), fault.message, fault.hint)
+            self._has_bad_schema = True
+            # Without `env` no jobs are read: a status needs no schema.
+            if self._env is not None:
+                Reporter(fault.path, self._problems).at(Place(0, 0), fault.message, fault.hint)
         for model in models:
             known = self.catalog.find(model.id)
             if known is not None and (known.schema, known.about) != (model.schema, model.about):
@@ -255,7 +259,10 @@ class _ManifestReader:
             *template_problems(mapping_at(value, "output"), extra),
         ]
         found += [one for one in meant if one.path not in reported]
-        reporter.below(header.node, found)
+        if self._env is None and self._has_bad_schema:
+            reporter.below(header.node, [one for one in found if not _names_a_model(one)])
+        else:
+            reporter.below(header.node, found)
         if header.complete and "jobs" not in header.keys and "include" not in header.keys:
             reporter.at(header.place, "jobs is required", "list the jobs under 'jobs:'")
         valid: Mapping[str, Any] = without(value, {problem.path for problem in found})
@@ -304,6 +311,12 @@ class _ManifestReader:
         found = {name: known[name] for name in wanted if name in known}
         self.env_used |= found
         return dict(found)
+
+
+def _names_a_model(problem: InputProblem) -> bool:
+    """Whether a model that cannot be read may be the only cause of the problem."""
+    path = problem.path
+    return path == ("defaults", "model") or path[:2] in {("run", "models"), ("defaults", "input")}
 
 
 def _value_at(value: Any, problem: InputProblem) -> Any:

@@ -40,11 +40,11 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of an image. `width` and `height` in pixels; `bytes` if the server sent it."""
+    """What is known of a file. `width` and `height` in pixels, of an image."""
 
     media_type: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     bytes: int | None
 
 
@@ -142,12 +142,16 @@ def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
         yield from ((key, url) for url in ([given] if isinstance(given, str) else given))
 
 
-def broken_rules(model: Model, key: str, facts: FileFacts) -> list[BrokenRule]:
+def rules_of(model: Model, key: str) -> tuple[FileRule, ...]:
+    """The page's rules for files under a key of the input."""
+    return next((field.file_rules for field in model.fields if field.name == key), ())
+
+
+def broken_rules(rules: Iterable[FileRule], facts: FileFacts) -> list[BrokenRule]:
     """The broken rules, one per published sentence, since some sentences cover two rules.
 
-    A quantity that is unknown here, or that the server did not send, breaks no rule.
+    A quantity that is unknown here, or of the file, breaks no rule.
     """
-    rules = [rule for field in model.fields if field.name == key for rule in field.file_rules]
     broken = {rule.sentence: _got(rule, facts) for rule in rules if not _keeps(rule, facts)}
     return [BrokenRule(sentence, got) for sentence, got in broken.items()]
 
@@ -159,15 +163,15 @@ def _keeps(rule: FileRule, facts: FileFacts) -> bool:
 
 def _readings(quantity: str, facts: FileFacts) -> tuple[float, ...]:
     """Every value that the vendor's quantity may mean."""
-    match quantity:
-        case "file_size_mb" if facts.bytes is not None:
-            return tuple(facts.bytes / unit for unit in MEGABYTES)
-        case "width_pixels":
-            return (facts.width,)
-        case "height_pixels":
-            return (facts.height,)
-        case "width/height":
-            return (facts.width / facts.height,)
+    match quantity, facts:
+        case "file_size_mb", FileFacts(bytes=int() as size):
+            return tuple(size / unit for unit in MEGABYTES)
+        case "width_pixels", FileFacts(width=int() as width):
+            return (width,)
+        case "height_pixels", FileFacts(height=int() as height):
+            return (height,)
+        case "width/height", FileFacts(width=int() as width, height=int() as height):
+            return (width / height,)
         case _:
             return ()
 

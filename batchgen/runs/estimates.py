@@ -15,14 +15,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from batchgen.errors import ApiUnreachableError, InputError, TokenError
-from batchgen.models.lengths import billed_seconds
+from batchgen.models.billing import BILLED, billed_files, billed_seconds
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.policy import Policy
     from batchgen.models.catalog import Catalog, Model
     from batchgen.runcomfy.client import RunComfy
@@ -68,13 +68,22 @@ def published_price(model: Model | None) -> ModelPrice | None:
 def request_price(price: ModelPrice, body: str, model: Model | None) -> float | None:
     """What the vendor's unit means for one input; None if its length or the unit is unknown."""
     match price.unit:
-        case "output" | "request" | "image" | "video":
+        case "request":
             return price.base_usd
-        case "second":
-            seconds = None if model is None else billed_seconds(model.rules, json.loads(body))
-            return None if seconds is None else price.base_usd * seconds
+        case "output" | "image" | "video" | "second" if model is not None:
+            return _of_amount(price, json.loads(body), model)
+        case "output" | "image" | "video":
+            return price.base_usd
         case _:
             return None
+
+
+def _of_amount(price: ModelPrice, values: JsonObject, model: Model) -> float | None:
+    each = price.base_usd * billed_files(model.rules, values)
+    if price.unit != "second":
+        return each
+    seconds = billed_seconds(model.rules, values)
+    return None if seconds is None else each * seconds
 
 
 async def price_list(
@@ -197,9 +206,11 @@ class PriceSources:
     model: Model | None = None
 
     @property
-    def by_second(self) -> bool:
+    def by_amount(self) -> bool:
         """Whether the price of a job depends on its input."""
-        return self.own is None and self.vendor is not None and self.vendor.unit == "second"
+        if self.own is not None or self.vendor is None or self.model is None:
+            return False
+        return any(key in self.model.rules["properties"] for key in BILLED)
 
 
 def cost_of(work: Iterable[Alike], sources: PriceSources) -> Cost:

@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 from batchgen import references
 from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, open_prober
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
-from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
+from batchgen.input_files import is_file_url
+from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls, rules_of
 from batchgen.runcomfy.base import is_loopback
 from batchgen.state.due import pending_models, pending_urls
 from batchgen.state.files import known_images, remember_image
@@ -66,7 +67,8 @@ def trouble_with(model: Model, key: str, outcome: Probed) -> str | None:
     """Say what is wrong with an image under a key of a model, with the model's rule if possible."""
     match outcome:
         case Picture(media_type, width, height, size):
-            broken = broken_rules(model, key, FileFacts(media_type, width, height, size))
+            facts = FileFacts(media_type, width, height, size)
+            broken = broken_rules(rules_of(model, key), facts)
             return " ".join(map(str, broken)) or None
         case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
             return reason
@@ -126,8 +128,11 @@ class InputImages:
         self._seen_bad: set[str] = set()
 
     def is_looked_at(self, url: str) -> bool:
-        """A rehearsal probes no other host; the target of a reference may not exist yet."""
-        if not self._checking or is_reference(url):
+        """A rehearsal probes no other host; the target of a reference may not exist yet.
+
+        The user's own files are checked as they are read.
+        """
+        if not self._checking or is_reference(url) or is_file_url(url):
             return False
         return not self._only_here or is_loopback(url)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import BatchgenError, UsageError
 from batchgen.manifest.problems import ProblemLog
-from batchgen.models.lengths import DURATION, FRAMES
+from batchgen.models.billing import BILLED
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.context import RunContext
 from batchgen.runs.estimates import Alike, Cost, LaneWork, cost_of, lane_seconds, run_seconds
@@ -198,13 +198,13 @@ class _Desk:
         if not jobs:
             return Cost()
         sources = price_sources(self.db, model, self.manifest.policy, self.live)
-        if not sources.by_second:
+        if not sources.by_amount:
             return cost_of([Alike("{}", jobs)], sources)
-        reused = Counter(_length(body) for body in self.reusable.get(model, ()))
+        reused = Counter(_amount(body) for body in self.reusable.get(model, ()))
         return cost_of(
             [
-                Alike(body, count - reused[_length(body)])
-                for body, count in self.outlook.due_by_length(model)
+                Alike(body, count - reused[_amount(body)])
+                for body, count in self.outlook.due_by_amount(model)
             ],
             sources,
         )
@@ -214,10 +214,10 @@ class _Desk:
         return cost_of([Alike(body, 1) for body in self.reusable[model]], sources)
 
 
-def _length(body: str) -> str:
-    """What a price per second depends on, as due_by_length groups it."""
+def _amount(body: str) -> str:
+    """What a price may depend on, as due_by_amount groups it."""
     values = json.loads(body)
-    return json.dumps([values.get(FRAMES), values.get(DURATION)])
+    return json.dumps([values.get(key) for key in BILLED])
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _of_model(
     db: Connection, model: str, selection: Selection, policy: Policy, live: VendorFacts
 ) -> Cost:
     sources = price_sources(db, model, policy, live)
-    work = pending_work(db, model, selection, by_length=sources.by_second)
+    work = pending_work(db, model, selection, by_amount=sources.by_amount)
     return cost_of([Alike(*one) for one in work], sources)
 
 

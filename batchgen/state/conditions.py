@@ -6,14 +6,15 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from batchgen.jobs import JobState
+from batchgen.models.billing import BILLED
 
 Condition: TypeAlias = tuple[str, tuple[str | int, ...]]
 """SQL and its parameters."""
 
 
-def lengths(body: str) -> str:
-    """The columns of what a price per second depends on in the input `body`."""
-    return f"json_extract({body}, '$.frames'), json_extract({body}, '$.duration')"
+def billed(body: str) -> str:
+    """The columns of what a price depends on in the input `body`."""
+    return ", ".join(f"json_extract({body}, '$.{key}')" for key in BILLED)
 
 
 DUE = "(job.state = 'pending' AND job.listed = 1 AND job.waiting = 0)"

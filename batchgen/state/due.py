@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.jobs import JobState
-from batchgen.state.conditions import DUE, UNDER_WAY, lengths
+from batchgen.state.conditions import DUE, UNDER_WAY, billed
 from batchgen.state.records import JOB_COLUMNS, RESULT_COLUMNS, JobRow, Result, job_row, result_of
 from batchgen.state.selection import Selection
 
@@ -100,17 +100,17 @@ def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -
 
 
 def pending_work(
-    db: sqlite3.Connection, model: str, selection: Selection, *, by_length: bool
+    db: sqlite3.Connection, model: str, selection: Selection, *, by_amount: bool
 ) -> list[tuple[str, int]]:
     """`(an input, jobs)`: the selected pending jobs of a model, due or waiting.
 
-    `by_length`: a row for each length, which a price per second depends on; otherwise one row,
-    with an empty input.
+    `by_amount`: a row for each length and number of files, which a price may depend on; otherwise
+    one row, with an empty input.
     """
     condition, values = selection.where()
     body, group = "'{}'", ""
-    if by_length:
-        body, group = "min(body)", f" GROUP BY {lengths('body')}"
+    if by_amount:
+        body, group = "min(body)", f" GROUP BY {billed('body')}"
     return db.execute(
         f"SELECT {body}, count(*) FROM job INDEXED BY job_by_state"
         f" WHERE state = 'pending' AND listed = 1 AND model = ? AND {condition}{group}",

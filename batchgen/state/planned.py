@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState, digest_of
 from batchgen.references import references_in
-from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, lengths
+from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, billed
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -289,12 +289,12 @@ class Outlook:
             figures.pop("jobs", None)
         return {model: PlanCounts(**figures) for model, figures in found.items()}
 
-    def due_by_length(self, model: str) -> list[tuple[str, int]]:
-        """`(an input, jobs)`: jobs to do, grouped by what a price per second depends on."""
+    def due_by_amount(self, model: str) -> list[tuple[str, int]]:
+        """`(an input, jobs)`: jobs to do, grouped by what a price may depend on."""
         return self.db.execute(
             "SELECT min(job.body), count(*) FROM temp.planned"
             " JOIN incoming.job AS job ON job.seq = planned.today WHERE planned.due"
-            f" AND job.model = ? GROUP BY {lengths('job.body')}",
+            f" AND job.model = ? GROUP BY {billed('job.body')}",
             (model,),
         ).fetchall()
 

@@ -283,6 +283,16 @@ def test_a_broken_schema_beside_a_manifest_is_a_problem_of_that_file(
     assert f"batchgen models add {TUNE} --force" in said
 
 
+def test_a_broken_schema_stops_the_next_run_and_nothing_else(example: Shell) -> None:
+    example.expect(0, *RUN)
+    example.write("{", f"schemas/{CLIP}.json")
+    assert "4 done" in example.expect(0, "status", MANIFEST).out
+    example.expect(0, "verify", MANIFEST)
+    example.expect(0, "report", MANIFEST)
+    for command in ("run", "plan", "retry"):
+        assert "is not JSON" in example.expect(65, command, MANIFEST, "--emulator").err
+
+
 def test_the_emulator_command_serves_a_folder_of_schemas(example: Shell) -> None:
     assert "no such folder" in example.expect(66, "emulator", "--schemas", "nowhere").err
     with example.start("emulator", "--schemas", "schemas") as served:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from batchgen.models.billing import asked_seconds, billed_files, billed_seconds, read_seconds
 from batchgen.models.catalog import Makes, makes_from, target_of
 from batchgen.models.dialect import normalized, not_understood
 from batchgen.models.inputs import CheckedInput, check_input
-from batchgen.models.lengths import asked_seconds, billed_seconds, read_seconds
 from batchgen.models.own_models import (
     BadSchemaError,
     checked_model,
@@ -129,6 +129,14 @@ def test_billed_seconds_are_never_less_than_what_the_vendor_may_choose() -> None
     assert (billed_seconds(frames, {}), billed_seconds(frames, {"frames": 241})) == (5, 10)
     assert billed_seconds(schema(duration={"type": "integer"}), {}) is None
     assert billed_seconds(schema(), {}) is None
+
+
+def test_as_many_files_are_billed_as_the_vendor_may_make() -> None:
+    rules = schema(num_images={"type": "integer", "minimum": 1, "maximum": 6, "default": 2})
+    assert (billed_files(rules, {}), billed_files(rules, {"num_images": 4})) == (2, 4)
+    assert billed_files(schema(n={"type": "integer", "maximum": 4}), {}) == 4
+    assert billed_files(schema(n={"type": "integer", "default": True}), {}) == 1
+    assert billed_files(schema(), {"num_images": 4}) == 1
 
 
 @pytest.mark.parametrize("name", ["a", "a/", "/a/b", "a/../b", "a/b c", "a/.b", "a\\b/c", "ä/b"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchgen.models.catalog import Model, bundled
 from batchgen.models.fields import FileRule
-from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls
+from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls, rules_of
 
 MB = 1_000_000
 MIB = 1_048_576
@@ -29,7 +29,8 @@ VIDEO = model("bytedance/dreamina-3-0/pro/image-to-video")
 
 
 def broken(one: Model, **changed: int | None) -> list[str]:
-    return [str(rule) for rule in broken_rules(one, "image_urls", replace(SOUND, **changed))]  # type: ignore[arg-type] # no media type is changed
+    facts = replace(SOUND, **changed)  # type: ignore[arg-type] # no media type is changed
+    return [str(rule) for rule in broken_rules(rules_of(one, "image_urls"), facts)]
 
 
 def test_the_keys_that_take_pictures_are_known_by_their_format() -> None:
@@ -150,8 +151,13 @@ def test_a_size_that_the_server_did_not_send_breaks_no_rule() -> None:
 
 
 def test_a_key_that_takes_no_picture_has_no_rule() -> None:
-    assert broken_rules(VIDEO, "prompt", replace(SOUND, width=1)) == []
-    assert broken_rules(VIDEO, "nothing", replace(SOUND, width=1)) == []
+    assert rules_of(VIDEO, "image_urls") != ()
+    assert rules_of(VIDEO, "prompt") == rules_of(VIDEO, "nothing") == ()
+
+
+def test_a_size_that_is_unknown_breaks_no_rule() -> None:
+    nothing = FileFacts("video/mp4", None, None, None)
+    assert broken_rules(rules_of(VIDEO, "image_urls"), nothing) == []
 
 
 def test_a_quantity_that_nobody_knows_breaks_nothing() -> None:
@@ -169,6 +175,6 @@ def test_for_any_image_only_published_sentences_are_reported(
     facts = FileFacts("image/png", width, height, size)
     for one in (EDIT, VIDEO):
         published = {rule.sentence for field in one.fields for rule in field.file_rules}
-        found = [rule.sentence for rule in broken_rules(one, "image_urls", facts)]
+        found = [rule.sentence for rule in broken_rules(rules_of(one, "image_urls"), facts)]
         assert len(found) == len(set(found))
         assert set(found) <= published

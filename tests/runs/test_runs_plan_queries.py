@@ -102,13 +102,14 @@ def test_a_changed_job_is_due_only_where_it_is_paid_again(place: Place) -> None:
     assert due(place, today, on_changed=OnChanged.RERUN) == Due(jobs=8, waiting=4)
 
 
-def test_jobs_are_told_apart_by_what_a_price_a_second_depends_on(place: Place) -> None:
-    def video(number: int, **frames: int) -> Job:
-        return Job(f"v-{number}", "x/v", canonical_json({"prompt": str(number), **frames}), "v")
+def test_jobs_are_told_apart_by_what_a_price_depends_on(place: Place) -> None:
+    def video(number: int, **asked: int) -> Job:
+        return Job(f"v-{number}", "x/v", canonical_json({"prompt": str(number), **asked}), "v")
 
     jobs = [video(1, frames=121), video(2, frames=241), video(3, frames=241), video(4)]
+    jobs += [video(5, num_images=4), video(6, num_images=4), video(7, num_images=4)]
     with staged(place, jobs) as outlook:
-        assert sorted(count for _, count in outlook.due_by_length("x/v")) == [1, 1, 2]
+        assert sorted(count for _, count in outlook.due_by_amount("x/v")) == [1, 1, 2, 3]
 
 
 def test_what_done_requests_cost_is_the_median(place: Place) -> None:

@@ -15,7 +15,7 @@ from batchgen.errors import ApiUnreachableError, BatchgenError, ExitCode, InputE
 from batchgen.jobs import JobState
 from batchgen.manifest.policy import ModelPolicy, OnUnknown, Policy
 from batchgen.manifest.units import Rate
-from batchgen.models.catalog import bundled
+from batchgen.models.catalog import build_model, bundled
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.pricing import ModelPrice
 from batchgen.runs import estimates
@@ -168,6 +168,15 @@ def test_the_vendors_unit_makes_the_price_of_a_request(
     assert request_price(ModelPrice(0.5, unit), body, bundled().find(I2V)) == usd
 
 
+def test_each_file_that_an_input_asks_for_is_priced() -> None:
+    properties = {"num_images": {"type": "integer", "maximum": 6, "default": 1}}
+    model = build_model("x/text-to-image", {"type": "object", "properties": properties}, {})
+    prices = [request_price(ModelPrice(0.5, unit), '{"num_images": 4}', model) for unit in UNITS]
+    assert prices == [2.0, 2.0, 0.5]
+    assert request_price(ModelPrice(0.5, "image"), "{}", model) == 0.5
+
+
+UNITS = ("image", "output", "request")
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 
 

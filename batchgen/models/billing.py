@@ -1,6 +1,7 @@
-"""How many seconds an input asks for: what a price per second is multiplied by. Pure.
+"""How many files and seconds an input asks for: what a price is multiplied by. Pure.
 
-`duration` is a number, or a text such as `5`, `5s` or `auto`; `frames` are 24 a second.
+`duration` is a number, or a text such as `5`, `5s` or `auto`; `frames` are 24 a second. A count is
+`num_images` and the like.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 DURATION = "duration"
 FRAMES = "frames"
+COUNTS = ("num_images", "num_outputs", "n", "batch_size")
+BILLED = (FRAMES, DURATION, *COUNTS)
+"""The keys of an input that its price depends on."""
 FRAMES_PER_SECOND = 24
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds?)?\s*", re.IGNORECASE)
 
@@ -23,6 +27,22 @@ def asked_seconds(rules: Mapping[str, Any], values: Mapping[str, Any]) -> float 
         return read_seconds(values.get(DURATION))
     frames = values.get(FRAMES) if FRAMES in rules["properties"] else None
     return _of_frames(frames)
+
+
+def billed_files(rules: Mapping[str, Any], values: Mapping[str, Any]) -> int:
+    """The files that may be billed for an input, with the page's default; 1 if it does not say.
+
+    If the vendor chooses the number, this is the highest that it may choose.
+    """
+    for key in COUNTS:
+        part = rules["properties"].get(key)
+        if part is None:
+            continue
+        value = values.get(key, part.get("default"))
+        for one in (value, part.get("maximum"), part.get("minimum")):
+            if isinstance(one, int) and not isinstance(one, bool) and one >= 1:
+                return one
+    return 1
 
 
 def billed_seconds(rules: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:
