@@ -27,18 +27,6 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _BMP_SIZE = struct.Struct("<ii")
 _BMP_SIZE_AT = 18
 
-_DAMAGE = (
-    OSError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    MemoryError,
-    EOFError,
-    struct.error,
-)
-"""What imagesize may raise for damaged bytes."""
-
 
 def media_type_of(head: bytes) -> str:
     """The type that the first bytes announce, also of pictures that models neither take nor make.
@@ -72,20 +60,14 @@ def _brands(head: bytes) -> list[bytes]:
 
 def pixels_of(file: BinaryIO) -> tuple[int, int] | None:
     """The stored width and height: EXIF may ask viewers to rotate the picture. None if unknown."""
-    try:
-        file.seek(0)
-        width, height = _size_of(file)
-    except _DAMAGE:
-        return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _size_of(file: BinaryIO) -> tuple[int, int]:
+    file.seek(0)
     head = file.read(_BMP_SIZE_AT + _BMP_SIZE.size)
-    if head.startswith(b"BM"):
+    file.seek(0)
+    if head.startswith(b"BM") and len(head) == _BMP_SIZE_AT + _BMP_SIZE.size:
         # A negative height means that the rows go from top to bottom.
         width, height = _BMP_SIZE.unpack_from(head, _BMP_SIZE_AT)
-        return width, abs(height)
-    file.seek(0)
-    width, height = imagesize.get(file)
-    return int(width), int(height)
+        height = abs(height)
+    else:
+        # It raises nothing, and gives -1 for what it cannot read.
+        width, height = imagesize.get(file, exif_rotation=False)
+    return (width, height) if width > 0 and height > 0 else None

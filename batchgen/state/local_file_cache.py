@@ -107,9 +107,7 @@ class LocalFileCache:
     def _remember(self, key: bytes, stamp: _Stamp, found: LocalFile) -> None:
         if self._opened() is None:
             return
-        self._new.append(
-            (key, *stamp, found.sha256, found.media_type, found.width, found.height)
-        )
+        self._new.append((key, *stamp, found.sha256, found.media_type, found.width, found.height))
         if len(self._new) >= AT_ONCE:
             self._write()
 
