@@ -20,6 +20,7 @@ from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
 from batchgen.manifest.identifiers import refuse_misleading_id, render_id, render_tag
+from batchgen.manifest.local_files import forged_problem
 from batchgen.manifest.naming import NameValues, render_name, with_short_size
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
@@ -35,7 +36,7 @@ from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from batchgen.manifest.compiled_input import CompiledInput
     from batchgen.manifest.header import Manifest
@@ -159,18 +160,17 @@ class JobBuilder:
             compiled, variables, "in this row" if cell.row else "here"
         )
         filled = self._files.filled(self._item, compiled, values, written_at, cell)
-        drawn_id, values = self._drawn(compiled, filled.values, cell)
+        drawn_id, values = self._drawn(compiled, filled.values if filled else values, cell)
         checked = self._checked(compiled, values, written_at, filled)
         self._warn_of_texts(compiled, checked.values, variables, cell)
         job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
+        given = {**checked.values, **filled.written} if filled else checked.values
         return Job(
             job_id,
             compiled.model.id,
             checked.body,
-            self._name(
-                job_id, compiled.model, {**checked.values, **filled.written}, tags, variables
-            ),
+            self._name(job_id, compiled.model, given, tags, variables),
             tags,
             self._line_of(cell),
             self._file,
@@ -282,33 +282,24 @@ class JobBuilder:
         compiled: CompiledInput,
         values: JsonObject,
         written_at: WrittenAt,
-        filled: Filled,
+        filled: Filled | None,
     ) -> CheckedInput:
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
-        problems = list(filled.problems)
+        problems = [*filled.problems] if filled else []
         if isinstance(answer, CheckedInput):
-            if foreign := filled.foreign_problem(answer.body):
-                problems.append(foreign)
+            if forged := forged_problem(answer.body, filled):
+                problems.append(forged)
             if not problems:
                 return answer
         else:
-            problems += self._schema_problems(compiled, values, written_at, answer)
+            for one in with_key_hints(answer, in_input=True):
+                path = ("input", *as_written(one.path, written_at))
+                hint = one.hint or self._cut_hint(compiled, one.path, values)
+                problems.append(InputProblem(path, one.message, hint, one.at_key))
         rendered_at = [("input", *path) for path in compiled.tree.rendered_paths]
         if self._draws:
             rendered_at += [("input", key) for key in self._item.part.catalog.free_texts]
         raise CellError(problems, compiled.from_defaults, rendered_at)
-
-    def _schema_problems(
-        self,
-        compiled: CompiledInput,
-        values: JsonObject,
-        written_at: WrittenAt,
-        found: Sequence[InputProblem],
-    ) -> Iterator[InputProblem]:
-        for one in with_key_hints(found, in_input=True):
-            path = ("input", *as_written(one.path, written_at))
-            hint = one.hint or self._cut_hint(compiled, one.path, values)
-            yield InputProblem(path, one.message, hint, one.at_key)
 
     def _cut_hint(
         self, compiled: CompiledInput, path: ProblemPath, values: JsonObject

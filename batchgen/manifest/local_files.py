@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from batchgen.input_files import HOST, LocalFile, Unusable, file_url, files_in
 from batchgen.manifest.problem_location import as_written
 from batchgen.manifest.sweeps import data_file
 from batchgen.models.file_limits import MIB, REQUEST_BYTES, trouble_with_file
-from batchgen.models.file_rules import files_of
+from batchgen.models.file_rules import files_of, has_only_urls
 from batchgen.models.messages import LONGEST_VALUE, InputProblem, describe_path, format_value
 from batchgen.text import nearest
 
@@ -59,16 +59,20 @@ class Filled:
     """An input in which files have URLs. `written` has the keys that differ, as they were."""
 
     values: JsonObject
-    written: Mapping[str, JsonValue] = field(default_factory=dict)
-    problems: Sequence[InputProblem] = ()
-    urls: frozenset[str] = frozenset()
+    written: Mapping[str, JsonValue]
+    problems: Sequence[InputProblem]
+    urls: frozenset[str]
 
-    def foreign_problem(self, body: str) -> InputProblem | None:
-        """Refuse URLs that look like ours: they would be taken for files of this machine."""
-        if HOST not in body or all(one.url in self.urls for one in files_in(body)):
-            return None
-        message = f"{HOST} stands for files of this machine, and cannot be written in an input"
-        return InputProblem(("input",), message, "write the path of the file instead")
+
+def forged_problem(body: str, filled: Filled | None) -> InputProblem | None:
+    """Refuse URLs that look like ours: they would be taken for files of this machine."""
+    if HOST not in body:
+        return None
+    ours = filled.urls if filled else ()
+    if all(one.url in ours for one in files_in(body)):
+        return None
+    message = f"{HOST} stands for files of this machine, and cannot be written in an input"
+    return InputProblem(("input",), message, "write the path of the file instead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,16 @@ class LocalFiles:
         values: JsonObject,
         written_at: WrittenAt,
         cell: Cell,
-    ) -> Filled:
-        """Replace the paths in an input by URLs. `written_at` is what `leave_out` did."""
+    ) -> Filled | None:
+        """Replace the paths in an input by URLs; None if it has none.
+
+        `written_at` is what `leave_out` did.
+        """
+        if has_only_urls(compiled.model, values):
+            return None
         found = [one for one in files_of(compiled.model, values) if is_path(one[1])]
         if not found:
-            return Filled(values)
+            return None
         problems: list[InputProblem] = []
         urls: dict[ProblemPath, str] = {}
         usable: list[tuple[FilePlace, LocalFile]] = []

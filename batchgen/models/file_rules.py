@@ -68,6 +68,20 @@ class FilePlace:
     rules: tuple[FileRule, ...]
 
 
+def has_only_urls(model: Model, values: JsonObject) -> bool:
+    """A quick check, for most inputs: whether files are named by https URLs alone, if at all."""
+    for key in _file_keys_of(model):
+        value = values.get(key.name)
+        if value is None:
+            continue
+        if key.inner:
+            return False
+        for text in value if isinstance(value, list) else (value,):
+            if not isinstance(text, str) or not text.startswith("https://"):
+                return False
+    return True
+
+
 def files_of(model: Model, values: JsonObject) -> Iterator[tuple[FilePlace, str]]:
     """Each place of an input that takes a file, inner ones too, with the text that is there.
 
