@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.input_files import HOST, LocalFile, Unusable, file_url, files_in
 from batchgen.manifest.problem_location import as_written
-from batchgen.manifest.sweeps import data_file
 from batchgen.models.file_limits import MIB, REQUEST_BYTES, trouble_with_file
 from batchgen.models.file_rules import files_of, has_only_urls
 from batchgen.models.messages import LONGEST_VALUE, InputProblem, describe_path, format_value
@@ -206,7 +205,8 @@ class LocalFiles:
 def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell) -> Origin:
     """Where a path in the input is written.
 
-    One that begins with a variable of another manifest is relative to that one.
+    One that begins with a variable of another manifest is relative to that one, and the path of a
+    file that `from` finds is relative to the manifest with the `from`.
     """
     part = item.part
     file, source = part.path, part.defaults.source_of(str(at[0]))
@@ -218,9 +218,12 @@ def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell)
         return Origin(file)
     if first := _FIRST_NAME.match(template.source):
         name = first[1]
+        if cell.file and cell.row is not None and name in cell.row:
+            return Origin(part.path)
         if cell.variables.get(name) is part.constants.get(name):
             file = part.written_in.get(name, file)
-    return Origin(file, data_file(item) if item.has_rows else None)
+    rows = item.rows
+    return Origin(file, None if rows is None or rows.are_files else rows.path)
 
 
 def _name_of(path: Path, top: Path) -> str:

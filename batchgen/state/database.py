@@ -26,6 +26,7 @@ from batchgen.errors import (
     StorageError,
 )
 from batchgen.fs import is_out_of_descriptors, name_key, too_many_open
+from batchgen.input_files import content_of
 from batchgen.jobs import model_alias
 from batchgen.state.causes import cause_key
 from batchgen.state.file_names import unique_name
@@ -283,6 +284,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("unique_name", 2, unique_name, deterministic=True)
     connection.create_function("cause_key", 4, cause_key, deterministic=True)
     connection.create_function("name_key", 1, name_key, deterministic=True)
+    connection.create_function("content_of", 1, content_of, deterministic=True)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

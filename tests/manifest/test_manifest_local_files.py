@@ -468,3 +468,23 @@ def test_other_mistakes_under_inputs_do_not_show_it_either(tmp_path: Path, input
     )
     assert len(found.problems) == 1
     assert "hidden" not in str(found.problems) + str(found.hints)
+
+
+def test_files_of_a_pattern_are_read_from_the_manifest_with_the_pattern(tmp_path: Path) -> None:
+    picture(tmp_path / "parts/photos/a.png")
+    picture(tmp_path / "parts/photos/b.png", (301, 200))
+    (tmp_path / "parts/part.yaml").write_text(
+        "version: 1\njobs:\n  - {id: part, from: photos/*.png}\n"
+    )
+    head = (
+        "version: 1\ninclude: parts/part.yaml\n"
+        f"defaults: {{model: {EDIT}, input: {{prompt: x, image_urls: ['{{{{ path }}}}']}}}}\n"
+    )
+    found = read(tmp_path, "{id: top, from: parts/photos/a.png}", head=head)
+    assert paths(found) == ["parts/photos/a.png", "parts/photos/b.png", "parts/photos/a.png"]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / os.fsdecode(b"b\xffat.png"))
+    found = read(tmp_path, "{from: '*.png', input: {prompt: x, image_urls: ['{{ path }}']}}")
+    assert len(found.problems) == 1
