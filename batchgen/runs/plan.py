@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.input_files import content_of, files_in
+from batchgen.references import as_written
 from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, Funds, suffices
 from batchgen.runs.vendor_facts import VendorFacts
@@ -31,32 +33,59 @@ CUT = "…"
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """`before` and `now` are JSON texts; None: the input has no such key."""
+    """`before` and `now` are JSON texts; None: the input has no such key.
+
+    `files` are the paths of the user's own files in it that have another content now.
+    """
 
     key: str
     before: str | None
     now: str | None
+    files: tuple[str, ...] = ()
 
     def words(self, width: int) -> str:
         """Say `prompt: "a" → "b"`; each side of at most `width` characters, cut around the change.
 
         Escaped where it would not print: a prompt must not steer the terminal.
         """
+        key = _printable(self.key)
+        if self.before == self.now:
+            return (
+                f"{key}: {_cut_end(_printable(', '.join(self.files)), width)} has another content"
+            )
         before, now = cut_pair(_shown(self.before), _shown(self.now), width)
-        return f"{_printable(self.key)}: {before} → {now}"
+        return f"{key}: {before} → {now}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """A key that is not there has no value, which is not the same as null."""
         sides = {"before": self.before, "now": self.now}
         values = {name: json.loads(text) for name, text in sides.items() if text is not None}
-        return {"key": self.key, **values}
+        return {"key": self.key, **values, **({"files": [*self.files]} if self.files else {})}
 
 
 def input_changes(before: str, now: str) -> tuple[FieldChange, ...]:
     """Compare two inputs, JSON objects, key by key, in the order of the keys."""
     old, new = json.loads(before), json.loads(now)
-    changes = (FieldChange(key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
-    return tuple(change for change in changes if change.before != change.now)
+    pairs = ((key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
+    return tuple(
+        FieldChange(key, _written(one), _written(other), _changed_files(one, other))
+        for key, one, other in pairs
+        if _content(one) != _content(other)
+    )
+
+
+def _content(text: str | None) -> str | None:
+    return None if text is None else content_of(text)
+
+
+def _written(text: str | None) -> str | None:
+    return None if text is None else as_written(text)
+
+
+def _changed_files(before: str | None, now: str | None) -> tuple[str, ...]:
+    known = {file.path: file.sha256 for file in files_in(before or "")}
+    files = files_in(now or "")
+    return tuple(file.path for file in files if known.get(file.path, file.sha256) != file.sha256)
 
 
 def changes_of(job: ChangedInput) -> tuple[FieldChange, ...]:
@@ -95,6 +124,10 @@ def _cut(before: str, now: str, width: int) -> tuple[str, str]:
     first = next((place for place, (one, other) in pairs if one != other), shortest)
     start = max(0, first - width // 3)
     return _window(before, start, width), _window(now, start, width)
+
+
+def _cut_end(text: str, width: int) -> str:
+    return _window(text, 0, max(width, 1))
 
 
 def _window(text: str, start: int, width: int) -> str:
