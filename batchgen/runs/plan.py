@@ -6,15 +6,17 @@ For a job with a changed input, it shows what changed, key by key.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.input_files import content_of, files_in
+from batchgen.manifest.policy import DATA
 from batchgen.references import as_written
 from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, Funds, suffices
 from batchgen.runs.vendor_facts import VendorFacts
 from batchgen.state.planned import PlanCounts
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,6 +163,26 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesToSend:
+    """Distinct own files in the inputs to be submitted; `send` is the manifest's `inputs: send:`.
+
+    `bytes` as they are on the disk: `inputs: fit: true` makes some smaller.
+    """
+
+    count: int = 0
+    bytes: int = 0
+    send: str = DATA
+
+    def words(self) -> str:
+        size = f"{self.bytes / 1e6:,.1f} MB"
+        way = "sent inside the requests" if self.send == DATA else f"uploaded to {self.send}"
+        return f"{plural(self.count, 'own file')}, {size}, {way}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`changed`, `renamed` and `orphans` are the first ones; the counts are of all.
 
@@ -188,6 +210,7 @@ class Plan:
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
     saved: Cost = field(default_factory=Cost)
+    files: FilesToSend = field(default_factory=FilesToSend)
 
     @property
     def total(self) -> PlanCounts:
@@ -226,6 +249,7 @@ class Plan:
             },
             "cost": self.cost.to_json(),
             "saved": self.saved.to_json(),
+            "own_files": self.files.to_json(),
             "spent_usd": round(self.money.committed, 6),
             "spent_without_price": self.money.unpriced,
             "budget_usd": self.budget,

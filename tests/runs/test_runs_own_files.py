@@ -13,7 +13,7 @@ from batchgen.jobs import Job, canonical_json
 from batchgen.report.chunks import chunk_document
 from batchgen.runs.fingerprint import Fingerprint
 from batchgen.runs.journal import metadata_line
-from batchgen.runs.plan import FieldChange, input_changes
+from batchgen.runs.plan import FieldChange, FilesToSend, input_changes
 from batchgen.state.records import ReportedJob
 from tests.state.state_world import EDIT, a_job_row, a_result
 
@@ -69,6 +69,14 @@ def test_another_file_at_another_path_is_shown_as_before_and_now() -> None:
 def test_a_file_that_only_moved_is_no_change_beside_one_of_the_prompt() -> None:
     before, now = body((CAT, "a.png"), prompt="old"), body((CAT, "b.png"), prompt="new")
     assert [one.key for one in input_changes(before, now)] == ["prompt"]
+
+
+def test_a_plan_says_how_own_files_are_sent() -> None:
+    found = FilesToSend(52, 210_000_000)
+    assert found.words() == "52 own files, 210.0 MB, sent inside the requests"
+    assert found.to_json() == {"count": 52, "bytes": 210_000_000, "send": "data"}
+    bucket = FilesToSend(1, 1_250_000, "s3://pictures/in")
+    assert bucket.words() == "1 own file, 1.2 MB, uploaded to s3://pictures/in"
 
 
 @pytest.mark.parametrize(("text", "known"), [(body((CAT, "a.png")), ""), ('{"prompt":"p"}', "{}")])
