@@ -65,6 +65,7 @@ _TABLES = (
     "referring",
     "parted",
     "planned",
+    "own_file",
 )
 
 
