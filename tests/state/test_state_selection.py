@@ -151,7 +151,8 @@ def compare_causes(four: State, rounds: Rounds, *, negative: bool) -> None:
             failures_by_cause(four)
             == four.db.execute(
                 "SELECT cause_key(id, state, error_code, error), count(*) FROM job"
-                f" WHERE {VISIBLE} AND error_code IS NOT NULL AND state != 'done' GROUP BY 1 ORDER BY 1"
+                f" WHERE {VISIBLE} AND error_code IS NOT NULL AND state != 'done'"
+                " GROUP BY 1 ORDER BY 1"
             ).fetchall()
         )
 
