@@ -74,7 +74,7 @@ def test_people_see_paths_everywhere(done: Shell) -> None:
     assert f"1 own file, {size}, sent inside the requests" in plan.out
     done.expect(0, "run", "m.yaml")
     assert str(elsewhere) in done.expect(0, "show", "m.yaml", "c").out
-    done.expect(0, "export", "m.yaml", "set", "--to", "folder")
+    done.expect(0, "export", "m.yaml", "set", "--to", "jsonl")
     done.expect(0, "report", "m.yaml")
     lines = (done.folder / "out/metadata.jsonl").read_text("utf-8").splitlines()
     inputs = {one["id"]: one["input"]["image_urls"] for one in map(json.loads, lines)}
