@@ -52,6 +52,18 @@ def index_of(memory: Path | None) -> ResultIndex | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A result for each job that can have one, by its number, and what stood in the way of others.
+
+    `stale` entries lead to nothing any more. `unreadable` says why, by folder.
+    """
+
+    sources: Mapping[int, Source]
+    stale: Sequence[Entry]
+    unreadable: Mapping[str, BatchgenError]
+
+
+@dataclass(frozen=True, slots=True)
 class Finder:
     """Finds results for one run: its `provider`, the id of its state, and its folder."""
 
@@ -70,8 +82,8 @@ class Finder:
 
     def choose(
         self, jobs: Iterable[Wanted], entries: Mapping[str, Sequence[Entry]], used: set[str]
-    ) -> tuple[dict[int, Source], list[Entry]]:
-        """A sound result for each job, none of them twice or `used`; and entries that are stale."""
+    ) -> Choice:
+        """A sound result for each job, none of them twice or `used`."""
         chosen: dict[int, Source] = {}
         stale: list[Entry] = []
         left = {key: iter(_by_origin(found).items()) for key, found in entries.items()}
@@ -87,7 +99,7 @@ class Finder:
                         chosen[seq] = source
                         used |= {origin, source.key}
                         break
-        return chosen, stale
+            return Choice(chosen, stale, states.unreadable)
 
 
 def _by_origin(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
@@ -121,20 +133,21 @@ class _States(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[str, Connection | BatchgenError] = {}
+        self.unreadable: dict[str, BatchgenError] = {}
 
     def source(self, entry: Entry, provider: str, work: Work) -> Source | Refused:
         """The result of an entry."""
         db = self._state(entry.folder)
         if isinstance(db, BatchgenError):
-            return Refused.GONE if isinstance(db, MissingFileError) else Refused.UNREADABLE
+            return self._refused(entry, db)
         try:
             # What is damaged there must not keep other runs' results from being found.
             with translated(Path(entry.folder) / "state.db"):
                 if (known_run_id(db), recorded_provider(db)) != (entry.run, provider):
                     return Refused.GONE
                 found = files_to_reuse(db, work, entry.job, entry.attempt)
-        except BatchgenError:
-            return Refused.UNREADABLE
+        except BatchgenError as exc:
+            return self._refused(entry, exc)
         if found is None:
             return Refused.GONE
         key, files = found
@@ -149,6 +162,12 @@ class _States(ExitStack):
                 return Refused.GONE
         return Source(entry.folder, entry.run, entry.job, entry.attempt, key, files)
 
+    def _refused(self, entry: Entry, error: BatchgenError) -> Refused:
+        if isinstance(error, MissingFileError):
+            return Refused.GONE
+        self.unreadable.setdefault(entry.folder, error)
+        return Refused.UNREADABLE
+
     def _state(self, folder: str) -> Connection | BatchgenError:
         if folder not in self._open:
             try:
@@ -159,13 +178,13 @@ class _States(ExitStack):
 
 
 class ReusableResults:
-    """The engine's port to the results of other runs. Trouble with the index is warned of once."""
+    """The engine's port to the results of other runs. Each kind of trouble is warned of once."""
 
     def __init__(self, finder: Finder, store: Store, emit: Listener) -> None:
         self._finder = finder
         self._store = store
         self._emit = emit
-        self._warned = False
+        self._warned: set[str] = set()
 
     async def find(self, jobs: Sequence[JobRow]) -> Mapping[int, Source]:
         wanted = [(job.seq, (job.model, digest_of(job.body))) for job in jobs]
@@ -180,25 +199,26 @@ class ReusableResults:
             origins = [one.origin for found in entries.values() for one in found]
             used = await self._store.run(used_keys, origins)
             wanted = [one for one in wanted if one[0] in allowed]
-            chosen, stale = await in_thread(partial(self._finder.choose, wanted, entries, used))
-            if stale:
-                await in_thread(partial(self._finder.index.drop, stale))
+            choice = await in_thread(partial(self._finder.choose, wanted, entries, used))
+            if choice.stale:
+                await in_thread(partial(self._finder.index.drop, choice.stale))
         except BatchgenError as exc:
-            self._warn(exc)
+            self._warn("other runs", f"{self._finder.index.path}: {exc.what}")
             return {}
-        return chosen
+        for folder, error in choice.unreadable.items():
+            self._warn(folder, error.what)
+        return choice.sources
 
     async def drop(self, source: Source) -> None:
         try:
             await in_thread(partial(self._finder.index.drop_job, source.folder, source.job))
         except BatchgenError as exc:
-            self._warn(exc)
+            self._warn("other runs", f"{self._finder.index.path}: {exc.what}")
 
-    def _warn(self, exc: BatchgenError) -> None:
-        if not self._warned:
-            self._warned = True
-            where = self._finder.index.path
-            self._emit(Warned(f"results of other runs are not reused: {where}: {exc.what}"))
+    def _warn(self, whose: str, why: str) -> None:
+        if whose not in self._warned:
+            self._warned.add(whose)
+            self._emit(Warned(f"results of {whose} are not reused: {why}"))
 
 
 async def reuse_first(reuse: Reuse, store: Store, workload: Workload) -> int:
@@ -254,7 +274,7 @@ def _count_page(
     entries = finder.entries(wanted)
     origins = [one.origin for several in entries.values() for one in several]
     used = used_keys(outlook.db, origins) | taken
-    chosen, _ = finder.choose(wanted, entries, used)
+    chosen = finder.choose(wanted, entries, used).sources
     taken |= {source.key for source in chosen.values()}
     for number, model, body in page:
         if number in chosen:

@@ -7,4 +7,6 @@ byte_budget.py  how many bytes of bodies exist at once
 outcomes.py     why a file is not sent
 
 Nothing here submits or knows the state.
+
+local_files.py   what is known of a file on this disk: its hash, type and size
 """

@@ -173,6 +173,19 @@ def test_a_damaged_state_of_another_run_does_not_hide_the_results_of_the_rest(
     assert len(emulator.charges()) == 4
 
 
+def test_a_state_of_another_version_is_named_and_its_jobs_are_made_anew(
+    user: Shell, emulator: Emulator
+) -> None:
+    user.expect(0, "run", write(user, "earlier", 2))
+    with closing(open_side_file(user.folder / "earlier/state.db")) as db:
+        db.execute("PRAGMA user_version = 1")
+    user.manifest(2)
+    done = user.expect(0, "run", "m.yaml", "--reuse")
+    assert done.said.count("earlier are not reused: ") == 1
+    assert "version" in done.said
+    assert len(emulator.charges()) == 4
+
+
 @pytest.mark.parametrize("loss", ["altered", "missing", "folder"])
 def test_a_source_that_is_gone_or_altered_is_submitted_and_forgotten(
     user: Shell, emulator: Emulator, loss: str
