@@ -65,7 +65,6 @@ _TABLES = (
     "referring",
     "parted",
     "planned",
-    "caused",
     "own_file",
 )
 
