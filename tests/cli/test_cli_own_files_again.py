@@ -96,3 +96,20 @@ def test_reuse_goes_by_the_picture_and_not_by_its_path(done: Shell, emulator: Em
     end = done.expect(0, "run", "again.yaml", "--reuse", "--json").document
     assert (end["reused"], end["submitted"]) == (1, 1)
     assert len(emulator.charges()) == 3
+
+
+def test_a_kept_job_is_never_sent_with_the_bytes_of_a_changed_picture(
+    user: Shell, emulator: Emulator
+) -> None:
+    paint(user, "photos/a.png")
+    user.manifest([edit("a", "photos/a.png")])
+    emulator.arm("submit", "vendor_failed")
+    user.run("run", "m.yaml")
+    assert user.states() == {"a": "failed"}
+    emulator.disarm()
+    charged = len(emulator.charges())
+    paint(user, "photos/a.png", "crimson")
+    user.run("run", "m.yaml", "--changed", "keep", "--retry-failed")
+    assert user.states() == {"a": "failed"}
+    assert "photos/a.png has changed" in user.expect(0, "show", "m.yaml", "a").out
+    assert len(emulator.charges()) == charged
