@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.ports import DiskUsage
+from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendable
 from batchgen.errors import (
     OutputError,
 )
@@ -28,20 +28,24 @@ from batchgen.manifest.policy import CheckInputs
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.input_images import open_input_images
+from batchgen.uploads.outcomes import CannotSendError, NotNowError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from batchgen.downloads.adopt import SourceGone
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.engine.ports import OwnFiles
+    from batchgen.models.catalog import Catalog
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
+    from batchgen.uploads.sending import DataSender
 
 
 @asynccontextmanager
@@ -142,6 +146,40 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
         only_here=context.on_this_machine,
     ) as images:
         yield images
+
+
+@dataclass(frozen=True, slots=True)
+class FilesAsData:
+    """The engine's port to the user's own files: they go into the request itself."""
+
+    sender: DataSender
+    catalog: Catalog
+
+    async def sendable(self, model: str, body: str) -> Sendable | InputsBroken | InputsUnclear:
+        known = self.catalog.find(model)
+        if known is None:
+            return InputsBroken(f"the model {model} is unknown")
+        try:
+            text, share = await self.sender.body_for(known, body)
+        except CannotSendError as exc:
+            return InputsBroken(str(exc))
+        except NotNowError as exc:
+            return InputsUnclear(str(exc))
+        return Sendable(text, share.release)
+
+
+@contextmanager
+def own_files_of(context: RunContext) -> Iterator[OwnFiles | None]:
+    """A rehearsal sends them as a real run does, to the emulator."""
+    manifest = context.manifest
+    if not manifest.inputs.by_data:
+        yield None
+        return
+    # Loaded here: most runs send no pictures.
+    from batchgen.uploads.sending import open_data_sender  # noqa: PLC0415 - see above
+
+    with open_data_sender(manifest.path.parent, fit=manifest.inputs.fit) as sender:
+        yield FilesAsData(sender, manifest.catalog)
 
 
 USUALLY_OPEN = 40

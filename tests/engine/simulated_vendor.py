@@ -189,7 +189,8 @@ class Line:
     def cut(self) -> None:
         self._cut = True
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+        sent.set()
         job = json.loads(body)["job"]
         self.vendor.posts.append((_now(), model, job))
         self.vendor.bodies.append((_now(), job, body))
