@@ -66,7 +66,8 @@ def _lines_of(job: ListedJob) -> Iterator[str]:
         if names:
             yield from _labelled(label, ", ".join(names))
     if job.file:
-        yield from _labelled("from", f"{job.file}:{job.line}")
+        # A job that a picture makes has no line.
+        yield from _labelled("from", f"{job.file}:{job.line}" if job.line else job.file)
     # Never wrapped: it is there to be compared and copied.
     yield f"  {'body':<{LABEL}}{_shown_json(body)}"
 

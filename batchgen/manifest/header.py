@@ -38,10 +38,10 @@ from batchgen.manifest.scope import (
     IncludeTree,
     Part,
     SweepHead,
-    data_files_of,
     matching,
     patterns_in,
     read_sweeps,
+    sources_of,
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
 from batchgen.models.catalog import bundled
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.rows import RowSource
     from batchgen.models.catalog import Catalog, Model
     from batchgen.models.messages import InputProblem
     from batchgen.notify import Notify
@@ -67,7 +68,7 @@ class Manifest:
 
     `parts` are its files, the included ones first; `sweeps` maps ids of items to sweeps. `env`
     holds the environment variables that templates may read, `patterns` the values of `include`,
-    each with the folder it is relative to; rows come from `data_files`. `name_at` is the place of
+    each with the folder it is relative to; rows come from `sources`. `name_at` is the place of
     `output.name`. `notify` is empty if the manifest was read without `env`. Without `prompts`,
     braces in prompts are plain text. `catalog` has every model that one of its files can name: the
     bundled ones, and those in `schemas/` beside them.
@@ -81,13 +82,22 @@ class Manifest:
     sweeps: Mapping[str, SweepHead] = field(repr=False, default_factory=dict)
     env: Mapping[str, str] = field(repr=False, default_factory=dict)
     patterns: tuple[tuple[Path, str], ...] = ()
-    data_files: tuple[Path, ...] = ()
+    sources: tuple[RowSource, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
     notify: Notify = NO_NOTIFICATIONS
     prompts: Prompts | None = None
     catalog: Catalog = field(repr=False, default_factory=bundled)
     inputs: InputSettings = field(default_factory=InputSettings)
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(one.path for one in self.sources if not one.are_files))
+
+    @property
+    def has_rows_of_files(self) -> bool:
+        """Whether jobs are made of pictures, videos or sounds that a pattern or path names."""
+        return any(one.are_files for one in self.sources)
 
     @property
     def schema_folders(self) -> tuple[Path, ...]:
@@ -127,7 +137,7 @@ def read_manifest(
         sweeps=reading.sweeps,
         env=reading.env_used,
         patterns=tuple(reading.patterns),
-        data_files=tuple(dict.fromkeys(reading.data_files)),
+        sources=tuple(dict.fromkeys(reading.sources)),
         rehearsal=rehearsal,
         name_at=reading.name_at,
         notify=reading.notify,
@@ -161,7 +171,7 @@ class _ManifestReader:
         self.sweeps: dict[str, SweepHead] = {}
         self.env_used: dict[str, str] = {}
         self.patterns: list[tuple[Path, str]] = []
-        self.data_files: list[Path] = []
+        self.sources: list[RowSource] = []
         self.name_at: Place | None = None
         self.notify = NO_NOTIFICATIONS
         self.catalog = bundled()
@@ -194,7 +204,7 @@ class _ManifestReader:
         self.patterns += [(path.parent, str(one.value)) for one in patterns_in(include)]
         for file in self._tree.below(include, reporter):
             self.read(file, defaults, inner, catalog)
-        self.data_files += data_files_of(header.sweeps, path.parent)
+        self.sources += sources_of(header.sweeps, path.parent)
         for head in read_sweeps(header.sweeps, path):
             self._add_sweep(head, reporter)
         # The manifest itself is read last: `output` of an included file does not count.

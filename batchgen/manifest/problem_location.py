@@ -9,7 +9,6 @@ from batchgen.errors import Problem, Spot
 from batchgen.manifest.items import id_of
 from batchgen.manifest.parsing.nodes import Place, place_of
 from batchgen.manifest.problems import Tally, kind_of
-from batchgen.manifest.sweeps import data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.models.messages import InputProblem
 
@@ -86,8 +85,8 @@ class ProblemLocator:
         self._manifest = manifest
         self._wrong_cells = 0
         self._rows = Tally()
-        self._line = 0
-        self._data_file = str(data_file(item)) if item.has_rows else ""
+        self._number = 0
+        self._data_file = "" if item.rows is None else str(item.rows.path)
         self.item_is_wrong = False
 
     def report(self, error: CellError, cell: Cell) -> None:
@@ -128,16 +127,23 @@ class ProblemLocator:
             spot = Spot(label=cell.label or "the first")
             log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
-        file = self._data_file
-        alone = replace(common, file=file, line=cell.line, column=1, job_id=error.job_id)
-        within = f"in the job of {self._reporter.path.name}:{self._item.node.place.line}"
-        spot = Spot(file, cell.line)
-        log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)
+        spot = Spot(cell.file or self._data_file, cell.line)
+        column = 1 if cell.line else 0
+        alone = replace(common, file=spot.file, line=spot.line, column=column, job_id=error.job_id)
+        log.add_alike(
+            alone,
+            spot,
+            common=common,
+            tally=self._rows,
+            within=f"in the job of {self._reporter.path.name}:{self._item.node.place.line}",
+            noun="files" if cell.file else "rows",
+            key=key,
+        )
 
-    def count_row(self, line: int) -> None:
-        """Count the row at this line, once for all of its cells."""
-        if line != self._line:
-            self._line = line
+    def count_row(self, number: int) -> None:
+        """Count the row with this number, once for all of its cells."""
+        if number != self._number:
+            self._number = number
             self._rows.checked += 1
 
     def _in_manifest(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:

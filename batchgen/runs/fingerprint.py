@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -72,6 +73,9 @@ def fingerprint_of(manifest: Manifest) -> Fingerprint:
         ],
         "env": {name: _sha256(os.fsencode(value)) for name, value in manifest.env.items()},
     }
+    if manifest.has_rows_of_files:
+        # Files come and go without a change of the manifest: it is read again each time.
+        taken["files"] = secrets.token_hex(8)
     return Fingerprint(canonical_json(taken), stamps)
 
 
