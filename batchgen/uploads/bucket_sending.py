@@ -5,30 +5,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
 from batchgen.concurrency import in_daemon_thread
-from batchgen.downloads.media import SUFFIXES
+from batchgen.downloads.media import HEAD_BYTES, sniff
 from batchgen.input_files import files_in, resolved
 from batchgen.models.file_limits import MIB
-from batchgen.uploads.byte_budget import ByteBudget
+from batchgen.processes import ProcessPool, cores
+from batchgen.uploads.buckets import open_bucket
+from batchgen.uploads.byte_budget import ByteBudget, Share
 from batchgen.uploads.outcomes import NotNowError
-from batchgen.uploads.preparing import Preparation, prepare, read_whole, size_on_disk
-from batchgen.uploads.sending import AT_ONCE, places_of
+from batchgen.uploads.preparing import Preparation, prepare, read_whole
+from batchgen.uploads.sending import AT_ONCE, places_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from batchgen.input_files import InputFile
     from batchgen.models.catalog import Model
     from batchgen.models.fields import FileRule
     from batchgen.models.file_rules import FileKind, FilePlace
-    from batchgen.processes import ProcessPool
-    from batchgen.uploads.buckets import Bucket
+    from batchgen.uploads.buckets import Bucket, BucketPlace
     from batchgen.uploads.preparing import Prepared
 
 UPLOADS_AT_ONCE = 4
@@ -71,14 +72,14 @@ class BucketSender:
         processes: ProcessPool,
         *,
         fit: bool,
-        timeout: float,
+        url_seconds: float,
         hide: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
         self._folder = folder
         self._processes = processes
         self._fit = fit
-        self._seconds = seconds_of_urls(timeout)
+        self._seconds = url_seconds
         self._hide = hide
         self._known: OrderedDict[Wanted, str] = OrderedDict()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
@@ -96,14 +97,17 @@ class BucketSender:
             await self._bucket.put(CHECK_KEY, CHECK_TEXT, "text/plain")
             await self._signed(CHECK_KEY)
 
-    async def body_for(self, model: Model, body: str) -> str:
-        """The body with URLs of its files. Raises CannotSendError, NotNowError and BucketError."""
+    async def body_for(self, model: Model, body: str) -> tuple[str, Share]:
+        """The body with URLs of its files, which takes no share of memory.
+
+        Raises CannotSendError, NotNowError and BucketError.
+        """
         files = files_in(body)
         places = places_of(model, body, files)
         urls = {}
         for file in files:
             urls[file.url] = await self._signed(await self._key_of(file, places[file.url]))
-        return resolved(body, urls)
+        return resolved(body, urls), Share(self._budget, 0)
 
     async def _signed(self, key: str) -> str:
         url = await self._bucket.url(key, self._seconds)
@@ -122,7 +126,9 @@ class BucketSender:
         return key
 
     async def _uploaded(self, file: InputFile, place: FilePlace) -> str:
-        size = await in_daemon_thread(partial(size_on_disk, self._folder, file), "size of a file")
+        size = await in_daemon_thread(
+            partial(size_of, self._folder / file.path, file), "size of a file"
+        )
         share = await self._budget.acquire(size)
         try:
             async with self._turns:
@@ -140,7 +146,7 @@ class BucketSender:
         work = Preparation(content, file.sha256, place, by_data=False, fit=self._fit)
         ready = prepare(self._processes, file.path, work)
         sha256 = hashlib.sha256(ready.content).hexdigest()
-        return ready, f"{sha256}{SUFFIXES[ready.media_type]}"
+        return ready, f"{sha256}{sniff(ready.content[:HEAD_BYTES]).extension}"
 
     def _lock(self, name: object) -> asyncio.Lock:
         """One upload of a content at a time; the others find it there."""
@@ -148,3 +154,23 @@ class BucketSender:
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         return lock
+
+
+@asynccontextmanager
+async def open_bucket_sender(
+    place: BucketPlace,
+    env: Mapping[str, str],
+    folder: Path,
+    *,
+    fit: bool,
+    url_seconds: float,
+    hide: Callable[[str], None],
+) -> AsyncIterator[BucketSender]:
+    """Raises BucketError if the bucket cannot be used."""
+    with ProcessPool(min(cores(), AT_ONCE)) as processes:
+        async with open_bucket(place, env) as bucket:
+            sender = BucketSender(
+                bucket, folder, processes, fit=fit, url_seconds=url_seconds, hide=hide
+            )
+            await sender.check()
+            yield sender

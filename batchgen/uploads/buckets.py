@@ -19,14 +19,15 @@ from batchgen.net import LOOPBACK_HOSTS
 from batchgen.uploads.outcomes import NotNowError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     import aiohttp
-    from obstore.store import ObjectStore
+    from obstore.store import AzureStore, GCSStore, S3Store
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REQUEST_SECONDS = 120
 """For one request; large files go in parts of PART_BYTES, each a request."""
+MOST_RETRIES = 2
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
 AGAIN = "then run the same command again; nothing was submitted that needs it"
@@ -115,7 +116,8 @@ def _store_bucket(place: BucketPlace, endpoint: str) -> StoreBucket:
         from obstore.store import from_url  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise _not_installed(place) from exc
-    credentials, settings = None, {}
+    credentials: AwsCredentials | None = None
+    settings: dict[str, Any] = {}
     if place.scheme == "s3":
         credentials = _aws_credentials(place)
         settings = {"credential_provider": credentials}
@@ -125,13 +127,16 @@ def _store_bucket(place: BucketPlace, endpoint: str) -> StoreBucket:
         # Without keys in the environment, `az login` is asked.
         settings = {"use_azure_cli": True}
     try:
-        store = from_url(
+        store: Any = from_url(
             place.send.rstrip("/"),
             client_options={
                 "allow_http": endpoint.startswith("http://"),
                 "timeout": timedelta(seconds=REQUEST_SECONDS),
             },
-            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)},
+            retry_config={
+                "max_retries": MOST_RETRIES,
+                "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
             **settings,
         )
     except (BaseError, ValueError, TypeError) as exc:
@@ -187,7 +192,9 @@ class AwsCredentials:
 
 def _aws_credentials(place: BucketPlace) -> AwsCredentials:
     try:
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - an extra
+        from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+            BotoCoreError,
+        )
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise _not_installed(place) from exc
@@ -203,7 +210,12 @@ def _aws_credentials(place: BucketPlace) -> AwsCredentials:
 class StoreBucket:
     """A bucket that obstore reaches."""
 
-    def __init__(self, store: ObjectStore, send: str, credentials: AwsCredentials | None) -> None:
+    def __init__(
+        self,
+        store: S3Store | GCSStore | AzureStore,
+        send: str,
+        credentials: AwsCredentials | None,
+    ) -> None:
         self._store = store
         self._send = send
         self._credentials = credentials
@@ -322,7 +334,9 @@ class EmulatorBucket:
         await self._call("PUT", key, (HTTPStatus.OK,), data=BytesIO(content), headers=headers)
 
     async def url(self, key: str, seconds: float) -> str:
-        signed = await self._call("POST", f"{key}/sign", (HTTPStatus.OK,), json={"seconds": seconds})
+        signed = await self._call(
+            "POST", f"{key}/sign", (HTTPStatus.OK,), json={"seconds": seconds}
+        )
         return str((await signed.json())["url"])
 
     async def _call(
@@ -334,9 +348,9 @@ class EmulatorBucket:
             async with self._session.request(method, f"{self._root}/{key}", **options) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as exc:
-            raise NotNowError(f"the emulator's bucket does not answer ({type(exc).__name__})") from exc
+            raise NotNowError(
+                f"the emulator's bucket does not answer ({type(exc).__name__})"
+            ) from exc
         if answer.status not in fine:
             raise NotNowError(f"the emulator's bucket answers HTTP {answer.status}")
         return answer
-
-
