@@ -94,7 +94,7 @@ class _Reader:
         """
         staging = briefly.enter_context(open_staging())
         problems = deepcopy(self.found)
-        jobs = checked_jobs(self.manifest, problems, staging.refuse)
+        jobs = self.fingerprint.of(checked_jobs(self.manifest, problems, staging.refuse))
         at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
         for job in islice(jobs, at_once):
             staging.add(job)

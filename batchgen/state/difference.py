@@ -66,6 +66,7 @@ _TABLES = (
     "parted",
     "planned",
     "caused",
+    "own_file",
 )
 
 

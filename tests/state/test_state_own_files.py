@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from batchgen.jobs import Job, JobState, JsonValue, canonical_json, content_id, 
 from batchgen.references import reference_url
 from batchgen.state import manual_actions
 from batchgen.state.database import reading
-from batchgen.state.planned import PlanCounts, Wishes, foreseen
+from batchgen.state.planned import Outlook, PlanCounts, Wishes, foreseen
 from batchgen.state.reconcile import ChangedJob, Difference, OnChanged, RenamedJob
+from batchgen.state.results import paths_to_send
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, State, open_state
 
@@ -34,14 +36,20 @@ def body(state: State, job_id: str) -> str:
     return str(state.one("SELECT body FROM job WHERE id = ?", job_id))
 
 
-def planned(state: State, jobs: list[Job], on_changed: OnChanged = OnChanged.REFUSE) -> PlanCounts:
+@contextmanager
+def planning(state: State, jobs: list[Job], on_changed: OnChanged) -> Iterator[Outlook]:
     with open_staging() as staging:
         for one in jobs:
             staging.add(one)
         staging.finish()
         wishes = Wishes(on_changed=on_changed)
         with reading(state.path) as db, foreseen(db, staging, state.path, wishes) as outlook:
-            return sum(outlook.counts().values(), PlanCounts())
+            yield outlook
+
+
+def planned(state: State, jobs: list[Job], on_changed: OnChanged = OnChanged.REFUSE) -> PlanCounts:
+    with planning(state, jobs, on_changed) as outlook:
+        return sum(outlook.counts().values(), PlanCounts())
 
 
 @pytest.fixture
@@ -159,6 +167,14 @@ def test_a_chain_is_found_again_after_new_ids_and_new_paths(tmp_path: Path) -> N
         assert ([one.now for one in found.renamed], found.changed) == (["photo"], ())
         assert [body(state, one.id) for one in today] == [one.body for one in today]
         assert not state.merge(today).asks_a_person
+
+
+def test_a_plan_has_each_content_that_is_to_be_sent_once(state: State) -> None:
+    new = [edit(one, one * 64, f"{one}.png") for one in "abc"]
+    today = [edit("cat", CAT, "cat.png"), edit("dog", DOG, "dog.png"), *new]
+    again = edit("again", "a" * 64, "copy.png")
+    with planning(state, [*today, again], OnChanged.REFUSE) as outlook:
+        assert [*paths_to_send(outlook, [new[1].body])] == ["a.png", "c.png", "dog.png"]
 
 
 def test_many_renamed_jobs_are_paired_without_comparing_each_with_each(tmp_path: Path) -> None:
