@@ -20,10 +20,11 @@ from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
 from batchgen.manifest.identifiers import refuse_misleading_id, render_id, render_tag
-from batchgen.manifest.naming import NameValues, render_name
+from batchgen.manifest.local_files import forged_problem
+from batchgen.manifest.naming import NameValues, render_name, with_short_size
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
-from batchgen.manifest.problem_location import CellError, ProblemLocator, located
+from batchgen.manifest.problem_location import CellError, ProblemLocator, as_written, located
 from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.prompts import WildcardError
 from batchgen.manifest.schema_validation import with_key_hints
@@ -31,17 +32,17 @@ from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_te
 from batchgen.manifest.sweeps import cell_suffix
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from batchgen.manifest.compiled_input import CompiledInput
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
-    from batchgen.manifest.problem_location import ProblemPath
+    from batchgen.manifest.local_files import Filled, LocalFiles
+    from batchgen.manifest.problem_location import ProblemPath, WrittenAt
     from batchgen.manifest.problems import Reporter
     from batchgen.manifest.sweeps import Cell, Sweep
     from batchgen.manifest.templates.texts import CompiledText, Variables
@@ -70,8 +71,10 @@ class JobBuilder:
         reporter: Reporter,
         refuse: Refuse,
         sweep: Sweep,
+        files: LocalFiles,
     ) -> None:
         self._item = item
+        self._files = files
         self._refuse = refuse
         self._manifest = manifest
         self._reporter = reporter
@@ -156,17 +159,19 @@ class JobBuilder:
             needs = located(("needs",), compiled.needs.ids_for, cell)
             variables = {**variables, "jobs": references(needs)}
         values, written_at = self._values(compiled, variables, _where(cell))
-        drawn_id, values = self._drawn(compiled, values, cell)
-        checked = self._checked(compiled, values, written_at)
+        filled = self._files.filled(self._item, compiled, values, written_at, cell)
+        drawn_id, values = self._drawn(compiled, filled.values if filled else values, cell)
+        checked = self._checked(compiled, values, written_at, filled)
         self._warn_of_texts(compiled, checked.values, variables, cell)
         job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
         file, line = self._origin(cell)
+        given = {**checked.values, **filled.written} if filled else checked.values
         return Job(
             job_id,
             compiled.model.id,
             checked.body,
-            self._name(job_id, compiled.model, checked, tags, variables),
+            self._name(job_id, compiled.model, given, tags, variables),
             tags,
             line,
             file,
@@ -243,7 +248,7 @@ class JobBuilder:
 
     def _values(
         self, compiled: CompiledInput, variables: Variables, where: str
-    ) -> tuple[JsonObject, Mapping[ProblemPath, list[int]]]:
+    ) -> tuple[JsonObject, WrittenAt]:
         """Fill in the templates; also return what `leave_out` does."""
         rendered = self._rendered(compiled, variables, where)
         if compiled.tree.is_literal:
@@ -277,20 +282,21 @@ class JobBuilder:
         self,
         compiled: CompiledInput,
         values: JsonObject,
-        written_at: Mapping[ProblemPath, list[int]],
+        written_at: WrittenAt,
+        filled: Filled | None,
     ) -> CheckedInput:
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
+        problems = [*filled.problems] if filled else []
         if isinstance(answer, CheckedInput):
-            return answer
-        problems = [
-            InputProblem(
-                ("input", *_as_written(one.path, written_at)),
-                one.message,
-                one.hint or self._cut_hint(compiled, one.path, values),
-                one.at_key,
-            )
-            for one in with_key_hints(answer, in_input=True)
-        ]
+            if forged := forged_problem(answer.body, filled):
+                problems.append(forged)
+            if not problems:
+                return answer
+        else:
+            for one in with_key_hints(answer, in_input=True):
+                path = ("input", *as_written(one.path, written_at))
+                hint = one.hint or self._cut_hint(compiled, one.path, values)
+                problems.append(InputProblem(path, one.message, hint, one.at_key))
         rendered_at = [("input", *path) for path in compiled.tree.rendered_paths]
         if self._draws:
             rendered_at += [("input", key) for key in self._item.part.catalog.free_texts]
@@ -379,15 +385,13 @@ class JobBuilder:
         self,
         job_id: str,
         model: Model,
-        checked: CheckedInput,
+        given: JsonObject,
         tags: tuple[str, ...],
         variables: Variables,
     ) -> str:
         if self._name_template == DEFAULT_NAME:
             return job_id
-        values = NameValues(
-            job_id, model.alias, model.id, _nameable(checked.values), tags, variables
-        )
+        values = NameValues(job_id, model.alias, model.id, with_short_size(given), tags, variables)
         try:
             return render_name(self._name_template, values)
         except TemplateProblem as exc:
@@ -402,16 +406,3 @@ def _where(cell: Cell) -> str:
     if cell.file:
         return "for this file"
     return "in this row" if cell.row else "here"
-
-
-def _as_written(path: ProblemPath, written_at: Mapping[ProblemPath, list[int]]) -> ProblemPath:
-    """Correct the index of a list item if items before it were left out."""
-    if path and isinstance(path[-1], int) and path[:-1] in written_at:
-        return (*path[:-1], written_at[path[:-1]][path[-1]])
-    return path
-
-
-def _nameable(values: JsonObject) -> JsonObject:
-    """Add `size`, which is not a key of the schema, so that templates can use `input.size`."""
-    full = values.get(SIZE_KEY)
-    return {**values, SHORT_KEY: short_size(full)} if isinstance(full, str) else values

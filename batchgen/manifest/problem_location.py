@@ -13,7 +13,7 @@ from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path as FilePath
 
     from batchgen.manifest.header import Manifest
@@ -27,6 +27,8 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
+WrittenAt: TypeAlias = "Mapping[ProblemPath, list[int]]"
+"""For each list that items were left out of, the original indices of the others."""
 MOST_WRONG = 50_000
 """After so many wrong cells of an item the rest is not checked: it would take too long."""
 
@@ -74,6 +76,13 @@ def located(path: ProblemPath, act: Callable[[A], T], value: A) -> T:
     except TemplateProblem as exc:
         problem = InputProblem((*path, *exc.path), exc.what, exc.next_step)
         raise CellError([problem], rendered=[problem.path]) from exc
+
+
+def as_written(path: ProblemPath, written_at: WrittenAt) -> ProblemPath:
+    """Correct the index of a list item if items before it were left out."""
+    if path and isinstance(path[-1], int) and path[:-1] in written_at:
+        return (*path[:-1], written_at[path[:-1]][path[-1]])
+    return path
 
 
 class ProblemLocator:

@@ -103,7 +103,8 @@ class SweepHead:
 class Part:
     """One file of a manifest; `stamp` identifies the version that was read.
 
-    `constants` are variables of every template in it. `catalog` has the models that it can name.
+    `constants` are variables of every template in it; `written_in` has the files of those that it
+    inherits. `catalog` has the models that it can name.
     """
 
     path: Path
@@ -112,6 +113,7 @@ class Part:
     constants: Mapping[str, JsonValue] = field(repr=False)
     catalog: Catalog = field(repr=False, default_factory=bundled)
     has_jobs: bool = True
+    written_in: Mapping[str, Path] = field(repr=False, default_factory=dict)
 
 
 def read_sweeps(prescans: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:

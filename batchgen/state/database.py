@@ -105,13 +105,19 @@ def _nothing_yet(path: Path, start: str) -> MissingFileError:
     )
 
 
-def open_side_file(path: Path | None, *, wait: float = 0.0, autocommit: bool = True) -> Connection:
+def open_side_file(
+    path: Path | None, *, wait: float = 0.0, autocommit: bool = True, any_thread: bool = False
+) -> Connection:
     """Open a database beside the state, whose loss costs work but no money; None: in memory.
 
-    `wait`: seconds to wait for another process to release it. Raises DatabaseError.
+    `wait`: seconds to wait for another process to release it. With `any_thread`, the caller sees to
+    it that only one thread uses it at a time. Raises DatabaseError.
     """
     return sqlite3.connect(
-        path or ":memory:", timeout=wait, isolation_level=None if autocommit else "DEFERRED"
+        path or ":memory:",
+        timeout=wait,
+        isolation_level=None if autocommit else "DEFERRED",
+        check_same_thread=not any_thread,
     )
 
 
