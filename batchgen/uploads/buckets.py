@@ -283,16 +283,21 @@ _PASSING_CODES = frozenset({"SlowDown", "RequestTimeout", "ServerBusy", "Interna
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is kept of a library's message: a status and a code; None if no answer came."""
+    """What is kept of a library's message: a status and a code.
+
+    Without a status no answer came: from the server, if `is_network`, or from what has the
+    credentials.
+    """
 
     status: int | None
     code: str
     is_redirect: bool = False
+    is_network: bool = True
 
     @property
     def passes(self) -> bool:
         if self.status is None:
-            return not self.is_redirect
+            return self.is_network and not self.is_redirect
         return (
             self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or self.status in _PASSING
@@ -303,7 +308,7 @@ class Failure:
         if self.is_redirect:
             return "it is in another region"
         if self.status is None:
-            return "no answer"
+            return "no answer" if self.is_network else "no credentials that work"
         return f"HTTP {self.status}{f', {self.code}' if self.code else ''}"
 
 
@@ -313,6 +318,7 @@ def read_failure(message: str) -> Failure:
         int(status[1]) if status else None,
         code[1] if code else "",
         is_redirect="redirect without LOCATION" in message,
+        is_network="HTTP error" in message or "HttpError" in message,
     )
 
 

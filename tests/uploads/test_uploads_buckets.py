@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from batchgen.emulator import EmulatorSettings, Fault, running_emulator
 from batchgen.errors import BucketError
@@ -155,6 +160,53 @@ async def test_the_emulator_plays_any_bucket(send: str) -> None:
     with pytest.raises(NotNowError, match="does not answer"):
         async with open_bucket(BucketPlace(send, emulator.origin), {}) as opened:
             await opened.has("a.png", 5)
+
+
+async def test_google_signs_with_the_key_of_a_service_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    account = {
+        "type": "service_account",
+        "private_key_id": "1",
+        "private_key": key.decode(),
+        "client_email": "batch@project.iam.gserviceaccount.com",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    async with open_bucket(BucketPlace("gs://pictures/deep", ""), {}) as opened:
+        url = await opened.url("a.png", HOUR)
+    assert url.startswith("https://storage.googleapis.com/pictures/deep/a.png?X-Goog-")
+
+
+async def test_azure_signs_with_the_key_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acct")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", base64.b64encode(bytes(64)).decode())
+    async with open_bucket(BucketPlace("az://pictures/deep", ""), {}) as opened:
+        url = await opened.url("a.png", HOUR)
+    assert url.startswith("https://acct.blob.core.windows.net/pictures/deep/a.png?")
+    assert "&sig=" in url
+
+
+async def test_azure_without_a_login_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acct")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no `az` in it
+    async with open_bucket(BucketPlace("az://pictures", ""), {}) as opened:
+        with pytest.raises(BucketError, match="no credentials that work") as raised:
+            await opened.url("a.png", HOUR)
+    assert "az login" in str(raised.value.next_step)
+
+
+async def test_settings_that_make_no_sense_are_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/account.json")
+    with pytest.raises(BucketError, match="its settings in the environment"):
+        async with open_bucket(BucketPlace("gs://pictures", ""), {}):
+            pass
 
 
 def test_only_a_status_and_a_code_are_kept_of_what_a_library_says() -> None:
