@@ -3,6 +3,7 @@
 client.py    a method a call; no network failure leaves it as an exception
 base.py      base addresses, and which texts can be a request id
 token.py     where the token is found
+hidden_urls.py  signed URLs that a submit sent stay out of what is kept
 response.py  an answer: JSON, the vendor's error and its meaning
 submit.py    what the answer to a submit or a cancel means
 result.py    what the answer to a result or status call means
