@@ -175,3 +175,26 @@ def test_a_kill_in_the_middle_of_uploads_pays_nothing_twice(
     assert set(user.states().values()) == {"done"}
     assert secrets_in(user.folder / "out") == []
     wait_until(lambda: len(s3.keys(bucket)) >= 6, "all pictures are there")
+
+
+def test_lost_and_refused_uploads_of_a_rehearsal_are_tried_again(
+    photos: Shell, emulator: Emulator
+) -> None:
+    emulator.arm("upload", "reset_after", times=2, after=1)
+    emulator.arm("upload", "status", status=503, after=1)
+    user = photos.using(emulator)
+    edits(user, "s3://pictures", [1, 2])
+    user.expect(0, "run", "m.yaml")
+    assert len(emulator.charges()) == 2
+
+
+def test_a_url_that_expired_fails_the_job_and_a_retry_signs_a_new_one(
+    photos: Shell, emulator: Emulator
+) -> None:
+    emulator.arm("sign", "expired", after=1)
+    user = photos.using(emulator)
+    edits(user, "s3://pictures", [1])
+    done = user.expect(1, "run", "m.yaml")
+    assert "image_urls.0 cannot be used: the URL has expired" in done.said
+    user.expect(0, "retry", "m.yaml")
+    assert [charge["status"] for charge in emulator.charges()] == ["failed", "succeeded"]
