@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from batchgen.engine.attempt import Attempt
 from batchgen.engine.blocked_jobs import BlockedJobs
@@ -37,7 +37,7 @@ from batchgen.engine.handover import Handover
 from batchgen.engine.input_resolver import InputResolver, NotNow, Readiness, Ready
 from batchgen.engine.limits import claim_sending
 from batchgen.engine.paced_api import poll
-from batchgen.engine.posts import CUT_OFF, is_uploaded, outcome_of, wait_for_late_answer
+from batchgen.engine.posts import CUT_OFF, NOT_POSTED, is_uploaded, outcome_of, wait_for_late_answer
 from batchgen.engine.retry_timers import RetryTimers
 from batchgen.engine.shielded_tasks import LAST_ANSWERS, ShieldedTasks
 from batchgen.errors import BatchgenError
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.outcomes import SubmitOutcome
     from batchgen.state.records import JobRow
 
-    Requeue: TypeAlias = Callable[[JobRow], Awaitable[None]]
-
 
 class Lifecycle:
     """Takes jobs through their life, each in a task and with a permit of the caller's.
@@ -70,7 +68,9 @@ class Lifecycle:
     `requeue` takes a job that is pending again; its model may be another one by now.
     """
 
-    def __init__(self, context: EngineContext, requeue: Requeue) -> None:
+    def __init__(
+        self, context: EngineContext, requeue: Callable[[JobRow], Awaitable[None]]
+    ) -> None:
         self._context = context
         self._ports = context.ports
         self._store = context.ports.store
@@ -101,9 +101,11 @@ class Lifecycle:
         if not (isinstance(readiness, Ready) and self._control.submitting):
             await self._put_off(queue, job, readiness)
             return
-        attempt = Attempt(queue, job, readiness.body, price, permit, readiness.sendable)
+        submit = self._submit(
+            Attempt(queue, job, readiness.body, price, permit, readiness.sendable)
+        )
         del readiness  # A large text must not outlive its POST.
-        outcome = await self._submit(attempt)
+        outcome = await submit
         if outcome is Handover.RETRY_LATER and self._control.submitting:
             queue.in_hand.add(job.seq)
             self.retries.schedule(job.seq, partial(queue.give_back, job))
@@ -164,8 +166,7 @@ class Lifecycle:
         self._control.emit_move(attempt, JobState.SUBMITTING)
         await self._keep_distance(attempt.permit)
         if self._exchanges.closing or not self._control.submitting:
-            stopped = TurnBack("halted", "the run stopped before the POST")
-            return await self._turn_back(attempt, stopped)
+            return await self._turn_back(attempt, NOT_POSTED)
         attempt.sent = next(self._sent)
         sent, submit = asyncio.Event(), self._ports.api.submit
         post = self._exchanges.start(submit(job.model, attempt.take_text(), sent), f"POST {job.id}")

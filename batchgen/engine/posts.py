@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.outcomes import SubmitOutcome
 
 
+NOT_POSTED = TurnBack("halted", "the run stopped before the POST")
 CUT_OFF = TurnBack("halted", "the run stopped before all of the input was sent")
 
 

@@ -5,7 +5,6 @@ Tolerant where the page is unclear: a refusal by the vendor is cheap, but ours s
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -146,14 +145,6 @@ def _items(
 def image_keys(model: Model) -> tuple[str, ...]:
     """The keys of an input that take URLs of images."""
     return tuple(field.name for field in model.fields if "image_uri" in field.type.split())
-
-
-def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
-    """The key and URL of each image in a checked body."""
-    values = json.loads(body)
-    for key in image_keys(model):
-        given = values.get(key, [])
-        yield from ((key, url) for url in ([given] if isinstance(given, str) else given))
 
 
 def rules_of(model: Model, key: str) -> tuple[FileRule, ...]:

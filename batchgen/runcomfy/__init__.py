@@ -1,6 +1,7 @@
 """The vendor's API: one client, and what its answers mean.
 
 client.py    a method a call; no network failure leaves it as an exception
+upload.py    the body of a submit on its way, and when all of it was handed over
 base.py      base addresses, and which texts can be a request id
 token.py     where the token is found
 hidden_urls.py  signed URLs that a submit sent stay out of what is kept

@@ -43,17 +43,21 @@ class ByteBudget:
 
     def _withdraw(self, turn: asyncio.Future[None], count: int) -> None:
         """It may have been admitted at the very moment of its cancellation."""
-        if turn.done() and not turn.cancelled():
+        if not turn.cancelled():
             self.give_back(count)
             return
-        self._waiting.remove((turn, count))
+        # Those behind it may have had to wait only for it.
         self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and self._waiting[0][1] <= self._free:
-            turn, count = self._waiting.popleft()
-            self._free -= count
-            turn.set_result(None)
+        while self._waiting:
+            turn, count = self._waiting[0]
+            if not turn.cancelled():
+                if count > self._free:
+                    return
+                self._free -= count
+                turn.set_result(None)
+            self._waiting.popleft()
 
 
 class Share:
