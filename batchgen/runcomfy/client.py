@@ -20,6 +20,7 @@ from yarl import URL
 from batchgen.connections import SingleResponseConnector
 from batchgen.pauses import PauseReason
 from batchgen.proxies import NO_PROXIES, Proxies
+from batchgen.runcomfy.hidden_urls import HiddenUrls
 from batchgen.runcomfy.listing import PAGE, Page, read_entry, read_page
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
@@ -107,11 +108,16 @@ class RunComfy:
         self._fresh = fresh
         self.base = base
         self._token = token
+        self._hidden = HiddenUrls()
         self._wall_clock = wall_clock
         self._proxies = proxies
         self._turns = asyncio.Semaphore(limits.asks) if limits.asks else nullcontext()
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._limits = limits
+
+    def hide_urls_below(self, prefix: str) -> None:
+        """Take the queries of such URLs, which are secret, out of every answer from now on."""
+        self._hidden.add(prefix)
 
     async def submit(
         self, model: str, body: str, sent: asyncio.Event | None = None
@@ -241,7 +247,7 @@ class RunComfy:
         except NETWORK_ERRORS as exc:
             return with_environment(classify_error(exc), url, self._proxies)
         # Whatever is read from it may be kept, and an address may be followed to another host.
-        content = self._token.redact_bytes(content)
+        content = self._hidden.redact(self._token.redact_bytes(content))
         redact = self._token.redact
         return Answer(
             response.status, response.headers, content, self._wall_clock(), broken, redact

@@ -247,7 +247,7 @@ async def work(
             inputs=images,
             catalog=context.manifest.catalog,
             results=results,
-            own_files=stack.enter_context(own_files_of(context)),
+            own_files=await stack.enter_async_context(own_files_of(context, api)),
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)

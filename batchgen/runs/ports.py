@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from yarl import URL
 
 from batchgen.concurrency import in_thread
 from batchgen.downloads.allowed_hosts import AllowedHosts
@@ -20,9 +22,7 @@ from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendable
-from batchgen.errors import (
-    OutputError,
-)
+from batchgen.errors import BucketError, OutputError
 from batchgen.fs import disk_errors
 from batchgen.manifest.policy import CheckInputs
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
@@ -31,7 +31,7 @@ from batchgen.runs.input_images import open_input_images
 from batchgen.uploads.outcomes import CannotSendError, NotNowError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from batchgen.downloads.adopt import SourceGone
     from batchgen.downloads.embedding import Provenance
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
+    from batchgen.uploads.bucket_sending import BucketSender
     from batchgen.uploads.sending import DataSender
 
 
@@ -149,10 +150,10 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
 
 
 @dataclass(frozen=True, slots=True)
-class FilesAsData:
-    """The engine's port to the user's own files: they go into the request itself."""
+class SentFiles:
+    """The engine's port to the user's own files, in the request itself or in a bucket."""
 
-    sender: DataSender
+    sender: DataSender | BucketSender
     catalog: Catalog
 
     async def sendable(self, model: str, body: str) -> Sendable | InputsBroken | InputsUnclear:
@@ -165,21 +166,41 @@ class FilesAsData:
             return InputsBroken(str(exc))
         except NotNowError as exc:
             return InputsUnclear(str(exc))
+        except BucketError as exc:
+            # It could be used when the run began: access that is restored later suffices.
+            return InputsUnclear(f"{exc.where}: {exc.what}")
         return Sendable(text, share.release)
 
 
-@contextmanager
-def own_files_of(context: RunContext) -> Iterator[OwnFiles | None]:
-    """A rehearsal sends them as a real run does, to the emulator."""
-    manifest = context.manifest
-    if not manifest.inputs.by_data:
-        yield None
-        return
+@asynccontextmanager
+async def own_files_of(context: RunContext, api: RunComfy) -> AsyncIterator[OwnFiles]:
+    """A rehearsal sends them as a real run does, to the emulator.
+
+    Raises BucketError for a bucket that cannot be used.
+    """
     # Loaded here: most runs send no pictures.
+    from batchgen.uploads.bucket_sending import (  # noqa: PLC0415 - see above
+        open_bucket_sender,
+        seconds_of_urls,
+    )
+    from batchgen.uploads.buckets import BucketPlace  # noqa: PLC0415 - see above
     from batchgen.uploads.sending import open_data_sender  # noqa: PLC0415 - see above
 
-    with open_data_sender(manifest.path.parent, fit=manifest.inputs.fit) as sender:
-        yield FilesAsData(sender, manifest.catalog)
+    manifest, folder = context.manifest, context.manifest.path.parent
+    if manifest.inputs.by_data:
+        with open_data_sender(folder, fit=manifest.inputs.fit) as sender:
+            yield SentFiles(sender, manifest.catalog)
+        return
+    emulator = str(URL(api.base).origin()) if context.on_this_machine else ""
+    async with open_bucket_sender(
+        BucketPlace(manifest.inputs.send, emulator),
+        context.world.env,
+        folder,
+        fit=manifest.inputs.fit,
+        url_seconds=seconds_of_urls(manifest.policy.timeout),
+        hide=api.hide_urls_below,
+    ) as bucket_sender:
+        yield SentFiles(bucket_sender, manifest.catalog)
 
 
 USUALLY_OPEN = 40

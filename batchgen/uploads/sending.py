@@ -69,7 +69,7 @@ class DataSender:
         return text, share
 
     def _sizes(self, files: Sequence[InputFile]) -> dict[str, int]:
-        return {file.url: _size(self._folder / file.path, file) for file in files}
+        return {file.url: size_of(self._folder / file.path, file) for file in files}
 
     def _needed(self, body: str, sizes: Mapping[str, int], places: Mapping[str, FilePlace]) -> int:
         """Bytes of the whole body, at most. Raises CannotSendError if they are far too many."""
@@ -121,7 +121,7 @@ def places_of(model: Model, body: str, files: Sequence[InputFile]) -> dict[str, 
     return {file.url: found[file.url] for file in files}
 
 
-def _size(path: Path, file: InputFile) -> int:
+def size_of(path: Path, file: InputFile) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError as exc:
