@@ -147,14 +147,12 @@ def compare_causes(four: State, rounds: Rounds, *, negative: bool) -> None:
             key = f"!{wanted}" if negative else wanted
             assert chosen(four, Selection(causes=(key,))) == expected
         four.db.execute("UPDATE job SET id = 'b-1' WHERE id = 'b-2'")
-        assert (
-            failures_by_cause(four)
-            == four.db.execute(
-                "SELECT cause_key(id, state, error_code, error), count(*) FROM job"
-                f" WHERE {VISIBLE} AND error_code IS NOT NULL AND state != 'done'"
-                " GROUP BY 1 ORDER BY 1"
-            ).fetchall()
-        )
+        counted = four.db.execute(
+            "SELECT cause_key(id, state, error_code, error), count(*) FROM job"
+            f" WHERE {VISIBLE} AND error_code IS NOT NULL AND state != 'done'"
+            " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        assert failures_by_cause(four) == counted
 
 
 def failures_by_cause(state: State) -> list[tuple[str, int]]:
