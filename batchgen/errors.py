@@ -83,7 +83,7 @@ class InputError(BatchgenError):
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One of the rows or jobs with the same problem: a line of `file`, or a label."""
+    """One of the rows or jobs with the same problem: a line of `file`, all of it, or a label."""
 
     file: str = ""
     line: int = 0
@@ -123,7 +123,7 @@ class Problem:
             "hint": self.hint,
             "count": self.count,
             "places": [
-                {"file": spot.file, "line": spot.line} if spot.line else {"job": spot.label}
+                {"file": spot.file, "line": spot.line} if spot.file else {"job": spot.label}
                 for spot in self.spots
             ],
         }

@@ -15,12 +15,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.runs.ingest import PAGE
 from batchgen.state import manual_actions, queries
+from batchgen.state.appending import append_jobs
 from batchgen.state.causes import cause_key
-from batchgen.state.database import open_for_writing, reading
+from batchgen.state.database import open_for_writing, reading, transaction
+from batchgen.state.due import blocked_jobs
 from batchgen.state.planned import Wishes, foreseen
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.report_queries import signatures
@@ -56,13 +60,33 @@ def timed(what: str) -> Iterator[None]:
     print(f"{what:34} {wall:8.3f} s  {cpu:8.3f} s CPU  peak {peak} MiB", flush=True)
 
 
-def stage(staging: Staging, count: int) -> None:
+def jobs(count: int) -> Iterator[Job]:
     body = canonical_json({"prompt": "A harbour at dawn, watercolour " * 4, "size": "2048x2048"})
     for number in range(count):
         model = MODELS[number % 10 == 0]
         name = f"poster-{number:07}"
-        staging.add(Job(name, model, body, name, ("sea",), number, "posters.jsonl", 0, "poster"))
+        yield Job(name, model, body, name, ("sea",), number, "posters.jsonl", 0, "poster")
+
+
+def stage(staging: Staging, count: int) -> None:
+    for job in jobs(count):
+        staging.add(job)
     staging.finish()
+
+
+def take_up(path: Path, count: int) -> None:
+    """What a streamed first run asks with every page of jobs: all of them stay pending."""
+    with closing(open_for_writing(path)) as db, timed("taken up page by page"):
+        known: frozenset[str] = frozenset()
+        rest = jobs(count)
+        while page := list(islice(rest, PAGE)):
+            with transaction(db):
+                assert append_jobs(db, page) == []
+            known |= {*queries.pending_models(db, None, known)}
+            queries.unproven_sweeps(db)
+            blocked_jobs(db)
+            for model in MODELS:
+                queries.due_page(db, model, EVERYTHING, None, 200)
 
 
 def ask(db: sqlite3.Connection) -> None:
@@ -130,6 +154,7 @@ def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:
 
 
 def measure(path: Path, count: int) -> None:
+    take_up(path.with_name("streamed.db"), count)
     with open_staging() as staging:
         with timed("stage"):
             stage(staging, count)
