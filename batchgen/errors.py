@@ -6,6 +6,7 @@
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
+     │   ├─ BucketError                    … the bucket for own files cannot be used
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
      │   ├─ LostStateError                 … requests may be paid for that the state does not know
@@ -176,6 +177,10 @@ class ChangedJobsError(InputError):
 
 
 class InputImagesError(InputError):
+    pass
+
+
+class BucketError(InputError):
     pass
 
 

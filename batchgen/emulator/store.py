@@ -18,6 +18,8 @@ SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 2
 """Of the tables. Raise it with every change of schema.sql."""
 PAGE = 500
+MOST_PAGES = 16_384
+"""Of the write-ahead log, 64 MiB, before it starts over."""
 
 COLUMNS = (
     "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at,"
@@ -195,7 +197,11 @@ class Store:
             return
         connection = sqlite3.connect(self._path)
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+            if pages > MOST_PAGES:
+                # Under steady load the log is never empty, so it would never start over by itself.
+                # This holds up writes, but most of the work has just been done.
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
         finally:
             connection.close()
 

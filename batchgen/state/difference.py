@@ -65,7 +65,6 @@ _TABLES = (
     "referring",
     "parted",
     "planned",
-    "caused",
     "own_file",
 )
 
@@ -82,14 +81,21 @@ def _content(body: str) -> str:
 _COMPARE = f"""
     INSERT INTO temp.difference
     SELECT today.seq, job.seq,
-        job.model != today.model OR (
-            job.body != today.body AND {_content("job.body")} != {_content("today.body")}),
+        job.body != today.body OR job.model != today.model,
         NOT {NEVER_ATTEMPTED},
         job.name != today.name,
-        job.listed = 0 OR (job.body != today.body AND {_has_files("today.body")})
-            OR {" OR ".join(f"job.{column} IS NOT today.{column}" for column in FOLLOWS_MANIFEST)},
+        job.listed = 0 OR {" OR ".join(f"job.{c} IS NOT today.{c}" for c in FOLLOWS_MANIFEST)},
         NULL, 0, 0
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
+"""
+
+
+# By itself: the texts of most jobs are equal, and comparing them is all that they cost.
+_SAME_CONTENT = f"""
+    UPDATE temp.difference SET changed = 0, relisted = 1 WHERE changed AND EXISTS (
+        SELECT 1 FROM main.job AS job JOIN incoming.job AS today ON today.seq = difference.today
+        WHERE job.seq = difference.seq AND job.model = today.model
+            AND {_has_files("today.body")} AND {_content("job.body")} = {_content("today.body")})
 """
 
 
@@ -115,6 +121,7 @@ def _compare_ids(db: sqlite3.Connection) -> None:
         " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
     )
     db.execute(_COMPARE)
+    db.execute(_SAME_CONTENT)
 
 
 def _find_gone(db: sqlite3.Connection) -> None:
@@ -211,7 +218,7 @@ def _find_renamed(db: sqlite3.Connection) -> None:
     )
     db.execute("DELETE FROM temp.gone WHERE seq IN (SELECT seq FROM temp.renamed_job)")
     db.execute(
-        "UPDATE temp.difference SET changed = 0 WHERE changed AND EXISTS ("
+        "UPDATE temp.difference SET changed = 0, relisted = 1 WHERE changed AND EXISTS ("
         "SELECT 1 FROM temp.rebased JOIN main.job AS job USING (seq)"
         " JOIN incoming.job AS today ON today.seq = difference.today"
         " WHERE rebased.seq = difference.seq AND job.model = today.model"

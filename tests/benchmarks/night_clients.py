@@ -133,7 +133,8 @@ async def _one_after_another(vendor: NightVendor, jobs: Iterable[Job], every: fl
 
 async def _submit(vendor: NightVendor, job: Job) -> str:
     backoff = 1.0
-    while isinstance(outcome := await vendor.submit(job.model, job.body), Throttled):
+    sent = asyncio.Event()
+    while isinstance(outcome := await vendor.submit(job.model, job.body, sent), Throttled):
         await asyncio.sleep(outcome.retry_after or backoff)
         backoff = min(LONGEST_BACKOFF, 2 * backoff)
     assert isinstance(outcome, Accepted)

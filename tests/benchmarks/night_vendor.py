@@ -173,7 +173,8 @@ class NightVendor:
         self._meter()
         return [side.usage for side in self._sides.values()]
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+        sent.set()
         side = self._sides[model]
         self._travels(side, 1)
         await asyncio.sleep(TRAVEL)

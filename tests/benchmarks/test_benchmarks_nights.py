@@ -63,7 +63,8 @@ def test_the_vendor_queues_refuses_and_meters() -> None:
     async def evening() -> tuple[list[object], NightVendor]:
         vendor = NightVendor(Night((Model("usual", 3, 5.0, 1),), Limit(2, retry_after=7.0)), 1)
         answers: list[object] = [
-            await vendor.submit("usual", json.dumps({"number": number})) for number in range(3)
+            await vendor.submit("usual", json.dumps({"number": number}), asyncio.Event())
+            for number in range(3)
         ]
         answers += [await vendor.result(request) for request in ("r0", "r1")]
         await asyncio.sleep(30.0)
