@@ -40,6 +40,7 @@ from batchgen.engine.paced_api import poll
 from batchgen.engine.posts import CUT_OFF, NOT_POSTED, is_uploaded, outcome_of, wait_for_late_answer
 from batchgen.engine.retry_timers import RetryTimers
 from batchgen.engine.shielded_tasks import LAST_ANSWERS, ShieldedTasks
+from batchgen.engine.unanswered import UnansweredPlaces
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -86,6 +87,9 @@ class Lifecycle:
         self.retries = RetryTimers(context.ports.dice, context.control.wake.set)
         self.cancels = Cancels(context.ports, context.control)
         self.blocked = BlockedJobs(context.ports.store, context.control)
+        self.unanswered = UnansweredPlaces(
+            context.expectations, context.policy.timeout, context.control.wake.set
+        )
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
@@ -167,7 +171,7 @@ class Lifecycle:
         await self._keep_distance(attempt.permit)
         if self._exchanges.closing or not self._control.submitting:
             return await self._turn_back(attempt, NOT_POSTED)
-        attempt.sent = next(self._sent)
+        attempt.sent, attempt.sent_at = next(self._sent), asyncio.get_running_loop().time()
         sent, submit = asyncio.Event(), self._ports.api.submit
         post = self._exchanges.start(submit(job.model, attempt.take_text(), sent), f"POST {job.id}")
         if attempt.sendable and not await is_uploaded(post, sent, self._control.drain):
@@ -200,7 +204,10 @@ class Lifecycle:
             raise
 
     async def _record(self, attempt: Attempt, outcome: SubmitOutcome) -> LiveRequest | Handover:
+        if isinstance(outcome, Accepted):
+            attempt.permit.accept(asyncio.get_running_loop().time())
         self._health.after_submit(attempt.queue.health, attempt.sent, outcome)
+        self._control.wake.set()
         match after_submit(outcome):
             case Accepted() as answer:
                 return await self._accepted(attempt, answer)
@@ -269,6 +276,9 @@ class Lifecycle:
         """A person decides, or `on_unknown: resubmit` does, a few times at most."""
         seq, most = attempt.job.seq, self._policy.resubmits
         self._budget.hold(seq)
+        if seconds := self.unanswered.hold(attempt):
+            text = f"its request may be running: it holds its place for {seconds:.0f} s"
+            self._control.emit(Noted(text, attempt.job_id))
         if not most or await self._store.resubmit_unknown(seq, most) is not None:
             return Handover.OVER
         self._control.emit_move(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")
