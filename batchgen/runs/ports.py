@@ -104,8 +104,10 @@ class FilesBelow:
     folder: Path
     embeds: bool
 
-    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
-        target = Target(self.folder, name, provenance if self.embeds else None)
+    async def fetch(
+        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome:
+        target = Target(self.folder, name, provenance if self.embeds else None, is_new)
         return await self.downloader.fetch(url, target)
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
