@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -18,7 +19,13 @@ from aiohttp.client_proto import ResponseHandler
 
 from batchgen.net import is_loopback, is_public
 
+if TYPE_CHECKING:
+    import asyncio
+
 HEAD_LIMIT = 64 * 1024
+UNSENT = 128 * 1024
+"""Bytes that the system takes before it can send them. Usually it is megabytes, which a slow line
+takes minutes for: a body would seem to be sent long before it is (runcomfy/upload.py)."""
 _HEAD_END = b"\r\n\r\n"
 _FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
@@ -89,6 +96,14 @@ class _SingleResponse(ResponseHandler):
     _is_complete = False
     _head = b""
     _left: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        # Not on every system, and not through every kind of proxy.
+        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
     def set_response_params(self, **params: Any) -> None:
         """Aiohttp calls this just before it writes a request."""

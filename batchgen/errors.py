@@ -6,6 +6,7 @@
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
+     │   ├─ BucketError                    … the bucket for own files cannot be used
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
      │   ├─ LostStateError                 … requests may be paid for that the state does not know
@@ -83,7 +84,7 @@ class InputError(BatchgenError):
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One of the rows or jobs with the same problem: a line of `file`, or a label."""
+    """One of the rows or jobs with the same problem: a line of `file`, all of it, or a label."""
 
     file: str = ""
     line: int = 0
@@ -123,7 +124,7 @@ class Problem:
             "hint": self.hint,
             "count": self.count,
             "places": [
-                {"file": spot.file, "line": spot.line} if spot.line else {"job": spot.label}
+                {"file": spot.file, "line": spot.line} if spot.file else {"job": spot.label}
                 for spot in self.spots
             ],
         }
@@ -176,6 +177,10 @@ class ChangedJobsError(InputError):
 
 
 class InputImagesError(InputError):
+    pass
+
+
+class BucketError(InputError):
     pass
 
 

@@ -8,10 +8,11 @@ changed file a changed input; the path only says where the bytes are.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -88,3 +89,26 @@ def resolved(body: str, urls: Mapping[str, str]) -> str:
     The URLs must need no escaping in JSON.
     """
     return _FILE.sub(lambda match: urls[match.group()], body) if HOST in body else body
+
+
+def with_paths(body: str) -> str:
+    """Replace the files by their paths, for the screens of this machine."""
+    return _with_texts(body, str)
+
+
+def with_public_paths(body: str) -> str:
+    """The same for what may leave this machine: only the name of a file elsewhere on this disk."""
+    return _with_texts(body, _public_path)
+
+
+def _public_path(path: str) -> str:
+    """As it is inside the manifest's folder, which says nothing about the rest of the disk."""
+    found = PurePosixPath(path)
+    return found.name if found.is_absolute() or ".." in found.parts else path
+
+
+def _with_texts(body: str, text_of: Callable[[str], str]) -> str:
+    def text(match: re.Match[str]) -> str:
+        return json.dumps(text_of(unquote(match["path"])), ensure_ascii=False)[1:-1]
+
+    return _FILE.sub(text, body) if HOST in body else body

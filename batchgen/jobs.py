@@ -19,6 +19,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
+from batchgen.input_files import content_of
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | Mapping[str, JsonValue] | None"
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
@@ -125,12 +127,12 @@ ENDED = frozenset(
 class Job:
     """One input for one model.
 
-    `body` is the input as the JSON text that is sent: keys sorted, so that equal inputs are equal
-    texts. `name` is the manifest's name for its files, without extension: not yet safe for a disk.
-    `file` and `line` (from 1) are its place in the manifest. A higher `priority` goes first.
-    `sweep` is the item that many jobs were made from. `needs` are the ids of jobs that must be done
-    first; with a `gate`, its dependents wait for approval. `axes` is its place in the sweep, a JSON
-    object: axis to value.
+    `body` is the input as the JSON text that is sent, except for the bytes of its own files: keys
+    sorted, so that equal inputs are equal texts. `name` is the manifest's name for its files,
+    without extension: not yet safe for a disk. `file` and `line` (from 1) are its place in the
+    manifest. A higher `priority` goes first. `sweep` is the item that many jobs were made from.
+    `needs` are the ids of jobs that must be done first; with a `gate`, its dependents wait for
+    approval. `axes` is its place in the sweep, a JSON object: axis to value.
     """
 
     id: str
@@ -205,14 +207,14 @@ def model_labels(models: Iterable[str]) -> dict[str, str]:
 
 
 def digest_of(body: str) -> str:
-    """The SHA-256 of an input as it is sent, in hex: equal inputs are the same work."""
-    return hashlib.sha256(body.encode()).hexdigest()
+    """The SHA-256 of an input, in hex: equal inputs are the same work, wherever its files are."""
+    return hashlib.sha256(content_of(body).encode()).hexdigest()
 
 
 def content_id(model: str, body: str) -> str:
     """Return the id of a job without an explicit one, e.g. `t2i-3f9a1c2b04`.
 
-    It depends only on the content, so inserting a job above it changes nothing.
+    It depends only on the content, so neither a job above it nor the path of a file changes it.
     """
-    digest = hashlib.sha256(f"{model}\n{body}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{model}\n{content_of(body)}".encode()).hexdigest()
     return f"{model_alias(model)}-{digest[:CONTENT_ID_DIGITS]}"

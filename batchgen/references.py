@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import quote, unquote
 
+from batchgen.input_files import with_paths, with_public_paths
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,7 +53,19 @@ def resolved(body: str, urls: Mapping[str, str]) -> str:
 
 
 def as_written(body: str) -> str:
-    """Return the JSON text that is sent, with each reference as a manifest writes it."""
+    """Return a body with its references and own files as a manifest writes them."""
+    return with_paths(_with_expressions(body))
+
+
+def as_published(body: str) -> str:
+    """The same, without folders outside the manifest's own.
+
+    For what people pass on: metadata.jsonl, exports, reports, and the live page, which is a report.
+    """
+    return with_public_paths(_with_expressions(body))
+
+
+def _with_expressions(body: str) -> str:
     return resolved(body, {one.url: f"{{{{ {_expression(one)} }}}}" for one in references_in(body)})
 
 

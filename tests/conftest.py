@@ -32,8 +32,9 @@ if (
     tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
 
 # At import, so that worker processes and commands that tests start have it too.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="batchgen-state-")
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+    os.environ[variable] = tempfile.mkdtemp(prefix="batchgen-")
+    atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
 # A shell's background job ignores Ctrl-C, and one under nohup a closed terminal: so would every
 # command that the tests interrupt.

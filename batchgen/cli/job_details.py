@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.console import print_text, print_warnings
+from batchgen.input_files import content_of
 from batchgen.jobs import JobState
 from batchgen.references import as_written
 from batchgen.runs.api import list_jobs, look_up_jobs
@@ -66,7 +67,8 @@ def _lines_of(job: ListedJob) -> Iterator[str]:
         if names:
             yield from _labelled(label, ", ".join(names))
     if job.file:
-        yield from _labelled("from", f"{job.file}:{job.line}")
+        # A job that a picture makes has no line.
+        yield from _labelled("from", f"{job.file}:{job.line}" if job.line else job.file)
     # Never wrapped: it is there to be compared and copied.
     yield f"  {'body':<{LABEL}}{_shown_json(body)}"
 
@@ -99,7 +101,7 @@ def _history(history: JobHistory, body: str, root: Path) -> Iterator[str]:
     job = history.job
     for attempt in history.attempts:
         yield from wrapped(_attempt_line(attempt), sys.stdout, "  ", "    ")
-        if attempt.body != body:
+        if content_of(attempt.body) != content_of(body):
             yield f"    sent {_shown_json(as_written(attempt.body))}"
         for file in attempt.files:
             yield from wrapped(_file_line(file, root), sys.stdout, "    ", "      ")

@@ -177,6 +177,8 @@ def _details(field: Field, indent: int) -> Iterator[str]:
         default = json.dumps(field.default, ensure_ascii=False)
         shown = textwrap.shorten(default, LONGEST_DEFAULT, placeholder=" …")
         yield from _wrapped(f"the vendor suggests: {shown}", indent)
+    if field.type.endswith("_uri"):
+        yield from _wrapped("a URL, or the path of a file on this machine", indent)
     for rule in field.file_rules:
         yield from _wrapped(f"file rule: {rule.quantity} {rule.operator} {rule.limit:g}", indent)
 

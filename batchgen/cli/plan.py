@@ -221,6 +221,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.total.reused:
         reused = plural(plan.total.reused, "result")
         yield "reuse", f"{reused} of other runs, which saves {plan.saved.words()}"
+    if plan.files.count:
+        yield "files", plan.files.words()
     if plan.total.asked_again:
         asked = plural(plan.total.asked_again, "result")
         yield "asked", f"again, for free: {asked} of requests set aside or not found"

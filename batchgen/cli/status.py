@@ -39,7 +39,6 @@ from batchgen.state.queries import (
 from batchgen.state.records import Money
 from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
-from batchgen.state.selection import note_causes
 from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
     try:
         with found.open() as run, snapshot(run.db):
             db = run.db
-            selection = note_causes(db, selection)
             limits = limits_in_force(db)
             if limits and not is_running(folder):
                 limits = None  # those of a run that died
@@ -123,11 +121,10 @@ def keep_showing(
         running = is_running(folder)
         with watched.open() as run, snapshot(run.db):
             db = run.db
-            chosen = note_causes(db, selection)
             limits = limits_in_force(db) if running else None
-            lines = _lines(db, manifest, chosen, path, limits, most_read=MOST_READ)
-            found = totals(counts(db, chosen))
-            held = held_back(db, chosen)
+            lines = _lines(db, manifest, selection, path, limits, most_read=MOST_READ)
+            found = totals(counts(db, selection))
+            held = held_back(db, selection)
             run_again = run.command("run")
         under_way = sum(found.get(state, 0) for state in GOING)
         # A job that waits for approval would be watched for ever.

@@ -11,6 +11,7 @@ media.py          what the first bytes say a file is
 decoding.py       whether every frame decodes (pictures.py, videos.py), here or in another process
 embedding.py      prompt, model, seed and job id as metadata of the file
 containers.py     where such metadata goes in each format: pure
+headers.py        the type and size of a picture, from its header: pure
 probe.py          the size and type of an input image, from its first bytes
 outcomes.py       the outcomes and the settings of downloads
 """

@@ -1,7 +1,6 @@
 """Probes an input image: its type and size, from its first bytes and its server's headers.
 
-The same guards as for results: no private address, no token, no downgrade from https. imagesize
-reads only the header; Pillow would also unpack text and EXIF blocks, and warn or fail over them.
+The same guards as for results: no private address, no token, no downgrade from https.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
-import imagesize  # type: ignore[import-untyped]  # it has types, but does not say so
 
 from batchgen.concurrency import in_thread
 from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.fetch import read_block
+from batchgen.downloads.headers import is_avif_or_heic, pixels_of
 from batchgen.downloads.media import (
     GIF,
     HEAD_BYTES,
     JPEG,
     PNG,
-    STILL_BRANDS,
     WEBP,
     CorruptFileError,
     sniff,
@@ -124,14 +122,13 @@ def read_header(head: bytes, *, is_whole: bool) -> Picture | NotUsable | None:
         return NotUsable(_unaccepted_format(head) or str(exc))
     if found not in {PNG, JPEG}:
         return NotUsable(f"it is {_FORMAT_NAMES.get(found, 'a video')}; {ACCEPTED}")
-    width, height = imagesize.get(BytesIO(head))
-    if width > 0 and height > 0:
-        return Picture(found.media_type, width, height, None)
+    if (pixels := pixels_of(BytesIO(head))) is not None:
+        return Picture(found.media_type, *pixels, None)
     return NotUsable(f"the header of the {found.codec} is damaged or cut off") if is_whole else None
 
 
 def _unaccepted_format(head: bytes) -> str | None:
-    if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
+    if is_avif_or_heic(head):
         return f"it is an AVIF or HEIC picture; {ACCEPTED}"
     if head.startswith(b"\x1f\x8b"):
         return "the server sent it compressed, although it was asked not to"

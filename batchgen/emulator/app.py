@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from batchgen.emulator import submits, validation
+from batchgen.emulator import bucket, sent_files, submits
 from batchgen.emulator.catalogue import (
     KINDS,
     Catalogue,
@@ -25,7 +25,6 @@ from batchgen.emulator.catalogue import (
 from batchgen.emulator.deliveries import JSON_TYPE, Answer, encoded, full_response
 from batchgen.emulator.fault_effects import page_path, sticky_fault_of, thumbnail_path
 from batchgen.emulator.faults import FAILED_ENDS, fault_document, parse_faults
-from batchgen.emulator.files import FileLinks, Files, MediaCache, Renderer
 from batchgen.emulator.follow import API, Follow
 from batchgen.emulator.middleware import ApiHandler, Work
 from batchgen.emulator.refusals import refusal, unknown_model, unknown_path
@@ -37,7 +36,10 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from batchgen.emulator.bucket import Bucket
     from batchgen.emulator.faults import Fault, FaultPlan, Place
+    from batchgen.emulator.files import Files
+    from batchgen.emulator.sent_files import SentFiles
     from batchgen.emulator.settings import EmulatorSettings
     from batchgen.emulator.store import Charge, Store
     from batchgen.emulator.workers import Workers
@@ -157,32 +159,36 @@ def _whole(text: str | int, lowest: int, highest: int | None = None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppBuilder:
-    """`random` gives request ids and the signing key; `now` the seconds since 1970."""
+    """`random` gives request ids; `now` the seconds since 1970."""
 
     settings: EmulatorSettings
     catalogue: Catalogue
     store: Store
     workers: Workers
     faults: FaultPlan
+    files: Files
+    sent_files: SentFiles
+    bucket: Bucket
     random: Random
     now: Callable[[], float]
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=self.settings.max_body_bytes)
-        key = self.random.randbytes(32)
-        links = FileLinks(self.store.signing_key(key), self.settings.url_ttl)
-        cache = MediaCache(self.settings.cache_bytes)
-        renderer = Renderer(self.catalogue, cache, self.settings.media_bytes)
-        self._add_api(app, links, renderer)
-        self._add_files(app, links, renderer)
+        self._add_api(app)
+        self._add_files(app)
         self._add_control(app)
+        self._add_bucket(app)
         app.router.add_route("*", "/{path:.*}", _nowhere)
         return app
 
-    def _add_api(self, app: web.Application, links: FileLinks, renderer: Renderer) -> None:
+    def _add_api(self, app: web.Application) -> None:
         api = ApiHandler(self.settings.token, self.faults, self._model_of)
         follow = Follow(
-            store=self.store, workers=self.workers, links=links, renderer=renderer, now=self.now
+            store=self.store,
+            workers=self.workers,
+            links=self.files.links,
+            renderer=self.files.renderer,
+            now=self.now,
         )
         listing = Listing(self.catalogue)
         one = f"{API}/models/{{model_id:.+}}"
@@ -196,12 +202,10 @@ class AppBuilder:
         app.router.add_post(f"{request}/cancel", _endpoint(api, "cancel", follow.cancel))
         app.router.add_get(submits.PATH, _endpoint(api, "balance", self._wallet().serve))
 
-    def _add_files(self, app: web.Application, links: FileLinks, renderer: Renderer) -> None:
-        files = Files(
-            store=self.store, renderer=renderer, links=links, faults=self.faults, now=self.now
-        )
+    def _add_files(self, app: web.Application) -> None:
+        files = self.files
         app.router.add_get(thumbnail_path("{request_id}"), files.thumbnail)
-        app.router.add_get(validation.PATH, validation.Inputs(self.store).serve)
+        app.router.add_get(sent_files.PATH, self.sent_files.serve)
         app.router.add_get(page_path("{request_id}"), _page)
         app.router.add_get(r"/files/{request_id}/{number:\d{1,4}}.{extension}", files.serve)
 
@@ -212,6 +216,13 @@ class AppBuilder:
         app.router.add_post("/emulator/faults", control.arm)
         app.router.add_delete("/emulator/faults", control.clear)
 
+    def _add_bucket(self, app: web.Application) -> None:
+        is_open = ApiHandler(None, self.faults, lambda _request: "", is_open=True)
+        app.router.add_put(bucket.PATH, _endpoint(is_open, "upload", self.bucket.put))
+        app.router.add_head(bucket.PATH, self.bucket.head)
+        app.router.add_get(bucket.PATH, self.bucket.get, allow_head=False)
+        app.router.add_post(bucket.SIGN_PATH, _endpoint(is_open, "sign", self.bucket.sign))
+
     def _submits(self) -> Submits:
         settings = self.settings
         return Submits(
@@ -220,6 +231,7 @@ class AppBuilder:
             workers=self.workers,
             limits=SubmitLimits(settings.rate, settings.rate_seconds, settings.max_parallel),
             wallet=self._wallet(),
+            sent_files=self.sent_files,
             images_per_request=settings.images_per_request,
             max_body_bytes=settings.max_body_bytes,
             random=self.random,

@@ -54,10 +54,13 @@ A fault waits at one place of the API (`on`), lets `after` calls through, then s
       ignore_range    200 and the whole
       etag_changes    another one each time
       empty           not a byte
-      expired         403
+      expired         403; on `sign`, the URL of the bucket that it gives out has expired
       bomb            a PNG that claims 60000 x 60000
       blank           a sound PNG of nothing but grey, `size` x `size` pixels (1024)
       oversize        `size` bytes (3 GiB)
+
+The bucket has two places: `upload` (PUT) and `sign`. With a kind that is sent instead of the work,
+an upload is read to its end, and then lost.
 
 Faults armed on submit that shape the output or the end stick to the request: they outlive a restart
 of the emulator.
@@ -83,10 +86,12 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-Place: TypeAlias = Literal["submit", "status", "result", "cancel", "model", "balance", "file"]
+Place: TypeAlias = Literal[
+    "submit", "status", "result", "cancel", "model", "balance", "file", "upload", "sign"
+]
 
 PLACES: frozenset[str] = frozenset(get_args(Place))
-JSON_PLACES = PLACES - {"file"}
+JSON_PLACES = PLACES - {"file", "upload", "sign"}
 STATE_PLACES = frozenset({"status", "result"})
 OUTPUT_PLACES = frozenset({"submit", "result"})
 SUBMIT_ONLY = frozenset({"submit"})
@@ -118,7 +123,8 @@ KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(OUTPUT_SHAPES, OUTPUT_PLACES),
     "cancellation_requested": frozenset({"cancel"}),
     **dict.fromkeys(("short_body", "wrong_bytes", "empty", "bomb", "blank", "oversize"), FILE_ONLY),
-    **dict.fromkeys(("ignore_range", "etag_changes", "expired", "host_down"), FILE_ONLY),
+    **dict.fromkeys(("ignore_range", "etag_changes", "host_down"), FILE_ONLY),
+    "expired": frozenset({"file", "sign"}),
 }
 """Each kind with the places that it applies to."""
 

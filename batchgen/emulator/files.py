@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -65,15 +66,15 @@ def make_file(
     """Make file `number` (from 1) of a request. Takes up to a second: call it in a thread."""
     extension = extension_of(stored, model.extension(json.loads(stored.input)))
     body = _make_body(model, stored, number, extension, noise_bytes)
-    return _media_file(body, extension)
+    return media_file(body, MEDIA_TYPES[extension])
 
 
 def make_thumbnail(model: Model, stored: StoredRequest) -> MediaFile:
-    return _media_file(jpeg(_scene(model, stored, 1, THUMBNAIL_SIZE)), "jpg")
+    return media_file(jpeg(_scene(model, stored, 1, THUMBNAIL_SIZE)), MEDIA_TYPES["jpg"])
 
 
-def _media_file(body: bytes, extension: Extension) -> MediaFile:
-    return MediaFile(body, MEDIA_TYPES[extension], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+def media_file(body: bytes, media_type: str) -> MediaFile:
+    return MediaFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 def _make_body(
@@ -172,6 +173,18 @@ def data_uri(file: MediaFile) -> str:
     return f"data:{file.media_type};base64,{base64.b64encode(file.body).decode()}"
 
 
+FILE_PATH = re.compile(
+    r"/files/(?P<request_id>[^/]+)/(?P<number>\d{1,4})\.(?P<extension>[^/]+)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a file of an input could not be read; a clause without its subject."""
+
+    reason: str
+
+
 def file_path(request_id: str, number: int, extension: str) -> str:
     return f"/files/{request_id}/{number}.{extension}"
 
@@ -222,7 +235,7 @@ class Files:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if "Authorization" in request.headers:
             self.store.add_token_leak(request.path, self.now())
-        wanted = self._wanted(request)
+        wanted = self._wanted(request.path)
         if wanted is None:
             return full_response(encoded(unknown_path(request.path)))
         fault = self.faults.take("file", wanted.stored.model_id)
@@ -232,22 +245,35 @@ class Files:
         return await deliver(request, payload, fault)
 
     async def thumbnail(self, request: web.Request) -> web.StreamResponse:
-        stored = self._succeeded(request)
+        stored = self._succeeded(request.match_info["request_id"])
         if stored is None:
             return full_response(encoded(unknown_path(request.path)))
         return full_response(ranged(request, await self.renderer.thumbnail(stored)))
 
-    def _wanted(self, request: web.Request) -> WantedFile | None:
-        stored = self._succeeded(request)
-        number = int(request.match_info["number"])
-        if stored is None or not 1 <= number <= stored.outputs:
+    async def own(self, path: str, query: Mapping[str, str]) -> bytes | Lost | None:
+        """The file at a path of this emulator, whatever port the URL has; None for any other path.
+
+        No fault of downloads applies: the vendor's servers read their own files.
+        """
+        wanted = self._wanted(path)
+        if wanted is None:
             return None
+        if not self.links.is_good(path, query, self.now()):
+            return Lost("the URL has expired")
+        return (await self.renderer.file(wanted.stored, wanted.number)).body
+
+    def _wanted(self, path: str) -> WantedFile | None:
+        found = FILE_PATH.fullmatch(path)
+        stored = self._succeeded(found["request_id"]) if found else None
+        if found is None or stored is None or not 1 <= int(found["number"]) <= stored.outputs:
+            return None
+        number = int(found["number"])
         extension = extension_of(stored, self.renderer.catalogue.extension_of(stored))
         expected = file_path(stored.request_id, number, extension)
-        return WantedFile(stored, number) if expected == request.path else None
+        return WantedFile(stored, number) if expected == path else None
 
-    def _succeeded(self, request: web.Request) -> StoredRequest | None:
-        stored = self.store.find(request.match_info["request_id"])
+    def _succeeded(self, request_id: str) -> StoredRequest | None:
+        stored = self.store.find(request_id)
         if stored is None or stored.status != "succeeded":
             return None
         return stored if stored.model_id in self.renderer.catalogue.models else None

@@ -18,7 +18,7 @@ from batchgen.emulator.fault_effects import (
 )
 from batchgen.emulator.files import data_uri, file_path
 from batchgen.emulator.refusals import not_ready, unknown_request
-from batchgen.emulator.validation import with_picture_urls
+from batchgen.emulator.sent_files import with_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,12 +70,14 @@ def result(
         "request_id": stored.request_id,
         "model_id": stored.model_id,
         "status": stored.status,
-        "input": with_picture_urls(stored.input, origin, stored.request_id),
+        "input": with_origin(stored.input, origin),
         "created_at": iso_time(stored.created_at),
         "finished_at": iso_time(stored.finished_at or stored.created_at),
     }
     if with_cost:
         document["cost"] = stored.usd
+    if stored.error is not None:
+        document["error"] = stored.error
     if stored.status == "succeeded":
         document["output"] = output(extension, urls)
     return document
@@ -162,7 +164,7 @@ class Follow:
         extension = self.renderer.catalogue.extension_of(stored)
         document = result(origin, stored, extension, urls, with_cost=with_cost)
         sticky = sticky_fault_of(stored)
-        if sticky is None or stored.status == "cancelled":
+        if sticky is None or stored.status == "cancelled" or stored.error is not None:
             return document
         if sticky.kind == "data_uri":
             return {**document, "output": data_uri(await self.renderer.file(stored, 1))}

@@ -9,7 +9,8 @@ CREATE TABLE IF NOT EXISTS requests (
     usd         REAL NOT NULL,
     created_at  REAL NOT NULL,          -- seconds since 1970
     finished_at REAL,
-    sticky_fault TEXT                   -- the fault that shapes its end, as JSON
+    sticky_fault TEXT,                  -- the fault that shapes its end, as JSON
+    error       TEXT                    -- why it failed, if an input of it could not be used
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS unfinished ON requests (seq) WHERE finished_at IS NULL;
@@ -18,6 +19,14 @@ CREATE INDEX IF NOT EXISTS unfinished ON requests (seq) WHERE finished_at IS NUL
 CREATE TABLE IF NOT EXISTS result_calls (
     request_id TEXT PRIMARY KEY,
     count      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The bucket that it plays; the bytes are in the folder beside this file.
+CREATE TABLE IF NOT EXISTS objects (
+    key        TEXT PRIMARY KEY,
+    sha256     TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    bytes      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Requests for files that carried a token.

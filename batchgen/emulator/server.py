@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import web
 
 from batchgen.emulator.app import AppBuilder, Ledger, finish, latency_of
+from batchgen.emulator.bucket import Bucket
 from batchgen.emulator.catalogue import load_catalogue
+from batchgen.emulator.contents import open_contents
 from batchgen.emulator.faults import Fault, FaultPlan
+from batchgen.emulator.files import FileLinks, Files, MediaCache, Renderer
 from batchgen.emulator.follow import API
+from batchgen.emulator.input_fetches import InputFetches
+from batchgen.emulator.sent_files import SentFiles
 from batchgen.emulator.settings import EmulatorError, EmulatorSettings
 from batchgen.emulator.store import Charge, Store, open_store
 from batchgen.emulator.workers import Workers
@@ -92,17 +98,41 @@ async def running_emulator(
     `random` gives request ids; `now` the seconds since 1970 for answers. Raises EmulatorError if
     the port is taken, or the state file or a schema cannot be used.
     """
-    catalogue = load_catalogue(settings.schemas)
-    with open_store(settings.state) as store, _listening(settings.port) as listener:
+    catalogue, random = load_catalogue(settings.schemas), random or SystemRandom()
+    with (
+        open_store(settings.state) as store,
+        open_contents(settings.state) as contents,
+        _listening(settings.port) as listener,
+    ):
         faults = FaultPlan(settings.faults)
-        async with _working(settings, catalogue, store, now) as workers:
+        key = store.signing_key(random.randbytes(32))
+        files = _files(settings, catalogue, store, faults, key, now)
+        bucket = Bucket(store=store, contents=contents, key=key, now=now)
+        sent_files = SentFiles(contents)
+        async with (
+            aiohttp.ClientSession() as session,
+            _working(
+                settings,
+                store,
+                InputFetches(
+                    store=store,
+                    catalogue=catalogue,
+                    session=session,
+                    own_files=(files.own, sent_files.own, bucket.own),
+                ),
+                now,
+            ) as workers,
+        ):
             builder = AppBuilder(
                 settings=settings,
                 catalogue=catalogue,
                 store=store,
                 workers=workers,
                 faults=faults,
-                random=random or SystemRandom(),
+                files=files,
+                sent_files=sent_files,
+                bucket=bucket,
+                random=random,
                 now=now,
             )
             async with _serving(builder.application(), listener):
@@ -120,9 +150,22 @@ def _listening(port: int) -> socket.socket:
         ) from exc
 
 
+def _files(
+    settings: EmulatorSettings,
+    catalogue: Catalogue,
+    store: Store,
+    faults: FaultPlan,
+    key: bytes,
+    now: Callable[[], float],
+) -> Files:
+    renderer = Renderer(catalogue, MediaCache(settings.cache_bytes), settings.media_bytes)
+    links = FileLinks(key, settings.url_ttl)
+    return Files(store=store, renderer=renderer, links=links, faults=faults, now=now)
+
+
 @asynccontextmanager
 async def _working(
-    settings: EmulatorSettings, catalogue: Catalogue, store: Store, now: Callable[[], float]
+    settings: EmulatorSettings, store: Store, fetches: InputFetches, now: Callable[[], float]
 ) -> AsyncIterator[Workers]:
     """Start the workers on the requests that an earlier process left unfinished, in order."""
     checkpoints = Checkpoints(store)
@@ -131,8 +174,19 @@ async def _working(
         finish(store, request_id, now())
         checkpoints.committed()
 
+    async def begin(request_id: str) -> bool:
+        problem = await fetches.problem(request_id)
+        if problem is None:
+            return True
+        store.finish(request_id, "failed", now(), error=problem)
+        checkpoints.committed()
+        return False
+
     workers = Workers(
-        settings.workers, lambda model_id: latency_of(settings, catalogue, model_id), end
+        settings.workers,
+        lambda model_id: latency_of(settings, fetches.catalogue, model_id),
+        end,
+        begin,
     )
     housekeeping = asyncio.create_task(checkpoints.run(), name="emulator checkpoints")
     try:

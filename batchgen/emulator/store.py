@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x42474D55  # "BGMU": this file is an emulator's, not a run's
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 1
+VERSION = 2
 """Of the tables. Raise it with every change of schema.sql."""
 PAGE = 500
+MOST_PAGES = 16_384
+"""Of the write-ahead log, 64 MiB, before it starts over."""
 
 COLUMNS = (
-    "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at, sticky_fault"
+    "seq, request_id, model_id, input, outputs, status, usd, created_at, finished_at,"
+    " sticky_fault, error"
 )
 
 
@@ -39,11 +42,24 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest(NewRequest):
-    """`finished_at` is None while the request is queued or in progress."""
+    """`finished_at` is None while the request is queued or in progress.
+
+    `error` says which input could not be used, of a request that failed for that.
+    """
 
     seq: int = 0
     status: str = "in_queue"
     finished_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of the bucket; its bytes are in the contents, under `sha256`."""
+
+    sha256: str
+    media_type: str
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +100,20 @@ class Store:
             ),
         )
 
-    def finish(self, request_id: str, status: str, at: float, *, free: bool = False) -> None:
+    def finish(
+        self,
+        request_id: str,
+        status: str,
+        at: float,
+        *,
+        free: bool = False,
+        error: str | None = None,
+    ) -> None:
         """Record an end. A failed request costs, as it may at the vendor, unless it is `free`."""
         self._connection.execute(
-            "UPDATE requests SET status = ?, finished_at = ?,"
+            "UPDATE requests SET status = ?, finished_at = ?, error = ?,"
             " usd = CASE WHEN ? THEN 0 ELSE usd END WHERE request_id = ?",
-            (status, at, free, request_id),
+            (status, at, error, free, request_id),
         )
 
     def find(self, request_id: str) -> StoredRequest | None:
@@ -142,6 +166,18 @@ class Store:
         """Return the USD of all charges."""
         return float(self._connection.execute("SELECT total(usd) FROM requests").fetchone()[0])
 
+    def put_object(self, key: str, stored: StoredObject) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO objects (key, sha256, media_type, bytes) VALUES (?, ?, ?, ?)",
+            (key, stored.sha256, stored.media_type, stored.bytes),
+        )
+
+    def find_object(self, key: str) -> StoredObject | None:
+        row = self._connection.execute(
+            "SELECT sha256, media_type, bytes FROM objects WHERE key = ?", (key,)
+        ).fetchone()
+        return None if row is None else StoredObject(*row)
+
     def add_token_leak(self, path: str, at: float) -> None:
         self._connection.execute("INSERT INTO token_leaks (path, at) VALUES (?, ?)", (path, at))
 
@@ -161,7 +197,11 @@ class Store:
             return
         connection = sqlite3.connect(self._path)
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+            if pages > MOST_PAGES:
+                # Under steady load the log is never empty, so it would never start over by itself.
+                # This holds up writes, but most of the work has just been done.
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
         finally:
             connection.close()
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from batchgen.emulator.catalogue import Catalogue, Model
+    from batchgen.emulator.sent_files import SentFiles
     from batchgen.emulator.workers import Workers
 
 
@@ -113,6 +114,7 @@ class Submits:
     workers: Workers
     limits: SubmitLimits
     wallet: Wallet
+    sent_files: SentFiles
     images_per_request: int
     max_body_bytes: int
     random: Random
@@ -130,6 +132,9 @@ class Submits:
         except ValueError as exc:
             return bad_json(str(exc))
         problems = await _problems(model, body)
+        if not problems and "data:" in body.text:
+            taken = await self.sent_files.take(model.schema, body.value)
+            body, problems = json_body(taken.value), taken.problems
         if problems:
             return bad_input(problems)
         return self._admit(model, body, fault, _origin(request))
@@ -190,9 +195,13 @@ def parse_body(raw: bytes) -> JsonBody:
     """Read a body. Raises ValueError for invalid JSON, including NaN and too deep nesting."""
     try:
         value = json.loads(raw, parse_constant=_no_constant)
-        return JsonBody(value, json.dumps(value))
+        return json_body(value)
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
+
+
+def json_body(value: Any) -> JsonBody:
+    return JsonBody(value, json.dumps(value))
 
 
 def _no_constant(constant: str) -> NoReturn:

@@ -1,94 +1,26 @@
 """RunComfy's dialect of JSON Schema, as far as a server can check an input without fetching.
 
 `"type": "float"` is a JSON number; `"format": "image_uri"` is a URL that the vendor's servers can
-fetch. Unknown keys are allowed, as in the vendor's schemas. Pictures sent as data: URIs are kept;
-each gets a URL.
+fetch. Unknown keys are allowed, as in the vendor's schemas.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import re
-from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from jsonschema import Draft202012Validator, FormatChecker, TypeChecker
 from jsonschema.validators import extend
 
-from batchgen.emulator.deliveries import Payload, encoded, full_response
-from batchgen.emulator.refusals import InputProblem, unknown_path
+from batchgen.emulator.input_places import FORMATS
+from batchgen.emulator.refusals import InputProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aiohttp import web
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
-
-    from batchgen.emulator.store import Store
-
-
-PATH = "/inputs/{request_id}/{number:\\d{1,4}}"
-DATA_URI = re.compile(r"data:(image/(?:png|jpeg));base64,")
-
-
-def is_picture(text: str) -> bool:
-    """Whether a text is a data: URI of a PNG or JPEG, judged by its prefix and base64."""
-    found = DATA_URI.match(text)
-    if found is None:
-        return False
-    try:
-        return bool(base64.b64decode(text[found.end() :], validate=True))
-    except binascii.Error:
-        return False
-
-
-def with_picture_urls(text: str, origin: str, request_id: str) -> Any:
-    """Return an input with a URL in place of each picture sent inside it."""
-    numbers = count(1)
-
-    def replaced(value: Any) -> Any:
-        match value:
-            case dict():
-                return {key: replaced(one) for key, one in value.items()}
-            case list():
-                return [replaced(one) for one in value]
-            case str() if DATA_URI.match(value):
-                return f"{origin}/inputs/{request_id}/{next(numbers)}"
-        return value
-
-    return replaced(json.loads(text))
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    store: Store
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        stored = self.store.find(request.match_info["request_id"])
-        pictures = [] if stored is None else list(_pictures(json.loads(stored.input)))
-        number = int(request.match_info["number"])
-        if not 1 <= number <= len(pictures):
-            return full_response(encoded(unknown_path(request.path)))
-        media_type, text = pictures[number - 1]
-        return full_response(Payload(base64.b64decode(text), media_type))
-
-
-def _pictures(value: Any) -> Iterator[tuple[str, str]]:
-    match value:
-        case dict():
-            for one in value.values():
-                yield from _pictures(one)
-        case list():
-            for one in value:
-                yield from _pictures(one)
-        case str() if found := DATA_URI.match(value):
-            yield found[1], value[found.end() :]
 
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
@@ -108,12 +40,9 @@ _DialectValidator: type[Validator] = extend(  # type: ignore[no-untyped-call]
 def input_validator(schema: Mapping[str, Any]) -> Validator:
     """Build a validator, once per model: building it is most of a check's cost."""
     formats = FormatChecker(formats=())
-    for name in FILE_FORMATS:
+    for name in FORMATS:
         formats.checks(name)(is_fetchable)
     return _DialectValidator(_in_draft(schema), format_checker=formats)
-
-
-FILE_FORMATS = ("image_uri", "video_uri", "audio_uri")
 
 
 def _in_draft(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +52,7 @@ def _in_draft(schema: Mapping[str, Any]) -> dict[str, Any]:
     in the list of its object.
     """
     found = {key: _part_in_draft(key, value) for key, value in schema.items()}
-    if found.get("format") in {f"{one}s" for one in FILE_FORMATS}:
+    if found.get("format") in {f"{one}s" for one in FORMATS}:
         one = str(found.pop("format")).removesuffix("s")
         found |= {
             "type": "array",
@@ -151,22 +80,26 @@ def _part_in_draft(key: str, value: Any) -> Any:
 def is_fetchable(value: object) -> bool:
     """Whether the vendor's servers could fetch the URL: HTTPS, a public host, no login.
 
-    A data: URI of a picture needs no fetch; the vendor's own clients send those. Plain HTTP on this
-    machine is allowed on any port: rehearsed chains use the emulator's own results, which an
-    earlier emulator may have served on another port, and local test pictures.
+    A data: URI needs no fetch; what is in it is checked apart. Plain HTTP on this machine is
+    allowed on any port: rehearsed chains use the emulator's own results, which an earlier emulator
+    may have served on another port, and local test pictures.
     """
     if not isinstance(value, str):
         return True  # the "type" keyword reports it
     if value.startswith("data:"):
-        return is_picture(value)
+        return True
     try:
         url = urlsplit(value)
         _ = url.port
     except ValueError:
         return False
     if url.scheme == "http":
-        return url.hostname in LOOPBACK_NAMES and "@" not in url.netloc
+        return is_on_this_machine(url) and "@" not in url.netloc
     return url.scheme == "https" and "@" not in url.netloc and _is_public(url)
+
+
+def is_on_this_machine(url: SplitResult) -> bool:
+    return url.hostname in LOOPBACK_NAMES
 
 
 def _is_public(url: SplitResult) -> bool:

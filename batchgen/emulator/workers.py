@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 
 @dataclass(slots=True)
@@ -78,13 +78,25 @@ class ModelWorkers:
     busy: int = 0
 
 
+async def always(_request_id: str) -> bool:
+    return True
+
+
 class Workers:
-    """`latency_of` returns a model's seconds; `finish` is called when a request is done."""
+    """`latency_of` returns a model's seconds; `finish` is called when a request is done.
+
+    `begin` is called when a request starts to run; where it returns False, the request has ended.
+    """
 
     def __init__(
-        self, count: int, latency_of: Callable[[str], float], finish: Callable[[str], None]
+        self,
+        count: int,
+        latency_of: Callable[[str], float],
+        finish: Callable[[str], None],
+        begin: Callable[[str], Awaitable[bool]] = always,
     ) -> None:
         self._count = count
+        self._begin = begin
         self._latency_of = latency_of
         self._finish = finish
         self._models: dict[str, ModelWorkers] = {}
@@ -147,8 +159,9 @@ class Workers:
     async def _work(self, model: ModelWorkers, first: str) -> None:
         request_id: str | None = first
         while request_id is not None:
-            await asyncio.sleep(model.latency)
-            self._finish(request_id)
+            if await self._begin(request_id):
+                await asyncio.sleep(model.latency)
+                self._finish(request_id)
             del self._model_of[request_id]
             request_id = model.queue.pop()
         model.busy -= 1

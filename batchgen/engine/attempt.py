@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchgen.engine.ports import RecoveryEntry
+from batchgen.input_files import files_in
 from batchgen.jobs import JobState
 from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
     from batchgen.engine.limits import Permit
     from batchgen.engine.model_queues import ModelQueue
+    from batchgen.engine.ports import Sendable
     from batchgen.state.records import JobRow
 
 
 @dataclass(slots=True)
 class Attempt:
-    """`body` is what is sent: the job's own, with the URLs of what other jobs made.
+    """`body` is what is recorded: the job's own, with the URLs of what other jobs made.
 
+    `sendable` is what is sent in its place, if the user's own files are in it; see `take_text`.
     `number` is the job's count of attempts, once the intent is recorded. `sent` numbers the submits
     of a run in the order in which they went out. `state` is the job's: an answer may come late.
     """
@@ -28,6 +31,7 @@ class Attempt:
     body: str
     price: float | None
     permit: Permit
+    sendable: Sendable | None = None
     number: int = 0
     sent: int = 0
     state: JobState = JobState.PENDING
@@ -40,6 +44,20 @@ class Attempt:
     @property
     def model(self) -> str:
         return self.job.model
+
+    def __post_init__(self) -> None:
+        assert self.sendable or not files_in(self.body), "a file without a URL is never sent"
+
+    def take_text(self) -> str:
+        """What is sent. The attempt no longer holds it: a large text must not outlive its POST."""
+        if self.sendable is None:
+            return self.body
+        text, self.sendable = self.sendable.body, replace(self.sendable, body="")
+        return text
+
+    def release(self) -> None:
+        if self.sendable is not None:
+            self.sendable.release()
 
     def live_request(self, request_id: str, accepted_at: float) -> LiveRequest:
         job = self.job

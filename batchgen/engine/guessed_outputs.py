@@ -11,6 +11,7 @@ from batchgen.downloads.outcomes import Interrupted
 from batchgen.runcomfy.outcomes import Succeeded
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from batchgen.downloads.allowed_hosts import HostNotAllowed
@@ -45,8 +46,8 @@ class SiftedApi:
     api: Api
     peek: Peek
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
-        return await self.api.submit(model, body)
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+        return await self.api.submit(model, body, sent)
 
     async def status(self, request_id: str) -> StatusOutcome:
         return await self.api.status(request_id)

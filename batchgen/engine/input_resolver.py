@@ -1,6 +1,7 @@
 """Before a submit: probes the files that its input names, and fills in other jobs' results.
 
-All of this is free, and nothing is recorded yet, so a stop may interrupt it at any point.
+The user's own files come last, since their bytes stay in memory until the submit. All of this is
+free, and nothing is recorded yet, so a stop may interrupt it at any point.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchgen.downloads import probe
 from batchgen.engine.decisions import Withheld, combined, is_inconclusive
 from batchgen.engine.events import JobMoved
-from batchgen.engine.ports import InputsBroken, InputsUnclear
+from batchgen.engine.ports import InputsBroken, InputsUnclear, Sendable
+from batchgen.input_files import files_in
 from batchgen.jobs import JobState
 from batchgen.pauses import pause_for
 from batchgen.references import references_in, resolved
@@ -74,9 +76,18 @@ def expired(file: Result, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """`body` is what will be sent: no reference to another job is left in it."""
+    """`body` has no reference to another job left in it.
+
+    It is sent as it is, or as `sendable`, with the user's own files in it; who takes that releases
+    it.
+    """
 
     body: str
+    sendable: Sendable | None = None
+
+    def release(self) -> None:
+        if self.sendable is not None:
+            self.sendable.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,8 @@ class InputResolver:
         with self._control.drain.scope() as scope:
             finding = await self._inspect(job)
         if scope.interrupted:
+            if isinstance(finding, Ready):
+                finding.release()
             return NotNow()
         match finding:
             case Ready():
@@ -146,15 +159,38 @@ class InputResolver:
 
     async def _check(self, job: JobRow) -> Ready | _Broken | _Unclear:
         filled = await self._fill_in(job)
-        if not isinstance(filled, Ready) or self._ports.inputs is None:
+        if not isinstance(filled, Ready):
             return filled
-        match await self._ports.inputs.check(job.model, filled.body):
+        probed = await self._probe_inputs(job.model, filled)
+        return (
+            await self._with_own_files(job.model, probed) if isinstance(probed, Ready) else probed
+        )
+
+    async def _probe_inputs(self, model: str, filled: Ready) -> Ready | _Broken | _Unclear:
+        if self._ports.inputs is None:
+            return filled
+        match await self._ports.inputs.check(model, filled.body):
             case InputsBroken(reason):
                 return _Broken("bad_input", reason)
             case InputsUnclear(reason):
                 return _Unclear(reason)
             case _:
                 return filled
+
+    async def _with_own_files(self, model: str, filled: Ready) -> Ready | _Broken | _Unclear:
+        files = files_in(filled.body)
+        if not files:
+            return filled
+        if self._ports.own_files is None:
+            reason = f"{files[0].path} is a file of yours, and this run has no way to send it"
+            return _Broken("bad_input", reason)
+        match await self._ports.own_files.sendable(model, filled.body):
+            case Sendable() as sendable:
+                return Ready(filled.body, sendable)
+            case InputsBroken(reason):
+                return _Broken("bad_input", reason)
+            case InputsUnclear(reason):
+                return _Unclear(reason, "an input file")
 
     async def _fill_in(self, job: JobRow) -> Ready | _Broken | _Unclear:
         references = references_in(job.body)

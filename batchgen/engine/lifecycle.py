@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from batchgen.engine.attempt import Attempt
 from batchgen.engine.blocked_jobs import BlockedJobs
@@ -37,6 +37,7 @@ from batchgen.engine.handover import Handover
 from batchgen.engine.input_resolver import InputResolver, NotNow, Readiness, Ready
 from batchgen.engine.limits import claim_sending
 from batchgen.engine.paced_api import poll
+from batchgen.engine.posts import CUT_OFF, NOT_POSTED, is_uploaded, outcome_of, wait_for_late_answer
 from batchgen.engine.retry_timers import RetryTimers
 from batchgen.engine.shielded_tasks import LAST_ANSWERS, ShieldedTasks
 from batchgen.errors import BatchgenError
@@ -60,8 +61,6 @@ if TYPE_CHECKING:
     from batchgen.runcomfy.outcomes import SubmitOutcome
     from batchgen.state.records import JobRow
 
-    Requeue: TypeAlias = Callable[[JobRow], Awaitable[None]]
-
 
 class Lifecycle:
     """Takes jobs through their life, each in a task and with a permit of the caller's.
@@ -69,7 +68,9 @@ class Lifecycle:
     `requeue` takes a job that is pending again; its model may be another one by now.
     """
 
-    def __init__(self, context: EngineContext, requeue: Requeue) -> None:
+    def __init__(
+        self, context: EngineContext, requeue: Callable[[JobRow], Awaitable[None]]
+    ) -> None:
         self._context = context
         self._ports = context.ports
         self._store = context.ports.store
@@ -100,7 +101,11 @@ class Lifecycle:
         if not (isinstance(readiness, Ready) and self._control.submitting):
             await self._put_off(queue, job, readiness)
             return
-        outcome = await self._submit(Attempt(queue, job, readiness.body, price, permit))
+        submit = self._submit(
+            Attempt(queue, job, readiness.body, price, permit, readiness.sendable)
+        )
+        del readiness  # A large text must not outlive its POST.
+        outcome = await submit
         if outcome is Handover.RETRY_LATER and self._control.submitting:
             queue.in_hand.add(job.seq)
             self.retries.schedule(job.seq, partial(queue.give_back, job))
@@ -130,6 +135,8 @@ class Lifecycle:
 
     async def _put_off(self, queue: ModelQueue, job: JobRow, readiness: Readiness) -> None:
         self._budget.release(job.seq)
+        if isinstance(readiness, Ready):
+            readiness.release()
         if isinstance(readiness, NotNow) and await self._may_still_go(job):
             # It stays in hand: nothing else may take it before it is retried.
             self.retries.schedule(job.seq, partial(queue.give_back, job))
@@ -143,6 +150,7 @@ class Lifecycle:
     async def _submit(self, attempt: Attempt) -> LiveRequest | Handover:
         """In a task of its own: the end of the job's task must not cut an exchange off."""
         exchange = self._exchanges.start(self._exchange(attempt), f"submit {attempt.job_id}")
+        exchange.add_done_callback(lambda _: attempt.release())
         await asyncio.wait({exchange})
         return exchange.result()
 
@@ -158,17 +166,18 @@ class Lifecycle:
         self._control.emit_move(attempt, JobState.SUBMITTING)
         await self._keep_distance(attempt.permit)
         if self._exchanges.closing or not self._control.submitting:
-            stopped = TurnBack("halted", "the run stopped before the POST")
-            return await self._turn_back(attempt, stopped)
+            return await self._turn_back(attempt, NOT_POSTED)
         attempt.sent = next(self._sent)
-        submit = self._ports.api.submit(job.model, attempt.body)
-        post = self._exchanges.start(submit, f"POST {job.id}")
+        sent, submit = asyncio.Event(), self._ports.api.submit
+        post = self._exchanges.start(submit(job.model, attempt.take_text(), sent), f"POST {job.id}")
+        if attempt.sendable and not await is_uploaded(post, sent, self._control.drain):
+            return await self._turn_back(attempt, CUT_OFF)
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
             await self._hold_unanswered(attempt, post)
-            await self._wait_for_late_answer(post)
+            await wait_for_late_answer(post, self._control.drain, self._policy.late_deadline)
         if post.done():
-            return await self._record(attempt, post.result())
+            return await self._record(attempt, outcome_of(post))
         post.cancel()
         return await self._after_unknown(attempt)
 
@@ -189,12 +198,6 @@ class Lifecycle:
             if post.done() and isinstance(accepted := post.result(), Accepted):
                 self._ports.recovery_log.record(attempt.recovery_entry(accepted.request_id))
             raise
-
-    async def _wait_for_late_answer(self, post: asyncio.Task[SubmitOutcome]) -> None:
-        with self._control.drain.scope() as scope:
-            await asyncio.wait({post}, timeout=self._policy.late_deadline)
-        if scope.interrupted:
-            await asyncio.wait({post}, timeout=LAST_ANSWERS)
 
     async def _record(self, attempt: Attempt, outcome: SubmitOutcome) -> LiveRequest | Handover:
         self._health.after_submit(attempt.queue.health, attempt.sent, outcome)

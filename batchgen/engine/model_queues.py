@@ -178,7 +178,10 @@ class ModelQueues:
 
     async def open_all(self, models: Iterable[str] = ()) -> None:
         """These, and every model of a pending job: it may become due while the run goes on."""
-        for model in (*models, *await self._store.run(pending_models)):
+        for model in models:
+            await self.open(model)
+        known = frozenset(self._queues)
+        for model in await self._store.run(pending_models, None, known):
             await self.open(model)
 
     def retune(self, policy: EnginePolicy) -> None:

@@ -75,8 +75,8 @@ class PacedApi:
         """So many requests are polled at once."""
         self._pacer.spread(polls)
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
-        return await self._api.submit(model, body)
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+        return await self._api.submit(model, body, sent)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return await self._api.cancel(request_id)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from batchgen.models.catalog import bundled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from batchgen.downloads.adopt import SourceGone
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 class Api(Protocol):
     """The vendor. No method raises for what the network or the vendor does."""
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome: ...
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+        """`sent` is set just before the vendor can have the whole body.
+
+        A large body may take long to upload. Until `sent` is set nothing can be charged, and the
+        task may be cancelled; an upload that makes no progress ends by itself.
+        """
+        ...
 
     async def result(self, request_id: str) -> ResultOutcome: ...
 
@@ -126,9 +133,13 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sendable:
-    """The body with its own files in it, as it is sent; large, so it is never stored."""
+    """The body with the user's files in it, as it is sent; large, so it is never stored.
+
+    `release` gives back its memory's share of what all bodies may take; it may be called twice.
+    """
 
     body: str
+    release: Callable[[], None]
 
 
 class OwnFiles(Protocol):

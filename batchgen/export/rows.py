@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.media import MediaKind
 from batchgen.errors import MissingFileError, OutputError, StorageError
 from batchgen.fs import disk_errors, open_to_read
+from batchgen.references import as_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Row:
 def row_fields(row: Row, file_name: str) -> dict[str, JsonValue]:
     """Return everything about a result, in the order of metadata.jsonl."""
     result = row.result
-    sent = json.loads(result.body)
+    sent = json.loads(as_published(result.body))
     return {
         "file_name": file_name,
         "id": result.job_id,
@@ -94,7 +95,7 @@ def row_fields(row: Row, file_name: str) -> dict[str, JsonValue]:
 def flat_row_fields(row: Row, file_name: str) -> dict[str, JsonValue]:
     """Return the same with JSON as text, for tables: each model has other input keys."""
     fields = row_fields(row, file_name)
-    return {**fields, "input": row.result.body, "axes": row.result.axes}
+    return {**fields, "input": as_published(row.result.body), "axes": row.result.axes}
 
 
 def json_line(fields: dict[str, JsonValue]) -> bytes:

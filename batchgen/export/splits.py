@@ -18,6 +18,7 @@ from batchgen.errors import InputError, UsageError
 from batchgen.jobs import model_alias
 from batchgen.manifest.matrix import suffix
 from batchgen.models.messages import format_value
+from batchgen.references import as_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -175,7 +176,7 @@ def _value_of(result: Result, column: str) -> JsonValue:
         case "axes":
             return _part(result.axes, key)
         case "input":
-            return _part(result.body, key)
+            return _part(as_published(result.body), key)
         case "model":
             return model_alias(result.model)
         case "sweep":

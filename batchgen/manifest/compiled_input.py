@@ -64,7 +64,7 @@ def compile_input(
         wrong.append(half)
     # Rows of JSON may have different keys: a missing one is found only when a row is rendered.
     if not item.has_open_rows:
-        variables = {*known, *item.include_keys}
+        variables = {*known, *item.names_of_some}
         wrong += [*map(_in_input, tree.name_problems({*variables, JOBS}))]
         wrong += item.name_problems(variables)
         wrong += _name_problems(name, variables)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from batchgen.manifest.sweeps import cell_suffix, data_file
+from batchgen.manifest.sweeps import cell_suffix
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.manifest.templates.values import Namespace
@@ -63,17 +63,18 @@ class Needs:
             what = f"'{head.id}' sweeps over '{missing[0]}', and this job does not"
             raise TemplateProblem(what, hint)
         if head.rows is not None and not self._has_rows_of(head, cell):
-            what = (
-                f"'{head.id}' has one job for each row of {head.rows.name}, and this job does not"
-            )
-            raise TemplateProblem(what, f"add 'from: {head.rows.name}' here")
+            kind = "file" if head.rows.are_files else "row"
+            what = f"'{head.id}' has one job for each {kind} of {head.rows.label}"
+            hint = f"add 'from: {head.rows.label}' here"
+            raise TemplateProblem(f"{what}, and this job does not", hint)
         if head.repeats > 1 and "repeat" not in self._item.node.children:
             what = f"'{head.id}' is repeated {head.repeats} times, and this job is not"
             raise TemplateProblem(what, hint)
 
     def _has_rows_of(self, head: SweepHead, cell: Cell) -> bool:
         assert head.rows is not None
-        return cell.row is not None and data_file(self._item).resolve() == head.rows.resolve()
+        own = self._item.rows
+        return cell.row is not None and own is not None and own.is_same_as(head.rows)
 
 
 def references(ids: Mapping[str, str]) -> JobReferences:

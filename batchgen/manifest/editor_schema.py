@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.manifest.schema_validation import INPUTS, Schema, read_schema, written_by_hand
 from batchgen.models.catalog import bundled
+from batchgen.models.dialect import FILE_FORMATS
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY
 
 if TYPE_CHECKING:
@@ -154,11 +155,18 @@ def _fields(model: Model) -> dict[str, Schema]:
 def _field(part: Mapping[str, Any]) -> Schema:
     """The values that a field takes in a manifest, with the published description."""
     labels = {"title": part["title"]} if "title" in part else {}
-    about = " ".join(filter(None, (part.get("description"), *_file_sentences(part))))
+    about = " ".join(
+        filter(None, (part.get("description"), _path_note(part), *_file_sentences(part)))
+    )
     labels |= {"description": about} if about else {}
     # The page's default is only a suggestion and never sent, so it must not look like a default.
     examples = {"examples": [part["default"]]} if "default" in part else {}
     return {**labels, "anyOf": [_value(part), TEMPLATE], **examples}
+
+
+def _path_note(part: Mapping[str, Any]) -> str:
+    forms = part.get("format"), part.get("items", {}).get("format")
+    return "URLs, or paths of files on this machine." if {*forms} & {*FILE_FORMATS} else ""
 
 
 def _file_sentences(part: Mapping[str, Any]) -> list[str]:
@@ -171,8 +179,6 @@ def _value(part: Mapping[str, Any]) -> Schema:
     named = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
     value: Schema = {"type": named[0] if len(named) == 1 else named} if named else {}
     value |= {keyword: part[keyword] for keyword in _LIMITS if keyword in part}
-    if str(part.get("format", "")).endswith("_uri"):
-        value["pattern"] = "^https?://"
     if "items" in part:
         value["items"] = {"anyOf": [_value(part["items"]), TEMPLATE]}
     if isinstance(part.get("properties"), dict):

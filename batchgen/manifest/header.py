@@ -38,10 +38,10 @@ from batchgen.manifest.scope import (
     IncludeTree,
     Part,
     SweepHead,
-    data_files_of,
     matching,
     patterns_in,
     read_sweeps,
+    sources_of,
 )
 from batchgen.manifest.stray_templates import warn_of_cut_texts
 from batchgen.models.catalog import bundled
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
     from batchgen.manifest.parsing.nodes import Node
     from batchgen.manifest.problems import ProblemLog
+    from batchgen.manifest.rows import RowSource
     from batchgen.models.catalog import Catalog, Model
     from batchgen.models.messages import InputProblem
     from batchgen.notify import Notify
@@ -67,7 +68,7 @@ class Manifest:
 
     `parts` are its files, the included ones first; `sweeps` maps ids of items to sweeps. `env`
     holds the environment variables that templates may read, `patterns` the values of `include`,
-    each with the folder it is relative to; rows come from `data_files`. `name_at` is the place of
+    each with the folder it is relative to; rows come from `sources`. `name_at` is the place of
     `output.name`. `notify` is empty if the manifest was read without `env`. Without `prompts`,
     braces in prompts are plain text. `catalog` has every model that one of its files can name: the
     bundled ones, and those in `schemas/` beside them.
@@ -81,13 +82,22 @@ class Manifest:
     sweeps: Mapping[str, SweepHead] = field(repr=False, default_factory=dict)
     env: Mapping[str, str] = field(repr=False, default_factory=dict)
     patterns: tuple[tuple[Path, str], ...] = ()
-    data_files: tuple[Path, ...] = ()
+    sources: tuple[RowSource, ...] = ()
     rehearsal: bool = False
     name_at: Place | None = None
     notify: Notify = NO_NOTIFICATIONS
     prompts: Prompts | None = None
     catalog: Catalog = field(repr=False, default_factory=bundled)
     inputs: InputSettings = field(default_factory=InputSettings)
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(one.path for one in self.sources if not one.are_files))
+
+    @property
+    def has_rows_of_files(self) -> bool:
+        """Whether jobs are made of pictures, videos or sounds that a pattern or path names."""
+        return any(one.are_files for one in self.sources)
 
     @property
     def schema_folders(self) -> tuple[Path, ...]:
@@ -114,7 +124,7 @@ def read_manifest(
     Raises MissingFileError, StorageError.
     """
     reading = _ManifestReader(path, problems, env, withheld)
-    valid = reading.read(path, Defaults(), {}, bundled())
+    valid = reading.read(path, None)
     if valid is None or not any(part.has_jobs for part in reading.parts):
         return None
     name = valid.get("name", path.stem)
@@ -127,7 +137,7 @@ def read_manifest(
         sweeps=reading.sweeps,
         env=reading.env_used,
         patterns=tuple(reading.patterns),
-        data_files=tuple(dict.fromkeys(reading.data_files)),
+        sources=tuple(dict.fromkeys(reading.sources)),
         rehearsal=rehearsal,
         name_at=reading.name_at,
         notify=reading.notify,
@@ -161,7 +171,7 @@ class _ManifestReader:
         self.sweeps: dict[str, SweepHead] = {}
         self.env_used: dict[str, str] = {}
         self.patterns: list[tuple[Path, str]] = []
-        self.data_files: list[Path] = []
+        self.sources: list[RowSource] = []
         self.name_at: Place | None = None
         self.notify = NO_NOTIFICATIONS
         self.catalog = bundled()
@@ -169,42 +179,63 @@ class _ManifestReader:
         self._has_bad_schema = False
         self.prompts: Prompts | None = None
 
-    def read(
-        self, path: Path, outer: Defaults, constants: Mapping[str, JsonValue], models: Catalog
-    ) -> Mapping[str, Any] | None:
-        """Read one file and the ones it includes. Return its valid values; None if too broken."""
+    def read(self, path: Path, outer: Part | None) -> Mapping[str, Any] | None:
+        """Read one file and the ones it includes. Return its valid values; None if too broken.
+
+        `outer` is the file that includes it.
+        """
         reporter = Reporter(path, self._problems)
         header = read_header(reporter)
         if header is None:
             return None
         include = header.children.get("include")
-        catalog = self._catalog_of(path, [str(one.value) for one in patterns_in(include)], models)
+        patterns = [str(one.value) for one in patterns_in(include)]
+        catalog = self._catalog_of(path, patterns, outer.catalog if outer else bundled())
         valid = self._valid_values(header, catalog, reporter)
-        # Refused variables too, so that jobs that use them are not refused because of them.
-        written = mapping_at(header.node.value, "vars")
-        inner = {**constants, **{name: written[name] for name in filter(is_variable_name, written)}}
-        inner["env"] = {
-            **mapping_at(constants, "env"),
-            **self._environment(header, valid, reporter),
-        }
-        defaults = _build_defaults(header, valid.get("defaults", {}), path).over(outer)
+        part = self._part(header, valid, catalog, outer, reporter)
         warn_of_cut_texts(header.children.get("vars"), reporter)
         if (written_defaults := header.children.get("defaults")) is not None:
             warn_of_cut_prompts(written_defaults.child("input"), catalog, reporter)
-        self.patterns += [(path.parent, str(one.value)) for one in patterns_in(include)]
+        self.patterns += [(path.parent, pattern) for pattern in patterns]
         for file in self._tree.below(include, reporter):
-            self.read(file, defaults, inner, catalog)
-        self.data_files += data_files_of(header.sweeps, path.parent)
+            self.read(file, part)
+        self.sources += sources_of(header.sweeps, path.parent)
         for head in read_sweeps(header.sweeps, path):
             self._add_sweep(head, reporter)
         # The manifest itself is read last: `output` of an included file does not count.
         self.name_at = place_of(header.node, ("output", "name"))
-        has_jobs = header.jobs_at is not None
-        self.parts.append(Part(path, header.stamp, defaults, inner, catalog, has_jobs=has_jobs))
+        self.parts.append(part)
         # As above: `prompts` and `notify` of an included file do not count.
         self.prompts = self._prompts(header, valid, reporter)
-        self.notify = self._notify(header, valid, inner, reporter)
+        self.notify = self._notify(header, valid, part.constants, reporter)
         return valid
+
+    def _part(
+        self,
+        header: Header,
+        valid: Mapping[str, Any],
+        catalog: Catalog,
+        outer: Part | None,
+        reporter: Reporter,
+    ) -> Part:
+        """What the file provides for its jobs, with what it inherits from `outer`."""
+        path = reporter.path
+        constants, written_in = (outer.constants, outer.written_in) if outer else ({}, {})
+        written = mapping_at(header.node.value, "vars")
+        # Refused variables too, so that jobs that use them are not refused because of them.
+        own = {name: written[name] for name in filter(is_variable_name, written)}
+        env = {**mapping_at(constants, "env"), **self._environment(header, valid, reporter)}
+        return Part(
+            path,
+            header.stamp,
+            _build_defaults(header, valid.get("defaults", {}), path).over(
+                outer.defaults if outer else Defaults()
+            ),
+            {**constants, **own, "env": env},
+            catalog,
+            has_jobs=header.jobs_at is not None,
+            written_in={**written_in, **dict.fromkeys(own, path)},
+        )
 
     def _add_sweep(self, head: SweepHead, reporter: Reporter) -> None:
         first = self.sweeps.setdefault(head.id, head)

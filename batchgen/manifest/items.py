@@ -11,6 +11,8 @@ from batchgen.jobs import RejectedJob
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import SWEEP_KEYS
 from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
+from batchgen.manifest.rows import RowSource, row_source
+from batchgen.manifest.rows.file_rows import CAPTION
 from batchgen.manifest.schema_validation import job_problems
 from batchgen.manifest.stray_templates import JOB_HINTS, unread_templates, warn_of_cut_texts
 from batchgen.manifest.templates.problems import TemplateProblem
@@ -34,6 +36,8 @@ _OPENER = re.compile(r"\{[{%#]")
 class Item:
     """One entry of `jobs`. `needs` maps names in templates to ids of jobs or of sweeps.
 
+    `rows` is where its rows come from, if it has any.
+
     The path of a tag that comes from the defaults begins with `defaults`.
     """
 
@@ -47,6 +51,7 @@ class Item:
     needs: Mapping[str, CompiledText]
     priority: int
     gate: bool
+    rows: RowSource | None = None
 
     @property
     def is_sweep(self) -> bool:
@@ -57,15 +62,16 @@ class Item:
         return int(self._value.get("repeat", 1)) > 1
 
     @property
-    def has_rows(self) -> bool:
-        return "from" in self.node.children
+    def are_rows_files(self) -> bool:
+        """Whether each row is a picture, video or sound, and its jobs are named after it."""
+        return self.rows is not None and self.rows.are_files
 
     @property
     def has_open_rows(self) -> bool:
         """Whether each row may have different columns."""
-        return self.has_rows and str(self._value["from"]).lower().endswith(
-            (".json", ".jsonl", ".ndjson")
-        )
+        if self.rows is None or self.rows.are_files:
+            return False
+        return self.rows.written.lower().endswith((".json", ".jsonl", ".ndjson"))
 
     @property
     def skips_bad_rows(self) -> bool:
@@ -83,10 +89,11 @@ class Item:
         return f"line {self.node.place.line}" if self.id is None else self.id.source
 
     @property
-    def include_keys(self) -> frozenset[str]:
-        """Variables that only some cells of the matrix may have."""
+    def names_of_some(self) -> frozenset[str]:
+        """Variables that only some cells may have: by an include of the matrix, or a caption."""
         entries = self._value.get("matrix", {}).get("include", [])
-        return frozenset(key for entry in entries for key in entry)
+        captions = {CAPTION} if self.are_rows_files else ()
+        return frozenset((*(key for entry in entries for key in entry), *captions))
 
     def name_problems(self, known: Collection[str]) -> list[InputProblem]:
         """Find templates outside the input with a variable that no cell has."""
@@ -137,13 +144,18 @@ def refused(node: Node, path: FilePath) -> RejectedJob:
     """What is known of an item that gives no jobs, or not all of its jobs."""
     own = node.child("id")
     if own is None or isinstance(own.value, list | dict | None):
-        # Its jobs are named after their content, so no other job needs them by id.
-        is_mapping = isinstance(node.value, Mapping)
-        return RejectedJob("\0" if is_mapping else "", is_stem=True)
+        # If its jobs are named after their content, no other job needs them by id.
+        by_content = isinstance(node.value, Mapping) and not _is_of_files(node.value, path)
+        return RejectedJob("\0" if by_content else "", is_stem=True)
     text = text_of(own)
     if is_literal(text) and not SWEEP_KEYS & node.children.keys():
         return RejectedJob(text, str(path), node.place.line)
     return RejectedJob(_OPENER.split(text, maxsplit=1)[0], is_stem=True)
+
+
+def _is_of_files(value: Mapping[str, Any], path: FilePath) -> bool:
+    source = value.get("from")
+    return isinstance(source, str) and row_source(source, path.parent).are_files
 
 
 def _children(node: Node | None) -> Iterable[str | int]:
@@ -176,6 +188,7 @@ class _ItemCompiler:
             needs=self._needs(),
             priority=priority,
             gate=bool(value.get("gate", False)),
+            rows=row_source(str(value["from"]), part.path.parent) if "from" in value else None,
         )
         return found if self._is_valid else None
 

@@ -20,28 +20,29 @@ from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
 from batchgen.manifest.identifiers import refuse_misleading_id, render_id, render_tag
-from batchgen.manifest.naming import NameValues, render_name
+from batchgen.manifest.local_files import forged_problem
+from batchgen.manifest.naming import NameValues, render_name, with_short_size
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.policy import DEFAULT_NAME
-from batchgen.manifest.problem_location import CellError, ProblemLocator, located
+from batchgen.manifest.problem_location import CellError, ProblemLocator, as_written, located
 from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.prompts import WildcardError
 from batchgen.manifest.schema_validation import with_key_hints
 from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_text
-from batchgen.manifest.sweeps import cell_suffix, data_file
+from batchgen.manifest.sweeps import cell_suffix
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
-from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from batchgen.manifest.compiled_input import CompiledInput
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.items import Item
-    from batchgen.manifest.problem_location import ProblemPath
+    from batchgen.manifest.local_files import Filled, LocalFiles
+    from batchgen.manifest.problem_location import ProblemPath, WrittenAt
     from batchgen.manifest.problems import Reporter
     from batchgen.manifest.sweeps import Cell, Sweep
     from batchgen.manifest.templates.texts import CompiledText, Variables
@@ -70,8 +71,10 @@ class JobBuilder:
         reporter: Reporter,
         refuse: Refuse,
         sweep: Sweep,
+        files: LocalFiles,
     ) -> None:
         self._item = item
+        self._files = files
         self._refuse = refuse
         self._manifest = manifest
         self._reporter = reporter
@@ -86,20 +89,21 @@ class JobBuilder:
         )
         self._sweep = sweep
         self._may_need_suffix = item.is_sweep and item.literal_id is None
-        self._file = str(data_file(item) if item.has_rows else reporter.path)
+        self._rows_at = reporter.path if item.rows is None else item.rows.path
+        self._file = str(self._rows_at)
         self._sweep_name = item.sweep_name
         self._is_repeated = item.is_repeated
         self._draws = manifest.prompts is not None
 
     def build(self, cell: Cell) -> Job | None:
-        self._locator.count_row(cell.line)
+        self._locator.count_row(cell.number)
         try:
             job = self._build(cell)
         except CellError as exc:
             if self._item.skips_bad_rows and exc.is_from_row(cell):
                 self._skip(exc.problems[0], cell)
             else:
-                self._locator.report(exc.with_job(exc.job_id or self._id_of(cell)), cell)
+                self._locator.report(exc.with_job(exc.job_id or self._own_id_of(cell)), cell)
                 if not self.item_is_wrong:
                     self._refuse_cell(cell)
             return None
@@ -108,8 +112,9 @@ class JobBuilder:
 
     def _skip(self, problem: InputProblem, cell: Cell) -> None:
         self._skipped += 1
-        rows = self._reporter.of(data_file(self._item))
-        rows.row(cell.line, f"{SKIPPED}{problem.message}", problem.hint, warn=True)
+        rows = self._reporter.of(self._rows_at)
+        message = f"{SKIPPED}{problem.message}"
+        rows.row(cell.line, message, problem.hint, file=cell.file, warn=True)
 
     def report_if_all_skipped(self) -> None:
         """Refuse an item if all of its jobs were skipped: that is a mistake."""
@@ -119,13 +124,10 @@ class JobBuilder:
 
     def _refuse_cell(self, cell: Cell) -> None:
         """Pass on the id and needs of an invalid job: others may have its id, or need it."""
-        if self._item.id is None:
-            return
-        try:
-            job_id = self._suffixed_id(self._item.id, cell)
-        except CellError:
-            return
-        self._refuse(RejectedJob(job_id, self._file, self._line_of(cell), self._needs_of(cell)))
+        job_id = self._id_of(cell)
+        if job_id is not None:
+            file, line = self._origin(cell)
+            self._refuse(RejectedJob(job_id, file, line, self._needs_of(cell)))
 
     def _needs_of(self, cell: Cell) -> tuple[str, ...]:
         try:
@@ -134,8 +136,11 @@ class JobBuilder:
             return ()
         return tuple(dict.fromkeys(needs.values()))
 
-    def _line_of(self, cell: Cell) -> int:
-        return cell.line or self._item.node.place.line
+    def _origin(self, cell: Cell) -> tuple[str, int]:
+        """The file and line of a job. Of a job that a file makes, that file, without a line."""
+        if cell.file:
+            return cell.file, 0
+        return self._file, cell.line or self._item.node.place.line
 
     @property
     def item_is_wrong(self) -> bool:
@@ -153,22 +158,23 @@ class JobBuilder:
         if compiled.needs.names:
             needs = located(("needs",), compiled.needs.ids_for, cell)
             variables = {**variables, "jobs": references(needs)}
-        values, written_at = self._values(
-            compiled, variables, "in this row" if cell.row else "here"
-        )
-        drawn_id, values = self._drawn(compiled, values, cell)
-        checked = self._checked(compiled, values, written_at)
+        values, written_at = self._values(compiled, variables, _where(cell))
+        filled = self._files.filled(self._item, compiled, values, written_at, cell)
+        drawn_id, values = self._drawn(compiled, filled.values if filled else values, cell)
+        checked = self._checked(compiled, values, written_at, filled)
         self._warn_of_texts(compiled, checked.values, variables, cell)
         job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
+        file, line = self._origin(cell)
+        given = {**checked.values, **filled.written} if filled else checked.values
         return Job(
             job_id,
             compiled.model.id,
             checked.body,
-            self._name(job_id, compiled.model, checked, tags, variables),
+            self._name(job_id, compiled.model, given, tags, variables),
             tags,
-            self._line_of(cell),
-            self._file,
+            line,
+            file,
             item.priority,
             self._sweep_name,
             item.gate,
@@ -198,7 +204,7 @@ class JobBuilder:
         if self._item.has_open_rows:
             return
         try:
-            template.check_names({*cell.variables, *self._item.include_keys})
+            template.check_names({*cell.variables, *self._item.names_of_some})
         except TemplateProblem as exc:
             problem = InputProblem(("model",), exc.what, exc.next_step)
             raise CellError([problem], item_wide=True) from exc
@@ -242,7 +248,7 @@ class JobBuilder:
 
     def _values(
         self, compiled: CompiledInput, variables: Variables, where: str
-    ) -> tuple[JsonObject, Mapping[ProblemPath, list[int]]]:
+    ) -> tuple[JsonObject, WrittenAt]:
         """Fill in the templates; also return what `leave_out` does."""
         rendered = self._rendered(compiled, variables, where)
         if compiled.tree.is_literal:
@@ -276,20 +282,21 @@ class JobBuilder:
         self,
         compiled: CompiledInput,
         values: JsonObject,
-        written_at: Mapping[ProblemPath, list[int]],
+        written_at: WrittenAt,
+        filled: Filled | None,
     ) -> CheckedInput:
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
+        problems = [*filled.problems] if filled else []
         if isinstance(answer, CheckedInput):
-            return answer
-        problems = [
-            InputProblem(
-                ("input", *_as_written(one.path, written_at)),
-                one.message,
-                one.hint or self._cut_hint(compiled, one.path, values),
-                one.at_key,
-            )
-            for one in with_key_hints(answer, in_input=True)
-        ]
+            if forged := forged_problem(answer.body, filled):
+                problems.append(forged)
+            if not problems:
+                return answer
+        else:
+            for one in with_key_hints(answer, in_input=True):
+                path = ("input", *as_written(one.path, written_at))
+                hint = one.hint or self._cut_hint(compiled, one.path, values)
+                problems.append(InputProblem(path, one.message, hint, one.at_key))
         rendered_at = [("input", *path) for path in compiled.tree.rendered_paths]
         if self._draws:
             rendered_at += [("input", key) for key in self._item.part.catalog.free_texts]
@@ -308,7 +315,7 @@ class JobBuilder:
             return None
         name = _ONE_NAME.fullmatch(template.source)
         cut = f"{name[1]}[:{most}]" if name else f"{next(iter(sorted(template.names)), 'text')}[:N]"
-        may_skip = self._item.has_rows and not self._item.skips_bad_rows
+        may_skip = self._item.rows is not None and not self._item.skips_bad_rows
         skip = "; 'bad_rows: skip' leaves such rows out" if may_skip else ""
         return f"'{{{{ {cut} }}}}' cuts it{skip}"
 
@@ -329,18 +336,28 @@ class JobBuilder:
                 raise CellError([problem], compiled.from_defaults, [problem.path])
         return rendered
 
+    def _own_id_of(self, cell: Cell) -> str | None:
+        """As below, for messages: without it, they name the item."""
+        is_literal = self._item.literal_id is not None and not cell.file
+        return None if is_literal else self._id_of(cell)
+
     def _id_of(self, cell: Cell) -> str | None:
-        """The id of a job that cannot be built, for messages."""
-        if self._item.id is None or self._item.id.is_literal:
-            return None
+        """The id of a job that cannot be built; None if it is made from its content."""
         try:
-            return self._suffixed_id(self._item.id, cell)
+            if self._item.id is not None:
+                return self._suffixed_id(self._item.id, cell)
+            return self._file_id(self._compiled_input(cell).model, cell) if cell.file else None
         except CellError:
             return None
+
+    def _file_id(self, model: Model, cell: Cell) -> str:
+        return f"{model.alias}-{cell_suffix(self._sweep.whole_head, cell)}"
 
     def _job_id(self, model: Model, body: str, cell: Cell) -> str:
         if self._item.id is not None:
             return self._suffixed_id(self._item.id, cell)
+        if cell.file:
+            return self._file_id(model, cell)
         job_id = content_id(model.id, body)
         return f"{job_id}-{cell.repeat}" if cell.repeat > 1 else job_id
 
@@ -368,15 +385,13 @@ class JobBuilder:
         self,
         job_id: str,
         model: Model,
-        checked: CheckedInput,
+        given: JsonObject,
         tags: tuple[str, ...],
         variables: Variables,
     ) -> str:
         if self._name_template == DEFAULT_NAME:
             return job_id
-        values = NameValues(
-            job_id, model.alias, model.id, _nameable(checked.values), tags, variables
-        )
+        values = NameValues(job_id, model.alias, model.id, with_short_size(given), tags, variables)
         try:
             return render_name(self._name_template, values)
         except TemplateProblem as exc:
@@ -387,14 +402,7 @@ class JobBuilder:
             ) from exc
 
 
-def _as_written(path: ProblemPath, written_at: Mapping[ProblemPath, list[int]]) -> ProblemPath:
-    """Correct the index of a list item if items before it were left out."""
-    if path and isinstance(path[-1], int) and path[:-1] in written_at:
-        return (*path[:-1], written_at[path[:-1]][path[-1]])
-    return path
-
-
-def _nameable(values: JsonObject) -> JsonObject:
-    """Add `size`, which is not a key of the schema, so that templates can use `input.size`."""
-    full = values.get(SIZE_KEY)
-    return {**values, SHORT_KEY: short_size(full)} if isinstance(full, str) else values
+def _where(cell: Cell) -> str:
+    if cell.file:
+        return "for this file"
+    return "in this row" if cell.row else "here"

@@ -13,13 +13,14 @@ from batchgen.manifest.templates.problems import (
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, compile_text
 from batchgen.manifest.templates.values import as_text
+from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
 from batchgen.models.messages import format_value
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import JsonObject, JsonValue
 
 VARIABLES = ("id", "model", "model_id", "input", "tags")
 LONGEST_NAME = 500
@@ -42,6 +43,12 @@ class NameValues:
     input: Mapping[str, JsonValue]
     tags: tuple[str, ...]
     variables: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+def with_short_size(values: JsonObject) -> JsonObject:
+    """Add `size`, which is not a key of the schema, so that templates can use `input.size`."""
+    full = values.get(SIZE_KEY)
+    return {**values, SHORT_KEY: short_size(full)} if isinstance(full, str) else values
 
 
 def check_template(text: str, extra: Collection[str] | None = ()) -> None:

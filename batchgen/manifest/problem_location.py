@@ -9,12 +9,11 @@ from batchgen.errors import Problem, Spot
 from batchgen.manifest.items import id_of
 from batchgen.manifest.parsing.nodes import Place, place_of
 from batchgen.manifest.problems import Tally, kind_of
-from batchgen.manifest.sweeps import data_file
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path as FilePath
 
     from batchgen.manifest.header import Manifest
@@ -28,6 +27,8 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 ProblemPath: TypeAlias = tuple[str | int, ...]
+WrittenAt: TypeAlias = "Mapping[ProblemPath, list[int]]"
+"""For each list that items were left out of, the original indices of the others."""
 MOST_WRONG = 50_000
 """After so many wrong cells of an item the rest is not checked: it would take too long."""
 
@@ -77,6 +78,13 @@ def located(path: ProblemPath, act: Callable[[A], T], value: A) -> T:
         raise CellError([problem], rendered=[problem.path]) from exc
 
 
+def as_written(path: ProblemPath, written_at: WrittenAt) -> ProblemPath:
+    """Correct the index of a list item if items before it were left out."""
+    if path and isinstance(path[-1], int) and path[:-1] in written_at:
+        return (*path[:-1], written_at[path[:-1]][path[-1]])
+    return path
+
+
 class ProblemLocator:
     """Reports the problems of one item's cells."""
 
@@ -86,8 +94,8 @@ class ProblemLocator:
         self._manifest = manifest
         self._wrong_cells = 0
         self._rows = Tally()
-        self._line = 0
-        self._data_file = str(data_file(item)) if item.has_rows else ""
+        self._number = 0
+        self._data_file = "" if item.rows is None else str(item.rows.path)
         self.item_is_wrong = False
 
     def report(self, error: CellError, cell: Cell) -> None:
@@ -128,16 +136,23 @@ class ProblemLocator:
             spot = Spot(label=cell.label or "the first")
             log.add_alike(alone, spot, common=common, within=cell.label, noun="jobs", key=key)
             return
-        file = self._data_file
-        alone = replace(common, file=file, line=cell.line, column=1, job_id=error.job_id)
-        within = f"in the job of {self._reporter.path.name}:{self._item.node.place.line}"
-        spot = Spot(file, cell.line)
-        log.add_alike(alone, spot, common=common, tally=self._rows, within=within, key=key)
+        spot = Spot(cell.file or self._data_file, cell.line)
+        column = 1 if cell.line else 0
+        alone = replace(common, file=spot.file, line=spot.line, column=column, job_id=error.job_id)
+        log.add_alike(
+            alone,
+            spot,
+            common=common,
+            tally=self._rows,
+            within=f"in the job of {self._reporter.path.name}:{self._item.node.place.line}",
+            noun="files" if cell.file else "rows",
+            key=key,
+        )
 
-    def count_row(self, line: int) -> None:
-        """Count the row at this line, once for all of its cells."""
-        if line != self._line:
-            self._line = line
+    def count_row(self, number: int) -> None:
+        """Count the row with this number, once for all of its cells."""
+        if number != self._number:
+            self._number = number
             self._rows.checked += 1
 
     def _in_manifest(self, problem: InputProblem, error: CellError, *, of_cell: bool) -> Problem:

@@ -29,7 +29,10 @@ KEPT = 1000
 SPOTS = 5
 """Rows or jobs that are named if many have the same problem."""
 
-_VALUES = re.compile(r"(?:; got|cannot use|not on|its values:) .*|\d+(?:[.,]\d+)*", re.DOTALL)
+_VALUES = re.compile(
+    r"(?:; got|cannot use|not on|its values:) .*|.*(?= has no caption: ).*|\d+(?:[.,]\d+)*",
+    re.DOTALL,
+)
 
 
 def kind_of(message: str) -> str:
@@ -86,7 +89,8 @@ class _Group:
         more = ["…"] if self.count > len(self.spots) else []
         first = self.spots[0]
         if not first.line:
-            return "; ".join([*(spot.label for spot in self.spots), *more])
+            labels = (spot.label or spot.file for spot in self.spots)
+            return (", " if first.file else "; ").join([*labels, *more])
         file = "" if first.file == problem.file else f"{PurePath(first.file).name} "
         return f"{file}lines {', '.join([*(str(spot.line) for spot in self.spots), *more])}"
 
@@ -211,10 +215,23 @@ class Reporter:
         """Report a likely mistake; it does not stop a run."""
         self.log.add(Problem(str(self.path), *place, message, hint, job_id, is_warning=True))
 
-    def row(self, line: int, message: str, hint: str | None = None, *, warn: bool = False) -> None:
-        """Report a problem of a row of this data file; the same one in many rows only once."""
-        problem = Problem(str(self.path), line, 1, message, hint, is_warning=warn)
-        self.log.add_alike(problem, Spot(str(self.path), line))
+    def row(
+        self,
+        line: int,
+        message: str,
+        hint: str | None = None,
+        *,
+        file: str = "",
+        warn: bool = False,
+    ) -> None:
+        """Report a problem of a row of this data file; the same one in many rows only once.
+
+        With `file`, the row is this file of those that the path of this reporter matches.
+        """
+        spot = Spot(file or str(self.path), line)
+        problem = Problem(spot.file, line, 1 if line else 0, message, hint, is_warning=warn)
+        key = str(self.path), kind_of(message)
+        self.log.add_alike(problem, spot, noun="files" if file else "rows", key=key)
 
     def of(self, path: Path) -> Reporter:
         """A reporter for another file, with the same log."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.manifest.matrix import axis_names
 from batchgen.manifest.parsing.nodes import text_of
+from batchgen.manifest.rows import RowSource, row_source
 from batchgen.manifest.templates.texts import is_literal
 from batchgen.models.catalog import bundled
 from batchgen.text import did_you_mean
@@ -83,14 +84,15 @@ class Defaults:
 class SweepHead:
     """The part of a sweep that determines the ids of its jobs: the item `id`, and its dimensions.
 
-    `rows` is the data file, `repeats` how often a cell repeats. The item is at `place` in `path`.
+    `rows` is where its rows come from, `repeats` how often a cell repeats. The item is at `place`
+    in `path`.
     """
 
     id: str
     path: Path
     place: Place
     axes: tuple[str, ...] = ()
-    rows: Path | None = None
+    rows: RowSource | None = None
     repeats: int = 1
 
     def is_at(self, place: Place, path: Path) -> bool:
@@ -101,7 +103,8 @@ class SweepHead:
 class Part:
     """One file of a manifest; `stamp` identifies the version that was read.
 
-    `constants` are variables of every template in it. `catalog` has the models that it can name.
+    `constants` are variables of every template in it; `written_in` has the files of those that it
+    inherits. `catalog` has the models that it can name.
     """
 
     path: Path
@@ -110,6 +113,7 @@ class Part:
     constants: Mapping[str, JsonValue] = field(repr=False)
     catalog: Catalog = field(repr=False, default_factory=bundled)
     has_jobs: bool = True
+    written_in: Mapping[str, Path] = field(repr=False, default_factory=dict)
 
 
 def read_sweeps(prescans: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
@@ -126,14 +130,16 @@ def read_sweeps(prescans: Iterable[Prescan], path: Path) -> Iterable[SweepHead]:
             continue
         matrix, rows, repeat = parts.get("matrix"), parts.get("from"), parts.get("repeat")
         axes = axis_names(matrix.value) if matrix and isinstance(matrix.value, dict) else ()
-        file = path.parent / rows.value if rows and isinstance(rows.value, str) else None
+        source = None
+        if rows is not None and isinstance(rows.value, str):
+            source = row_source(rows.value, path.parent)
         repeats = repeat.value if repeat and type(repeat.value) is int else 1
-        yield SweepHead(name, path, place, axes, file, repeats)
+        yield SweepHead(name, path, place, axes, source, repeats)
 
 
-def data_files_of(prescans: Iterable[Prescan], folder: Path) -> list[Path]:
+def sources_of(prescans: Iterable[Prescan], folder: Path) -> list[RowSource]:
     rows = (one.parts["from"].value for one in prescans if "from" in one.parts)
-    return [folder / name for name in rows if isinstance(name, str)]
+    return [row_source(name, folder) for name in rows if isinstance(name, str)]
 
 
 MOST_FILES = 10_000

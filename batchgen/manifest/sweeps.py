@@ -21,18 +21,18 @@ from batchgen.manifest.matrix import (
 )
 from batchgen.manifest.parsing.nodes import place_of
 from batchgen.manifest.problems import SKIPPED
-from batchgen.manifest.rows import FilteredRows, Row, Rows, open_rows, where_problems
+from batchgen.manifest.rows import BadRow, FilteredRows, Row, Rows, open_source, where_problems
 from batchgen.manifest.scope import SweepHead
 from batchgen.models.messages import InputProblem, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.manifest.items import Item
     from batchgen.manifest.parsing.nodes import Node, Place
     from batchgen.manifest.problems import Reporter
+    from batchgen.manifest.rows import RowSource
 
 KEPT_COMBINATIONS = 10_000
 """Up to this size the combinations are kept; a larger matrix is expanded again for each row."""
@@ -40,7 +40,10 @@ KEPT_COMBINATIONS = 10_000
 
 # Made a million times: a named tuple takes half as long as a dataclass.
 class Cell(NamedTuple):
-    """The variables of one job. `row`, `number` and `line` come from a data file."""
+    """The variables of one job. `row`, `number` and `line` come from a data file.
+
+    If its row is a file, that is `file`, and ids call it `slug`.
+    """
 
     variables: Mapping[str, JsonValue]
     axes: Mapping[str, JsonValue]
@@ -48,6 +51,8 @@ class Cell(NamedTuple):
     row: Mapping[str, JsonValue] | None = None
     number: int = 0
     line: int = 0
+    file: str = ""
+    slug: str = ""
 
     @property
     def label(self) -> str:
@@ -67,7 +72,15 @@ class Sweep:
         self._value: dict[str, Any] = dict(value)
         self._reporter = reporter
         self._repeats = int(self._value.get("repeat", 1))
-        self._has_several_rows = False
+        # Of files there may be more tomorrow, which must not rename the job of the first one.
+        self._may_have_several_rows = item.are_rows_files
+
+    @property
+    def whole_head(self) -> SweepHead:
+        """All that its cells differ in."""
+        axes = axis_names(self._value.get("matrix", {}))
+        part, place = self._item.part, self._item.node.place
+        return SweepHead("", part.path, place, axes, self._item.rows, self._repeats)
 
     def suffix_head(self, cell: Cell) -> SweepHead | None:
         """What a suffix must add to an id that is a template, so that no two jobs have the same id.
@@ -83,8 +96,8 @@ class Sweep:
         if matrix and not are_distinguished(matrix, names):
             axes = tuple(axis for axis in axis_names(matrix) if axis not in names)
         rows = None
-        if cell.row is not None and self._has_several_rows and not names & {"row", *cell.row}:
-            rows = data_file(self._item)
+        if cell.row is not None and self._may_have_several_rows and not names & {"row", *cell.row}:
+            rows = self._item.rows
         repeats = 1 if "repeat" in names else self._repeats
         if not axes and rows is None and repeats == 1:
             # The usual case: a million cells need not each build an empty suffix.
@@ -101,31 +114,30 @@ class Sweep:
             self._reporter.below(self._item.node, problems, ("matrix",))
             return
         grid = _Grid(self._value.get("matrix"), self._repeats)
-        if "from" not in self._value:
+        if self._item.rows is None:
             yield from grid.cells(constants)
             return
         env = constants["env"]
-        rows = self._rows()
+        rows = self._rows(self._item.rows)
         first = list(islice(rows, 2))
-        self._has_several_rows = len(first) > 1
+        self._may_have_several_rows |= len(first) > 1
         for row in chain(first, rows):
             # A column called `row` or `env` must not hide ours.
             named = {**constants, **row.values, "row": row.values, "env": env}
             yield from grid.cells(named, row)
 
-    def _rows(self) -> Iterator[Row]:
-        file = data_file(self._item)
+    def _rows(self, source: RowSource) -> Iterator[Row]:
         at = place_of(self._item.node, ("from",))
         try:
-            with open_rows(file) as rows:
-                yield from self._chosen(rows, file, at)
+            with open_source(source) as rows:
+                yield from self._chosen(rows, source, at)
         except (InputError, MissingFileError) as exc:
-            self._reporter.at(at, f"{exc.where or file}: {exc.what}", exc.next_step)
+            self._reporter.at(at, f"{exc.where or source.path}: {exc.what}", exc.next_step)
 
-    def _chosen(self, rows: Rows, file: Path, at: Place) -> Iterator[Row]:
-        """Yield the chosen rows; a bad row is reported at its line of the data file."""
+    def _chosen(self, rows: Rows, source: RowSource, at: Place) -> Iterator[Row]:
+        """Yield the chosen rows; a bad one is reported at its line, or at the file that it is."""
         where = self._value.get("where", {})
-        wrong, clashes = where_problems(rows.columns, where), self._clashes(rows, file)
+        wrong, clashes = where_problems(rows, where), self._clashes(rows, source)
         self._reporter.below(self._item.node, wrong, ("where",))
         self._reporter.below(self._item.node, clashes)
         if wrong or clashes:
@@ -135,34 +147,40 @@ class Sweep:
         for row in picked:
             if isinstance(row, Row):
                 yield row
-            elif self._item.skips_bad_rows and not row.ends_reading:
+            elif self._item.skips_bad_rows and not row.hides_rows:
                 skipped += 1
-                self._reporter.of(file).row(
-                    row.line, f"{SKIPPED}{row.message}", row.hint, warn=True
-                )
+                self._report(source, row, warn=True)
             else:
                 refused = True
-                self._reporter.of(file).row(row.line, row.message, row.hint)
+                self._report(source, row)
         wrong = picked.problems()
         self._reporter.below(self._item.node, wrong, ("where",))
         if not (picked.count or refused or wrong):
-            self._reporter.at(at, *self._why_nothing(picked, file.name, skipped))
+            self._reporter.at(at, *self._why_nothing(picked, source, skipped))
 
-    def _why_nothing(self, picked: FilteredRows, name: str, skipped: int) -> tuple[str, str]:
+    def _report(self, source: RowSource, row: BadRow, *, warn: bool = False) -> None:
+        message = f"{SKIPPED}{row.message}" if warn else row.message
+        self._reporter.of(source.path).row(row.line, message, row.hint, file=row.file, warn=warn)
+
+    def _why_nothing(
+        self, picked: FilteredRows, source: RowSource, skipped: int
+    ) -> tuple[str, str]:
+        kind, name = "file" if source.are_files else "row", source.label
         if not picked.seen:
             if skipped:
-                return f"no row of {name} can be read: all were skipped", "fix some of them"
+                return f"no {kind} of {name} can be read: all were skipped", "fix some of them"
             return f"{name} has no rows", "each row makes a job: the file needs at least one"
         read = None if picked.matching else misread_number(self._item.node.child("where"))
-        hint = f"{picked.matching} rows match 'where'; see offset and limit"
-        return f"no row of {name} is chosen", read or hint
+        hint = f"{picked.matching} {kind}s match 'where'; see offset and limit"
+        return f"no {kind} of {name} is chosen", read or hint
 
-    def _clashes(self, rows: Rows, file: Path) -> list[InputProblem]:
+    def _clashes(self, rows: Rows, source: RowSource) -> list[InputProblem]:
+        column = "variable of a file" if source.are_files else f"column of {source.label}"
         axes = self._value.get("matrix", {})
         return [
             InputProblem(
                 ("matrix", axis),
-                f"the axis '{axis}' is also a column of {file.name}",
+                f"the axis '{axis}' is also a {column}",
                 "rename the axis",
                 at_key=True,
             )
@@ -185,14 +203,14 @@ class _Grid:
 
     def cells(self, named: Mapping[str, JsonValue], row: Row | None = None) -> Iterator[Cell]:
         """Yield the cells of one row, or without a row. Variables in `named` win over ours."""
-        values, number, line = row or (None, 1, 0)
+        values, number, line, file, slug = row or (None, 1, 0, "", "")
         before = (number - 1) * self._width
         for one in self._combinations():
             first = (before + one.number - 1) * self._repeats
             for repeat in range(1, self._repeats + 1):
                 known = {"index": first + repeat, "repeat": repeat, **named}
                 variables = {**known, **one.values} if one.values else known
-                yield Cell(variables, one.values, repeat, values, number, line)
+                yield Cell(variables, one.values, repeat, values, number, line, file, slug)
 
     def _combinations(self) -> Iterable[Combination]:
         if self._kept or self._matrix is None:
@@ -215,20 +233,16 @@ def misread_number(node: Node | None) -> str | None:
     return None
 
 
-def data_file(item: Item) -> Path:
-    value = item.node.value
-    assert isinstance(value, Mapping)
-    return item.part.path.parent / str(value["from"])
-
-
 def cell_suffix(head: SweepHead, cell: Cell) -> str:
     """What distinguishes the jobs of a sweep.
 
     A row is identified by its number, not its content: adding a column renames nothing, and an
-    inserted row shows up as changed inputs, which a run refuses, not as new jobs to pay for.
+    inserted row shows up as changed inputs, which a run refuses, not as new jobs to pay for. A file
+    is identified by its name: a changed picture is a changed job.
     """
     repeat = cell.repeat if head.repeats > 1 else 1
     axes = suffix(head.axes, cell.variables, repeat)
     if head.rows is None or cell.row is None:
         return axes
-    return f"{cell.number}-{axes}" if axes else str(cell.number)
+    own = cell.slug or str(cell.number)
+    return f"{own}-{axes}" if axes else own

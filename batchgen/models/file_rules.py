@@ -5,10 +5,10 @@ Tolerant where the page is unclear: a refusal by the vendor is cheap, but ours s
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -67,47 +67,84 @@ class FilePlace:
     rules: tuple[FileRule, ...]
 
 
+def has_only_urls(model: Model, values: JsonObject) -> bool:
+    """A quick check, for most inputs: whether files are named by https URLs alone, if at all."""
+    for key in _file_keys_of(model):
+        value = values.get(key.name)
+        if value is None:
+            continue
+        if key.inner:
+            return False
+        for text in value if isinstance(value, list) else (value,):
+            if not isinstance(text, str) or not text.startswith("https://"):
+                return False
+    return True
+
+
 def files_of(model: Model, values: JsonObject) -> Iterator[tuple[FilePlace, str]]:
-    """Each place of an input that takes a file, inner ones too, with the text that is there."""
-    yield from _within(model.fields, values, ())
+    """Each place of an input that takes a file, inner ones too, with the text that is there.
+
+    Texts and lists that are at each other's places are left out: the schema refuses them.
+    """
+    if keys := _file_keys_of(model):
+        yield from _within(keys, values, ())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FileKey:
+    """A key that takes files, in `lists` lists; or one of a mapping with such keys inside."""
+
+    name: str
+    kind: FileKind | None
+    lists: int
+    rules: tuple[FileRule, ...]
+    inner: tuple[_FileKey, ...]
+
+
+@lru_cache(maxsize=256)
+def _file_keys_of(model: Model) -> tuple[_FileKey, ...]:
+    # Kept, since a million inputs are looked through.
+    return tuple(_file_keys(model.fields))
+
+
+def _file_keys(fields: Iterable[Field]) -> Iterator[_FileKey]:
+    for field in fields:
+        kind = _KINDS.get(field.type.rpartition(" ")[2])
+        inner = () if kind else tuple(_file_keys(field.fields))
+        if kind or inner:
+            lists = field.type.count("list of ")
+            yield _FileKey(field.name, kind, lists, field.file_rules, inner)
 
 
 def _within(
-    fields: Iterable[Field], values: object, path: tuple[str | int, ...]
+    keys: Iterable[_FileKey], values: object, path: tuple[str | int, ...]
 ) -> Iterator[tuple[FilePlace, str]]:
     if not isinstance(values, Mapping):
         return
-    for field in fields:
-        kind = _KINDS.get(field.type.rpartition(" ")[2])
-        if field.name not in values or not (kind or field.fields):
+    for key in keys:
+        if key.name not in values:
             continue
-        for inner, value in _items(values[field.name], (*path, field.name)):
-            if kind is None:
-                yield from _within(field.fields, value, inner)
+        for at, value in _items(values[key.name], (*path, key.name), key.lists):
+            if key.kind is None:
+                yield from _within(key.inner, value, at)
             elif isinstance(value, str):
-                yield FilePlace(inner, kind, field.file_rules), value
+                yield FilePlace(at, key.kind, key.rules), value
 
 
-def _items(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """The value itself, or each item of a list."""
-    if isinstance(value, list):
-        for index, one in enumerate(value):
-            yield from _items(one, (*path, index))
-    else:
+def _items(
+    value: Any, path: tuple[str | int, ...], lists: int
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The value itself, or what is in so many lists of lists."""
+    if lists == 0:
         yield path, value
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _items(one, (*path, index), lists - 1)
 
 
 def image_keys(model: Model) -> tuple[str, ...]:
     """The keys of an input that take URLs of images."""
     return tuple(field.name for field in model.fields if "image_uri" in field.type.split())
-
-
-def image_urls(model: Model, body: str) -> Iterator[tuple[str, str]]:
-    """The key and URL of each image in a checked body."""
-    values = json.loads(body)
-    for key in image_keys(model):
-        given = values.get(key, [])
-        yield from ((key, url) for url in ([given] if isinstance(given, str) else given))
 
 
 def rules_of(model: Model, key: str) -> tuple[FileRule, ...]:

@@ -286,6 +286,8 @@ def _pattern_message(error: ValidationError, place: str) -> Message:
 def _format_message(error: ValidationError, place: str) -> Message:
     if isinstance(error.cause, UnfitUrlError):
         hint = "the vendor's servers fetch the file: HTTPS, public, without login"
+        if str(error.instance).lower().startswith("file:"):
+            hint = "for a file of this machine, write its path alone, without file://"
         return f"{place} {error.cause}; {_got(error)}", hint
     return f"{place} must be a valid {error.validator_value}; {_got(error)}", None
 

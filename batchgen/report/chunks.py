@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.references import as_published
 from batchgen.state.causes import cause_key
 from batchgen.state.conditions import is_trouble
 from batchgen.state.reuse import source_of
@@ -70,7 +71,7 @@ def _row(
 ) -> list[JsonValue]:
     """Return fields in the order in which assets/store.js reads them."""
     job, attempt = reported.job, reported.attempt
-    sent = json.loads(attempt.body if attempt else job.body)
+    sent = json.loads(as_published(attempt.body if attempt else job.body))
     prompt = sent.pop("prompt", "")
     inputs: list[JsonValue] = []
     for name, value in sent.items():

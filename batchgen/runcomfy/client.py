@@ -20,6 +20,7 @@ from yarl import URL
 from batchgen.connections import SingleResponseConnector
 from batchgen.pauses import PauseReason
 from batchgen.proxies import NO_PROXIES, Proxies
+from batchgen.runcomfy.hidden_urls import HiddenUrls
 from batchgen.runcomfy.listing import PAGE, Page, read_entry, read_page
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
@@ -42,6 +43,7 @@ from batchgen.runcomfy.pricing import (
 from batchgen.runcomfy.response import BODY_LIMIT, RESULT_LIMIT, Answer
 from batchgen.runcomfy.result import read_result, read_status
 from batchgen.runcomfy.submit import read_cancel, read_submit
+from batchgen.runcomfy.upload import Upload
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 
 _Failure: TypeAlias = NotSent | Halted | Unclear
 
-_JSON = {"Content-Type": "application/json"}
 _ID_CHARS = "-._~!$&'()*+,;=:@"
 
 
@@ -64,7 +65,8 @@ class Limits:
     """Seconds, but for `connections`.
 
     `submit` is very long: the engine has its own deadline and records late answers. If it were less
-    than `connect`, it would be unclear whether anything was sent.
+    than `connect`, it would be unclear whether anything was sent. Of a large body it counts from
+    the moment that all of it was handed over; before, `stall` is the longest time without progress.
     `keep_alive` is short, so that a poll seldom gets a connection that the server just closed.
     `connections` 0 is no limit: the engine limits what is in flight, and a second queue here would
     only hide it. `asks`, where it is not 0, is how many GET requests may be open at once, since
@@ -74,6 +76,7 @@ class Limits:
     connect: float = 10.0
     read: float = 30.0
     submit: float = 600.0
+    stall: float = 60.0
     keep_alive: float = 4.0
     connections: int = 0
     asks: int = 0
@@ -105,17 +108,32 @@ class RunComfy:
         self._fresh = fresh
         self.base = base
         self._token = token
+        self._hidden = HiddenUrls()
         self._wall_clock = wall_clock
         self._proxies = proxies
         self._turns = asyncio.Semaphore(limits.asks) if limits.asks else nullcontext()
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
-        self._submit_timeout = aiohttp.ClientTimeout(total=limits.submit, connect=limits.connect)
+        self._limits = limits
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
-        """Send `body`, JSON text, once. It is never sent again by itself."""
+    def hide_urls_below(self, prefix: str) -> None:
+        """Take the queries of such URLs, which are secret, out of every answer from now on."""
+        self._hidden.add(prefix)
+
+    async def submit(
+        self, model: str, body: str, sent: asyncio.Event | None = None
+    ) -> SubmitOutcome:
+        """Send `body`, JSON text, once. It is never sent again by itself.
+
+        `sent` is set just before the vendor can have all of it.
+        """
+        upload = Upload(body, sent or asyncio.Event(), self._limits)
         path = f"/models/{quote(model)}"
-        answer = await self._call("POST", path, self._submit_timeout, body.encode())
-        return read_submit(answer) if isinstance(answer, Answer) else answer
+        answer = await self._call("POST", path, upload.timeout(), upload)
+        outcome = read_submit(answer) if isinstance(answer, Answer) else answer
+        if isinstance(outcome, Unclear) and not upload.sent.is_set():
+            # Half a body is no JSON, whatever was answered to it.
+            return NotSent(f"{outcome.reason}, before all of the input was sent")
+        return outcome
 
     async def result(self, request_id: str) -> ResultOutcome:
         """Ask what became of a request, and what it cost."""
@@ -189,42 +207,47 @@ class RunComfy:
         method: str,
         path: str,
         patience: aiohttp.ClientTimeout,
-        body: bytes | None = None,
+        upload: Upload | None = None,
         base: str | None = None,
         most: int = BODY_LIMIT,
     ) -> Answer | _Failure:
         if method == "GET":
             async with self._turns:
-                return await self._exchange(method, path, patience, body, base, most)
+                return await self._exchange(method, path, patience, upload, base, most)
         # Never queued here: its intent is recorded, and its deadline is running.
-        return await self._exchange(method, path, patience, body, base, most)
+        return await self._exchange(method, path, patience, upload, base, most)
 
     async def _exchange(
         self,
         method: str,
         path: str,
         patience: aiohttp.ClientTimeout,
-        body: bytes | None,
+        upload: Upload | None,
         base: str | None,
         most: int,
     ) -> Answer | _Failure:
         session = self._fresh if method == "POST" else self._session
         url = URL((base or self.base) + path, encoded=True)
         try:
-            async with session.request(
-                method,
-                url,
-                data=body,
-                headers=None if body is None else _JSON,
-                timeout=patience,
-                allow_redirects=False,
-                proxy=self._proxies.for_url(url),
-            ) as response:
+            async with (
+                upload.progressing() if upload else nullcontext(),
+                session.request(
+                    method,
+                    url,
+                    data=upload.data() if upload else None,
+                    headers=upload.headers() if upload else None,
+                    timeout=patience,
+                    allow_redirects=False,
+                    proxy=self._proxies.for_url(url),
+                ) as response,
+            ):
+                if upload:
+                    upload.answered()
                 content, broken = await _read(response.content, most)
         except NETWORK_ERRORS as exc:
             return with_environment(classify_error(exc), url, self._proxies)
         # Whatever is read from it may be kept, and an address may be followed to another host.
-        content = self._token.redact_bytes(content)
+        content = self._hidden.redact(self._token.redact_bytes(content))
         redact = self._token.redact
         return Answer(
             response.status, response.headers, content, self._wall_clock(), broken, redact

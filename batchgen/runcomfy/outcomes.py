@@ -32,7 +32,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the request reached the vendor: DNS, refused, connect timeout."""
+    """The vendor cannot have the request: DNS, refused, connect timeout, half of a large body."""
 
     reason: str
 

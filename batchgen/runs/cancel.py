@@ -16,7 +16,6 @@ from batchgen.runs.ownership import claim_for_provider
 from batchgen.runs.ports import connected
 from batchgen.state.database import transaction
 from batchgen.state.queries import live_request, select_any, select_jobs
-from batchgen.state.selection import note_causes
 from batchgen.state.transitions import Ending, ended
 from batchgen.text import command_line
 
@@ -75,7 +74,6 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
 
 def _cancellable(place: RunContext, selection: Selection) -> list[str]:
     with place.open() as run:
-        selection = note_causes(run.db, selection)
         if not select_any(run.db, selection):
             raise UsageError(
                 "no job is selected",

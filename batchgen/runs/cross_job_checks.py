@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from batchgen.errors import Problem, Spot
@@ -60,7 +61,7 @@ def _duplicate(found: Duplicate) -> Problem:
     places = _places(found.first, found.again)
     if found.has_own_id:
         message = f"duplicate id '{found.id}': {places}"
-        hint = (
+        hint = _hint_of_files(found.first, found.again) or (
             "every job needs an id of its own; in a sweep, put a variable into it that differs,"
             " such as an axis or a column: id: 'x-{{ hour }}'"
         )
@@ -70,12 +71,25 @@ def _duplicate(found: Duplicate) -> Problem:
     return _problem(found.again, message, hint, found.id)
 
 
+def _hint_of_files(first: Origin, again: Origin) -> str | None:
+    """How to tell two jobs apart that are named after their files."""
+    if first.line or again.line or first == again:
+        return None
+    if PurePath(first.file).name != PurePath(again.file).name:
+        return 'jobs are named after their files; put more of the name into the id: "{{ name }}"'
+    return 'jobs are named after their files; put the folder into the id: "{{ folder }}-{{ name }}"'
+
+
 def _places(first: Origin, again: Origin) -> str:
     if first == again:
-        return f"line {again.line} creates it twice"
-    if first.file == again.file:
+        return f"{f'line {again.line}' if again.line else again.file} creates it twice"
+    if first.file == again.file and first.line and again.line:
         return f"lines {first.line} and {again.line}"
-    return f"{first.file}:{first.line} and {again.file}:{again.line}"
+    return f"{_place(first)} and {_place(again)}"
+
+
+def _place(origin: Origin) -> str:
+    return f"{origin.file}:{origin.line}" if origin.line else origin.file
 
 
 def _missing(found: MissingNeed, *, has_skipped: bool) -> Problem:

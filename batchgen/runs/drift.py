@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.jobs import model_alias
 from batchgen.models.dialect import normalized
+from batchgen.references import as_written
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
@@ -361,7 +362,7 @@ class LiveRules:
             return []
         accepted = self._accepted.get(model, ())
         now = _in_one_form(live, known.rules)
-        return list(broken_rules(known.rules, now, json.loads(body), accepted))
+        return list(broken_rules(known.rules, now, json.loads(as_written(body)), accepted))
 
     def judged(self, jobs_of: Callable[[str], Iterable[tuple[str, str]]]) -> RefusedJobs:
         """Judge the jobs, `(id, body)`, that `jobs_of` gives for each model in question."""

@@ -29,7 +29,7 @@ from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.notifications import notifying, recipients
 from batchgen.runs.options import effective_policy, engine_policy
 from batchgen.runs.ownership import recorded_provider
-from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of
+from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
 from batchgen.runs.reuse_index import index_kept_up
@@ -247,6 +247,7 @@ async def work(
             inputs=images,
             catalog=context.manifest.catalog,
             results=results,
+            own_files=await stack.enter_async_context(own_files_of(context, api)),
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)

@@ -13,24 +13,28 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError, MissingFileError, StorageError
+from batchgen.input_files import HOST
 from batchgen.jobs import canonical_json
 from batchgen.manifest import rows
 from batchgen.manifest.parsing.source import stamp_at
 from batchgen.manifest.scope import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from batchgen.jobs import JsonValue
+    from batchgen.jobs import Job, JsonValue
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.parsing.source import Stamp
     from batchgen.models.catalog import Catalog
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fingerprint:
     """`taken` is true only while the files still have these `stamps`.
+
+    Empty, it matches nothing. Nor does it if an input uses one of the user's own files, which may
+    change while the manifest stays as it is.
 
     A manifest is read several times: for its header, its fingerprint and its jobs. If it is
     replaced in between, jobs of the old one must not be stored under the fingerprint of the new
@@ -39,14 +43,22 @@ class Fingerprint:
 
     taken: str
     stamps: Mapping[Path, Stamp | None]
+    _has_own_files: bool = False
+
+    def of(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Pass on the jobs as they are read, and note whether they use own files."""
+        for job in jobs:
+            if HOST in job.body:
+                self._has_own_files = True
+            yield job
 
     def text(self) -> str:
-        """Give the JSON text for the state; empty, which matches nothing, if a file has changed.
+        """Give the text for the state, as JSON; it is empty if a file has changed.
 
         Call it after the jobs were read.
         """
         fresh = all(stamp_at(path) == stamp for path, stamp in self.stamps.items())
-        return self.taken if fresh else ""
+        return self.taken if fresh and not self._has_own_files else ""
 
     def is_of(self, known: str | None) -> bool:
         """Whether the state with the fingerprint `known` was made from these inputs."""
@@ -72,7 +84,8 @@ def fingerprint_of(manifest: Manifest) -> Fingerprint:
         ],
         "env": {name: _sha256(os.fsencode(value)) for name, value in manifest.env.items()},
     }
-    return Fingerprint(canonical_json(taken), stamps)
+    # Rows of files come and go while the manifest stays as it is.
+    return Fingerprint("" if manifest.has_rows_of_files else canonical_json(taken), stamps)
 
 
 def _text(path: Path) -> str:

@@ -18,8 +18,8 @@ from batchgen.pauses import PauseReason, pause_for
 from batchgen.runs.cross_job_checks import duplicate_id, missing_above, wrong_media_kinds
 from batchgen.runs.drift import ways_out
 from batchgen.runs.summary import LateProblemsError
+from batchgen.state.appending import append_jobs
 from batchgen.state.meta import Meta, set_meta
-from batchgen.state.staging import append_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from batchgen.runs.drift import LiveRules
     from batchgen.runs.fingerprint import Fingerprint
     from batchgen.runs.summary import Summary
-    from batchgen.state.staging import Unfit
+    from batchgen.state.appending import Unfit
     from batchgen.state.store import Store
 
 

@@ -7,6 +7,7 @@ fix it.
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -17,18 +18,19 @@ from batchgen import references
 from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, open_prober
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.input_files import is_file_url
-from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls, rules_of
+from batchgen.models.file_rules import FileFacts, broken_rules, files_of, image_keys
 from batchgen.runcomfy.base import is_loopback
 from batchgen.state.due import pending_models, pending_urls
 from batchgen.state.files import known_images, remember_image
 from batchgen.state.records import KnownImage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from batchgen.downloads.probe import Probed, ProbeSettings
     from batchgen.engine.ports import InputVerdict
     from batchgen.models.catalog import Catalog, Model
+    from batchgen.models.fields import FileRule
     from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
     from batchgen.state.store import Store
@@ -63,12 +65,12 @@ class Silences:
         return self._counted.get(url, (0, 0))[0] >= MOST_SILENCES
 
 
-def trouble_with(model: Model, key: str, outcome: Probed) -> str | None:
-    """Say what is wrong with an image under a key of a model, with the model's rule if possible."""
+def trouble_with(rules: Iterable[FileRule], outcome: Probed) -> str | None:
+    """Say what is wrong with an image, with the page's rule if possible."""
     match outcome:
         case Picture(media_type, width, height, size):
             facts = FileFacts(media_type, width, height, size)
-            broken = broken_rules(rules_of(model, key), facts)
+            broken = broken_rules(rules, facts)
             return " ".join(map(str, broken)) or None
         case NotUsable(reason) | Gone(reason) | NoAnswer(reason):
             return reason
@@ -141,10 +143,10 @@ class InputImages:
         if known_model is None:
             return InputsSound()
         unclear: list[str] = []
-        for key, url in image_urls(known_model, body):
-            if not self.is_looked_at(url):
+        for place, url in files_of(known_model, json.loads(body)):
+            if place.kind != "image" or not self.is_looked_at(url):
                 continue
-            outcome, trouble = await self.judge(known_model, key, url)
+            outcome, trouble = await self.judge(place.rules, url)
             if trouble is None:
                 continue
             if not tells_nothing(outcome) or self._silences.are_too_many(url):
@@ -157,20 +159,20 @@ class InputImages:
         asked = self._store.now()
         return await self._once(url, lambda known: not known.trouble and known.looked_at >= asked)
 
-    async def judge(self, model: Model, key: str, url: str) -> tuple[Probed, str | None]:
-        """Return what is there, and why this key of the model would not take it."""
+    async def judge(self, rules: Sequence[FileRule], url: str) -> tuple[Probed, str | None]:
+        """Return what is there, and why a place with these rules would not take it."""
         oldest = self._store.now() - TRUSTED_SECONDS
 
         def is_trusted(known: KnownImage) -> bool:
             # A bad image may have been replaced since an earlier run.
-            is_bad = trouble_with(model, key, _remembered(known)) is not None
+            is_bad = trouble_with(rules, _remembered(known)) is not None
             return known.looked_at >= (self._started if is_bad else oldest)
 
         outcome = await self._once(url, is_trusted)
-        trouble = trouble_with(model, key, outcome)
+        trouble = trouble_with(rules, outcome)
         if trouble is not None and not tells_nothing(outcome) and self._doubts(url, outcome):
             outcome = await self._once(url, lambda _: False)
-            trouble = trouble_with(model, key, outcome)
+            trouble = trouble_with(rules, outcome)
         return outcome, trouble
 
     def _doubts(self, url: str, outcome: Probed) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen.downloads.probe import NoAnswer
 from batchgen.engine.events import LookingAtImages, Noted
 from batchgen.errors import InputImagesError
+from batchgen.models.file_rules import rules_of
 from batchgen.runs.input_images import MOST_LOOKS, ImageUse, host_name, images_in_use, shown
 
 if TYPE_CHECKING:
@@ -119,16 +120,17 @@ class _Survey:
     async def _patiently(self, place: int, use: ImageUse) -> str | None:
         model, host = self._images.catalog.find(use.model), host_name(use.url)
         assert model is not None, "images_in_use knows its keys"
+        rules = rules_of(model, use.key)
         if self._silent[host] >= SILENCES_OF_A_HOST:
             self.silences.add(place)
             return f"{host} does not answer"
-        outcome, sentence = await self._images.judge(model, use.key, use.url)
+        outcome, sentence = await self._images.judge(rules, use.url)
         for pause in self._pauses:
             if not isinstance(outcome, NoAnswer):
                 break
             self._silent[host] += 1
             await asyncio.sleep(pause)
-            outcome, sentence = await self._images.judge(model, use.key, use.url)
+            outcome, sentence = await self._images.judge(rules, use.url)
         if isinstance(outcome, NoAnswer):
             self.silences.add(place)
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import FileSaved, JobMoved, Noted
 from batchgen.fs import disk_errors, open_to_read, publishing
 from batchgen.jobs import JobState
+from batchgen.references import as_published
 from batchgen.runcomfy.base import usable_request_id
 from batchgen.runs.append_log import AppendLog, json_line
 from batchgen.runs.ownership import EMULATOR
@@ -182,7 +183,7 @@ CHUNK_METADATA = 1024 * 1024
 
 def metadata_line(file: Result) -> str:
     """The line for one file. `file_name` is relative to metadata.jsonl, as loaders expect."""
-    sent = json.loads(file.body)
+    sent = json.loads(as_published(file.body))
     fields = {
         "file_name": file.path,
         "id": file.job_id,

@@ -6,13 +6,17 @@ For a job with a changed input, it shows what changed, key by key.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from batchgen.input_files import content_of, files_in
+from batchgen.manifest.policy import DATA
+from batchgen.references import as_written
 from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, Funds, suffices
 from batchgen.runs.vendor_facts import VendorFacts
 from batchgen.state.planned import PlanCounts
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,37 +30,65 @@ if TYPE_CHECKING:
 
 
 ABSENT = "nothing"
+MEGABYTE = 1_000_000
 CUT = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """`before` and `now` are JSON texts; None: the input has no such key."""
+    """`before` and `now` are JSON texts; None: the input has no such key.
+
+    `files` are the paths of the user's own files in it that have another content now.
+    """
 
     key: str
     before: str | None
     now: str | None
+    files: tuple[str, ...] = ()
 
     def words(self, width: int) -> str:
         """Say `prompt: "a" → "b"`; each side of at most `width` characters, cut around the change.
 
         Escaped where it would not print: a prompt must not steer the terminal.
         """
+        key = _printable(self.key)
+        if self.before == self.now:
+            return (
+                f"{key}: {_cut_end(_printable(', '.join(self.files)), width)} has another content"
+            )
         before, now = cut_pair(_shown(self.before), _shown(self.now), width)
-        return f"{_printable(self.key)}: {before} → {now}"
+        return f"{key}: {before} → {now}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """A key that is not there has no value, which is not the same as null."""
         sides = {"before": self.before, "now": self.now}
         values = {name: json.loads(text) for name, text in sides.items() if text is not None}
-        return {"key": self.key, **values}
+        return {"key": self.key, **values, **({"files": [*self.files]} if self.files else {})}
 
 
 def input_changes(before: str, now: str) -> tuple[FieldChange, ...]:
     """Compare two inputs, JSON objects, key by key, in the order of the keys."""
     old, new = json.loads(before), json.loads(now)
-    changes = (FieldChange(key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
-    return tuple(change for change in changes if change.before != change.now)
+    pairs = ((key, _text(old, key), _text(new, key)) for key in sorted({*old, *new}))
+    return tuple(
+        FieldChange(key, _written(one), _written(other), _changed_files(one, other))
+        for key, one, other in pairs
+        if _content(one) != _content(other)
+    )
+
+
+def _content(text: str | None) -> str | None:
+    return None if text is None else content_of(text)
+
+
+def _written(text: str | None) -> str | None:
+    return None if text is None else as_written(text)
+
+
+def _changed_files(before: str | None, now: str | None) -> tuple[str, ...]:
+    known = {file.path: file.sha256 for file in files_in(before or "")}
+    files = files_in(now or "")
+    return tuple(file.path for file in files if known.get(file.path, file.sha256) != file.sha256)
 
 
 def changes_of(job: ChangedInput) -> tuple[FieldChange, ...]:
@@ -97,6 +129,10 @@ def _cut(before: str, now: str, width: int) -> tuple[str, str]:
     return _window(before, start, width), _window(now, start, width)
 
 
+def _cut_end(text: str, width: int) -> str:
+    return _window(text, 0, max(width, 1))
+
+
 def _window(text: str, start: int, width: int) -> str:
     room = width - (1 if start else 0)
     end = start + room
@@ -128,6 +164,30 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesToSend:
+    """Distinct own files in the inputs to be submitted; `send` is the manifest's `inputs: send:`.
+
+    `bytes` as they are on the disk: `inputs: fit: true` makes some smaller.
+    """
+
+    count: int = 0
+    bytes: int = 0
+    send: str = DATA
+
+    def words(self) -> str:
+        size = (
+            f"{self.bytes / MEGABYTE:,.1f} MB"
+            if self.bytes >= MEGABYTE
+            else f"{self.bytes:,} bytes"
+        )
+        way = "sent inside the requests" if self.send == DATA else f"uploaded to {self.send}"
+        return f"{plural(self.count, 'own file')}, {size}, {way}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`changed`, `renamed` and `orphans` are the first ones; the counts are of all.
 
@@ -155,6 +215,7 @@ class Plan:
     rehearsal: bool = False
     warnings: tuple[Problem, ...] = ()
     saved: Cost = field(default_factory=Cost)
+    files: FilesToSend = field(default_factory=FilesToSend)
 
     @property
     def total(self) -> PlanCounts:
@@ -193,6 +254,7 @@ class Plan:
             },
             "cost": self.cost.to_json(),
             "saved": self.saved.to_json(),
+            "own_files": self.files.to_json(),
             "spent_usd": round(self.money.committed, 6),
             "spent_without_price": self.money.unpriced,
             "budget_usd": self.budget,

@@ -26,7 +26,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, effective_policy, engine_policy
 from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
-from batchgen.runs.plan import ModelPlan, Plan
+from batchgen.runs.plan import FilesToSend, ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.reuse import count_reusable, finder_of
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
@@ -39,6 +39,7 @@ from batchgen.state.results import (
     foreseen_jobs,
     gone_jobs,
     job_histories,
+    paths_to_send,
     remembered_jobs,
     some_ids,
 )
@@ -185,7 +186,17 @@ class _Desk:
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
             saved=sum((self._saved(model) for model in self.reusable), Cost()),
+            files=self._files(),
         )
+
+    def _files(self) -> FilesToSend:
+        count = size = 0
+        for path in paths_to_send(self.outlook, chain.from_iterable(self.reusable.values())):
+            count += 1
+            # A file that is gone by now fails its job at the submit.
+            with suppress(OSError):
+                size += (self.manifest.path.parent / path).stat().st_size
+        return FilesToSend(count, size, self.manifest.inputs.send)
 
     def _lane(self, model: str, jobs: int) -> LaneWork:
         limits = engine_policy(self.manifest.policy, self.options).limits_of(model)

@@ -14,20 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yarl import URL
+
 from batchgen.concurrency import in_thread
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
-from batchgen.engine.ports import DiskUsage
-from batchgen.errors import (
-    OutputError,
-)
+from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendable
+from batchgen.errors import BucketError, OutputError
 from batchgen.fs import disk_errors
 from batchgen.manifest.policy import CheckInputs
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.input_images import open_input_images
+from batchgen.uploads.outcomes import CannotSendError, NotNowError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,12 +37,16 @@ if TYPE_CHECKING:
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.engine.ports import OwnFiles
+    from batchgen.models.catalog import Catalog
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
+    from batchgen.uploads.bucket_sending import BucketSender
+    from batchgen.uploads.sending import DataSender
 
 
 @asynccontextmanager
@@ -144,6 +149,60 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
         only_here=context.on_this_machine,
     ) as images:
         yield images
+
+
+@dataclass(frozen=True, slots=True)
+class SentFiles:
+    """The engine's port to the user's own files, in the request itself or in a bucket."""
+
+    sender: DataSender | BucketSender
+    catalog: Catalog
+
+    async def sendable(self, model: str, body: str) -> Sendable | InputsBroken | InputsUnclear:
+        known = self.catalog.find(model)
+        if known is None:
+            return InputsBroken(f"the model {model} is unknown")
+        try:
+            text, share = await self.sender.body_for(known, body)
+        except CannotSendError as exc:
+            return InputsBroken(str(exc))
+        except NotNowError as exc:
+            return InputsUnclear(str(exc))
+        except BucketError as exc:
+            # It could be used when the run began: access that is restored later suffices.
+            return InputsUnclear(f"{exc.where}: {exc.what}")
+        return Sendable(text, share.release)
+
+
+@asynccontextmanager
+async def own_files_of(context: RunContext, api: RunComfy) -> AsyncIterator[OwnFiles]:
+    """A rehearsal sends them as a real run does, to the emulator.
+
+    Raises BucketError for a bucket that cannot be used.
+    """
+    # Loaded here: most runs send no pictures.
+    from batchgen.uploads.bucket_sending import (  # noqa: PLC0415 - see above
+        open_bucket_sender,
+        seconds_of_urls,
+    )
+    from batchgen.uploads.buckets import BucketPlace  # noqa: PLC0415 - see above
+    from batchgen.uploads.sending import open_data_sender  # noqa: PLC0415 - see above
+
+    manifest, folder = context.manifest, context.manifest.path.parent
+    if manifest.inputs.by_data:
+        with open_data_sender(folder, fit=manifest.inputs.fit) as sender:
+            yield SentFiles(sender, manifest.catalog)
+        return
+    emulator = str(URL(api.base).origin()) if context.on_this_machine else ""
+    async with open_bucket_sender(
+        BucketPlace(manifest.inputs.send, emulator),
+        context.world.env,
+        folder,
+        fit=manifest.inputs.fit,
+        url_seconds=seconds_of_urls(manifest.policy.timeout),
+        hide=api.hide_urls_below,
+    ) as bucket_sender:
+        yield SentFiles(bucket_sender, manifest.catalog)
 
 
 USUALLY_OPEN = 40

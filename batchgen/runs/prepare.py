@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import platformdirs
 
 from batchgen.errors import ChangedJobsError, InputError, TokenError
 from batchgen.manifest.header import read_manifest
@@ -15,12 +17,14 @@ from batchgen.manifest.problems import ProblemLog
 from batchgen.models.catalog import bundled
 from batchgen.runcomfy.token import SHORTEST_SECRET, TOKEN_VARIABLES, read_login, token_file
 from batchgen.runs.cross_job_checks import report_cross_job_problems
+from batchgen.state.local_file_cache import LocalFileCache
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.staging import open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from batchgen.input_files import LocalFile, LookAt, Unusable
     from batchgen.manifest.header import Manifest
     from batchgen.models.catalog import Catalog
     from batchgen.runs.options import RunOptions
@@ -132,11 +136,36 @@ def checked_manifest(
     )
     with open_staging(to_judge=to_judge) as staging:
         if manifest is not None:
-            for job in checked_jobs(manifest, problems, staging.refuse):
-                staging.add(job)
+            with reading_files() as look:
+                for job in checked_jobs(manifest, problems, staging.refuse, look):
+                    staging.add(job)
         check_together(staging, bundled() if manifest is None else manifest.catalog, problems)
         assert manifest is not None, "a manifest that cannot be read has a problem"
         yield manifest, staging
+
+
+@contextmanager
+def reading_files() -> Iterator[LookAt]:
+    """Reads the user's own files that inputs name; an unchanged file is not read again."""
+    with closing(LocalFileCache(_user_cache(), _look_at)) as cache:
+        yield cache
+
+
+def _look_at(path: Path) -> LocalFile | Unusable:
+    # Imported here because most manifests name no files, and imagesize is slow to load.
+    from batchgen.uploads.local_files import look_at  # noqa: PLC0415 - see above
+
+    return look_at(path)
+
+
+def _user_cache() -> Path | None:
+    """The user's cache folder; None for a user who has none."""
+    try:
+        path = platformdirs.user_cache_path("batchgen", appauthor=False)
+    except RuntimeError:
+        return None
+    # Older versions give a path below "~" instead.
+    return path if path.is_absolute() else None
 
 
 def check_together(staging: Staging, catalog: Catalog, problems: ProblemLog) -> None:

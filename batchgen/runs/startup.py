@@ -32,7 +32,12 @@ from batchgen.runs.lost_state import (
     set_aside,
 )
 from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_provider, run_id
-from batchgen.runs.prepare import check_together, read_with_environment, reconcile
+from batchgen.runs.prepare import (
+    check_together,
+    read_with_environment,
+    reading_files,
+    reconcile,
+)
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -49,6 +54,7 @@ from batchgen.state.staging import open_staging
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batchgen.input_files import LookAt
     from batchgen.manifest.header import Manifest
     from batchgen.runs.context import World
     from batchgen.runs.fingerprint import Fingerprint
@@ -74,7 +80,7 @@ class StartedRun:
 class _Reader:
     """A manifest whose jobs may have to be read. `fingerprint` identifies what they are made from.
 
-    `found` are the problems in its header.
+    `found` are the problems in its header; `look` reads the user's own files.
     """
 
     manifest: Manifest
@@ -82,6 +88,7 @@ class _Reader:
     folder: RunFolder
     fingerprint: Fingerprint
     found: ProblemLog
+    look: LookAt
 
     def is_known_to(self, db: Connection) -> bool:
         with translated(self.folder.state):
@@ -94,7 +101,7 @@ class _Reader:
         """
         staging = briefly.enter_context(open_staging())
         problems = deepcopy(self.found)
-        jobs = checked_jobs(self.manifest, problems, staging.refuse)
+        jobs = self.fingerprint.of(checked_jobs(self.manifest, problems, staging.refuse, self.look))
         at_once = CHECKED_AT_ONCE if first and self._may_begin_early() else None
         for job in islice(jobs, at_once):
             staging.add(job)
@@ -137,7 +144,9 @@ def start_up(path: Path, options: RunOptions, world: World, held: ExitStack) -> 
     problems = ProblemLog(strict=options.strict)
     manifest = read_with_environment(path, world.env, rehearsal=rehearsing, problems=problems)
     context = RunContext(manifest, RunFolder(manifest.output.dir), options, world, base)
-    reader = _Reader(manifest, options, context.folder, fingerprint_of(manifest), problems)
+    # The jobs of a huge first run are read while it goes on.
+    look = held.enter_context(reading_files())
+    reader = _Reader(manifest, options, context.folder, fingerprint_of(manifest), problems, look)
     with ExitStack() as briefly:
         staged = None
         if options.strict or not _is_unchanged(reader):

@@ -13,6 +13,7 @@ staging.py        checked jobs wait here; staged_checks.py: duplicates, missing 
 difference.py     today's manifest beside the state: new, changed, renamed, gone
 reconcile.py      a run applies the difference; file_names.py: no two files share a name
 planned.py        a plan counts it, and changes nothing
+appending.py      the later pages of a huge first manifest, while its first jobs are under way
 
 While a run goes on:
 
@@ -28,5 +29,6 @@ queries.py        counts, jobs and failures; costs.py: money
 results.py        jobs one by one, and the files of a dataset; report_queries.py: the page
 reuse.py          results of other runs that jobs take, and what others may take of this one
 result_index.py   where the results of all runs are, by what was asked for
+local_file_cache.py   what is known of the user's own files, so that they are not read twice
 recovery.py       requests that a log names and the state has lost
 """

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.conditions import TROUBLED, VISIBLE
+from batchgen.state.conditions import VISIBLE
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
 
     from batchgen.state.conditions import Condition
 
 
-KEY = "cause_key(job.id, job.state, job.error_code, job.error)"
-"""The key in SQL, of the table, or alias, `job`."""
-
 KEY_DIGITS = 8
-_NOTED = "caused"
 _WITHIN_WORDS = frozenset("_-")
 _VARYING = re.compile(
     r"https?://\S+"
@@ -38,7 +32,10 @@ ids are; a shorter one, such as h264 or t2i, may be what the cause is about.
 
 
 def cause_key(job_id: str, state: str, error_code: str | None, error: str | None) -> str:
-    """Name a cause: the same for jobs whose messages differ in figures, ids and URLs only."""
+    """Name a cause: the same for jobs whose messages differ in figures, ids and URLs only.
+
+    The state keeps it: if it is found otherwise one day, the state gets a new version.
+    """
     # What a blocked job waits for is another job, a different one each time.
     words = "" if state == JobState.BLOCKED else error or ""
     plain = " ".join(map(_plain, without_word(words, job_id).split()))
@@ -83,27 +80,9 @@ def of_cause(key: str) -> Condition:
     Asked of the state's own table, whatever replaces `job` around it: jobs that were only
     read from a manifest are in no trouble.
     """
-    return (
-        "job.id IN (SELECT job.id FROM main.job AS job"
-        f" WHERE {TROUBLED} AND {VISIBLE} AND {KEY} = ?)"
-    ), (key,)
-
-
-def note_keys(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Find out once which jobs have one of these causes: for `of_noted_cause`, until noted anew."""
-    db.execute(f"DROP TABLE IF EXISTS {_NOTED}")
-    db.execute(f"CREATE TEMP TABLE {_NOTED} (id TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID")
-    db.execute(
-        f"INSERT INTO temp.{_NOTED} SELECT id, key FROM ("
-        f"SELECT job.id AS id, {KEY} AS key FROM main.job AS job WHERE {TROUBLED} AND {VISIBLE})"
-        " WHERE key IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(keys)),),
+    return (f"job.id IN (SELECT job.id FROM main.job AS job WHERE job.cause = ? AND {VISIBLE})"), (
+        key,
     )
-
-
-def of_noted_cause(key: str) -> Condition:
-    """Those of `of_cause`, where `note_keys` has found them."""
-    return f"job.id IN (SELECT id FROM temp.{_NOTED} WHERE key = ?)", (key,)
 
 
 MOST_READ = 20_000

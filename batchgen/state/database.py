@@ -26,6 +26,7 @@ from batchgen.errors import (
     StorageError,
 )
 from batchgen.fs import is_out_of_descriptors, name_key, too_many_open
+from batchgen.input_files import content_of
 from batchgen.jobs import model_alias
 from batchgen.state.causes import cause_key
 from batchgen.state.file_names import unique_name
@@ -104,13 +105,19 @@ def _nothing_yet(path: Path, start: str) -> MissingFileError:
     )
 
 
-def open_side_file(path: Path | None, *, wait: float = 0.0, autocommit: bool = True) -> Connection:
+def open_side_file(
+    path: Path | None, *, wait: float = 0.0, autocommit: bool = True, any_thread: bool = False
+) -> Connection:
     """Open a database beside the state, whose loss costs work but no money; None: in memory.
 
-    `wait`: seconds to wait for another process to release it. Raises DatabaseError.
+    `wait`: seconds to wait for another process to release it. With `any_thread`, the caller sees to
+    it that only one thread uses it at a time. Raises DatabaseError.
     """
     return sqlite3.connect(
-        path or ":memory:", timeout=wait, isolation_level=None if autocommit else "DEFERRED"
+        path or ":memory:",
+        timeout=wait,
+        isolation_level=None if autocommit else "DEFERRED",
+        check_same_thread=not any_thread,
     )
 
 
@@ -277,6 +284,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("unique_name", 2, unique_name, deterministic=True)
     connection.create_function("cause_key", 4, cause_key, deterministic=True)
     connection.create_function("name_key", 1, name_key, deterministic=True)
+    connection.create_function("content_of", 1, content_of, deterministic=True)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -3,7 +3,9 @@
 The columns of the temporary table `difference`:
 
 - `today`: the job's number in the staging area; `seq`: its number in the state, NULL if it is new
+- `changed`: another model or input; a file of its input that only has another path is no change
 - `renamed`: the name of its files has changed
+- `relisted`: something changed that follows the manifest without a question
 - `asks`: its new input may have to be paid for again; `rerun`: it will be
 - `moved`: the number of a paid job that only got another id: it is gone from the manifest, and this
   new job has the same input. An id can change while the input stays the same: someone edits it, or
@@ -18,6 +20,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from batchgen import input_files
 from batchgen.references import HOST, reference_url, references_in, resolved
 from batchgen.state.database import translated
 from batchgen.state.meta import Meta, set_meta
@@ -62,8 +65,17 @@ _TABLES = (
     "referring",
     "parted",
     "planned",
-    "caused",
+    "own_file",
 )
+
+
+def _has_files(body: str) -> str:
+    return f"instr({body}, '//{input_files.HOST}/')"
+
+
+def _content(body: str) -> str:
+    """What makes a body different work, in SQL; most have no files, and call no function."""
+    return f"iif({_has_files(body)}, content_of({body}), {body})"
 
 
 _COMPARE = f"""
@@ -75,6 +87,15 @@ _COMPARE = f"""
         job.listed = 0 OR {" OR ".join(f"job.{c} IS NOT today.{c}" for c in FOLLOWS_MANIFEST)},
         NULL, 0, 0
     FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
+"""
+
+
+# By itself: the texts of most jobs are equal, and comparing them is all that they cost.
+_SAME_CONTENT = f"""
+    UPDATE temp.difference SET changed = 0, relisted = 1 WHERE changed AND EXISTS (
+        SELECT 1 FROM main.job AS job JOIN incoming.job AS today ON today.seq = difference.today
+        WHERE job.seq = difference.seq AND job.model = today.model
+            AND {_has_files("today.body")} AND {_content("job.body")} = {_content("today.body")})
 """
 
 
@@ -100,6 +121,7 @@ def _compare_ids(db: sqlite3.Connection) -> None:
         " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
     )
     db.execute(_COMPARE)
+    db.execute(_SAME_CONTENT)
 
 
 def _find_gone(db: sqlite3.Connection) -> None:
@@ -122,25 +144,28 @@ _RENAME_TABLES = (
     "CREATE TEMP TABLE referring (seq INTEGER PRIMARY KEY)",
 )
 
+_OLD = _content("coalesce(rebased.body, job.body)")
+_NEW = _content("today.body")
 # Jobs with equal inputs are paired in order; those that leave the manifest now come first.
-_PAIRS = """
+# CAST, since SQLite makes no index for a join on an expression: it would compare each with each.
+_PAIRS = f"""
     INSERT INTO temp.renamed_job
     WITH old AS (
-        SELECT job.seq, job.model, coalesce(rebased.body, job.body) AS body,
-            row_number() OVER (PARTITION BY job.model, coalesce(rebased.body, job.body)
+        SELECT job.seq, job.model, CAST({_OLD} AS TEXT) AS content,
+            row_number() OVER (PARTITION BY job.model, {_OLD}
                                ORDER BY job.listed DESC, job.seq) AS place
         FROM temp.leaver JOIN main.job AS job ON job.seq = leaver.seq
         LEFT JOIN temp.rebased AS rebased ON rebased.seq = job.seq
         WHERE job.seq NOT IN (SELECT seq FROM temp.renamed_job)
     ),
     new AS (
-        SELECT today.seq, today.model, today.body,
-            row_number() OVER (PARTITION BY today.model, today.body ORDER BY today.seq) AS place
+        SELECT today.seq, today.model, CAST({_NEW} AS TEXT) AS content,
+            row_number() OVER (PARTITION BY today.model, {_NEW} ORDER BY today.seq) AS place
         FROM temp.difference AS diff JOIN incoming.job AS today ON today.seq = diff.today
         WHERE diff.seq IS NULL AND today.seq NOT IN (SELECT today FROM temp.renamed_job)
     )
     SELECT old.seq, new.seq FROM new
-    JOIN old ON old.body = new.body AND old.model = new.model AND old.place = new.place
+    JOIN old ON old.content = new.content AND old.model = new.model AND old.place = new.place
 """
 
 
@@ -193,11 +218,11 @@ def _find_renamed(db: sqlite3.Connection) -> None:
     )
     db.execute("DELETE FROM temp.gone WHERE seq IN (SELECT seq FROM temp.renamed_job)")
     db.execute(
-        "UPDATE temp.difference SET changed = 0 WHERE changed AND EXISTS ("
+        "UPDATE temp.difference SET changed = 0, relisted = 1 WHERE changed AND EXISTS ("
         "SELECT 1 FROM temp.rebased JOIN main.job AS job USING (seq)"
         " JOIN incoming.job AS today ON today.seq = difference.today"
-        " WHERE rebased.seq = difference.seq AND rebased.body = today.body"
-        " AND job.model = today.model)"
+        " WHERE rebased.seq = difference.seq AND job.model = today.model"
+        f" AND {_content('rebased.body')} = {_content('today.body')})"
     )
 
 

@@ -12,7 +12,7 @@ from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 
 DueKey: TypeAlias = tuple[int, int]
@@ -84,11 +84,17 @@ def needed_files(db: sqlite3.Connection, seq: int) -> tuple[Result, ...]:
     return tuple(map(result_of, rows))
 
 
-def pending_models(db: sqlite3.Connection, selection: Selection | None = None) -> list[str]:
-    """Models with selected pending jobs, due or waiting, in the manifest's order."""
+def pending_models(
+    db: sqlite3.Connection, selection: Selection | None = None, known: Container[str] = ()
+) -> list[str]:
+    """Models with selected pending jobs, due or waiting, in the manifest's order.
+
+    Without those that are `known`: to order the others, all of their pending jobs are read.
+    """
     condition, values = (selection or Selection()).where()
     firsts: dict[str, int] = {}
-    for model in models_in(db, JobState.PENDING, listed=True):
+    found = models_in(db, JobState.PENDING, listed=True)
+    for model in (model for model in found if model not in known):
         (first,) = db.execute(
             "SELECT min(seq) FROM job INDEXED BY job_by_state"
             f" WHERE state = 'pending' AND listed = 1 AND model = ? AND {condition}",

@@ -10,7 +10,7 @@ jobs that need each other.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState, digest_of
@@ -25,7 +25,7 @@ from batchgen.state.difference import (
 )
 from batchgen.state.manual_actions import may_go_again
 from batchgen.state.reconcile import OnChanged, RenamedJob
-from batchgen.state.selection import Selection, attempted, note_causes
+from batchgen.state.selection import Selection, attempted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -152,7 +152,7 @@ def _follow_dependencies(db: sqlite3.Connection) -> None:
         return
     db.execute("ATTACH DATABASE '' AS dependencies")
     try:
-        db.executescript(_DEPENDENCIES + "".join(triggers("dependencies")))
+        db.executescript(_DEPENDENCIES + "".join(_triggers_of_needs()))
         db.execute("BEGIN")
         db.execute(_COPY_JOBS)
         db.execute(_COPY_NEEDS)
@@ -166,6 +166,11 @@ def _follow_dependencies(db: sqlite3.Connection) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         db.execute("DETACH DATABASE dependencies")
+
+
+def _triggers_of_needs() -> Iterator[str]:
+    """All but the one that names causes: here nobody asks for them."""
+    return (one for one in triggers("dependencies") if "cause_key" not in one)
 
 
 def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
@@ -376,8 +381,6 @@ def foreseen(
 ) -> Iterator[Outlook]:
     """Compare the staged jobs with the state while the block lasts; the state is not changed."""
     with attached(db, staging, path):
-        # Causes are noted now: the selection is used for today's jobs and for those that are gone.
-        wishes = replace(wishes, selection=note_causes(db, wishes.selection))
         plan_jobs(db, wishes)
         yield Outlook(db, wishes.selection)
 

@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.causes import KEY
 from batchgen.state.conditions import UNDER_WAY, VISIBLE
 from batchgen.state.costs import money, open_price
 from batchgen.state.due import (
@@ -277,15 +276,14 @@ def failures(
 ) -> Failures:
     """Why selected jobs are not done: the commonest causes first, each with its first job.
 
-    Each job's message is read for that, of 100,000 jobs for about a second. Where there are more
-    than `most_read`, only states and codes are compared, which the index answers.
+    Where there are more than `most_read`, only states and codes are compared.
     """
     condition, values = selection.where()
-    failed = f"error_code IS NOT NULL AND state != 'done' AND {VISIBLE} AND {condition}"
-    key = KEY
+    failed = f"cause IS NOT NULL AND error_code IS NOT NULL AND {VISIBLE} AND {condition}"
+    key = "cause"
     if most_read is not None:
         (jobs,) = db.execute(f"SELECT count(*) FROM job WHERE {failed}", values).fetchone()
-        key = KEY if jobs <= most_read else "''"
+        key = "cause" if jobs <= most_read else "''"
     rows = db.execute(
         "SELECT cause.state, cause.error_code, cause.jobs, coalesce(job.error, ''), job.id,"
         " cause.key, cause.causes, cause.all_jobs FROM ("

@@ -256,7 +256,9 @@ def _forget_todays_inputs(db: sqlite3.Connection) -> None:
 def _update_listing(db: sqlite3.Connection) -> None:
     db.execute("UPDATE job SET listed = 0 WHERE seq IN (SELECT seq FROM temp.gone) AND listed")
     followed = ", ".join(f"{column} = today.{column}" for column in FOLLOWS_MANIFEST)
-    db.execute(f"UPDATE job SET listed = 1, {followed} {_TODAY} AND diff.relisted")
+    # The same work as before, but its files may have other paths.
+    body = "body = iif(diff.changed, job.body, today.body)"
+    db.execute(f"UPDATE job SET listed = 1, {body}, {followed} {_TODAY} AND diff.relisted")
 
 
 _NEW = "SELECT today FROM temp.difference WHERE seq IS NULL"

@@ -23,7 +23,10 @@ STAGED = ("id", "model", "body", "name", "name_key", *FOLLOWS_MANIFEST)
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """The table `job`, except `name_key`: see schema.sql. `tags` and `axes` are JSON."""
+    """The table `job`, except `name_key` and `cause`: see schema.sql.
+
+    `tags` and `axes` are JSON.
+    """
 
     seq: int
     id: str

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
+from batchgen.input_files import HOST, files_in
 from batchgen.jobs import JobState
 from batchgen.state.records import (
     ATTEMPT_COLUMNS,
@@ -25,7 +27,7 @@ from batchgen.state.records import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from batchgen.state.conditions import Condition
     from batchgen.state.planned import Outlook
@@ -102,6 +104,26 @@ def remembered_jobs(db: sqlite3.Connection, condition: Condition) -> Generator[L
     """Jobs of a state that was made from just the manifest of today."""
     words, values = condition
     yield from _all_listed(db, f"{_OF_STATE} FROM job WHERE {words} ORDER BY job.seq", values)
+
+
+def paths_to_send(outlook: Outlook, reused: Iterable[str]) -> Iterator[str]:
+    """The user's own files in the inputs to be submitted: a path of each distinct content.
+
+    `reused` are the inputs of jobs that take a result of another run instead.
+    """
+    db, left_out = outlook.db, Counter(reused)
+    db.execute("CREATE TEMP TABLE own_file (sha256 TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID")
+    rows = db.execute(
+        "SELECT job.body FROM temp.planned JOIN incoming.job AS job ON job.seq = planned.today"
+        f" WHERE planned.due AND instr(job.body, '//{HOST}/')"
+    )
+    for (body,) in rows:
+        if left_out[body]:
+            left_out[body] -= 1
+            continue
+        files = [(file.sha256, file.path) for file in files_in(body)]
+        db.executemany("INSERT OR IGNORE INTO temp.own_file VALUES (?, ?)", files)
+    return (path for (path,) in db.execute("SELECT path FROM temp.own_file"))
 
 
 def any_selected(db: sqlite3.Connection, selection: Selection, tables: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 -- The memory of one run. Times are seconds since the epoch by the wall clock; money is USD.
 
 -- Goes up with every change of this file: a state of any other version is refused.
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -31,8 +31,10 @@ CREATE TABLE job (
     approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- by a person, for this result
     waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),        -- needs not satisfied yet
     axes       TEXT NOT NULL DEFAULT '{}',   -- its place in the sweep: a JSON object, axis to value
-    again_asked INTEGER NOT NULL DEFAULT 0 CHECK (again_asked IN (0, 1))  -- by a person: pay again
+    again_asked INTEGER NOT NULL DEFAULT 0 CHECK (again_asked IN (0, 1)), -- by a person: pay again
                                              -- if the open request has ended without files
+    cause      TEXT                          -- why it is not done: equal where only names and figures
+                                             -- differ; see causes.py and the trigger
 ) STRICT;
 
 -- Counting and finding by state; `sweep` lets a canary see which sweeps are proven. The last two
@@ -43,8 +45,8 @@ CREATE INDEX job_by_state ON job (state, listed, model, sweep, attempts, approve
 CREATE INDEX job_due ON job (model, priority DESC, seq, sweep)
     WHERE state = 'pending' AND listed = 1 AND waiting = 0;
 
-CREATE INDEX job_in_trouble ON job (state, error_code, listed)
-    WHERE error_code IS NOT NULL AND state != 'done';
+-- Causes are counted, and the jobs of one are found, without reading a message.
+CREATE INDEX job_in_trouble ON job (cause, state, error_code, listed) WHERE cause IS NOT NULL;
 
 -- `job` goes only after `needs` is done and, behind a gate, approved.
 CREATE TABLE need (
@@ -155,6 +157,19 @@ CREATE TABLE image (
 -- and must not fire again for the jobs that it changes half-way. CROSS JOIN keeps to the order in
 -- which it is written: from a job to those that need it, never from all the jobs of a state.
 
+-- As conditions.py::TROUBLED has it. A message is read once, when it is written. From the row as it
+-- is, not from NEW: another trigger may have blocked the job in between.
+CREATE TRIGGER trouble_has_a_cause AFTER UPDATE OF id, state, error_code, error ON job
+WHEN NEW.cause IS NOT NULL OR NEW.state IN ('failed', 'cancelled', 'unknown', 'lost', 'blocked')
+    OR (NEW.error_code IS NOT NULL AND NEW.state != 'done')
+BEGIN
+    UPDATE job SET cause = iif(
+        state IN ('failed', 'cancelled', 'unknown', 'lost', 'blocked')
+            OR (error_code IS NOT NULL AND state != 'done'),
+        cause_key(id, state, error_code, error), NULL)
+    WHERE seq = NEW.seq;
+END;
+
 CREATE TRIGGER approval_is_for_one_result AFTER UPDATE OF state ON job
 WHEN NEW.state = 'submitting' AND NEW.approved
 BEGIN
@@ -231,6 +246,7 @@ END;
 -- chain going, and half-way through it a need may still look blocked.
 CREATE TRIGGER pending_with_a_failed_need AFTER UPDATE OF state ON job
 WHEN NEW.state = 'pending' AND OLD.state NOT IN ('pending', 'blocked')
+ AND EXISTS (SELECT 1 FROM need WHERE job = NEW.seq)
 BEGIN
     UPDATE job SET state = 'blocked', error_code = 'need_failed',
         error = 'it needs ' || cause.id || ', which is ' || cause.state

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
-from batchgen.state.causes import note_keys, of_cause, of_noted_cause
+from batchgen.state.causes import of_cause
 from batchgen.state.conditions import Judgement
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Selection:
 
     A name that begins with `!` is negative; where all names are, they leave out of everything. An
     exact name wins over its reading as a glob. `noted`: of those that `note_down` or `note_first`
-    wrote down. `keyed`: `note_causes` has found out which jobs have the causes.
+    wrote down.
     """
 
     jobs: tuple[str, ...] = ()
@@ -50,7 +50,6 @@ class Selection:
     states: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     noted: bool = False
-    keyed: bool = False
 
     def __post_init__(self) -> None:
         names = (self.jobs, self.models, self.tags, self.states, self.causes)
@@ -82,7 +81,7 @@ class Selection:
             _chosen(self.models, _model),
             _chosen(self.tags, lambda name: (_TAG, (name, name))),
             _chosen(self.states, _state),
-            _chosen(self.causes, of_noted_cause if self.keyed else of_cause),
+            _chosen(self.causes, of_cause),
         ]
         if self.noted:
             parts.append((f"job.seq IN (SELECT seq FROM {NOTED})", ()))
@@ -114,17 +113,6 @@ def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
     if db.execute("SELECT 1 FROM temp.sqlite_schema WHERE name = 'noted'").fetchone():
         query += f" UNION SELECT seq FROM {NOTED}"
     return _note(db, query, values)
-
-
-def note_causes(db: sqlite3.Connection, selection: Selection) -> Selection:
-    """Find out once which jobs have the selected causes, where several questions are asked.
-
-    Each message is read for that, of 100,000 jobs for half a second and more.
-    """
-    if not selection.causes:
-        return selection
-    note_keys(db, {key.removeprefix(NEGATIVE) for key in selection.causes})
-    return replace(selection, keyed=True)
 
 
 def note_first(

@@ -2,7 +2,7 @@
 
 It is on disk, so a million jobs take no more memory than ten. Nothing reaches the state before the
 last problem could have been found. Only the jobs of a huge first manifest are added in parts, by
-`append_jobs`, while its first jobs are already under way.
+appending.py, while its first jobs are already under way.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from batchgen.fs import name_key, safe_name
 from batchgen.state import staged_checks
 from batchgen.state.database import add_functions, storable, translated
-from batchgen.state.file_names import make_names_unique, unique_name
-from batchgen.state.records import STAGED, JobRow, Origin
+from batchgen.state.file_names import make_names_unique
+from batchgen.state.records import STAGED, JobRow
 from batchgen.state.selection import Selection
-from batchgen.state.staged_checks import NeededModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from batchgen.jobs import Job, RejectedJob
     from batchgen.state.records import Duplicate, MissingNeed, NeedCycle
+    from batchgen.state.staged_checks import NeededModel
 
 
 _LIKE_CONTENT = re.compile("[a-z0-9]+-[0-9a-f]{10}")
@@ -43,10 +42,12 @@ _MADE = ("tags", "name", "name_key")
 """Columns of `job` that are computed from a manifest's job; the others are copied."""
 
 _AS_WRITTEN = tuple(column for column in STAGED if column not in _MADE)
-_STAGED = (*_AS_WRITTEN, *_MADE)
+STAGED_COLUMNS = (*_AS_WRITTEN, *_MADE)
+"""Those of `staged_values`."""
+
 _as_written = attrgetter(*_AS_WRITTEN)
 _NUMBERS = {field.name for field in fields(JobRow) if field.type in {"int", "bool"}}
-_KINDS = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in _STAGED)
+_KINDS = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in STAGED_COLUMNS)
 
 # No index while rows come in: inserting into the middle of one is slow for a million rows.
 _SCHEMA = f"""
@@ -70,8 +71,8 @@ BEGIN;
 """
 
 _INSERT = (
-    f"INSERT INTO job (seq, {', '.join(_STAGED)}, file, line)"
-    f" VALUES (?, {', '.join('?' * len(_STAGED))}, ?, ?)"
+    f"INSERT INTO job (seq, {', '.join(STAGED_COLUMNS)}, file, line)"
+    f" VALUES (?, {', '.join('?' * len(STAGED_COLUMNS))}, ?, ?)"
 )
 _INSERT_JUDGED = (
     "INSERT INTO job (seq, id, model, body, sweep, file, line) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -79,7 +80,7 @@ _INSERT_JUDGED = (
 
 MOST_STEMS = 1000
 
-_Row = tuple[int | str | bool, ...]
+Row = tuple[int | str | bool, ...]
 
 
 class Staging:
@@ -89,11 +90,11 @@ class Staging:
         self.path = path
         self._db = db
         self._to_judge = to_judge
-        self._jobs: list[_Row] = []
+        self._jobs: list[Row] = []
         self._needs: list[tuple[int, str]] = []
         self._count = 0
         self._refused = 0
-        self._refusals: list[_Row] = []
+        self._refusals: list[Row] = []
         self._is_finished = False
         self._doubtful: set[str] = set()
 
@@ -194,17 +195,17 @@ def _tags(tags: tuple[str, ...]) -> str:
     return json.dumps(tags)
 
 
-def _row(seq: int, job: Job) -> _Row:
+def _row(seq: int, job: Job) -> Row:
     name = safe_name(job.name)
-    return (seq, *_staged(job, name, name_key(name)), storable(job.file), job.line)
+    return (seq, *staged_values(job, name, name_key(name)), storable(job.file), job.line)
 
 
-def _staged(job: Job, name: str, key: str) -> _Row:
-    """The values of _STAGED."""
+def staged_values(job: Job, name: str, key: str) -> Row:
+    """The values of STAGED_COLUMNS."""
     return (*_as_written(job), _tags(job.tags), name, key)
 
 
-def _judged_row(seq: int, job: Job) -> _Row:
+def _judged_row(seq: int, job: Job) -> Row:
     """Only what is needed to judge a job's id and needs; most inputs are left out."""
     body = job.body if job.needs or _LIKE_CONTENT.fullmatch(job.id) else ""
     return seq, job.id, job.model, body, job.sweep, storable(job.file), job.line
@@ -222,69 +223,3 @@ def open_staging(*, to_judge: bool = False) -> Iterator[Staging]:
             add_functions(db)
             db.executescript(_SCHEMA)
             yield Staging(path, db, to_judge=to_judge)
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """A job that was not added: its id is taken, or it needs a job that is `missing`.
-
-    Or the model of a needed job, `unlike`, does not make what the job uses.
-    """
-
-    job: Job
-    missing: str | None = None
-    unlike: NeededModel | None = None
-
-
-Objects: TypeAlias = Callable[[NeededModel], object]
-"""Returns something true if the needed job's model does not make what the need asks for."""
-
-
-def append_jobs(
-    db: sqlite3.Connection, jobs: Sequence[Job], objects: Objects | None = None
-) -> list[Unfit]:
-    """Add new jobs after those of the state, and return those that do not fit.
-
-    The jobs that they need must be in the state, or come before them in `jobs`.
-    """
-    return [unfit for job in jobs if (unfit := _append(db, job, objects)) is not None]
-
-
-def _append(db: sqlite3.Connection, job: Job, objects: Objects | None) -> Unfit | None:
-    if db.execute("SELECT 1 FROM job WHERE id = ?", (job.id,)).fetchone():
-        return Unfit(job)
-    needed: list[int] = []
-    for need in job.needs:
-        found = db.execute("SELECT seq, model FROM job WHERE id = ?", (need,)).fetchone()
-        if found is None:
-            return Unfit(job, missing=need)
-        seq, model = found
-        one = NeededModel(job.id, job.body, Origin(job.file, job.line), need, model)
-        if objects is not None and objects(one):
-            return Unfit(job, unlike=one)
-        needed.append(seq)
-    _insert(db, job, needed)
-    return None
-
-
-def _insert(db: sqlite3.Connection, job: Job, needed: Iterable[int]) -> None:
-    name, key = _free_name(db, job)
-    (seq,) = db.execute(
-        f"INSERT INTO job ({', '.join(_STAGED)})"
-        f" VALUES ({', '.join('?' * len(_STAGED))}) RETURNING seq",
-        _staged(job, name, key),
-    ).fetchone()
-    db.executemany("INSERT INTO need (job, needs) VALUES (?, ?)", [(seq, one) for one in needed])
-
-
-def _free_name(db: sqlite3.Connection, job: Job) -> tuple[str, str]:
-    name = safe_name(job.name)
-    while True:
-        key = name_key(name)
-        taken = db.execute(
-            "SELECT 1 FROM job WHERE name_key = ? UNION ALL SELECT 1 FROM file WHERE name_key = ?",
-            (key, key),
-        ).fetchone()
-        if not taken:
-            return name, key
-        name = unique_name(name, job.id)

@@ -15,16 +15,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.runs.ingest import PAGE
 from batchgen.state import manual_actions, queries
+from batchgen.state.appending import append_jobs
 from batchgen.state.causes import cause_key
-from batchgen.state.database import open_for_writing, reading
+from batchgen.state.database import open_for_writing, reading, transaction
+from batchgen.state.due import blocked_jobs
 from batchgen.state.planned import Wishes, foreseen
 from batchgen.state.reconcile import OnChanged, merge
 from batchgen.state.report_queries import signatures
-from batchgen.state.selection import Selection, note_causes, note_first
+from batchgen.state.selection import Selection, note_attempted, note_down, note_first
 from batchgen.state.staging import Staging, open_staging
 
 MODELS = ("bytedance/dreamina-4-0/text-to-image", "bytedance/dreamina-4-0/edit")
@@ -56,13 +60,33 @@ def timed(what: str) -> Iterator[None]:
     print(f"{what:34} {wall:8.3f} s  {cpu:8.3f} s CPU  peak {peak} MiB", flush=True)
 
 
-def stage(staging: Staging, count: int) -> None:
+def jobs(count: int) -> Iterator[Job]:
     body = canonical_json({"prompt": "A harbour at dawn, watercolour " * 4, "size": "2048x2048"})
     for number in range(count):
         model = MODELS[number % 10 == 0]
         name = f"poster-{number:07}"
-        staging.add(Job(name, model, body, name, ("sea",), number, "posters.jsonl", 0, "poster"))
+        yield Job(name, model, body, name, ("sea",), number, "posters.jsonl", 0, "poster")
+
+
+def stage(staging: Staging, count: int) -> None:
+    for job in jobs(count):
+        staging.add(job)
     staging.finish()
+
+
+def take_up(path: Path, count: int) -> None:
+    """What a streamed first run asks with every page of jobs: all of them stay pending."""
+    with closing(open_for_writing(path)) as db, timed("taken up page by page"):
+        known: frozenset[str] = frozenset()
+        rest = jobs(count)
+        while page := list(islice(rest, PAGE)):
+            with transaction(db):
+                assert append_jobs(db, page) == []
+            known |= {*queries.pending_models(db, None, known)}
+            queries.unproven_sweeps(db)
+            blocked_jobs(db)
+            for model in MODELS:
+                queries.due_page(db, model, EVERYTHING, None, 200)
 
 
 def ask(db: sqlite3.Connection) -> None:
@@ -90,9 +114,12 @@ def ask(db: sqlite3.Connection) -> None:
             question()
 
 
-_FAILED = """
+CAUSES = 300
+
+_FAILED = f"""
     UPDATE job SET state = 'failed', error_code = 'policy', error = 'job ' || id
         || ': refused in request ' || lower(hex(randomblob(16))) || ', https://x.example/' || seq
+        || ', word ' || char(97 + seq % {CAUSES} / 26, 97 + seq % 26)
 """
 
 
@@ -102,13 +129,31 @@ def ask_by_cause(db: sqlite3.Connection) -> None:
     cause = Selection(causes=(cause_key(*job),))
     with timed("  select by cause"):
         queries.select_jobs(db, cause, (JobState.FAILED,))
-    with timed("  note the causes"):
-        noted = note_causes(db, cause)
-    with timed("  select by what is noted"):
-        queries.select_jobs(db, noted, (JobState.FAILED,))
     with timed("  counts, failures by cause"):
-        queries.counts(db, noted)
-        queries.failures(db, 10, noted)
+        queries.counts(db, cause)
+        queries.failures(db, 10, cause)
+    with timed("  failures"):
+        queries.failures(db, 10)
+
+
+def retry(db: sqlite3.Connection, one: Selection) -> None:
+    """As a run begins, once the manifest is compared; nothing of it is kept."""
+    with rolled_back(db):
+        with timed("  note_attempted, note_down"):
+            note_attempted(db, one)
+            noted = note_down(db, one)
+        again = manual_actions.may_go_again()
+        with timed("  note_first"):
+            note_first(db, noted, 100, again)
+        with timed("  retry_selected"):
+            manual_actions.retry_selected(db, note_down(db, one), again)
+
+
+@contextmanager
+def rolled_back(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN")
+    yield
+    db.execute("ROLLBACK")
 
 
 def begin(db: sqlite3.Connection) -> None:
@@ -119,8 +164,8 @@ def begin(db: sqlite3.Connection) -> None:
         manual_actions.retry_selected(db, EVERYTHING, manual_actions.may_go_again())
 
 
-def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:
-    with timed("  foreseen"), foreseen(db, staging, path, Wishes()) as outlook:
+def plan(db: sqlite3.Connection, staging: Staging, path: Path, wishes: Wishes) -> None:
+    with timed("  plan in all"), foreseen(db, staging, path, wishes) as outlook:
         with timed("  counts"):
             outlook.counts()
         with timed("  changed"):
@@ -130,6 +175,7 @@ def plan(db: sqlite3.Connection, staging: Staging, path: Path) -> None:
 
 
 def measure(path: Path, count: int) -> None:
+    take_up(path.with_name("streamed.db"), count)
     with open_staging() as staging:
         with timed("stage"):
             stage(staging, count)
@@ -151,12 +197,21 @@ def measure(path: Path, count: int) -> None:
         with reading(path) as db:
             print("all done")
             ask(db)
-            plan(db, staging, path)
+            plan(db, staging, path, Wishes())
         with closing(open_for_writing(path)) as db:
             begin(db)
-            db.execute(_FAILED)
+            with timed("all fail, by SQL"):
+                db.execute(_FAILED)
             print("all failed")
+            ask(db)
             ask_by_cause(db)
+            plan(db, staging, path, Wishes())
+            (largest,) = queries.failures(db, 1).causes
+            for key in (largest.key, f"!{largest.key}"):
+                print(f"retry --cause '{key}'")
+                one = Selection(causes=(key,))
+                plan(db, staging, path, Wishes(one, retry_failed=True))
+                retry(db, one)
     print(f"{path.stat().st_size / 1e6:.0f} MB")
 
 

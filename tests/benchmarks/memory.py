@@ -24,7 +24,7 @@ def peak_mib(base: str, jobs: int) -> float:
     env = {**os.environ, "RUNCOMFY_MODEL_API_BASE": base, "RUNCOMFY_TOKEN": "bench"}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        env["XDG_STATE_HOME"] = scratch
+        env["XDG_STATE_HOME"] = env["XDG_CACHE_HOME"] = scratch
         manifest = folder / "bench.yaml"
         write_manifest(manifest, jobs, CONCURRENCY, folder / "ours")
         command = [sys.executable, "-m", "batchgen", "run", str(manifest), "--quiet"]

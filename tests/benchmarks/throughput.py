@@ -140,7 +140,7 @@ def one_round(base: str, jobs: int, concurrency: int) -> Round:
     env = {**os.environ, "RUNCOMFY_MODEL_API_BASE": base, "RUNCOMFY_TOKEN": "bench"}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        env["XDG_STATE_HOME"] = scratch
+        env["XDG_STATE_HOME"] = env["XDG_CACHE_HOME"] = scratch
         for name in ("bare", "careful"):
             (folder / name).mkdir()
         manifest = folder / "bench.yaml"

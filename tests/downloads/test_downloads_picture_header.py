@@ -127,3 +127,12 @@ def test_other_pictures_are_named(codec: str, words: str) -> None:
 )
 def test_files_that_are_no_pictures_are_named(head: bytes, words: str) -> None:
     assert words in reason(head)
+
+
+def test_the_size_is_the_stored_one_whatever_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.new("RGB", (96, 64)).save(stream, "JPEG", exif=exif)
+    found = read_header(stream.getvalue(), is_whole=True)
+    assert found == Picture("image/jpeg", 96, 64, None)

@@ -361,9 +361,12 @@ async def test_after_any_fault_the_next_call_is_as_it_should_be(kind: str, on: P
             "model": ("GET", f"/models/{TEXT_TO_IMAGE}", 200),
             "balance": ("GET", f"{client.emulator.origin}/prod/v2/balance", 200),
             "file": ("GET", url, 200),
+            "upload": ("PUT", f"{client.emulator.origin}/emulator/bucket/a.png", 200),
+            "sign": ("POST", f"{client.emulator.origin}/emulator/bucket/a.png/sign", 200),
         }
         method, where, status = calls[on]
-        options: dict[str, Any] = {"json": {"prompt": "x"}} if on == "submit" else {}
+        bodies = {"submit": {"prompt": "x"}, "upload": {}, "sign": {"seconds": 60}}
+        options: dict[str, Any] = {"json": bodies[on]} if on in bodies else {}
         headers = {} if on == "file" else AUTHORIZATION
         client.emulator.arm(Fault(on=on, kind=kind, seconds=0.0, size=4096))
         try:

@@ -187,6 +187,21 @@ async def test_a_long_ledger_is_one_document(tmp_path: Path) -> None:
         assert json.dumps(charges[0]["usd"]) == "0.5"
 
 
+def test_the_log_starts_over_even_if_it_is_never_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.emulator.store.MOST_PAGES", 10)
+    log = tmp_path / "state.db-wal"
+    sizes = []
+    with open_store(tmp_path / "state.db") as store:
+        for start in range(0, 500, 100):
+            for number in range(start, start + 100):
+                store.add(NewRequest(f"r{number}", "a/b", "{}", 1, 0.5, 0.0))
+            store.checkpoint()
+            sizes.append(log.stat().st_size)
+    assert max(sizes) < 2 * sizes[0]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"workers": 0}, {"latency": -1}, {"latency": float("nan")}, {"images_per_request": 0}]
 )

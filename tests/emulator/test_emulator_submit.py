@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import json
 import re
 from typing import Any
@@ -317,26 +315,6 @@ async def test_a_result_repeats_its_input() -> None:
     async with emulating() as client:
         sent: dict[str, Any] = {"prompt": "a bo\u00e4t", "scale": 0.5}
         assert (await client.finished(await client.accepted(**sent)))["input"] == sent
-
-
-async def test_a_picture_in_the_body_is_kept_and_shown_by_its_own_url() -> None:
-    async with emulating() as client:
-        picture = bytes(range(256)) * 40_000
-        uri = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        body = json.dumps({"prompt": "x", "image_urls": [PICTURE, uri]}).encode()
-        receipt = (await client.post(f"/models/{EDIT}", data=io.BytesIO(body))).document
-        first, second = (await client.finished(receipt))["input"]["image_urls"]
-        assert first == PICTURE
-        kept = await client.file(second)
-        assert (kept.headers["Content-Type"], kept.body) == ("image/png", picture)
-
-
-@pytest.mark.parametrize(
-    "uri", ["data:image/png;base64,", "data:image/gif;base64,AAAA", "data:image/png;base64,%%"]
-)
-async def test_a_data_uri_of_no_picture_is_refused(uri: str) -> None:
-    async with emulating() as client:
-        assert (await client.submit(EDIT, prompt="x", image_urls=[uri])).status == 422
 
 
 async def test_the_balance_goes_down_by_what_is_charged() -> None:

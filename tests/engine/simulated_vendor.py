@@ -36,11 +36,13 @@ class Reply:
     """What becomes of a submit after `takes` seconds (`inf`: no answer ever).
 
     No `outcome`: accepted. `charged`: there is a request, whatever the outcome says of it.
+    `uploads`: seconds until the whole body has gone out, after which `takes` is counted.
     """
 
     outcome: SubmitOutcome | None = None
     takes: float = 0.1
     charged: bool = True
+    uploads: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class Line:
     def cut(self) -> None:
         self._cut = True
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
         job = json.loads(body)["job"]
         self.vendor.posts.append((_now(), model, job))
         self.vendor.bodies.append((_now(), job, body))
@@ -198,7 +200,11 @@ class Line:
         self.on_wire[model] += 1
         self._note_peak(model)
         try:
-            return await self._answer(self.vendor.habits.reply(model, job), model, job)
+            reply = self.vendor.habits.reply(model, job)
+            if reply.uploads:
+                await self._pass(reply.uploads)
+            sent.set()
+            return await self._answer(reply, model, job)
         finally:
             self.on_wire[model] -= 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
-from batchgen.engine.ports import DiskUsage, Ports, RecoveryEntry
+from batchgen.engine.ports import DiskUsage, OwnFiles, Ports, RecoveryEntry
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import manual_actions, queries
@@ -109,6 +109,7 @@ class World:
     now: float = 0.0
     lives: list[Process] = field(default_factory=list)
     inputs: SimulatedInputs | None = None
+    own_files: OwnFiles | None = None
     approvals: dict[str, float] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     on_event: Callable[[Event], None] = lambda _event: None
@@ -190,7 +191,15 @@ class World:
 
         dice = Random(self.seed)
         ports = Ports(
-            line, store, line, OnePrice(self.price), recovery_log, dice, self.disk, self.inputs
+            line,
+            store,
+            line,
+            OnePrice(self.price),
+            recovery_log,
+            dice,
+            self.disk,
+            self.inputs,
+            own_files=self.own_files,
         )
         scheduler = Scheduler(ports, self.policy, self.selection, listen)
         models = queries.pending_models(db)

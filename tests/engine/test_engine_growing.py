@@ -9,7 +9,7 @@ import pytest
 from batchgen.engine.events import Pause, PauseReason
 from batchgen.jobs import Job
 from batchgen.references import reference_url
-from batchgen.state.staging import append_jobs
+from batchgen.state.appending import append_jobs
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course
 from tests.engine.simulation import EDIT, T2I, Process, World, job, with_habits, with_policy

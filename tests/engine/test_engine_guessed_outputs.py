@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from batchgen.downloads.allowed_hosts import HostNotAllowed
@@ -55,7 +57,7 @@ class Api:
     def __init__(self, outcome: ResultOutcome) -> None:
         self.outcome = outcome
 
-    async def submit(self, model: str, body: str) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
         raise NotImplementedError
 
     async def status(self, request_id: str) -> StatusOutcome:

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image
 
+from batchgen.emulator.input_fetches import USER_AGENT
+
 
 def drawn(codec: str, size: tuple[int, int]) -> bytes:
     stream = io.BytesIO()
@@ -24,11 +26,14 @@ def padded(picture: bytes, size: int) -> bytes:
 
 @contextmanager
 def picture_site(shelf: Mapping[str, bytes], seen: list[str] | None = None) -> Iterator[str]:
-    """Serve `shelf`, by path; gives `http://127.0.0.1:PORT`. `seen` collects what is asked for."""
+    """Serve `shelf`, by path; gives `http://127.0.0.1:PORT`.
+
+    `seen` collects what a run asks for; the emulator fetches inputs too, in the vendor's place.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if seen is not None:
+            if seen is not None and self.headers["User-Agent"] != USER_AGENT:
                 seen.append(self.path)
             if self.path not in shelf:
                 self.send_error(404)

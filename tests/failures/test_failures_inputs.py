@@ -40,9 +40,10 @@ def test_without_checks_no_image_is_looked_at(user: Shell, emulator: Emulator) -
     seen: list[str] = []
     with picture_site({"/b.jpg": TOO_LARGE}, seen) as site:
         user.manifest([clip("b", f"{site}/b.jpg")], defaults={}, run={"check_inputs": "off"})
-        user.expect(0, "run", "m.yaml")
+        user.expect(1, "run", "m.yaml")
     assert seen == []
-    assert len(emulator.charges()) == 1
+    (charge,) = emulator.charges()
+    assert (charge["status"], charge["usd"] > 0) == ("failed", True)
 
 
 def test_a_rehearsal_asks_nobody_outside_this_machine(user: Shell, emulator: Emulator) -> None:

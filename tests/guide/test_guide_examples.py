@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from PIL import Image
 
 from batchgen.cli import VERBS, cli
 from batchgen.cli.emulator import read_faults
@@ -41,6 +42,9 @@ def before_a_run(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path, {"MAIL": "user:password"})
     (tmp_path / "scenes").mkdir()
     shell.write(BASE, "scenes/harbour.yaml")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (640, 480), "navy").save(tmp_path / "photos/boat.jpg")
+    shell.write("a boat", "photos/boat.txt")
     shell.expect(0, "init", "boats.yaml")
     return shell
 

@@ -14,6 +14,7 @@ from batchgen.manifest.stream import checked_jobs
 from batchgen.models.catalog import bundled
 from batchgen.runs.cross_job_checks import report_cross_job_problems
 from batchgen.state.staging import open_staging
+from batchgen.uploads.local_files import look_at
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
 EDIT = "bytedance/dreamina-4-0/edit"
@@ -38,7 +39,9 @@ def read_file(
     log = ProblemLog()
     manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {})
     with open_staging() as staging:
-        jobs = [] if manifest is None else list(checked_jobs(manifest, log, staging.refuse))
+        jobs = (
+            [] if manifest is None else list(checked_jobs(manifest, log, staging.refuse, look_at))
+        )
         for job in jobs:
             staging.add(job)
         staging.finish()

@@ -406,7 +406,7 @@ def test_a_bad_item_of_a_list_is_reported_and_the_next_one_is_read(
     rows = read_text(tmp_path, "p.json", b'[{"n": 1},\n\n' + raw + b',\n{"n": 2}]\n')
     assert rows[0] == Row({"n": 1}, 1, 1)
     assert isinstance(rows[1], BadRow)
-    assert (rows[1].line, rows[1].ends_reading) == (3, False)
+    assert (rows[1].line, rows[1].hides_rows) == (3, False)
     assert message in rows[1].message
     assert rows[2:] == [Row({"n": 2}, 3, 4)]
 
@@ -430,7 +430,7 @@ def test_an_error_that_ends_the_reading_of_a_list_is_marked_as_such(
 ) -> None:
     *_, last = read_text(tmp_path, "p.json", '[{"n": 1},\n\n' + rest)
     assert isinstance(last, BadRow)
-    assert (last.line, last.ends_reading) == (line, True)
+    assert (last.line, last.hides_rows) == (line, True)
     assert message in last.message
 
 
@@ -805,7 +805,7 @@ def test_bad_rows_are_reported_whether_chosen_or_not_until_the_limit_is_reached(
 
 def test_a_where_without_such_a_column_is_reported_with_the_nearest(split: Path) -> None:
     with open_rows(split) as rows:
-        (problem,) = where_problems(rows.columns, {"splt": "train", "n": 1})
+        (problem,) = where_problems(rows, {"splt": "train", "n": 1})
     assert (problem.path, problem.hint) == (("splt",), "did you mean 'split'?")
     assert "'splt', which is not a column" in problem.message
 
@@ -813,7 +813,7 @@ def test_a_where_without_such_a_column_is_reported_with_the_nearest(split: Path)
 def test_json_lines_know_at_the_end_which_key_no_row_had(tmp_path: Path) -> None:
     path = write(tmp_path, "p.jsonl", '{"split": 1}\n{"other": 2}\n')
     with open_rows(path) as rows:
-        assert where_problems(rows.columns, {"splt": 1}) == []
+        assert where_problems(rows, {"splt": 1}) == []
         taken = FilteredRows(rows, {"splt": 1, "other": 2})
         assert list(taken) == []
         assert [(one.path, one.hint) for one in taken.problems()] == [

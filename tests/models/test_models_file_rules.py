@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.jobs import JsonObject, JsonValue
 from batchgen.models.catalog import Model, bundled
-from batchgen.models.fields import FileRule
-from batchgen.models.file_rules import FileFacts, broken_rules, image_keys, image_urls, rules_of
+from batchgen.models.fields import FileRule, read_fields
+from batchgen.models.file_rules import (
+    FileFacts,
+    broken_rules,
+    files_of,
+    has_only_urls,
+    image_keys,
+    rules_of,
+)
 
 MB = 1_000_000
 MIB = 1_048_576
@@ -38,15 +46,80 @@ def test_the_keys_that_take_pictures_are_known_by_their_format() -> None:
     assert image_keys(EDIT) == image_keys(VIDEO) == ("image_urls",)
 
 
-def test_the_urls_of_a_body_come_with_their_key() -> None:
-    body = (
-        '{"image_urls":["https://a.example/1","https://a.example/2"],"prompt":"https://b.example"}'
-    )
-    assert list(image_urls(EDIT, body)) == [
-        ("image_urls", "https://a.example/1"),
-        ("image_urls", "https://a.example/2"),
+def places(one: Model, values: JsonObject) -> list[tuple[tuple[str | int, ...], str, str]]:
+    return [(place.path, place.kind, text) for place, text in files_of(one, values)]
+
+
+def test_the_files_of_an_input_come_with_their_places() -> None:
+    given: JsonObject = {
+        "image_urls": ["https://a.example/1", "b.png"],
+        "prompt": "https://b.example",
+    }
+    assert places(EDIT, given) == [
+        (("image_urls", 0), "image", "https://a.example/1"),
+        (("image_urls", 1), "image", "b.png"),
     ]
-    assert list(image_urls(T2I, body)) == []
+    assert places(T2I, given) == []
+    assert [place.rules for place, _ in files_of(EDIT, given)] == [rules_of(EDIT, "image_urls")] * 2
+
+
+def nested() -> Model:
+    """A model with files in a list of mappings, and a single video."""
+    rule = {"validation_rule": "width_pixels <", "validation_value": 9, "validation_error": "Wide."}
+    still = {"type": "string", "format": "image_uri", "validations": [rule]}
+    frame = {"type": "object", "properties": {"still": still, "note": {"type": "string"}}}
+    properties = {
+        "frames": {"type": "array", "items": frame},
+        "clip": {"type": "string", "format": "video_uri"},
+        "prompt": {"type": "string"},
+    }
+    return replace(T2I, fields=read_fields({"properties": properties}))
+
+
+def test_files_in_mappings_are_found_too() -> None:
+    one = nested()
+    given: JsonObject = {
+        "frames": [{"still": "a.png", "note": "b.png"}, {"note": "x"}, {"still": "c.png"}],
+        "clip": "clip.mp4",
+        "prompt": "d.png",
+    }
+    assert places(one, given) == [
+        (("frames", 0, "still"), "image", "a.png"),
+        (("frames", 2, "still"), "image", "c.png"),
+        (("clip",), "video", "clip.mp4"),
+    ]
+    (first, _), *_ = files_of(one, given)
+    assert [rule.sentence for rule in first.rules] == ["Wide."]
+
+
+@pytest.mark.parametrize("wrong", ["a.png", ["a.png", ["b.png"]], {"a": "b.png"}, None, 3])
+def test_what_the_schema_refuses_is_no_place_for_a_file(wrong: JsonValue) -> None:
+    found = places(EDIT, {"image_urls": wrong})
+    assert found == ([(("image_urls", 0), "image", "a.png")] if isinstance(wrong, list) else [])
+
+
+URL = "https://a.example/1"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"image_urls": [URL, URL]}, True),
+        ({}, True),
+        ({"image_urls": [URL, "a.png"]}, False),
+        ({"image_urls": "a.png"}, False),
+        ({"image_urls": [URL, None]}, False),
+    ],
+)
+def test_an_input_with_nothing_but_https_is_known_quickly(
+    values: JsonObject, expected: bool
+) -> None:
+    assert has_only_urls(EDIT, values) == expected
+
+
+def test_a_model_without_places_has_only_urls_and_inner_places_are_looked_through() -> None:
+    assert has_only_urls(T2I, {"image_urls": ["a.png"]})
+    assert not has_only_urls(nested(), {"frames": [{"still": URL}]})
 
 
 def test_a_plain_photograph_breaks_no_rule() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from batchgen.downloads.probe import Gone, NoAnswer, NotUsable, Picture, Probed
 from batchgen.engine.events import Event, LookingAtImages, Noted
 from batchgen.engine.ports import InputsBroken, InputsSound, InputsUnclear
 from batchgen.errors import InputImagesError
+from batchgen.input_files import file_url
 from batchgen.jobs import Job, canonical_json
-from batchgen.models.catalog import bundled
+from batchgen.models.catalog import Catalog, bundled
+from batchgen.models.fields import read_fields
 from batchgen.references import reference_url
 from batchgen.runs import input_images
 from batchgen.runs.folder import RunFolder
@@ -135,6 +137,25 @@ async def test_an_input_without_images_needs_no_look(desk: Desk) -> None:
     async with desk.run() as (images, _):
         assert await images.check(T2I, canonical_json({"prompt": "a boat"})) == InputsSound()
     assert desk.eyes.looks == []
+
+
+async def test_files_of_this_machine_are_not_looked_at_over_the_network(desk: Desk) -> None:
+    own = file_url("0" * 64, "a.png")
+    async with desk.run() as (images, _):
+        assert await images.check(EDIT, body(own, f"{SITE}/a.jpg")) == InputsSound()
+    assert desk.eyes.looks == [f"{SITE}/a.jpg"]
+
+
+async def test_images_inside_mappings_are_looked_at_too(desk: Desk) -> None:
+    edit = bundled().models[EDIT]
+    frame = {"type": "object", "properties": {"still": edit.rules["properties"]["image_urls"]}}
+    fields = read_fields({"properties": {"frames": {"type": "array", "items": frame}}})
+    desk.eyes.shows[f"{SITE}/b.jpg"] = Gone("gone")
+    given = canonical_json({"frames": [{"still": [f"{SITE}/a.jpg"]}, {"still": [f"{SITE}/b.jpg"]}]})
+    async with desk.run() as (images, _):
+        images.catalog = Catalog({EDIT: replace(edit, fields=fields)})
+        assert await images.check(EDIT, given) == InputsBroken(f"{SITE}/b.jpg: gone")
+    assert desk.eyes.looks == [f"{SITE}/a.jpg", f"{SITE}/b.jpg"]
 
 
 async def test_a_broken_rule_is_told_with_the_image_and_the_published_sentence(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from batchgen.runs.context import RunContext
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import Traces
 from batchgen.runs.options import RunOptions
-from batchgen.state.staging import append_jobs
+from batchgen.state.appending import append_jobs
 from tests.runs.run_world import Place, bring_home, statuses
 from tests.state.state_world import T2I
 

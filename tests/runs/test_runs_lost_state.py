@@ -22,6 +22,7 @@ from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.lost_state import find_traces, known_state
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
+from batchgen.state.database import add_functions
 from batchgen.state.queries import Selection
 from tests.runs.run_world import Place, bring_home, statuses, write_manifest
 from tests.runs.test_runs_api import vendor, world
@@ -46,6 +47,7 @@ def lose_the_log_of_a_young_state(out: Path) -> None:
 def put_back_an_older_state(out: Path) -> None:
     """Into the same file, so that it is not noticed as a copy."""
     with sqlite3.connect(out / "state.db") as db:
+        add_functions(db)
         db.executescript(
             "DELETE FROM file WHERE job = 3; DELETE FROM attempt WHERE job = 3;"
             "UPDATE job SET state = 'pending', attempts = 0 WHERE seq = 3"

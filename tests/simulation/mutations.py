@@ -142,10 +142,10 @@ def no_shield_of_the_post() -> None:
 
 
 def late_answers_are_dropped() -> None:
-    async def not_at_all(_self: Any, _post: Any) -> None:
+    async def not_at_all(_post: Any, _drain: Any, _seconds: float) -> None:
         return None
 
-    put(lifecycle.Lifecycle, "_wait_for_late_answer", not_at_all)
+    put(lifecycle, "wait_for_late_answer", not_at_all)
 
 
 def no_budget_reservation() -> None:

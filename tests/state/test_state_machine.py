@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from batchgen.jobs import LEGAL_TARGETS, Job, JobState
 from batchgen.state import files, manual_actions, transitions
+from batchgen.state.causes import cause_key
+from batchgen.state.conditions import TROUBLED
 from batchgen.state.queries import Selection, due_page, live_requests, money
 from batchgen.state.reconcile import OnChanged
 from tests.state.state_world import State, job, open_state, picture
@@ -270,6 +272,14 @@ class Events(RuleBasedStateMachine):
                 ).fetchone()
                 assert found[0] >= 1
                 assert (found[0] == found[1]) == (state == S.DONE)
+
+    @invariant()
+    def a_job_in_trouble_has_the_cause_that_its_message_gives(self) -> None:
+        rows = self.state.db.execute(
+            f"SELECT cause, {TROUBLED}, id, state, error_code, error FROM job"
+        )
+        for cause, troubled, *message in rows:
+            assert cause == (cause_key(*message) if troubled else None)
 
     @invariant()
     def every_followed_job_is_found_at_the_next_start(self) -> None:

@@ -86,7 +86,7 @@ def test_two_files_cannot_have_names_that_some_disk_takes_for_one(state: State) 
 @pytest.mark.parametrize(
     ("table", "record", "beside"),
     [
-        ("job", JobRow, {"name_key"}),
+        ("job", JobRow, {"name_key", "cause"}),
         ("file", FileRow, {"name_key"}),
         ("attempt", Attempt, {"body_sha256", "answer", "result", "reused_key"}),
         ("image", KnownImage, set()),

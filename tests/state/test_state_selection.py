@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from batchgen.errors import UsageError
 from batchgen.jobs import JobState
 from batchgen.state.causes import cause_key
-from batchgen.state.queries import Selection, select_jobs
-from batchgen.state.selection import note_causes
+from batchgen.state.conditions import TROUBLED, VISIBLE
+from batchgen.state.queries import Selection, failures, select_jobs
 from batchgen.state.staging import open_staging
 from tests.state.state_world import EDIT, T2I, State, job, open_state
 
@@ -85,8 +86,8 @@ def test_a_negative_name_leaves_out_just_what_the_name_alone_would_choose(
     assert set(chosen(four, both)) == kept - left_out
 
 
-def test_causes_that_are_noted_choose_what_they_chose_before(tmp_path: Path) -> None:
-    """Also where only negative ones are given, and where another is noted afterwards."""
+def test_causes_choose_the_jobs_that_failed_for_them(tmp_path: Path) -> None:
+    """Also where only negative ones are given."""
     with open_state(tmp_path, *(job(name) for name in "abcd")) as state:
         for name, error in (("a", "no: 1"), ("b", "no: 2"), ("c", "never")):
             state.db.execute(
@@ -96,10 +97,66 @@ def test_causes_that_are_noted_choose_what_they_chose_before(tmp_path: Path) -> 
         no, never = (cause_key("a", "failed", "x", words) for words in ("no: 1", "never"))
         wanted = {(no,): "ab", (never,): "c", (f"!{no}",): "cd", (no, never): "abc"}
         for keys, ids in wanted.items():
-            plain = Selection(causes=keys)
-            assert chosen(state, note_causes(state.db, plain)) == chosen(state, plain) == list(ids)
+            assert chosen(state, Selection(causes=keys)) == list(ids)
         both = Selection(jobs=("b", "c"), causes=(no,))
-        assert chosen(state, note_causes(state.db, both)) == ["b"]
+        assert chosen(state, both) == ["b"]
+
+
+Rounds: TypeAlias = list[dict[str, tuple[str, str | None, str | None, bool]]]
+
+FAILURES = st.dictionaries(
+    st.sampled_from(["a-1", "a-2", "b-1", "b[1]"]),
+    st.tuples(
+        st.sampled_from(["failed", "cancelled", "unknown", "blocked", "pending", "done"]),
+        st.sampled_from([None, "policy", "timeout"]),
+        st.sampled_from([None, "no: 1", "no: 2", "never a-1"]),
+        st.booleans(),
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rounds=st.lists(FAILURES, min_size=1, max_size=3), negative=st.booleans())
+def test_the_cause_that_is_kept_is_the_one_that_the_message_gives(
+    four: State, rounds: Rounds, negative: bool
+) -> None:
+    """Compared with reading every message anew, after any changes."""
+    four.db.execute("BEGIN")
+    try:
+        compare_causes(four, rounds, negative=negative)
+    finally:
+        four.db.execute("ROLLBACK")
+
+
+def compare_causes(four: State, rounds: Rounds, *, negative: bool) -> None:
+    for failed in rounds:
+        for job_id, found in failed.items():
+            four.db.execute(
+                "UPDATE job SET state = ?, error_code = ?, error = ?, listed = ? WHERE id = ?",
+                (*found, job_id),
+            )
+        four.db.execute("UPDATE job SET id = 'b-2' WHERE id = 'b-1'")
+        rows = four.db.execute(
+            f"SELECT id, cause_key(id, state, error_code, error), {TROUBLED} AND {VISIBLE}"
+            " FROM job ORDER BY seq"
+        ).fetchall()
+        for wanted in {key for _, key, _ in rows}:
+            of_cause = [job_id for job_id, key, shown in rows if shown and key == wanted]
+            others = [job_id for job_id, _, _ in rows if job_id not in of_cause]
+            expected = others if negative else of_cause
+            key = f"!{wanted}" if negative else wanted
+            assert chosen(four, Selection(causes=(key,))) == expected
+        four.db.execute("UPDATE job SET id = 'b-1' WHERE id = 'b-2'")
+        counted = four.db.execute(
+            "SELECT cause_key(id, state, error_code, error), count(*) FROM job"
+            f" WHERE {VISIBLE} AND error_code IS NOT NULL AND state != 'done'"
+            " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        assert failures_by_cause(four) == counted
+
+
+def failures_by_cause(state: State) -> list[tuple[str, int]]:
+    return sorted((one.key, one.jobs) for one in failures(state.db, 99).causes)
 
 
 @pytest.mark.parametrize(

@@ -28,32 +28,38 @@ if TYPE_CHECKING:
 class Row(NamedTuple):
     """`number` counts the rows from 1, bad ones too, so that fixing one does not shift the others.
 
-    `line` is where the row begins; in Parquet, which has no lines, it is the row's number.
+    `line` is where the row begins; in Parquet, which has no lines, it is the row's number. If the
+    row is a file, it has no line, but `file` and what an id calls it, its `slug`.
     """
 
     values: Mapping[str, JsonValue]
     number: int
     line: int
+    file: str = ""
+    slug: str = ""
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be used. `ends_reading`: nothing after it was read."""
+    """A row that cannot be used. `hides_rows`: others could not be read, and are not counted."""
 
     line: int
     message: str
     hint: str | None = None
-    ends_reading: bool = False
+    hides_rows: bool = False
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of an open file; they can be iterated over only once.
 
-    `columns` is None for JSON, where each row has its own keys.
+    `columns` is None for JSON, where each row has its own keys. `kind` is what messages
+    call a column.
     """
 
     columns: tuple[str, ...] | None
     stream: Iterator[Row | BadRow]
+    kind: str = "a column of the data file"
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         return self.stream

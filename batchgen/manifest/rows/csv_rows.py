@@ -145,7 +145,7 @@ def _rows(reader: _Reader, lines: Lines, table: _Table) -> Iterator[Row | BadRow
         except csv.Error as exc:
             number += 1
             lines.take_problem()
-            yield BadRow(line, *_explain(exc), ends_reading=_UNCLOSED in str(exc))
+            yield BadRow(line, *_explain(exc), hides_rows=_UNCLOSED in str(exc))
             continue
         problem = lines.take_problem()
         if not fields:

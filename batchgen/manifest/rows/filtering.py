@@ -38,15 +38,13 @@ _LENGTHS: Mapping[str, Callable[[Any, Any], bool]] = {"minLength": ge, "maxLengt
 _SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
 
 
-def where_problems(
-    columns: Sequence[str] | None, where: Mapping[str, JsonValue]
-) -> list[InputProblem]:
+def where_problems(rows: Rows, where: Mapping[str, JsonValue]) -> list[InputProblem]:
     """Find keys that are not columns. JSON rows have none: see `FilteredRows.problems`.
 
     Paths begin in `where`.
     """
-    known = where if columns is None else columns
-    return [_no_column(key, known) for key in where if key not in known]
+    known = where if rows.columns is None else rows.columns
+    return [_no_column(key, known, rows.kind) for key in where if key not in known]
 
 
 _Test: TypeAlias = Callable[[Any], bool]
@@ -77,7 +75,8 @@ class FilteredRows:
         self._rows = rows
         self._tests = [(key, _test_of(value)) for key, value in wanted.items()]
         self._offset, self._limit = offset, limit
-        self._unseen = set(wanted)
+        # With columns, `where_problems` has looked for them.
+        self._unseen = set(wanted) if rows.columns is None else set()
         self._keys: dict[str, None] = {}
 
     @property
@@ -99,7 +98,8 @@ class FilteredRows:
             except _NoNumberError as exc:
                 value = exc.args[1]
                 what = f"where compares {exc.args[0]} with a number; got {format_value(value)}"
-                yield BadRow(row.line, what, comma_hint(value) if type(value) is str else None)
+                hint = comma_hint(value) if type(value) is str else None
+                yield BadRow(row.line, what, hint, file=row.file)
                 continue
             self.matching += 1
             if self.matching > self._offset:
@@ -112,7 +112,11 @@ class FilteredRows:
 
         If no row could be read, nothing is known about the keys.
         """
-        return [_no_column(key, self._keys) for key in sorted(self._unseen) if self._keys]
+        return [
+            _no_column(key, self._keys, self._rows.kind)
+            for key in sorted(self._unseen)
+            if self._keys
+        ]
 
     def _takes(self, values: Mapping[str, JsonValue]) -> bool:
         if self._unseen:
@@ -128,8 +132,8 @@ class FilteredRows:
         return True
 
 
-def _no_column(key: str, known: Iterable[str]) -> InputProblem:
-    message = f"where names {format_value(key)}, which is not a column of the data file"
+def _no_column(key: str, known: Iterable[str], kind: str) -> InputProblem:
+    message = f"where names {format_value(key)}, which is not {kind}"
     return InputProblem((key,), message, did_you_mean(key, known), at_key=True)
 
 

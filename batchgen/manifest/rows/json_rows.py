@@ -109,12 +109,12 @@ class _List:
                 is_open = self._continues()
             except _BrokenError as exc:
                 message = f"{exc}; nothing after it was read"
-                yield BadRow(exc.line, message, _LIST_HINT, ends_reading=True)
+                yield BadRow(exc.line, message, _LIST_HINT, hides_rows=True)
                 return
             yield row
         if self.next_character():
             what = "there is more text after the list"
-            yield BadRow(self._line, what, _LIST_HINT, ends_reading=True)
+            yield BadRow(self._line, what, _LIST_HINT, hides_rows=True)
 
     def _continues(self) -> bool:
         if self._take(",") or self._take("]"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen.errors import InputError, MissingFileError
 from batchgen.manifest.rows.base import Lines, cannot_read, text_rows
 from batchgen.manifest.rows.csv_rows import csv_rows, tsv_rows
+from batchgen.manifest.rows.file_rows import file_rows
 from batchgen.manifest.rows.json_rows import json_list_rows, json_rows
 from batchgen.manifest.rows.parquet_rows import parquet_rows
 from batchgen.models.messages import format_value
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.manifest.rows.base import Rows
+    from batchgen.manifest.rows.sources import RowSource
 
 # Line breaks are not translated in CSV: inside quotes they belong to the value.
 _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
@@ -33,6 +35,20 @@ _READERS: Mapping[str, tuple[Callable[[Lines], Rows], str | None]] = {
 _SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 _FROM_SPREADSHEET = "save the sheet as .csv in UTF-8 (Excel calls it 'CSV UTF-8')"
 ENDINGS = (*_READERS, ".parquet")
+
+
+@contextmanager
+def open_source(source: RowSource) -> Iterator[Rows]:
+    """Open a data file, or list the files of a pattern. Raises as `open_rows`."""
+    if source.are_files:
+        yield file_rows(source)
+        return
+    if source.path.is_dir():
+        written = source.written.rstrip("/")
+        hint = f"write {written}/*, which takes each picture, video and sound in it"
+        raise MissingFileError("this is a folder", where=str(source.path), next_step=hint)
+    with open_rows(source.path) as rows:
+        yield rows
 
 
 @contextmanager

@@ -30,7 +30,14 @@ from batchgen.manifest.templates.syntax import (
     used_names,
     whole_expression,
 )
-from batchgen.manifest.templates.values import AbsentError, as_text, as_value, bounded, part_of
+from batchgen.manifest.templates.values import (
+    AbsentError,
+    PartialRow,
+    as_text,
+    as_value,
+    bounded,
+    part_of,
+)
 from batchgen.models.messages import format_value
 
 if TYPE_CHECKING:
@@ -106,7 +113,7 @@ def explained(evaluate: Render, text: str) -> Render:
         try:
             return evaluate(variables)
         except KeyError as exc:
-            raise UnknownVariableError(str(exc.args[0]), variables.keys()) from exc
+            raise _no_variable(str(exc.args[0]), variables) from exc
         except AbsentError as exc:
             raise absent_problem(exc, text, variables) from exc
         except (TypeError, TemplateRuntimeError, ValueError, ArithmeticError) as exc:
@@ -191,7 +198,9 @@ def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) 
     """Explain what the template `text` did not find, and what it may have meant."""
     name, holder = error.name, error.holder
     if error.is_variable:
-        return UnknownVariableError(str(name), variables.keys())
+        return _no_variable(str(name), variables)
+    if isinstance(holder, PartialRow) and name in holder.why_absent:
+        return TemplateProblem(*holder.why_absent[str(name)])
     if isinstance(holder, Mapping):
         return missing_key(_holder_source(text, name), name, holder.keys())
     if isinstance(name, int) and isinstance(holder, list | str):
@@ -200,6 +209,13 @@ def absent_problem(error: AbsentError, text: str, variables: Mapping[str, Any]) 
     return TemplateProblem(
         f"{_holder_source(text, name)} is {kind}, and has no {format_value(name)}"
     )
+
+
+def _no_variable(name: str, variables: Variables) -> TemplateProblem:
+    row = variables.get("row")
+    if isinstance(row, PartialRow) and name in row.why_absent:
+        return TemplateProblem(*row.why_absent[name])
+    return UnknownVariableError(name, variables.keys())
 
 
 def _holder_source(text: str, key: object) -> str:

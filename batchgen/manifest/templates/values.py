@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.utils import missing
@@ -41,6 +41,19 @@ class Namespace(ABC):
     @abstractmethod
     def misuse(self) -> str:
         """The message if it is used as a value."""
+
+
+class WhyAbsent(NamedTuple):
+    what: str
+    hint: str
+
+
+class PartialRow(dict[str, Any]):
+    """A row without some of its variables: `why_absent` explains each of these."""
+
+    def __init__(self, values: Mapping[str, Any], why_absent: Mapping[str, WhyAbsent]) -> None:
+        super().__init__(values)
+        self.why_absent = why_absent
 
 
 class AbsentError(UndefinedError):
