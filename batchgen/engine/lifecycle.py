@@ -348,9 +348,11 @@ class Lifecycle:
     async def _deliver(self, followed: FollowedRequest, delivery: Deliver) -> Handover:
         request, unknown_state = followed.request, delivery.unknown_state
         self._unknown_states.report(followed, unknown_state, "and names files: it is done")
-        if not await self._store.delivered(request, delivery.urls, delivery.cost, delivery.raw):
+        job = await self._store.delivered(request, delivery.urls, delivery.cost, delivery.raw)
+        if job is None:
             self._budget.hold(request.seq)
             return Handover.OVER
+        self._context.downloads.keep_at_hand(job)
         self._budget.settle(request.seq, delivery.cost)
         if followed.sent_now:
             followed.teach(self._context.expectations)

@@ -53,10 +53,13 @@ class Api(Protocol):
 class Files(Protocol):
     """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
 
-    `provenance` is for the file's own metadata, if the manifest asks for that.
+    `provenance` is for the file's own metadata, if the manifest asks for that. `is_new`: no earlier
+    download can have left a part of the file.
     """
 
-    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome: ...
+    async def fetch(
+        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome: ...
 
     async def adopt(
         self, folder: str, expected: VerifiedFile, name: str

@@ -320,7 +320,7 @@ def _within_limits(
     return replace(
         policy,
         concurrency=open_files.submits,
-        downloads=min(policy.downloads, open_files.downloads),
+        downloads=open_files.downloads,
         min_free=context.manifest.output.min_free,
         begins_at=workload.begins_at,
     )

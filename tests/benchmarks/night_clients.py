@@ -74,7 +74,7 @@ def play_engine(night: Night, seed: int, asked: Asked, *, knows_limit: bool = Fa
         with closing(open_for_writing(path)) as db:
             db.execute("PRAGMA synchronous = OFF")
             State(path, db).merge(night.jobs())
-            writer = Writer(db, path, InlineExecutor())
+            writer = Writer(db, path, InlineExecutor(), gathering=0.0)
 
             async def run(vendor: NightVendor) -> None:
                 now = asyncio.get_running_loop().time

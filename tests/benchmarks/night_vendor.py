@@ -208,7 +208,7 @@ class NightVendor:
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str, _provenance: Provenance) -> Fetched:
+    async def fetch(self, url: str, name: str, _provenance: Provenance, *, is_new: bool) -> Fetched:
         return Fetched(VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1))
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> SourceGone:

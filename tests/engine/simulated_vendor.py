@@ -255,7 +255,10 @@ class Line:
             return CancelOutcome.CANCELLED
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str, _provenance: Provenance) -> FetchOutcome:
+    async def fetch(
+        self, url: str, name: str, _provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome:
+        assert not (is_new and url in {earlier for _, earlier in self.fetched})
         delivery = self.vendor.habits.delivery(url)
         await self._pass(delivery.takes)
         self.fetched.append((_now(), url))

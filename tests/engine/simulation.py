@@ -180,7 +180,7 @@ class World:
         manual_actions.reopen(db)
         if self.policy.resubmits:
             manual_actions.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
-        writer = Writer(db, self.state, InlineExecutor())
+        writer = Writer(db, self.state, InlineExecutor(), gathering=0.0)
         store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
         line, recovery_log = Line(self.vendor), RecoveryLog()
         events: list[tuple[float, Event]] = []
