@@ -26,7 +26,8 @@ REQUEST_BYTES = 64 * MIB
 
 TAKEN = frozenset({"image/jpeg", "image/png"})
 """Pictures that the vendor takes."""
-REENCODED = TAKEN | {"image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif"}
+HEIC = "image/heic"
+REENCODED = TAKEN | {"image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif", HEIC}
 """Pictures of which `inputs: fit: true` can send a copy."""
 MOST_PIXELS = 100_000_000
 """Of a picture that is decoded here, as for downloads (downloads/media.py)."""
@@ -40,6 +41,9 @@ MOST_SHRINKINGS = 12
 """A copy whose bytes do not fit is made smaller by this, at most so often."""
 
 _NOUNS: Mapping[FileKind, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
+_WITHOUT_HEIC = (
+    "save it as JPEG or PNG, or `pip install 'batchgen[heic]'` and set `inputs: fit: true`"
+)
 _FORMATS = {"webp": "WebP", "svg+xml": "SVG"}
 
 
@@ -80,6 +84,8 @@ def trouble_with_file(
         return None
     left = fitted.left if fit and isinstance(fitted, NoFit) else ""
     sentences = left or " ".join(trouble.sentence for trouble in found)
+    if file.media_type == HEIC and file.width is None and len(found) == 1:
+        return sentences, _WITHOUT_HEIC
     return sentences, _cure(found, fit_helps=isinstance(fitted, Fit), by_data=by_data)
 
 

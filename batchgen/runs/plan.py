@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 ABSENT = "nothing"
+MEGABYTE = 1_000_000
 CUT = "…"
 
 
@@ -174,7 +175,11 @@ class FilesToSend:
     send: str = DATA
 
     def words(self) -> str:
-        size = f"{self.bytes / 1e6:,.1f} MB"
+        size = (
+            f"{self.bytes / MEGABYTE:,.1f} MB"
+            if self.bytes >= MEGABYTE
+            else f"{self.bytes:,} bytes"
+        )
         way = "sent inside the requests" if self.send == DATA else f"uploaded to {self.send}"
         return f"{plural(self.count, 'own file')}, {size}, {way}"
 

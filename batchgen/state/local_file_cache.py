@@ -105,7 +105,9 @@ class LocalFileCache:
         return None if row is None else LocalFile(*row)
 
     def _remember(self, key: bytes, stamp: _Stamp, found: LocalFile) -> None:
-        if self._opened() is None:
+        # Its size may be known as soon as a reader for its format is installed.
+        without_size = found.width is None and found.media_type.startswith("image/")
+        if without_size or self._opened() is None:
             return
         self._new.append((key, *stamp, found.sha256, found.media_type, found.width, found.height))
         if len(self._new) >= AT_ONCE:

@@ -6,6 +6,7 @@ bucket_sending.py  a body with URLs of files in a bucket, each content uploaded 
 buckets.py         S3, Google Cloud Storage, Azure, and the emulator in their place
 preparing.py       one file: read whole, compared with its hash, decoded
 fitting.py         a smaller copy of a picture
+heic.py            the pictures of phones, if pillow-heif is installed
 byte_budget.py     how many bytes of bodies exist at once
 outcomes.py        why a file is not sent
 

@@ -13,6 +13,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from batchgen.downloads.headers import media_type_of
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -23,6 +24,7 @@ from batchgen.downloads.media import (
 )
 from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.models.file_limits import NoFit, fit_for
+from batchgen.uploads import heic
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -32,14 +34,13 @@ if TYPE_CHECKING:
 BMP = Format(MediaKind.IMAGE, "image/bmp", ".bmp", "BMP")
 TIFF = Format(MediaKind.IMAGE, "image/tiff", ".tif", "TIFF")
 AVIF = Format(MediaKind.IMAGE, "image/avif", ".avif", "AVIF")
-OTHER_READERS: dict[str, type[ImageFile]] = {
+_OTHER_READERS: dict[str, type[ImageFile]] = {
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
     "AVIF": AvifImageFile,
 }
-"""Of pictures that no model makes."""
-_MAGIC = ((b"BM", BMP), (b"II*\0", TIFF), (b"MM\0*", TIFF))
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+OTHER_FORMATS = {one.media_type: one for one in (BMP, TIFF, AVIF, heic.HEIC)}
+"""Pictures that no model makes: a copy of them may be sent, never they themselves."""
 
 QUALITIES = (95, 90, 85, 75, 60)
 FULL_COLOUR = 90
@@ -56,12 +57,7 @@ class CannotFitError(Exception):
 
 def sniff_own(head: bytes) -> Format:
     """As media.sniff, with the formats that only people's own pictures have."""
-    for magic, found in _MAGIC:
-        if head.startswith(magic):
-            return found
-    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
-        return AVIF
-    return sniff(head)
+    return OTHER_FORMATS.get(media_type_of(head)) or sniff(head)
 
 
 def smaller_copy(
@@ -102,14 +98,19 @@ def _copy_of(
 def _reader(found: Format) -> type[ImageFile]:
     if found.kind is not MediaKind.IMAGE:
         raise CorruptFileError("it is not a picture")
-    return READERS.get(found.codec) or OTHER_READERS[found.codec]
+    if found == heic.HEIC:
+        read = heic.reader()
+        if read is None:
+            raise CannotFitError("reading HEIC needs pip install 'batchgen[heic]'")
+        return read
+    return READERS.get(found.codec) or _OTHER_READERS[found.codec]
 
 
 def _opened(file: BinaryIO, found: Format) -> ImageFile:
     opened = _reader(found)(file)
     check_pixels(*opened.size)
-    # A JPEG from a camera and a TIFF may hold previews beside their picture.
-    if found.codec not in {"JPEG", "TIFF"} and getattr(opened, "n_frames", 1) > 1:
+    # A file from a camera, and a TIFF, may hold previews or others of a burst beside its picture.
+    if found.codec not in {"JPEG", "TIFF", "HEIC"} and getattr(opened, "n_frames", 1) > 1:
         raise CannotFitError("it is animated: save the frame that you want as a PNG")
     return opened
 

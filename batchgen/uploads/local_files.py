@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from batchgen.downloads.headers import media_type_of, pixels_of
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError
 from batchgen.input_files import LocalFile, Unusable
+from batchgen.uploads import heic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,13 @@ def _not_regular(mode: int) -> Unusable:
     return Unusable("it is a pipe or a device", "write its contents into a file first")
 
 
+def _pixels_of(file: BinaryIO, media_type: str) -> tuple[int, int] | None:
+    if heic.is_kind(media_type):
+        file.seek(0)
+        return heic.pixels_of(file)
+    return pixels_of(file) if media_type.startswith("image/") else None
+
+
 def _look(file: BinaryIO) -> LocalFile | Unusable:
     head = file.read(HEAD_BYTES)
     if not head:
@@ -60,8 +68,9 @@ def _look(file: BinaryIO) -> LocalFile | Unusable:
     except CorruptFileError as exc:
         # Judged before the rest is read: it may be a huge file of another kind.
         return Unusable(str(exc), "name a picture, a video or a sound")
-    pixels = pixels_of(file) if media_type.startswith("image/") else None
-    if pixels is None and media_type in _MEASURED:
+    pixels = _pixels_of(file, media_type)
+    is_readable = media_type in _MEASURED or (heic.is_kind(media_type) and heic.reader())
+    if pixels is None and is_readable:
         return Unusable("its header is damaged or cut off", "save or copy the picture again")
     file.seek(0)
     size, digest = 0, hashlib.sha256()

@@ -23,7 +23,7 @@ from batchgen.input_files import LocalFile
 from batchgen.models.file_limits import MIB, TAKEN, trouble_with_file
 from batchgen.processes import ProcessDiedError
 from batchgen.uploads.fitting import (
-    OTHER_READERS,
+    OTHER_FORMATS,
     CannotFitError,
     size_in_header,
     smaller_copy,
@@ -120,7 +120,7 @@ def prepared_with_limit(work: Preparation) -> Prepared:
 def _decoded(work: Preparation, found: Format) -> LocalFile:
     """Every frame is decoded: here, or with the copy if the file itself is not sent."""
     size, content = len(work.content), work.content
-    if found.codec in OTHER_READERS:
+    if found.media_type in OTHER_FORMATS:
         width, height = size_in_header(content, found)
         return LocalFile(work.sha256, found.media_type, size, width, height)
     media = decode(BytesIO(content))

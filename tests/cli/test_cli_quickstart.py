@@ -99,14 +99,17 @@ def test_a_second_run_against_a_server_charges_nothing(
 
 
 def test_all_published_manifests_are_sound(published: Shell) -> None:
-    paths = [f"manifests/{path.name}" for path in sorted(MANIFESTS.glob("*.yaml"))]
+    found = [*MANIFESTS.glob("*.yaml"), *MANIFESTS.glob("*/*.yaml")]
+    paths = [f"manifests/{path.relative_to(MANIFESTS)}" for path in sorted(found)]
     said = published.expect(0, "validate", *paths).out
-    assert len(paths) == 8
+    assert len(paths) == 10
     for path in paths:
         assert f"{path}: valid" in said
 
 
-@pytest.mark.parametrize(("name", "jobs"), [("overnight", 24), ("dataset", 12)])
+@pytest.mark.parametrize(
+    ("name", "jobs"), [("overnight", 24), ("dataset", 12), ("own-pictures/own-pictures", 6)]
+)
 def test_the_larger_manifests_run_to_their_end(published: Shell, name: str, jobs: int) -> None:
     manifest = f"manifests/{name}.yaml"
     file = published.folder / manifest

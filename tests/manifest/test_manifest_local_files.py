@@ -262,7 +262,7 @@ def test_all_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
         ("empty.png", "the file is empty", "make the file again"),
         ("text.png", "the file is not a known kind of picture or video;", "name a picture"),
         ("cut.png", "its header is damaged or cut off", "save or copy the picture again"),
-        ("photo.heic", "(it is HEIC)", "save it as JPEG or PNG"),
+        ("photo.heic", "its header is damaged or cut off", "save or copy the picture again"),
         ("photo.webp", "(it is WebP)", "`inputs: fit: true` sends a copy as JPEG or PNG"),
         ("clip.mp4", "This input takes a picture, and it is a video;", "use another file"),
     ],

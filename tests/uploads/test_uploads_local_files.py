@@ -6,12 +6,15 @@ import hashlib
 import io
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 
 from batchgen.input_files import LocalFile, Unusable
+from batchgen.uploads import heic
 from batchgen.uploads.local_files import look_at
 
 
@@ -64,9 +67,7 @@ def test_a_size_is_the_stored_one_whatever_exif_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "media_type"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "image/avif"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "image/heic"),
         (b"II*\0\x08\0\0\0", "image/tiff"),
         (b"MM\0*\0\0\0\x08", "image/tiff"),
         (b"BM\0\0\0\0", "image/bmp"),
@@ -78,6 +79,19 @@ def test_a_picture_whose_size_is_unknown_has_a_type(
     found = looked(tmp_path, head)
     assert isinstance(found, LocalFile)
     assert (found.media_type, found.width, found.height) == (media_type, None, None)
+
+
+def test_a_picture_of_a_phone_needs_a_reader_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif.from_pillow(Image.new("RGB", (96, 64), "navy")).save(tmp_path / "phone.heic")
+    found = look_at(tmp_path / "phone.heic")
+    assert isinstance(found, LocalFile)
+    assert (found.media_type, found.width, found.height) == ("image/heic", 96, 64)
+    content = (tmp_path / "phone.heic").read_bytes()
+    assert isinstance(looked(tmp_path, content[: len(content) // 2]), Unusable)
+    monkeypatch.setattr(heic, "reader", lambda: None)
+    assert look_at(tmp_path / "phone.heic") == replace(found, width=None, height=None)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -28,7 +29,11 @@ EDIT: Model = _found
 
 def picture(size: tuple[int, int] = (640, 480), form: str = "PNG", mode: str = "RGB") -> bytes:
     out = BytesIO()
-    Image.new(mode, size, 90).save(out, form)
+    made = Image.new(mode, size, 90)
+    if form == "HEIC":
+        pillow_heif.from_pillow(made).save(out)
+    else:
+        made.save(out, form)
     return out.getvalue()
 
 
@@ -116,7 +121,7 @@ async def test_a_broken_rule_is_quoted_with_its_cure(tmp_path: Path, sender: Dat
         await sender.body_for(EDIT, body_of(tmp_path, picture((4200, 3000))))
 
 
-@pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"])
 async def test_other_formats_are_reencoded_if_asked_for(
     tmp_path: Path, fitting: DataSender, form: str
 ) -> None:
