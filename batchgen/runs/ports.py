@@ -165,10 +165,10 @@ class SentFiles:
         except CannotSendError as exc:
             return InputsBroken(str(exc))
         except NotNowError as exc:
-            return InputsUnclear(str(exc))
+            return InputsUnclear(str(exc), exc.next_step)
         except BucketError as exc:
             # It could be used when the run began: access that is restored later suffices.
-            return InputsUnclear(f"{exc.where}: {exc.what}")
+            return InputsUnclear(f"{exc.where}: {exc.what}", exc.next_step or "")
         return Sendable(text, share.release)
 
 
