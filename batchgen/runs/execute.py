@@ -193,7 +193,7 @@ async def _work_remembered(
             await store.run(partial(_remember, context, is_over=True))
         raise
     # No more submits follow: one without an answer is unknown from now on.
-    await store.run(manual_actions.settle_dead_run)
+    await store.run(manual_actions.settle_dead_run, store.now())
     await store.run(renew_if_stale, context.folder.metadata)
     return ended
 

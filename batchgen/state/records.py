@@ -94,7 +94,7 @@ verified_values = attrgetter(*VERIFIED)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The table `attempt`, except the vendor's raw answers, with its files if they were read.
+    """The table `attempt` as it is shown, with its files if they were read.
 
     Times are epoch seconds; `model` and `body` are what was sent.
     """

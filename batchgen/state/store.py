@@ -70,12 +70,28 @@ class Store:
         return await self.run(due.needed_files, seq)
 
     async def begin_attempt(
-        self, job: JobRow, price: float | None, body: str | None = None
+        self,
+        job: JobRow,
+        price: float | None,
+        body: str | None = None,
+        *,
+        uploading: bool = False,
     ) -> int | None:
         sent = job.body if body is None else body
         digest = digest_of(sent)
         own = None if sent == job.body else sent
-        return await self.run(transitions.begin_attempt, job.seq, digest, price, self.now(), own)
+        return await self.run(
+            transitions.begin_attempt,
+            job.seq,
+            digest,
+            price,
+            self.now(),
+            own,
+            uploading=uploading,
+        )
+
+    async def handed_over(self, seq: int, number: int) -> bool:
+        return await self.run(transitions.handed_over, seq, number)
 
     async def reject(self, seq: int, code: str, reason: str) -> bool:
         return await self.run(transitions.reject, seq, code, reason)
