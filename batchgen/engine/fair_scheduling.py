@@ -1,4 +1,4 @@
-"""Which model starts its next job: equal priorities take turns, so that none starves. Pure."""
+"""Which model starts its next job: among equals the one that has least in flight. Pure."""
 
 from __future__ import annotations
 
@@ -37,16 +37,22 @@ Turn: TypeAlias = Start | Wait
 
 
 def next_turn(heads: Sequence[Head | None], overall: RateLimiter, now: float, last: int) -> Turn:
-    """The model of the highest priority that may start now; among equals the next after `last`.
+    """The model of the highest priority that may start now.
+
+    Among equals it is the one with the smallest share of its own ceiling in flight, and among those
+    the next after `last`: so each model has work in proportion to what it may have, however long
+    its requests take. One in turn would not do: a place is held for as long as a request takes, so
+    the slow ones would fill all of them.
 
     `heads` are of all models in a fixed order, None for a model without work; `last` is the index
     that started last. Each waits for its own limiter only: a place is never kept free for a job of
-    higher priority whose own limiter is closed.
+    higher priority whose own limiter is closed. Nobody starves: a model with nothing in flight has
+    the smallest share there is, so at most one job of each other model goes before its next one.
     """
     if not any(heads) or (general := overall.opens_at(now)) is None:
         return Wait(None)
     earliest: float | None = None
-    best: tuple[int, Start] | None = None
+    best: tuple[tuple[int, float], Start] | None = None
     for step in range(1, len(heads) + 1):
         index = (last + step) % len(heads)
         head = heads[index]
@@ -54,8 +60,9 @@ def next_turn(heads: Sequence[Head | None], overall: RateLimiter, now: float, la
         if head is None or opening is None:
             continue
         opening = max(opening, general)
+        rank = head.priority, -head.limiter.share
         if opening > now:
             earliest = opening if earliest is None else min(earliest, opening)
-        elif best is None or head.priority > best[0]:
-            best = head.priority, Start(index)
+        elif best is None or rank > best[0]:
+            best = rank, Start(index)
     return best[1] if best else Wait(earliest)

@@ -43,6 +43,11 @@ class RateLimiter:
         return min(float(self.limit), self.learnt)
 
     @property
+    def share(self) -> float:
+        """Which part of what may be in flight is."""
+        return self.in_flight / self.ceiling
+
+    @property
     def next_start(self) -> float:
         # After a slow commit the next start is late too: it would only wait before its POST, with
         # its intent on the disk, and a death would make an unknown of what was never sent.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.input_files import HOST, LocalFile, Unusable, file_url, files_in
 from batchgen.manifest.problem_location import as_written
 from batchgen.models.file_limits import MIB, REQUEST_BYTES, trouble_with_file
-from batchgen.models.file_rules import files_of, has_only_urls
+from batchgen.models.file_rules import files_of
 from batchgen.models.messages import LONGEST_VALUE, InputProblem, describe_path, format_value
 from batchgen.text import nearest
 
@@ -65,8 +65,6 @@ class Filled:
 
 def forged_problem(body: str, filled: Filled | None) -> InputProblem | None:
     """Refuse URLs that look like ours: they would be taken for files of this machine."""
-    if HOST not in body:
-        return None
     ours = filled.urls if filled else ()
     if all(one.url in ours for one in files_in(body)):
         return None
@@ -110,12 +108,10 @@ class LocalFiles:
         written_at: WrittenAt,
         cell: Cell,
     ) -> Filled | None:
-        """Replace the paths in an input by URLs; None if it has none.
+        """Replace the paths in an input by URLs; None if it has none, as `has_only_urls` may know.
 
         `written_at` is what `leave_out` did.
         """
-        if has_only_urls(compiled.model, values):
-            return None
         found = [one for one in files_of(compiled.model, values) if is_path(one[1])]
         if not found:
             return None

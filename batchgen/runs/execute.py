@@ -193,7 +193,7 @@ async def _work_remembered(
             await store.run(partial(_remember, context, is_over=True))
         raise
     # No more submits follow: one without an answer is unknown from now on.
-    await store.run(manual_actions.settle_dead_run)
+    await store.run(manual_actions.settle_dead_run, store.now())
     await store.run(renew_if_stale, context.folder.metadata)
     return ended
 
@@ -322,7 +322,7 @@ def _within_limits(
     return replace(
         policy,
         concurrency=open_files.submits,
-        downloads=min(policy.downloads, open_files.downloads),
+        downloads=open_files.downloads,
         min_free=context.manifest.output.min_free,
         begins_at=workload.begins_at,
     )

@@ -119,8 +119,10 @@ class FilesBelow:
     folder: Path
     embeds: bool
 
-    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome:
-        target = Target(self.folder, name, provenance if self.embeds else None)
+    async def fetch(
+        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome:
+        target = Target(self.folder, name, provenance if self.embeds else None, is_new)
         return await self.downloader.fetch(url, target)
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
@@ -256,7 +258,12 @@ A_DOWNLOAD = 3
 """A socket, the file and its sidecar."""
 
 
-MOST_DOWNLOADS = 8
+USUAL_DOWNLOADS = 8
+"""However few requests are in flight: a video takes longer to download than to ask for."""
+
+
+MOST_DOWNLOADS = 32
+"""With more requests in flight, 8 let the results wait while submits go on."""
 
 
 MANY = 1024
@@ -273,7 +280,7 @@ class OpenFiles:
     limit: int | None
     submits: int
     asks: int
-    downloads: int = MOST_DOWNLOADS
+    downloads: int = USUAL_DOWNLOADS
     most: int = 0
     ends: int = 1
 
@@ -307,11 +314,15 @@ def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
 
 
 def share(limit: int | None, used: int, concurrency: int, *, doubled: bool) -> OpenFiles:
+    wanted = max(USUAL_DOWNLOADS, min(MOST_DOWNLOADS, concurrency))
     if limit is None:
-        return OpenFiles(None, concurrency, 0)
+        return OpenFiles(None, concurrency, 0, wanted)
     free = max(0, limit - used - RESERVE)
-    downloads = min(MOST_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
     ends = 2 if doubled else 1
+    downloads = min(USUAL_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
+    # More than the usual only from what the requests leave.
+    spare = free - A_DOWNLOAD * downloads - 2 * ends * concurrency
+    downloads += max(0, min(wanted - downloads, spare // A_DOWNLOAD))
     connections = max(2, (free - A_DOWNLOAD * downloads) // ends)
     # Half of them: a run may be tuned to a higher concurrency while it goes on.
     most = connections // 2

@@ -127,6 +127,51 @@ def test_no_job_waits_while_a_model_is_open(limits: list[tuple[int, float]], lim
         take((limiters[turn.index], overall), 0.0)
 
 
+@given(st.data(), st.integers(1, 8))
+def test_no_model_starts_while_an_open_one_has_a_smaller_share(
+    data: st.DataObject, concurrency: int
+) -> None:
+    """So one with nothing in flight waits for one start of each other model at most."""
+    count = data.draw(st.integers(2, 5))
+    limiters = [RateLimiter(data.draw(st.integers(1, 9))) for _ in range(count)]
+    overall, last, running = RateLimiter(concurrency), -1, list[int]()
+    passed_over = [0] * count
+    for _ in range(60):
+        turn = next_turn([Head(limiter) for limiter in limiters], overall, 0.0, last)
+        if isinstance(turn, Wait):
+            ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
+            limiters[ended].leave()
+            overall.leave()
+            continue
+        last = turn.index
+        is_open = [limiter for limiter in limiters if limiter.opens_at(0.0) is not None]
+        assert limiters[last].share == min(limiter.share for limiter in is_open)
+        for index, limiter in enumerate(limiters):
+            passed_over[index] = 0 if index == last or limiter.in_flight else passed_over[index] + 1
+        assert max(passed_over) < count
+        take((limiters[last], overall), 0.0)
+        running.append(last)
+
+
+def test_a_slow_model_neither_hogs_nor_starves() -> None:
+    """Six places; a quick request is over in one second and a slow one in 30."""
+    limiters, overall = [RateLimiter(6), RateLimiter(6)], RateLimiter(6)
+    running, last, served = list[tuple[float, int]](), -1, [0, 0]
+    for now in range(300):
+        for end, index in [one for one in running if one[0] <= now]:
+            running.remove((end, index))
+            limiters[index].leave()
+            overall.leave()
+        heads = [Head(limiter) for limiter in limiters]
+        while isinstance(turn := next_turn(heads, overall, float(now), last), Start):
+            last = turn.index
+            take((limiters[last], overall), float(now))
+            served[last] += 1
+            running.append((now + (1.0, 30.0)[last], last))
+        assert [limiter.in_flight for limiter in limiters] == [3, 3]
+    assert served == [900, 30]
+
+
 def test_a_model_without_work_is_passed_over() -> None:
     limits = [None, Head(RateLimiter(1)), None]
     assert next_turn(limits, RateLimiter(4), 0.0, 0) == Start(1)
